@@ -1,0 +1,76 @@
+"""The surname zip: what it must hold and how it is read."""
+
+import hashlib
+import io
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from stages.shared.errors import InputError
+
+MAX_MEMBER_BYTES = 2**20
+
+# SHA-256 of the 18 names files of the official zip, by which they are recognised anywhere.
+OFFICIAL_SHA256 = {
+    "Arabic.txt": "6f424a8dbe51cbbbabab7a57d38b617210125e4e3991f3c657cb79b8f104bafc",
+    "Chinese.txt": "49263ef55a8cb1740e841d65cad8214b2f9b5b869bc534c811746422496fa91e",
+    "Czech.txt": "145bbbd6d0816578f03388e92c264d39ef1c60df920b081d371fa5c5cc055a8e",
+    "Dutch.txt": "924f32b635170eae561f84538632138fc07d4c8bbd70ba3fb980de1ecc4d2af3",
+    "English.txt": "9cca037066d3d5989e24bc01801416162de506b5e28e15b7c092a47905d29bf2",
+    "French.txt": "81e65b36c60ed5b89a17422f6edcadbb89546f38ad69e960e64e7ba682012a95",
+    "German.txt": "7449cd590b97a733e18d613a4155decd77ec35dc5f8aadd7a82204dce4f051db",
+    "Greek.txt": "3555b5186de7f401e6d991b088e9e644ca3099116477818c25ab5793801389e6",
+    "Irish.txt": "cf8c7013256252a88d2503127b87282a11f21b2ff6db1bded68834c19a1ec058",
+    "Italian.txt": "f88414c27d0606a11a678b4859277828c2565d6cc4d9ee932deef6e94f3b35e4",
+    "Japanese.txt": "e0e717e114fec3e7eade4d9dabe0067c475f43147e36a22b47902ee76ad9e67f",
+    "Korean.txt": "cd54221ccb362a6cba4c78828838cf3268a0e59744767a37cf6ec4b74036b136",
+    "Polish.txt": "45bab898af2f60ed3a728bbf6980e28821011a7caa53227553b5785903a40826",
+    "Portuguese.txt": "50a8735f41f4f73757c8ce5b16cb0275cd86b2b214bcbc8c9805f508cb131c53",
+    "Russian.txt": "43b3e64ce351f77f1ac9e0cdf7566012d127f4371875fd25208845b5c9d6f7c3",
+    "Scottish.txt": "78d0252711d87d948ea86fe34826c51d2d794a8e52d15b5d6f7b6244d45d62dd",
+    "Spanish.txt": "1bcb462ed3316756a85781d68232bddae04498fdddd5d9219c53fd1fbdeba7a7",
+    "Vietnamese.txt": "f3f9e4164ab47601178a6e45b216464a64122f49d05541f24bf18a757253281d",
+}
+
+
+def read_archive(archive: bytes, source: str) -> dict[str, bytes]:
+    """The members `…/names/<Language>.txt` of a zip, read in memory: file name -> content.
+
+    Raises:
+        InputError: not a zip, damaged, without names, or with an oversized member.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+            members = [m for m in opened.infolist() if _is_names_file(PurePosixPath(m.filename))]
+            names = {PurePosixPath(m.filename).name: _read_member(opened, m) for m in members}
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise InputError(
+            f"{source} is not a complete zip file ({len(archive)} bytes; {error}): fetch it again"
+        ) from None
+    if not names:
+        raise InputError(f"{source} holds no names/<Language>.txt: is it the surname zip?")
+    return dict(sorted(names.items()))
+
+
+def read_names_folder(folder: Path) -> dict[str, bytes]:
+    """The files `<Language>.txt` of a folder: file name -> content."""
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.txt"))}
+
+
+def find_differences(names: dict[str, bytes]) -> list[str]:
+    """Files that are missing, extra or other than in the official zip; none if official."""
+    digests = {file: hashlib.sha256(content).hexdigest() for file, content in names.items()}
+    files = sorted(OFFICIAL_SHA256.keys() | digests.keys())
+    return [file for file in files if OFFICIAL_SHA256.get(file) != digests.get(file)]
+
+
+def _is_names_file(member: PurePosixPath) -> bool:
+    return member.parent.name == "names" and member.suffix == ".txt"
+
+
+def _read_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    with opened.open(member) as file:
+        content = file.read(MAX_MEMBER_BYTES + 1)
+    if len(content) > MAX_MEMBER_BYTES:
+        raise InputError(f"{member.filename} is larger than {MAX_MEMBER_BYTES} bytes: refused")
+    return content
