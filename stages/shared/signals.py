@@ -1,0 +1,94 @@
+"""The series of `generate_sine` in params.yaml as functions of time.
+
+Segments are what training sees; `sample_signal` gives the same signal anywhere else, for scores.
+"""
+
+import math
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from stages.shared.params import Params
+
+Array = NDArray[np.float64]
+
+
+class StartParams(Params):
+    """Where the segments of a series start, in time units."""
+
+    count: int = Field(gt=0)  # number of segments
+    apart: float | None = Field(default=None, ge=0)  # evenly, the first at 0; or
+    below: float | None = Field(default=None, gt=0)  # drawn uniformly from [0, below)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "StartParams":
+        if (self.apart is None) == (self.below is None):
+            raise ValueError("give one of apart and below")
+        return self
+
+
+class SeriesParams(Params):
+    """One entry of section `generate_sine`."""
+
+    kind: Literal["sine", "drifting_sine"]
+    points: int = Field(gt=1)  # samples of a segment
+    step: float | None = Field(default=None, gt=0)  # time between samples; or
+    span: float | None = Field(default=None, gt=0)  # time from the first to the last sample
+    starts: StartParams
+    period: float = Field(gt=0)  # time units
+    phase: float  # radians
+    amplitude: float = Field(gt=0)
+    noise: float = Field(ge=0)  # standard deviation of what is added to each sample
+    drift: float = Field(default=0.0, ge=0)  # radians by which the phase runs ahead and behind
+    drift_period: float | None = Field(default=None, gt=0)  # time units of one such swing
+    seed: int = Field(default=0, ge=0)  # of random starts and noise
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SeriesParams":
+        if (self.step is None) == (self.span is None):
+            raise ValueError("give one of step and span")
+        if (self.kind == "drifting_sine") != (self.drift_period is not None):
+            raise ValueError("drift_period belongs to kind drifting_sine, and to no other")
+        return self
+
+    @property
+    def time_step(self) -> float:
+        """Time between two samples."""
+        return self.step if self.step is not None else self.span / (self.points - 1)
+
+    @property
+    def cycle(self) -> float:
+        """Time after which the signal has shown all its phases."""
+        return self.drift_period or self.period
+
+
+def sample_signal(series: SeriesParams, times: Array) -> Array:
+    """Values of the noise-free signal at any times, in the shape of the times."""
+    angle = 2 * math.pi * times / series.period + series.phase
+    if series.drift_period:
+        angle = angle + series.drift * np.sin(2 * math.pi * times / series.drift_period)
+    return series.amplitude * np.sin(angle)
+
+
+def sample_times(series: SeriesParams, starts: Array) -> Array:
+    """Times of all samples, `(segments, points)`."""
+    if series.span is not None:  # linspace, to the last bit as the walk-throughs have it
+        return np.linspace(starts, starts + series.span, series.points, axis=1)
+    return starts[:, None] + series.step * np.arange(series.points)
+
+
+def draw_segments(series: SeriesParams) -> tuple[Array, Array]:
+    """Times and values of the training segments, `(segments, points)` each."""
+    generator = np.random.default_rng(series.seed)
+    starts = _draw_starts(series.starts, generator)
+    times = sample_times(series, starts)
+    noise = series.noise * generator.standard_normal(times.shape)
+    return times, sample_signal(series, times) + noise
+
+
+def _draw_starts(starts: StartParams, generator: np.random.Generator) -> Array:
+    if starts.below is not None:
+        return generator.uniform(0, starts.below, starts.count)
+    return starts.apart * np.arange(starts.count)
