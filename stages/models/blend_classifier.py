@@ -1,0 +1,36 @@
+"""Several trained classifiers as one: the weighted mean of their log-probabilities.
+
+A logarithmic opinion pool (Genest & Zidek 1986), the product of experts with fixed exponents: a
+language that one member holds for impossible stays improbable. Nothing is trained here.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class BlendClassifier(nn.Module):
+    """Letters -> every member's log-probabilities -> their weighted mean."""
+
+    def __init__(self, members: list[nn.Module], weights: list[float]) -> None:
+        """Blend the members.
+
+        Args:
+            members: classifiers of the same languages.
+            weights: one for each member; they need not sum to 1, a larger sum is more certain.
+        """
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.register_buffer("weights", torch.tensor(weights), persistent=False)
+
+    def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
+        """Name the languages.
+
+        Args:
+            letters: `(B, T)` long, right-padded.
+            lengths: `(B,)` long, at least 1.
+
+        Returns:
+            `(B, num_languages)` log-probabilities.
+        """
+        opinions = torch.stack([member(letters, lengths) for member in self.members], dim=2)
+        return (opinions @ self.weights).log_softmax(1)  # (B, num_languages, M) -> normalised

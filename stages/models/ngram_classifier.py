@@ -1,0 +1,78 @@
+"""The linear baseline: which letter n-grams a surname holds, each with a weight per language.
+
+Bags of character n-grams name languages well (Cavnar & Trenkle 1994). Hashing them into a fixed
+table (Weinberger et al. 2009) and summing rows of it is fastText's classifier (Joulin et al. 2016)
+without the hidden layer: multinomial logistic regression on n-gram counts.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+MULTIPLIER = 0x9E3779B1  # odd and near 2**32 / golden ratio: neighbours land far apart (Knuth)
+HASH_MASK = 2**32 - 1
+
+
+class NgramClassifier(nn.Module):
+    """Letters -> hashed n-grams -> sum of their rows -> language."""
+
+    def __init__(
+        self, num_letters: int, num_languages: int, num_buckets: int, longest: int, dropout: float
+    ) -> None:
+        """Build the net with all weights zero, which for a linear model is a fair start.
+
+        Args:
+            num_letters: symbols of the vocabulary.
+            num_languages: classes.
+            num_buckets: rows of the table; n-grams that collide share one.
+            longest: letters of the longest n-gram, boundary markers included.
+            dropout: share of a name's n-grams dropped in training.
+        """
+        super().__init__()
+        self.begin, self.end = num_letters, num_letters + 1  # boundary markers
+        self.num_buckets = num_buckets
+        self.longest = longest
+        self.dropout = dropout
+        self.table = nn.Parameter(torch.zeros(num_buckets, num_languages))
+        self.bias = nn.Parameter(torch.zeros(num_languages))
+
+    def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
+        """Name the languages.
+
+        Args:
+            letters: `(B, T)` long, right-padded with any letter; the padding is never read.
+            lengths: `(B,)` long, at least 1.
+
+        Returns:
+            `(B, num_languages)` log-probabilities.
+        """
+        buckets, is_inside = self.hash_ngrams(letters, lengths)
+        counts = functional.dropout(is_inside.float(), self.dropout, self.training)
+        scores = functional.embedding_bag(
+            buckets, self.table, mode="sum", per_sample_weights=counts
+        )  # (B, N) -> (B, num_languages)
+        return (scores + self.bias).log_softmax(1)
+
+    def hash_ngrams(self, letters: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Find every name's n-grams of 1 to `longest` letters, `^` and `$` at its ends.
+
+        Args:
+            letters: `(B, T)` long, right-padded.
+            lengths: `(B,)` long.
+
+        Returns:
+            `(B, N)` long, the n-grams' buckets, and `(B, N)` bool, which of them lie inside the
+            name (the others begin or end in the padding).
+        """
+        ends = lengths.unsqueeze(1) + 1  # (B, 1) where `$` stands
+        marked = functional.pad(letters, (1, 1), value=self.begin)  # (B, T + 2)
+        marked = marked.scatter(1, ends, self.end)
+        places = torch.arange(marked.shape[1], device=letters.device)
+        hashes = torch.zeros_like(marked)
+        buckets, is_inside = [], []
+        for size in range(1, min(self.longest, marked.shape[1]) + 1):
+            last = marked[:, size - 1 :]  # the letter that makes (size - 1)-grams size-grams
+            hashes = (hashes[:, : last.shape[1]] + last + 1) * MULTIPLIER & HASH_MASK
+            buckets.append((hashes >> 7) % self.num_buckets)
+            is_inside.append(places[size - 1 :] <= ends)
+        return torch.cat(buckets, 1), torch.cat(is_inside, 1)

@@ -1,0 +1,60 @@
+"""A recurrent layer over a window, with a linear head on its last step."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+class WindowForecaster(nn.Module):
+    """Forecasts the one sample that follows a window; its state starts at zero each time.
+
+    Args:
+        cell: kind of the recurrent layer.
+        hidden: H, size of its state.
+        window: longest past that it looks at, in samples.
+        layers: number of recurrent layers.
+    """
+
+    def __init__(
+        self, cell: Literal["rnn_tanh", "gru", "lstm"], hidden: int, window: int, layers: int = 1
+    ) -> None:
+        super().__init__()
+        if min(hidden, window, layers) < 1:
+            raise ValueError(f"hidden ({hidden}), window ({window}), layers ({layers}): at least 1")
+        kinds = {"rnn_tanh": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+        self.recurrent = kinds[cell](1, hidden, layers, batch_first=True)
+        self.head = nn.Linear(hidden, 1)
+        self.window = window
+
+    def forward(self, window: Tensor, state: None = None) -> tuple[Tensor, None]:
+        """Forecast the sample after each window.
+
+        Args:
+            window: `(B, T)`, oldest first.
+            state: none is carried from one window to the next.
+
+        Returns:
+            forecasts `(B, 1)` in the units of the window, and no state.
+        """
+        states, _ = self.recurrent(window.unsqueeze(-1))  # (B, T) -> (B, T, H)
+        return self.head(states[:, -1]), None  # (B, H) -> (B, 1)
+
+    def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
+        """Forecast the samples after a history, sliding the window over its own forecasts.
+
+        Args:
+            history: `(B, T)`, oldest first; its last `window` samples count.
+            horizon: n, number of samples.
+            state: none is carried.
+
+        Returns:
+            `(B, n)`.
+        """
+        forecasts = []
+        samples = history[:, -self.window :]
+        for _ in range(horizon):
+            following, _ = self(samples)
+            forecasts.append(following)
+            samples = torch.cat([samples, following], dim=1)[:, -self.window :]
+        return torch.cat(forecasts, dim=1)
