@@ -1,0 +1,98 @@
+"""S1 carried_rnn, literally: next-step sine with a hidden state carried over unrelated segments.
+
+Literal: one segment and one optimizer step per iteration, the hidden state detached and passed on
+although the next segment starts elsewhere, a free run that calls the network once per time step.
+Not copied: the reshape that is right for batch 1 only, and clipping one parameter at a time.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+HIDDEN = 10
+NUM_STARTS = 10  # a segment starts at 0..9
+LEARNING_RATE = 0.01
+
+
+class CarriedRNN(nn.Module):
+    """One tanh RNN layer and a linear head at every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recurrent = nn.RNN(1, HIDDEN, num_layers=1, batch_first=True)
+        self.head = nn.Linear(HIDDEN, 1)
+
+    def forward(self, points: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, 1) points and (1, B, H) state -> (B, T, 1) predictions and the next state."""
+        states, hidden = self.recurrent(points, hidden)  # (B, T, 1) -> (B, T, H)
+        return self.head(states), hidden
+
+
+class Trained(NamedTuple):
+    """What training leaves behind; losses and norms have one entry per update."""
+
+    model: CarriedRNN
+    state: Tensor  # (1, 1, H), carried out of the last update
+    losses: list[float]
+    gradient_norms: list[float]  # over all parameters, before clipping
+
+
+def make_segment(start: int) -> np.ndarray:
+    """Fifty points of the sine over ten radians, as a (50, 1) column."""
+    return np.sin(np.linspace(start, start + 10, 50)).reshape(50, 1)
+
+
+def train(
+    num_updates: int = 100,
+    draws: Sequence[int] | None = None,
+    initial: dict[str, Tensor] | None = None,
+    seed: int = 0,
+    clip_norm: float | None = None,
+) -> Trained:
+    """Train on one segment per update; `draws` are the starts, `initial` the first weights."""
+    torch.manual_seed(seed)
+    model = CarriedRNN()
+    if initial is not None:
+        model.load_state_dict(initial)
+    if draws is None:
+        draws = np.random.default_rng(seed).integers(NUM_STARTS, size=num_updates).tolist()
+    criterion = nn.MSELoss()
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+    max_norm = math.inf if clip_norm is None else clip_norm  # inf: measured, never scaled
+
+    hidden = torch.zeros(1, 1, HIDDEN)
+    losses, gradient_norms = [], []
+    for iteration in range(num_updates):
+        segment = make_segment(draws[iteration])
+        x = torch.tensor(segment[:-1]).float().view(1, 49, 1)
+        y = torch.tensor(segment[1:]).float().view(1, 49, 1)
+
+        output, hidden = model(x, hidden)
+        hidden = hidden.detach()
+        loss = criterion(output, y)
+
+        optimizer.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+        optimizer.step()
+
+        losses.append(loss.item())
+        gradient_norms.append(norm.item())
+    return Trained(model, hidden, losses, gradient_norms)
+
+
+@torch.no_grad()
+def one_point_free_run(model: CarriedRNN, state: Tensor, start: int) -> float:
+    """MSE of 49 steps from one true point and the carried state, fed back on themselves."""
+    segment = torch.tensor(make_segment(start)).float()
+    point = segment[0].view(1, 1, 1)
+    hidden = state
+    predictions = []
+    for _ in range(49):
+        point, hidden = model(point, hidden)
+        predictions.append(point.item())
+    return nn.functional.mse_loss(torch.tensor(predictions), segment[1:, 0]).item()

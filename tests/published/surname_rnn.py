@@ -1,0 +1,95 @@
+"""S3 surname_rnn, literally: a recurrent cell written by hand that names a surname's language.
+
+Literal: three linear layers and tanh instead of `nn.RNN`, a Python loop over the letters, one
+one-hot vector a letter, names of any length without padding, batch 1, plain SGD.
+Not copied: the language order of an unsorted file listing, a prediction that skips the clean-up,
+and the progress that is printed on the way.
+"""
+
+import string
+import unicodedata
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+SYMBOLS = string.ascii_letters + " .,;'"
+HIDDEN = 128
+NUM_LANGUAGES = 18
+LEARNING_RATE = 0.005
+
+
+class SurnameRNN(nn.Module):
+    """h = tanh(u(x) + w(h)) letter by letter, log-softmax of v(h) after the last one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.u = nn.Linear(len(SYMBOLS), HIDDEN)
+        self.w = nn.Linear(HIDDEN, HIDDEN)
+        self.v = nn.Linear(HIDDEN, NUM_LANGUAGES)
+
+    def forward(self, letters: Tensor) -> Tensor:
+        """(T, 1, 57) one-hot letters -> (1, 18) log-probabilities."""
+        hidden = torch.zeros(1, HIDDEN)
+        for letter in letters:  # (1, 57)
+            hidden = torch.tanh(self.u(letter) + self.w(hidden))
+        return nn.functional.log_softmax(self.v(hidden), dim=1)
+
+
+class Trained(NamedTuple):
+    """What training leaves behind; losses have one entry per update."""
+
+    model: SurnameRNN
+    losses: list[float]
+
+
+def clean_name(name: str) -> str:
+    """Drop accents and whatever is not one of the 57 symbols."""
+    return "".join(
+        symbol
+        for symbol in unicodedata.normalize("NFD", name)
+        if unicodedata.category(symbol) != "Mn" and symbol in SYMBOLS
+    )
+
+
+def encode_name(name: str) -> Tensor:
+    """A cleaned name as (T, 1, 57) one-hot letters."""
+    letters = torch.zeros(len(name), 1, len(SYMBOLS))
+    for position, symbol in enumerate(name):
+        letters[position][0][SYMBOLS.index(symbol)] = 1
+    return letters
+
+
+def train(
+    num_updates: int,
+    draws: Sequence[tuple[str, int]],
+    initial: dict[str, Tensor] | None = None,
+    seed: int = 1,
+) -> Trained:
+    """Train on one name per update; `draws` are (cleaned name, language index) pairs."""
+    torch.manual_seed(seed)
+    model = SurnameRNN()
+    if initial is not None:
+        model.load_state_dict(initial)
+    criterion = nn.NLLLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
+
+    losses = []
+    for iteration in range(num_updates):
+        name, language = draws[iteration]
+        output = model(encode_name(name))
+        loss = criterion(output, torch.tensor([language]))
+
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+        losses.append(loss.item())
+    return Trained(model, losses)
+
+
+@torch.no_grad()
+def log_probabilities(model: SurnameRNN, name: str) -> Tensor:
+    """(18,) log-probabilities of the languages, for a name as people type it."""
+    return model(encode_name(clean_name(name)))[0]
