@@ -33,11 +33,11 @@ class SequenceForecaster(nn.Module):
         kinds = {"gru": nn.GRU, "lstm": nn.LSTM}
         extra = {} if cell in kinds else {"nonlinearity": cell.removeprefix("rnn_")}
         self.recurrent = kinds.get(cell, nn.RNN)(1, hidden, layers, batch_first=True, **extra)
-        self.head = nn.Linear(hidden, 1)
-        self.folds = cell.startswith("rnn_") and layers == 1
         if init_std is not None:
             for parameter in self.recurrent.parameters():
                 nn.init.normal_(parameter, std=init_std)
+        self.head = nn.Linear(hidden, 1)
+        self.folds = cell.startswith("rnn_") and layers == 1
 
     def forward(self, window: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Forecast the sample after each sample of a window.
