@@ -1,0 +1,41 @@
+# Every target is a command that can be typed by hand as well: see README.md.
+PYTHON ?= python3
+JOBS ?=
+BIN := $(CURDIR)/.venv/bin
+# dvc.yaml says `python`
+export PATH := $(BIN):$(PATH)
+
+.PHONY: repro test test-all sync ui bench lint clean
+.DEFAULT_GOAL := repro
+
+repro: .venv/installed .git  ## run what changed, track it, print the results
+	$(BIN)/python -m stages.commands.repro $(if $(JOBS),--jobs $(JOBS))
+
+test: .venv/installed .git  ## the fast tests, minutes at most
+	$(BIN)/python -m pytest -q
+
+test-all: .venv/installed .git  ## the slow ones too
+	$(BIN)/python -m pytest -q -m ""
+
+sync: .venv/installed .git  ## make MLflow agree with dvc.lock
+	$(BIN)/python -m stages.track
+
+ui: sync  ## open the runs: http://127.0.0.1:5000
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+bench: .venv/installed .git  ## measure speed and quality against the published programs
+	$(BIN)/python -m stages.commands.bench
+
+lint: .venv/installed
+	$(BIN)/ruff check && $(BIN)/ruff format --check
+
+clean:  ## remove what the pipeline made, but not the cache
+	rm -rf data/raw data/generated data/preprocessed data/trained data/evaluated data/plotted
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.git:  # DVC needs a git repository, and a source archive has none
+	git init --quiet

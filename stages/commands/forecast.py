@@ -1,0 +1,93 @@
+"""Forecast a column of a CSV file: `python -m stages.commands.forecast series.csv y forecast.csv`.
+
+Asks the champion in MLflow, or the workspace's best sine model where nothing is registered; the
+picture goes beside the forecast, `forecast.png`. Nothing is rescaled: samples should be spaced and
+sized like those that the model was trained on.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.figures import add_legend, figure_style, make_figure, read_table, save_png
+from stages.tracking.champion import load_predictor
+
+Samples = NDArray[np.float64]
+
+
+def main(source: Path, column: str, out: Path, horizon: int) -> None:
+    """Write the forecast as CSV and PNG."""
+    history = read_column(source, column)
+    model, origin = load_predictor("sine")
+    forecast = model.predict(history[None], params={"horizon": horizon})[0]
+    write_forecast(out, column, len(history), forecast)
+    with figure_style():
+        save_png(draw(history, forecast, column, origin), out.with_suffix(".png"), dpi=120)
+    print(f"{origin}: {out}, {out.with_suffix('.png')}")
+
+
+def read_column(path: Path, column: str) -> Samples:
+    """Read the numbers of one column, oldest first.
+
+    Raises:
+        InputError: no such file or column, or a cell that is no number.
+    """
+    try:
+        rows = read_table(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}): give a CSV file") from None
+    if not rows or column not in rows[0]:
+        known = ", ".join(rows[0]) if rows else "it has no rows"
+        raise InputError(f"{path} has no column {column} ({known}): name one that it has")
+    try:
+        samples = np.array([row[column] for row in rows]).astype(np.float64)
+    except ValueError as error:
+        raise InputError(f"{path}, column {column}: {error}: correct that cell") from None
+    if not np.isfinite(samples).all():
+        raise InputError(f"{path}, column {column} has NaN or infinite values: fill them in")
+    return samples
+
+
+def write_forecast(path: Path, column: str, start: int, forecast: Samples) -> None:
+    """Write one row a sample; `step` continues the numbers of the rows that were read, from 0."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["step", column])
+        table.writerows(enumerate(forecast.tolist(), start))
+
+
+def draw(history: Samples, forecast: Samples, column: str, origin: str) -> Figure:
+    """The end of the history and what follows it."""
+    figure = make_figure(f"Forecast of {column}", origin, width=8, height=3.5)
+    axes = figure.subplots()
+    shown = history[-3 * len(forecast) :]
+    steps = np.arange(len(history) - len(shown), len(history) + len(forecast))
+    axes.plot(steps[: len(shown)], shown, color="0.4", label="history")
+    axes.plot(steps[len(shown) :], forecast, color="#0072b2", label="forecast")
+    axes.set(xlabel="step (samples)", ylabel=column)
+    add_legend(figure)
+    return figure
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path, metavar="CSV")
+    parser.add_argument("column")
+    parser.add_argument("out", type=Path, help="CSV file to write")
+    parser.add_argument("--horizon", type=int, default=100, help="samples (default: 100)")
+    arguments = parser.parse_args()
+    if arguments.horizon < 1:
+        parser.error(f"--horizon must be at least 1, not {arguments.horizon}")
+    return arguments
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        arguments = parse_arguments()
+        main(arguments.source, arguments.column, arguments.out, arguments.horizon)

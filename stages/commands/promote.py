@@ -1,0 +1,143 @@
+"""Make the best model of a task the champion: `python -m stages.commands.promote surnames`.
+
+The models of dvc.lock are compared on validation. The best one is registered in MLflow under the
+task's name, and the alias `champion`, by which it is served, moves to it.
+"""
+
+import argparse
+from dataclasses import dataclass
+
+from stages.shared.errors import InputError, exit_on_input_error
+from stages.tracking.content import find_obstacle
+from stages.tracking.lockfile import read_models
+from stages.tracking.ranking import RANKINGS, Candidate, rank_candidates
+from stages.tracking.store import CHAMPION, Store, find_uri, lock_store, open_store
+
+
+@dataclass(frozen=True)
+class Champion:
+    """What the alias points to now."""
+
+    version: str
+    run_id: str
+    name: str
+    data: str
+    validation: float
+
+
+def main(task: str, force: bool) -> None:
+    """Print the ranking and move the alias.
+
+    Raises:
+        InputError: the best model may not or cannot be promoted.
+    """
+    check_workspace()
+    candidates = rank_candidates(task)
+    print(tabulate(task, candidates))
+    best = candidates[0]
+    with lock_store(), open_store(find_uri()) as store:
+        champion = read_champion(store, task)
+        reason = champion and find_objection(task, best, champion)
+        if reason and not force:
+            raise InputError(f"{reason}; --force overrules")
+        print(promote(store, task, best, champion))
+
+
+def check_workspace() -> None:
+    """Refuse scores that are not those of dvc.lock.
+
+    Raises:
+        InputError: a file departs from dvc.lock.
+    """
+    for model in read_models():
+        if obstacle := find_obstacle(model):
+            raise InputError(f"{model.name}: {obstacle}")
+
+
+def tabulate(task: str, candidates: list[Candidate]) -> str:
+    """The ranking as text."""
+    ranking = RANKINGS[task]
+    rows = [("", "data", ranking.validation, ranking.test)]
+    rows += [(c.model.name, c.data, f"{c.validation:.4g}", f"{c.test:.4g}") for c in candidates]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def read_champion(store: Store, task: str) -> Champion | None:
+    """Read the champion and how it scored."""
+    version = store.find_champion(task)
+    if not version:
+        return None
+    run = store.client.get_run(version.run_id)
+    return Champion(
+        version.version,
+        version.run_id,
+        run.info.run_name,
+        run.data.tags["data"],
+        run.data.metrics[RANKINGS[task].validation],
+    )
+
+
+def find_objection(task: str, best: Candidate, champion: Champion) -> str | None:
+    """Say why the champion should stay, or nothing."""
+    if best.data == "sample" != champion.data:
+        return (
+            f"{best.model.name} was scored on the sample, the champion {champion.name} on "
+            f"{champion.data} data: get the official data"
+        )
+    if champion.data == "sample" != best.data:
+        return None  # scores on the sample mean nothing beside real ones
+    ranking = RANKINGS[task]
+    if ranking.sign * best.validation < ranking.sign * champion.validation:
+        return (
+            f"{best.model.name} ({ranking.validation} {best.validation:.4g}) is worse than the "
+            f"champion {champion.name} ({champion.validation:.4g})"
+        )
+    return None
+
+
+def promote(store: Store, task: str, best: Candidate, champion: Champion | None) -> str:
+    """Register a model, unless it is registered, and give it the alias; tells what was done.
+
+    Raises:
+        InputError: MLflow does not have the model.
+    """
+    name, client = best.model.name, store.client
+    runs = store.find_runs(best.model.key)
+    if not runs:
+        raise InputError(f"{name} has no run in MLflow: run `make sync` first")
+    run_id = runs[0].info.run_id
+    if champion and champion.run_id == run_id:
+        return f"{name} is the champion already (version {champion.version})"
+    versions = [v.version for v in store.find_versions(task) if v.run_id == run_id]
+    version = versions[0] if versions else register(store, task, run_id)
+    client.set_registered_model_alias(task, CHAMPION, version)
+    return f"{name} is the champion now (models:/{task}@{CHAMPION}, version {version})"
+
+
+def register(store: Store, task: str, run_id: str) -> str:
+    """Make a version of a run's model; returns its number."""
+    client = store.client
+    if not client.search_registered_models(f"name = '{task}'"):
+        client.create_registered_model(task)
+    model_id = client.get_run(run_id).outputs.model_outputs[0].model_id
+    return client.create_model_version(
+        task, f"models:/{model_id}", run_id, model_id=model_id
+    ).version
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("task", choices=sorted(RANKINGS))
+    parser.add_argument("--force", action="store_true", help="even if the champion is better")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        arguments = parse_arguments()
+        main(arguments.task, arguments.force)

@@ -1,0 +1,164 @@
+"""The MLflow store: where it is, who may write, how long to wait for it, what it holds."""
+
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages.shared.errors import InputError
+
+if TYPE_CHECKING:  # mlflow takes seconds to import, and wants its environment set before
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+
+EXPERIMENTS = ("sine", "surnames")  # one a task, and its registered model has the same name
+CHAMPION = "champion"  # alias of the version that predicts
+ENVIRONMENT = {  # what the user has set stays
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing leaves the machine unasked
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # by default a dead server takes 247 s
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",  # seconds before the first retry
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
+    "TRACK_SECONDS": "14",  # longest that a server may take until a run is complete
+}
+
+
+class Store:
+    """An open store."""
+
+    def __init__(self, uri: str) -> None:
+        from mlflow import MlflowClient
+
+        self.uri = uri
+        self.client: MlflowClient = MlflowClient(uri, uri)  # makes a SQLite file that is not there
+        self.owner = f"{socket.gethostname()}:{find_root()}"
+        self.experiments = {
+            name: experiment.experiment_id
+            for name in EXPERIMENTS
+            if (experiment := self.client.get_experiment_by_name(name))
+            and experiment.lifecycle_stage == "active"
+        }
+
+    def find_runs(self, key: str) -> "list[Run]":
+        """Runs with a key, the smallest id first: it stays where two clones made one each."""
+        ids = list(self.experiments.values())
+        runs = self.client.search_runs(ids, f"tags.key = '{key}'") if ids else []
+        return sorted(runs, key=lambda run: run.info.run_id)
+
+    @property
+    def pending(self) -> str:
+        """What stands in place of the key until a run of ours is complete."""
+        return f"pending {self.owner}"
+
+    def open_experiment(self, name: str) -> str:
+        """Id of an experiment, which is made, or restored if somebody deleted it."""
+        if name not in self.experiments:
+            deleted = self.client.get_experiment_by_name(name)
+            if deleted:
+                self.client.restore_experiment(deleted.experiment_id)
+            self.experiments[name] = (
+                deleted.experiment_id if deleted else self._make_experiment(name)
+            )
+        return self.experiments[name]
+
+    def _make_experiment(self, name: str) -> str:
+        # a server knows where artifacts go; a database would put them below the working folder
+        is_server = self.uri.startswith("http")
+        folder = None if is_server else (find_root() / "mlartifacts" / name).as_uri()
+        return self.client.create_experiment(name, folder)
+
+    def find_champion(self, task: str) -> "ModelVersion | None":
+        """The registered version that carries the alias `champion`."""
+        models = self.client.search_registered_models(f"name = '{task}'")
+        number = models[0].aliases.get(CHAMPION) if models else None
+        return number and self.client.get_model_version(task, number)
+
+    def find_versions(self, task: str) -> "list[ModelVersion]":
+        """Registered versions of a task's model, the newest first."""
+        return list(self.client.search_model_versions(f"name = '{task}'"))
+
+    def drop_run(self, run: "Run") -> None:
+        """Delete a run, and first its model, which MLflow would leave behind."""
+        origin = f"source_run_id = '{run.info.run_id}'"
+        for model in self.client.search_logged_models([run.info.experiment_id], origin):
+            self.client.delete_logged_model(model.model_id)
+        self.client.delete_run(run.info.run_id)
+
+    def renew_patience(self) -> None:
+        """Grant the server its time anew."""
+        if not self.uri.startswith("sqlite:"):
+            signal.alarm(int(os.environ["TRACK_SECONDS"]))
+
+
+@contextmanager
+def open_store(uri: str) -> Iterator[Store]:
+    """Open the store, and end with one line if it is dead, slow or refuses.
+
+    Retries and timeouts give up on a dead server, the alarm on one that answers each request,
+    but slowly. Whatever is then half-written, the next call drops.
+    """
+    set_environment()
+    from mlflow.exceptions import MlflowException
+
+    def give_up(*_: object) -> None:
+        # an exit, since mlflow and urllib3 would catch an error and retry
+        sys.exit(f"error: {_say_unusable(uri, 'too slow, see TRACK_SECONDS')}")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    try:
+        signal.alarm(0 if uri.startswith("sqlite:") else int(os.environ["TRACK_SECONDS"]))
+        yield Store(uri)
+    except (MlflowException, OSError) as error:  # requests raises OSErrors
+        raise InputError(_say_unusable(uri, " ".join(str(error).split())[:300])) from None
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def set_environment() -> None:
+    """Prepare for `import mlflow`, which reads some of it."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+@contextmanager
+def lock_store() -> Iterator[None]:
+    """One writer at a time on this machine, also when DVC runs experiments side by side."""
+    path = find_root() / ".dvc" / "tmp" / "track.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # let go when the process ends, however it ends
+        yield
+
+
+def find_root() -> Path:
+    """The repository, also in the folder of `dvc exp run --temp`, which is thrown away."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
+def find_uri() -> str:
+    """Address of the store; a relative SQLite path starts at the repository."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    if uri.startswith("sqlite:///"):
+        return f"sqlite:///{find_root() / uri.removeprefix('sqlite:///')}"
+    return uri
+
+
+def is_absent(uri: str) -> bool:
+    """Whether there is no store yet; opening SQLite would make one."""
+    return uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
+
+
+def _say_unusable(uri: str, reason: str) -> str:
+    return (
+        f"MLflow at {uri} cannot be used ({reason}): look after the server or correct "
+        "MLFLOW_TRACKING_URI, then run `make sync`; only tracking is missing"
+    )
