@@ -5,7 +5,7 @@ BIN := $(CURDIR)/.venv/bin
 # dvc.yaml says `python`
 export PATH := $(BIN):$(PATH)
 
-.PHONY: repro test test-all sync ui bench lint clean
+.PHONY: repro test test-all results sync ui bench lint clean
 .DEFAULT_GOAL := repro
 
 repro: .venv/installed .git  ## run what changed, track it, print the results
@@ -16,6 +16,9 @@ test: .venv/installed .git  ## the fast tests, minutes at most
 
 test-all: .venv/installed .git  ## the slow ones too
 	$(BIN)/python -m pytest -q -m ""
+
+results: .venv/installed  ## print the scores once more
+	$(BIN)/python -m stages.commands.results
 
 sync: .venv/installed .git  ## make MLflow agree with dvc.lock
 	$(BIN)/python -m stages.track

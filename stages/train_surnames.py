@@ -46,7 +46,7 @@ class SurnameParams(FitParams):
     @model_validator(mode="after")
     def _by_hand_is_plain_sgd(self) -> "SurnameParams":
         plain = (self.optimizer, self.schedule, self.batch) == ("sgd", "constant", 1)
-        extras = (self.weight_decay, self.clip_norm, self.label_smoothing)
+        extras = (self.weight_decay, self.momentum, self.clip_norm, self.label_smoothing)
         if self.gradient == "by_hand" and (not plain or any(extras) or self.device != "cpu"):
             raise ValueError("gradient by_hand knows only plain sgd, batch 1, on the cpu")
         return self

@@ -27,6 +27,7 @@ class FitParams(Params):
     rate: float = Field(gt=0)  # learning rate; its peak if the schedule is one_cycle
     schedule: Literal["constant", "one_cycle"] = "constant"
     weight_decay: float = Field(default=0.0, ge=0)
+    momentum: bool = False  # of sgd: 0.9, or with one_cycle from 0.95 to 0.85 and back
     clip_norm: float | None = Field(default=None, gt=0)  # of all gradients together; null: never
     seed: int = Field(ge=0)  # of the weights and the draws
     device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
@@ -130,8 +131,12 @@ def make_update(
 
 
 def _make_optimizer(weights: list[nn.Parameter], params: FitParams) -> torch.optim.Optimizer:
-    makers = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return makers[params.optimizer](weights, lr=params.rate, weight_decay=params.weight_decay)
+    common = {"lr": params.rate, "weight_decay": params.weight_decay}
+    if params.optimizer == "sgd":
+        return torch.optim.SGD(weights, momentum=0.9 * params.momentum, **common)
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[params.optimizer](
+        weights, **common
+    )
 
 
 def _make_schedule(
@@ -143,7 +148,7 @@ def _make_schedule(
         optimizer,
         max_lr=params.rate,
         total_steps=params.iterations,
-        cycle_momentum=params.optimizer != "sgd",
+        cycle_momentum=params.optimizer != "sgd" or params.momentum,
     )
 
 
