@@ -4,6 +4,7 @@ Run by DVC as `python -m stages.evaluate_sine MODEL TRAINED WINDOWS OUT`.
 """
 
 import csv
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ Arrays = dict[str, NDArray[Any]]
 Forecaster = Callable[[Array, int], Array]  # history (B, K) and horizon n -> (B, n)
 NUM_DRAWN = 3  # forecasts kept for the figures
 DRAWN_STEPS = 500
+FITTED_SEGMENTS = 2000  # most that AR(p) is fitted to: enough for it, whatever a series' length
 
 
 class EvaluateParams(Params):
@@ -45,11 +47,16 @@ class EvaluateParams(Params):
 
 @dataclass(frozen=True)
 class DocumentTest:
-    """The test of the walk-through: `(n,)` times, truth and forecast."""
+    """The test of the walk-through: n steps after the last sample that the network was given."""
 
-    times: Array
-    truth: Array
-    forecast: Array
+    times: Array  # (n + 1,), the first of the given sample
+    truth: Array  # (n + 1,), the given sample first
+    forecast: Array  # (n,)
+
+    @property
+    def mse(self) -> float:
+        """Mean squared error of the forecast."""
+        return float(np.mean((self.forecast - self.truth[1:]) ** 2))
 
 
 @dataclass(frozen=True)
@@ -82,20 +89,21 @@ def forecast_one_point(
     forecast: Forecaster, windows: Arrays, series: SeriesParams, params: EvaluateParams
 ) -> DocumentTest:
     """Free run from the first sample of one of the first three segments."""
-    start = np.random.default_rng(params.document_seed).integers(3)
+    start = np.random.default_rng(params.document_seed).integers(min(3, len(windows["inputs"])))
     steps = min(params.document_steps, windows["targets"].shape[1])
-    forecasts = forecast(windows["inputs"][start : start + 1, :1], steps)
-    times, truth = windows["times"][start, :steps], windows["targets"][start, :steps]
-    return DocumentTest(times, truth.astype(np.float64), forecasts[0])
+    given, following = windows["inputs"][start, :1], windows["targets"][start, :steps]
+    times = windows["times"][start, 0] + series.time_step * np.arange(-1, steps)
+    truth = np.concatenate([given, following], dtype=np.float64)
+    return DocumentTest(times, truth, forecast(given[None], steps)[0])
 
 
 def forecast_continuation(
     forecast: Forecaster, windows: Arrays, series: SeriesParams, params: EvaluateParams
 ) -> DocumentTest:
     """Free run from the last sample of training, with the state carried to it."""
-    forecasts = forecast(windows["targets"][-1:, -1:], params.document_steps)
-    steps = 1 + np.arange(params.document_steps)
+    steps = np.arange(params.document_steps + 1)
     times = windows["times"][-1, -1] + series.time_step * steps
+    forecasts = forecast(windows["targets"][-1:, -1:], params.document_steps)
     return DocumentTest(times, sample_signal(series, times), forecasts[0])
 
 
@@ -104,8 +112,9 @@ def forecast_recursive(
 ) -> DocumentTest:
     """Forecast the held-out end of the series from the last window before it."""
     history = np.concatenate([windows["inputs"][-1:, 1:], windows["targets"][-1:]], axis=1)
-    forecasts = forecast(history, len(windows["test"]))
-    return DocumentTest(windows["test_times"], windows["test"].astype(np.float64), forecasts[0])
+    times = np.concatenate([windows["times"][-1], windows["test_times"]])
+    truth = np.concatenate([history[0, -1:], windows["test"]], dtype=np.float64)
+    return DocumentTest(times, truth, forecast(history, len(windows["test"]))[0])
 
 
 DOCUMENT_TESTS = {
@@ -144,13 +153,16 @@ def make_baselines(
     windows: Arrays, series: SeriesParams, params: EvaluateParams, validation: FreeRuns
 ) -> tuple[dict[str, Forecaster], int]:
     """The baselines by name, and the order of AR(p) that validation chose."""
-    samples = np.concatenate([windows["inputs"], windows["targets"][:, -1:]], axis=1, dtype=float)
+    thinned = slice(None, None, -(-len(windows["inputs"]) // FITTED_SEGMENTS))
+    inputs, lasts = windows["inputs"][thinned], windows["targets"][thinned, -1:]
+    samples = np.concatenate([inputs, lasts], axis=1, dtype=float)
     orders = [p for p in params.ar_orders if p < min(samples.shape[1], params.context + 1)]
     fitted = {order: fit_autoregression(samples, order) for order in orders}
     horizons = params.validation_horizons
 
     def validate(order: int) -> float:
-        return score_free_runs(fitted[order], validation, horizons)[0][_longest(horizons)]
+        scores, _ = score_free_runs(fitted[order], validation, horizons)
+        return scores[f"free_run_mse_{max(horizons)}"]
 
     best = min(orders, key=validate)
     lag = round(series.period / series.time_step)  # nearest whole number of samples
@@ -162,8 +174,26 @@ def make_baselines(
     }, best
 
 
-def _longest(horizons: list[int]) -> str:
-    return f"free_run_mse_{max(horizons)}"
+def join_metrics(
+    document: DocumentTest,
+    scores: dict[str, float],
+    checks: dict[str, float],
+    beside: dict[str, dict[str, float]],
+) -> dict[str, float]:
+    """All scores by the names under which DVC and MLflow show them.
+
+    Raises:
+        InputError: a score is not finite.
+    """
+    metrics = {
+        "document_mse": document.mse,
+        **scores,
+        **{f"validation_{metric}": value for metric, value in checks.items()},
+        **{f"{b}_{metric}": value for b, row in beside.items() for metric, value in row.items()},
+    }
+    if unfit := [metric for metric, value in metrics.items() if not math.isfinite(value)]:
+        raise InputError(f"{', '.join(unfit)} not finite: train at a lower rate in params.yaml")
+    return metrics
 
 
 def main(name: str, trained: str, windows_path: str, out: str) -> None:
@@ -181,25 +211,16 @@ def main(name: str, trained: str, windows_path: str, out: str) -> None:
     longest = max(params.validation_horizons)
     validation = draw_free_runs(series, params, params.validation_seed, longest)
     test = draw_free_runs(series, params, params.seed, max(params.horizons))
-    baselines, order = make_baselines(windows, series, params, validation)
     network = wrap_network(model)
-    scores, forecasts = score_free_runs(network, test, params.horizons)
     checks, _ = score_free_runs(network, validation, params.validation_horizons)
+    scores, forecasts = score_free_runs(network, test, params.horizons)
+    baselines, order = make_baselines(windows, series, params, validation)
     beside = {b: score_free_runs(f, test, params.horizons)[0] for b, f in baselines.items()}
-    metrics = {
-        "data": series_name,
-        "document_mse": float(np.mean((document.forecast - document.truth) ** 2)),
-        **scores,
-        **{f"validation_{metric}": value for metric, value in checks.items()},
-        **{f"{b}_{metric}": value for b, row in beside.items() for metric, value in row.items()},
-        "ar_best_order": order,
-    }
-    unfit = [metric for metric, value in metrics.items() if value != value]
-    if unfit:
-        raise InputError(f"{name}: {', '.join(unfit)} is not a number: retrain it at a lower rate")
+    metrics = join_metrics(document, scores, checks, beside)
+
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "metrics.json", metrics)
+    write_json(folder / "metrics.json", {"data": series_name, **metrics, "ar_best_order": order})
     _write_table(folder / "baselines.csv", {name: scores, **beside})
     np.savez(
         folder / "forecasts.npz",

@@ -142,15 +142,14 @@ def draw_document_test(
     axes = figure.subplots()
     if windows is not None and is_windowed(windows):
         past_times, past = join_windows(windows, float(forecasts["step"]))
-        past_times, past = np.append(past_times, times[0]), np.append(past, truth[0])
         axes.plot(past_times, past, color=params.truth_color, lw=1, alpha=0.6)
         length = times[-1] - times[0]
         axes.set_xlim(times[0] - 1.5 * length, times[-1] + 0.05 * length)
     look = {"color": params.truth_color, "lw": 1, "marker": "o", "ms": 8, "alpha": 0.6}
     axes.plot(times, truth, label="truth", **look)
     look = {"ls": "", "marker": "o", "ms": 3.5, "color": params.forecast_color}
-    axes.plot(times, forecasts["document_forecast"], label="forecast", **look)
-    axes.set_title(f"mean squared error {mse:.2g} over {len(times)} steps")
+    axes.plot(times[1:], forecasts["document_forecast"], label="forecast", **look)
+    axes.set_title(f"mean squared error {mse:.2g} over {len(times) - 1} steps")
     axes.set(xlabel=TIME, ylabel=AMPLITUDE)
     add_legend(figure)
     return figure

@@ -47,8 +47,8 @@ def write_files(folder, window=None, snapshots=0, norms=True, horizon=60):
     free = np.sin(np.arange(2 * horizon, dtype=float)).reshape(2, horizon)
     np.savez(
         evaluated / "forecasts.npz",
-        document_times=np.arange(24.0, 30.0),
-        document_truth=np.sin(np.arange(24.0, 30.0)),
+        document_times=np.arange(23.0, 30.0),
+        document_truth=np.sin(np.arange(23.0, 30.0)),
         document_forecast=np.zeros(6),
         free_context=free[:, :5],
         free_truth=free,

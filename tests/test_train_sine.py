@@ -83,8 +83,7 @@ def document_mse(model, trained, test, seed=0):
     evaluate = {**OFFICIAL["evaluate_sine"], "document_seed": seed}
     state = torch.from_numpy(trained.state)[0] if trained.state.size else None
     forecast = wrap_network(trained.model, state)
-    result = test(forecast, windows_of(model), series_of(model), EvaluateParams(**evaluate))
-    return np.mean((result.forecast - result.truth) ** 2)
+    return test(forecast, windows_of(model), series_of(model), EvaluateParams(**evaluate)).mse
 
 
 def test_the_windowed_lstm_gives_the_published_score():
