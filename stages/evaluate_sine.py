@@ -22,6 +22,7 @@ from stages.shared.bundle import read_model, write_json
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.params import Params, read_params
 from stages.shared.signals import SeriesParams, sample_signal
+from stages.shared.threads import use_one_thread
 
 Array = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
@@ -204,7 +205,7 @@ def main(name: str, trained: str, windows_path: str, out: str) -> None:
     series = read_params(f"generate_sine.{series_name}", SeriesParams)
     with np.load(windows_path) as arrays:
         windows = dict(arrays)
-    torch.set_num_threads(1)
+    use_one_thread()
     model, state = read_model(Path(trained)), read_state(Path(trained) / "state.npy")
 
     document = DOCUMENT_TESTS[document_test](wrap_network(model, state), windows, series, params)

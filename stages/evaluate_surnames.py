@@ -37,6 +37,7 @@ from stages.shared.surnames import (
     read_split,
     read_vocabulary,
 )
+from stages.shared.threads import use_one_thread
 
 Array = NDArray[np.float64]
 
@@ -164,7 +165,7 @@ def main(trained: str, surnames: str, out: str) -> None:
     train, validation, test = (
         read_split(Path(surnames), split) for split in ("train", "validation", "test")
     )
-    torch.set_num_threads(1)
+    use_one_thread()
     model = read_model(Path(trained))
     num_languages = len(vocabulary.languages)
     prior = np.bincount(train.languages, minlength=num_languages) / len(train.languages)

@@ -16,7 +16,13 @@ LOCAL = "stages"
 # Which folders may import what is slow to import or reaches out of the machine.
 HOMES = {
     "mlflow": ("track.py", "tracking/", "commands/", "served/"),
-    "matplotlib": ("plot_sine.py", "plot_surnames.py", "probe_layers.py", "shared/figures.py", "commands/"),
+    "matplotlib": (
+        "plot_sine.py",
+        "plot_surnames.py",
+        "probe_layers.py",
+        "shared/figures.py",
+        "commands/",
+    ),
     "requests": ("download_surnames.py",),
     "dvc": ("commands/",),
 }
@@ -68,7 +74,9 @@ def fill(text, item):
     return re.sub(r"\$\{(?:item\.)?(\w+)\}", lambda match: str(item[match[1]]), text)
 
 
-@pytest.mark.parametrize(("name", "stage", "item"), [pytest.param(*s, id=s[0]) for s in list_stages()])
+@pytest.mark.parametrize(
+    ("name", "stage", "item"), [pytest.param(*s, id=s[0]) for s in list_stages()]
+)
 def test_a_stage_lists_exactly_the_code_that_it_reaches(name, stage, item):
     module = re.search(r"python -m (\S+)", stage["cmd"])[1]
     listed = {fill(dep, item) for dep in stage["deps"] if dep.startswith(LOCAL)}

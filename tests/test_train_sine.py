@@ -12,6 +12,7 @@ from stages.evaluate_sine import (
     forecast_recursive,
     wrap_network,
 )
+from stages.models.sequence_forecaster import ElmanScan, SequenceForecaster
 from stages.preprocess_sine import WindowParams, pair_series
 from stages.shared.errors import InputError
 from stages.shared.params import check_params
@@ -229,3 +230,23 @@ def test_a_network_that_cannot_be_built_is_named(changes, reason):
 def test_params_out_of_range_are_refused(changes):
     with pytest.raises(InputError, match=r"^p: sine.x"):
         check_params({**OFFICIAL["sine"]["carried_rnn"], **changes}, SineParams, "p: sine.x")
+
+
+def test_the_scan_gives_what_nn_rnn_gives():
+    torch.manual_seed(0)
+    model = SequenceForecaster("rnn_tanh", hidden=6)
+    window, state = torch.rand(3, 9), torch.rand(1, 3, 6)
+
+    forecasts, last = model(window, state)
+    states, torchs_last = model.recurrent(window.unsqueeze(-1), state)
+
+    torch.testing.assert_close(forecasts, model.head(states).squeeze(-1))
+    torch.testing.assert_close(last, torchs_last)
+
+
+def test_the_scan_is_differentiated_rightly():
+    torch.manual_seed(0)
+    sizes = (5, 2, 3), (2, 3), (3, 3)
+    arguments = [torch.randn(size, dtype=torch.double, requires_grad=True) for size in sizes]
+
+    assert torch.autograd.gradcheck(ElmanScan.apply, arguments)

@@ -1,11 +1,45 @@
 """A recurrent layer with a linear head at every step."""
 
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 State = Tensor | tuple[Tensor, Tensor]  # (layers, B, H), for an LSTM a pair of them
+
+
+class ElmanScan(torch.autograd.Function):
+    """h_t = tanh(d_t + W h_{t-1}) over all time steps, in NumPy on the tensors' own memory.
+
+    On small states a torch operation costs more to call than to compute: this is the recurrence
+    of `nn.RNN` and its back-propagation through time (Werbos, 1990), some three times faster.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, drive: Tensor, state: Tensor, weight: Tensor) -> Tensor:
+        """Drive d `(T, B, H)`, first state `(B, H)` and W `(H, H)` -> states `(T, B, H)`."""
+        states = drive.detach().numpy().copy()
+        before, weights = state.detach().numpy(), weight.detach().numpy().T
+        for following in states:
+            following += before @ weights
+            before = np.tanh(following, out=following)
+        ctx.save_for_backward(torch.from_numpy(states), state, weight)
+        return torch.from_numpy(states)
+
+    @staticmethod
+    def backward(ctx: Any, d_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of drive, first state and W."""
+        states, state, weight = (saved.detach().numpy() for saved in ctx.saved_tensors)
+        d_drive = 1 - states * states  # tanh' = 1 - tanh²
+        behind = np.zeros_like(state)
+        for step, d_state in zip(d_drive[::-1], d_states.numpy()[::-1], strict=True):
+            step *= d_state + behind
+            behind = step @ weight
+        hidden = weight.shape[0]
+        before = np.concatenate([state[None], states[:-1]])  # (T, B, H)
+        d_weight = d_drive.reshape(-1, hidden).T @ before.reshape(-1, hidden)
+        return torch.from_numpy(d_drive), torch.from_numpy(behind), torch.from_numpy(d_weight)
 
 
 class SequenceForecaster(nn.Module):
@@ -18,6 +52,7 @@ class SequenceForecaster(nn.Module):
         hidden: H, size of its state.
         layers: number of recurrent layers.
         init_std: draw all recurrent parameters from N(0, init_std²); None: PyTorch's default.
+        scan: run one tanh layer by `ElmanScan`, faster than `nn.RNN` and equal but for rounding.
     """
 
     def __init__(
@@ -26,6 +61,7 @@ class SequenceForecaster(nn.Module):
         hidden: int,
         layers: int = 1,
         init_std: float | None = None,
+        scan: bool = True,
     ) -> None:
         super().__init__()
         if hidden < 1 or layers < 1:
@@ -38,6 +74,7 @@ class SequenceForecaster(nn.Module):
                 nn.init.normal_(parameter, std=init_std)
         self.head = nn.Linear(hidden, 1)
         self.folds = cell.startswith("rnn_") and layers == 1
+        self.scans = scan and cell == "rnn_tanh" and layers == 1
 
     def forward(self, window: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Forecast the sample after each sample of a window.
@@ -49,8 +86,21 @@ class SequenceForecaster(nn.Module):
         Returns:
             forecasts `(B, T)` in the units of the window, and the state after it.
         """
-        states, last = self.recurrent(window.unsqueeze(-1), state)  # (B, T) -> (B, T, H)
+        weights = dict(self.recurrent.named_parameters())
+        states, last = self._recur(window.unsqueeze(-1), state, weights)  # (B, T) -> (B, T, H)
         return self.head(states).squeeze(-1), last
+
+    def _recur(
+        self, inputs: Tensor, state: State | None, weights: dict[str, Tensor]
+    ) -> tuple[Tensor, State]:
+        """The recurrent layer with any weights: `(B, T, 1)` -> states `(B, T, H)` and the last."""
+        if not self.scans or inputs.device.type != "cpu":
+            return torch.func.functional_call(self.recurrent, weights, (inputs, state))
+        bias = weights["bias_ih_l0"] + weights["bias_hh_l0"]
+        drive = inputs.transpose(0, 1) @ weights["weight_ih_l0"].t() + bias  # (T, B, H)
+        first = drive.new_zeros(drive.shape[1:]) if state is None else state[0]
+        states = ElmanScan.apply(drive, first, weights["weight_hh_l0"])
+        return states.transpose(0, 1), states[-1:]
 
     def forecast(self, history: Tensor, horizon: int, state: State | None = None) -> Tensor:
         """Forecast the samples after a history, feeding forecasts back.
@@ -87,7 +137,7 @@ class SequenceForecaster(nn.Module):
             "bias_hh_l0": layer.bias_hh_l0,
         }
         silence = first.new_zeros(len(first), steps, 1)
-        states, _ = torch.func.functional_call(layer, folded, (silence, state))
+        states, _ = self._recur(silence, state, folded)
         return self.head(states).squeeze(-1)
 
     def _run_stepwise(self, first: Tensor, state: State, steps: int) -> Tensor:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from stages.shared.bundle import Curves
 from stages.shared.errors import InputError
 from stages.shared.params import Params
+from stages.shared.threads import use_one_thread
 
 Batch = TypeVar("Batch")
 # One training step: (batch, whether the gradient norm is wanted) -> (loss, gradient norm).
@@ -87,7 +88,7 @@ def fit(
 
 def seed_everything(params: FitParams) -> torch.device:
     """Make training repeatable; returns the device to train on."""
-    torch.set_num_threads(1)  # small layers lose time to a second thread, and bytes change
+    use_one_thread()
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.manual_seed(params.seed)
     return find_device(params.device)
