@@ -154,7 +154,7 @@ def _make_schedule(
 
 
 def make_lbfgs_update(
-    model: nn.Module, loss_of: Callable[[Any], Tensor], memory: int = 20
+    model: nn.Module, loss_of: Callable[[Any], Tensor], memory: int = 50
 ) -> Update[Any]:
     """An update by one L-BFGS iteration with a strong Wolfe line search, on a fixed batch."""
     optimizer = torch.optim.LBFGS(
