@@ -37,11 +37,12 @@ def main(check: bool) -> None:
     """Bring the store up to date, or say what it lacks."""
     models, uri = read_models(), find_uri()
     if check:
-        faults = list_faults(models, uri)
-        sys.exit("\n".join([f"MLflow at {uri} is behind dvc.lock:", *faults]) if faults else 0)
-    with lock_store(), open_store(uri) as store:
-        for line in sync(store, models):
-            print(line, flush=True)
+        if faults := list_faults(models, uri):
+            sys.exit("\n".join([f"MLflow at {uri} is behind dvc.lock:", *faults]))
+    else:
+        with lock_store(), open_store(uri) as store:
+            for line in sync(store, models):
+                print(line, flush=True)
     print(f"MLflow at {uri}: {len(models)} models in dvc.lock")
 
 
@@ -58,7 +59,7 @@ def list_faults(models: list[Model], uri: str) -> list[str]:
 def find_fault(model: Model, runs: "list[Run]") -> str | None:
     """Say what is wrong with the runs that a model has."""
     if len(runs) != 1:
-        return f"{len(runs) or 'no'} run{'s'[: len(runs)]}"
+        return f"{len(runs)} runs" if runs else "no run"
     is_stale = runs[0].data.tags.get(FIGURES_TAG) != model.figures
     return "stale figures" if is_stale else None
 
@@ -66,14 +67,14 @@ def find_fault(model: Model, runs: "list[Run]") -> str | None:
 def sync(store: Store, models: list[Model]) -> Iterator[str]:
     """Make, complete and drop runs; tells what was done."""
     commit = find_commit()
-    for model in models:
-        runs = store.find_runs(model.key)
+    found = [(model, store.find_runs(model.key)) for model in models]
+    for model, runs in found:
+        store.renew_patience()
         if find_fault(model, runs) and (obstacle := find_obstacle(model)):
             yield f"{model.name}: not tracked, {obstacle}"
             continue
         if not runs:
             publish(store, model)
-            store.renew_patience()
             yield f"{model.name}: run made"
             runs = store.find_runs(model.key)  # another clone may have made one meanwhile
         run, *doubles = runs
@@ -141,11 +142,15 @@ def list_tags(model: Model, content: Content) -> dict[str, str]:
     }
     if experiment := os.environ.get("DVC_EXP_NAME"):
         tags["dvc.experiment"] = experiment
-    for role, stage in model.stages.items():
-        tags[f"dvc.{role}.stage"] = stage.name
-        tags[f"dvc.{role}.cmd"] = stage.cmd
-        for kind in ("deps", "params", "outs"):
-            tags[f"dvc.{role}.{kind}"] = json.dumps(getattr(stage, kind), indent=1)
+    return tags | list_stage_tags("train", model) | list_stage_tags("evaluate", model)
+
+
+def list_stage_tags(role: str, model: Model) -> dict[str, str]:
+    """List what dvc.lock says of one of the model's stages."""
+    stage = model.stages[role]
+    tags = {f"dvc.{role}.stage": stage.name, f"dvc.{role}.cmd": stage.cmd}
+    for kind in ("deps", "params", "outs"):
+        tags[f"dvc.{role}.{kind}"] = json.dumps(getattr(stage, kind), indent=1)
     return tags
 
 
@@ -184,10 +189,13 @@ def log_model(store: Store, run: "Run", model: Model, content: Content) -> str:
 
 
 def log_figures(store: Store, run: "Run", model: Model) -> None:
-    """Give the run its figures, and last the tag that says which they are."""
+    """Give the run its figures, and last the tags that say which they are."""
+    from mlflow.entities import RunTag
+
     if model.figures:
         store.client.log_artifacts(run.info.run_id, f"data/plotted/{model.name}", "figures")
-        store.client.set_tag(run.info.run_id, FIGURES_TAG, model.figures)
+        tags = list_stage_tags("plot", model) | {FIGURES_TAG: model.figures}
+        store.client.log_batch(run.info.run_id, tags=[RunTag(*tag) for tag in tags.items()])
 
 
 def replace_figures(store: Store, run: "Run", model: Model) -> None:

@@ -126,7 +126,11 @@ def run(folder: Path, command: str, check: bool = True, **environment: str) -> s
 
 def make_environment(folder: Path) -> dict[str, str]:
     """An environment that knows nothing of the machine's own settings of git, DVC and MLflow."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GIT_"))}
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("DVC_", "MLFLOW_", "GIT_", "TRACK_"))
+    }
     settings = folder.parent / f"{folder.name}-settings"
     return kept | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

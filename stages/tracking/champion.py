@@ -36,6 +36,7 @@ def load_champion(task: str) -> "tuple[PyFuncModel, str] | None":
             return None
         import mlflow
 
+        store.renew_patience()
         mlflow.set_tracking_uri(uri)
         model = mlflow.pyfunc.load_model(f"models:/{task}@{CHAMPION}")
         name = store.client.get_run(champion.run_id).info.run_name

@@ -76,8 +76,6 @@ def read_content(model: Model) -> Content:
 
 def read_curves(path: Path, started: int, ended: int) -> Iterator[Point]:
     """Read the curves; their times are spread evenly over the training."""
-    if not path.exists():  # a blend is not trained
-        return
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:

@@ -23,10 +23,11 @@ ENVIRONMENT = {  # what the user has set stays
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing leaves the machine unasked
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # by default a dead server takes 247 s
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",  # seconds before the first retry
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
-    "TRACK_SECONDS": "14",  # longest that a server may take until a run is complete
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # by default a dead server takes 247 s
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "7",  # seconds
+    "TRACK_SECONDS": "11",  # longest that a server may take to say what it has
 }
 
 
@@ -58,21 +59,27 @@ class Store:
         return f"pending {self.owner}"
 
     def open_experiment(self, name: str) -> str:
-        """Id of an experiment, which is made, or restored if somebody deleted it."""
+        """Id of an experiment, which is made if it is not there."""
+        from mlflow.exceptions import MlflowException
+
         if name not in self.experiments:
-            deleted = self.client.get_experiment_by_name(name)
-            if deleted:
-                self.client.restore_experiment(deleted.experiment_id)
-            self.experiments[name] = (
-                deleted.experiment_id if deleted else self._make_experiment(name)
-            )
+            # a server knows where artifacts go; a database would put them in the working folder
+            is_server = self.uri.startswith("http")
+            folder = None if is_server else (find_root() / "mlartifacts" / name).as_uri()
+            try:
+                self.experiments[name] = self.client.create_experiment(name, folder)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                self.experiments[name] = self._restore_experiment(name)
         return self.experiments[name]
 
-    def _make_experiment(self, name: str) -> str:
-        # a server knows where artifacts go; a database would put them below the working folder
-        is_server = self.uri.startswith("http")
-        folder = None if is_server else (find_root() / "mlartifacts" / name).as_uri()
-        return self.client.create_experiment(name, folder)
+    def _restore_experiment(self, name: str) -> str:
+        """Id of an experiment that somebody has deleted, or that another clone has just made."""
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment.lifecycle_stage == "deleted":
+            self.client.restore_experiment(experiment.experiment_id)
+        return experiment.experiment_id
 
     def find_champion(self, task: str) -> "ModelVersion | None":
         """The registered version that carries the alias `champion`."""
@@ -92,9 +99,8 @@ class Store:
         self.client.delete_run(run.info.run_id)
 
     def renew_patience(self) -> None:
-        """Grant the server its time anew."""
-        if not self.uri.startswith("sqlite:"):
-            signal.alarm(int(os.environ["TRACK_SECONDS"]))
+        """Grant a server that has answered so far more time for more work: a run, a model."""
+        start_alarm(self.uri, 6 * int(os.environ["TRACK_SECONDS"]))
 
 
 @contextmanager
@@ -113,13 +119,19 @@ def open_store(uri: str) -> Iterator[Store]:
 
     before = signal.signal(signal.SIGALRM, give_up)
     try:
-        signal.alarm(0 if uri.startswith("sqlite:") else int(os.environ["TRACK_SECONDS"]))
+        start_alarm(uri, int(os.environ["TRACK_SECONDS"]))
         yield Store(uri)
     except (MlflowException, OSError) as error:  # requests raises OSErrors
-        raise InputError(_say_unusable(uri, " ".join(str(error).split())[:300])) from None
+        raise InputError(_say_unusable(uri, _shorten(str(error)))) from None
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+def start_alarm(uri: str, seconds: int) -> None:
+    """Give up after so many seconds, unless the store is a file."""
+    if not uri.startswith("sqlite:"):
+        signal.alarm(seconds)
 
 
 def set_environment() -> None:
@@ -160,5 +172,11 @@ def is_absent(uri: str) -> bool:
 def _say_unusable(uri: str, reason: str) -> str:
     return (
         f"MLflow at {uri} cannot be used ({reason}): look after the server or correct "
-        "MLFLOW_TRACKING_URI, then run `make sync`; only tracking is missing"
+        "MLFLOW_TRACKING_URI and try again; training and evaluation do not need it"
     )
+
+
+def _shorten(text: str) -> str:
+    """One line; what was asked stands at the beginning of MLflow's messages, why not at the end."""
+    line = " ".join(text.split())
+    return line if len(line) < 300 else f"{line[:140]} … {line[-140:]}"
