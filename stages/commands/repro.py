@@ -74,7 +74,7 @@ def extend_chain(stage: str, waiting: Graph, done: set[str]) -> list[str]:
 
 def start_job(chain: list[str]) -> Job:
     """Start dvc on a chain, in a process group of its own so that it can be stopped whole."""
-    output = tempfile.TemporaryFile()
+    output = tempfile.TemporaryFile()  # noqa: SIM115  the job reads it later
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", *chain]
     process = subprocess.Popen(
         command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
@@ -82,24 +82,29 @@ def start_job(chain: list[str]) -> Job:
     return Job(chain, process, output)
 
 
-def stop_job(job: Job) -> None:
-    """End dvc and the stage that it runs."""
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process and what it started, such as dvc and its stage."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(job.process.pid, signal.SIGTERM)
-    job.process.wait()
+        os.killpg(process.pid, signal.SIGTERM)
+    process.wait()
 
 
 @contextlib.contextmanager
 def running_jobs() -> Iterator[list[Job]]:
-    """The running jobs; on Ctrl-C, SIGTERM or an error they are stopped."""
+    """The running jobs; on an error or a signal they are stopped."""
     jobs: list[Job] = []
-    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         yield jobs
     finally:
-        signal.signal(signal.SIGTERM, previous)
         for job in jobs:
-            stop_job(job)
+            stop(job.process)
+
+
+def exit_on_signals() -> None:
+    """Turn Ctrl-C, SIGTERM and a closed terminal into SystemExit, which stops the children."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # under nohup it stays ignored
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 def run_side_by_side(stale: Graph, num_jobs: int) -> None:
@@ -154,9 +159,14 @@ def needs_copy(copy: str | None) -> bool:
     return held != read_archive(Path(copy).read_bytes(), copy)
 
 
-def run_dvc(*arguments: str) -> int:
-    """Run dvc in the foreground; returns its exit status."""
-    return subprocess.run([sys.executable, "-m", "dvc", *arguments], check=False).returncode
+def run_module(*command: str) -> int:
+    """Run a module in the foreground; returns its exit status."""
+    process = subprocess.Popen([sys.executable, "-m", *command], start_new_session=True)
+    try:
+        return process.wait()
+    except BaseException:
+        stop(process)
+        raise
 
 
 def run_pipeline(num_jobs: int) -> None:
@@ -165,24 +175,23 @@ def run_pipeline(num_jobs: int) -> None:
     Raises:
         InputError: a stage failed.
     """
-    if needs_copy(os.environ.get("SURNAMES_ZIP")) and run_dvc(
-        "repro", "--force", "--single-item", "download_surnames"
+    if needs_copy(os.environ.get("SURNAMES_ZIP")) and run_module(
+        "dvc", "repro", "--force", "--single-item", "download_surnames"
     ):
         raise InputError("the surnames could not be taken from SURNAMES_ZIP: see above")
     graph, changed = read_graph()
     stale = find_stale(graph, changed)
     if num_jobs > 1 and stale:
         run_side_by_side(stale, num_jobs)
-    elif stale and run_dvc("repro", *(stage for stage in graph if stage != LAST)):
+    elif stale and run_module("dvc", "repro", *(stage for stage in graph if stage != LAST)):
         raise InputError("a stage failed: see its output above")
 
 
 def track() -> bool:
     """Let DVC record the tracking stage, and cover a store that was deleted since."""
-    if run_dvc("repro", LAST):
+    if run_module("dvc", "repro", "--quiet"):  # finds nothing to do but this stage
         return False
-    command = [sys.executable, "-m", "stages.track"]
-    return subprocess.run(command, check=False).returncode == 0
+    return run_module("stages.track") == 0
 
 
 def main() -> None:
@@ -200,5 +209,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    exit_on_signals()
     with exit_on_input_error():
         main()

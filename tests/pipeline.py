@@ -1,0 +1,179 @@
+"""The real pipeline with tiny params, in a clone of its own: the working tree -> a folder.
+
+`python -m tests.pipeline FOLDER` makes such a clone with all models, as `.ci/run` does. The tests
+keep a few models, enough to have each stage and both kinds of forecaster.
+"""
+
+import atexit
+import json
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import closing, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from tests.workspace import PROJECT, commit, make_environment, run, write_yaml
+
+KEPT = {
+    "sine": ["carried_rnn", "windowed_lstm_fast"],
+    "surnames": ["surname_gru", "surname_ngrams"],
+}
+SERIES = ["integer_starts", "period_40"]  # that these models read
+NETWORK = {"hidden": 4, "embedding": 4, "num_buckets": 64}
+# what DVC prints before a stage, and what stages.commands.repro prints after a chain of them
+STARTED = re.compile(r"^(?:Running stage '(.+)':| +\d+ s  (.+))$", re.MULTILINE)
+
+
+def make_clone(folder: Path, kept: dict[str, list[str]] | None = None) -> Path:
+    """Commit the working tree with tiny params to a new repository; its data are the sample's.
+
+    Args:
+        folder: does not exist yet.
+        kept: models by task; None: all.
+    """
+    listed = run(PROJECT, "git ls-files -z --cached --others --exclude-standard")
+    for name in filter(None, listed.split("\0")):
+        if (PROJECT / name).is_file():  # not deleted since
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, folder / name)
+    (folder / "dvc.lock").unlink(missing_ok=True)  # of the full params
+    edit_params(folder, shrink_params)
+    if kept:
+        edit_params(folder, lambda params: keep_models(params, kept))
+        forget_plots(folder)
+    run(folder, "git init -q")
+    commit(folder, "tiny")
+    return folder
+
+
+def shrink_params(params: dict[str, Any]) -> None:
+    """Make everything as small as the stages allow, and stay off the network."""
+    params["download_surnames"]["places"] = []
+    for model in [*params["sine"].values(), *params["surnames"].values()]:
+        model |= {"iterations": 4}
+        model |= {key: 2 for key in ("log_every", "mean_every", "print_every") if key in model}
+        model["network"] |= {key: NETWORK[key] for key in NETWORK if key in model["network"]}
+        if refine := model.get("refine"):
+            refine["iterations"] = 2
+    params["evaluate_sine"] |= {"phases": 4, "horizons": [49, 500]}
+    for section in ("plot_sine", "plot_surnames", "probe_layers"):
+        params[section]["dpi"] = 30
+
+
+def keep_models(params: dict[str, Any], kept: dict[str, list[str]]) -> None:
+    """Drop all other models, and the series that the kept ones do not read."""
+    for task, models in kept.items():
+        params[task] = {model: params[task][model] for model in models}
+    for section in ("generate_sine", "preprocess_sine"):
+        params[section] = {series: params[section][series] for series in SERIES}
+
+
+def forget_plots(folder: Path) -> None:
+    """Remove the pictures of models that were dropped from `plots:` in dvc.yaml."""
+    params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    drawn = {*params["sine"], *params["surnames"], "surname_blend", "layers"}
+    path = folder / "dvc.yaml"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    entry = re.compile(r"  - data/plotted/(\w+)\n")
+    kept = [line for line in lines if not (found := entry.fullmatch(line)) or found[1] in drawn]
+    path.write_text("".join(kept), encoding="utf-8")
+
+
+def edit_params(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Change params.yaml."""
+    path = folder / "params.yaml"
+    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    edit(params)
+    write_yaml(path, params)
+
+
+def replace_text(path: Path, old: str, new: str) -> None:
+    """Change a file that must hold the old text."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text, f"{path} no longer holds {old!r}: choose another edit"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def call(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command; stdout holds all that it printed."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=make_environment(folder) | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+
+
+def repro(folder: Path, jobs: int = 2, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What `make repro` calls."""
+    return call(folder, "python", "-m", "stages.commands.repro", "--jobs", str(jobs), **environment)
+
+
+def list_started(output: str) -> set[str]:
+    """Stages that were run."""
+    found = (one or chain for one, chain in STARTED.findall(output))
+    return {stage for chain in found for stage in chain.split(" → ")}
+
+
+def list_processes(folder: Path) -> list[psutil.Process]:
+    """Whatever runs in a folder."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # ended meanwhile, or somebody else's
+            if Path(process.cwd()) == folder.resolve() and process.status() != "zombie":
+                found.append(process)
+    return found
+
+
+def list_runs(folder: Path) -> list[tuple[str, str | None]]:
+    """Model and experiment of every run in the folder's store."""
+    query = """
+        select name, value from runs left join tags
+        on runs.run_uuid = tags.run_uuid and tags.key = 'dvc.experiment'
+    """
+    with closing(sqlite3.connect(folder / "mlflow.db")) as store:
+        return sorted(store.execute(query).fetchall(), key=str)
+
+
+def read_outs(folder: Path) -> dict[str, str]:
+    """Md5 of every out in dvc.lock, but of the times."""
+    lock = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))
+    outs = [out for stage in lock["stages"].values() for out in stage.get("outs", [])]
+    return {out["path"]: out["md5"] for out in outs if not out["path"].endswith("/times.json")}
+
+
+def read_metrics(folder: Path, model: str) -> dict[str, Any]:
+    """Scores of one model."""
+    return json.loads((folder / f"data/evaluated/{model}/metrics.json").read_text("utf-8"))
+
+
+@cache
+def find_template() -> Path:
+    """The clone that tests copy: `dvc repro` ran and was committed; made once a process."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    clone = make_clone(Path(folder.name, "template"), KEPT)
+    run(clone, "dvc repro")
+    commit(clone, "run")
+    return clone
+
+
+def copy_template(folder: Path) -> Path:
+    """A clone of a test's own, with nothing left to run."""
+    return Path(shutil.copytree(find_template(), folder, symlinks=True))
+
+
+if __name__ == "__main__":
+    make_clone(Path(sys.argv[1]))

@@ -1,0 +1,87 @@
+"""A team shares the pipeline by git and a DVC remote, and tries things out as experiments."""
+
+import csv
+import io
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline import KEPT, copy_template, list_processes, list_runs, list_started, repro
+from tests.workspace import commit, run
+
+pytestmark = pytest.mark.slow
+
+MODELS = sorted([*KEPT["sine"], *KEPT["surnames"], "surname_blend"])
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    return copy_template(tmp_path / "clone")
+
+
+def test_a_mate_pulls_and_has_nothing_to_run(clone, tmp_path):
+    run(tmp_path, "git init -q --bare origin")
+    run(clone, f"dvc remote add -d team {tmp_path / 'remote'}")
+    commit(clone, "remote")
+    run(clone, f"dvc push -q && git push -q {tmp_path / 'origin'} HEAD:refs/heads/main")
+
+    run(tmp_path, "git clone -q -b main origin mate && cd mate && dvc pull -q")
+    mate = tmp_path / "mate"
+    said = repro(mate)
+
+    assert said.returncode == 0, said.stdout
+    assert list_started(said.stdout) == set()
+    assert list_runs(mate) == [(model, None) for model in MODELS]
+    assert run(mate, "git status --porcelain") == ""
+
+
+def test_scores_and_pictures_are_shown(clone):
+    scores = json.loads(run(clone, "dvc metrics show --json"))[""]["data"]
+    page = Path(run(clone, "dvc plots show").strip().removeprefix("file://"))
+
+    assert {Path(path).parent.name for path in scores} == set(MODELS)
+    assert "accuracy" in scores["data/evaluated/surname_blend/metrics.json"]["data"]
+    html = page.read_text(encoding="utf-8")
+    assert all(f"{model}_loss.png" in html for model in KEPT["sine"])
+    assert run(clone, "git status --porcelain") == ""
+
+
+def test_an_experiment_is_compared_with_the_commit(clone):
+    said = run(clone, "dvc exp run --name faster --set-param sine.carried_rnn.rate=0.02")
+
+    assert "train_sine@carried_rnn" in list_started(said)
+    changed = json.loads(run(clone, "dvc metrics diff --json"))
+    assert list(changed) == ["data/evaluated/carried_rnn/metrics.json"]
+    table = list(csv.DictReader(io.StringIO(run(clone, "dvc exp show --csv"))))
+    rates = {row["Experiment"]: row["sine.carried_rnn.rate"] for row in table if row["Experiment"]}
+    assert rates == {"faster": "0.02"}
+    assert ("carried_rnn", "faster") in list_runs(clone)
+
+
+def test_experiments_elsewhere_end_in_the_store_of_the_workspace(clone):
+    run(clone, "dvc exp run --temp --name aside --set-param sine.carried_rnn.rate=0.02")
+    for name, rate in (("first", 0.03), ("second", 0.04)):
+        run(clone, f"dvc exp run --queue --name {name} --set-param sine.carried_rnn.rate={rate}")
+    run(clone, "dvc queue start --jobs 2")
+    wait_for_queue(clone)
+
+    tried = [("carried_rnn", name) for name in ("aside", "first", "second")]
+    assert list_runs(clone) == sorted([(model, None) for model in MODELS] + tried, key=str)
+    run(clone, "dvc exp apply second")
+    assert repro(clone).returncode == 0
+    assert len(list_runs(clone)) == len(MODELS) + len(tried)
+
+
+def wait_for_queue(clone: Path) -> None:
+    """Wait until all tasks have ended, and the workers of the queue, which linger, too."""
+    for _ in range(300):
+        status = run(clone, "dvc queue status")
+        if "Running" not in status and "Queued" not in status:
+            break
+        time.sleep(1)
+    run(clone, "dvc queue stop --kill")
+    for process in list_processes(clone):
+        process.kill()
+    assert status.count("Success") == 2, status
