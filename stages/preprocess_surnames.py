@@ -103,7 +103,7 @@ def encode_splits(names: dict[str, list[str]], params: SplitParams) -> dict[str,
     every = [name for group in names.values() for name in group]
     counts = [len(group) for group in names.values()]
     return {
-        "letters": np.concatenate([encode_name(name) for name in every]).astype(np.uint8),
+        "letters": np.array(encode_name("".join(every)), dtype=np.uint8),
         "lengths": np.array([len(name) for name in every], dtype=np.int64),
         "languages": np.repeat(np.arange(len(names)), counts),
         "splits": np.concatenate([split_names(n, params, generator) for n in counts]),
