@@ -122,6 +122,7 @@ def assert_nothing_runs(clone: Path) -> None:
 def test_a_copy_of_the_zip_replaces_the_sample_once(clone):
     assert read_metrics(clone, "surname_ngrams")["data"] == "sample"
     set_param(clone, "download_surnames.archive", "any")
+    run(clone, "dvc repro --single-item download_surnames")  # else DVC sees a change by itself
     copy = write_zip(clone.parent / "copy.zip")
 
     assert repro(clone, SURNAMES_ZIP=str(copy)).returncode == 0

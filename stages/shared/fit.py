@@ -28,6 +28,7 @@ class FitParams(Params):
     rate: float = Field(gt=0)  # learning rate; its peak if the schedule is one_cycle
     schedule: Literal["constant", "one_cycle"] = "constant"
     weight_decay: float = Field(default=0.0, ge=0)
+    fused: bool = True  # update all weights in one kernel: faster, and equal but for rounding
     momentum: bool = False  # of sgd: 0.9, or with one_cycle from 0.95 to 0.85 and back
     clip_norm: float | None = Field(default=None, gt=0)  # of all gradients together; null: never
     seed: int = Field(ge=0)  # of the weights and the draws
@@ -121,8 +122,10 @@ def make_update(
         loss = loss_of(batch)
         loss.backward()
         norm = None
-        if watched or params.clip_norm:
-            norm = float(nn.utils.clip_grad_norm_(weights, params.clip_norm or math.inf))
+        if params.clip_norm:
+            norm = float(nn.utils.clip_grad_norm_(weights, params.clip_norm))
+        elif watched:  # the same number for a fraction of the time
+            norm = torch.cat([weight.grad.flatten() for weight in weights]).norm().item()
         optimizer.step()
         if schedule:
             schedule.step()
@@ -132,7 +135,7 @@ def make_update(
 
 
 def _make_optimizer(weights: list[nn.Parameter], params: FitParams) -> torch.optim.Optimizer:
-    common = {"lr": params.rate, "weight_decay": params.weight_decay}
+    common = {"lr": params.rate, "weight_decay": params.weight_decay, "fused": params.fused}
     if params.optimizer == "sgd":
         return torch.optim.SGD(weights, momentum=0.9 * params.momentum, **common)
     return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[params.optimizer](
