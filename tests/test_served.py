@@ -53,7 +53,8 @@ def make_history(length: int) -> np.ndarray:
 def test_a_classifier_answers_as_the_network_does(workspace, models, name):
     network = read_model(workspace / "data/trained" / name)
     with torch.no_grad():
-        scores = [network(*batch_names([clean_name(n)], SYMBOLS))[0].exp() for n in NAMES]
+        answers = [network(*batch_names([clean_name(n)], SYMBOLS))[0] for n in NAMES]
+    scores = [(answer / 1.5).softmax(0) for answer in answers]  # the temperature of the workspace
 
     answers = mlflow.pyfunc.load_model(str(models[name])).predict(NAMES, params={"top": 2})
 

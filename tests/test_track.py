@@ -87,7 +87,7 @@ def assert_complete(uri: str | None = None) -> None:
 def list_files(folder: Path) -> dict[str, tuple[str, int]]:
     """Md5 and time of writing of every file of the store."""
     files = [folder / "mlflow.db", *(folder / "mlartifacts").rglob("*")]
-    return {str(f): (compute_md5(f), f.stat().st_mtime_ns) for f in files if f.is_file()}
+    return {str(f): (compute_md5(f), f.stat().st_ctime_ns) for f in files if f.is_file()}
 
 
 # 1. identity

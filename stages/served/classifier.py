@@ -40,6 +40,7 @@ class Classifier(PythonModel):
         self.symbols: str = vocabulary["symbols"]
         self.languages: list[str] = vocabulary["languages"]
         self.alphabet = runpy.run_path(context.artifacts["alphabet"])
+        self.temperature: float = _read_json(context.artifacts["scores"])["temperature"]
         self.network = load_network(context.artifacts)
 
     def predict(
@@ -66,7 +67,8 @@ class Classifier(PythonModel):
         if not cleaned:
             return []
         letters = torch.tensor([self.alphabet["encode_name"](cleaned, self.symbols)])
-        scores: Tensor = self.network(letters, torch.tensor([len(cleaned)]))[0]
+        log_probabilities: Tensor = self.network(letters, torch.tensor([len(cleaned)]))[0]
+        scores = (log_probabilities / self.temperature).log_softmax(0)  # calibrated
         return [
             {"language": self.languages[index], "probability": score.exp().item()}
             for score, index in zip(*scores.sort(descending=True, stable=True), strict=True)

@@ -94,6 +94,7 @@ def list_artifacts(name: str, sizes: dict[str, Any]) -> dict[str, str]:
     if sizes["task"] == "surnames":
         artifacts["vocabulary"] = "data/preprocessed/surnames/vocabulary.json"
         artifacts["alphabet"] = "stages/shared/alphabet.py"
+        artifacts["scores"] = f"data/evaluated/{name}/metrics.json"  # has the temperature
     return artifacts
 
 

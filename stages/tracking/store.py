@@ -67,7 +67,9 @@ class Store:
             is_server = self.uri.startswith("http")
             folder = None if is_server else (find_root() / "mlartifacts" / name).as_uri()
             try:
-                self.experiments[name] = self.client.create_experiment(name, folder)
+                self.experiments[name] = self.client.create_experiment(
+                    name, folder, {"mlflow.experimentKind": "custom_model_development"}
+                )  # the UI then opens on runs and curves rather than on chats
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
