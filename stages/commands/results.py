@@ -1,6 +1,7 @@
 """Print the scores of every model beside its baselines: `python -m stages.commands.results`."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,12 @@ def read_metrics(evaluated: Path) -> dict[str, dict[str, Any]]:
 def tabulate(metrics: dict[str, dict[str, Any]], columns: list[str], names: list[str]) -> Any:
     """One row a model, and once for each data set the rows of its baselines."""
     chosen = {model: row for model, row in metrics.items() if columns[0] in row}
-    rows = [(row["data"], 1, model, *map(row.get, columns)) for model, row in chosen.items()]
+    rows = [
+        (row["data"], 1, model, *(row.get(column, math.nan) for column in columns))
+        for model, row in chosen.items()
+    ]
     beside = {
-        (row["data"], 0, name, *(row.get(f"{name}_{column}") for column in columns))
+        (row["data"], 0, name, *(row.get(f"{name}_{column}", math.nan) for column in columns))
         for row in chosen.values()
         for name in names
     }
