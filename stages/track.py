@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.shared.errors import exit_on_input_error
-from stages.tracking.content import Content, find_obstacle, read_content
+from stages.tracking.content import Content, find_obstacle, name_metric, read_content
 from stages.tracking.lockfile import Model, read_models
 from stages.tracking.serving import save_served
 from stages.tracking.store import Store, find_uri, is_absent, lock_store, open_store
@@ -74,7 +74,7 @@ def sync(store: Store, models: list[Model]) -> Iterator[str]:
             yield f"{model.name}: not tracked, {obstacle}"
             continue
         if not runs:
-            publish(store, model)
+            publish(store, model, commit)
             yield f"{model.name}: run made"
             runs = store.find_runs(model.key)  # another clone may have made one meanwhile
         run, *doubles = runs
@@ -92,7 +92,7 @@ def sync(store: Store, models: list[Model]) -> Iterator[str]:
         yield f"{run.info.run_name}: unfinished run dropped"
 
 
-def publish(store: Store, model: Model) -> None:
+def publish(store: Store, model: Model, commit: str | None) -> None:
     """Make the run of a model; see the module's docstring for the order of writes."""
     from mlflow.entities import Param, RunTag
 
@@ -108,7 +108,7 @@ def publish(store: Store, model: Model) -> None:
     client.log_batch(
         run_id,
         params=[Param(*param) for param in model.params.items()],
-        tags=[RunTag(*tag) for tag in list_tags(model, content).items()],
+        tags=[RunTag(*tag) for tag in list_tags(model, content, commit).items()],
     )
     # before the metrics: the model's page shows those that name it
     metrics = list_metrics(content, log_model(store, run, model, content))
@@ -133,13 +133,15 @@ def list_inputs(model: Model) -> "list[DatasetInput]":
     ]
 
 
-def list_tags(model: Model, content: Content) -> dict[str, str]:
+def list_tags(model: Model, content: Content, commit: str | None) -> dict[str, str]:
     """List what ties the run to dvc.lock, and what the UI shows of it."""
     tags = {
         "mlflow.note.content": content.description,
         "mlflow.source.name": model.train.name,
         **content.labels,
     }
+    if commit:
+        tags[COMMIT_TAG] = commit
     if experiment := os.environ.get("DVC_EXP_NAME"):
         tags["dvc.experiment"] = experiment
     return tags | list_stage_tags("train", model) | list_stage_tags("evaluate", model)
@@ -160,7 +162,8 @@ def list_metrics(content: Content, model_id: str) -> "list[Metric]":
 
     curves = [Metric(p.name, p.value, p.time, p.iteration) for p in content.curves]
     return curves + [
-        Metric(name, value, content.ended, 0, model_id) for name, value in content.scores.items()
+        Metric(name_metric(name), value, content.ended, 0, model_id)
+        for name, value in content.scores.items()
     ]
 
 

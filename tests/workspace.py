@@ -283,7 +283,8 @@ def find_server() -> str:
     atexit.register(folder.cleanup)
     atexit.register(server.wait)
     atexit.register(os.killpg, server.pid, signal.SIGTERM)
-    wait_for(f"http://127.0.0.1:{port}/health")
+    # not /health: the first request that needs the database makes its tables
+    wait_for(f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get?experiment_id=0")
     return f"http://127.0.0.1:{port}"
 
 

@@ -114,6 +114,12 @@ def describe(
     return "\n".join(lines)
 
 
+def name_metric(score: str) -> str:
+    """Give baselines a section of their own, behind the scores, among the charts of MLflow."""
+    is_baseline = score.startswith(tuple(f"{baseline}_" for baseline in BASELINES))
+    return f"reference/{score}" if is_baseline else score
+
+
 def tabulate_baselines(scores: dict[str, float]) -> list[str]:
     """Rows of a Markdown table: each score that a baseline has too."""
     baselines = [b for b in BASELINES if any(name.startswith(f"{b}_") for name in scores)]

@@ -95,10 +95,16 @@ class Store:
 
     def drop_run(self, run: "Run") -> None:
         """Delete a run, and first its model, which MLflow would leave behind."""
+        from mlflow.exceptions import MlflowException
+
         origin = f"source_run_id = '{run.info.run_id}'"
-        for model in self.client.search_logged_models([run.info.experiment_id], origin):
-            self.client.delete_logged_model(model.model_id)
-        self.client.delete_run(run.info.run_id)
+        try:
+            for model in self.client.search_logged_models([run.info.experiment_id], origin):
+                self.client.delete_logged_model(model.model_id)
+            self.client.delete_run(run.info.run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # another clone was faster
+                raise
 
     def renew_patience(self) -> None:
         """Grant a server that has answered so far more time for more work: a run, a model."""
