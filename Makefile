@@ -4,6 +4,8 @@ JOBS ?=
 BIN := $(CURDIR)/.venv/bin
 # dvc.yaml says `python`
 export PATH := $(BIN):$(PATH)
+# nothing leaves the machine unasked
+export MLFLOW_DISABLE_TELEMETRY := true
 
 .PHONY: repro test test-all results sync ui bench lint clean
 .DEFAULT_GOAL := repro
@@ -23,8 +25,10 @@ results: .venv/installed  ## print the scores once more
 sync: .venv/installed .git  ## make MLflow agree with dvc.lock
 	$(BIN)/python -m stages.track
 
-ui: sync  ## open the runs: http://127.0.0.1:5000
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db
+ui: sync  ## show the runs, those of a shared server at its own address
+	@echo "Open $(or $(MLFLOW_TRACKING_URI),http://127.0.0.1:5000)/#/experiments?workflowType=machine_learning"
+	$(if $(filter http%,$(MLFLOW_TRACKING_URI)),,$(BIN)/mlflow ui --backend-store-uri \
+		$(or $(MLFLOW_TRACKING_URI),sqlite:///mlflow.db))
 
 bench: .venv/installed .git  ## measure speed and quality against the published programs
 	$(BIN)/python -m stages.commands.bench

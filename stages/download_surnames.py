@@ -124,7 +124,8 @@ def collect_names(
     Raises:
         InputError: a bad archive, or none and no fallback allowed.
     """
-    if copy is None and not find_differences(read_names_folder(held)):
+    has_official = params.archive == "official" and not find_differences(read_names_folder(held))
+    if copy is None and has_official:
         return read_names_folder(held), "official"
     try:
         archive, source = _read_copy(copy) if copy else fetch_archive(params, scratch)
@@ -153,7 +154,9 @@ def warn_of_sample(reason: str) -> None:
     print(
         f"WARNING: no place for the surname zip could be reached ({reason}).\n"
         "WARNING: the small sample in data/sample is used; its scores say nothing about the\n"
-        f"WARNING: official data. Once there is a network, type\n{WHAT_TO_TYPE}",
+        f"WARNING: official data. Once there is a network, type\n{WHAT_TO_TYPE}".replace(
+            "\n    ", "\nWARNING:     "
+        ),
         file=sys.stderr,
     )
 
@@ -165,7 +168,7 @@ def main(sample: str, out: str) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
-        copy = os.environ.get("SURNAMES_ZIP")
+        copy = os.environ.get("SURNAMES_ZIP") or None
         names, data = collect_names(params, copy, Path(out), Path(sample), scratch)
         ready = scratch / "names"
         ready.mkdir()

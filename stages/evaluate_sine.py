@@ -18,8 +18,9 @@ from pydantic import Field
 from torch import nn
 
 from stages.shared.baselines import copy_period, fit_autoregression, hold_last
-from stages.shared.bundle import read_model, write_json
+from stages.shared.bundle import read_model
 from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.json_files import write_json
 from stages.shared.params import Params, read_params
 from stages.shared.signals import SeriesParams, sample_signal
 from stages.shared.threads import use_one_thread
@@ -27,6 +28,7 @@ from stages.shared.threads import use_one_thread
 Array = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
 Forecaster = Callable[[Array, int], Array]  # history (B, K) and horizon n -> (B, n)
+NUM_PERIODS = 16  # over which phases are drawn: a whole number, so that none is favoured
 NUM_DRAWN = 3  # forecasts kept for the figures
 DRAWN_STEPS = 500
 FITTED_SEGMENTS = 2000  # most that AR(p) is fitted to: enough for it, whatever a series' length
@@ -126,11 +128,11 @@ DOCUMENT_TESTS = {
 
 
 def draw_free_runs(
-    series: SeriesParams, params: EvaluateParams, seed: int, horizon: int
+    series: SeriesParams, params: EvaluateParams, seed: int, horizon: int, after: float = 0.0
 ) -> FreeRuns:
-    """Signals from random phases, which no training segment shares."""
+    """Signals from random phases; they start after a time, that of the last training sample."""
     generator = np.random.default_rng([seed, 0xE7A1])  # never the stream of a training seed
-    starts = generator.uniform(0, series.cycle, params.phases)
+    starts = after + generator.uniform(0, NUM_PERIODS * series.longest_period, params.phases)
     times = starts[:, None] + series.time_step * np.arange(params.context + horizon)
     signal = sample_signal(series, times)
     contexts = signal[:, : params.context]
@@ -159,6 +161,12 @@ def make_baselines(
     samples = np.concatenate([inputs, lasts], axis=1, dtype=float)
     orders = [p for p in params.ar_orders if p < min(samples.shape[1], params.context + 1)]
     fitted = {order: fit_autoregression(samples, order) for order in orders}
+    lag = round(series.period / series.time_step)  # nearest whole number of samples
+    if not orders or params.context < max(2, lag):
+        raise InputError(
+            f"params.yaml: evaluate_sine.context ({params.context}) must reach a period ({lag} "
+            f"samples) and one of ar_orders ({params.ar_orders}) must be shorter than it"
+        )
     horizons = params.validation_horizons
 
     def validate(order: int) -> float:
@@ -166,7 +174,6 @@ def make_baselines(
         return scores[f"free_run_mse_{max(horizons)}"]
 
     best = min(orders, key=validate)
-    lag = round(series.period / series.time_step)  # nearest whole number of samples
     return {
         "hold_last": hold_last,
         "copy_period": lambda history, horizon: copy_period(history, horizon, lag),
@@ -210,8 +217,9 @@ def main(name: str, trained: str, windows_path: str, out: str) -> None:
 
     document = DOCUMENT_TESTS[document_test](wrap_network(model, state), windows, series, params)
     longest = max(params.validation_horizons)
-    validation = draw_free_runs(series, params, params.validation_seed, longest)
-    test = draw_free_runs(series, params, params.seed, max(params.horizons))
+    end = float(max(windows["times"].max(), windows["test_times"].max(initial=0.0)))
+    validation = draw_free_runs(series, params, params.validation_seed, longest, end)
+    test = draw_free_runs(series, params, params.seed, max(params.horizons), end)
     network = wrap_network(model)
     checks, _ = score_free_runs(network, validation, params.validation_horizons)
     scores, forecasts = score_free_runs(network, test, params.horizons)

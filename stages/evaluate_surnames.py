@@ -15,8 +15,9 @@ from pydantic import Field
 from torch import nn
 
 from stages.shared.alphabet import clean_name
-from stages.shared.bundle import read_model, write_json
+from stages.shared.bundle import read_model
 from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.json_files import write_json
 from stages.shared.params import Params, read_params
 from stages.shared.scores import (
     average_nll,

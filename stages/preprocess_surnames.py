@@ -15,9 +15,9 @@ from pydantic import Field, model_validator
 
 from stages.shared.alphabet import SYMBOLS, clean_name, encode_name
 from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.json_files import write_json
 from stages.shared.params import Params, read_params
 
-TRAIN, VALIDATION, TEST = 0, 1, 2
 FEWEST_NAMES = 3  # one for each split
 
 
@@ -62,6 +62,11 @@ def split_names(
     num_validation = max(1, round(params.validation_share * num_names))
     num_test = max(1, round(params.test_share * num_names))
     num_train = num_names - num_validation - num_test
+    if num_train < 1:
+        raise InputError(
+            f"params.yaml: preprocess_surnames: the shares leave none of {num_names} names of a "
+            "language to train on: lower them"
+        )
     counts = [num_train, num_validation, num_test]
     return generator.permutation(np.repeat(["train", "validation", "test"], counts))
 
@@ -128,12 +133,8 @@ def main(raw: str, out: str) -> None:
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / "names.npz", **encode_splits(names, params))
-    _write_json(folder / "vocabulary.json", vocabulary)
-    _write_json(folder / "report.json", report_cleaning(lines, names, source["data"]))
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "vocabulary.json", vocabulary)
+    write_json(folder / "report.json", report_cleaning(lines, names, source["data"]))
 
 
 if __name__ == "__main__":

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from stages.shared.bundle import Sizes, build_network, write_bundle, write_times
-from stages.shared.errors import exit_on_input_error
+from stages.shared.bundle import Curves, Sizes, build_network, write_bundle, write_times
+from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.fit import (
-    Curves,
     FitParams,
     fit,
     make_lbfgs_update,
@@ -141,6 +140,7 @@ def train(params: SineParams, windows: Arrays, name: str) -> Trained:
     model.to(device, dtype)
     inputs = torch.from_numpy(windows["inputs"]).to(device, dtype)
     targets = torch.from_numpy(windows["targets"]).to(device, dtype)
+    check_fit(model, (inputs[:1], targets[:1]), params, f"params.yaml: sine.{name}")
     one_step = OneStepLoss(model, params.carry_state)
     loss_of = make_closed_loop_loss(model, params.closed_loop) if params.closed_loop else one_step
     snapshots = Snapshots(one_step, windows["times"])
@@ -159,6 +159,26 @@ def train(params: SineParams, windows: Arrays, name: str) -> Trained:
     return Trained(model, curves, export_state(one_step.state), snapshots.arrays())
 
 
+def check_fit(model: nn.Module, pair: Pair, params: SineParams, where: str) -> None:
+    """Refuse a network that does not fit its windows or its training.
+
+    Raises:
+        InputError: forecasts of another shape than the targets, no state to carry, or no free run.
+    """
+    with torch.no_grad():
+        forecasts, state = model(pair[0])
+    if forecasts.shape != pair[1].shape:
+        raise InputError(
+            f"{where}: {params.architecture} forecasts {forecasts.shape[1]} samples a window, "
+            f"series {params.series} has {pair[1].shape[1]} targets: choose another of the two"
+        )
+    if params.carry_state and state is None:
+        raise InputError(f"{where}.carry_state: {params.architecture} has no state: set it false")
+    runs_free = params.closed_loop or (params.refine and params.refine.closed_loop)
+    if runs_free and not hasattr(model, "run_free"):
+        raise InputError(f"{where}.closed_loop: {params.architecture} has no free run: remove it")
+
+
 def refine(model: nn.Module, pairs: Pair, params: SineParams, name: str, curves: Curves) -> Curves:
     """Second phase: L-BFGS on the first windows; its iterations continue the curves."""
     refinement = params.refine
@@ -170,7 +190,8 @@ def refine(model: nn.Module, pairs: Pair, params: SineParams, name: str, curves:
     batch = tuple(values[: refinement.batch] for values in pairs)
     phase = params.model_copy(update={"iterations": refinement.iterations})
     update = make_lbfgs_update(model, loss_of)
-    return fit(update, repeat(batch, refinement.iterations), phase, name, _say_loss, curves)
+    batches = repeat(batch, refinement.iterations)
+    return fit(update, batches, phase, name, _say_loss, curves, first=params.iterations + 1)
 
 
 def export_state(state: Any) -> NDArray[Any]:

@@ -181,7 +181,9 @@ def test_make_repro_makes_the_git_repository_that_dvc_needs(tmp_path, jobs, opti
     python.write_text('#!/bin/sh\necho "python $*"\n', encoding="utf-8")
     python.chmod(0o755)
 
-    made = call(tmp_path, *MAKE, f"BIN={python.parent}", *filter(None, [jobs]))
+    # below another make, such as the one of CI, it would also tell its folder
+    quiet = "--no-print-directory"
+    made = call(tmp_path, *MAKE, quiet, f"BIN={python.parent}", *filter(None, [jobs]))
 
     assert made.stdout.splitlines()[-1] == f"python -m stages.commands.repro{option}"
     assert (tmp_path / ".git").is_dir()

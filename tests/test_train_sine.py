@@ -250,3 +250,27 @@ def test_the_scan_is_differentiated_rightly():
     arguments = [torch.randn(size, dtype=torch.double, requires_grad=True) for size in sizes]
 
     assert torch.autograd.gradcheck(ElmanScan.apply, arguments)
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "reason"),
+    [
+        ("windowed_lstm", {"architecture": "sequence_forecaster"}, "forecasts 40 samples"),
+        ("windowed_lstm", {"carry_state": True}, "has no state"),
+        ("windowed_lstm", {"closed_loop": {"context": 4, "horizon": 4}}, "has no free run"),
+    ],
+)
+def test_a_network_that_does_not_fit_its_series_is_refused(model, changes, reason):
+    sequence = {"network": {"cell": "lstm", "hidden": 4}} if "architecture" in changes else {}
+
+    with pytest.raises(InputError, match=reason):
+        train(params_of(model, **changes, **sequence), windows_of(model), model)
+
+
+def test_a_mean_is_recorded_even_where_no_row_is_due():
+    params = params_of("carried_rnn", iterations=10, log_every=4, mean_every=5)
+
+    curves = train(params, windows_of("carried_rnn"), "x").curves
+
+    assert curves.iteration == [4, 5, 8, 10]
+    assert [mean is not None for mean in curves.mean_loss] == [False, True, False, True]

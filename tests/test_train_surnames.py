@@ -160,3 +160,23 @@ def test_a_loss_that_is_no_number_stops_at_its_iteration():
 def test_by_hand_knows_only_plain_sgd(changes):
     with pytest.raises(InputError, match="by_hand knows only plain sgd"):
         check_params({**OFFICIAL, **changes}, SurnameParams, "params.yaml: surnames.x")
+
+
+def test_printing_does_not_change_the_training():
+    network = {"num_buckets": 50, "longest": 2, "dropout": 0.5}
+    changes = {"architecture": "ngram_classifier", "network": network, "gradient": "autograd"}
+
+    runs = [
+        train(params_of(**changes, print_every=every), names_of(), vocabulary(), "x")[0].table
+        for every in (None, 3)
+    ]
+
+    assert torch.equal(*runs)
+
+
+def test_by_hand_an_infinite_loss_stops_at_its_iteration():
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(InputError, match=r"the loss became (nan|inf) at iteration \d+"),
+    ):
+        train(params_of(rate=1e38, iterations=50), names_of(), vocabulary(), "x")

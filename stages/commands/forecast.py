@@ -84,6 +84,10 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.horizon < 1:
         parser.error(f"--horizon must be at least 1, not {arguments.horizon}")
+    if arguments.out.suffix != ".csv" or arguments.out == arguments.source:
+        parser.error(f"{arguments.out} must be another .csv file; the picture goes beside it")
+    if not arguments.out.parent.is_dir():
+        parser.error(f"{arguments.out.parent} is no folder: make it first")
     return arguments
 
 

@@ -5,6 +5,7 @@ Follows dvc.lock from the scores back to the first data, and on to the run in ML
 
 import argparse
 from collections.abc import Iterator
+from pathlib import Path
 
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.tracking.lockfile import Model, Stage, read_models, read_names, read_stages
@@ -37,11 +38,14 @@ def trace(model: Model) -> Iterator[tuple[str, str, str]]:
 
     def follow(stage: Stage, wanted: list[str]) -> Iterator[tuple[str, str, str]]:
         for path, md5 in stage.deps.items():
-            if path in makers and path not in seen:
-                seen.add(path)
-                yield from follow(makers[path], [path])
-            elif path.startswith("data/") and path not in seen:
-                seen.add(path)
+            above = [path, *map(str, Path(path).parents)]  # a file may lie in a folder that is out
+            made = next((p for p in above if p in makers), path)
+            if made in seen or not made.startswith("data/"):
+                continue
+            seen.add(made)
+            if made in makers:
+                yield from follow(makers[made], [made])
+            else:
                 yield path, md5, "given"
         for path in wanted:
             yield path, stage.outs[path], stage.name

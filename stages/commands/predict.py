@@ -41,7 +41,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="+", metavar="NAME")
     parser.add_argument("--top", type=int, default=3, help="languages a name (default: 3)")
     parser.add_argument("--json", action="store_true", help="a list with one object a name")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.top < 1:
+        parser.error(f"--top must be at least 1, got {arguments.top}")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -138,16 +138,18 @@ def _say_running(job: Job) -> str:
 
 
 def finish_job(job: Job) -> None:
-    """Print one line for a chain that ended well.
+    """Print one line for a chain that ended well, and its warnings.
 
     Raises:
         InputError: it failed; its whole output has been printed.
     """
-    if job.process.returncode == 0:
-        tqdm.write(f"{_say_running(job)}")
-        return
     job.output.seek(0)
-    tqdm.write(job.output.read().decode(errors="replace"))
+    output = job.output.read().decode(errors="replace")
+    if job.process.returncode == 0:
+        warnings = [line for line in output.splitlines() if line.startswith("WARNING")]
+        tqdm.write("\n".join([*warnings, _say_running(job)]))
+        return
+    tqdm.write(output)
     raise InputError(f"{' → '.join(job.chain)} failed: see its output above")
 
 

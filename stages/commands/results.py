@@ -1,11 +1,13 @@
 """Print the scores of every model beside its baselines: `python -m stages.commands.results`."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from stages.tracking.content import BASELINES, read_json
+from stages.tracking.lockfile import read_models
 
 SINE = [
     "document_mse",
@@ -24,16 +26,15 @@ SURNAMES = [
     "nll",
     "ece",
 ]
-BASELINES = {"sine": ["copy_period", "ar2", "ar_best"], "surnames": ["majority"]}
 
 
 def read_metrics(evaluated: Path) -> dict[str, dict[str, Any]]:
-    """Metrics by model."""
-    files = sorted(evaluated.glob("*/metrics.json"))
-    return {file.parent.name: json.loads(file.read_text(encoding="utf-8")) for file in files}
+    """Metrics of the models that dvc.yaml asks for, by name."""
+    files = (evaluated / model.name / "metrics.json" for model in read_models())
+    return {file.parent.name: read_json(file) for file in files if file.exists()}
 
 
-def tabulate(metrics: dict[str, dict[str, Any]], columns: list[str], names: list[str]) -> Any:
+def tabulate(metrics: dict[str, dict[str, Any]], columns: list[str]) -> pd.DataFrame:
     """One row a model, and once for each data set the rows of its baselines."""
     chosen = {model: row for model, row in metrics.items() if columns[0] in row}
     rows = [
@@ -43,7 +44,8 @@ def tabulate(metrics: dict[str, dict[str, Any]], columns: list[str], names: list
     beside = {
         (row["data"], 0, name, *(row.get(f"{name}_{column}", math.nan) for column in columns))
         for row in chosen.values()
-        for name in names
+        for name in BASELINES
+        if any(f"{name}_{column}" in row for column in columns)
     }
     table = pd.DataFrame(sorted([*rows, *beside], key=lambda row: row[:3]))
     if table.empty:
@@ -56,9 +58,8 @@ def tabulate(metrics: dict[str, dict[str, Any]], columns: list[str], names: list
 def print_results(evaluated: Path) -> None:
     """Print two tables, mean squared errors and shares."""
     metrics = read_metrics(evaluated)
-    pairs = ((SINE, "{:.2g}", "sine"), (SURNAMES, "{:.3f}", "surnames"))
-    for columns, number, task in pairs:
-        table = tabulate(metrics, columns, BASELINES[task])
+    for task, columns, number in (("sine", SINE, "{:.2g}"), ("surnames", SURNAMES, "{:.3f}")):
+        table = tabulate(metrics, columns)
         if not table.empty:
             print(f"\n{task}")
             print(table.to_string(index=False, na_rep="-", float_format=number.format))

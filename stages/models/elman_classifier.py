@@ -77,9 +77,10 @@ class ElmanClassifier(nn.Module):
                 state += w @ before
                 np.tanh(state, out=state)
             logits = v @ states[-1] + v_bias
-            odds = np.exp(logits - logits.max())
+            logits -= logits.max()
+            odds = np.exp(logits)
             d_logits = odds / odds.sum()  # (L,)
-            loss = -math.log(d_logits[language])
+            loss = float(np.log(odds.sum()) - logits[language])
             d_logits[language] -= 1
 
             d_states = 1 - states * states  # (T, H), tanh' = 1 - tanh²

@@ -29,6 +29,10 @@ class NgramClassifier(nn.Module):
             dropout: share of a name's n-grams dropped in training.
         """
         super().__init__()
+        if min(num_buckets, longest) < 1 or not 0 <= dropout < 1:
+            raise ValueError(
+                f"{num_buckets=} and {longest=} must be at least 1, {dropout=} below 1"
+            )
         self.begin, self.end = num_letters, num_letters + 1  # boundary markers
         self.num_buckets = num_buckets
         self.longest = longest

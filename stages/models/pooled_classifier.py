@@ -6,6 +6,8 @@ et al. 2011; for recurrent nets InferSent, Conneau et al. 2017). So every letter
 from the loss, where S3 must carry it to the last state.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +21,7 @@ class PooledClassifier(nn.Module):
         self,
         num_letters: int,
         num_languages: int,
-        cell: str,
+        cell: Literal["tanh", "gru", "lstm"],
         embedding: int,
         hidden: int,
         bidirectional: bool,
@@ -37,6 +39,8 @@ class PooledClassifier(nn.Module):
             dropout: share of embedded and of pooled features dropped in training.
         """
         super().__init__()
+        if min(embedding, hidden) < 1 or not 0 <= dropout < 1:
+            raise ValueError(f"{embedding=} and {hidden=} must be at least 1, {dropout=} below 1")
         self.embedding = nn.Embedding(num_letters, embedding)
         self.recurrents = nn.ModuleList(
             CELLS[cell](embedding, hidden) for _ in range(1 + bidirectional)

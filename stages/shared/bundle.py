@@ -15,6 +15,7 @@ from pydantic import ConfigDict, create_model
 from torch import nn
 
 from stages.shared.errors import InputError
+from stages.shared.json_files import write_json
 from stages.shared.params import check_params
 
 
@@ -116,8 +117,3 @@ def write_times(folder: Path, started: datetime) -> None:
     """Write when training started and ended: the only clock in data/, for MLflow."""
     times = {"started": started, "ended": datetime.now(UTC)}
     write_json(folder / "times.json", {event: time.isoformat() for event, time in times.items()})
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON as people read it."""
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -30,7 +30,7 @@ class FitParams(Params):
     weight_decay: float = Field(default=0.0, ge=0)
     fused: bool = True  # update all weights in one kernel: faster, and equal but for rounding
     momentum: bool = False  # of sgd: 0.9, or with one_cycle from 0.95 to 0.85 and back
-    clip_norm: float | None = Field(default=None, gt=0)  # of all gradients together; null: never
+    clip_norm: float | None = Field(gt=0)  # of all gradients together; null: never
     seed: int = Field(ge=0)  # of the weights and the draws
     device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
     log_every: int = Field(default=1, gt=0)  # iterations from one row of the curves to the next
@@ -45,6 +45,7 @@ def fit(
     name: str,
     report: Callable[[int, float], str] | None = None,
     curves: Curves | None = None,
+    first: int = 1,
 ) -> Curves:
     """Train: one update a batch, in the order of the batches.
 
@@ -55,12 +56,12 @@ def fit(
         name: of the model, for messages.
         report: what to print at an iteration, given it and its loss.
         curves: earlier curves to continue.
+        first: number of the first iteration.
 
     Raises:
         InputError: the loss became NaN or infinite.
     """
     curves = curves or Curves()
-    first = curves.iteration[-1] + 1 if curves.iteration else 1
     recent: list[float] = []
     # quiet when the output is no terminal
     bar = tqdm(batches, desc=name, total=params.iterations, disable=None, mininterval=0.5)
@@ -74,7 +75,7 @@ def fit(
             )
         recent.append(loss)
         averaged = params.mean_every is not None and iteration % params.mean_every == 0
-        if logged:
+        if logged or averaged:
             bar.set_postfix(loss=f"{loss:.3g}", refresh=False)
             curves.iteration.append(iteration)
             curves.loss.append(loss)

@@ -59,9 +59,9 @@ class SeriesParams(Params):
         return self.step if self.step is not None else self.span / (self.points - 1)
 
     @property
-    def cycle(self) -> float:
-        """Time after which the signal has shown all its phases."""
-        return self.drift_period or self.period
+    def longest_period(self) -> float:
+        """The longer of its periods, in time units."""
+        return max(self.period, self.drift_period or 0.0)
 
 
 def sample_signal(series: SeriesParams, times: Array) -> Array:

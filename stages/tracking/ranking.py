@@ -46,6 +46,11 @@ def rank_candidates(task: str) -> list[Candidate]:
         scores = Path("data/evaluated", model.name, "metrics.json")
         if sizes.exists() and scores.exists() and read_json(sizes)["task"] == task:
             metrics = read_json(scores)
+            if ranking.validation not in metrics:
+                raise InputError(
+                    f"{scores} has no {ranking.validation}: score it in the evaluate section of "
+                    "params.yaml"
+                )
             candidates.append(
                 Candidate(
                     model, metrics["data"], metrics[ranking.validation], metrics[ranking.test]

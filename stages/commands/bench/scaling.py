@@ -40,6 +40,7 @@ FORECASTER = {
     "iterations": 100,
     "optimizer": "adam",
     "rate": 0.02,
+    "clip_norm": None,
     "seed": 0,
     "document_test": "recursive",
 }
