@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Literal
@@ -151,14 +152,12 @@ def _read_copy(copy: str) -> tuple[bytes, str]:
 
 def warn_of_sample(reason: str) -> None:
     """Say on the terminal that scores will be of the sample, and how to get the real data."""
-    print(
-        f"WARNING: no place for the surname zip could be reached ({reason}).\n"
-        "WARNING: the small sample in data/sample is used; its scores say nothing about the\n"
-        f"WARNING: official data. Once there is a network, type\n{WHAT_TO_TYPE}".replace(
-            "\n    ", "\nWARNING:     "
-        ),
-        file=sys.stderr,
+    warning = (
+        f"no place for the surname zip could be reached ({reason}).\n"
+        "the small sample in data/sample is used; its scores say nothing about the\n"
+        f"official data. Once there is a network, type\n{WHAT_TO_TYPE}"
     )
+    print(textwrap.indent(warning, "WARNING: "), file=sys.stderr)
 
 
 def main(sample: str, out: str) -> None:
