@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import yaml
 
-from tests.workspace import PROJECT, commit, make_environment, run, write_yaml
+from tests.workspace import PROJECT, call, commit, run, write_yaml
 
 KEPT = {
     "sine": ["carried_rnn", "windowed_lstm_fast"],
@@ -101,19 +101,6 @@ def replace_text(path: Path, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert old in text, f"{path} no longer holds {old!r}: choose another edit"
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
-
-
-def call(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command; stdout holds all that it printed."""
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=make_environment(folder) | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
 
 
 def repro(folder: Path, jobs: int = 2, **environment: str) -> subprocess.CompletedProcess[str]:

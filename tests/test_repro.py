@@ -15,7 +15,6 @@ import pytest
 from tests.pipeline import (
     KEPT,
     PROJECT,
-    call,
     copy_template,
     find_template,
     list_processes,
@@ -25,7 +24,7 @@ from tests.pipeline import (
     read_outs,
     repro,
 )
-from tests.workspace import make_environment, run, set_param
+from tests.workspace import call, make_environment, run, set_param
 
 MAKE = ("make", "repro", "--old-file", ".venv/installed")  # installs nothing
 ENDLESS = 10**6  # iterations: minutes

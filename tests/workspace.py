@@ -109,11 +109,10 @@ def make_workspace(folder: Path) -> Path:
     return folder
 
 
-def run(folder: Path, command: str, check: bool = True, **environment: str) -> str:
-    """Run a command as a person would; returns what it printed."""
-    done = subprocess.run(
+def call(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command; stdout holds all that it printed."""
+    return subprocess.run(
         command,
-        shell=True,
         cwd=folder,
         env=make_environment(folder) | environment,
         stdout=subprocess.PIPE,
@@ -121,6 +120,11 @@ def run(folder: Path, command: str, check: bool = True, **environment: str) -> s
         text=True,
         timeout=300,
     )
+
+
+def run(folder: Path, command: str, check: bool = True, **environment: str) -> str:
+    """Run a command as a person would; returns what it printed."""
+    done = call(folder, "sh", "-c", command, **environment)
     assert not check or done.returncode == 0, f"{command}: {done.stdout}"
     return done.stdout
 
