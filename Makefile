@@ -23,7 +23,7 @@ results: .venv/installed  ## print the scores once more
 	$(BIN)/python -m stages.commands.results
 
 sync: .venv/installed .git  ## make MLflow agree with dvc.lock
-	$(BIN)/python -m stages.track
+	$(BIN)/python -m stages.tracking.track
 
 ui: sync  ## show the runs, those of a shared server at its own address
 	@echo "Open $(or $(MLFLOW_TRACKING_URI),http://127.0.0.1:5000)/#/experiments?workflowType=machine_learning"
@@ -31,7 +31,7 @@ ui: sync  ## show the runs, those of a shared server at its own address
 		$(or $(MLFLOW_TRACKING_URI),sqlite:///mlflow.db))
 
 bench: .venv/installed .git  ## measure speed and quality against the published programs
-	$(BIN)/python -m stages.commands.bench
+	$(BIN)/python -m benchmarks
 
 lint: .venv/installed
 	$(BIN)/ruff check && $(BIN)/ruff format --check

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -9,44 +10,63 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-CODE = sorted(path for path in (ROOT / "stages").rglob("*.py") if path.name != "__init__.py")
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-LOCAL = "stages"
-# Which folders may import what is slow to import or reaches out of the machine.
-HOMES = {
-    "mlflow": ("track.py", "tracking/", "commands/", "served/"),
-    "matplotlib": (
-        "plot_sine.py",
-        "plot_surnames.py",
-        "probe_layers.py",
-        "shared/figures.py",
-        "commands/",
-    ),
-    "requests": ("download_surnames.py",),
-    "dvc": ("commands/",),
+# A room and the rooms that it may import from: data and imports flow one way.
+ROOMS = {
+    "stages/models": set(),
+    "stages/shared": {"stages/shared"},
+    "stages/layers": {"stages/layers", "stages/shared"},
+    "stages/sine": {"stages/sine", "stages/shared", "stages/models"},
+    "stages/surnames": {"stages/surnames", "stages/shared", "stages/models"},
+    "stages/tracking/served": set(),  # MLflow runs these files where there is nothing of ours
+    "stages/tracking": {"stages/tracking", "stages/sine", "stages/surnames", "stages/shared"},
 }
-STANDARD_AND = {"torch", "numpy"}
+ROOMS["stages/commands"] = {*ROOMS, "stages/commands"} - {"stages/tracking/served"}
+ROOMS["benchmarks/published"] = {"benchmarks/published"}
+ROOMS["benchmarks"] = {*ROOMS, "benchmarks"} - {"stages/tracking/served"}
+# Who may import what is slow to import or reaches out of the machine.
+HOMES = {
+    "mlflow": ("stages/tracking/", "stages/commands/"),
+    "matplotlib": (
+        "stages/sine/plot.py",
+        "stages/surnames/plot.py",
+        "stages/layers/probe.py",
+        "stages/shared/figures.py",
+        "stages/commands/",
+        "benchmarks/published/",
+    ),
+    "requests": ("stages/surnames/download.py",),
+    "dvc": ("stages/commands/",),
+}
+
+
+CODE = [
+    *sorted((ROOT / "stages").rglob("[a-z]*.py")),
+    *sorted((ROOT / "benchmarks").rglob("[a-z]*.py")),
+]
 
 
 def relative(path):
-    return path.relative_to(ROOT / "stages").as_posix()
+    return path.relative_to(ROOT).as_posix()
 
 
 def list_imports(path):
-    """Modules that a file names, local ones as files below stages/."""
+    """Names of the modules that a file imports."""
     names = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            names.append(node.module)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
     return names
 
 
 def list_local_imports(path):
-    files = (ROOT / (name.replace(".", "/") + ".py") for name in list_imports(path))
-    return {file for file in files if file.is_relative_to(ROOT / LOCAL) and file.exists()}
+    """The project's own files that a file imports."""
+    files = {ROOT / (name.replace(".", "/") + ".py") for name in list_imports(path)}
+    return {file for file in files if file.exists()}
 
 
 def find_reach(path):
@@ -57,7 +77,11 @@ def find_reach(path):
         if file not in reached:
             reached.add(file)
             todo += list_local_imports(file)
-    return {file.relative_to(ROOT).as_posix() for file in reached}
+    return {relative(file) for file in reached}
+
+
+def find_room(path):
+    return relative(path.parent)
 
 
 def list_stages():
@@ -70,6 +94,12 @@ def list_stages():
             yield f"{name}@{key}", stage["do"], {"key": key, **item}
 
 
+def find_module(stage):
+    """The file that a stage runs."""
+    module = re.search(r"python -m (\S+)", stage["cmd"])[1]
+    return ROOT / (module.replace(".", "/") + ".py")
+
+
 def fill(text, item):
     return re.sub(r"\$\{(?:item\.)?(\w+)\}", lambda match: str(item[match[1]]), text)
 
@@ -78,22 +108,28 @@ def fill(text, item):
     ("name", "stage", "item"), [pytest.param(*s, id=s[0]) for s in list_stages()]
 )
 def test_a_stage_lists_exactly_the_code_that_it_reaches(name, stage, item):
-    module = re.search(r"python -m (\S+)", stage["cmd"])[1]
-    listed = {fill(dep, item) for dep in stage["deps"] if dep.startswith(LOCAL)}
+    listed = {fill(dep, item) for dep in stage["deps"] if dep.startswith("stages")}
 
-    reached = find_reach(ROOT / (module.replace(".", "/") + ".py"))
+    reached = find_reach(find_module(stage))
     if name.split("_")[0] in {"train", "evaluate", "blend"}:  # build networks by their names
-        architectures = {item.get("architecture")} - {None} or named_by_members(stage)
+        architectures = {item.get("architecture")} - {None} or named_by_members()
         reached |= {f"stages/models/{name}.py" for name in architectures}
 
     assert listed == reached
 
 
-def named_by_members(stage):
-    """Architectures of a blend: those of its members, and its own."""
-    text = yaml.safe_dump(DVC["stages"]["blend_surnames"]["cmd"])
-    members = [m for m in PARAMS["surnames"] if re.search(rf"data/trained/{m}\b", text)]
+def named_by_members():
+    """Architectures of the blend: those of its members, and its own."""
+    command = DVC["stages"]["blend_surnames"]["cmd"]
+    members = [m for m in PARAMS["surnames"] if re.search(rf"data/trained/{m}\b", command)]
     return {PARAMS["surnames"][member]["architecture"] for member in members} | {"blend_classifier"}
+
+
+@pytest.mark.parametrize("path", CODE, ids=relative)
+def test_imports_flow_one_way(path):
+    imported = {find_room(file) for file in list_local_imports(path)}
+
+    assert imported <= ROOMS[find_room(path)]
 
 
 @pytest.mark.parametrize("path", CODE, ids=relative)
@@ -107,27 +143,17 @@ def test_heavy_imports_stay_at_home(path):
 
 @pytest.mark.parametrize("path", CODE, ids=relative)
 def test_no_stage_imports_a_stage(path):
-    imported = {relative(file) for file in list_local_imports(path)}
+    stages = {find_module(stage) for _, stage, _ in list_stages()}
 
-    stages = {file for file in imported if "/" not in file}
-    assert not stages or relative(path).startswith("commands/")
-    if relative(path).startswith("shared/"):
-        assert all(file.startswith("shared/") for file in imported)
+    imported = list_local_imports(path) & stages
 
-
-@pytest.mark.parametrize(
-    "path", [p for p in CODE if relative(p).startswith(("models/", "served/"))], ids=relative
-)
-def test_what_mlflow_serves_imports_nothing_of_ours(path):
-    assert not list_local_imports(path)
+    assert not imported or find_room(path) in {"stages/commands", "benchmarks"}
 
 
 def test_models_import_torch_and_numpy_alone():
-    import sys
-
     for path in (ROOT / "stages/models").glob("*.py"):
         foreign = {name.split(".")[0] for name in list_imports(path)} - sys.stdlib_module_names
-        assert foreign <= STANDARD_AND, path
+        assert foreign <= {"torch", "numpy"}, path
 
 
 def test_model_names_are_plain_and_unique():
@@ -154,8 +180,9 @@ def list_plots():
 
 
 def test_packages_are_empty_inside():
-    for path in (ROOT / "stages").rglob("__init__.py"):
-        assert path.read_text(encoding="utf-8") == "", path
+    for folder in ("stages", "benchmarks"):
+        for path in (ROOT / folder).rglob("__init__.py"):
+            assert path.read_text(encoding="utf-8") == "", path
 
 
 def test_what_decides_numbers_is_pinned_in_both_places():

@@ -25,11 +25,11 @@ def change_rate(clone: Path) -> None:
 
 
 def change_metric(clone: Path) -> None:
-    replace_text(clone / "stages/evaluate_sine.py", "errors = (", "errors = 2 * (")
+    replace_text(clone / "stages/sine/evaluate.py", "errors = (", "errors = 2 * (")
 
 
 def change_encoding(clone: Path) -> None:
-    replace_text(clone / "stages/shared/alphabet.py", " .,;'", " .,;'-")
+    replace_text(clone / "stages/surnames/alphabet.py", " .,;'", " .,;'-")
 
 
 def change_architecture(clone: Path) -> None:
@@ -38,7 +38,7 @@ def change_architecture(clone: Path) -> None:
 
 
 def change_comment(clone: Path) -> None:
-    with (clone / "stages/train_sine.py").open("a", encoding="utf-8") as file:
+    with (clone / "stages/sine/train.py").open("a", encoding="utf-8") as file:
         file.write("# a comment\n")
 
 

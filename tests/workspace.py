@@ -240,7 +240,7 @@ def _make_stages() -> dict[str, Any]:
             outs=[f"data/plotted/{key}"],
         )
     stages["track"] = {
-        "cmd": "python -m stages.track",
+        "cmd": "python -m stages.tracking.track",
         "deps": ["data/trained", "data/evaluated", "data/plotted"],
     }
     return stages

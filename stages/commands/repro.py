@@ -20,8 +20,8 @@ from typing import IO
 from tqdm import tqdm
 
 from stages.commands.results import print_results
-from stages.shared.archive import read_archive, read_names_folder
 from stages.shared.errors import InputError, exit_on_input_error
+from stages.surnames.archive import read_archive, read_names_folder
 
 LAST = "track"  # reads what all others write, so it is left to the final `dvc repro`
 RAW = Path("data/raw")
@@ -193,7 +193,7 @@ def track() -> bool:
     """Let DVC record the tracking stage, and cover a store that was deleted since."""
     if run_module("dvc", "repro", "--quiet"):  # finds nothing to do but this stage
         return False
-    return run_module("stages.track") == 0
+    return run_module("stages.tracking.track") == 0
 
 
 def main() -> None:

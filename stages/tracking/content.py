@@ -87,13 +87,13 @@ def read_curves(path: Path, started: int, ended: int) -> Iterator[Point]:
 
 
 def list_artifacts(name: str, sizes: dict[str, Any]) -> dict[str, str]:
-    """Name the files that the served model of stages/served/ is loaded from."""
+    """Name the files that the served model of stages/tracking/served/ is loaded from."""
     folder = f"data/trained/{name}"
     artifacts = {"weights": f"{folder}/weights.pt", "sizes": f"{folder}/sizes.json"}
     artifacts |= {a: f"stages/models/{a}.py" for a in _list_architectures(sizes)}
     if sizes["task"] == "surnames":
         artifacts["vocabulary"] = "data/preprocessed/surnames/vocabulary.json"
-        artifacts["alphabet"] = "stages/shared/alphabet.py"
+        artifacts["alphabet"] = "stages/surnames/alphabet.py"
         artifacts["scores"] = f"data/evaluated/{name}/metrics.json"  # has the temperature
     return artifacts
 

@@ -1,10 +1,15 @@
-"""The model as MLflow keeps it: a file of stages/served/ with its artifacts."""
+"""The model as MLflow keeps it: a file of stages/tracking/served/ with its artifacts."""
 
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("mlflow", "numpy", "pydantic", "torch")  # all that the files in stages/served/ import
+PACKAGES = (
+    "mlflow",
+    "numpy",
+    "pydantic",
+    "torch",
+)  # all that served/*.py import
 
 
 def save_served(folder: Path, task: str, artifacts: dict[str, str], **identity: str) -> None:
@@ -32,7 +37,7 @@ def save_served(folder: Path, task: str, artifacts: dict[str, str], **identity: 
 def _describe_classifier() -> dict[str, Any]:
     # MLflow takes the signature from the type hints and the example
     return {
-        "python_model": "stages/served/classifier.py",
+        "python_model": "stages/tracking/served/classifier.py",
         "input_example": (["Schmidt", "Yue Tingsong"], {"top": 3}),
     }
 
@@ -45,7 +50,7 @@ def _describe_forecaster() -> dict[str, Any]:
     series = Schema([TensorSpec(np.dtype("float64"), (-1, -1))])  # (histories, samples)
     horizon = ParamSchema([ParamSpec("horizon", DataType.long, 50)])
     return {
-        "python_model": "stages/served/forecaster.py",
+        "python_model": "stages/tracking/served/forecaster.py",
         "signature": ModelSignature(series, series, horizon),
         "input_example": (np.sin(np.arange(20.0)[None] / 5), {"horizon": 3}),
     }

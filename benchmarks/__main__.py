@@ -1,0 +1,132 @@
+"""Measure speed and quality against the literal programs: `python -m benchmarks`.
+
+`make bench` runs every section and writes docs/benchmarks.md; with names of sections or `--quick`
+the table is only printed.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks import pipeline, scaling, sine, surnames, throughput, updates
+from benchmarks.clock import ROOT
+from benchmarks.data import Bench, find_surnames
+from benchmarks.table import Row, render_table
+from stages.shared.errors import exit_on_input_error
+from stages.shared.threads import use_one_thread
+
+SECTIONS: dict[str, tuple[str, Callable[[Bench], list[Row]]]] = {
+    "updates": ("Same updates", updates.measure),
+    "surnames": ("Time to quality: surnames", surnames.measure),
+    "sine": ("Time to quality: sine", sine.measure),
+    "throughput": ("Throughput of the training step", throughput.measure),
+    "scaling": ("Growth with the data", scaling.measure),
+    "pipeline": ("Pipeline", pipeline.measure),
+}
+PAGE = """\
+# Benchmarks
+
+Written by `make bench`.
+
+{machine}
+
+{surnames}
+
+{explanation}
+
+{table}
+"""
+EXPLANATION = """\
+The literal programs are those of benchmarks/published/: the published walk-throughs as they were
+written. Ours and theirs run in turn, A B A B, in one process with one PyTorch thread; a ratio is
+the median of the repeats with the smallest and the largest. "1 S3" is the time of the 200,000
+literal updates of the surname program, timed in blocks that lie between the runs compared with
+it. Scores are of the test split, or of phases that training never saw."""
+
+
+def main(names: list[str], archive: Path | None, quick: bool) -> None:
+    """Measure, print the table, and write the page if everything was measured."""
+    use_one_thread()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = find_surnames(archive, Path(scratch))
+        bench = Bench(folder, Path(scratch), archive, quick)
+        measured = {}
+        for name in names:
+            title, measure = SECTIONS[name]
+            print(f"{title} …", file=sys.stderr)
+            measured[title] = measure(bench)
+        page = render_page(bench, measured)
+    print(page)
+    if names == list(SECTIONS) and not quick:
+        (ROOT / "docs/benchmarks.md").write_text(page, encoding="utf-8")
+        print("written to docs/benchmarks.md", file=sys.stderr)
+
+
+def render_page(bench: Bench, measured: dict[str, list[Row]]) -> str:
+    """The whole page."""
+    return PAGE.format(
+        machine=describe_machine(),
+        surnames=describe_surnames(bench),
+        explanation=EXPLANATION,
+        table=render_table(measured),
+    )
+
+
+def describe_machine() -> str:
+    """Processor, cores and versions, without a name of the machine."""
+    python = platform.python_version()
+    versions = f"Python {python}, PyTorch {torch.__version__}, {platform.system()}"
+    return f"Machine: {find_processor()}, {os.cpu_count()} cores. {versions}."
+
+
+def find_processor() -> str:
+    """Model of the processor."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(models), platform.processor() or platform.machine())
+
+
+def describe_surnames(bench: Bench) -> str:
+    """Which surnames were measured on."""
+    counts = ", ".join(f"{len(names.lengths):,} {split}" for split, names in bench.splits.items())
+    if bench.vocabulary.data == "official":
+        return f"Surnames: official data ({counts})."
+    return (
+        f"Surnames: {bench.vocabulary.data} data ({counts}), **to which the targets do not "
+        "apply**. Give the official zip by `--surnames-zip` or SURNAMES_ZIP."
+    )
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--quick", action="store_true", help="less of everything, in minutes")
+    parser.add_argument(
+        "--surnames-zip",
+        type=Path,
+        default=os.environ.get("SURNAMES_ZIP"),
+        help="official data, if the workspace has none (default: $SURNAMES_ZIP)",
+    )
+    arguments = parser.parse_args()
+    if unknown := set(arguments.sections) - SECTIONS.keys():
+        parser.error(f"no section {', '.join(sorted(unknown))}: choose of {', '.join(SECTIONS)}")
+    archive = arguments.surnames_zip
+    if archive and not archive.is_file():
+        parser.error(f"there is no {archive}: name the surname zip, or leave it out for the sample")
+    return arguments
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        arguments = parse_arguments()
+        main(arguments.sections or list(SECTIONS), arguments.surnames_zip, arguments.quick)

@@ -1,0 +1,188 @@
+"""`make repro`: side by side, the same bytes, and nothing left behind whatever happens."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.pipeline import (
+    KEPT,
+    PROJECT,
+    copy_template,
+    find_template,
+    list_processes,
+    list_started,
+    make_clone,
+    read_metrics,
+    read_outs,
+    repro,
+)
+from tests.workspace import call, make_environment, run, set_param
+
+MAKE = ("make", "repro", "--old-file", ".venv/installed")  # installs nothing
+ENDLESS = 10**6  # iterations: minutes
+SYLLABLES = {"Elvish": ["el", "mir", "an"], "Dwarvish": ["dur", "grim", "ok"]}
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    return copy_template(tmp_path / "clone")
+
+
+@pytest.mark.slow
+def test_two_jobs_in_another_folder_give_the_bytes_of_the_sequential_run(tmp_path):
+    other = make_clone(tmp_path / "other", KEPT)
+
+    first, second = repro(other), repro(other)
+
+    assert first.returncode == 0, first.stdout
+    assert read_outs(other) == read_outs(find_template())
+    assert "surname_ngrams" in first.stdout  # the table
+    assert second.returncode == 0, second.stdout
+    assert list_started(second.stdout) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_stage_that_fails_shows_its_output_and_stops_the_others(clone, jobs):
+    set_param(clone, "sine.windowed_lstm_fast.rate", 1e38)
+    if jobs > 1:
+        set_param(clone, "sine.carried_rnn.iterations", ENDLESS)
+
+    ended = repro(clone, jobs)
+
+    assert ended.returncode == 1
+    assert "windowed_lstm_fast: the loss became" in ended.stdout
+    assert ended.stdout.splitlines()[-1].startswith("error: ")
+    assert_nothing_runs(clone)
+
+
+@pytest.mark.slow
+def test_a_signal_stops_the_children_and_the_next_call_completes(clone):
+    for model in KEPT["sine"]:
+        set_param(clone, f"sine.{model}.iterations", ENDLESS)
+
+    for number, jobs in ((signal.SIGINT, 2), (signal.SIGTERM, 2), (signal.SIGTERM, 1)):
+        command = start_repro(clone, jobs)
+        wait_for_trainings(clone, jobs)
+        command.send_signal(number)
+        assert command.wait(timeout=20) == 128 + number
+        assert_nothing_runs(clone)
+
+    for model in KEPT["sine"]:
+        set_param(clone, f"sine.{model}.iterations", 3)
+    completed = repro(clone)
+    assert completed.returncode == 0, completed.stdout
+    assert run(clone, "dvc status").strip() == "Data and pipelines are up to date."
+
+
+def start_repro(clone: Path, jobs: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["python", "-m", "stages.commands.repro", "--jobs", str(jobs)],
+        cwd=clone,
+        env=make_environment(clone),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # `pytest &` ignores it
+    )
+
+
+def wait_for_trainings(clone: Path, count: int) -> None:
+    for _ in range(600):
+        commands = (read_command(process) for process in list_processes(clone))
+        if sum(command[1:3] == ["-m", "stages.sine.train"] for command in commands) == count:
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"{count} trainings did not start in {clone}")
+
+
+def read_command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def assert_nothing_runs(clone: Path) -> None:
+    _, left = psutil.wait_procs(list_processes(clone), timeout=3)
+    for process in left:
+        process.kill()
+    assert left == []
+
+
+@pytest.mark.slow
+def test_a_copy_of_the_zip_replaces_the_sample_once(clone):
+    assert read_metrics(clone, "surname_ngrams")["data"] == "sample"
+    set_param(clone, "download_surnames.archive", "any")
+    run(clone, "dvc repro --single-item download_surnames")  # else DVC sees a change by itself
+    copy = write_zip(clone.parent / "copy.zip")
+
+    assert repro(clone, SURNAMES_ZIP=str(copy)).returncode == 0
+    outs = read_outs(clone)
+    again = repro(clone, SURNAMES_ZIP=str(copy))
+    run(clone, "make clean")
+    emptied = repro(clone, SURNAMES_ZIP=str(copy))
+
+    assert list_started(again.stdout) == set()
+    assert emptied.returncode == 0, emptied.stdout
+    assert read_outs(clone) == outs
+    assert read_metrics(clone, "surname_ngrams")["data"] == "custom"
+
+
+def write_zip(path: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for language, parts in SYLLABLES.items():
+            names = [(a + b + c).title() for a in parts for b in parts for c in parts]
+            archive.writestr(f"data/names/{language}.txt", "\n".join(names))
+    return path
+
+
+@pytest.mark.slow
+def test_without_mlflow_only_tracking_is_missing(clone):
+    set_param(clone, "plot_sine.loss_color", "green")
+
+    dead = repro(clone, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    alive = repro(clone)
+
+    assert dead.returncode == 1
+    assert "carried_rnn" in dead.stdout.partition("document_mse")[2]  # the table
+    assert "only tracking is missing" in dead.stdout.splitlines()[-1]
+    assert alive.returncode == 0, alive.stdout
+    assert "carried_rnn: figures replaced" in alive.stdout
+    assert list_started(alive.stdout) <= {"track"}
+
+
+@pytest.mark.slow
+def test_a_source_archive_without_git_runs(clone):
+    shutil.rmtree(clone / ".git")
+    set_param(clone, "plot_sine.loss_color", "green")
+
+    made = call(clone, *MAKE, f"BIN={Path(sys.executable).parent}")
+
+    assert made.returncode == 0, made.stdout
+    assert (clone / ".git").is_dir()
+    assert "plot_sine@carried_rnn" in list_started(made.stdout)
+
+
+@pytest.mark.parametrize(("jobs", "option"), [("", ""), ("JOBS=3", " --jobs 3")])
+def test_make_repro_makes_the_git_repository_that_dvc_needs(tmp_path, jobs, option):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(PROJECT / name, tmp_path / name)
+    python = tmp_path / "bin/python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\necho "python $*"\n', encoding="utf-8")
+    python.chmod(0o755)
+
+    # below another make, such as the one of CI, it would also tell its folder
+    quiet = "--no-print-directory"
+    made = call(tmp_path, *MAKE, quiet, f"BIN={python.parent}", *filter(None, [jobs]))
+
+    assert made.stdout.splitlines()[-1] == f"python -m stages.commands.repro{option}"
+    assert (tmp_path / ".git").is_dir()

@@ -1,0 +1,147 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from stages.layers.probe import (
+    ProbeParams,
+    main,
+    make_lstm_cell,
+    make_rnn_cell,
+    measure_difference,
+    prove_equivalences,
+    tour_layers,
+    trace_gradient,
+    trace_gradients,
+)
+
+SECTION = {
+    "dpi": 40,
+    "width": 4.0,
+    "height": 3.0,
+    "seed": 5,
+    "hidden": 20,
+    "distance": 39,
+    "radii": [0.5, 1.0, 1.5],
+    "forget_biases": [None, 3.0],
+    "clip_norm": 10.0,
+    "colors": ["red", "green", "blue"],
+}
+
+
+@pytest.fixture(scope="module")
+def farthest():
+    norms = trace_gradients(ProbeParams(**SECTION))
+    return {(norm.case, norm.layer): norm.spectral_norm for norm in norms if norm.distance == 39}
+
+
+@pytest.mark.parametrize(("radius", "published"), [("0.5", 4e-12), ("1", 2.3), ("1.5", 1.7e7)])
+def test_without_input_the_gradient_follows_the_spectral_radius(farthest, radius, published):
+    assert farthest["zero input", f"spectral radius {radius}"] == pytest.approx(published, rel=0.5)
+
+
+def test_saturation_makes_every_gradient_shrink(farthest):
+    shrunk = {layer: norm for (case, layer), norm in farthest.items() if case == "normal inputs"}
+
+    assert len(shrunk) == 3
+    for layer, norm in shrunk.items():
+        assert norm < min(1, farthest["zero input", layer])
+
+
+def test_an_open_forget_gate_keeps_the_gradient_and_the_default_loses_it(farthest):
+    assert 1e-9 < farthest["LSTM", "default forget bias"] < 1e-6  # published: 1.4e-7
+    assert 0.5 < farthest["LSTM", "forget bias 3"] < 10  # published: 2.4
+
+
+def test_without_input_the_product_is_a_power_of_the_recurrent_matrix():
+    torch.manual_seed(0)
+    cell = make_rnn_cell(hidden=4, radius=1.5)
+
+    norms = trace_gradient(cell, torch.zeros(4, 4, dtype=torch.float64))
+
+    power = torch.linalg.matrix_power(cell.weight_hh.data, 3)
+    assert len(norms) == 3
+    assert norms[-1] == pytest.approx(float(torch.linalg.matrix_norm(power, 2)))
+
+
+def test_the_product_of_step_jacobians_is_the_gradient_that_autograd_gives():
+    torch.manual_seed(0)
+    cell = make_lstm_cell(hidden=3, forget_bias=3.0)
+    inputs = torch.randn(5, 3, dtype=torch.float64)
+
+    def run(state):
+        for signal in inputs[1:]:
+            state = torch.cat(cell(signal, state.chunk(2)))
+        return state
+
+    zeros = torch.zeros(3, dtype=torch.float64)
+    first = torch.cat(cell(inputs[0], (zeros, zeros))).detach()
+    whole = torch.autograd.functional.jacobian(run, first)
+
+    assert trace_gradient(cell, inputs)[-1] == pytest.approx(
+        float(torch.linalg.matrix_norm(whole, 2))
+    )
+
+
+def test_the_tour_has_the_published_shapes():
+    rows = [(row.module, row.output_shape, row.state_shapes) for row in tour_layers()]
+
+    assert rows == [
+        ("RNN", "(10, 3, 20)", "h (1, 3, 20)"),
+        ("RNN", "(10, 3, 20)", "h (4, 3, 20)"),
+        ("RNN", "(3, 10, 20)", "h (4, 3, 20)"),
+        ("RNNCell", "(3, 20)", "h (3, 20)"),
+        ("RNNCell + RNNCell", "(3, 20)", "h (3, 30); h (3, 20)"),
+        ("LSTM", "(10, 3, 20)", "h (1, 3, 20); c (1, 3, 20)"),
+        ("LSTM", "(10, 3, 20)", "h (4, 3, 20); c (4, 3, 20)"),
+        ("LSTMCell", "(3, 20)", "h (3, 20); c (3, 20)"),
+        ("LSTMCell + LSTMCell", "(3, 20)", "h (3, 30); c (3, 30); h (3, 20); c (3, 20)"),
+        ("RNN + Linear", "(10, 49, 4)", "h (1, 10, 5)"),
+    ]
+
+
+def test_parameters_are_counted_by_hand():
+    first = tour_layers()[0]
+
+    assert first.parameters == 20 * 100 + 20 * 20 + 20 + 20
+
+
+def test_every_equivalence_holds():
+    differences = prove_equivalences(seed=0)
+
+    assert len(differences) == 6
+    assert max(differences.values()) < 1e-5
+
+
+def test_a_layer_with_other_arithmetic_is_told_apart():
+    torch.manual_seed(0)
+    relu = nn.RNN(4, 3, nonlinearity="relu")  # its cells would be tanh
+
+    assert measure_difference([relu], torch.randn(5, 2, 4)) > 0.01
+
+
+def test_a_claim_that_does_not_hold_stops_the_stage(monkeypatch):
+    monkeypatch.setattr("stages.layers.probe.TOLERANCE", 0.0)
+
+    with pytest.raises(RuntimeError, match="the largest difference is"):
+        prove_equivalences(seed=0)
+
+
+def test_same_params_give_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    section = SECTION | {"hidden": 4, "distance": 3}
+    (tmp_path / "params.yaml").write_text(json.dumps({"probe_layers": section}), encoding="utf-8")
+
+    main("first")
+    main("second")
+
+    first, second = (
+        {path.name: path.read_bytes() for path in (tmp_path / out).iterdir()}
+        for out in ("first", "second")
+    )
+    assert set(first) == {"layers.csv", "equivalences.csv", "gradients.csv", "gradients.png"}
+    assert first == second
+    rows = np.genfromtxt(tmp_path / "first/gradients.csv", delimiter=",", skip_header=1)
+    assert len(rows) == 3 * (2 * 3 + 2)

@@ -1,0 +1,105 @@
+import math
+
+import numpy as np
+import pytest
+import yaml
+
+from stages.shared.errors import InputError
+from stages.shared.params import check_params
+from stages.sine.generate import main, tabulate_series
+from stages.sine.signals import SeriesParams, draw_segments
+
+SINE = {
+    "kind": "sine",
+    "points": 50,
+    "span": 10.0,
+    "starts": {"count": 10, "apart": 1.0},
+    "period": 2 * math.pi,
+    "phase": 0.0,
+    "amplitude": 1.0,
+    "noise": 0.0,
+}
+
+
+def series(**changes):
+    return SeriesParams.model_validate({**SINE, **changes})
+
+
+def test_a_segment_is_the_walk_through_linspace_to_the_last_bit():
+    times, values = draw_segments(series())
+
+    assert np.array_equal(times[3], np.linspace(3, 13, 50))
+    np.testing.assert_allclose(values[3], np.sin(np.linspace(3, 13, 50)), atol=1e-14)
+
+
+def test_windows_of_half_periods_follow_each_other():
+    times, values = draw_segments(
+        series(points=21, span=math.pi, starts={"count": 100, "apart": math.pi})
+    )
+
+    np.testing.assert_allclose(times[1:, 0], times[:-1, -1])
+    np.testing.assert_allclose(
+        values[7], np.sin(np.linspace(7 * math.pi, 8 * math.pi, 21)), atol=1e-12
+    )
+
+
+def test_the_long_series_is_the_published_one_up_to_its_float32_rounding():
+    _, values = draw_segments(
+        series(
+            points=800,
+            span=None,
+            step=1.0,
+            starts={"count": 1, "apart": 0.0},
+            period=40 * math.pi / 3.1416,
+        )
+    )
+
+    np.testing.assert_allclose(values[0], np.sin(np.arange(800) * 2 * 3.1416 / 40), atol=1e-10)
+
+
+def test_a_table_has_one_row_a_sample():
+    table = tabulate_series(series(points=3, span=2.0, starts={"count": 2, "apart": 5.0}))
+
+    assert table["segment"].tolist() == [0, 0, 0, 1, 1, 1]
+    assert table["t"].tolist() == [0, 1, 2, 5, 6, 7]
+
+
+def test_noise_and_random_starts_come_from_the_seed():
+    noisy = {"noise": 0.1, "starts": {"count": 4, "below": 6.0}}
+
+    first, again, other = (draw_segments(series(**noisy, seed=s)) for s in (1, 1, 2))
+
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_drifting_sine_runs_ahead_and_behind():
+    clean = draw_segments(series())[1]
+    drifting = draw_segments(series(kind="drifting_sine", drift=1.0, drift_period=30.0))[1]
+
+    assert np.abs(clean - drifting).max() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"step": 1.0}, "one of step and span"),
+        ({"starts": {"count": 3}}, "one of apart and below"),
+        ({"kind": "drifting_sine"}, "drift_period"),
+        ({"kind": "square"}, "kind"),
+        ({"period": 0.0}, "period"),
+    ],
+)
+def test_series_that_make_no_sense_are_refused(changes, reason):
+    with pytest.raises(InputError, match=reason):
+        check_params({**SINE, **changes}, SeriesParams, "params.yaml: generate_sine.x")
+
+
+def test_the_same_params_give_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"generate_sine": {"a": SINE}}))
+
+    main("one")
+    main("two")
+
+    assert (tmp_path / "one/a.csv").read_bytes() == (tmp_path / "two/a.csv").read_bytes()

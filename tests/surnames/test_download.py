@@ -1,0 +1,208 @@
+import functools
+import hashlib
+import io
+import json
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages.shared.errors import InputError
+from stages.surnames import archive
+from stages.surnames.download import main
+
+SAMPLE = Path(__file__).parents[2] / "data/sample"
+PARAMS = {
+    "places": [],
+    "archive": "any",
+    "connect_seconds": 1.0,
+    "read_seconds": 1.0,
+    "total_seconds": 3.0,
+    "attempts": 2,
+    "backoff_seconds": 0.0,
+    "sample_fallback": True,
+}
+NAMES = {"Aa.txt": b"Abe\nAda\nAlf\n", "Bb.txt": b"Bea\nBen\nBob\n"}
+
+
+def zip_names(names, folder="data/names"):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as opened:
+        opened.writestr("data/eng-fra.txt", "Go.\tVa !")
+        for file, content in names.items():
+            opened.writestr(f"{folder}/{file}", content)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def fetch(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(**changes):
+        (tmp_path / "params.yaml").write_text(
+            yaml.safe_dump({"download_surnames": {**PARAMS, **changes}})
+        )
+        main(str(SAMPLE), "data/raw")
+        return json.loads(Path("data/raw/source.json").read_text())["data"]
+
+    return run
+
+
+def held():
+    return archive.read_names_folder(Path("data/raw"))
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers with the next of a list of (status, announced size, body)."""
+
+    def __init__(self, answers, *args):
+        self.answers = answers
+        super().__init__(*args)
+
+    def do_GET(self):
+        status, size, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        self.send_response(status)
+        self.send_header("Content-Length", str(size))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def start(*answers):
+        handler = functools.partial(Answers, list(answers))
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/data.zip"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def good():
+    body = zip_names(NAMES)
+    return 200, len(body), body
+
+
+def test_names_come_over_http(fetch, serve):
+    assert fetch(places=[serve(good())]) == "custom"
+
+    assert held() == NAMES
+
+
+def test_a_failed_attempt_is_repeated(fetch, serve):
+    assert fetch(places=[serve((503, 0, b""), good())]) == "custom"
+
+
+def test_an_interrupted_download_is_repeated_and_leaves_nothing(fetch, serve):
+    status, size, body = good()
+
+    assert fetch(places=[serve((status, size, body[:100]), good())]) == "custom"
+
+    assert sorted(path.name for path in Path("data").iterdir()) == ["raw"]
+
+
+def test_the_places_are_tried_in_order(fetch, serve, tmp_path):
+    copy = tmp_path / "copy.zip"
+    copy.write_bytes(zip_names(NAMES))
+
+    assert (
+        fetch(places=["https://127.0.0.1:9/", serve((404, 0, b"")), f"file://{copy}"]) == "custom"
+    )
+    assert fetch(places=[str(copy)]) == "custom"
+
+
+def test_without_any_place_the_sample_is_taken_and_said(fetch, capfd):
+    assert fetch(places=["https://127.0.0.1:9/"]) == "sample"
+
+    warning = capfd.readouterr().err
+    assert "WARNING" in warning and "dvc repro --force --single-item download_surnames" in warning
+    assert len(held()) == 18
+
+
+def test_a_param_forbids_the_sample(fetch):
+    with pytest.raises(InputError, match="sample_fallback"):
+        fetch(sample_fallback=False)
+
+    assert not Path("data/raw").exists()
+
+
+def test_a_copy_goes_before_the_network(fetch, serve, tmp_path, monkeypatch):
+    copy = tmp_path / "copy.zip"
+    copy.write_bytes(zip_names({"Cc.txt": b"Cid\nCarl\nCleo"}))
+    monkeypatch.setenv("SURNAMES_ZIP", str(copy))
+
+    fetch(places=[serve(good())])
+
+    assert list(held()) == ["Cc.txt"]
+
+
+def test_a_copy_that_is_not_there_is_named(fetch, monkeypatch):
+    monkeypatch.setenv("SURNAMES_ZIP", "/nowhere/data.zip")
+
+    with pytest.raises(InputError, match=r"SURNAMES_ZIP=/nowhere/data.zip: No such file"):
+        fetch()
+
+
+def test_official_files_are_recognised_and_not_fetched_twice(fetch, monkeypatch, tmp_path):
+    digests = {file: hashlib.sha256(content).hexdigest() for file, content in NAMES.items()}
+    monkeypatch.setattr(archive, "OFFICIAL_SHA256", digests)
+    copy = tmp_path / "copy.zip"
+    copy.write_bytes(zip_names(NAMES))
+
+    assert fetch(archive="official", places=[str(copy)]) == "official"
+    copy.unlink()
+    assert fetch(archive="official", places=[str(copy)], sample_fallback=False) == "official"
+
+
+def test_another_archive_is_refused_with_its_files(fetch, tmp_path):
+    copy = tmp_path / "copy.zip"
+    copy.write_bytes(zip_names(NAMES))
+
+    with pytest.raises(InputError, match=r"Aa.txt, Arabic.txt, Bb.txt.*archive: any"):
+        fetch(archive="official", places=[str(copy)])
+
+    assert not Path("data/raw").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"<html>Log in</html>", "not a complete zip"),
+        (b"", "not a complete zip"),
+        (zip_names(NAMES)[:150], "not a complete zip"),
+        (zip_names(NAMES, folder="data/other"), "holds no names"),
+        (zip_names({"Big.txt": b"x" * (2**20 + 1)}), "larger than"),
+    ],
+)
+def test_a_bad_zip_is_refused_and_what_was_there_stays(fetch, tmp_path, content, reason):
+    copy = tmp_path / "copy.zip"
+    copy.write_bytes(zip_names(NAMES))
+    fetch(places=[str(copy)])
+    copy.write_bytes(content)
+
+    with pytest.raises(InputError, match=reason):
+        fetch(places=[str(copy)])
+
+    assert held() == NAMES
+    assert sorted(path.name for path in Path("data").iterdir()) == ["raw"]
+
+
+def test_the_sample_holds_enough_distinct_names_of_each_language():
+    names = {p.name: p.read_text(encoding="utf-8").split("\n")[:-1] for p in SAMPLE.glob("*.txt")}
+
+    assert names.keys() == archive.OFFICIAL_SHA256.keys()
+    assert sum(map(len, names.values())) >= 2500
+    for file, lines in names.items():
+        assert len(set(lines)) == len(lines) >= 60, file
