@@ -1,25 +1,21 @@
 """What every stage with pictures shares: one look, stable PNG bytes, the curves of training.
 
-data/trained/<model>/curves.csv -> figures. Figures are built without pyplot: it costs start-up
-time and keeps global state, and `Figure` alone draws PNG with Agg on a machine without a screen.
+Figures are built without pyplot: it costs start-up time and keeps global state, and `Figure` alone
+draws PNG with Agg on a machine without a screen.
 """
 
-import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
-from matplotlib.colors import is_color_like
 from matplotlib.figure import Figure
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import Field
 
+from stages.shared.curves import Curves
 from stages.shared.params import Params
-
-Curves = Mapping[str, np.ndarray]  # column of curves.csv -> (N,), NaN where not recorded
 
 LOOK = {
     "axes.axisbelow": True,
@@ -36,41 +32,18 @@ LOOK = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
 }
+WIDTH, HEIGHT = 6.4, 4.0  # inches, of a figure with one panel
 GREY = "0.4"  # what is said beside the data: footers, reference lines
-
-
-def check_color(name: str) -> str:
-    """Refuse what matplotlib would only refuse in the middle of a picture."""
-    if not is_color_like(name):
-        raise ValueError(f'"{name}" is no colour: write a name ("red") or a code ("#0072b2")')
-    return name
-
-
-Color = Annotated[str, AfterValidator(check_color)]
+BLUE, ORANGE, YELLOW, GREEN, PINK = "#0072b2", "#d55e00", "#e69f00", "#009e73", "#cc79a7"
+# colours that people with any colour vision tell apart (Okabe & Ito, 2008)
+LOSS_COLOR = "red"  # single updates, as the walk-throughs draw them
+MEAN_COLOR = "#56120b"  # means over many updates
 
 
 class FigureParams(Params):
-    """What the sections of all stages with pictures have in common."""
+    """Section `figures` of params.yaml."""
 
     dpi: int = Field(ge=30, le=600)  # dots per inch
-    width: float = Field(ge=2, le=30)  # inches, of a figure with one panel
-    height: float = Field(ge=2, le=30)  # inches, of a figure with one panel
-
-
-class CurveParams(FigureParams):
-    """What the curves of training need besides."""
-
-    loss_color: Color  # loss of single updates
-    mean_color: Color  # means over many updates
-    norm_color: Color  # gradient norm
-
-
-class ClippingParams(Params):
-    """The one training param that a figure shows; the rest of its section is the trainer's."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    clip_norm: float | None = None  # largest total gradient norm an update may have
 
 
 @contextmanager
@@ -80,7 +53,7 @@ def figure_style() -> Iterator[None]:
         yield
 
 
-def make_figure(title: str, subject: str, width: float, height: float) -> Figure:
+def make_figure(title: str, subject: str, width: float = WIDTH, height: float = HEIGHT) -> Figure:
     """An empty figure that says above what it shows and below of which model and data."""
     figure = Figure(figsize=(width, height))
     figure.suptitle(title, x=0.01, ha="left")
@@ -106,56 +79,60 @@ def save_figures(figures: Mapping[str, Figure], folder: Path, dpi: int) -> None:
         save_png(figure, folder / f"{name}.png", dpi)
 
 
-def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file. The csv module spares a process the 0.35 s that pandas takes."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+def draw_curves(
+    curves: Curves, clip_norm: float | None, title: str, unit: str, subject: str
+) -> dict[str, Figure]:
+    """The pictures of whatever training recorded; none of a model that was not trained."""
+    figures = {}
+    if curves.loss:
+        figures["loss"] = draw_loss(curves, title, unit, subject)
+    if has_values(curves.gradient_norm):
+        figures["gradient_norm"] = draw_gradient_norm(curves, clip_norm, subject)
+    return figures
 
 
-def read_curves(path: Path) -> Curves:
-    """The columns of curves.csv."""
-    rows = read_table(path)
-    columns = ("iteration", "loss", "mean_loss", "gradient_norm")
-    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in columns}
-
-
-def has_values(curves: Curves, column: str) -> bool:
+def has_values(column: Sequence[float | None]) -> bool:
     """Whether the trainer recorded this column at all."""
-    return bool(np.isfinite(curves[column]).any())
+    return any(value is not None for value in column)
 
 
-def draw_line(axes: Axes, curves: Curves, column: str, **look: object) -> None:
-    """One column over the iterations where it was recorded."""
-    recorded = np.isfinite(curves[column])
-    axes.plot(curves["iteration"][recorded], curves[column][recorded], **look)
-
-
-def draw_loss(curves: Curves, title: str, unit: str, subject: str, params: CurveParams) -> Figure:
+def draw_loss(curves: Curves, title: str, unit: str, subject: str) -> Figure:
     """The loss of every recorded update, under the means where the trainer took them."""
-    figure = make_figure(title, subject, params.width, params.height)
+    figure = make_figure(title, subject)
     axes = figure.subplots()
     axes.set(yscale="log", xlabel="iteration (updates)", ylabel=f"loss: {unit}")
-    if has_values(curves, "mean_loss"):
-        draw_line(axes, curves, "loss", color=params.loss_color, lw=0.7, alpha=0.5, label="update")
-        look = {"color": params.mean_color, "lw": 1.6, "marker": "o", "ms": 3.5, "label": "mean"}
-        draw_line(axes, curves, "mean_loss", **look)
+    if has_values(curves.mean_loss):
+        draw_line(axes, curves, curves.loss, color=LOSS_COLOR, lw=0.7, alpha=0.5, label="update")
+        look = {"color": MEAN_COLOR, "lw": 1.6, "marker": "o", "ms": 3.5, "label": "mean"}
+        draw_line(axes, curves, curves.mean_loss, **look)
         add_legend(figure)
     else:
-        draw_line(axes, curves, "loss", color=params.loss_color, lw=1)
+        draw_line(axes, curves, curves.loss, color=LOSS_COLOR, lw=1)
     return figure
 
 
-def draw_gradient_norm(
-    curves: Curves, clip_norm: float | None, subject: str, params: CurveParams
-) -> Figure:
+def draw_gradient_norm(curves: Curves, clip_norm: float | None, subject: str) -> Figure:
     """The gradient norm of every recorded update and, if any, the norm where clipping starts."""
-    figure = make_figure("Gradient norm", subject, params.width, params.height)
+    figure = make_figure("Gradient norm", subject)
     axes = figure.subplots()
     axes.set(yscale="log", xlabel="iteration (updates)", ylabel="total norm before clipping")
     axes.margins(y=0.1)
-    draw_line(axes, curves, "gradient_norm", color=params.norm_color, lw=0.8)
+    draw_line(axes, curves, curves.gradient_norm, color=BLUE, lw=0.8)
     if clip_norm is not None:
         axes.axhline(clip_norm, color=GREY, ls="--", lw=1)
-        where = {"xy": (1, clip_norm), "xycoords": axes.get_yaxis_transform(), "ha": "right"}
-        axes.annotate(f"clipped above {clip_norm:g}", va="bottom", color=GREY, **where)
+        axes.annotate(
+            f"clipped above {clip_norm:g}",
+            xy=(1, clip_norm),
+            xycoords=axes.get_yaxis_transform(),
+            ha="right",
+            va="bottom",
+            color=GREY,
+        )
     return figure
+
+
+def draw_line(axes: Axes, curves: Curves, column: Sequence[float | None], **look: object) -> None:
+    """One column over the iterations where it was recorded."""
+    values = np.array(column, dtype=float)  # None -> NaN
+    is_recorded = np.isfinite(values)
+    axes.plot(np.array(curves.iteration)[is_recorded], values[is_recorded], **look)

@@ -2,21 +2,31 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from stages.shared.bundle import Curves
+from stages.shared.curves import Curves
 from stages.shared.errors import InputError
 from stages.shared.params import Params
 from stages.shared.threads import use_one_thread
 
+
+class Step(NamedTuple):
+    """What one update saw, before the weights moved."""
+
+    loss: float
+    gradient_norm: float | None  # total, before clipping; None where it was not asked for
+    outputs: Any  # what the network answered to the batch
+
+
 Batch = TypeVar("Batch")
-# One training step: (batch, whether the gradient norm is wanted) -> (loss, gradient norm).
-Update = Callable[[Batch, bool], tuple[float, float | None]]
+Update = Callable[[Batch, bool], Step]  # (batch, whether the gradient norm is wanted)
+Loss = Callable[[Batch], tuple[Tensor, Tensor]]  # batch -> the loss to lower, and the outputs
+Observer = Callable[[int, Batch, Step], None]  # (iteration from 1, batch, what its update saw)
 
 
 class FitParams(Params):
@@ -35,7 +45,6 @@ class FitParams(Params):
     device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
     log_every: int = Field(default=1, gt=0)  # iterations from one row of the curves to the next
     mean_every: int | None = Field(default=None, gt=0)  # iterations that mean_loss averages
-    print_every: int | None = Field(default=None, gt=0)  # iterations between printed lines
 
 
 def fit(
@@ -43,49 +52,60 @@ def fit(
     batches: Iterable[Batch],
     params: FitParams,
     name: str,
-    report: Callable[[int, float], str] | None = None,
+    observe: Observer[Batch],
     curves: Curves | None = None,
-    first: int = 1,
 ) -> Curves:
     """Train: one update a batch, in the order of the batches.
 
     Args:
         update: makes one training step.
         batches: as many as there are to be updates.
-        params: how often to record, average and print.
+        params: how often to record and average.
         name: of the model, for messages.
-        report: what to print at an iteration, given it and its loss.
-        curves: earlier curves to continue.
-        first: number of the first iteration.
+        observe: is told of every update.
+        curves: earlier curves, which are continued.
 
     Raises:
         InputError: the loss became NaN or infinite.
     """
     curves = curves or Curves()
+    first = curves.iteration[-1] + 1 if curves.iteration else 1
     recent: list[float] = []
     # quiet when the output is no terminal
     bar = tqdm(batches, desc=name, total=params.iterations, disable=None, mininterval=0.5)
     for iteration, batch in enumerate(bar, start=first):
-        logged = iteration % params.log_every == 0
-        loss, gradient_norm = update(batch, logged)
-        if not math.isfinite(loss):
-            raise InputError(
-                f"{name}: the loss became {loss} at iteration {iteration}: lower its rate or set "
-                "its clip_norm in params.yaml"
-            )
-        recent.append(loss)
-        averaged = params.mean_every is not None and iteration % params.mean_every == 0
-        if logged or averaged:
-            bar.set_postfix(loss=f"{loss:.3g}", refresh=False)
-            curves.iteration.append(iteration)
-            curves.loss.append(loss)
-            curves.gradient_norm.append(gradient_norm)
-            curves.mean_loss.append(math.fsum(recent) / len(recent) if averaged else None)
-        if averaged or params.mean_every is None:
+        is_logged = iteration % params.log_every == 0
+        step = update(batch, is_logged)
+        check_loss(step.loss, iteration, name)
+        observe(iteration, batch, step)
+
+        recent.append(step.loss)
+        mean = None
+        if params.mean_every is None:
             recent.clear()
-        if report and params.print_every and iteration % params.print_every == 0:
-            tqdm.write(report(iteration, loss))
+        elif iteration % params.mean_every == 0:
+            mean = math.fsum(recent) / len(recent)
+            recent.clear()
+        if is_logged or mean is not None:
+            bar.set_postfix(loss=f"{step.loss:.3g}", refresh=False)
+            curves.iteration.append(iteration)
+            curves.loss.append(step.loss)
+            curves.gradient_norm.append(step.gradient_norm)
+            curves.mean_loss.append(mean)
     return curves
+
+
+def check_loss(loss: float, iteration: int, name: str) -> None:
+    """Stop a training that has blown up.
+
+    Raises:
+        InputError: the loss is NaN or infinite.
+    """
+    if not math.isfinite(loss):
+        raise InputError(
+            f"{name}: the loss became {loss} at iteration {iteration}: lower its rate or set "
+            "its clip_norm in params.yaml"
+        )
 
 
 def seed_everything(params: FitParams) -> torch.device:
@@ -102,46 +122,55 @@ def find_device(device: str) -> torch.device:
     Raises:
         InputError: this machine has no such device.
     """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if device == "auto":
-        return torch.device(next((name for name, there in available.items() if there), "cpu"))
-    if not available.get(device, True):
+        device = next(name for name, is_there in available.items() if is_there)
+    if not available[device]:
         raise InputError(f"device {device} is not available here: set device: cpu in params.yaml")
     return torch.device(device)
 
 
-def make_update(
-    model: nn.Module, loss_of: Callable[[Any], Tensor], params: FitParams
-) -> Update[Any]:
+def make_update(model: nn.Module, loss_of: Loss[Batch], params: FitParams) -> Update[Batch]:
     """An update by automatic differentiation and the optimizer of the params."""
     weights = list(model.parameters())
     optimizer = _make_optimizer(weights, params)
     schedule = _make_schedule(optimizer, params)
 
-    def update(batch: Any, watched: bool) -> tuple[float, float | None]:
+    def update(batch: Batch, watched: bool) -> Step:
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(batch)
+        loss, outputs = loss_of(batch)
         loss.backward()
         norm = None
         if params.clip_norm:
             norm = float(nn.utils.clip_grad_norm_(weights, params.clip_norm))
-        elif watched:  # the same number for a fraction of the time
-            norm = torch.cat([weight.grad.flatten() for weight in weights]).norm().item()
+        elif watched:
+            norm = measure_gradient(weights)
         optimizer.step()
         if schedule:
             schedule.step()
-        return loss.item(), norm
+        return Step(loss.item(), norm, outputs.detach())
 
     return update
 
 
+def measure_gradient(weights: list[nn.Parameter]) -> float:
+    """Total norm, as `clip_grad_norm_` gives it, for a fraction of its time."""
+    gradients = [weight.grad.flatten() for weight in weights if weight.grad is not None]
+    return torch.cat(gradients).norm().item()
+
+
 def _make_optimizer(weights: list[nn.Parameter], params: FitParams) -> torch.optim.Optimizer:
-    common = {"lr": params.rate, "weight_decay": params.weight_decay, "fused": params.fused}
+    rate, decay, fused = params.rate, params.weight_decay, params.fused
     if params.optimizer == "sgd":
-        return torch.optim.SGD(weights, momentum=0.9 * params.momentum, **common)
-    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[params.optimizer](
-        weights, **common
-    )
+        momentum = 0.9 if params.momentum else 0.0
+        return torch.optim.SGD(weights, lr=rate, momentum=momentum, weight_decay=decay, fused=fused)
+    if params.optimizer == "adam":
+        return torch.optim.Adam(weights, lr=rate, weight_decay=decay, fused=fused)
+    return torch.optim.AdamW(weights, lr=rate, weight_decay=decay, fused=fused)
 
 
 def _make_schedule(
@@ -157,12 +186,11 @@ def _make_schedule(
     )
 
 
-def make_lbfgs_update(
-    model: nn.Module, loss_of: Callable[[Any], Tensor], memory: int = 50
-) -> Update[Any]:
+def make_lbfgs_update(model: nn.Module, loss_of: Loss[Batch], memory: int = 50) -> Update[Batch]:
     """An update by one L-BFGS iteration with a strong Wolfe line search, on a fixed batch."""
+    weights = list(model.parameters())
     optimizer = torch.optim.LBFGS(
-        model.parameters(),
+        weights,
         max_iter=1,
         max_eval=25,
         history_size=memory,
@@ -171,15 +199,20 @@ def make_lbfgs_update(
         line_search_fn="strong_wolfe",
     )
 
-    def update(batch: Any, watched: bool) -> tuple[float, float | None]:
+    def update(batch: Batch, watched: bool) -> Step:
+        outputs = None
+
         def measure() -> Tensor:
+            nonlocal outputs
             optimizer.zero_grad(set_to_none=True)
-            loss = loss_of(batch)
+            loss, outputs = loss_of(batch)
             loss.backward()
             return loss
 
-        loss = optimizer.step(measure).item()
-        norm = nn.utils.get_total_norm([w.grad for w in model.parameters()]) if watched else None
-        return loss, None if norm is None else float(norm)
+        loss = optimizer.step(measure)
+        norm = None
+        if watched:
+            norm = float(nn.utils.get_total_norm([weight.grad for weight in weights]))
+        return Step(loss.item(), norm, outputs.detach())
 
     return update
