@@ -42,6 +42,15 @@ class ElmanScan(torch.autograd.Function):
         return torch.from_numpy(d_drive), torch.from_numpy(behind), torch.from_numpy(d_weight)
 
 
+def make_recurrent(cell: str, hidden: int, layers: int) -> nn.RNNBase:
+    """A recurrent layer over single samples, `(B, T, 1)` -> `(B, T, H)`."""
+    if cell == "gru":
+        return nn.GRU(1, hidden, layers, batch_first=True)
+    if cell == "lstm":
+        return nn.LSTM(1, hidden, layers, batch_first=True)
+    return nn.RNN(1, hidden, layers, batch_first=True, nonlinearity=cell.removeprefix("rnn_"))
+
+
 class SequenceForecaster(nn.Module):
     """Forecasts the next sample after each sample that it sees.
 
@@ -66,9 +75,7 @@ class SequenceForecaster(nn.Module):
         super().__init__()
         if hidden < 1 or layers < 1:
             raise ValueError(f"hidden ({hidden}) and layers ({layers}) must be at least 1")
-        kinds = {"gru": nn.GRU, "lstm": nn.LSTM}
-        extra = {} if cell in kinds else {"nonlinearity": cell.removeprefix("rnn_")}
-        self.recurrent = kinds.get(cell, nn.RNN)(1, hidden, layers, batch_first=True, **extra)
+        self.recurrent = make_recurrent(cell, hidden, layers)
         if init_std is not None:
             for parameter in self.recurrent.parameters():
                 nn.init.normal_(parameter, std=init_std)
@@ -86,20 +93,25 @@ class SequenceForecaster(nn.Module):
         Returns:
             forecasts `(B, T)` in the units of the window, and the state after it.
         """
-        weights = dict(self.recurrent.named_parameters())
+        weights: dict[str, Tensor] = dict(self.recurrent.named_parameters())
         states, last = self._recur(window.unsqueeze(-1), state, weights)  # (B, T) -> (B, T, H)
-        return self.head(states).squeeze(-1), last
+        forecasts: Tensor = self.head(states).squeeze(-1)
+        return forecasts, last
 
     def _recur(
         self, inputs: Tensor, state: State | None, weights: dict[str, Tensor]
     ) -> tuple[Tensor, State]:
         """The recurrent layer with any weights: `(B, T, 1)` -> states `(B, T, H)` and the last."""
         if not self.scans or inputs.device.type != "cpu":
-            return torch.func.functional_call(self.recurrent, weights, (inputs, state))
+            answer: tuple[Tensor, State]
+            answer = torch.func.functional_call(self.recurrent, weights, (inputs, state))
+            return answer
         bias = weights["bias_ih_l0"] + weights["bias_hh_l0"]
         drive = inputs.transpose(0, 1) @ weights["weight_ih_l0"].t() + bias  # (T, B, H)
         first = drive.new_zeros(drive.shape[1:]) if state is None else state[0]
-        states = ElmanScan.apply(drive, first, weights["weight_hh_l0"])
+        states: Tensor = ElmanScan.apply(  # type: ignore[no-untyped-call]  # torch gives no hints
+            drive, first, weights["weight_hh_l0"]
+        )
         return states.transpose(0, 1), states[-1:]
 
     def forecast(self, history: Tensor, horizon: int, state: State | None = None) -> Tensor:
@@ -121,24 +133,24 @@ class SequenceForecaster(nn.Module):
         """Feed forecasts back: `(B, 1)` and the state that gave it -> the next `(B, steps)`."""
         if steps == 0:
             return first[:, :0]
-        return (self._run_folded if self.folds else self._run_stepwise)(first, state, steps)
+        if self.folds:
+            return self._run_folded(first, state, steps)
+        return self._run_stepwise(first, state, steps)
 
-    def _run_folded(self, first: Tensor, state: Tensor, steps: int) -> Tensor:
+    def _run_folded(self, first: Tensor, state: State, steps: int) -> Tensor:
         """Feed forecasts back in one call over zero inputs.
 
         With y = V h + c the next state is f((W_R + W_I V) h + b_R + (b_I + W_I c)): the head
         is folded into the recurrence, which then needs no input and stays differentiable.
         """
-        layer, head = self.recurrent, self.head
-        folded = {
-            "weight_ih_l0": layer.weight_ih_l0,
-            "weight_hh_l0": layer.weight_hh_l0 + layer.weight_ih_l0 @ head.weight,
-            "bias_ih_l0": layer.bias_ih_l0 + layer.weight_ih_l0 @ head.bias,
-            "bias_hh_l0": layer.bias_hh_l0,
-        }
+        weights: dict[str, Tensor] = dict(self.recurrent.named_parameters())
+        inward, outward = weights["weight_ih_l0"], self.head.weight  # W_I and V
+        weights["weight_hh_l0"] = weights["weight_hh_l0"] + inward @ outward
+        weights["bias_ih_l0"] = weights["bias_ih_l0"] + inward @ self.head.bias
         silence = first.new_zeros(len(first), steps, 1)
-        states, _ = self._recur(silence, state, folded)
-        return self.head(states).squeeze(-1)
+        states, _ = self._recur(silence, state, weights)
+        forecasts: Tensor = self.head(states).squeeze(-1)
+        return forecasts
 
     def _run_stepwise(self, first: Tensor, state: State, steps: int) -> Tensor:
         forecasts = [first]

@@ -7,6 +7,7 @@ draws PNG with Agg on a machine without a screen.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import style
@@ -103,8 +104,8 @@ def draw_loss(curves: Curves, title: str, unit: str, subject: str) -> Figure:
     axes.set(yscale="log", xlabel="iteration (updates)", ylabel=f"loss: {unit}")
     if has_values(curves.mean_loss):
         draw_line(axes, curves, curves.loss, color=LOSS_COLOR, lw=0.7, alpha=0.5, label="update")
-        look = {"color": MEAN_COLOR, "lw": 1.6, "marker": "o", "ms": 3.5, "label": "mean"}
-        draw_line(axes, curves, curves.mean_loss, **look)
+        look: dict[str, Any] = {"lw": 1.6, "marker": "o", "ms": 3.5}
+        draw_line(axes, curves, curves.mean_loss, color=MEAN_COLOR, label="mean", **look)
         add_legend(figure)
     else:
         draw_line(axes, curves, curves.loss, color=LOSS_COLOR, lw=1)
@@ -131,7 +132,7 @@ def draw_gradient_norm(curves: Curves, clip_norm: float | None, subject: str) ->
     return figure
 
 
-def draw_line(axes: Axes, curves: Curves, column: Sequence[float | None], **look: object) -> None:
+def draw_line(axes: Axes, curves: Curves, column: Sequence[float | None], **look: Any) -> None:
     """One column over the iterations where it was recorded."""
     values = np.array(column, dtype=float)  # None -> NaN
     is_recorded = np.isfinite(values)

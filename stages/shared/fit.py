@@ -160,7 +160,7 @@ def make_update(model: nn.Module, loss_of: Loss[Batch], params: FitParams) -> Up
 def measure_gradient(weights: list[nn.Parameter]) -> float:
     """Total norm, as `clip_grad_norm_` gives it, for a fraction of its time."""
     gradients = [weight.grad.flatten() for weight in weights if weight.grad is not None]
-    return torch.cat(gradients).norm().item()
+    return float(torch.cat(gradients).norm())
 
 
 def _make_optimizer(weights: list[nn.Parameter], params: FitParams) -> torch.optim.Optimizer:
@@ -200,19 +200,21 @@ def make_lbfgs_update(model: nn.Module, loss_of: Loss[Batch], memory: int = 50) 
     )
 
     def update(batch: Batch, watched: bool) -> Step:
-        outputs = None
+        outputs = torch.zeros(0)  # of the last point that the line search tried
 
         def measure() -> Tensor:
             nonlocal outputs
             optimizer.zero_grad(set_to_none=True)
-            loss, outputs = loss_of(batch)
+            loss, answers = loss_of(batch)
             loss.backward()
+            outputs = answers.detach()
             return loss
 
         loss = optimizer.step(measure)
         norm = None
         if watched:
-            norm = float(nn.utils.get_total_norm([weight.grad for weight in weights]))
-        return Step(loss.item(), norm, outputs.detach())
+            gradients = [weight.grad for weight in weights if weight.grad is not None]
+            norm = float(nn.utils.get_total_norm(gradients))
+        return Step(loss.item(), norm, outputs)
 
     return update

@@ -29,7 +29,7 @@ def read_params(section: str, schema: type[T]) -> T:
     Raises:
         InputError: the file, the section or a field is missing or wrong.
     """
-    return check_params(_find_section(section), schema, f"{PARAMS_FILE}: {section}")
+    return check_params(read_value(section), schema, f"{PARAMS_FILE}: {section}")
 
 
 def check_params(value: Any, schema: type[T], where: str) -> T:
@@ -40,7 +40,12 @@ def check_params(value: Any, schema: type[T], where: str) -> T:
         raise InputError("; ".join(_say(problem, where) for problem in error.errors())) from None
 
 
-def _find_section(section: str) -> Any:
+def read_value(section: str) -> Any:
+    """Read what params.yaml has at a path, unchecked: for what another stage has refused or taken.
+
+    Raises:
+        InputError: the file or the section is missing.
+    """
     try:
         value = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

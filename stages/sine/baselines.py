@@ -4,11 +4,13 @@ Each takes a history `(B, K)`, oldest first, and a horizon n, and gives `(B, n)`
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Forecaster = Callable[[Any, int], Array]  # history (B, K) and horizon n -> (B, n)
 
 
 def hold_last(history: Array, horizon: int) -> Array:
@@ -21,7 +23,7 @@ def copy_period(history: Array, horizon: int, lag: int) -> Array:
     return np.take(history[:, -lag:], np.arange(horizon) % lag, axis=1)
 
 
-def fit_autoregression(samples: Array, order: int) -> Callable[[Array, int], Array]:
+def fit_autoregression(samples: Array, order: int) -> Forecaster:
     """AR(p) without intercept, by least squares: y_t = a_1 y_{t-1} + … + a_p y_{t-p}.
 
     Two coefficients give a noise-free sine exactly: y_t = 2 cos(ω) y_{t-1} - y_{t-2}.

@@ -3,11 +3,10 @@
 Run by DVC as `python -m stages.sine.evaluate MODEL TRAINED WINDOWS OUT`.
 """
 
-import csv
 import math
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,18 +16,21 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import nn
 
-from stages.shared.bundle import read_model
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.json_files import write_json
+from stages.shared.networks import read_model
 from stages.shared.params import Params, read_params
 from stages.shared.threads import use_one_thread
-from stages.sine.baselines import copy_period, fit_autoregression, hold_last
-from stages.sine.signals import SeriesParams, sample_signal
+from stages.sine.baselines import Forecaster, copy_period, fit_autoregression, hold_last
+from stages.sine.document_tests import DOCUMENT_TESTS, DocumentTest
+from stages.sine.free_runs import FreeRuns, draw_free_runs, score_forecasts
+from stages.sine.signals import SeriesParams
+from stages.sine.state import State, read_state
+from stages.sine.windows import Windows, read_windows
 
 Array = NDArray[np.float64]
-Arrays = dict[str, NDArray[Any]]
-Forecaster = Callable[[Array, int], Array]  # history (B, K) and horizon n -> (B, n)
-NUM_PERIODS = 16  # over which phases are drawn: a whole number, so that none is favoured
+Scores = dict[str, float]
+
 NUM_DRAWN = 3  # forecasts kept for the figures
 DRAWN_STEPS = 500
 FITTED_SEGMENTS = 2000  # most that AR(p) is fitted to: enough for it, whatever a series' length
@@ -43,124 +45,48 @@ class EvaluateParams(Params):
     validation_horizons: list[int] = Field(min_length=1)
     seed: int = Field(ge=0)  # of the test phases
     validation_seed: int = Field(ge=0)
+    document_tests: dict[str, Literal["one_point", "continuation", "recursive"]]  # by series
     document_steps: int = Field(gt=0)  # of the one-point and continuation tests
     document_seed: int = Field(ge=0)  # of the start that the one-point test draws
     ar_orders: list[int] = Field(min_length=1)  # of which validation chooses the best
 
 
 @dataclass(frozen=True)
-class DocumentTest:
-    """The test of the walk-through: n steps after the last sample that the network was given."""
+class Evaluation:
+    """What evaluation gives."""
 
-    times: Array  # (n + 1,), the first of the given sample
-    truth: Array  # (n + 1,), the given sample first
-    forecast: Array  # (n,)
-
-    @property
-    def mse(self) -> float:
-        """Mean squared error of the forecast."""
-        return float(np.mean((self.forecast - self.truth[1:]) ** 2))
+    metrics: dict[str, Any]  # nested: scores on the test, `validation`, `baselines`
+    forecasts: dict[str, NDArray[Any]]  # a few of them, for the figures
 
 
-@dataclass(frozen=True)
-class FreeRuns:
-    """Contexts `(B, K)`, with their noise, and the noise-free samples `(B, n)` after them."""
-
-    contexts: Array
-    truths: Array
-
-
-def wrap_network(model: nn.Module, state: Any = None) -> Forecaster:
-    """The network as a function of arrays."""
+def wrap_model(model: Any, state: State | None = None) -> Forecaster:
+    """A trained forecaster as a function of arrays."""
     dtype = next(model.parameters()).dtype
 
     def forecast(history: Array, horizon: int) -> Array:
         with torch.inference_mode():
             samples = torch.from_numpy(history).to(dtype)
-            return model.forecast(samples, horizon, state).double().numpy()
+            forecasts: Array = model.forecast(samples, horizon, state).double().numpy()
+        return forecasts
 
     return forecast
 
 
-def read_state(path: Path) -> Any:
-    """The hidden state carried out of training; None where none was carried."""
-    parts = torch.from_numpy(np.load(path)).unbind(0)
-    return parts if len(parts) > 1 else next(iter(parts), None)
-
-
-def forecast_one_point(
-    forecast: Forecaster, windows: Arrays, series: SeriesParams, params: EvaluateParams
-) -> DocumentTest:
-    """Free run from the first sample of one of the first three segments."""
-    start = np.random.default_rng(params.document_seed).integers(min(3, len(windows["inputs"])))
-    steps = min(params.document_steps, windows["targets"].shape[1])
-    given, following = windows["inputs"][start, :1], windows["targets"][start, :steps]
-    times = windows["times"][start, 0] + series.time_step * np.arange(-1, steps)
-    truth = np.concatenate([given, following], dtype=np.float64)
-    return DocumentTest(times, truth, forecast(given[None], steps)[0])
-
-
-def forecast_continuation(
-    forecast: Forecaster, windows: Arrays, series: SeriesParams, params: EvaluateParams
-) -> DocumentTest:
-    """Free run from the last sample of training, with the state carried to it."""
-    steps = np.arange(params.document_steps + 1)
-    times = windows["times"][-1, -1] + series.time_step * steps
-    forecasts = forecast(windows["targets"][-1:, -1:], params.document_steps)
-    return DocumentTest(times, sample_signal(series, times), forecasts[0])
-
-
-def forecast_recursive(
-    forecast: Forecaster, windows: Arrays, series: SeriesParams, params: EvaluateParams
-) -> DocumentTest:
-    """Forecast the held-out end of the series from the last window before it."""
-    history = np.concatenate([windows["inputs"][-1:, 1:], windows["targets"][-1:]], axis=1)
-    times = np.concatenate([windows["times"][-1], windows["test_times"]])
-    truth = np.concatenate([history[0, -1:], windows["test"]], dtype=np.float64)
-    return DocumentTest(times, truth, forecast(history, len(windows["test"]))[0])
-
-
-DOCUMENT_TESTS = {
-    "one_point": forecast_one_point,
-    "continuation": forecast_continuation,
-    "recursive": forecast_recursive,
-}
-
-
-def draw_free_runs(
-    series: SeriesParams, params: EvaluateParams, seed: int, horizon: int, after: float = 0.0
-) -> FreeRuns:
-    """Signals from random phases; they start after a time, that of the last training sample."""
-    generator = np.random.default_rng([seed, 0xE7A1])  # never the stream of a training seed
-    starts = after + generator.uniform(0, NUM_PERIODS * series.longest_period, params.phases)
-    times = starts[:, None] + series.time_step * np.arange(params.context + horizon)
-    signal = sample_signal(series, times)
-    contexts = signal[:, : params.context]
-    noise = series.noise * generator.standard_normal(contexts.shape)
-    return FreeRuns(contexts + noise, signal[:, params.context :])
-
-
-def score_free_runs(
-    forecast: Forecaster, runs: FreeRuns, horizons: list[int]
-) -> tuple[dict[str, float], Array]:
-    """Mean squared errors one step ahead and over each horizon, and the forecasts."""
-    forecasts = forecast(runs.contexts, max(horizons))
-    errors = (forecasts - runs.truths[:, : max(horizons)]) ** 2
-    scores = {"one_step_mse": float(errors[:, 0].mean())}
-    for horizon in horizons:
-        scores[f"free_run_mse_{horizon}"] = float(errors[:, :horizon].mean())
-    return scores, forecasts
-
-
-def make_baselines(
-    windows: Arrays, series: SeriesParams, params: EvaluateParams, validation: FreeRuns
+def fit_baselines(
+    windows: Windows, series: SeriesParams, params: EvaluateParams, validation: FreeRuns
 ) -> tuple[dict[str, Forecaster], int]:
-    """The baselines by name, and the order of AR(p) that validation chose."""
-    thinned = slice(None, None, -(-len(windows["inputs"]) // FITTED_SEGMENTS))
-    inputs, lasts = windows["inputs"][thinned], windows["targets"][thinned, -1:]
-    samples = np.concatenate([inputs, lasts], axis=1, dtype=float)
-    orders = [p for p in params.ar_orders if p < min(samples.shape[1], params.context + 1)]
-    fitted = {order: fit_autoregression(samples, order) for order in orders}
+    """The baselines by name, and the order of AR(p) that validation chose.
+
+    Raises:
+        InputError: the context is too short for a period or for any of the orders.
+    """
+    num_segments = len(windows.inputs)
+    thinned = slice(None, None, math.ceil(num_segments / FITTED_SEGMENTS))
+    lasts = windows.targets[thinned, -1:]
+    samples = np.concatenate([windows.inputs[thinned], lasts], axis=1, dtype=float)
+
+    longest = min(samples.shape[1] - 1, params.context)
+    orders = [order for order in params.ar_orders if order <= longest]
     lag = round(series.period / series.time_step)  # nearest whole number of samples
     if not orders or params.context < max(2, lag):
         raise InputError(
@@ -168,86 +94,114 @@ def make_baselines(
             f"samples) and one of ar_orders ({params.ar_orders}) must be shorter than it"
         )
     horizons = params.validation_horizons
-
-    def validate(order: int) -> float:
-        scores, _ = score_free_runs(fitted[order], validation, horizons)
-        return scores[f"free_run_mse_{max(horizons)}"]
-
-    best = min(orders, key=validate)
-    return {
+    best_order, best_mse = 0, math.inf
+    for order in orders:
+        forecast = fit_autoregression(samples, order)
+        scores = score_forecasts(forecast(validation.contexts, max(horizons)), validation, horizons)
+        mse = scores[f"free_run_mse_{max(horizons)}"]
+        if mse < best_mse:
+            best_order, best_mse = order, mse
+    baselines: dict[str, Forecaster] = {
         "hold_last": hold_last,
-        "copy_period": lambda history, horizon: copy_period(history, horizon, lag),
+        "copy_period": partial(copy_period, lag=lag),
         "ar2": fit_autoregression(samples, 2),
-        "ar_best": fitted[best],
-    }, best
+        "ar_best": fit_autoregression(samples, best_order),
+    }
+    return baselines, best_order
 
 
-def join_metrics(
-    document: DocumentTest,
-    scores: dict[str, float],
-    checks: dict[str, float],
-    beside: dict[str, dict[str, float]],
-) -> dict[str, float]:
-    """All scores by the names under which DVC and MLflow show them.
+def evaluate(
+    model: nn.Module,
+    state: State | None,
+    windows: Windows,
+    series_name: str,
+    series: SeriesParams,
+    params: EvaluateParams,
+) -> Evaluation:
+    """Score a forecaster; the same model, windows and params give the same scores.
+
+    Args:
+        model: what was trained.
+        state: that its training carried out, which only the document's test starts from.
+        windows: what it was trained on, and the end of the series that it was not.
+        series_name: entry of generate_sine.
+        series: that entry, by which the signal goes on after the windows.
+        params: what is measured.
+
+    Raises:
+        InputError: a score is not finite, or params that fit no baseline.
+    """
+    run_document_test = DOCUMENT_TESTS[params.document_tests.get(series_name, "one_point")]
+    document = run_document_test(
+        wrap_model(model, state), windows, series, params.document_steps, params.document_seed
+    )
+    draw = partial(draw_free_runs, series, params.phases, params.context, windows.end)
+    validation = draw(max(params.validation_horizons), params.validation_seed)
+    test = draw(max(params.horizons), params.seed)
+
+    forecast = wrap_model(model)
+    guesses = forecast(validation.contexts, max(params.validation_horizons))
+    forecasts = forecast(test.contexts, max(params.horizons))
+    baselines, order = fit_baselines(windows, series, params, validation)
+    beside: dict[str, Scores] = {}
+    for name, baseline in baselines.items():
+        answers = baseline(test.contexts, max(params.horizons))
+        beside[name] = score_forecasts(answers, test, params.horizons)
+    beside["ar_best"]["order"] = order
+
+    metrics = {
+        "data": series_name,
+        "document_mse": document.mse,
+        **score_forecasts(forecasts, test, params.horizons),
+        "validation": score_forecasts(guesses, validation, params.validation_horizons),
+        "baselines": beside,
+    }
+    check_metrics(metrics)
+    return Evaluation(metrics, keep_forecasts(document, test, forecasts, series.time_step))
+
+
+def check_metrics(metrics: dict[str, Any], prefix: str = "") -> None:
+    """Refuse scores that say nothing.
 
     Raises:
         InputError: a score is not finite.
     """
-    metrics = {
-        "document_mse": document.mse,
-        **scores,
-        **{f"validation_{metric}": value for metric, value in checks.items()},
-        **{f"{b}_{metric}": value for b, row in beside.items() for metric, value in row.items()},
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            check_metrics(value, f"{prefix}{name}.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{prefix}{name} is {value}: train at a lower rate in params.yaml")
+
+
+def keep_forecasts(
+    document: DocumentTest, test: FreeRuns, forecasts: Array, time_step: float
+) -> dict[str, NDArray[Any]]:
+    """What the figures show, by the name under which forecasts.npz holds it."""
+    return {
+        "document_times": document.times,
+        "document_truth": document.truth,
+        "document_forecast": document.forecast,
+        "free_context": test.contexts[:NUM_DRAWN],
+        "free_truth": test.truths[:NUM_DRAWN, :DRAWN_STEPS],
+        "free_forecast": forecasts[:NUM_DRAWN, :DRAWN_STEPS],
+        "step": np.array(time_step),
     }
-    if unfit := [metric for metric, value in metrics.items() if not math.isfinite(value)]:
-        raise InputError(f"{', '.join(unfit)} not finite: train at a lower rate in params.yaml")
-    return metrics
 
 
-def main(name: str, trained: str, windows_path: str, out: str) -> None:
-    """Write metrics.json, baselines.csv and forecasts.npz."""
+def main(name: str, trained: str, windows: str, out: str) -> None:
+    """Write metrics.json and forecasts.npz."""
     params = read_params("evaluate_sine", EvaluateParams)
     series_name = read_params(f"sine.{name}.series", str)
-    document_test = read_params(f"sine.{name}.document_test", Literal[*DOCUMENT_TESTS])
     series = read_params(f"generate_sine.{series_name}", SeriesParams)
-    with np.load(windows_path) as arrays:
-        windows = dict(arrays)
     use_one_thread()
-    model, state = read_model(Path(trained)), read_state(Path(trained) / "state.npy")
-
-    document = DOCUMENT_TESTS[document_test](wrap_network(model, state), windows, series, params)
-    longest = max(params.validation_horizons)
-    end = float(max(windows["times"].max(), windows["test_times"].max(initial=0.0)))
-    validation = draw_free_runs(series, params, params.validation_seed, longest, end)
-    test = draw_free_runs(series, params, params.seed, max(params.horizons), end)
-    network = wrap_network(model)
-    checks, _ = score_free_runs(network, validation, params.validation_horizons)
-    scores, forecasts = score_free_runs(network, test, params.horizons)
-    baselines, order = make_baselines(windows, series, params, validation)
-    beside = {b: score_free_runs(f, test, params.horizons)[0] for b, f in baselines.items()}
-    metrics = join_metrics(document, scores, checks, beside)
-
+    model = read_model(Path(trained))
+    state = read_state(Path(trained) / "state.npy")
+    given = read_windows(Path(windows))
+    evaluation = evaluate(model, state, given, series_name, series, params)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "metrics.json", {"data": series_name, **metrics, "ar_best_order": order})
-    _write_table(folder / "baselines.csv", {name: scores, **beside})
-    np.savez(
-        folder / "forecasts.npz",
-        document_times=document.times,
-        document_truth=document.truth,
-        document_forecast=document.forecast,
-        free_context=test.contexts[:NUM_DRAWN],
-        free_truth=test.truths[:NUM_DRAWN, :DRAWN_STEPS],
-        free_forecast=forecasts[:NUM_DRAWN, :DRAWN_STEPS],
-        step=series.time_step,
-    )
-
-
-def _write_table(path: Path, rows: dict[str, dict[str, float]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["forecaster", *next(iter(rows.values()))])
-        table.writerows([forecaster, *row.values()] for forecaster, row in rows.items())
+    write_json(folder / "metrics.json", evaluation.metrics)
+    np.savez(folder / "forecasts.npz", allow_pickle=False, **evaluation.forecasts)
 
 
 if __name__ == "__main__":

@@ -4,25 +4,25 @@ Run by DVC as `python -m stages.sine.preprocess SERIES OUT`.
 """
 
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.params import Params, read_params
+from stages.sine.segments import read_segments
+from stages.sine.windows import Windows, write_windows
 
 Array = NDArray[np.float64]
 
 
 class WindowParams(Params):
-    """One entry of section `preprocess_sine`."""
+    """One entry of section `preprocess_sine`: a series that windows are slid over."""
 
-    window: int | None = Field(gt=0)  # past samples a forecaster sees; null: the whole segment
-    test_points: int = Field(ge=0)  # samples at the end of a series, never trained on
+    window: int = Field(gt=0)  # past samples a forecaster sees
+    test_points: int = Field(ge=0)  # samples at the end of the series, never trained on
 
 
 def cut_windows(segments: Array, window: int) -> tuple[Array, Array]:
@@ -46,57 +46,63 @@ def shift_segments(segments: Array) -> tuple[Array, Array]:
     return segments[:, :-1], segments[:, 1:]
 
 
-def pair_series(times: Array, values: Array, params: WindowParams) -> dict[str, Array]:
-    """Inputs, targets, times of the targets, and the held-out end of the first segment.
+def pair_series(times: Array, values: Array, params: WindowParams | None) -> Windows:
+    """Inputs, targets and the held-out end of a series.
 
     Args:
         times: `(N, T)`.
         values: `(N, T)`.
-        params: how to cut them.
+        params: how windows are slid over it; None: each sample's target is the next one.
 
     Raises:
         InputError: the window or the test leaves nothing to train on.
     """
-    train = values.shape[1] - params.test_points
-    if train <= (params.window or 1):
+    num_train = values.shape[1]
+    if params is None:
+        inputs, targets = shift_segments(values)
+        _, target_times = shift_segments(times)
+    else:
+        num_train -= params.test_points
+        check_window(params, num_train, values.shape[1])
+        inputs, targets = cut_windows(values[:, :num_train], params.window)
+        _, target_times = cut_windows(times[:, :num_train], params.window)
+    return Windows(
+        inputs=inputs.astype(np.float32),
+        targets=targets.astype(np.float32),
+        times=target_times,
+        test=values[0, num_train:].astype(np.float32),
+        test_times=times[0, num_train:],
+    )
+
+
+def check_window(params: WindowParams, num_train: int, num_points: int) -> None:
+    """Refuse a window or a test that leaves nothing to train on.
+
+    Raises:
+        InputError: it does.
+    """
+    if num_train <= params.window:
         raise InputError(
             f"window ({params.window}) and test_points ({params.test_points}) leave nothing of "
-            f"segments of {values.shape[1]} samples: lower them in preprocess_sine of params.yaml"
+            f"segments of {num_points} samples: lower them in preprocess_sine of params.yaml"
         )
-    cut = partial(cut_windows, window=params.window) if params.window else shift_segments
-    inputs, targets = cut(values[:, :train])
-    return {
-        "inputs": inputs.astype(np.float32),
-        "targets": targets.astype(np.float32),
-        "times": cut(times[:, :train])[1],
-        "test": values[0, train:].astype(np.float32),
-        "test_times": times[0, train:],
-    }
-
-
-def read_segments(path: Path) -> tuple[Array, Array]:
-    """Times and values of a series, `(segments, points)` each."""
-    table = pd.read_csv(path)
-    shape = (table["segment"].nunique(), -1)
-    return table["t"].to_numpy().reshape(shape), table["y"].to_numpy().reshape(shape)
 
 
 def main(series: str, out: str) -> None:
     """Write one .npz for each series."""
     entries = read_params("preprocess_sine", dict[str, WindowParams])
-    missing = [name for name in entries if not (Path(series) / f"{name}.csv").exists()]
+    tables = sorted(Path(series).glob("*.csv"))
+    missing = entries.keys() - {table.stem for table in tables}
     if missing:
         raise InputError(
-            f"params.yaml: preprocess_sine names {', '.join(missing)}, "
+            f"params.yaml: preprocess_sine names {', '.join(sorted(missing))}, "
             "which generate_sine does not make: add the series there or drop the name here"
         )
-    pairs = {
-        name: pair_series(*read_segments(Path(series) / f"{name}.csv"), params)
-        for name, params in entries.items()
-    }
     Path(out).mkdir(parents=True, exist_ok=True)
-    for name, arrays in pairs.items():
-        np.savez(Path(out) / f"{name}.npz", **arrays)
+    for table in tables:
+        times, values = read_segments(table)
+        windows = pair_series(times, values, entries.get(table.stem))
+        write_windows(Path(out) / f"{table.stem}.npz", windows)
 
 
 if __name__ == "__main__":

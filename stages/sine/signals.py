@@ -4,7 +4,6 @@ Segments are what training sees; `sample_signal` gives the same signal anywhere 
 """
 
 import math
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +31,12 @@ class StartParams(Params):
 class SeriesParams(Params):
     """One entry of section `generate_sine`."""
 
-    kind: Literal["sine", "drifting_sine"]
     points: int = Field(gt=1)  # samples of a segment
     step: float | None = Field(default=None, gt=0)  # time between samples; or
     span: float | None = Field(default=None, gt=0)  # time from the first to the last sample
     starts: StartParams
     period: float = Field(gt=0)  # time units
-    phase: float  # radians
-    amplitude: float = Field(gt=0)
-    noise: float = Field(ge=0)  # standard deviation of what is added to each sample
+    noise: float = Field(default=0.0, ge=0)  # standard deviation of what is added to each sample
     drift: float = Field(default=0.0, ge=0)  # radians by which the phase runs ahead and behind
     drift_period: float | None = Field(default=None, gt=0)  # time units of one such swing
     seed: int = Field(default=0, ge=0)  # of random starts and noise
@@ -49,14 +45,17 @@ class SeriesParams(Params):
     def _consistent(self) -> "SeriesParams":
         if (self.step is None) == (self.span is None):
             raise ValueError("give one of step and span")
-        if (self.kind == "drifting_sine") != (self.drift_period is not None):
-            raise ValueError("drift_period belongs to kind drifting_sine, and to no other")
+        if (self.drift > 0) != (self.drift_period is not None):
+            raise ValueError("drift and drift_period go together: give both or neither")
         return self
 
     @property
     def time_step(self) -> float:
         """Time between two samples."""
-        return self.step if self.step is not None else self.span / (self.points - 1)
+        if self.step is not None:
+            return self.step
+        assert self.span is not None  # one of the two is given
+        return self.span / (self.points - 1)
 
     @property
     def longest_period(self) -> float:
@@ -66,17 +65,17 @@ class SeriesParams(Params):
 
 def sample_signal(series: SeriesParams, times: Array) -> Array:
     """Values of the noise-free signal at any times, in the shape of the times."""
-    angle = 2 * math.pi * times / series.period + series.phase
+    angle = 2 * math.pi * times / series.period
     if series.drift_period:
         angle = angle + series.drift * np.sin(2 * math.pi * times / series.drift_period)
-    return series.amplitude * np.sin(angle)
+    return np.sin(angle)
 
 
 def sample_times(series: SeriesParams, starts: Array) -> Array:
     """Times of all samples, `(segments, points)`."""
     if series.span is not None:  # linspace, to the last bit as the walk-throughs have it
         return np.linspace(starts, starts + series.span, series.points, axis=1)
-    return starts[:, None] + series.step * np.arange(series.points)
+    return starts[:, None] + series.time_step * np.arange(series.points)
 
 
 def draw_segments(series: SeriesParams) -> tuple[Array, Array]:
@@ -91,4 +90,5 @@ def draw_segments(series: SeriesParams) -> tuple[Array, Array]:
 def _draw_starts(starts: StartParams, generator: np.random.Generator) -> Array:
     if starts.below is not None:
         return generator.uniform(0, starts.below, starts.count)
-    return starts.apart * np.arange(starts.count)
+    assert starts.apart is not None  # one of the two is given
+    return starts.apart * np.arange(starts.count, dtype=np.float64)

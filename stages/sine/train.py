@@ -4,32 +4,40 @@ Run by DVC as `python -m stages.sine.train MODEL WINDOWS OUT`.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from tqdm import tqdm
 
-from stages.shared.bundle import Curves, Sizes, build_network, write_bundle, write_times
+from stages.shared.bundle import ModelConfig, write_times
+from stages.shared.curves import Curves, write_curves
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.fit import (
     FitParams,
+    Loss,
+    Observer,
+    Step,
     fit,
     make_lbfgs_update,
     make_update,
     seed_everything,
 )
+from stages.shared.networks import build_network, write_model
 from stages.shared.params import Params, read_params
+from stages.sine.snapshots import Snapshots, write_snapshots
+from stages.sine.state import State, detach_state, write_state
+from stages.sine.windows import Windows, read_windows
 
-Arrays = dict[str, NDArray[Any]]
-Pair = tuple[Tensor, Tensor]  # inputs (B, T) and targets (B, T) or (B, 1)
+PRINT_EVERY = 100  # updates between printed lines, where no means are taken
 
 
 class ClosedLoopParams(Params):
@@ -52,7 +60,7 @@ class RefineParams(Params):
 class SineParams(FitParams):
     """One entry of section `sine` in params.yaml."""
 
-    series: str  # entry of generate_sine and preprocess_sine
+    series: str  # entry of generate_sine
     architecture: str  # module in stages/models/
     network: dict[str, Any]  # arguments of its class
     order: Literal["random", "in_order"]  # which windows an update sees
@@ -61,8 +69,6 @@ class SineParams(FitParams):
     closed_loop: ClosedLoopParams | None = None  # null: one-step forecasts
     refine: RefineParams | None = None
     precision: Literal["float32", "float64"] = "float32"
-    snapshots: list[int] = Field(default=[])  # updates before which input and forecast are kept
-    document_test: Literal["one_point", "continuation", "recursive"]  # for evaluate_sine
 
     @model_validator(mode="after")
     def _carry_one_segment(self) -> "SineParams":
@@ -71,106 +77,140 @@ class SineParams(FitParams):
         return self
 
 
-@dataclass
+class Batch(NamedTuple):
+    """What one update sees."""
+
+    inputs: Tensor  # (B, T)
+    targets: Tensor  # (B, T) or (B, 1)
+    times: NDArray[np.float64]  # of the first window's targets
+
+
+@dataclass(frozen=True)
 class Trained:
     """What training gives."""
 
     model: nn.Module
+    config: ModelConfig
     curves: Curves
-    state: NDArray[Any]  # hidden state carried out: (h or h and c, layers, 1, H)
-    snapshots: Arrays
+    state: State | None  # carried out of the last update
+    snapshots: Snapshots
 
 
 class OneStepLoss:
     """Mean squared error of the forecasts one step ahead, with a state carried on if asked."""
 
     def __init__(self, model: nn.Module, carry_state: bool) -> None:
-        self.model, self.carry_state = model, carry_state
-        self.state: Any = None
+        self.model = model
+        self.carry_state = carry_state
+        self.state: State | None = None
 
-    def __call__(self, pair: Pair) -> Tensor:
-        """Loss of one batch."""
-        inputs, targets = pair
-        forecasts, state = self.model(inputs, self.state)
+    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Loss and forecasts of one batch."""
+        forecasts, state = self.model(batch.inputs, self.state)
         if self.carry_state:
-            is_lstm = isinstance(state, tuple)
-            self.state = tuple(s.detach() for s in state) if is_lstm else state.detach()
-        return nn.functional.mse_loss(forecasts, targets)
+            self.state = detach_state(state)
+        return nn.functional.mse_loss(forecasts, batch.targets), forecasts
 
 
-def make_closed_loop_loss(model: nn.Module, params: ClosedLoopParams) -> Callable[[Pair], Tensor]:
-    """Error of the free run after a context, and if asked the one-step error on the context."""
+def make_closed_loop_loss(model: Any, params: ClosedLoopParams) -> Loss[Batch]:
+    """Error of the free run after a context, and if asked the one-step error on the context.
+
+    Args:
+        model: has a free run (`run_free`).
+        params: how long context and free run are.
+    """
     context, horizon = params.context, params.horizon
 
-    def loss_of(pair: Pair) -> Tensor:
-        inputs, targets = pair
-        nexts, state = model(inputs[:, :context])
-        run = model.run_free(nexts[:, -1:], state, horizon - 1)
-        free = torch.cat([nexts[:, -1:], run], dim=1)  # (B, horizon)
-        mse = nn.functional.mse_loss
-        loss = mse(free, targets[:, context - 1 : context - 1 + horizon])
-        return loss + mse(nexts, targets[:, :context]) if params.one_step else loss
+    def loss_of(batch: Batch) -> tuple[Tensor, Tensor]:
+        nexts, state = model(batch.inputs[:, :context])
+        first = nexts[:, -1:]
+        free_run = torch.cat([first, model.run_free(first, state, horizon - 1)], dim=1)
+        after = batch.targets[:, context - 1 : context - 1 + horizon]
+        loss = nn.functional.mse_loss(free_run, after)
+        if params.one_step:
+            loss = loss + nn.functional.mse_loss(nexts, batch.targets[:, :context])
+        return loss, nexts
 
     return loss_of
 
 
+def make_loss(
+    model: nn.Module, closed_loop: ClosedLoopParams | None, carry_state: bool
+) -> Loss[Batch]:
+    """The loss of a phase of training."""
+    if closed_loop:
+        return make_closed_loop_loss(model, closed_loop)
+    return OneStepLoss(model, carry_state)
+
+
 def draw_windows(params: SineParams, num_windows: int) -> NDArray[np.int64]:
     """Which windows each update sees, `(iterations, batch)`."""
-    num_windows = min(params.first or num_windows, num_windows)
+    if params.first:
+        num_windows = min(params.first, num_windows)
     shape = (params.iterations, params.batch)
     if params.order == "random":
         return np.random.default_rng(params.seed).integers(num_windows, size=shape)
     return np.arange(params.iterations * params.batch).reshape(shape) % num_windows
 
 
-def train(params: SineParams, windows: Arrays, name: str) -> Trained:
+def train(params: SineParams, windows: Windows, name: str) -> Trained:
     """Train a forecaster; the same params and windows give the same result.
 
     Args:
         params: how.
-        windows: `inputs (N, T)`, `targets (N, T)` or `(N, 1)`, `times` of the targets.
+        windows: what it is trained on.
         name: of the model, for messages.
 
     Raises:
         InputError: params that fit no network, or a loss that is not finite.
     """
+    where = f"params.yaml: sine.{name}"
     device = seed_everything(params)
-    model = build_network(params.architecture, params.network, f"params.yaml: sine.{name}")
-    dtype = getattr(torch, params.precision)
-    model.to(device, dtype)
-    inputs = torch.from_numpy(windows["inputs"]).to(device, dtype)
-    targets = torch.from_numpy(windows["targets"]).to(device, dtype)
-    check_fit(model, (inputs[:1], targets[:1]), params, f"params.yaml: sine.{name}")
-    one_step = OneStepLoss(model, params.carry_state)
-    loss_of = make_closed_loop_loss(model, params.closed_loop) if params.closed_loop else one_step
-    snapshots = Snapshots(one_step, windows["times"])
+    dtype = torch.float64 if params.precision == "float64" else torch.float32
+    model = build_network(params.architecture, params.network, where).to(device, dtype)
+    inputs = torch.from_numpy(windows.inputs).to(device, dtype)
+    targets = torch.from_numpy(windows.targets).to(device, dtype)
+    check_fit(model, inputs[:1], targets[:1], params, where)
 
-    def draw_batches() -> Iterator[Pair]:
-        draws = draw_windows(params, len(inputs))
-        for iteration, chosen in enumerate(torch.from_numpy(draws).to(device)):
-            pair = inputs[chosen], targets[chosen]
-            if iteration in params.snapshots:
-                snapshots.take(iteration, int(chosen[0]), pair)
-            yield pair
+    def draw_batches() -> Iterator[Batch]:
+        for chosen in draw_windows(params, len(inputs)):
+            rows = torch.from_numpy(chosen).to(device)
+            yield Batch(inputs[rows], targets[rows], windows.times[chosen[0]])
 
-    curves = fit(make_update(model, loss_of, params), draw_batches(), params, name, _say_loss)
+    snapshots = Snapshots(params.iterations)
+    report = make_report(params)
+
+    def observe(iteration: int, batch: Batch, step: Step) -> None:
+        if snapshots.are_due(iteration):
+            snapshots.take(iteration, batch.times, batch.inputs, batch.targets, step.outputs)
+        report(iteration, batch, step)
+
+    loss_of = make_loss(model, params.closed_loop, params.carry_state)
+    update = make_update(model, loss_of, params)
+    curves = fit(update, draw_batches(), params, name, observe)
     if params.refine:
-        curves = refine(model, (inputs, targets), params, name, curves)
-    return Trained(model, curves, export_state(one_step.state), snapshots.arrays())
+        size = params.refine.batch
+        batch = Batch(inputs[:size], targets[:size], windows.times[0])
+        curves = refine(model, batch, params, params.refine, name, curves)
+    config = ModelConfig("sine", params.architecture, params.network)
+    state = loss_of.state if isinstance(loss_of, OneStepLoss) else None
+    return Trained(model, config, curves, state, snapshots)
 
 
-def check_fit(model: nn.Module, pair: Pair, params: SineParams, where: str) -> None:
+def check_fit(
+    model: nn.Module, inputs: Tensor, targets: Tensor, params: SineParams, where: str
+) -> None:
     """Refuse a network that does not fit its windows or its training.
 
     Raises:
         InputError: forecasts of another shape than the targets, no state to carry, or no free run.
     """
     with torch.no_grad():
-        forecasts, state = model(pair[0])
-    if forecasts.shape != pair[1].shape:
+        forecasts, state = model(inputs)
+    if forecasts.shape != targets.shape:
         raise InputError(
             f"{where}: {params.architecture} forecasts {forecasts.shape[1]} samples a window, "
-            f"series {params.series} has {pair[1].shape[1]} targets: choose another of the two"
+            f"series {params.series} has {targets.shape[1]} targets: choose another of the two"
         )
     if params.carry_state and state is None:
         raise InputError(f"{where}.carry_state: {params.architecture} has no state: set it false")
@@ -179,68 +219,43 @@ def check_fit(model: nn.Module, pair: Pair, params: SineParams, where: str) -> N
         raise InputError(f"{where}.closed_loop: {params.architecture} has no free run: remove it")
 
 
-def refine(model: nn.Module, pairs: Pair, params: SineParams, name: str, curves: Curves) -> Curves:
-    """Second phase: L-BFGS on the first windows; its iterations continue the curves."""
-    refinement = params.refine
-    loss_of = (
-        make_closed_loop_loss(model, refinement.closed_loop)
-        if refinement.closed_loop
-        else OneStepLoss(model, carry_state=False)
-    )
-    batch = tuple(values[: refinement.batch] for values in pairs)
+def refine(
+    model: nn.Module,
+    batch: Batch,
+    params: SineParams,
+    refinement: RefineParams,
+    name: str,
+    curves: Curves,
+) -> Curves:
+    """Second phase: L-BFGS on one batch; its iterations continue the curves."""
+    loss_of = make_loss(model, refinement.closed_loop, carry_state=False)
     phase = params.model_copy(update={"iterations": refinement.iterations})
     update = make_lbfgs_update(model, loss_of)
     batches = repeat(batch, refinement.iterations)
-    return fit(update, batches, phase, name, _say_loss, curves, first=params.iterations + 1)
+    return fit(update, batches, phase, name, make_report(params), curves)
 
 
-def export_state(state: Any) -> NDArray[Any]:
-    """Carried hidden state as `(h or h and c, layers, 1, H)`; empty where none is carried."""
-    if state is None:
-        return np.zeros((0,), dtype=np.float32)
-    parts = state if isinstance(state, tuple) else (state,)
-    return torch.stack(parts).cpu().numpy()
+def make_report(params: SineParams) -> Observer[Batch]:
+    """Print iteration and loss where a mean is taken, else every hundred updates."""
+    every = params.mean_every or PRINT_EVERY
 
+    def report(iteration: int, batch: Batch, step: Step) -> None:
+        if iteration % every == 0:
+            tqdm.write(f"iteration {iteration:>6}  loss {step.loss:.6f}")
 
-class Snapshots:
-    """Inputs and forecasts of chosen updates, as the network saw them."""
-
-    def __init__(self, loss_of: OneStepLoss, times: NDArray[Any]) -> None:
-        self.loss_of, self.times = loss_of, times
-        self.columns: dict[str, list[Any]] = {
-            name: [] for name in ("iterations", "times", "inputs", "targets", "predictions")
-        }
-
-    @torch.no_grad()
-    def take(self, iteration: int, chosen: int, pair: Pair) -> None:
-        """Keep what the update of this iteration is about to see and to forecast."""
-        inputs, targets = pair
-        forecasts, _ = self.loss_of.model(inputs, self.loss_of.state)
-        row = (iteration, self.times[chosen], inputs[0], targets[0], forecasts[0])
-        for column, value in zip(self.columns.values(), row, strict=True):
-            column.append(value.cpu().numpy() if isinstance(value, Tensor) else value)
-
-    def arrays(self) -> Arrays:
-        """One row a snapshot: `iterations (S,)` and the others `(S, T)`."""
-        return {name: np.array(column) for name, column in self.columns.items()}
-
-
-def _say_loss(iteration: int, loss: float) -> str:
-    return f"iteration {iteration:>6}  loss {loss:.6f}"
+    return report
 
 
 def main(name: str, windows: str, out: str) -> None:
     """Write the bundle of one model."""
     started = datetime.now(UTC)
     params = read_params(f"sine.{name}", SineParams)
-    with np.load(windows) as arrays:
-        trained = train(params, dict(arrays), name)
+    trained = train(params, read_windows(Path(windows)), name)
     folder = Path(out)
-    write_bundle(
-        folder, Sizes("sine", params.architecture, params.network), trained.model, trained.curves
-    )
-    np.savez(folder / "snapshots.npz", **trained.snapshots)
-    np.save(folder / "state.npy", trained.state)
+    write_model(folder, trained.config, trained.model)
+    write_curves(folder / "curves.csv", trained.curves)
+    write_snapshots(folder / "snapshots.npz", trained.snapshots)
+    write_state(folder / "state.npy", trained.state)
     write_times(folder, started)
 
 

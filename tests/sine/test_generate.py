@@ -6,18 +6,15 @@ import yaml
 
 from stages.shared.errors import InputError
 from stages.shared.params import check_params
-from stages.sine.generate import main, tabulate_series
+from stages.sine.generate import main
+from stages.sine.segments import read_segments, write_segments
 from stages.sine.signals import SeriesParams, draw_segments
 
 SINE = {
-    "kind": "sine",
     "points": 50,
     "span": 10.0,
     "starts": {"count": 10, "apart": 1.0},
     "period": 2 * math.pi,
-    "phase": 0.0,
-    "amplitude": 1.0,
-    "noise": 0.0,
 }
 
 
@@ -57,11 +54,31 @@ def test_the_long_series_is_the_published_one_up_to_its_float32_rounding():
     np.testing.assert_allclose(values[0], np.sin(np.arange(800) * 2 * 3.1416 / 40), atol=1e-10)
 
 
-def test_a_table_has_one_row_a_sample():
-    table = tabulate_series(series(points=3, span=2.0, starts={"count": 2, "apart": 5.0}))
+def test_a_series_is_read_as_it_was_written(tmp_path):
+    times, values = draw_segments(series(noise=0.1))
+    write_segments(tmp_path / "s.csv", times, values)
 
-    assert table["segment"].tolist() == [0, 0, 0, 1, 1, 1]
-    assert table["t"].tolist() == [0, 1, 2, 5, 6, 7]
+    read_times, read_values = read_segments(tmp_path / "s.csv")
+
+    assert np.array_equal(read_times, times)
+    assert np.array_equal(read_values, values)
+
+
+def test_a_table_has_one_row_a_sample(tmp_path):
+    two = series(points=3, span=2.0, starts={"count": 2, "apart": 5.0})
+    write_segments(tmp_path / "s.csv", *draw_segments(two))
+
+    rows = (tmp_path / "s.csv").read_text(encoding="utf-8").splitlines()
+
+    assert rows[0] == "segment,t,y"
+    assert [row.rsplit(",", 1)[0] for row in rows[1:]] == [
+        "0,0.0",
+        "0,1.0",
+        "0,2.0",
+        "1,5.0",
+        "1,6.0",
+        "1,7.0",
+    ]
 
 
 def test_noise_and_random_starts_come_from_the_seed():
@@ -75,7 +92,7 @@ def test_noise_and_random_starts_come_from_the_seed():
 
 def test_a_drifting_sine_runs_ahead_and_behind():
     clean = draw_segments(series())[1]
-    drifting = draw_segments(series(kind="drifting_sine", drift=1.0, drift_period=30.0))[1]
+    drifting = draw_segments(series(drift=1.0, drift_period=30.0))[1]
 
     assert np.abs(clean - drifting).max() > 0.5
 
@@ -85,8 +102,8 @@ def test_a_drifting_sine_runs_ahead_and_behind():
     [
         ({"step": 1.0}, "one of step and span"),
         ({"starts": {"count": 3}}, "one of apart and below"),
-        ({"kind": "drifting_sine"}, "drift_period"),
-        ({"kind": "square"}, "kind"),
+        ({"drift": 1.0}, "drift and drift_period go together"),
+        ({"shape": "square"}, "shape is not a known key"),
         ({"period": 0.0}, "period"),
     ],
 )

@@ -1,50 +1,40 @@
-import csv
 import json
 
 import matplotlib
 import numpy as np
 import pytest
 
-from stages.shared.errors import InputError
-from stages.shared.params import check_params
-from stages.sine.plot import PlotSineParams, draw_window, is_windowed, join_windows, main
+from stages.shared.curves import Curves, write_curves
+from stages.sine.plot import draw_snapshots, draw_window, join_windows, main
 from stages.sine.preprocess import WindowParams, pair_series
+from stages.sine.windows import Windows, write_windows
 
-COLORS = (
-    "loss_color mean_color norm_color input_color target_color prediction_color truth_color "
-    "forecast_color test_color"
-)
-SECTION = {"dpi": 40, "width": 4.0, "height": 3.0, "bar_colors": ["blue", "gray"]}
-SECTION |= dict.fromkeys(COLORS.split(), "blue") | {"input_color": "red"}
-ALWAYS = {"loss", "document", "free_run", "baselines"}
+ALWAYS = {"loss", "window", "snapshots", "document", "free_run", "baselines"}
+STEPS = 60  # of the free runs
 
 
 def make_windows(window):
     times = np.arange(30.0)[None]
-    params = WindowParams(window=window, test_points=6 if window else 0)
-    return pair_series(times, np.sin(times), params)
+    cut = WindowParams(window=window, test_points=6) if window else None
+    return pair_series(times, np.sin(times), cut)
 
 
-def write_curves(path, norms=True):
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["iteration", "loss", "mean_loss", "gradient_norm"])
-        table.writerows([[1, 0.5, "", 0.9 if norms else ""], [2, 0.25, 0.375, ""]])
-
-
-def write_files(folder, window=None, snapshots=0, norms=True, horizon=60):
+def write_files(folder, window=None, norms=(0.9, None)):
     trained, evaluated = folder / "trained" / "tiny", folder / "evaluated" / "tiny"
     trained.mkdir(parents=True)
     evaluated.mkdir(parents=True)
     windows = make_windows(window)
-    np.savez(folder / "windows.npz", **windows)
-    write_curves(trained / "curves.csv", norms)
-    shown = {name: windows[name][:snapshots] for name in ("times", "inputs", "targets")}
-    iterations = np.arange(snapshots)
+    write_windows(folder / "windows.npz", windows)
+    write_curves(trained / "curves.csv", Curves([1, 2], [0.5, 0.25], [None, 0.375], list(norms)))
     np.savez(
-        trained / "snapshots.npz", iterations=iterations, predictions=shown["targets"], **shown
+        trained / "snapshots.npz",
+        iterations=[0],
+        times=windows.times[:1],
+        inputs=windows.inputs[:1],
+        targets=windows.targets[:1],
+        predictions=windows.targets[:1],
     )
-    free = np.sin(np.arange(2 * horizon, dtype=float)).reshape(2, horizon)
+    free = np.sin(np.arange(2.0 * STEPS)).reshape(2, STEPS)
     np.savez(
         evaluated / "forecasts.npz",
         document_times=np.arange(23.0, 30.0),
@@ -55,41 +45,35 @@ def write_files(folder, window=None, snapshots=0, norms=True, horizon=60):
         free_forecast=-free,
         step=1.0,
     )
-    (evaluated / "baselines.csv").write_text(
-        "forecaster,one_step_mse,free_run_mse_49\ntiny,0.1,0.5\nar,1e-30,0.0\n", encoding="utf-8"
-    )
-    metrics = {"data": "short", "document_mse": 0.5}
+    scores = {"one_step_mse": 0.1, "free_run_mse_49": 0.5}
+    beside = {
+        "hold_last": scores,
+        "ar_best": {"one_step_mse": 1e-30, "free_run_mse_49": 0.0, "order": 8},
+    }
+    metrics = {"data": "short", "document_mse": 0.5, **scores, "baselines": beside}
     (evaluated / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-    params = {"plot_sine": SECTION, "sine": {"tiny": {"clip_norm": 10.0, "rate": 0.1}}}
+    params = {"figures": {"dpi": 40}, "sine": {"tiny": {"clip_norm": 10.0, "rate": 0.1}}}
     (folder / "params.yaml").write_text(json.dumps(params), encoding="utf-8")  # JSON is YAML
 
 
-def plot(folder, monkeypatch, out="plotted", windows="windows.npz"):
+def plot(folder, monkeypatch, out="plotted"):
     monkeypatch.chdir(folder)
-    main("trained/tiny", "evaluated/tiny", out, windows)
+    main("trained/tiny", "evaluated/tiny", "windows.npz", out)
     return {path.stem: path.read_bytes() for path in (folder / out).iterdir()}
 
 
-def test_windowed_data_have_their_series_and_split_drawn(tmp_path, monkeypatch):
+def test_windows_that_were_slid_have_their_series_and_split_drawn(tmp_path, monkeypatch):
     write_files(tmp_path, window=4)
 
     figures = plot(tmp_path, monkeypatch)
 
-    assert set(figures) == ALWAYS | {"gradient_norm", "window", "series", "split"}
+    assert set(figures) == ALWAYS | {"gradient_norm", "series", "split"}
 
 
-def test_snapshots_are_drawn_where_there_are_any(tmp_path, monkeypatch):
-    write_files(tmp_path, snapshots=1)
+def test_gradient_norms_that_nobody_recorded_are_not_drawn(tmp_path, monkeypatch):
+    write_files(tmp_path, norms=(None, None))
 
     figures = plot(tmp_path, monkeypatch)
-
-    assert set(figures) == ALWAYS | {"gradient_norm", "window", "snapshots"}
-
-
-def test_without_windows_or_gradient_norms_their_figures_are_left_out(tmp_path, monkeypatch):
-    write_files(tmp_path, norms=False, horizon=20)
-
-    figures = plot(tmp_path, monkeypatch, windows=None)
 
     assert set(figures) == ALWAYS
 
@@ -111,14 +95,20 @@ def test_windows_join_to_the_series_they_were_cut_from():
 
     times, values = join_windows(windows, 1.0)
 
-    assert is_windowed(windows)
+    assert windows.are_slid
     np.testing.assert_array_equal(times, np.arange(24))
     np.testing.assert_allclose(values, np.sin(np.arange(24)), atol=1e-6)
 
 
 def test_windows_of_a_second_segment_are_not_joined_to_the_first():
     windows = make_windows(4)
-    twice = {name: np.concatenate([windows[name]] * 2) for name in ("inputs", "targets", "times")}
+    twice = Windows(
+        inputs=np.concatenate([windows.inputs] * 2),
+        targets=np.concatenate([windows.targets] * 2),
+        times=np.concatenate([windows.times] * 2),
+        test=windows.test,
+        test_times=windows.test_times,
+    )
 
     times, _ = join_windows(twice, 1.0)
 
@@ -126,13 +116,22 @@ def test_windows_of_a_second_segment_are_not_joined_to_the_first():
 
 
 def test_input_and_target_of_a_segment_share_an_abscissa():
-    figure = draw_window(make_windows(None), 1.0, "model", PlotSineParams(**SECTION))
+    figure = draw_window(make_windows(None), 1.0, "model")
 
     given, target = figure.axes[0].lines
     np.testing.assert_array_equal(given.get_xdata(), target.get_xdata())
     assert (given.get_color(), target.get_color()) == ("red", "blue")
 
 
-def test_a_colour_that_is_none_is_refused_by_name():
-    with pytest.raises(InputError, match=r'plot_sine\.loss_color: "rot" is no colour'):
-        check_params(SECTION | {"loss_color": "rot"}, PlotSineParams, "plot_sine")
+def test_a_snapshot_shows_input_in_red_and_prediction_in_blue():
+    times = np.arange(20.0).reshape(2, 10)
+    windows = pair_series(times, np.sin(times), None)
+    shown = {name: getattr(windows, name)[:2] for name in ("times", "inputs", "targets")}
+    snapshots = {**shown, "predictions": -shown["targets"], "iterations": np.array([0, 25])}
+
+    figure = draw_snapshots(snapshots, 1.0, "model")
+
+    _, given, predicted = figure.axes[1].lines
+    assert (given.get_color(), predicted.get_color()) == ("red", "blue")
+    np.testing.assert_array_equal(predicted.get_ydata(), -windows.targets[1])
+    assert figure.axes[1].get_title() == "step 25"

@@ -5,6 +5,7 @@ import yaml
 
 from stages.shared.errors import InputError
 from stages.sine.preprocess import WindowParams, cut_windows, main, pair_series, shift_segments
+from stages.sine.windows import read_windows
 
 
 def test_letters_a_to_e_with_a_window_of_two():
@@ -38,16 +39,16 @@ def test_ten_clips_of_fifty_frames_become_ten_pairs_of_forty_nine():
 def test_each_window_is_followed_by_its_target_and_the_test_is_never_seen():
     values = np.arange(800.0)[None]
 
-    pairs = pair_series(values, values, WindowParams(window=40, test_points=40))
+    windows = pair_series(values, values, WindowParams(window=40, test_points=40))
 
-    assert pairs["inputs"].shape == (720, 40)
-    assert np.array_equal(pairs["targets"][:, 0], pairs["inputs"][:, -1] + 1)
-    assert pairs["targets"].max() == 759
-    assert pairs["test"].tolist() == list(range(760, 800))
+    assert windows.inputs.shape == (720, 40)
+    assert np.array_equal(windows.targets[:, 0], windows.inputs[:, -1] + 1)
+    assert windows.targets.max() == 759
+    assert windows.test.tolist() == list(range(760, 800))
 
 
 @pytest.mark.parametrize(
-    "params", [{"window": 50, "test_points": 0}, {"window": None, "test_points": 50}]
+    "params", [{"window": 50, "test_points": 0}, {"window": 1, "test_points": 49}]
 )
 def test_a_window_longer_than_the_series_is_refused(params):
     values = np.zeros((1, 50))
@@ -58,7 +59,7 @@ def test_a_window_longer_than_the_series_is_refused(params):
 
 def test_a_series_that_nobody_generates_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    entry = {"preprocess_sine": {"ghost": {"window": None, "test_points": 0}}}
+    entry = {"preprocess_sine": {"ghost": {"window": 3, "test_points": 0}}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(entry))
 
     with pytest.raises(InputError, match="ghost"):
@@ -67,10 +68,9 @@ def test_a_series_that_nobody_generates_is_named(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_table_becomes_its_npz(tmp_path, monkeypatch):
+def test_a_series_that_is_not_named_keeps_its_segments(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    entry = {"preprocess_sine": {"s": {"window": None, "test_points": 0}}}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(entry))
+    (tmp_path / "params.yaml").write_text("preprocess_sine: {}")
     (tmp_path / "generated").mkdir()
     table = pd.DataFrame(
         {"segment": [0, 0, 0, 1, 1, 1], "t": [0, 1, 2, 5, 6, 7], "y": [0, 1, 2, 5, 6, 7]}
@@ -79,6 +79,6 @@ def test_a_table_becomes_its_npz(tmp_path, monkeypatch):
 
     main("generated", "out")
 
-    with np.load(tmp_path / "out/s.npz") as arrays:
-        assert arrays["inputs"].tolist() == [[0, 1], [5, 6]]
-        assert arrays["times"].tolist() == [[1, 2], [6, 7]]
+    windows = read_windows(tmp_path / "out/s.npz")
+    assert windows.inputs.tolist() == [[0, 1], [5, 6]]
+    assert windows.times.tolist() == [[1, 2], [6, 7]]

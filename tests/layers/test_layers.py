@@ -5,29 +5,23 @@ import pytest
 import torch
 from torch import nn
 
-from stages.layers.probe import (
+from stages.layers.gradients import (
     ProbeParams,
-    main,
     make_lstm_cell,
     make_rnn_cell,
-    measure_difference,
-    prove_equivalences,
-    tour_layers,
     trace_gradient,
     trace_gradients,
 )
+from stages.layers.probe import main
+from stages.layers.tour import measure_difference, prove_equivalences, tour_layers
 
 SECTION = {
-    "dpi": 40,
-    "width": 4.0,
-    "height": 3.0,
     "seed": 5,
     "hidden": 20,
     "distance": 39,
     "radii": [0.5, 1.0, 1.5],
     "forget_biases": [None, 3.0],
     "clip_norm": 10.0,
-    "colors": ["red", "green", "blue"],
 }
 
 
@@ -123,7 +117,7 @@ def test_a_layer_with_other_arithmetic_is_told_apart():
 
 
 def test_a_claim_that_does_not_hold_stops_the_stage(monkeypatch):
-    monkeypatch.setattr("stages.layers.probe.TOLERANCE", 0.0)
+    monkeypatch.setattr("stages.layers.tour.TOLERANCE", 0.0)
 
     with pytest.raises(RuntimeError, match="the largest difference is"):
         prove_equivalences(seed=0)
@@ -132,7 +126,8 @@ def test_a_claim_that_does_not_hold_stops_the_stage(monkeypatch):
 def test_same_params_give_same_bytes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     section = SECTION | {"hidden": 4, "distance": 3}
-    (tmp_path / "params.yaml").write_text(json.dumps({"probe_layers": section}), encoding="utf-8")
+    params = {"probe_layers": section, "figures": {"dpi": 40}}
+    (tmp_path / "params.yaml").write_text(json.dumps(params), encoding="utf-8")
 
     main("first")
     main("second")

@@ -1,0 +1,108 @@
+"""The gradient through time: how strongly the last state still depends on an earlier one."""
+
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from stages.shared.params import Params
+
+Cell = nn.RNNCell | nn.LSTMCell
+
+
+class ProbeParams(Params):
+    """Section `probe_layers` of params.yaml."""
+
+    seed: int = Field(ge=0)  # of weights and inputs
+    hidden: int = Field(gt=0)  # H of the networks whose gradients are followed
+    distance: int = Field(gt=0)  # time steps from the first state to the last
+    radii: list[float] = Field(min_length=1)  # spectral radii of W_R
+    forget_biases: list[float | None] = Field(min_length=1)  # of the LSTMs; null: the default
+    clip_norm: float = Field(gt=0)  # marked in the figure
+
+
+class Norm(NamedTuple):
+    """How strongly the last state depends on the one `distance` steps before it."""
+
+    case: str  # zero input, normal inputs or LSTM
+    layer: str
+    distance: int
+    spectral_norm: float
+
+
+def make_rnn_cell(hidden: int, radius: float) -> nn.RNNCell:
+    """A tanh cell without biases whose recurrent matrix W_R has a given spectral radius."""
+    cell = nn.RNNCell(hidden, hidden, bias=False, dtype=torch.float64)
+    recurrent = torch.randn(hidden, hidden, dtype=torch.float64)
+    recurrent *= radius / torch.linalg.eigvals(recurrent).abs().max()
+    cell.weight_hh.data = recurrent
+    return cell
+
+
+def make_lstm_cell(hidden: int, forget_bias: float | None) -> nn.LSTMCell:
+    """A cell with PyTorch's weights; its forget gate's bias may be set."""
+    cell = nn.LSTMCell(hidden, hidden, dtype=torch.float64)
+    if forget_bias is not None:
+        forget = slice(hidden, 2 * hidden)  # the gates are in the order input, forget, cell, output
+        cell.bias_ih.data[forget] = forget_bias
+        cell.bias_hh.data[forget] = 0  # PyTorch adds two biases: one is enough
+    return cell
+
+
+def trace_gradient(cell: Cell, inputs: Tensor) -> list[float]:
+    """Spectral norms of ds_T/ds_k for k = T-1, ..., 1; s is h, for an LSTM (h, c) end to end.
+
+    By the chain rule it is the product of the Jacobians of single steps; for a tanh cell
+    diag(1 - h_i^2) W_R each. It vanishes or explodes with the product of W_R.
+
+    Args:
+        cell: maps states of size S.
+        inputs: `(T, features)`.
+    """
+    is_lstm = isinstance(cell, nn.LSTMCell)
+
+    def step(state: Tensor, signal: Tensor) -> Tensor:
+        if is_lstm:
+            return torch.cat(cell(signal, state.chunk(2)))
+        following: Tensor = cell(signal, state)
+        return following
+
+    size = 2 * cell.hidden_size if is_lstm else cell.hidden_size
+    state = torch.zeros(size, dtype=inputs.dtype)
+    jacobians = []
+    for signal in inputs:
+        jacobian = torch.autograd.functional.jacobian(partial(step, signal=signal), state)
+        jacobians.append(jacobian)
+        state = step(state, signal).detach()
+
+    norms = []
+    product = torch.eye(size, dtype=inputs.dtype)
+    for jacobian in reversed(jacobians[1:]):  # the first one leads from s_0 to s_1
+        product = product @ jacobian
+        norms.append(float(torch.linalg.matrix_norm(product, ord=2)))
+    return norms
+
+
+def trace_gradients(params: ProbeParams) -> list[Norm]:
+    """The gradient through time of every case and layer."""
+    torch.manual_seed(params.seed)
+    noise = torch.randn(params.distance + 1, params.hidden, dtype=torch.float64)
+    layers: list[tuple[str, str, Cell, Tensor]] = []
+    for radius in params.radii:
+        torch.manual_seed(params.seed)  # the same matrix, scaled
+        rnn_cell = make_rnn_cell(params.hidden, radius)
+        name = f"spectral radius {radius:g}"
+        layers.append(("zero input", name, rnn_cell, torch.zeros_like(noise)))
+        layers.append(("normal inputs", name, rnn_cell, noise))
+    for bias in params.forget_biases:
+        torch.manual_seed(params.seed)
+        name = "default forget bias" if bias is None else f"forget bias {bias:g}"
+        layers.append(("LSTM", name, make_lstm_cell(params.hidden, bias), noise))
+
+    norms = []
+    for case, name, cell, inputs in layers:
+        for distance, norm in enumerate(trace_gradient(cell, inputs), start=1):
+            norms.append(Norm(case, name, distance, norm))
+    return norms

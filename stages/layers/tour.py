@@ -1,0 +1,182 @@
+"""What recurrent layers take and give, and that a cell applied T times equals a layer.
+
+There is one network, applied T times: an unrolled picture shows time, not copies. A sequence is
+(T, B, features), with `batch_first` (B, T, features): T time steps, B examples, and for text
+(words, sentences, word vector). H is free, because W_I maps features to H.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+Layer = nn.RNN | nn.LSTM
+Cell = nn.RNNCell | nn.LSTMCell
+State = tuple[Tensor, ...]  # (h,) or, for an LSTM, (h, c)
+
+STEPS, BATCH, FEATURES, HIDDEN, FIRST_HIDDEN, LAYERS = 10, 3, 100, 20, 30, 4
+TOLERANCE = 1e-5  # single precision rounds differently in a fused layer and a loop of cells
+
+
+class Row(NamedTuple):
+    """One module of the tour."""
+
+    module: str
+    arguments: str
+    input_shape: str
+    output_shape: str
+    state_shapes: str
+    parameters: int
+    meaning: str
+
+
+def run_layers(modules: Iterable[nn.Module], sequence: Tensor) -> tuple[Tensor, list[State]]:
+    """Feed a sequence to modules one after another; also their last states, `(layers, B, H)`."""
+    states = []
+    for module in modules:
+        if isinstance(module, nn.Linear):
+            sequence = module(sequence)
+            continue
+        sequence, last = module(sequence)
+        states.append(as_tuple(last))
+    return sequence, states
+
+
+def run_cells(cells: Sequence[nn.Module], sequence: Tensor) -> tuple[Tensor, list[State]]:
+    """The same for a stack of cells, which leave the loop over time to us; states `(B, H)`."""
+    states: list[Any] = [None] * len(cells)
+    outputs = []
+    for signal in sequence:  # time steps run in order, never in parallel
+        for i, cell in enumerate(cells):
+            states[i] = cell(signal, states[i])
+            signal = as_tuple(states[i])[0]
+        outputs.append(signal)
+    return torch.stack(outputs), [as_tuple(state) for state in states]
+
+
+def as_tuple(state: Tensor | State) -> State:
+    """A state as (h,) or (h, c)."""
+    return state if isinstance(state, tuple) else (state,)
+
+
+def describe_modules(modules: Sequence[nn.Module], sequence: Tensor, meaning: str) -> Row:
+    """Run modules on a sequence and write down the shapes."""
+    if isinstance(modules[0], Cell):
+        outputs, states = run_cells(modules, sequence)
+        given, output = sequence[0], outputs[-1]
+    else:
+        output, states = run_layers(modules, sequence)
+        given = sequence
+    shapes = []
+    num_parameters = 0
+    for state in states:
+        for name, part in zip("hc", state, strict=False):  # an RNN has no c
+            shapes.append(f"{name} {tuple(part.shape)}")
+    for module in modules:
+        num_parameters += sum(weight.numel() for weight in module.parameters())
+    return Row(
+        " + ".join(type(module).__name__ for module in modules),
+        " + ".join(module.extra_repr() for module in modules),
+        str(tuple(given.shape)),
+        str(tuple(output.shape)),
+        "; ".join(shapes),
+        num_parameters,
+        meaning,
+    )
+
+
+def tour_layers() -> list[Row]:
+    """What each recurrent layer takes and gives."""
+    words = torch.zeros(STEPS, BATCH, FEATURES)
+    two_rnn_cells = [nn.RNNCell(FEATURES, FIRST_HIDDEN), nn.RNNCell(FIRST_HIDDEN, HIDDEN)]
+    two_lstm_cells = [nn.LSTMCell(FEATURES, FIRST_HIDDEN), nn.LSTMCell(FIRST_HIDDEN, HIDDEN)]
+    batch_first = nn.RNN(FEATURES, HIDDEN, LAYERS, batch_first=True)
+    clips = torch.zeros(10, 49, 4)
+    clip_modules = [nn.RNN(4, 5, batch_first=True), nn.Linear(5, 4)]
+    each_its_own = "each cell has its own h"
+    return [
+        describe_modules(
+            [nn.RNN(FEATURES, HIDDEN)], words, "10 words, 3 sentences, word vectors of 100"
+        ),
+        describe_modules(
+            [nn.RNN(FEATURES, HIDDEN, LAYERS)],
+            words,
+            "output: top layer, every step; h: every layer, last step",
+        ),
+        describe_modules([batch_first], words.transpose(0, 1), "h keeps its axes"),
+        describe_modules([nn.RNNCell(FEATURES, HIDDEN)], words, "one step a call, 10 calls"),
+        describe_modules(two_rnn_cells, words, each_its_own),
+        describe_modules([nn.LSTM(FEATURES, HIDDEN)], words, "h is also the output; c the memory"),
+        describe_modules(
+            [nn.LSTM(FEATURES, HIDDEN, LAYERS)], words, "h and c of every layer, last step"
+        ),
+        describe_modules([nn.LSTMCell(FEATURES, HIDDEN)], words, "one step a call, 10 calls"),
+        describe_modules(two_lstm_cells, words, f"{each_its_own} and c"),
+        describe_modules(
+            clip_modules, clips, "10 clips of 50 frames of 4 pixels; target: next frame"
+        ),
+    ]
+
+
+def split_layers(module: Layer) -> list[Cell]:
+    """One cell for each layer of a module, with copies of its weights."""
+    sizes = [module.input_size] + module.num_layers * [module.hidden_size]
+    cells: list[Cell] = []
+    for i, (given, hidden) in enumerate(pairwise(sizes)):
+        is_lstm = isinstance(module, nn.LSTM)
+        cell = nn.LSTMCell(given, hidden) if is_lstm else nn.RNNCell(given, hidden)
+        weights = {name: getattr(module, f"{name}_l{i}") for name in cell.state_dict()}
+        cell.load_state_dict(weights)
+        cells.append(cell)
+    return cells
+
+
+def measure_difference(modules: Sequence[Layer], sequence: Tensor) -> float:
+    """Largest difference of outputs and last states between modules and cells of equal weights."""
+    cells: list[Cell] = []
+    for module in modules:
+        cells += split_layers(module)
+    with torch.no_grad():
+        outputs, lasts = run_layers(modules, sequence)
+        cell_outputs, cell_states = run_cells(cells, sequence)
+    by_layer: list[State] = []
+    for last in lasts:
+        by_layer += zip(*last, strict=True)  # (layers, B, H) -> (B, H) each
+    differences = [outputs - cell_outputs]
+    for state, cell_state in zip(by_layer, cell_states, strict=True):
+        for part, cell_part in zip(state, cell_state, strict=True):
+            differences.append(part - cell_part)
+    return max(float(difference.abs().max()) for difference in differences)
+
+
+def prove_equivalences(seed: int) -> dict[str, float]:
+    """Largest difference for each claim that cells and layers are the same.
+
+    Raises:
+        RuntimeError: a claim does not hold.
+    """
+    torch.manual_seed(seed)
+    sequence = torch.randn(STEPS, BATCH, FEATURES)
+    claims: dict[str, list[Layer]] = {
+        "RNNCell 100→20 = 1-layer RNN": [nn.RNN(FEATURES, HIDDEN)],
+        "4 RNNCells 100→20→20→20→20 = 4-layer RNN": [nn.RNN(FEATURES, HIDDEN, LAYERS)],
+        "2 RNNCells 100→30→20 = two 1-layer RNNs in sequence": [
+            nn.RNN(FEATURES, FIRST_HIDDEN),
+            nn.RNN(FIRST_HIDDEN, HIDDEN),
+        ],
+        "LSTMCell 100→20 = 1-layer LSTM": [nn.LSTM(FEATURES, HIDDEN)],
+        "4 LSTMCells 100→20→20→20→20 = 4-layer LSTM": [nn.LSTM(FEATURES, HIDDEN, LAYERS)],
+        "2 LSTMCells 100→30→20 = two 1-layer LSTMs in sequence": [
+            nn.LSTM(FEATURES, FIRST_HIDDEN),
+            nn.LSTM(FIRST_HIDDEN, HIDDEN),
+        ],
+    }
+    differences = {}
+    for claim, modules in claims.items():
+        difference = measure_difference(modules, sequence)
+        if not difference < TOLERANCE:
+            raise RuntimeError(f"{claim}: the largest difference is {difference:.1e}")
+        differences[claim] = difference
+    return differences

@@ -1,0 +1,58 @@
+"""The test that all forecasters share: true samples first, then only their own."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.sine.signals import SeriesParams, sample_signal
+
+Array = NDArray[np.float64]
+
+NUM_PERIODS = 16  # over which phases are drawn: a whole number, so that none is favoured
+STREAM = 0xE7A1  # joins every seed, so that no test draws the numbers of a training
+
+
+@dataclass(frozen=True)
+class FreeRuns:
+    """Where forecasters start, and what follows."""
+
+    contexts: Array  # (B, K), with the noise of the series
+    truths: Array  # (B, n) noise-free samples after them
+
+
+def draw_free_runs(
+    series: SeriesParams, phases: int, context: int, after: float, horizon: int, seed: int
+) -> FreeRuns:
+    """Signals from random phases of a series.
+
+    Args:
+        series: what the signal is.
+        phases: B, number of signals.
+        context: K, samples that a forecaster sees.
+        after: time before which none starts: that of the last sample of training.
+        horizon: n, samples that follow.
+        seed: of phases and noise.
+    """
+    generator = np.random.default_rng([seed, STREAM])
+    starts = after + generator.uniform(0, NUM_PERIODS * series.longest_period, phases)
+    times = starts[:, None] + series.time_step * np.arange(context + horizon)
+    signal = sample_signal(series, times)
+    contexts = signal[:, :context]
+    noise = series.noise * generator.standard_normal(contexts.shape)
+    return FreeRuns(contexts + noise, signal[:, context:])
+
+
+def score_forecasts(forecasts: Array, runs: FreeRuns, horizons: list[int]) -> dict[str, float]:
+    """Mean squared errors one step ahead and over each horizon.
+
+    Args:
+        forecasts: `(B, n)` after the contexts.
+        runs: whose truths they are held against.
+        horizons: numbers of steps, up to n.
+    """
+    errors = (forecasts - runs.truths[:, : forecasts.shape[1]]) ** 2
+    scores = {"one_step_mse": float(errors[:, 0].mean())}
+    for horizon in horizons:
+        scores[f"free_run_mse_{horizon}"] = float(errors[:, :horizon].mean())
+    return scores

@@ -1,0 +1,33 @@
+"""Who writes a file reads it back as it was."""
+
+from datetime import UTC, datetime
+
+from stages.shared.bundle import read_times, write_times
+from stages.shared.curves import Curves, read_curves, write_curves
+from stages.shared.json_files import read_json, write_json
+
+
+def test_curves_are_read_as_they_were_written(tmp_path):
+    curves = Curves([1, 3], [0.1, 1 / 3], [None, 0.25], [1e-30, None])
+
+    write_curves(tmp_path / "curves.csv", curves)
+
+    assert read_curves(tmp_path / "curves.csv") == curves
+    lines = (tmp_path / "curves.csv").read_bytes().splitlines(keepends=True)
+    assert lines[:2] == [b"iteration,loss,mean_loss,gradient_norm\n", b"1,0.1,,1e-30\n"]
+
+
+def test_times_lie_in_their_order(tmp_path):
+    started = datetime(2026, 1, 2, tzinfo=UTC)
+
+    write_times(tmp_path, started)
+
+    times = read_times(tmp_path)
+    assert times.started == started < times.ended
+
+
+def test_json_keeps_accents_and_ends_with_a_line(tmp_path):
+    write_json(tmp_path / "x.json", {"name": "Ślusàrski"})
+
+    assert read_json(tmp_path / "x.json") == {"name": "Ślusàrski"}
+    assert (tmp_path / "x.json").read_text(encoding="utf-8") == '{\n "name": "Ślusàrski"\n}\n'
