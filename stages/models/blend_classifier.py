@@ -9,28 +9,29 @@ from torch import Tensor, nn
 
 
 class BlendClassifier(nn.Module):
-    """Letters -> every member's log-probabilities -> their weighted mean."""
+    """Letters -> every member's log-probabilities -> their weighted mean.
+
+    Args:
+        members: classifiers of the same languages.
+        weights: one for each member; they need not sum to 1, a larger sum is more certain.
+    """
+
+    weights: Tensor
 
     def __init__(self, members: list[nn.Module], weights: list[float]) -> None:
-        """Blend the members.
-
-        Args:
-            members: classifiers of the same languages.
-            weights: one for each member; they need not sum to 1, a larger sum is more certain.
-        """
         super().__init__()
         self.members = nn.ModuleList(members)
         self.register_buffer("weights", torch.tensor(weights), persistent=False)
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
-        """Name the languages.
+        """Log-probability of each language.
 
         Args:
-            letters: `(B, T)` long, right-padded.
-            lengths: `(B,)` long, at least 1.
+            letters: `(B, T)`, symbol indices, padded on the right with any symbol.
+            lengths: `(B,)`, letters of each name, at least 1.
 
         Returns:
-            `(B, num_languages)` log-probabilities.
+            `(B, L)`.
         """
         opinions = torch.stack([member(letters, lengths) for member in self.members], dim=2)
-        return (opinions @ self.weights).log_softmax(1)  # (B, num_languages, M) -> normalised
+        return (opinions @ self.weights).log_softmax(1)  # (B, L, M) -> (B, L), normalised

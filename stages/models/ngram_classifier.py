@@ -14,26 +14,28 @@ HASH_MASK = 2**32 - 1
 
 
 class NgramClassifier(nn.Module):
-    """Letters -> hashed n-grams -> sum of their rows -> language."""
+    """Letters -> hashed n-grams -> sum of their rows -> language.
+
+    All weights start at zero, which for a linear model is a fair start.
+
+    Args:
+        num_letters: V, size of the alphabet.
+        num_languages: L.
+        num_buckets: rows of the table; n-grams that collide share one.
+        longest: letters of the longest n-gram, boundary markers included.
+        dropout: share of a name's n-grams dropped in training.
+    """
 
     def __init__(
         self, num_letters: int, num_languages: int, num_buckets: int, longest: int, dropout: float
     ) -> None:
-        """Build the net with all weights zero, which for a linear model is a fair start.
-
-        Args:
-            num_letters: symbols of the vocabulary.
-            num_languages: classes.
-            num_buckets: rows of the table; n-grams that collide share one.
-            longest: letters of the longest n-gram, boundary markers included.
-            dropout: share of a name's n-grams dropped in training.
-        """
         super().__init__()
         if min(num_buckets, longest) < 1 or not 0 <= dropout < 1:
             raise ValueError(
                 f"{num_buckets=} and {longest=} must be at least 1, {dropout=} below 1"
             )
-        self.begin, self.end = num_letters, num_letters + 1  # boundary markers
+        self.begin = num_letters  # boundary markers are symbols of their own
+        self.end = num_letters + 1
         self.num_buckets = num_buckets
         self.longest = longest
         self.dropout = dropout
@@ -41,28 +43,28 @@ class NgramClassifier(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_languages))
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
-        """Name the languages.
+        """Log-probability of each language.
 
         Args:
-            letters: `(B, T)` long, right-padded with any letter; the padding is never read.
-            lengths: `(B,)` long, at least 1.
+            letters: `(B, T)`, symbol indices, padded on the right with any symbol.
+            lengths: `(B,)`, letters of each name, at least 1.
 
         Returns:
-            `(B, num_languages)` log-probabilities.
+            `(B, L)`.
         """
         buckets, is_inside = self.hash_ngrams(letters, lengths)
         counts = functional.dropout(is_inside.float(), self.dropout, self.training)
         scores = functional.embedding_bag(
             buckets, self.table, mode="sum", per_sample_weights=counts
-        )  # (B, N) -> (B, num_languages)
+        )  # (B, N) -> (B, L)
         return (scores + self.bias).log_softmax(1)
 
     def hash_ngrams(self, letters: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Find every name's n-grams of 1 to `longest` letters, `^` and `$` at its ends.
 
         Args:
-            letters: `(B, T)` long, right-padded.
-            lengths: `(B,)` long.
+            letters: `(B, T)`, padded on the right.
+            lengths: `(B,)`.
 
         Returns:
             `(B, N)` long, the n-grams' buckets, and `(B, N)` bool, which of them lie inside the
@@ -73,7 +75,8 @@ class NgramClassifier(nn.Module):
         marked = marked.scatter(1, ends, self.end)
         places = torch.arange(marked.shape[1], device=letters.device)
         hashes = torch.zeros_like(marked)
-        buckets, is_inside = [], []
+        buckets = []
+        is_inside = []
         for size in range(1, min(self.longest, marked.shape[1]) + 1):
             last = marked[:, size - 1 :]  # the letter that makes (size - 1)-grams size-grams
             hashes = (hashes[:, : last.shape[1]] + last + 1) * MULTIPLIER & HASH_MASK

@@ -1,4 +1,4 @@
-"""The surname classifiers ahead of the walk-throughs: pooled, n-gram, blend."""
+"""What is true of every surname classifier; their own facts stand in files of their own."""
 
 from collections.abc import Callable
 
@@ -8,10 +8,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stages.models.blend_classifier import BlendClassifier
+from stages.models.elman_classifier import ElmanClassifier
 from stages.models.ngram_classifier import NgramClassifier
-from stages.models.pooled_classifier import PooledClassifier, reverse_names
+from stages.models.pooled_classifier import PooledClassifier
 
 NUM_LETTERS, NUM_LANGUAGES = 57, 4
+
+
+def build_elman() -> ElmanClassifier:
+    return ElmanClassifier(NUM_LETTERS, NUM_LANGUAGES, hidden=16)
 
 
 def build_pooled(cell: str, bidirectional: bool) -> PooledClassifier:
@@ -27,7 +32,8 @@ def build_blend() -> BlendClassifier:
 
 
 BUILDERS = {
-    "tanh": lambda: build_pooled("tanh", False),
+    "elman": build_elman,
+    "rnn_tanh": lambda: build_pooled("rnn_tanh", False),
     "gru": lambda: build_pooled("gru", True),
     "lstm": lambda: build_pooled("lstm", True),
     "ngrams": build_ngrams,
@@ -103,30 +109,3 @@ def test_the_same_seed_gives_the_same_bytes(
 
     for name, tensor in weights[0].items():
         assert tensor.numpy().tobytes() == weights[1][name].numpy().tobytes()
-
-
-def test_a_blend_of_one_member_with_weight_one_is_the_member(names: tuple[Tensor, Tensor]) -> None:
-    member = build_pooled("gru", True).eval()
-
-    blend = BlendClassifier([member], [1.0]).eval()
-
-    torch.testing.assert_close(blend(*names), member(*names))
-
-
-def test_a_name_is_reversed_and_its_padding_stays_behind_it() -> None:
-    letters = torch.tensor([[1, 2, 3, 4], [5, 6, 9, 9]])
-
-    reversed_letters = reverse_names(letters, torch.tensor([4, 2]))
-
-    assert reversed_letters[0].tolist() == [4, 3, 2, 1]
-    assert reversed_letters[1, :2].tolist() == [6, 5]
-
-
-def test_a_name_holds_its_own_ngrams_and_those_with_its_ends() -> None:
-    letters, lengths = torch.tensor([[10, 11, 0]]), torch.tensor([2])
-
-    buckets, is_inside = build_ngrams().hash_ngrams(letters, lengths)
-
-    # ^ab$ has four 1-grams, three 2-grams, two 3-grams and one 4-gram
-    assert is_inside.sum() == 10
-    assert len(set(buckets[is_inside].tolist())) == 10
