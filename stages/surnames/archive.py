@@ -1,12 +1,18 @@
-"""The surname zip: what it must hold and how it is read."""
+"""The surname zip and data/raw/: what they hold, how they are read and written.
+
+data/raw/ has one file a language, one name a line, and source.json, which says what data they are:
+`official`, `sample` or `custom`.
+"""
 
 import hashlib
 import io
+import shutil
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
 from stages.shared.errors import InputError
+from stages.shared.json_files import read_json, write_json
 
 MAX_MEMBER_BYTES = 2**20
 
@@ -39,10 +45,13 @@ def read_archive(archive: bytes, source: str) -> dict[str, bytes]:
     Raises:
         InputError: not a zip, damaged, without names, or with an oversized member.
     """
+    names = {}
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-            members = [m for m in opened.infolist() if _is_names_file(PurePosixPath(m.filename))]
-            names = {PurePosixPath(m.filename).name: _read_member(opened, m) for m in members}
+            for member in opened.infolist():
+                path = PurePosixPath(member.filename)
+                if path.parent.name == "names" and path.suffix == ".txt":
+                    names[path.name] = _read_member(opened, member)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise InputError(
             f"{source} is not a complete zip file ({len(archive)} bytes; {error}): fetch it again"
@@ -52,25 +61,48 @@ def read_archive(archive: bytes, source: str) -> dict[str, bytes]:
     return dict(sorted(names.items()))
 
 
-def read_names_folder(folder: Path) -> dict[str, bytes]:
-    """The files `<Language>.txt` of a folder: file name -> content."""
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.txt"))}
-
-
-def find_differences(names: dict[str, bytes]) -> list[str]:
-    """Files that are missing, extra or other than in the official zip; none if official."""
-    digests = {file: hashlib.sha256(content).hexdigest() for file, content in names.items()}
-    files = sorted(OFFICIAL_SHA256.keys() | digests.keys())
-    return [file for file in files if OFFICIAL_SHA256.get(file) != digests.get(file)]
-
-
-def _is_names_file(member: PurePosixPath) -> bool:
-    return member.parent.name == "names" and member.suffix == ".txt"
-
-
 def _read_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     with opened.open(member) as file:
         content = file.read(MAX_MEMBER_BYTES + 1)
     if len(content) > MAX_MEMBER_BYTES:
         raise InputError(f"{member.filename} is larger than {MAX_MEMBER_BYTES} bytes: refused")
     return content
+
+
+def find_differences(names: dict[str, bytes]) -> list[str]:
+    """Files that are missing, extra or other than in the official zip; none if official."""
+    differences = []
+    for file in sorted(OFFICIAL_SHA256.keys() | names.keys()):
+        digest = hashlib.sha256(names[file]).hexdigest() if file in names else None
+        if digest != OFFICIAL_SHA256.get(file):
+            differences.append(file)
+    return differences
+
+
+def write_raw(folder: Path, names: dict[str, bytes], data: str) -> None:
+    """Replace a folder of raw names in one move, so that an interruption leaves the old ones.
+
+    Args:
+        folder: data/raw/.
+        names: content of each file `<Language>.txt`.
+        data: `official`, `sample` or `custom`.
+    """
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for file, content in names.items():
+        (part / file).write_bytes(content)
+    write_json(part / "source.json", {"data": data})
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def read_names_folder(folder: Path) -> dict[str, bytes]:
+    """The files `<Language>.txt` of a folder, sorted: file name -> content."""
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.txt"))}
+
+
+def read_source(folder: Path) -> str:
+    """What data a folder of raw names holds: `official`, `sample` or `custom`."""
+    source: str = read_json(folder / "source.json")["data"]
+    return source

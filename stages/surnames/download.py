@@ -4,9 +4,7 @@ Run by DVC as `python -m stages.surnames.download SAMPLE OUT`; the environment v
 SURNAMES_ZIP names a copy to take instead of the network.
 """
 
-import json
 import os
-import shutil
 import sys
 import textwrap
 import time
@@ -19,7 +17,7 @@ from tqdm import tqdm
 
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.params import Params, read_params
-from stages.surnames.archive import find_differences, read_archive, read_names_folder
+from stages.surnames.archive import find_differences, read_archive, read_names_folder, write_raw
 
 CHUNK_BYTES = 2**16
 WHAT_TO_TYPE = """\
@@ -44,74 +42,8 @@ class UnreachableError(Exception):
     """A place gave nothing: the next one is tried."""
 
 
-def fetch_archive(params: DownloadParams, scratch: Path) -> tuple[bytes, str]:
-    """Content of the zip and the place that gave it, the first that answers.
-
-    Args:
-        params: places, time limits and retries.
-        scratch: an existing folder for what is under way.
-
-    Raises:
-        UnreachableError: no place could be reached.
-    """
-    failures = []
-    for place in params.places:
-        try:
-            if place.startswith(("https://", "http://")):
-                return download_with_retries(place, params, scratch / "data.zip"), place
-            return Path(place.removeprefix("file://")).read_bytes(), place
-        except (UnreachableError, OSError) as error:
-            failures.append(f"{place}: {error}")
-    raise UnreachableError("; ".join(failures) or "params name no place")
-
-
-def download_with_retries(address: str, params: DownloadParams, path: Path) -> bytes:
-    """Content behind an address, waiting longer after each failure."""
-    for attempt in range(params.attempts):
-        try:
-            return download(address, params, path).read_bytes()
-        except requests.RequestException as error:
-            failure = UnreachableError(type(error).__name__)  # its text can fill a page
-        except UnreachableError as error:
-            failure = error
-        if attempt + 1 < params.attempts:
-            time.sleep(params.backoff_seconds * 2**attempt)
-    raise failure
-
-
-def download(address: str, params: DownloadParams, path: Path) -> Path:
-    """Download to `path`, which exists only once it is complete."""
-    part = path.with_name(path.name + ".part")
-    deadline = time.monotonic() + params.total_seconds
-    timeout = (params.connect_seconds, params.read_seconds)
-    with requests.get(address, stream=True, timeout=timeout) as response, part.open("wb") as file:
-        response.raise_for_status()
-        size = int(response.headers.get("content-length", 0))
-        with tqdm(total=size, unit="B", unit_scale=True, desc="surname zip", disable=None) as bar:
-            for chunk in response.iter_content(CHUNK_BYTES):
-                bar.update(file.write(chunk))
-                if time.monotonic() > deadline:
-                    raise UnreachableError(f"not complete after {params.total_seconds:g} s")
-    return part.rename(path)
-
-
-def check_archive(names: dict[str, bytes], source: str, params: DownloadParams) -> str:
-    """Name the data for what it is: `official` or `custom`.
-
-    Raises:
-        InputError: params want the official archive and this is another one.
-    """
-    differences = find_differences(names)
-    if differences and params.archive == "official":
-        raise InputError(
-            f"{source} is not the official archive: {', '.join(differences)} differ or are "
-            "missing: get the official zip, or set download_surnames.archive: any in params.yaml"
-        )
-    return "custom" if differences else "official"
-
-
 def collect_names(
-    params: DownloadParams, copy: str | None, held: Path, sample: Path, scratch: Path
+    params: DownloadParams, copy: str | None, held: Path, sample: Path
 ) -> tuple[dict[str, bytes], str]:
     """The names files and what data they are: `official`, `custom` or `sample`.
 
@@ -120,16 +52,17 @@ def collect_names(
         copy: path of a zip that is taken whatever else there is.
         held: what an earlier run left; the official files are not fetched twice.
         sample: folder to fall back to.
-        scratch: an existing folder for what is under way.
 
     Raises:
         InputError: a bad archive, or none and no fallback allowed.
     """
-    has_official = params.archive == "official" and not find_differences(read_names_folder(held))
-    if copy is None and has_official:
-        return read_names_folder(held), "official"
+    if copy:
+        return open_archive(_read_copy(copy), copy, params)
+    names = read_names_folder(held)
+    if params.archive == "official" and not find_differences(names):
+        return names, "official"
     try:
-        archive, source = _read_copy(copy) if copy else fetch_archive(params, scratch)
+        archive, place = fetch_archive(params)
     except UnreachableError as error:
         if not params.sample_fallback:
             raise InputError(
@@ -139,15 +72,82 @@ def collect_names(
             ) from None
         warn_of_sample(str(error))
         return read_names_folder(sample), "sample"
-    names = read_archive(archive, source)
-    return names, check_archive(names, source, params)
+    return open_archive(archive, place, params)
 
 
-def _read_copy(copy: str) -> tuple[bytes, str]:
+def _read_copy(copy: str) -> bytes:
     try:
-        return Path(copy).read_bytes(), copy
+        return Path(copy).read_bytes()
     except OSError as error:
         raise InputError(f"SURNAMES_ZIP={copy}: {error.strerror}: name a zip file") from None
+
+
+def open_archive(
+    archive: bytes, source: str, params: DownloadParams
+) -> tuple[dict[str, bytes], str]:
+    """The names files of a zip, and whether they are the `official` ones or `custom`.
+
+    Raises:
+        InputError: not a surname zip, or another one than params want.
+    """
+    names = read_archive(archive, source)
+    differences = find_differences(names)
+    if not differences:
+        return names, "official"
+    if params.archive == "official":
+        raise InputError(
+            f"{source} is not the official archive: {', '.join(differences)} differ or are "
+            "missing: get the official zip, or set download_surnames.archive: any in params.yaml"
+        )
+    return names, "custom"
+
+
+def fetch_archive(params: DownloadParams) -> tuple[bytes, str]:
+    """Content of the zip and the place that gave it, the first that answers.
+
+    Raises:
+        UnreachableError: no place could be reached.
+    """
+    failures = []
+    for place in params.places:
+        try:
+            if place.startswith(("https://", "http://")):
+                return download_with_retries(place, params), place
+            return Path(place.removeprefix("file://")).read_bytes(), place
+        except (UnreachableError, OSError) as error:
+            failures.append(f"{place}: {error}")
+    raise UnreachableError("; ".join(failures) or "params name no place")
+
+
+def download_with_retries(address: str, params: DownloadParams) -> bytes:
+    """Content behind an address, waiting longer after each failure."""
+    for attempt in range(params.attempts):
+        try:
+            return download(address, params)
+        except requests.RequestException as error:
+            failure = UnreachableError(type(error).__name__)  # its text can fill a page
+        except UnreachableError as error:
+            failure = error
+        if attempt + 1 < params.attempts:
+            time.sleep(params.backoff_seconds * 2**attempt)
+    raise failure
+
+
+def download(address: str, params: DownloadParams) -> bytes:
+    """Content behind an address, complete or not at all."""
+    deadline = time.monotonic() + params.total_seconds
+    timeout = (params.connect_seconds, params.read_seconds)
+    content = bytearray()
+    with requests.get(address, stream=True, timeout=timeout) as response:
+        response.raise_for_status()
+        size = int(response.headers.get("content-length", 0))
+        with tqdm(total=size, unit="B", unit_scale=True, desc="surname zip", disable=None) as bar:
+            for chunk in response.iter_content(CHUNK_BYTES):
+                content += chunk
+                bar.update(len(chunk))
+                if time.monotonic() > deadline:
+                    raise UnreachableError(f"not complete after {params.total_seconds:g} s")
+    return bytes(content)
 
 
 def warn_of_sample(reason: str) -> None:
@@ -161,23 +161,11 @@ def warn_of_sample(reason: str) -> None:
 
 
 def main(sample: str, out: str) -> None:
-    """Replace the raw names in one move, so that an interruption leaves the old ones."""
+    """Replace the raw names."""
     params = read_params("download_surnames", DownloadParams)
-    scratch = Path(f"{out}.part")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    try:
-        copy = os.environ.get("SURNAMES_ZIP") or None
-        names, data = collect_names(params, copy, Path(out), Path(sample), scratch)
-        ready = scratch / "names"
-        ready.mkdir()
-        for file, content in names.items():
-            (ready / file).write_bytes(content)
-        (ready / "source.json").write_text(json.dumps({"data": data}) + "\n", encoding="utf-8")
-        shutil.rmtree(out, ignore_errors=True)
-        ready.rename(out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    copy = os.environ.get("SURNAMES_ZIP")
+    names, data = collect_names(params, copy, Path(out), Path(sample))
+    write_raw(Path(out), names, data)
     print(f"{len(names)} languages, {data} data -> {out}")
 
 
