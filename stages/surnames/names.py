@@ -1,7 +1,7 @@
-"""The preprocessed surnames, and names as padded batches."""
+"""The preprocessed surnames, names.npz and vocabulary.json, and names as padded batches."""
 
-import json
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,16 +10,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stages.shared.json_files import read_json, write_json
 from stages.surnames.alphabet import encode_name
+
+Split = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What indices stand for, and which data they come from."""
+    """What indices stand for, and which data they come from: vocabulary.json."""
 
     data: str  # official, sample or custom
     symbols: str
     languages: list[str]  # sorted
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The names of all splits, as names.npz holds them."""
+
+    letters: NDArray[np.uint8]  # symbol indices of all names, end to end
+    lengths: NDArray[np.int64]  # (N,), letters of each name
+    languages: NDArray[np.int64]  # (N,)
+    splits: NDArray[np.str_]  # (N,)
 
 
 @dataclass(frozen=True)
@@ -31,22 +44,60 @@ class Names:
     languages: NDArray[np.int64]  # (N,)
 
 
+@dataclass(frozen=True)
+class Splits:
+    """The names by split."""
+
+    train: Names
+    validation: Names
+    test: Names
+
+
+def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
+    """Write vocabulary.json."""
+    write_json(folder / "vocabulary.json", asdict(vocabulary))
+
+
 def read_vocabulary(folder: Path) -> Vocabulary:
     """Read vocabulary.json of a preprocessed folder."""
-    return Vocabulary(**json.loads((folder / "vocabulary.json").read_text(encoding="utf-8")))
+    return Vocabulary(**read_json(folder / "vocabulary.json"))
 
 
-def read_split(folder: Path, split: Literal["train", "validation", "test"]) -> Names:
+def write_corpus(folder: Path, corpus: Corpus) -> None:
+    """Write names.npz."""
+    np.savez(
+        folder / "names.npz",
+        letters=corpus.letters,
+        lengths=corpus.lengths,
+        languages=corpus.languages,
+        splits=corpus.splits,
+    )
+
+
+def read_splits(folder: Path) -> Splits:
+    """Read all names of names.npz."""
+    return Splits(
+        train=read_split(folder, "train"),
+        validation=read_split(folder, "validation"),
+        test=read_split(folder, "test"),
+    )
+
+
+def read_split(folder: Path, split: Split) -> Names:
     """Read the names of one split of names.npz."""
     with np.load(folder / "names.npz") as arrays:
-        letters, lengths = arrays["letters"].astype(np.int64), arrays["lengths"]
-        chosen = arrays["splits"] == split
-        names = np.split(letters, np.cumsum(lengths)[:-1])
-        padded = pad_names([name for name, take in zip(names, chosen, strict=True) if take])
-        return Names(padded, lengths[chosen], arrays["languages"][chosen])
+        letters = arrays["letters"].astype(np.int64)
+        lengths = arrays["lengths"]
+        languages = arrays["languages"]
+        is_chosen = arrays["splits"] == split
+    ends = np.cumsum(lengths)
+    chosen = []
+    for number in np.flatnonzero(is_chosen):
+        chosen.append(letters[ends[number] - lengths[number] : ends[number]])
+    return Names(pad_names(chosen), lengths[is_chosen], languages[is_chosen])
 
 
-def pad_names(names: list[Any]) -> NDArray[np.int64]:
+def pad_names(names: Sequence[Any]) -> NDArray[np.int64]:
     """Names of different lengths as one array `(N, T)`, T letters of the longest."""
     padded = np.zeros((len(names), max(map(len, names))), dtype=np.int64)
     for row, name in zip(padded, names, strict=True):
@@ -63,7 +114,12 @@ def batch_names(names: list[str], symbols: str) -> tuple[Tensor, Tensor]:
 
 def decode_names(names: Names, symbols: str) -> list[str]:
     """The names as text."""
-    return [
-        "".join(symbols[letter] for letter in row[:length])
-        for row, length in zip(names.letters, names.lengths, strict=True)
-    ]
+    texts = []
+    for row, length in zip(names.letters, names.lengths, strict=True):
+        texts.append(decode_name(row[:length], symbols))
+    return texts
+
+
+def decode_name(letters: Iterable[int], symbols: str) -> str:
+    """One name as text, from its symbol indices."""
+    return "".join(symbols[letter] for letter in letters)
