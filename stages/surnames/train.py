@@ -5,7 +5,8 @@ Run by DVC as `python -m stages.surnames.train MODEL SURNAMES OUT`.
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -15,20 +16,40 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from tqdm import tqdm
 
-from stages.shared.bundle import Curves, Sizes, build_network, write_bundle, write_times
+from stages.shared.bundle import ModelConfig, write_times
+from stages.shared.curves import Curves, write_curves
 from stages.shared.errors import exit_on_input_error
-from stages.shared.fit import FitParams, fit, make_update, seed_everything
-from stages.shared.params import read_params
-from stages.surnames.names import (
-    Names,
-    Vocabulary,
-    decode_names,
-    read_split,
-    read_vocabulary,
+from stages.shared.fit import (
+    FitParams,
+    Loss,
+    Observer,
+    Step,
+    Update,
+    fit,
+    make_update,
+    seed_everything,
 )
+from stages.shared.networks import build_network, write_model
+from stages.shared.params import read_params
+from stages.surnames.names import Names, Vocabulary, decode_name, read_split, read_vocabulary
 
 Batch = tuple[Tensor, Tensor, Tensor]  # letters (B, T), lengths (B,), languages (B,)
+
+PRINT_EVERY = 100  # iterations between two progress lines of a training that takes no means
+BY_HAND = {  # the one training that is differentiated by hand
+    "architecture": "elman_classifier",
+    "batch": 1,
+    "optimizer": "sgd",
+    "schedule": "constant",
+    "weight_decay": 0.0,
+    "momentum": False,
+    "clip_norm": None,
+    "label_smoothing": 0.0,
+    "device": "cpu",
+    "precision": "float32",
+}
 
 
 class SurnameParams(FitParams):
@@ -39,22 +60,66 @@ class SurnameParams(FitParams):
     sampling: Literal["independent", "epochs"]  # each draw anew, or every name in turn
     balance: float = Field(ge=0, le=1)  # a name weighs prior^-balance; 1: languages are equal
     sorted_batches: int = Field(default=1, gt=0)  # batches drawn together and sorted by length
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)  # share of the target spread evenly
     gradient: Literal["autograd", "by_hand"] = "autograd"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16"] = "float32"  # of what the network computes in
 
     @model_validator(mode="after")
     def _by_hand_is_plain_sgd(self) -> "SurnameParams":
-        plain = (self.optimizer, self.schedule, self.batch) == ("sgd", "constant", 1)
-        extras = (self.weight_decay, self.momentum, self.clip_norm, self.label_smoothing)
-        here = (self.architecture, self.device, self.precision)
-        known = plain and not any(extras) and here == ("elman_classifier", "cpu", "float32")
-        if self.gradient == "by_hand" and not known:
-            raise ValueError(
-                "gradient by_hand knows only plain sgd, batch 1, elman_classifier in float32 on "
-                "the cpu"
-            )
+        if self.gradient == "autograd":
+            return self
+        for name, value in BY_HAND.items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"gradient by_hand knows only plain sgd of elman_classifier, one name at a "
+                    f"time: {name} must be {value}"
+                )
         return self
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained classifier, what rebuilds it, and how training went."""
+
+    model: nn.Module
+    config: ModelConfig
+    curves: Curves
+
+
+def train(params: SurnameParams, names: Names, vocabulary: Vocabulary, name: str) -> Trained:
+    """Train a classifier; the same params and names give the same result.
+
+    Args:
+        params: how.
+        names: the training split.
+        vocabulary: symbols and languages.
+        name: of the model, for messages.
+
+    Raises:
+        InputError: params that fit no network, or a loss that is not finite.
+    """
+    device = seed_everything(params)
+    network = {
+        "num_letters": len(vocabulary.symbols),
+        "num_languages": len(vocabulary.languages),
+        **params.network,
+    }
+    model = build_network(params.architecture, network, f"params.yaml: surnames.{name}").to(device)
+    update = choose_update(model, params)
+    batches = make_batches(params, names, device)
+    curves = fit(update, batches, params, name, make_reporter(params, vocabulary))
+    return Trained(model, ModelConfig("surnames", params.architecture, network), curves)
+
+
+def make_batches(params: SurnameParams, names: Names, device: torch.device) -> Iterator[Batch]:
+    """One batch an update, cut to the letters of its longest name."""
+    chosen = sort_batches(draw_names(params, names.languages), names.lengths, params)
+    longest = names.lengths[chosen].max(axis=1).tolist()
+    letters = torch.from_numpy(names.letters).to(device)
+    lengths = torch.from_numpy(names.lengths).to(device)
+    languages = torch.from_numpy(names.languages).to(device)
+    for rows, length in zip(torch.from_numpy(chosen).to(device), longest, strict=True):
+        yield letters[rows, :length], lengths[rows], languages[rows]
 
 
 def draw_names(params: SurnameParams, languages: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -69,16 +134,34 @@ def draw_names(params: SurnameParams, languages: NDArray[np.int64]) -> NDArray[n
     total = params.iterations * params.batch
     if params.sampling == "independent":
         return generator.choice(len(languages), size=total, p=weights)
-    num_epochs = -(-total // len(languages))
-    return np.concatenate([_draw_epoch(weights, generator) for _ in range(num_epochs)])[:total]
+    epochs: list[NDArray[np.int64]] = []
+    while len(epochs) * len(languages) < total:
+        epochs.append(resample_systematically(weights, generator))
+    return np.concatenate(epochs)[:total]
 
 
-def _draw_epoch(weights: NDArray[Any], generator: np.random.Generator) -> NDArray[np.int64]:
-    """Each name as often as it is expected, in random order: `(N,)`."""
+def resample_systematically(
+    weights: NDArray[np.floating], generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Draw as many examples as there are, each as often as its weight says, in random order.
+
+    Systematic resampling (Madow, 1949; particle filters call it low-variance resampling): the
+    weights lie end to end on a line, and equally spaced points with one random offset choose
+    where they fall. So an example with an expected number of n is drawn ⌊n⌋ or ⌈n⌉ times, where
+    independent draws would leave some out and repeat others by chance.
+
+    Args:
+        weights: `(N,)`, of sum 1.
+        generator: of the offset and the order.
+
+    Returns:
+        `(N,)` indices.
+    """
+    expected = weights * len(weights)
     edges = np.cumsum(weights) * len(weights) + generator.random()
-    times = np.diff(np.floor(edges), prepend=np.floor(edges[0] - weights[0] * len(weights)))
-    epoch = np.repeat(np.arange(len(weights)), times.astype(np.int64))
-    return generator.permutation(epoch)
+    before = np.floor(edges[0] - expected[0])
+    times = np.diff(np.floor(edges), prepend=before).astype(np.int64)
+    return generator.permutation(np.repeat(np.arange(len(weights)), times))
 
 
 def sort_batches(
@@ -94,118 +177,96 @@ def sort_batches(
     Returns:
         `(iterations, batch)`.
     """
-    generator = np.random.default_rng(params.seed)
     batches = draws.reshape(-1, params.batch)
     if params.sorted_batches == 1:
         return batches
-    cuts = range(params.sorted_batches, len(batches), params.sorted_batches)
-    pools = np.array_split(batches, cuts)
-    for pool in pools:
+    generator = np.random.default_rng(params.seed)
+    pools = []
+    for start in range(0, len(batches), params.sorted_batches):
+        pool = batches[start : start + params.sorted_batches]
         flat = pool.ravel()
         ordered = flat[np.argsort(lengths[flat], kind="stable")].reshape(pool.shape)
-        pool[...] = generator.permutation(ordered)
+        pools.append(generator.permutation(ordered))
     return np.concatenate(pools)
 
 
-def make_batches(params: SurnameParams, names: Names, device: torch.device) -> Iterator[Batch]:
-    """One batch an update, cut to the letters of its longest name."""
-    chosen = sort_batches(draw_names(params, names.languages), names.lengths, params)
-    letters, lengths, languages = (
-        torch.from_numpy(values).to(device)
-        for values in (names.letters, names.lengths, names.languages)
-    )
-    longest = names.lengths[chosen].max(axis=1).tolist()
-    for rows, length in zip(torch.from_numpy(chosen).to(device), longest, strict=True):
-        yield letters[rows, :length], lengths[rows], languages[rows]
+def choose_update(model: nn.Module, params: SurnameParams) -> Update[Batch]:
+    """An update by automatic differentiation, or the one that the model has written out."""
+    if params.gradient == "autograd":
+        return make_update(model, make_loss(model, params), params)
+    elman: Any = model  # params allow no other
+    update_by_hand = elman.make_update_by_hand(params.rate)
+
+    def update(batch: Batch, watched: bool) -> Step:
+        loss, gradient_norm, logits = update_by_hand(batch, watched)
+        return Step(loss, gradient_norm, logits)
+
+    return update
 
 
-def make_loss(model: nn.Module, params: SurnameParams) -> Callable[[Batch], Tensor]:
-    """Negative log-likelihood, in the precision of the params."""
+def make_loss(model: nn.Module, params: SurnameParams) -> Loss[Batch]:
+    """Negative log-likelihood, in the precision of the params, beside the log-probabilities."""
     device = next(model.parameters()).device.type
     half = params.precision == "bfloat16"
 
-    def loss_of(batch: Batch) -> Tensor:
+    def loss_of(batch: Batch) -> tuple[Tensor, Tensor]:
         letters, lengths, languages = batch
         with torch.autocast(device, torch.bfloat16, enabled=half):
-            log_odds = model(letters, lengths)  # (B, L)
+            answers = model(letters, lengths)  # (B, L)
+        log_probabilities = answers.float()
         # on log-probabilities cross-entropy is the negative log-likelihood, and it can smooth
-        return nn.functional.cross_entropy(
-            log_odds.float(), languages, label_smoothing=params.label_smoothing
+        loss = nn.functional.cross_entropy(
+            log_probabilities, languages, label_smoothing=params.label_smoothing
         )
+        return loss, log_probabilities
 
     return loss_of
 
 
-def train(
-    params: SurnameParams,
-    names: Names,
-    vocabulary: Vocabulary,
-    name: str,
-) -> tuple[nn.Module, dict[str, Any], Curves]:
-    """Train a classifier; the same params and names give the same result.
+def make_reporter(params: SurnameParams, vocabulary: Vocabulary) -> Observer[Batch]:
+    """Print a progress line with every mean of the loss, as the walk-through does."""
+    every = params.mean_every or PRINT_EVERY
+    started = time.monotonic()
+
+    def report(iteration: int, batch: Batch, step: Step) -> None:
+        if iteration % every == 0:
+            seconds = time.monotonic() - started
+            tqdm.write(format_progress(iteration, seconds, batch, step, vocabulary))
+
+    return report
+
+
+def format_progress(
+    iteration: int, seconds: float, batch: Batch, step: Step, vocabulary: Vocabulary
+) -> str:
+    """The walk-through's progress line: iteration, time, loss, a name, the guess, ✓ or ✗.
 
     Args:
-        params: how.
-        names: the training split.
+        iteration: from 1.
+        seconds: since training began.
+        batch: of this update; the line is about its first name.
+        step: loss of the batch and what the network answered, before the weights moved.
         vocabulary: symbols and languages.
-        name: of the model, for messages.
-
-    Returns:
-        the network, the arguments that build it, and the curves.
-
-    Raises:
-        InputError: params that fit no network, or a loss that is not finite.
     """
-    device = seed_everything(params)
-    network = {
-        "num_letters": len(vocabulary.symbols),
-        "num_languages": len(vocabulary.languages),
-        **params.network,
-    }
-    model = build_network(params.architecture, network, f"params.yaml: surnames.{name}").to(device)
-    update = (
-        model.make_update_by_hand(params.rate)
-        if params.gradient == "by_hand"
-        else make_update(model, make_loss(model, params), params)
-    )
-    batches = make_batches(params, names, device)
-    report = Report(model, names, vocabulary)
-    return model, network, fit(update, batches, params, name, report)
-
-
-class Report:
-    """The walk-through's progress line: iteration, time, loss, a name, the guess, ✓ or ✗."""
-
-    def __init__(self, model: nn.Module, names: Names, vocabulary: Vocabulary) -> None:
-        self.model, self.names, self.vocabulary = model, names, vocabulary
-        self.started = time.monotonic()
-
-    @torch.no_grad()
-    def __call__(self, iteration: int, loss: float) -> str:
-        """The line of one iteration, about one name of the training split."""
-        row = slice(iteration % len(self.names.lengths), iteration % len(self.names.lengths) + 1)
-        one = Names(self.names.letters[row], self.names.lengths[row], self.names.languages[row])
-        device = next(self.model.parameters()).device
-        letters, lengths = (torch.from_numpy(v).to(device) for v in (one.letters, one.lengths))
-        self.model.eval()  # dropout would blur the guess, and its draws change the training
-        guess = self.vocabulary.languages[int(self.model(letters, lengths).argmax())]
-        self.model.train()
-        truth = self.vocabulary.languages[one.languages[0]]
-        verdict = "✓" if guess == truth else f"✗ ({truth})"
-        text = decode_names(one, self.vocabulary.symbols)[0]
-        seconds = time.monotonic() - self.started
-        return f"{iteration:>7}  {seconds:6.1f} s  {loss:.4f}  {text} / {guess} {verdict}"
+    letters, lengths, languages = batch
+    name = decode_name(letters[0, : lengths[0]].tolist(), vocabulary.symbols)
+    guess = vocabulary.languages[int(step.outputs[0].argmax())]
+    truth = vocabulary.languages[int(languages[0])]
+    verdict = "✓" if guess == truth else f"✗ ({truth})"
+    return f"{iteration:>7}  {seconds:6.1f} s  {step.loss:.4f}  {name} / {guess} {verdict}"
 
 
 def main(name: str, surnames: str, out: str) -> None:
     """Write the bundle of one model."""
     started = datetime.now(UTC)
     params = read_params(f"surnames.{name}", SurnameParams)
-    folder = Path(surnames)
-    names, vocabulary = read_split(folder, "train"), read_vocabulary(folder)
-    model, network, curves = train(params, names, vocabulary, name)
-    write_bundle(Path(out), Sizes("surnames", params.architecture, network), model, curves)
-    write_times(Path(out), started)
+    names = read_split(Path(surnames), "train")
+    vocabulary = read_vocabulary(Path(surnames))
+    trained = train(params, names, vocabulary, name)
+    folder = Path(out)
+    write_model(folder, trained.config, trained.model)
+    write_curves(folder / "curves.csv", trained.curves)
+    write_times(folder, started)
 
 
 if __name__ == "__main__":

@@ -8,82 +8,64 @@ import yaml
 from benchmarks.published import surname_rnn
 from stages.models.elman_classifier import ElmanClassifier
 from stages.shared.errors import InputError
+from stages.shared.fit import Step
 from stages.shared.params import check_params
 from stages.surnames.alphabet import SYMBOLS, encode_name
 from stages.surnames.names import Names, Vocabulary, batch_names, pad_names
-from stages.surnames.train import SurnameParams, draw_names, make_batches, sort_batches, train
+from stages.surnames.train import (
+    SurnameParams,
+    draw_names,
+    format_progress,
+    make_batches,
+    resample_systematically,
+    sort_batches,
+    train,
+)
 
 PARAMS = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
 OFFICIAL = PARAMS["surnames"]["surname_rnn"]
 
 WORDS = ["Abe", "Kowalska", "O'Neal", "Li", "Yamamoto", "de la Cruz", "Ng", "Papadopoulos"]
+VOCABULARY = Vocabulary("custom", SYMBOLS, [f"L{n:02}" for n in range(18)])
+ENCODED = [encode_name(word) for word in WORDS]
+NAMES = Names(pad_names(ENCODED), np.array([len(word) for word in WORDS]), np.arange(len(WORDS)))
 CPU = torch.device("cpu")
 
 
 def params_of(**changes):
-    base = {**OFFICIAL, "iterations": 20, "log_every": 1, "mean_every": None, "print_every": None}
+    base = {**OFFICIAL, "iterations": 20, "log_every": 1, "mean_every": None}
     return SurnameParams.model_validate({**base, **changes})
 
 
-def names_of(words=WORDS, num_languages=18):
-    encoded = [encode_name(word) for word in words]
-    lengths = np.array([len(word) for word in words])
-    return Names(pad_names(encoded), lengths, np.arange(len(words)) % num_languages)
-
-
-def vocabulary(num_languages=18):
-    return Vocabulary("custom", SYMBOLS, [f"L{n:02}" for n in range(num_languages)])
+def train_on_words(**changes):
+    return train(params_of(**changes), NAMES, VOCABULARY, "x")
 
 
 @pytest.mark.parametrize("gradient", ["by_hand", "autograd"])
 def test_losses_are_those_of_the_published_program(gradient):
     params = params_of(iterations=200, gradient=gradient)
-    names = names_of()
-    draws = [(WORDS[n], int(names.languages[n])) for n in draw_names(params, names.languages)]
+    draws = [(WORDS[n], int(NAMES.languages[n])) for n in draw_names(params, NAMES.languages)]
 
-    _, _, curves = train(params, names, vocabulary(), "x")
+    ours = train(params, NAMES, VOCABULARY, "x").curves
     theirs = surname_rnn.train(200, draws, seed=params.seed)
 
-    np.testing.assert_allclose(curves.loss, theirs.losses, rtol=1e-5)
+    np.testing.assert_allclose(ours.loss, theirs.losses, rtol=1e-5)
 
 
 def test_gradients_by_hand_have_the_norm_of_automatic_ones():
-    runs = [
-        train(params_of(gradient=g), names_of(), vocabulary(), "x")[2]
-        for g in ("by_hand", "autograd")
-    ]
+    by_hand = train_on_words(gradient="by_hand").curves
+    automatic = train_on_words(gradient="autograd").curves
 
-    np.testing.assert_allclose(runs[0].gradient_norm, runs[1].gradient_norm, rtol=1e-4)
+    np.testing.assert_allclose(by_hand.gradient_norm, automatic.gradient_norm, rtol=1e-4)
 
 
-def test_the_hand_written_cell_gives_what_torch_gives_with_the_same_weights():
-    torch.manual_seed(0)
-    ours = ElmanClassifier(num_letters=57, num_languages=18, hidden=16)
-    torchs = torch.nn.RNN(57, 16, batch_first=True)
-    for mine, its in (("u", "ih"), ("w", "hh")):
-        getattr(torchs, f"weight_{its}_l0").data = getattr(ours, mine).weight.data
-        getattr(torchs, f"bias_{its}_l0").data = getattr(ours, mine).bias.data
-    letters, lengths = batch_names(["Papadopoulos"], SYMBOLS)
+@pytest.mark.parametrize(("balance", "share"), [(0.0, 0.1), (0.5, 0.25), (1.0, 0.5)])
+def test_a_language_is_drawn_as_often_as_its_balance_says(balance, share):
+    languages = np.repeat([0, 1], [90, 10])  # √0.1 / (√0.9 + √0.1) is 0.25
 
-    _, state = torchs(torch.nn.functional.one_hot(letters, 57).float())
+    draws = draw_names(params_of(iterations=20_000, balance=balance), languages)
 
-    expected = torch.log_softmax(ours.v(state[0]), dim=1)
-    torch.testing.assert_close(ours(letters, lengths), expected)
-
-
-def test_a_name_of_a_language_is_drawn_as_often_as_its_balance_says():
-    languages = np.repeat([0, 1], [90, 10])
-
-    shares = {
-        balance: languages[
-            draw_names(params_of(iterations=20_000, balance=balance), languages)
-        ].mean()
-        for balance in (0.0, 0.5, 1.0)
-    }
-
-    assert shares[0.0] == pytest.approx(0.1, abs=0.02)
-    assert shares[0.5] == pytest.approx(0.25, abs=0.02)  # √0.1 / (√0.9 + √0.1)
-    assert shares[1.0] == pytest.approx(0.5, abs=0.02)
+    assert languages[draws].mean() == pytest.approx(share, abs=0.02)
 
 
 def test_an_epoch_shows_every_name_once_if_nothing_is_balanced():
@@ -95,12 +77,16 @@ def test_an_epoch_shows_every_name_once_if_nothing_is_balanced():
     assert draws[:10].tolist() != draws[10:].tolist()
 
 
-def test_an_epoch_repeats_a_name_as_often_as_expected():
-    params = params_of(sampling="epochs", balance=1.0, batch=10, iterations=1, gradient="autograd")
+def test_systematic_resampling_draws_each_name_as_often_as_expected():
+    weights = np.array([0.5, 0.3, 0.15, 0.05])  # of 4 draws: 2, 1.2, 0.6 and 0.2
+    generator = np.random.default_rng(0)
 
-    draws = draw_names(params, np.repeat([0, 1], [9, 1]))
+    epochs = [resample_systematically(weights, generator) for _ in range(200)]
 
-    assert np.bincount(draws, minlength=10)[9] == 5
+    times = np.array([np.bincount(epoch, minlength=4) for epoch in epochs])
+    assert (times >= [2, 1, 0, 0]).all()
+    assert (times <= [2, 2, 1, 1]).all()
+    np.testing.assert_allclose(times.mean(axis=0), 4 * weights, atol=0.1)
 
 
 def test_sorted_batches_hold_the_same_names_with_less_padding():
@@ -108,7 +94,7 @@ def test_sorted_batches_hold_the_same_names_with_less_padding():
     lengths = np.arange(32)[::-1] % 13
     draws = np.random.default_rng(0).permutation(32)
 
-    batches = sort_batches(draws.copy(), lengths, params)
+    batches = sort_batches(draws, lengths, params)
 
     assert sorted(batches.ravel()) == list(range(32))
     spread = np.ptp(lengths[batches], axis=1).mean()
@@ -118,65 +104,109 @@ def test_sorted_batches_hold_the_same_names_with_less_padding():
 def test_a_batch_is_as_wide_as_its_longest_name():
     params = params_of(batch=3, iterations=5, gradient="autograd")
 
-    for letters, lengths, _ in make_batches(params, names_of(), CPU):
+    for letters, lengths, _ in make_batches(params, NAMES, CPU):
         assert letters.shape == (3, lengths.max())
 
 
-def test_the_walk_throughs_progress_line_is_printed(capsys):
-    train(params_of(print_every=10), names_of(), vocabulary(), "x")
+@pytest.mark.parametrize(("language", "verdict"), [(1, "✓"), (0, "✗ (Aa)")])
+def test_a_progress_line_is_about_the_first_name_of_its_batch(language, verdict):
+    letters = torch.tensor([[1, 0, 9], [2, 2, 2]])  # "ba" and its padding, then "ccc"
+    batch = letters, torch.tensor([2, 3]), torch.tensor([language, 2])
+    outputs = torch.tensor([[0.1, 2.0, 0.3], [3.0, 0.0, 0.0]])  # for "ba" Bb is likeliest
+    vocabulary = Vocabulary("custom", "abcdefghij", ["Aa", "Bb", "Cc"])
+
+    line = format_progress(300, 1.5, batch, Step(0.25, None, outputs), vocabulary)
+
+    assert line.split() == ["300", "1.5", "s", "0.2500", "ba", "/", "Bb", *verdict.split()]
+
+
+@pytest.mark.parametrize("gradient", ["by_hand", "autograd"])
+def test_a_progress_line_tells_what_was_guessed_before_the_weights_moved(gradient, capsys):
+    params = params_of(gradient=gradient, rate=1.0, iterations=1, mean_every=1)
+    drawn = draw_names(params, NAMES.languages)[0]
+    truth = VOCABULARY.languages[NAMES.languages[drawn]]
+    torch.manual_seed(params.seed)
+    untrained = ElmanClassifier(num_letters=57, num_languages=18, hidden=128)
+    guess = untrained(*batch_names([WORDS[drawn]], SYMBOLS)).argmax()
+
+    train(params, NAMES, VOCABULARY, "x")
+
+    line = capsys.readouterr().out
+    assert f"{WORDS[drawn]} / {VOCABULARY.languages[guess]} ✗ ({truth})" in line
+
+
+@pytest.mark.parametrize(("mean_every", "printed"), [(100, [100, 200]), (60, [60, 120, 180])])
+def test_progress_is_printed_with_each_mean(mean_every, printed, capsys):
+    train_on_words(iterations=200, mean_every=mean_every)
 
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
-    assert " / L" in lines[0] and ("✓" in lines[0] or "✗ (L" in lines[0])
+    assert [int(line.split()[0]) for line in lines] == printed
 
 
-def test_mean_loss_averages_the_updates_since_the_last():
-    every = train(params_of(), names_of(), vocabulary(), "x")[2]
-    sparse = train(params_of(log_every=5, mean_every=5), names_of(), vocabulary(), "x")[2]
+def test_progress_is_printed_every_100_iterations_where_no_means_are_taken(capsys):
+    train_on_words(iterations=200)
 
-    assert sparse.iteration == [5, 10, 15, 20]
-    assert sparse.mean_loss[1] == pytest.approx(np.mean(every.loss[5:10]))
-
-
-def test_same_seed_same_weights_and_another_seed_others():
-    weights = [
-        train(params_of(seed=s), names_of(), vocabulary(), "x")[0].w.weight for s in (1, 1, 2)
-    ]
-
-    assert torch.equal(weights[0], weights[1])
-    assert not torch.equal(weights[0], weights[2])
-
-
-def test_a_loss_that_is_no_number_stops_at_its_iteration():
-    params = params_of(rate=1e38, gradient="autograd")
-
-    with pytest.raises(InputError, match=r"x: the loss became (nan|inf) at iteration \d+"):
-        train(params, names_of(), vocabulary(), "x")
-
-
-@pytest.mark.parametrize(
-    "changes", [{"batch": 2}, {"optimizer": "adam"}, {"clip_norm": 1.0}, {"schedule": "one_cycle"}]
-)
-def test_by_hand_knows_only_plain_sgd(changes):
-    with pytest.raises(InputError, match="by_hand knows only plain sgd"):
-        check_params({**OFFICIAL, **changes}, SurnameParams, "params.yaml: surnames.x")
+    lines = capsys.readouterr().out.splitlines()
+    assert [int(line.split()[0]) for line in lines] == [100, 200]
 
 
 def test_printing_does_not_change_the_training():
     network = {"num_buckets": 50, "longest": 2, "dropout": 0.5}
     changes = {"architecture": "ngram_classifier", "network": network, "gradient": "autograd"}
 
-    runs = [
-        train(params_of(**changes, print_every=every), names_of(), vocabulary(), "x")[0].table
-        for every in (None, 3)
-    ]
+    quiet = train_on_words(**changes)
+    loud = train_on_words(**changes, mean_every=3)
 
-    assert torch.equal(*runs)
+    assert torch.equal(quiet.model.table, loud.model.table)
 
 
-def test_by_hand_an_infinite_loss_stops_at_its_iteration():
+def test_mean_loss_averages_the_updates_since_the_last():
+    every = train_on_words().curves
+    sparse = train_on_words(log_every=5, mean_every=5).curves
+
+    assert sparse.iteration == [5, 10, 15, 20]
+    assert sparse.mean_loss[1] == pytest.approx(np.mean(every.loss[5:10]))
+
+
+def test_same_seed_same_weights_and_another_seed_others():
+    first, again, other = (train_on_words(seed=seed).model for seed in (1, 1, 2))
+
+    assert torch.equal(first.w.weight, again.w.weight)
+    assert not torch.equal(first.w.weight, other.w.weight)
+
+
+def test_a_network_gets_its_sizes_from_the_data():
+    config = train_on_words(network={"hidden": 4}).config
+
+    assert config.task == "surnames"
+    assert config.architecture == "elman_classifier"
+    assert config.network == {"num_letters": 57, "num_languages": 18, "hidden": 4}
+
+
+@pytest.mark.parametrize("gradient", ["by_hand", "autograd"])
+def test_a_loss_that_is_no_number_stops_at_its_iteration(gradient):
+    params = params_of(rate=1e38, iterations=50, gradient=gradient)
+
     with (
         np.errstate(all="ignore"),
-        pytest.raises(InputError, match=r"the loss became (nan|inf) at iteration \d+"),
+        pytest.raises(InputError, match=r"x: the loss became (nan|inf) at iteration \d+"),
     ):
-        train(params_of(rate=1e38, iterations=50), names_of(), vocabulary(), "x")
+        train(params, NAMES, VOCABULARY, "x")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"architecture": "ngram_classifier"},
+        {"batch": 2},
+        {"optimizer": "adam"},
+        {"schedule": "one_cycle"},
+        {"momentum": True},
+        {"clip_norm": 1.0},
+        {"label_smoothing": 0.1},
+        {"precision": "bfloat16"},
+    ],
+)
+def test_by_hand_knows_only_plain_sgd(changes):
+    with pytest.raises(InputError, match=f"by_hand knows only plain sgd.*{next(iter(changes))}"):
+        check_params({**OFFICIAL, **changes}, SurnameParams, "params.yaml: surnames.x")
