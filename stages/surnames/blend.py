@@ -1,6 +1,6 @@
 """Blend trained classifiers into one: data/trained/<members>/ -> data/trained/surname_blend/.
 
-Run by DVC as `python -m stages.surnames.blend OUT MEMBER...`, members as folders.
+Run by DVC as `python -m stages.surnames.blend MEMBER... OUT`, members as folders.
 """
 
 import sys
@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import Field
+from torch import nn
 
 from stages.models.blend_classifier import BlendClassifier
-from stages.shared.bundle import Curves, Sizes, read_model, read_sizes, write_bundle, write_times
+from stages.shared.bundle import ModelConfig, read_config, write_times
+from stages.shared.curves import Curves, write_curves
 from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.networks import read_model, write_model
 from stages.shared.params import Params, read_params
 
 
@@ -21,31 +24,39 @@ class BlendParams(Params):
     weights: list[float] = Field(min_length=1)  # of the members' log-probabilities, in order
 
 
-def blend(folders: list[Path], weights: list[float]) -> tuple[BlendClassifier, Sizes]:
+def blend(
+    members: list[nn.Module], configs: list[ModelConfig], params: BlendParams
+) -> tuple[BlendClassifier, ModelConfig]:
     """The members as one classifier, and what rebuilds it.
 
     Raises:
         InputError: not one weight for each member.
     """
-    if len(weights) != len(folders):
+    if len(params.weights) != len(members):
         raise InputError(
-            f"params.yaml: blend_surnames.weights has {len(weights)} values for {len(folders)} "
-            "members: give one for each member that dvc.yaml names"
+            f"params.yaml: blend_surnames.weights has {len(params.weights)} values for "
+            f"{len(members)} members: give one for each member that dvc.yaml names"
         )
-    sizes = [read_sizes(folder) for folder in folders]
-    members = [{"architecture": s.architecture, "network": s.network} for s in sizes]
-    network = {"members": members, "weights": weights}
-    model = BlendClassifier([read_model(folder) for folder in folders], weights)
-    return model, Sizes("surnames", "blend_classifier", network)
+    networks = []
+    for config in configs:
+        networks.append({"architecture": config.architecture, "network": config.network})
+    network = {"members": networks, "weights": params.weights}
+    model = BlendClassifier(members, params.weights)
+    return model, ModelConfig("surnames", "blend_classifier", network)
 
 
-def main(out: str, *members: str) -> None:
+def main(*folders: str) -> None:
     """Write the bundle of the blend; nothing is trained, so its curves are empty."""
     started = datetime.now(UTC)
     params = read_params("blend_surnames", BlendParams)
-    model, sizes = blend([Path(member) for member in members], params.weights)
-    write_bundle(Path(out), sizes, model, Curves())
-    write_times(Path(out), started)
+    members = [Path(folder) for folder in folders[:-1]]
+    out = Path(folders[-1])
+    models = [read_model(member) for member in members]
+    configs = [read_config(member) for member in members]
+    model, config = blend(models, configs, params)
+    write_model(out, config, model)
+    write_curves(out / "curves.csv", Curves())
+    write_times(out, started)
 
 
 if __name__ == "__main__":
