@@ -4,31 +4,35 @@ Run by DVC as `python -m stages.surnames.evaluate TRAINED SURNAMES OUT`.
 """
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
-from stages.shared.bundle import read_model
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.json_files import write_json
+from stages.shared.networks import read_model
 from stages.shared.params import Params, read_params
 from stages.shared.threads import use_one_thread
 from stages.surnames.alphabet import clean_name
 from stages.surnames.names import (
     Names,
+    Splits,
     Vocabulary,
     batch_names,
     decode_names,
-    read_split,
+    read_splits,
     read_vocabulary,
 )
 from stages.surnames.scores import (
+    Array,
+    Classes,
+    Counts,
     average_nll,
     correct_prior,
     count_confusion,
@@ -40,7 +44,7 @@ from stages.surnames.scores import (
     score_top,
 )
 
-Array = NDArray[np.float64]
+AT_ONCE = 1000  # names that go through the network together
 
 
 class EvaluateParams(Params):
@@ -52,11 +56,57 @@ class EvaluateParams(Params):
     prior_strengths: list[float] = Field(min_length=1)  # τ, of which validation chooses
 
 
-def classify(model: nn.Module, letters: torch.Tensor, lengths: torch.Tensor) -> Array:
-    """Log-probabilities `(N, L)`, a thousand names at a time."""
-    with torch.inference_mode():
-        parts = zip(letters.split(1000), lengths.split(1000), strict=True)
-        return torch.cat([model(*part) for part in parts]).double().numpy()
+@dataclass(frozen=True)
+class Evaluation:
+    """What there is to say about a classifier: metrics.json, and a CSV file a table."""
+
+    metrics: dict[str, Any]  # test scores; those of validation and baselines in mappings of theirs
+    tables: dict[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """What is done to log-probabilities after training, as validation chose it."""
+
+    prior: Array  # (L,), shares of the languages in the training split
+    prior_strength: float  # τ of the logit adjustment
+    temperature: float
+
+
+def evaluate(
+    model: nn.Module, splits: Splits, vocabulary: Vocabulary, params: EvaluateParams
+) -> Evaluation:
+    """Score a classifier on test, with what validation chose, beside the majority class.
+
+    Args:
+        model: gives log-probabilities.
+        splits: of which the training split says how frequent the languages are.
+        vocabulary: symbols and languages.
+        params: what to choose from and to ask about.
+    """
+    num_languages = len(vocabulary.languages)
+    on_validation = classify_names(model, splits.validation)
+    on_test = classify_names(model, splits.test)
+    adjustment = choose_adjustment(on_validation, splits, num_languages, params)
+    metrics = {
+        "data": vocabulary.data,
+        "num_test": len(splits.test.languages),
+        **score(on_test, splits.test.languages, adjustment, params.bins),
+        "prior_strength": adjustment.prior_strength,
+        "temperature": adjustment.temperature,
+        "validation": score(on_validation, splits.validation.languages, adjustment, params.bins),
+        "baselines": {"majority": score_majority(splits, num_languages)},
+    }
+    probabilities = np.exp(scale_temperature(on_test, adjustment.temperature))
+    guesses = probabilities.argmax(axis=1)
+    confusion = count_confusion(guesses, splits.test.languages, num_languages)
+    tables = {
+        "predictions": tabulate_predictions(probabilities, splits.test, vocabulary),
+        "confusion": tabulate_confusion(confusion, vocabulary),
+        "languages": tabulate_languages(confusion, splits.train, vocabulary),
+        "asked": tabulate_asked(model, params, adjustment.temperature, vocabulary),
+    }
+    return Evaluation(metrics, tables)
 
 
 def classify_names(model: nn.Module, names: Names) -> Array:
@@ -64,8 +114,30 @@ def classify_names(model: nn.Module, names: Names) -> Array:
     return classify(model, torch.from_numpy(names.letters), torch.from_numpy(names.lengths))
 
 
+@torch.inference_mode()
+def classify(model: nn.Module, letters: Tensor, lengths: Tensor) -> Array:
+    """Log-probabilities `(N, L)` of names `(N, T)`."""
+    answers = []
+    for start in range(0, len(letters), AT_ONCE):
+        end = start + AT_ONCE
+        answers.append(model(letters[start:end], lengths[start:end]))
+    log_probabilities: Array = torch.cat(answers).double().numpy()
+    return log_probabilities
+
+
+def choose_adjustment(
+    log_probabilities: Array, splits: Splits, num_languages: int, params: EvaluateParams
+) -> Adjustment:
+    """What suits the answers to the validation split best."""
+    truths = splits.validation.languages
+    counts = np.bincount(splits.train.languages, minlength=num_languages)
+    prior = counts / counts.sum()
+    strength = find_prior_strength(log_probabilities, truths, prior, params.prior_strengths)
+    return Adjustment(prior, strength, find_temperature(log_probabilities, truths))
+
+
 def find_prior_strength(
-    log_probabilities: Array, truths: NDArray[np.int64], prior: Array, strengths: list[float]
+    log_probabilities: Array, truths: Classes, prior: Array, strengths: list[float]
 ) -> float:
     """The τ with the best macro F1; the smallest of equals."""
 
@@ -77,36 +149,28 @@ def find_prior_strength(
 
 
 def score(
-    log_probabilities: Array,
-    truths: NDArray[np.int64],
-    prior: Array,
-    strength: float,
-    temperature: float,
-    bins: int,
+    log_probabilities: Array, truths: Classes, adjustment: Adjustment, bins: int
 ) -> dict[str, float]:
     """All scores of one split."""
-    num_languages = len(prior)
-    corrected = correct_prior(log_probabilities, prior, strength).argmax(axis=1)
-    calibrated = scale_temperature(log_probabilities, temperature)
-    plain = score_guesses(log_probabilities.argmax(axis=1), truths, num_languages)
-    adjusted = score_guesses(corrected, truths, num_languages)
-    return {
-        **plain,
-        "top3_accuracy": score_top(log_probabilities, truths, 3),
-        **{f"{metric}_corrected": value for metric, value in adjusted.items()},
-        "nll": average_nll(log_probabilities, truths),
-        "nll_calibrated": average_nll(calibrated, truths),
-        "ece": expected_calibration_error(calibrated, truths, bins),
-        "ece_uncalibrated": expected_calibration_error(log_probabilities, truths, bins),
-    }
+    prior = adjustment.prior
+    corrected = correct_prior(log_probabilities, prior, adjustment.prior_strength)
+    calibrated = scale_temperature(log_probabilities, adjustment.temperature)
+    scores = score_guesses(log_probabilities.argmax(axis=1), truths, len(prior))
+    scores["top3_accuracy"] = score_top(log_probabilities, truths, 3)
+    for metric, value in score_guesses(corrected.argmax(axis=1), truths, len(prior)).items():
+        scores[f"{metric}_corrected"] = value
+    scores["nll"] = average_nll(log_probabilities, truths)
+    scores["nll_calibrated"] = average_nll(calibrated, truths)
+    scores["ece"] = expected_calibration_error(calibrated, truths, bins)
+    scores["ece_uncalibrated"] = expected_calibration_error(log_probabilities, truths, bins)
+    return scores
 
 
-def score_majority(train: Names, test: Names, num_languages: int) -> dict[str, float]:
-    """Scores of naming the most frequent language of the training split every time."""
-    majority = np.bincount(train.languages, minlength=num_languages).argmax()
-    guesses = np.full(len(test.languages), majority)
-    scores = score_guesses(guesses, test.languages, num_languages)
-    return {f"majority_{metric}": value for metric, value in scores.items()}
+def score_majority(splits: Splits, num_languages: int) -> dict[str, float]:
+    """Test scores of naming the most frequent language of the training split every time."""
+    truths = splits.test.languages
+    majority = np.bincount(splits.train.languages, minlength=num_languages).argmax()
+    return score_guesses(np.full(len(truths), majority), truths, num_languages)
 
 
 def tabulate_predictions(probabilities: Array, test: Names, vocabulary: Vocabulary) -> pd.DataFrame:
@@ -122,9 +186,14 @@ def tabulate_predictions(probabilities: Array, test: Names, vocabulary: Vocabula
     )
 
 
-def tabulate_languages(
-    confusion: NDArray[np.int64], train: Names, vocabulary: Vocabulary
-) -> pd.DataFrame:
+def tabulate_confusion(confusion: Counts, vocabulary: Vocabulary) -> pd.DataFrame:
+    """One row a true language, one column a guessed one: numbers of test names."""
+    table = pd.DataFrame(confusion, columns=vocabulary.languages)
+    table.insert(0, "language", vocabulary.languages)
+    return table
+
+
+def tabulate_languages(confusion: Counts, train: Names, vocabulary: Vocabulary) -> pd.DataFrame:
     """One row a language: numbers of names, precision, recall and F1."""
     precision, recall, f1 = score_classes(confusion)
     return pd.DataFrame(
@@ -142,66 +211,39 @@ def tabulate_languages(
 def tabulate_asked(
     model: nn.Module, params: EvaluateParams, temperature: float, vocabulary: Vocabulary
 ) -> pd.DataFrame:
-    """The most probable languages of each string that the walk-through asks about."""
+    """The most probable languages of each string that the walk-through asks about.
+
+    Raises:
+        InputError: a string without any letter of the alphabet.
+    """
     cleaned = [clean_name(query, vocabulary.symbols) for query in params.asked]
-    if not all(cleaned):
+    if "" in cleaned:
         raise InputError(
             f"evaluate_surnames.asked in params.yaml: {params.asked[cleaned.index('')]!r} has no "
             "letter of the alphabet: remove it"
         )
-    answers = classify(model, *batch_names(cleaned, vocabulary.symbols))
-    found = scale_temperature(answers, temperature)
-    rows = [
-        (query, clean, rank, vocabulary.languages[language], row[language])
-        for query, clean, row in zip(params.asked, cleaned, found, strict=True)
-        for rank, language in enumerate(np.argsort(-row, kind="stable")[: params.top], start=1)
-    ]
+    letters, lengths = batch_names(cleaned, vocabulary.symbols)
+    answers = classify(model, letters, lengths)
+    calibrated = scale_temperature(answers, temperature)
+    rows = []
+    for query, clean, scores in zip(params.asked, cleaned, calibrated, strict=True):
+        best = np.argsort(-scores, kind="stable")[: params.top]
+        for rank, language in enumerate(best, start=1):
+            rows.append((query, clean, rank, vocabulary.languages[language], scores[language]))
     return pd.DataFrame(rows, columns=["query", "cleaned", "rank", "language", "log_probability"])
 
 
 def main(trained: str, surnames: str, out: str) -> None:
     """Write metrics.json and four tables."""
     params = read_params("evaluate_surnames", EvaluateParams)
+    splits = read_splits(Path(surnames))
     vocabulary = read_vocabulary(Path(surnames))
-    train, validation, test = (
-        read_split(Path(surnames), split) for split in ("train", "validation", "test")
-    )
     use_one_thread()
-    model = read_model(Path(trained))
-    num_languages = len(vocabulary.languages)
-    prior = np.bincount(train.languages, minlength=num_languages) / len(train.languages)
-
-    on_validation, on_test = classify_names(model, validation), classify_names(model, test)
-    strength = find_prior_strength(
-        on_validation, validation.languages, prior, params.prior_strengths
-    )
-    temperature = find_temperature(on_validation, validation.languages)
-    chosen = (prior, strength, temperature, params.bins)
-    checks = score(on_validation, validation.languages, *chosen)
-    metrics: dict[str, Any] = {
-        "data": vocabulary.data,
-        "num_test": len(test.languages),
-        **score(on_test, test.languages, *chosen),
-        **{f"validation_{metric}": value for metric, value in checks.items()},
-        **score_majority(train, test, num_languages),
-        "prior_strength": strength,
-        "temperature": temperature,
-    }
-    probabilities = np.exp(scale_temperature(on_test, temperature))
-    confusion = count_confusion(probabilities.argmax(axis=1), test.languages, num_languages)
-    names = vocabulary.languages
-    tables = {
-        "predictions": tabulate_predictions(probabilities, test, vocabulary),
-        "confusion": pd.DataFrame(
-            confusion, index=pd.Index(names, name="language"), columns=names
-        ).reset_index(),
-        "languages": tabulate_languages(confusion, train, vocabulary),
-        "asked": tabulate_asked(model, params, temperature, vocabulary),
-    }
+    evaluation = evaluate(read_model(Path(trained)), splits, vocabulary, params)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "metrics.json", metrics)
-    for name, table in tables.items():
+    write_json(folder / "metrics.json", evaluation.metrics)
+    for name, table in evaluation.tables.items():
         table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
 
 

@@ -5,15 +5,16 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Classes = NDArray[np.int64]
+Counts = NDArray[np.int64]  # (L, L), rows true, columns guessed
 
 
-def count_confusion(guesses: Classes, truths: Classes, num_classes: int) -> NDArray[np.int64]:
-    """Square counts: rows true, columns guessed."""
+def count_confusion(guesses: Classes, truths: Classes, num_classes: int) -> Counts:
+    """How often each true class was guessed as each class."""
     flat = np.bincount(truths * num_classes + guesses, minlength=num_classes**2)
     return flat.reshape(num_classes, num_classes)
 
 
-def score_classes(confusion: NDArray[np.int64]) -> tuple[Array, Array, Array]:
+def score_classes(confusion: Counts) -> tuple[Array, Array, Array]:
     """Precision, recall and F1 of each class; 0 where there is nothing to divide by."""
     hits = np.diag(confusion).astype(float)
     guessed, true = confusion.sum(axis=0), confusion.sum(axis=1)

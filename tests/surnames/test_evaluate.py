@@ -1,5 +1,5 @@
-import csv
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -8,142 +8,158 @@ import torch
 import yaml
 
 from stages.models.elman_classifier import ElmanClassifier
-from stages.shared.bundle import Curves, Sizes, write_bundle
+from stages.shared.bundle import ModelConfig
 from stages.shared.errors import InputError
-from stages.surnames.evaluate import main
-from stages.surnames.scores import (
-    average_nll,
-    correct_prior,
-    count_confusion,
-    expected_calibration_error,
-    find_temperature,
-    scale_temperature,
-    score_classes,
-    score_guesses,
-    score_top,
+from stages.shared.networks import write_model
+from stages.shared.tables import read_table
+from stages.surnames.evaluate import EvaluateParams, evaluate, main
+from stages.surnames.names import (
+    Corpus,
+    Names,
+    Splits,
+    Vocabulary,
+    pad_names,
+    write_corpus,
+    write_vocabulary,
 )
 
-TRUTHS = np.array([0, 0, 0, 1, 1, 2])
-GUESSES = np.array([0, 0, 1, 1, 0, 1])
+VOCABULARY = Vocabulary("custom", "abc", ["Aa", "Bb"])
+PARAMS = EvaluateParams(asked=["b", "Ca-"], top=1, bins=10, prior_strengths=[0.0])
 
 
-def test_scores_by_hand():
-    scores = score_guesses(GUESSES, TRUTHS, 3)
+class FirstLetter(torch.nn.Module):
+    """Names `a…` are of Aa and `b…` of Bb, each with 80 %; `c…` may be either."""
 
-    assert scores["accuracy"] == pytest.approx(3 / 6)
-    assert scores["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
-    assert scores["macro_f1"] == pytest.approx((2 / 3 + 2 / 5 + 0) / 3)
-
-
-def test_a_confusion_has_true_rows_and_guessed_columns():
-    confusion = count_confusion(GUESSES, TRUTHS, 3)
-
-    assert confusion.tolist() == [[2, 1, 0], [1, 1, 0], [0, 1, 0]]
-    precision, recall, _ = score_classes(confusion)
-    assert precision.tolist() == pytest.approx([2 / 3, 1 / 3, 0])
-    assert recall.tolist() == pytest.approx([2 / 3, 1 / 2, 0])
+    def forward(self, letters, lengths):
+        odds = torch.tensor([[0.8, 0.2], [0.2, 0.8], [0.5, 0.5]])
+        return odds.log()[letters[:, 0]]
 
 
-def test_scores_are_those_of_scikit_learn():
-    metrics = pytest.importorskip("sklearn.metrics")
-    generator = np.random.default_rng(0)
-    truths, guesses = generator.integers(5, size=(2, 400))
-
-    scores = score_guesses(guesses, truths, 5)
-
-    assert scores["balanced_accuracy"] == pytest.approx(
-        metrics.balanced_accuracy_score(truths, guesses)
-    )
-    assert scores["macro_f1"] == pytest.approx(metrics.f1_score(truths, guesses, average="macro"))
+def names_of(*pairs):
+    """Names as words of the alphabet with the index of their language."""
+    encoded = [["abc".index(letter) for letter in word] for word, _ in pairs]
+    lengths = np.array([len(word) for word, _ in pairs])
+    return Names(pad_names(encoded), lengths, np.array([language for _, language in pairs]))
 
 
-def test_top_three_counts_the_three_most_probable():
-    log_probabilities = np.log([[0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]])
-
-    assert score_top(log_probabilities, np.array([2, 0]), 3) == 0.5
-
-
-def test_temperature_undoes_overconfidence():
-    generator = np.random.default_rng(0)
-    logits = generator.normal(size=(20_000, 4))
-    true = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-    truths = np.array([generator.choice(4, p=np.exp(row)) for row in true[:4000]])
-
-    sharp = scale_temperature(true[:4000], 1 / 2.5)
-
-    assert find_temperature(sharp, truths) == pytest.approx(2.5, rel=0.1)
-    assert expected_calibration_error(sharp, truths, 15) > 0.1
-    assert expected_calibration_error(true[:4000], truths, 15) < 0.03
-    assert average_nll(true[:4000], truths) < average_nll(sharp, truths)
+SPLITS = Splits(
+    train=names_of(("a", 0), ("aa", 0), ("bab", 1)),
+    validation=names_of(("a", 0), ("b", 1)),
+    test=names_of(("ab", 0), ("ac", 0), ("ba", 0), ("bb", 1)),
+)
 
 
-def test_prior_correction_favours_rare_classes():
-    log_probabilities = np.log([[0.6, 0.4]])
+def test_scores_on_test_stand_at_the_top_beside_validation_and_the_majority():
+    metrics = evaluate(FirstLetter(), SPLITS, VOCABULARY, PARAMS).metrics
 
-    corrected = correct_prior(log_probabilities, np.array([0.9, 0.1]), strength=1.0)
-
-    assert corrected.argmax() == 1
-
-
-@pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["evaluate_surnames"]
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"evaluate_surnames": params}))
-    (tmp_path / "surnames").mkdir()
-    vocabulary = {
-        "data": "sample",
-        "symbols": "abcdefghijklmnopqrstuvwxyzYT ",
-        "languages": ["Aa", "Bb"],
-    }
-    (tmp_path / "surnames/vocabulary.json").write_text(json.dumps(vocabulary))
-    splits = np.repeat(["train", "validation", "test"], [8, 2, 2])
-    arrays = {"letters": np.arange(24) % 26, "lengths": np.full(12, 2), "splits": splits}
-    np.savez("surnames/names.npz", languages=np.array([0] * 5 + [1] * 3 + [0, 1] * 2), **arrays)
-    torch.manual_seed(0)
-    network = {"num_letters": 29, "num_languages": 2, "hidden": 4}
-    model = ElmanClassifier(**network)
-    write_bundle(tmp_path / "t", Sizes("surnames", "elman_classifier", network), model, Curves())
-    return tmp_path
+    assert metrics["data"] == "custom"
+    assert metrics["num_test"] == 4
+    assert metrics["accuracy"] == 3 / 4
+    assert metrics["balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
+    assert metrics["macro_f1"] == pytest.approx((4 / 5 + 2 / 3) / 2)
+    assert metrics["nll"] == pytest.approx(-(3 * math.log(0.8) + math.log(0.2)) / 4)
+    assert metrics["ece_uncalibrated"] == pytest.approx(0.8 - 3 / 4)
+    assert metrics["validation"]["accuracy"] == 1
+    majority = {"accuracy": 3 / 4, "balanced_accuracy": 1 / 2, "macro_f1": pytest.approx(3 / 7)}
+    assert metrics["baselines"] == {"majority": majority}
 
 
-def test_scores_name_their_data_and_stand_beside_the_majority(workspace):
-    main("t", "surnames", "e")
+def test_every_score_is_taken_on_test_and_on_validation():
+    metrics = evaluate(FirstLetter(), SPLITS, VOCABULARY, PARAMS).metrics
 
-    metrics = json.loads((workspace / "e/metrics.json").read_text())
-    assert (metrics["data"], metrics["num_test"], metrics["majority_accuracy"]) == (
-        "sample",
-        2,
-        0.5,
-    )
     plain = {"accuracy", "top3_accuracy", "balanced_accuracy", "macro_f1", "nll", "ece"}
     corrected = {"accuracy_corrected", "balanced_accuracy_corrected", "macro_f1_corrected"}
-    for metric in plain | corrected:
-        assert {metric, f"validation_{metric}"} <= metrics.keys()
+    assert plain | corrected <= metrics.keys()
+    assert plain | corrected <= metrics["validation"].keys()
 
 
-def test_the_tables_say_what_the_metrics_sum_up(workspace):
-    main("t", "surnames", "e")
-
-    tables = {
-        name: list(csv.DictReader((workspace / f"e/{name}.csv").read_text().splitlines()))
-        for name in ("predictions", "confusion", "languages", "asked")
-    }
-    metrics = json.loads((workspace / "e/metrics.json").read_text())
-    right = sum(row["language"] == row["guess"] for row in tables["predictions"])
-    assert right / 2 == metrics["accuracy"]
-    assert sum(int(tables["confusion"][n][name]) for n, name in enumerate(("Aa", "Bb"))) == right
-    assert [row["num_train"] for row in tables["languages"]] == ["5", "3"]
-    asked = [row["query"] for row in tables["asked"] if row["rank"] == "1"]
-    assert asked == ["Yue Tingsong", "Yue tingsong", "yutingsong", "test your name"]
-
-
-def test_a_question_without_letters_is_refused(workspace):
-    (workspace / "params.yaml").write_text(
-        yaml.safe_dump(
-            {"evaluate_surnames": {"asked": ["123"], "top": 3, "bins": 5, "prior_strengths": [0.0]}}
-        )
+def test_validation_chooses_the_prior_strength_and_the_temperature():
+    # against a prior of 4 to 1, a strength of 2 takes `c…` and even `a…` for the rare language
+    splits = Splits(
+        train=names_of(("a", 0), ("a", 0), ("a", 0), ("a", 0), ("b", 1)),
+        validation=names_of(("a", 0), ("c", 1), ("b", 1)),
+        test=SPLITS.test,
     )
+    params = PARAMS.model_copy(update={"prior_strengths": [2.0, 0.5, 0.0]})
+
+    metrics = evaluate(FirstLetter(), splits, VOCABULARY, params).metrics
+
+    assert metrics["prior_strength"] == 0.5
+    assert metrics["temperature"] < 1  # all that it was sure of was right
+    assert metrics["validation"]["accuracy"] == pytest.approx(2 / 3)
+    assert metrics["validation"]["accuracy_corrected"] == 1
+
+
+def test_the_tables_say_what_the_metrics_sum_up():
+    tables = evaluate(FirstLetter(), SPLITS, VOCABULARY, PARAMS).tables
+
+    assert tables["predictions"]["name"].tolist() == ["ab", "ac", "ba", "bb"]
+    assert tables["predictions"]["language"].tolist() == ["Aa", "Aa", "Aa", "Bb"]
+    assert tables["predictions"]["guess"].tolist() == ["Aa", "Aa", "Bb", "Bb"]
+    assert tables["confusion"].to_numpy().tolist() == [["Aa", 2, 1], ["Bb", 0, 1]]
+    assert tables["languages"]["num_train"].tolist() == [2, 1]
+    assert tables["languages"]["recall"].tolist() == pytest.approx([2 / 3, 1])
+
+
+def test_questions_are_cleaned_and_get_their_likeliest_languages():
+    params = PARAMS.model_copy(update={"top": 2})
+
+    asked = evaluate(FirstLetter(), SPLITS, VOCABULARY, params).tables["asked"]
+
+    assert asked["query"].tolist() == ["b", "b", "Ca-", "Ca-"]
+    assert asked["cleaned"].tolist() == ["b", "b", "a", "a"]
+    assert asked["rank"].tolist() == [1, 2, 1, 2]
+    assert asked["language"].tolist() == ["Bb", "Aa", "Aa", "Bb"]
+    assert np.exp(asked["log_probability"]).groupby(asked["query"]).sum().tolist() == [
+        pytest.approx(1),
+        pytest.approx(1),
+    ]
+
+
+def test_a_question_without_letters_is_refused():
+    params = PARAMS.model_copy(update={"asked": ["a", "123"]})
 
     with pytest.raises(InputError, match="'123' has no letter"):
-        main("t", "surnames", "e")
+        evaluate(FirstLetter(), SPLITS, VOCABULARY, params)
+
+
+def test_evaluation_changes_neither_the_model_nor_its_own_answer():
+    torch.manual_seed(0)
+    model = ElmanClassifier(num_letters=3, num_languages=2, hidden=4)
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+
+    first, second = (evaluate(model, SPLITS, VOCABULARY, PARAMS) for _ in range(2))
+
+    assert first.metrics == second.metrics
+    for name, table in first.tables.items():
+        assert table.equals(second.tables[name])
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, weights[name])
+
+
+def test_metrics_and_tables_are_written_as_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = {"num_letters": 3, "num_languages": 2, "hidden": 4}
+    config = ModelConfig("surnames", "elman_classifier", network)
+    write_model(tmp_path / "trained", config, ElmanClassifier(**network))
+    Path("params.yaml").write_text(yaml.safe_dump({"evaluate_surnames": PARAMS.model_dump()}))
+    corpus = Corpus(
+        letters=np.arange(24, dtype=np.uint8) % 3,
+        lengths=np.full(12, 2),
+        languages=np.array([0, 0, 0, 0, 0, 1, 1, 1, 0, 1, 0, 1]),
+        splits=np.repeat(["train", "validation", "test"], [8, 2, 2]),
+    )
+    write_corpus(tmp_path, corpus)
+    write_vocabulary(tmp_path, VOCABULARY)
+
+    main("trained", ".", "evaluated")
+
+    metrics = json.loads(Path("evaluated/metrics.json").read_text())
+    assert metrics["num_test"] == 2
+    predictions = read_table(Path("evaluated/predictions.csv"))
+    num_right = sum(row["language"] == row["guess"] for row in predictions)
+    assert num_right / 2 == metrics["accuracy"]
+    confusion = read_table(Path("evaluated/confusion.csv"))
+    assert int(confusion[0]["Aa"]) + int(confusion[1]["Bb"]) == num_right
+    assert [row["num_train"] for row in read_table(Path("evaluated/languages.csv"))] == ["5", "3"]
+    assert len(read_table(Path("evaluated/asked.csv"))) == 2
