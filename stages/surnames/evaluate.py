@@ -19,13 +19,13 @@ from stages.shared.json_files import write_json
 from stages.shared.networks import read_model
 from stages.shared.params import Params, read_params
 from stages.shared.threads import use_one_thread
-from stages.surnames.alphabet import clean_name
+from stages.surnames.alphabet import clean_name, encode_name
 from stages.surnames.names import (
     Names,
     Splits,
     Vocabulary,
-    batch_names,
     decode_names,
+    pad_names,
     read_splits,
     read_vocabulary,
 )
@@ -123,6 +123,13 @@ def classify(model: nn.Module, letters: Tensor, lengths: Tensor) -> Array:
         answers.append(model(letters[start:end], lengths[start:end]))
     log_probabilities: Array = torch.cat(answers).double().numpy()
     return log_probabilities
+
+
+def batch_names(names: list[str], symbols: str) -> tuple[Tensor, Tensor]:
+    """Clean, not empty names as letters `(B, T)` and lengths `(B,)`."""
+    encoded = [encode_name(name, symbols) for name in names]
+    lengths = torch.tensor([len(name) for name in encoded])
+    return torch.from_numpy(pad_names(encoded)), lengths
 
 
 def choose_adjustment(

@@ -1,4 +1,7 @@
-"""The preprocessed surnames, names.npz and vocabulary.json, and names as padded batches."""
+"""The preprocessed surnames: names.npz and vocabulary.json.
+
+Imports no torch, so that preprocessing need not wait for it.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -6,12 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from stages.shared.json_files import read_json, write_json
-from stages.surnames.alphabet import encode_name
 
 Split = Literal["train", "validation", "test"]
 
@@ -103,13 +103,6 @@ def pad_names(names: Sequence[Any]) -> NDArray[np.int64]:
     for row, name in zip(padded, names, strict=True):
         row[: len(name)] = name
     return padded
-
-
-def batch_names(names: list[str], symbols: str) -> tuple[Tensor, Tensor]:
-    """Clean, not empty names as letters `(B, T)` and lengths `(B,)`."""
-    encoded = [encode_name(name, symbols) for name in names]
-    lengths = torch.tensor([len(name) for name in encoded])
-    return torch.from_numpy(pad_names(encoded)), lengths
 
 
 def decode_names(names: Names, symbols: str) -> list[str]:

@@ -12,7 +12,7 @@ from stages.shared.bundle import ModelConfig
 from stages.shared.errors import InputError
 from stages.shared.networks import write_model
 from stages.shared.tables import read_table
-from stages.surnames.evaluate import EvaluateParams, evaluate, main
+from stages.surnames.evaluate import EvaluateParams, batch_names, evaluate, main
 from stages.surnames.names import (
     Corpus,
     Names,
@@ -47,6 +47,13 @@ SPLITS = Splits(
     validation=names_of(("a", 0), ("b", 1)),
     test=names_of(("ab", 0), ("ac", 0), ("ba", 0), ("bb", 1)),
 )
+
+
+def test_names_of_different_lengths_make_one_batch():
+    letters, lengths = batch_names(["b", "cab"], "abc")
+
+    assert letters.tolist() == [[1, 0, 0], [2, 0, 1]]
+    assert lengths.tolist() == [1, 3]
 
 
 def test_scores_on_test_stand_at_the_top_beside_validation_and_the_majority():

@@ -3,7 +3,6 @@ import numpy as np
 from stages.surnames.names import (
     Corpus,
     Vocabulary,
-    batch_names,
     decode_names,
     read_splits,
     read_vocabulary,
@@ -38,10 +37,3 @@ def test_a_vocabulary_is_read_as_it_was_written(tmp_path):
     write_vocabulary(tmp_path, vocabulary)
 
     assert read_vocabulary(tmp_path) == vocabulary
-
-
-def test_names_of_different_lengths_make_one_batch():
-    letters, lengths = batch_names(["b", "cab"], "abc")
-
-    assert letters.tolist() == [[1, 0, 0], [2, 0, 1]]
-    assert lengths.tolist() == [1, 3]

@@ -11,7 +11,7 @@ from stages.shared.errors import InputError
 from stages.shared.fit import Step
 from stages.shared.params import check_params
 from stages.surnames.alphabet import SYMBOLS, encode_name
-from stages.surnames.names import Names, Vocabulary, batch_names, pad_names
+from stages.surnames.names import Names, Vocabulary, pad_names
 from stages.surnames.train import (
     SurnameParams,
     draw_names,
@@ -127,7 +127,8 @@ def test_a_progress_line_tells_what_was_guessed_before_the_weights_moved(gradien
     truth = VOCABULARY.languages[NAMES.languages[drawn]]
     torch.manual_seed(params.seed)
     untrained = ElmanClassifier(num_letters=57, num_languages=18, hidden=128)
-    guess = untrained(*batch_names([WORDS[drawn]], SYMBOLS)).argmax()
+    letters = torch.tensor([ENCODED[drawn]])
+    guess = untrained(letters, torch.tensor([letters.shape[1]])).argmax()
 
     train(params, NAMES, VOCABULARY, "x")
 
