@@ -55,7 +55,8 @@ def time_inputs(target_times: Array, num_inputs: int, step: float) -> Array:
     """Abscissa of a window: the times of its targets, or, before a single target, its own."""
     if len(target_times) == num_inputs:
         return target_times
-    return target_times[0] - step * np.arange(num_inputs, 0, -1)
+    before: Array = step * np.arange(num_inputs, 0, -1)
+    return target_times[0] - before
 
 
 def join_windows(windows: Windows, step: float) -> tuple[Array, Array]:

@@ -31,7 +31,7 @@ from stages.shared.figures import (
     save_figures,
 )
 from stages.shared.json_files import read_json
-from stages.shared.params import read_params
+from stages.shared.params import read_params, read_value
 from stages.shared.tables import Rows, read_table
 
 LOSS = "negative log-likelihood (nats a name)"
@@ -39,7 +39,6 @@ RECALL_COLOR = BLUE
 F1_COLOR = YELLOW
 CONFUSION_COLOR = "#084594"  # of a share of 100 %; white is 0
 NUM_BINS = 10  # of the reliability figure, over probabilities 0 to 1
-ClipNorm: Any = float | None  # read_params types a schema as a class, and this is a union
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ def main(trained: str, evaluated: str, out: str) -> None:
     curves = read_curves(Path(trained, "curves.csv"))
     clip_norm = None
     if curves.loss:  # a blend has no params of training
-        clip_norm = read_params(f"surnames.{name}.clip_norm", ClipNorm)
+        clip_norm = read_value(f"surnames.{name}.clip_norm")
     with figure_style():
         figures = plot(name, curves, clip_norm, read_evaluated(Path(evaluated)))
         save_figures(figures, Path(out), params.dpi)
