@@ -7,7 +7,7 @@ export PATH := $(BIN):$(PATH)
 # nothing leaves the machine unasked
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro test test-all results sync ui bench lint clean
+.PHONY: repro test test-all results sync ui bench lint format dag constraints clean help
 .DEFAULT_GOAL := repro
 
 repro: .venv/installed .git  ## run what changed, track it, print the results
@@ -33,11 +33,26 @@ ui: sync  ## show the runs, those of a shared server at its own address
 bench: .venv/installed .git  ## measure speed and quality against the published programs
 	$(BIN)/python -m benchmarks
 
-lint: .venv/installed
-	$(BIN)/ruff check && $(BIN)/ruff format --check
+lint: .venv/installed  ## check style and types
+	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy
+
+format: .venv/installed  ## put the code into shape
+	$(BIN)/ruff check --fix && $(BIN)/ruff format
+
+dag: .venv/installed .git  ## draw the stages in README.md
+	$(BIN)/python -m stages.commands.dag
+
+# the suffix of a torch wheel (+cpu) names a build that PyPI does not have
+constraints: .venv/installed  ## pin the versions of .venv in constraints.txt
+	head -n 1 constraints.txt > constraints.new
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+.*//' >> constraints.new
+	mv constraints.new constraints.txt
 
 clean:  ## remove what the pipeline made, but not the cache
 	rm -rf data/raw data/generated data/preprocessed data/trained data/evaluated data/plotted
+
+help:  ## list the targets
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
