@@ -1,16 +1,17 @@
-"""S1 carried_rnn, literally: next-step sine with a hidden state carried over unrelated segments.
+"""carried_rnn, literally: next-step sine with a hidden state carried over unrelated segments.
 
 Literal: one segment and one optimizer step per iteration, the hidden state detached and passed on
 although the next segment starts elsewhere, a free run that calls the network once per time step.
+Clipping is what the walk-through adds against explosion: without it no gradient is measured.
 Not copied: the reshape that is right for batch 1 only, and clipping one parameter at a time.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 HIDDEN = 10
@@ -33,15 +34,15 @@ class CarriedRNN(nn.Module):
 
 
 class Trained(NamedTuple):
-    """What training leaves behind; losses and norms have one entry per update."""
+    """What training leaves behind; losses have one entry per update."""
 
     model: CarriedRNN
     state: Tensor  # (1, 1, H), carried out of the last update
     losses: list[float]
-    gradient_norms: list[float]  # over all parameters, before clipping
+    gradient_norms: list[float]  # over all parameters, before clipping; empty without it
 
 
-def make_segment(start: int) -> np.ndarray:
+def make_segment(start: int) -> NDArray[np.float64]:
     """Fifty points of the sine over ten radians, as a (50, 1) column."""
     return np.sin(np.linspace(start, start + 10, 50)).reshape(50, 1)
 
@@ -62,7 +63,6 @@ def train(
         draws = np.random.default_rng(seed).integers(NUM_STARTS, size=num_updates).tolist()
     criterion = nn.MSELoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    max_norm = math.inf if clip_norm is None else clip_norm  # inf: measured, never scaled
 
     hidden = torch.zeros(1, 1, HIDDEN)
     losses, gradient_norms = [], []
@@ -77,11 +77,12 @@ def train(
 
         optimizer.zero_grad()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+        if clip_norm is not None:
+            norm = nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+            gradient_norms.append(norm.item())
         optimizer.step()
 
         losses.append(loss.item())
-        gradient_norms.append(norm.item())
     return Trained(model, hidden, losses, gradient_norms)
 
 

@@ -1,4 +1,4 @@
-"""S2 lagged_rnn, literally: consecutive half-periods of the sine, input one point behind target.
+"""lagged_rnn, literally: consecutive half-periods of the sine, input one point behind target.
 
 Literal: step k trains on the window from k·pi to (k + 1)·pi and nothing else, in order, with the
 hidden state None at first and carried (detached) afterwards. Nothing is drawn but the weights.
@@ -34,7 +34,7 @@ class Trained(NamedTuple):
     """What training leaves behind; losses have one entry per update."""
 
     model: LaggedRNN
-    state: Tensor  # (1, 1, H), carried out of the last update
+    state: Tensor | None  # (1, 1, H), carried out of the last update; None before the first
     losses: list[float]
 
 
@@ -51,7 +51,7 @@ def train(
     criterion = nn.MSELoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
 
-    hidden = None
+    hidden: Tensor | None = None
     losses = []
     for step in range(num_updates):
         times = np.linspace(step * np.pi, (step + 1) * np.pi, WINDOW + 1)
@@ -73,7 +73,7 @@ def train(
 
 @torch.no_grad()
 def continue_free_run(
-    model: LaggedRNN, state: Tensor, steps: int = 49, num_windows: int = 100
+    model: LaggedRNN, state: Tensor | None, steps: int = 49, num_windows: int = 100
 ) -> float:
     """MSE of `steps` steps after `num_windows` trained windows, fed back on themselves.
 

@@ -1,17 +1,17 @@
-"""S5 small_init_rnn, literally: S1 with tiny recurrent weights, long training, gradients watched.
+"""small_init_rnn, literally: tiny recurrent weights, long training, gradients watched.
 
-Literal: as in S1 one segment per iteration and a carried, detached state; every parameter of the
-RNN layer (weights and biases, not the head) is drawn from N(0, 0.001²) in the constructor, and
-the total gradient norm is recorded at every iteration, with clipping on request.
+Literal: as in carried_rnn one segment per iteration and a carried, detached state; every parameter
+of the RNN layer (weights and biases, not the head) is drawn from N(0, 0.001²) in the constructor,
+and the total gradient norm is recorded at every iteration, with clipping on request.
 Not copied: clipping one parameter at a time.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 HIDDEN = 16
@@ -45,9 +45,18 @@ class Trained(NamedTuple):
     gradient_norms: list[float]  # over all parameters, before clipping
 
 
-def make_segment(start: int) -> np.ndarray:
+def make_segment(start: int) -> NDArray[np.float64]:
     """Fifty points of the sine over ten radians, as a (50, 1) column."""
     return np.sin(np.linspace(start, start + 10, 50)).reshape(50, 1)
+
+
+def measure_gradient(model: SmallInitRNN) -> Tensor:
+    """Norm of the gradients of all parameters together."""
+    gradients = []
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            gradients.append(parameter.grad)
+    return nn.utils.get_total_norm(gradients)
 
 
 def train(
@@ -66,7 +75,6 @@ def train(
         draws = np.random.default_rng(seed).integers(NUM_STARTS, size=num_updates).tolist()
     criterion = nn.MSELoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    max_norm = math.inf if clip_norm is None else clip_norm  # inf: measured, never scaled
 
     hidden = torch.zeros(1, 1, HIDDEN)
     losses, gradient_norms = [], []
@@ -81,7 +89,9 @@ def train(
 
         optimizer.zero_grad()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+        norm = measure_gradient(model)
+        if clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(model.parameters(), clip_norm, norm)
         optimizer.step()
 
         losses.append(loss.item())

@@ -1,7 +1,7 @@
-"""S3 surname_rnn, literally: a recurrent cell written by hand that names a surname's language.
+"""surname_rnn, literally: a recurrent cell written by hand that names a surname's language.
 
 Literal: three linear layers and tanh instead of `nn.RNN`, a Python loop over the letters, one
-one-hot vector a letter, names of any length without padding, batch 1, plain SGD.
+one-hot vector a letter, names of any length without padding, batch 1, SGD written by hand.
 Not copied: the language order of an unsorted file listing, a prediction that skips the clean-up,
 and the progress that is printed on the way.
 """
@@ -73,7 +73,6 @@ def train(
     if initial is not None:
         model.load_state_dict(initial)
     criterion = nn.NLLLoss()
-    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
 
     losses = []
     for iteration in range(num_updates):
@@ -81,9 +80,11 @@ def train(
         output = model(encode_name(name))
         loss = criterion(output, torch.tensor([language]))
 
-        optimizer.zero_grad()
+        model.zero_grad()
         loss.backward()
-        optimizer.step()
+        for parameter in model.parameters():
+            if parameter.grad is not None:  # a name without letters reaches v alone
+                parameter.data.add_(parameter.grad.data, alpha=-LEARNING_RATE)
 
         losses.append(loss.item())
     return Trained(model, losses)
@@ -92,4 +93,5 @@ def train(
 @torch.no_grad()
 def log_probabilities(model: SurnameRNN, name: str) -> Tensor:
     """(18,) log-probabilities of the languages, for a name as people type it."""
-    return model(encode_name(clean_name(name)))[0]
+    answers: Tensor = model(encode_name(clean_name(name)))
+    return answers[0]

@@ -1,4 +1,4 @@
-"""S4 windowed_lstm, literally: sliding windows of a sine and a recursive forecast.
+"""windowed_lstm, literally: sliding windows of a sine and a recursive forecast.
 
 Literal: windows in order, one at a time, the LSTM fed as (T, 1, 1) with a zero state at each
 window, plain SGD; the forecast re-runs the network over the last 40 values, its own included, for
@@ -28,7 +28,8 @@ class WindowedLSTM(nn.Module):
         """(T,) points -> (1,), the point after them."""
         zero_state = (torch.zeros(1, 1, HIDDEN), torch.zeros(1, 1, HIDDEN))
         states, _ = self.recurrent(window.view(len(window), 1, 1), zero_state)  # (T, 1, H)
-        return self.head(states.view(len(window), -1))[-1]
+        predictions: Tensor = self.head(states.view(len(window), -1))
+        return predictions[-1]
 
 
 class Trained(NamedTuple):

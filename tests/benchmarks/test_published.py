@@ -177,9 +177,22 @@ def test_clipping_records_the_norm_it_found_and_changes_the_steps_after(program)
     tight = program.train(4, draws, clip_norm=0.01)
 
     assert loose.losses == free.losses
-    assert tight.gradient_norms[0] == free.gradient_norms[0] > 0.01
+    assert tight.gradient_norms[0] == loose.gradient_norms[0] > 0.01
     assert tight.losses[0] == free.losses[0]
     assert tight.losses[3] != free.losses[3]
+
+
+def test_carried_rnn_measures_no_gradient_where_it_clips_none():
+    assert carried_rnn.train(2, [2, 1]).gradient_norms == []
+
+
+def test_small_init_rnn_watches_the_gradient_that_clipping_would_find():
+    draws = [2, 1, 0, 2]
+
+    watched = small_init_rnn.train(4, draws)
+    clipped = small_init_rnn.train(4, draws, clip_norm=10)
+
+    assert watched.gradient_norms == clipped.gradient_norms
 
 
 def test_small_init_rnn_starts_with_a_silent_layer_and_a_usual_head():
