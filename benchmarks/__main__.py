@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import pipeline, scaling, sine, surnames, throughput, updates
+from benchmarks import pipeline, scaling, sine, surnames, updates
 from benchmarks.clock import ROOT
 from benchmarks.data import Bench, find_surnames
 from benchmarks.table import Row, render_table
@@ -25,7 +25,6 @@ SECTIONS: dict[str, tuple[str, Callable[[Bench], list[Row]]]] = {
     "updates": ("Same updates", updates.measure),
     "surnames": ("Time to quality: surnames", surnames.measure),
     "sine": ("Time to quality: sine", sine.measure),
-    "throughput": ("Throughput of the training step", throughput.measure),
     "scaling": ("Growth with the data", scaling.measure),
     "pipeline": ("Pipeline", pipeline.measure),
 }

@@ -4,20 +4,18 @@ import re
 import shutil
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 from statistics import median
 
 import yaml
 
-from benchmarks.clock import ROOT, Usage, alternate, run_measured
+from benchmarks.clock import ROOT, Usage, run_measured
 from benchmarks.data import Bench
 from benchmarks.table import Row, at_most, say_seconds
 from benchmarks.updates import time_programs
 
-NUM_EMPTY_STAGES = 12
 NUM_JOBS = 2
-START_REPEATS = 3
+REPEATS = 3
 DVC = [sys.executable, "-m", "dvc"]
 
 
@@ -30,16 +28,10 @@ def measure_runs(bench: Bench) -> list[Row]:
     """Sequential and parallel cold runs beside the literal programs, then runs without work."""
     published = sum(timing.recipe_seconds for timing in time_programs(bench))
     sequential, parallel = (copy_workspace(bench.make_folder(n)) for n in ("one", "two"))
-    empty = make_empty_project(bench.make_folder("empty"))
     cold = run_pipeline([*DVC, "repro"], sequential, bench)
     command = [sys.executable, "-m", "stages.commands.repro", "--jobs", str(NUM_JOBS)]
     side_by_side = run_pipeline(command, parallel, bench)
-    run_pipeline([*DVC, "repro"], empty, bench)
-    no_ops = (
-        partial(run_pipeline, [*DVC, "repro"], folder, bench) for folder in (sequential, empty)
-    )
-    pairs = alternate(*no_ops, bench.repeats)
-    ours, empties = (say_seconds(median(column)) for column in zip(*pairs, strict=True))
+    seconds = [run_pipeline([*DVC, "repro"], sequential, bench).seconds for _ in range(REPEATS)]
     programs = f"{say_seconds(published)} (the five published programs back to back)"
     ratio = side_by_side.seconds / published
     return [
@@ -51,12 +43,7 @@ def measure_runs(bench: Bench) -> list[Row]:
             [ratio],
             goals=[at_most("ratio", ratio, 1.0)],
         ),
-        Row(
-            "`dvc repro` with nothing to do",
-            ours,
-            f"{empties} (empty dvc.yaml of {NUM_EMPTY_STAGES} stages)",
-            [mine / its for mine, its in pairs],
-        ),
+        Row("`dvc repro` with nothing to do", say_seconds(median(seconds))),
     ]
 
 
@@ -89,18 +76,6 @@ def copy_workspace(folder: Path) -> Path:
     return folder
 
 
-def make_empty_project(folder: Path) -> Path:
-    """A project whose stages do nothing."""
-    stages = {
-        f"stage_{number}": {"cmd": f"echo {number} > {number}.txt", "outs": [f"{number}.txt"]}
-        for number in range(NUM_EMPTY_STAGES)
-    }
-    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}), encoding="utf-8")
-    shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
-    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
-    return folder
-
-
 def measure_start_up(bench: Bench) -> Row:
     """Seconds that each stage takes before it does anything."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"].values()
@@ -115,5 +90,5 @@ def measure_start_up(bench: Bench) -> Row:
 def time_import(module: str, bench: Bench) -> float:
     """Median seconds of a process that imports a module and ends."""
     command = [sys.executable, "-c", f"import {module}"]
-    repeats = 1 if bench.quick else START_REPEATS
+    repeats = 1 if bench.quick else REPEATS
     return median(run_measured(command, ROOT).seconds for _ in range(repeats))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as bench_main
-from benchmarks import pipeline, scaling, sine, surnames, throughput, updates
+from benchmarks import pipeline, scaling, sine, surnames, updates
 from benchmarks.clock import ROOT, Usage, alternate, run_measured
 from benchmarks.data import Bench, find_surnames, read_names
 from benchmarks.table import (
@@ -142,18 +142,6 @@ def test_the_fast_lstm_is_timed_until_its_error_is_low_enough():
     assert sine.time_until(10.0, windows)[1] == 1
     (_, few), (_, more) = (sine.time_until(bound, windows) for bound in (0.5, 0.1))
     assert few < more
-
-
-def test_a_contest_counts_what_it_trains_on(bench, monkeypatch):
-    monkeypatch.setattr(throughput, "UPDATES", {8: 4})
-
-    letters, steps = (
-        make(8, bench) for make in (throughput.pit_classifier, throughput.pit_forecaster)
-    )
-
-    assert letters.size == sum(int(lengths.sum()) for _, lengths, _ in letters.batches)
-    assert steps.size == 2 * 16 * 49  # updates, segments, samples
-    assert throughput.compare(steps, bench).ratios
 
 
 def test_series_run_through_all_stages(bench):
