@@ -1,6 +1,5 @@
 """What the bench measures on: surnames of the workspace, of a zip or of the sample, and series."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,9 +8,9 @@ from benchmarks.clock import ROOT, run_stage
 from stages.shared.params import read_params
 from stages.sine.preprocess import WindowParams, pair_series
 from stages.sine.signals import SeriesParams, draw_segments
-from stages.sine.train import Arrays
-from stages.surnames.archive import find_differences, read_archive, read_names_folder
-from stages.surnames.names import Names, Vocabulary, read_split, read_vocabulary
+from stages.sine.windows import Windows
+from stages.surnames.archive import find_differences, read_archive, read_names_folder, write_raw
+from stages.surnames.names import Splits, Vocabulary, read_splits, read_vocabulary
 
 REPEATS = 5
 
@@ -36,9 +35,9 @@ class Bench:
         return read_vocabulary(self.surnames)
 
     @cached_property
-    def splits(self) -> dict[str, Names]:
+    def splits(self) -> Splits:
         """The surnames by split."""
-        return {s: read_split(self.surnames, s) for s in ("train", "validation", "test")}
+        return read_splits(self.surnames)
 
     def make_folder(self, name: str) -> Path:
         """Make a folder in the scratch."""
@@ -55,13 +54,13 @@ def find_surnames(archive: Path | None, scratch: Path) -> Path:
         scratch: folder to prepare them in.
     """
     held = ROOT / "data/preprocessed/surnames"
-    vocabulary = held / "vocabulary.json"
-    if vocabulary.exists() and json.loads(vocabulary.read_text("utf-8"))["data"] == "official":
+    if (held / "vocabulary.json").exists() and read_vocabulary(held).data == "official":
         return held
     names, data = read_names(archive)
-    write_raw(scratch / "raw", names, data)
-    run_stage("surnames.preprocess", str(scratch / "raw"), str(scratch / "surnames"), folder=ROOT)
-    return scratch / "surnames"
+    raw, prepared = scratch / "raw", scratch / "surnames"
+    write_raw(raw, names, data)
+    run_stage("surnames.preprocess", str(raw), str(prepared), folder=ROOT)
+    return prepared
 
 
 def read_names(archive: Path | None) -> tuple[dict[str, bytes], str]:
@@ -75,15 +74,13 @@ def read_names(archive: Path | None) -> tuple[dict[str, bytes], str]:
     return read_names_folder(ROOT / "data/sample"), "sample"
 
 
-def write_raw(folder: Path, names: dict[str, bytes], data: str) -> None:
-    """Write what download_surnames would leave."""
-    folder.mkdir(parents=True)
-    for file, content in names.items():
-        (folder / file).write_bytes(content)
-    (folder / "source.json").write_text(json.dumps({"data": data}) + "\n", encoding="utf-8")
+def read_series(name: str) -> SeriesParams:
+    """An entry of generate_sine."""
+    return read_params(f"generate_sine.{name}", SeriesParams)
 
 
-def make_windows(series: str) -> Arrays:
+def make_windows(series: str) -> Windows:
     """A series of params.yaml as preprocess_sine leaves it."""
-    segments = draw_segments(read_params(f"generate_sine.{series}", SeriesParams))
-    return pair_series(*segments, read_params(f"preprocess_sine.{series}", WindowParams))
+    times, values = draw_segments(read_series(series))
+    cuts = read_params("preprocess_sine", dict[str, WindowParams])
+    return pair_series(times, values, cuts.get(series))

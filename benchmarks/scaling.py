@@ -6,7 +6,6 @@ the small ones, so the last step, the largest, is judged.
 """
 
 import shutil
-from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 from string import ascii_uppercase
@@ -14,23 +13,16 @@ from string import ascii_uppercase
 import yaml
 
 from benchmarks.clock import ROOT, Usage, run_stage
-from benchmarks.data import Bench, read_names, write_raw
+from benchmarks.data import Bench, read_names
 from benchmarks.table import Row, at_most, say_seconds
+from stages.surnames.archive import write_raw
 
 TIMES = [1, 10, 100]  # the surnames
 POINTS = [1_000, 10_000, 100_000, 1_000_000]  # of a series
 MOST_GROWTH = 1.1  # of the time, beside the growth of the data: linear and some noise
 MOST_MEBIBYTES = 2048
 MODEL = "surname_fast"
-SERIES = {
-    "kind": "sine",
-    "step": 1.0,
-    "starts": {"count": 1, "apart": 0.0},
-    "period": 40.0,
-    "phase": 0.0,
-    "amplitude": 1.0,
-    "noise": 0.1,
-}
+SERIES = {"step": 1.0, "starts": {"count": 1, "apart": 0.0}, "period": 40.0, "noise": 0.1}
 FORECASTER = {
     "series": "long",
     "architecture": "window_forecaster",
@@ -42,21 +34,24 @@ FORECASTER = {
     "rate": 0.02,
     "clip_norm": None,
     "seed": 0,
-    "document_test": "recursive",
 }
 
-Usages = dict[str, list[Usage]]  # stage -> one a size
+Usages = dict[str, Usage]  # stage -> what it took
 
 
 def measure(bench: Bench) -> list[Row]:
     """One row a stage, for surnames and for series."""
-    times, points = (TIMES[:2], POINTS[:2]) if bench.quick else (TIMES, POINTS)
+    times = TIMES[:2] if bench.quick else TIMES
+    points = POINTS[:2] if bench.quick else POINTS
     names, data = read_names(bench.archive)
-    num_names = sum(len(content.split(b"\n")) for content in names.values())
-    by_names = join(run_surnames(names, data, factor, bench) for factor in times)
-    by_points = join(run_series(count, bench) for count in points)
-    rows = [tabulate(*item, [t * num_names for t in times], "names") for item in by_names.items()]
-    return [*rows, *(tabulate(*item, points, "points") for item in by_points.items())]
+    num_names = sum(content.count(b"\n") + 1 for content in names.values())
+    by_names: dict[int, Usages] = {}
+    for factor in times:
+        by_names[factor * num_names] = run_surnames(names, data, factor, bench)
+    by_points: dict[int, Usages] = {}
+    for count in points:
+        by_points[count] = run_series(count, bench)
+    return tabulate_stages(by_names, "names") + tabulate_stages(by_points, "points")
 
 
 def multiply_names(names: list[str], times: int) -> list[str]:
@@ -64,8 +59,11 @@ def multiply_names(names: list[str], times: int) -> list[str]:
 
     A variant ends in two capitals, which no surname does.
     """
-    endings = ["", *("".join(pair) for pair in product(ascii_uppercase, repeat=2))]
-    return [name + ending for ending in endings[:times] for name in names]
+    multiplied = list(names)
+    for first, second in list(product(ascii_uppercase, repeat=2))[: times - 1]:
+        for name in names:
+            multiplied.append(name + first + second)
+    return multiplied
 
 
 def multiply_file(content: bytes, times: int) -> bytes:
@@ -74,7 +72,7 @@ def multiply_file(content: bytes, times: int) -> bytes:
     return "\n".join(multiply_names(names, times)).encode("utf-8")
 
 
-def run_surnames(names: dict[str, bytes], data: str, times: int, bench: Bench) -> dict[str, Usage]:
+def run_surnames(names: dict[str, bytes], data: str, times: int, bench: Bench) -> Usages:
     """Preprocess, train (a fixed number of updates) and evaluate on multiplied surnames."""
     folder = bench.make_folder(f"names-{times}")
     shutil.copy(ROOT / "params.yaml", folder)
@@ -89,7 +87,7 @@ def run_surnames(names: dict[str, bytes], data: str, times: int, bench: Bench) -
     }
 
 
-def run_series(points: int, bench: Bench) -> dict[str, Usage]:
+def run_series(points: int, bench: Bench) -> Usages:
     """Generate, preprocess, train (a fixed number of updates) and evaluate on a long series."""
     folder = bench.make_folder(f"points-{points}")
     write_series_params(folder / "params.yaml", points)
@@ -108,38 +106,38 @@ def write_series_params(path: Path, points: int) -> None:
     """One series of that length and one model."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     # free runs cost the same whatever the series, so short ones will do
-    evaluate = params["evaluate_sine"] | {"horizons": [49], "validation_horizons": [49]}
+    short = {"horizons": [49], "validation_horizons": [49], "document_tests": {"long": "recursive"}}
     content = {
-        "generate_sine": {"long": {**SERIES, "points": points}},
+        "generate_sine": {"long": SERIES | {"points": points}},
         "preprocess_sine": {"long": {"window": 40, "test_points": 40}},
         "sine": {"scaled": FORECASTER},
-        "evaluate_sine": evaluate,
+        "evaluate_sine": params["evaluate_sine"] | short,
     }
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
-def join(runs: Iterable[dict[str, Usage]]) -> Usages:
-    """Usages of the same stage at all sizes."""
-    joined: Usages = {}
-    for run in runs:
-        for stage, usage in run.items():
-            joined.setdefault(stage, []).append(usage)
-    return joined
+def tabulate_stages(runs: dict[int, Usages], unit: str) -> list[Row]:
+    """One row a stage, of runs by the size of their data."""
+    rows = []
+    for stage in next(iter(runs.values())):
+        usages = {size: run[stage] for size, run in runs.items()}
+        rows.append(tabulate_growth(f"{stage}, {unit}", usages, unit))
+    return rows
 
 
-def tabulate(stage: str, usages: list[Usage], sizes: list[int], what: str) -> Row:
-    """Seconds and MiB by size, and the growth of both in the last step."""
-    steps = [
-        f"{size:,}: {say_seconds(usage.cpu_seconds)}, {usage.mebibytes:.0f} MiB"
-        for size, usage in zip(sizes, usages, strict=True)
-    ]
-    *_, before, last = usages
-    growth = last.cpu_seconds / before.cpu_seconds / (sizes[-1] / sizes[-2])
-    per_million = (last.cpu_seconds - usages[0].cpu_seconds) / (sizes[-1] - sizes[0]) * 1e6
+def tabulate_growth(what: str, usages: dict[int, Usage], unit: str) -> Row:
+    """Seconds and MiB by size, and the growth of the time in the last step."""
+    steps = []
+    for size, usage in usages.items():
+        steps.append(f"{size:,}: {say_seconds(usage.cpu_seconds)}, {usage.mebibytes:.0f} MiB")
+    sizes = list(usages)
+    first, before, last = usages[sizes[0]], usages[sizes[-2]], usages[sizes[-1]]
+    growth = (last.cpu_seconds / before.cpu_seconds) / (sizes[-1] / sizes[-2])
+    each = (last.cpu_seconds - first.cpu_seconds) / (sizes[-1] - sizes[0])
     return Row(
-        f"{stage}, {what}",
+        what,
         "; ".join(steps),
-        quality=f"{max(per_million, 0):.3g} CPU s per million {what}",
+        quality=f"{max(each * 1e6, 0):.3g} CPU s per million {unit}",
         goals=[
             at_most("growth of time by growth of data", growth, MOST_GROWTH),
             at_most("peak MiB", last.mebibytes, MOST_MEBIBYTES),

@@ -1,69 +1,55 @@
-"""A training timed in shares of "1 S3".
+"""A training timed beside the published surname program, the one clock of all goals.
 
-1 S3 is the time of the literal surname program's 200,000 updates. A block of them is timed after
-each training that is compared with it, and scaled.
+The program's 200,000 literal updates are too many to repeat: a block of them runs after each
+training that is compared with it, and its time is scaled.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from statistics import median
+from typing import Generic, TypeVar
 
-from torch import nn
-
-from benchmarks.clock import alternate
+from benchmarks.clock import Turns, alternate
 from benchmarks.data import Bench
 from benchmarks.table import Goal, Row, at_most, say_seconds
 from benchmarks.updates import Program
 
 Scores = dict[str, float]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Trial:
-    """The trained network, and the seconds of its training and of 1 S3, a pair a repeat."""
+class Trial(Generic[T]):
+    """What a training gave, and its seconds beside those of the whole published program."""
 
-    model: nn.Module
-    pairs: list[tuple[float, float]]
-
-    @property
-    def shares(self) -> list[float]:
-        """Of 1 S3, one a repeat."""
-        return [ours / s3 for ours, s3 in self.pairs]
-
-    @property
-    def seconds(self) -> float:
-        """Of the training."""
-        return median(ours for ours, _ in self.pairs)
-
-    @property
-    def s3_seconds(self) -> float:
-        """Of 1 S3."""
-        return median(s3 for _, s3 in self.pairs)
+    trained: T
+    turns: Turns
 
 
-def run_trial(train: Callable[[], nn.Module], s3: Program, bench: Bench) -> Trial:
-    """Train and run a block of S3 in turn; the same training gives the same network each time."""
-    models = []
-    literal = partial(s3.literal, s3.block)
-    pairs = alternate(lambda: models.append(train()), literal, bench.repeats)
-    blocks = s3.recipe / s3.block
-    return Trial(models[-1].eval(), [(ours, block * blocks) for ours, block in pairs])
+def run_trial(train: Callable[[], T], published: Program, bench: Bench) -> Trial[T]:
+    """Train, and run a block of the published program, in turn; every repeat gives the same."""
+    results: list[T] = []
+    turns = alternate(
+        lambda: results.append(train()),
+        lambda: published.literal(published.block),
+        bench.repeats,
+    )
+    num_blocks = published.recipe / published.block
+    return Trial(results[-1], turns.scale(1, num_blocks))
 
 
-def tabulate_trial(name: str, trial: Trial, share: float, scores: Scores, goals: list[Goal]) -> Row:
-    """One row: the share of 1 S3, the scores that have a goal, and the goals of both."""
+def tabulate_trial(name: str, turns: Turns, most_share: float, goals: list[Goal]) -> Row:
+    """One row: the share of the published time, the scores that have a goal, and all goals."""
+    scores = []
+    for goal in goals:
+        scores.append(f"{goal.metric} {goal.value:.3g}")
+    share = at_most("share of the published time", median(turns.shares), most_share)
     return Row(
         name,
-        say_seconds(trial.seconds),
-        f"{say_seconds(trial.s3_seconds)} (1 S3)",
-        trial.shares,
-        unit=" S3",
-        quality=say_scores({goal.metric: scores[goal.metric] for goal in goals}),
-        goals=[at_most("share of S3", median(trial.shares), share), *goals],
+        say_seconds(median(turns.ours)),
+        f"{say_seconds(median(turns.reference))} (the published surname program)",
+        turns.shares,
+        unit=" of it",
+        quality=", ".join(scores),
+        goals=[share, *goals],
     )
-
-
-def say_scores(scores: Scores) -> str:
-    """Scores in a cell."""
-    return ", ".join(f"{metric} {value:.3g}" for metric, value in scores.items())

@@ -6,11 +6,10 @@ from functools import cache
 from statistics import fmean, median
 from types import ModuleType
 
-from benchmarks.clock import alternate
+from benchmarks.clock import Turns, alternate
 from benchmarks.data import Bench, make_windows
 from benchmarks.published import carried_rnn, lagged_rnn, small_init_rnn, surname_rnn, windowed_lstm
 from benchmarks.table import Row, say_seconds
-from stages.shared.bundle import Curves
 from stages.shared.params import read_params
 from stages.sine.train import SineParams, draw_windows
 from stages.sine.train import train as train_sine
@@ -19,14 +18,20 @@ from stages.surnames.train import SurnameParams, draw_names
 from stages.surnames.train import train as train_surnames
 
 WARM_UP = 20  # updates: the first ones of a process pay for what PyTorch imports late
-DRAWING = (carried_rnn, small_init_rnn)  # literal sine programs that draw their segments
+SINE: dict[str, ModuleType] = {
+    "carried_rnn": carried_rnn,
+    "lagged_rnn": lagged_rnn,
+    "windowed_lstm": windowed_lstm,
+    "small_init_rnn": small_init_rnn,
+}
+DRAWING = ("carried_rnn", "small_init_rnn")  # programs that draw their segments
 
 
 @dataclass(frozen=True)
 class Program:
-    """A published program and our entry; both train for a number of updates."""
+    """A published program and our entry of its name; both train for a number of updates."""
 
-    title: str
+    name: str
     recipe: int  # updates of the whole recipe
     block: int  # updates that are timed at once
     ours: Callable[[int], list[float]]  # -> losses
@@ -35,104 +40,106 @@ class Program:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one update, ours and the literal one, a pair a repeat; and the mean losses."""
+    """Seconds of one update, and the mean losses."""
 
     program: Program
-    pairs: list[tuple[float, float]]
-    losses: tuple[float, float]
+    turns: Turns
+    our_loss: float
+    literal_loss: float
 
     @property
     def recipe_seconds(self) -> float:
         """The whole literal recipe."""
-        return median(literal for _, literal in self.pairs) * self.program.recipe
+        return median(self.turns.reference) * self.program.recipe
 
 
-def make_sine_program(title: str, module: ModuleType, bench: Bench) -> Program:
-    """S1, S2, S4 or S5; the literal module is named like its entry in params.yaml."""
-    name = module.__name__.rpartition(".")[2]
-    params = read_params(f"sine.{name}", SineParams).model_copy(update={"print_every": None})
+def make_sine_program(name: str, bench: Bench) -> Program:
+    """One of the four that forecast a sine."""
+    params = read_params(f"sine.{name}", SineParams)
     windows = make_windows(params.series)
 
+    def shorten(num_updates: int) -> SineParams:
+        return params.model_copy(update={"iterations": num_updates})
+
     def ours(num_updates: int) -> list[float]:
-        shortened = params.model_copy(update={"iterations": num_updates})
-        return train_sine(shortened, windows, name).curves.loss
+        return train_sine(shorten(num_updates), windows, name).curves.loss
 
     def literal(num_updates: int) -> list[float]:
-        shortened = params.model_copy(update={"iterations": num_updates})
-        draws = draw_windows(shortened, len(windows["inputs"]))[:, 0].tolist()
-        drawn = {"draws": draws} if module in DRAWING else {}
-        return module.train(num_updates, seed=params.seed, **drawn).losses
+        drawn = {}
+        if name in DRAWING:
+            segments = draw_windows(shorten(num_updates), len(windows.inputs))[:, 0]
+            drawn["draws"] = segments.tolist()
+        losses: list[float] = SINE[name].train(num_updates, seed=params.seed, **drawn).losses
+        return losses
 
     block = min(params.iterations, 500) if bench.quick else params.iterations
-    return Program(f"{title} {name}", params.iterations, block, ours, literal)
+    return Program(name, params.iterations, block, ours, literal)
 
 
 def make_surname_program(bench: Bench) -> Program:
-    """S3; its 200,000 literal updates are too many to repeat, so blocks of them are timed."""
+    """The one that names languages; a block of its updates is timed, not all 200,000."""
     params = read_params("surnames.surname_rnn", SurnameParams)
-    names, vocabulary = bench.splits["train"], bench.vocabulary
+    names, vocabulary = bench.splits.train, bench.vocabulary
     texts = decode_names(names, vocabulary.symbols)
 
     def shorten(num_updates: int) -> SurnameParams:
-        every = {"log_every": num_updates, "mean_every": num_updates, "print_every": None}
-        return params.model_copy(update={"iterations": num_updates, **every})
+        lengths = ("iterations", "log_every", "mean_every")
+        return params.model_copy(update=dict.fromkeys(lengths, num_updates))
 
     def ours(num_updates: int) -> list[float]:
-        curves: Curves = train_surnames(shorten(num_updates), names, vocabulary, "surname_rnn")[2]
-        return curves.mean_loss
+        curves = train_surnames(shorten(num_updates), names, vocabulary, "surname_rnn").curves
+        return [mean for mean in curves.mean_loss if mean is not None]
 
     def literal(num_updates: int) -> list[float]:
-        draws = draw_names(shorten(num_updates), names.languages)
-        named = [(texts[n], int(names.languages[n])) for n in draws]
-        return surname_rnn.train(num_updates, named, seed=params.seed).losses
+        drawn = []
+        for row in draw_names(shorten(num_updates), names.languages):
+            drawn.append((texts[row], int(names.languages[row])))
+        return surname_rnn.train(num_updates, drawn, seed=params.seed).losses
 
     block = 1000 if bench.quick else 5000
-    return Program("S3 surname_rnn", params.iterations, block, ours, literal)
+    return Program("surname_rnn", params.iterations, block, ours, literal)
 
 
 def time_program(program: Program, bench: Bench) -> Timing:
     """Run a program and our entry in turn."""
-    losses: dict[str, float] = {}
-
-    def ours() -> None:
-        losses["ours"] = fmean(program.ours(program.block))
-
-    def literal() -> None:
-        losses["literal"] = fmean(program.literal(program.block))
-
-    program.ours(WARM_UP), program.literal(WARM_UP)
-    pairs = alternate(ours, literal, bench.repeats)
-    each = [(mine / program.block, its / program.block) for mine, its in pairs]
-    return Timing(program, each, (losses["ours"], losses["literal"]))
+    program.ours(WARM_UP)
+    program.literal(WARM_UP)
+    our_losses: list[float] = []
+    literal_losses: list[float] = []
+    turns = alternate(
+        lambda: our_losses.extend(program.ours(program.block)),
+        lambda: literal_losses.extend(program.literal(program.block)),
+        bench.repeats,
+    )
+    each = turns.scale(1 / program.block, 1 / program.block)
+    return Timing(program, each, fmean(our_losses), fmean(literal_losses))
 
 
 @cache
 def time_programs(bench: Bench) -> list[Timing]:
     """All five; the second section to ask gets the timings of the first."""
-    programs = [
-        make_sine_program("S1", carried_rnn, bench),
-        make_sine_program("S2", lagged_rnn, bench),
-        make_surname_program(bench),
-        make_sine_program("S4", windowed_lstm, bench),
-        make_sine_program("S5", small_init_rnn, bench),
-    ]
-    return [time_program(program, bench) for program in programs]
+    timings = []
+    for name in SINE:
+        timings.append(time_program(make_sine_program(name, bench), bench))
+    timings.append(time_program(make_surname_program(bench), bench))
+    return timings
 
 
 def measure(bench: Bench) -> list[Row]:
     """One row a program."""
-    return [tabulate(timing) for timing in time_programs(bench)]
+    return list(map(tabulate_timing, time_programs(bench)))
 
 
-def tabulate(timing: Timing) -> Row:
+def tabulate_timing(timing: Timing) -> Row:
     """Seconds of one update, and the speed-up."""
-    program = timing.program
-    ours, literal = (say_seconds(median(column)) for column in zip(*timing.pairs, strict=True))
-    blocks = "" if program.block == program.recipe else f", blocks of {program.block:,}"
+    program, turns = timing.program, timing.turns
+    what = f"{program.name}: same {program.recipe:,} updates"
+    if program.block < program.recipe:
+        what += f", blocks of {program.block:,}"
     return Row(
-        f"{program.title}: same {program.recipe:,} updates{blocks}",
-        f"{ours} an update",
-        f"{literal} (literal)",
-        [its / mine for mine, its in timing.pairs],
-        quality="mean loss {:.4g}, literal {:.4g}".format(*timing.losses),
+        what,
+        f"{say_seconds(median(turns.ours))} an update",
+        f"{say_seconds(median(turns.reference))} (literal)",
+        turns.speed_ups,
+        quality=f"mean loss {timing.our_loss:.4g}, literal {timing.literal_loss:.4g}",
     )

@@ -1,0 +1,109 @@
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import pipeline, scaling, sine, surnames, updates
+from benchmarks.__main__ import render_page
+from benchmarks.clock import ROOT, Turns, Usage
+from benchmarks.data import Bench, find_surnames, make_windows, read_names
+from benchmarks.table import Row, judge
+from stages.shared.params import read_params
+from stages.sine.train import SineParams, train
+from stages.sine.windows import read_windows
+from stages.surnames.preprocess import clean_lines
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    scratch = tmp_path_factory.mktemp("bench")
+    return Bench(find_surnames(None, scratch / "made"), scratch, quick=True)
+
+
+def test_the_surname_program_and_our_entry_make_the_same_updates(bench):
+    program = updates.make_surname_program(bench)
+
+    assert program.ours(30) == pytest.approx([np.mean(program.literal(30))], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", updates.SINE)
+def test_a_sine_program_and_our_entry_make_the_same_updates(bench, name):
+    program = updates.make_sine_program(name, bench)
+
+    np.testing.assert_allclose(program.ours(20), program.literal(20), rtol=1e-5)
+
+
+def test_a_blend_costs_what_its_members_cost():
+    member = Turns(ours=[10.0, 12.0], reference=[100.0, 100.0])
+
+    blend = surnames.add_turns([member, member])
+
+    assert blend.ours == [20.0, 24.0]
+    assert blend.shares == pytest.approx([0.2, 0.24])
+
+
+def test_blend_members_are_those_of_the_pipeline_and_have_goals():
+    members = surnames.list_members()
+
+    assert "surname_ngrams" in members
+    assert len(members) > 1
+    assert set(members) <= surnames.GOALS.keys()
+
+
+def test_the_short_recipe_of_the_fast_lstm_has_the_published_error():
+    params = read_params("sine.windowed_lstm_fast", SineParams)
+    windows = make_windows(params.series)
+
+    trained = train(sine.shorten_recipe(params), windows, "windowed_lstm_fast")
+    metrics = sine.score_entry("windowed_lstm_fast", trained, windows)
+
+    assert len(trained.curves.loss) == sine.SHORT_ADAM + sine.SHORT_LBFGS
+    assert metrics["document_mse"] < 0.0089
+
+
+def test_multiplied_names_stay_distinct_after_the_clean_up():
+    names, _ = read_names(None)
+
+    for content in names.values():
+        group = clean_lines(content.decode().split("\n"))
+        multiplied = scaling.multiply_names(group, 100)
+
+        assert len(clean_lines(multiplied)) == 100 * len(group)
+        assert multiplied[: len(group)] == group
+
+
+def test_growth_is_judged_at_the_last_step():
+    usages = {
+        1000: Usage(1.0, 1.0, 50),
+        10_000: Usage(2.0, 2.0, 60),
+        100_000: Usage(30.0, 30.0, 100),
+    }
+
+    row = scaling.tabulate_growth("preprocess_sine", usages, "points")
+
+    assert "growth of time by growth of data 1.5 misses 1.1" in judge(row.goals)
+
+
+def test_series_run_through_all_stages(bench):
+    usages = scaling.run_series(200, bench)
+
+    assert list(usages) == ["generate_sine", "preprocess_sine", "train_sine", "evaluate_sine"]
+    assert all(usage.seconds > 0 < usage.mebibytes for usage in usages.values())
+    folder = bench.scratch / "points-200"
+    metrics = json.loads((folder / "evaluated/metrics.json").read_text("utf-8"))
+    assert metrics["document_mse"] > 0
+    assert len(read_windows(folder / "windows/long.npz").inputs) == 200 - 40 - 40  # test, window
+
+
+def test_a_copy_of_the_workspace_has_no_results(bench):
+    folder = pipeline.copy_workspace(bench.make_folder("copy"))
+
+    assert (folder / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
+    assert {path.name for path in (folder / "data").iterdir()} <= {"sample", "raw"}
+
+
+def test_the_page_names_the_data_and_the_machine(bench):
+    page = render_page(bench, {"First": [Row("step", "2 s")]})
+
+    assert f"Surnames: {bench.vocabulary.data} data (" in page
+    assert "PyTorch" in page

@@ -1,0 +1,39 @@
+import pytest
+
+from benchmarks.table import Row, at_least, at_most, judge, render_table, say_ratio, say_seconds
+
+
+def test_a_ratio_is_the_median_with_the_extremes():
+    assert say_ratio([3.0, 1.0, 2.0], "×") == "2× [1–3]"
+    assert say_ratio([0.25], " of it") == "0.25 of it"
+    assert say_ratio([], "×") == "–"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(125.0, "125 s"), (0.0123, "12.3 ms"), (58e-6, "58 µs")]
+)
+def test_seconds_have_a_readable_unit(seconds, text):
+    assert say_seconds(seconds) == text
+
+
+def test_a_missed_goal_says_by_how_much():
+    goals = [at_least("accuracy", 0.78, 0.80), at_most("share", 0.3, 0.32)]
+
+    assert judge(goals) == "accuracy 0.78 misses 0.8 by 2.5%"
+    assert judge(goals[1:]) == "met"
+    assert judge([]) == "–"
+
+
+def test_an_error_far_off_is_missed_by_a_factor():
+    assert judge([at_most("mse", 5e-3, 1e-3)]) == "mse 0.005 misses 0.001 by a factor of 5"
+
+
+def test_all_sections_make_one_table():
+    row = Row("step", "2 s", "4 s", [2.0], goals=[at_least("ratio", 2.0, 1.5)])
+
+    table = render_table({"First": [row], "Second": [row]})
+
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+    assert [line[0] for line in cells] == ["what", "---", "**First**", "step", "**Second**", "step"]
+    assert cells[3] == ["step", "2 s", "4 s", "2×", "–", "ratio ≥ 1.5", "met"]
+    assert {len(line) for line in cells} == {7}
