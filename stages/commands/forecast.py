@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.figures import add_legend, figure_style, make_figure, read_table, save_png
-from stages.tracking.champion import load_predictor
+from stages.tracking.predictors import load_predictor
 
 Samples = NDArray[np.float64]
 

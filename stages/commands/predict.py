@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from stages.shared.errors import exit_on_input_error
-from stages.tracking.champion import load_predictor
+from stages.tracking.predictors import load_predictor
 
 Answers = list[dict[str, Any]]  # {"name", "top": [{"language", "probability"}, …]}
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from stages.shared.errors import exit_on_input_error
 from stages.tracking.content import Content, find_obstacle, name_metric, read_content
 from stages.tracking.lockfile import Model, read_models
-from stages.tracking.serving import save_served
+from stages.tracking.packing import save_served
 from stages.tracking.store import Store, find_uri, is_absent, lock_store, open_store
 
 if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes seconds

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.tracking.content import list_artifacts, read_json
+from stages.tracking.packing import save_served
 from stages.tracking.ranking import rank_candidates
-from stages.tracking.serving import save_served
 from stages.tracking.store import CHAMPION, find_uri, is_absent, open_store, set_environment
 
 if TYPE_CHECKING:
