@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 import yaml
 
 from stages.shared.errors import InputError
-
-Md5s = dict[str, str]  # path -> md5 as DVC writes it, `.dir` at the end of a folder's
+from stages.tracking.checksums import Md5s
+from stages.tracking.nested import flatten
 
 
 @dataclass(frozen=True)
@@ -38,42 +37,62 @@ class Model:
     @property
     def stages(self) -> dict[str, Stage]:
         """The stages that dvc.lock has, by what they do."""
-        stages = {"train": self.train, "evaluate": self.evaluate, "plot": self.plot}
-        return {role: stage for role, stage in stages.items() if stage}
+        stages = {"train": self.train}
+        if self.evaluate:
+            stages["evaluate"] = self.evaluate
+        if self.plot:
+            stages["plot"] = self.plot
+        return stages
+
+    @property
+    def outs(self) -> Md5s:
+        """What these stages wrote."""
+        outs: Md5s = {}
+        for stage in self.stages.values():
+            outs |= stage.outs
+        return outs
 
     @property
     def md5s(self) -> Md5s:
         """Every file and folder that dvc.lock names for this model."""
-        stages = self.stages.values()
-        return {path: md5 for s in stages for path, md5 in (s.deps | s.outs).items()}
+        md5s: Md5s = {}
+        for stage in self.stages.values():
+            md5s |= stage.deps | stage.outs
+        return md5s
 
     @property
     def data(self) -> Md5s:
         """What training read below data/."""
-        return {path: md5 for path, md5 in self.train.deps.items() if path.startswith("data/")}
+        return _keep_data(self.train.deps)
 
     @property
     def test_data(self) -> Md5s:
         """What only evaluation read below data/."""
-        deps = self.evaluate.deps if self.evaluate else {}
+        if not self.evaluate:
+            return {}
+        read = _keep_data(self.evaluate.deps)
         known = self.data | self.train.outs
-        return {p: md5 for p, md5 in deps.items() if p.startswith("data/") and p not in known}
+        return {path: md5 for path, md5 in read.items() if path not in known}
 
     @property
     def params(self) -> dict[str, str]:
         """What training was told, without the names of the sections: `network.hidden` -> `10`."""
-        sections = self.train.params.get("params.yaml", {}).items()
-        return {
-            name: text
-            for section, value in sections
-            for name, text in _flatten(value if isinstance(value, dict) else {section: value})
-        }
+        values: dict[str, Any] = {}
+        for section, value in self.train.params.get("params.yaml", {}).items():
+            values |= value if isinstance(value, dict) else {section: value}
+        params = {}
+        for name, value in flatten(values, ".").items():
+            params[name] = value if isinstance(value, str) else json.dumps(value)
+        return params
 
     @property
     def key(self) -> str:
         """Identity: what came out of which params and data, whatever code wrote it."""
-        results = [f"data/trained/{self.name}/weights.pt", f"data/trained/{self.name}/curves.csv"]
-        results += [f"data/evaluated/{self.name}/metrics.json"]
+        results = [
+            f"data/trained/{self.name}/weights.pt",
+            f"data/trained/{self.name}/curves.csv",
+            f"data/evaluated/{self.name}/metrics.json",
+        ]
         identity = [
             self.name,
             self.params,
@@ -85,80 +104,41 @@ class Model:
     @property
     def figures(self) -> str | None:
         """Md5 of the model's figures."""
-        return self.plot and self.plot.outs[f"data/plotted/{self.name}"]
+        return self.plot.outs[f"data/plotted/{self.name}"] if self.plot else None
 
 
 def read_models() -> list[Model]:
-    """Read the models of the working folder, by name.
-
-    dvc.yaml and params.yaml say which stages exist; dvc.lock also keeps those that left.
-    """
-    asked = read_names()
-    stages = [stage for name, stage in read_stages().items() if name in asked]
-    by_out = {path: stage for stage in stages for path in stage.outs}
-    names = sorted(
-        found[1] for path in by_out if (found := re.fullmatch("data/trained/(.+)/weights.pt", path))
-    )
-    return [
-        Model(
-            name,
-            by_out[f"data/trained/{name}/weights.pt"],
-            by_out.get(f"data/evaluated/{name}/metrics.json"),
-            by_out.get(f"data/plotted/{name}"),
-        )
-        for name in names
-    ]
+    """Read the models of the working folder, by name."""
+    makers = {}
+    for stage in read_stages():
+        for path in stage.outs:
+            makers[path] = stage
+    models = []
+    for path in sorted(makers):
+        found = re.fullmatch("data/trained/(.+)/weights.pt", path)
+        if found:
+            name = found[1]
+            evaluate = makers.get(f"data/evaluated/{name}/metrics.json")
+            plot = makers.get(f"data/plotted/{name}")
+            models.append(Model(name, makers[path], evaluate, plot))
+    return models
 
 
-def read_stages() -> dict[str, Stage]:
-    """Read all entries of dvc.lock by name."""
-    return {
-        name: Stage(
-            name,
-            entry["cmd"],
-            _read_md5s(entry.get("deps", [])),
-            _read_md5s(entry.get("outs", [])),
-            entry.get("params", {}),
-        )
-        for name, entry in (_read_yaml("dvc.lock").get("stages") or {}).items()
-    }
+def read_stages() -> list[Stage]:
+    """Read dvc.lock: the stages that dvc.yaml and params.yaml ask for, not those that left."""
+    asked = _list_names(_read_yaml("dvc.yaml")["stages"], _read_yaml("params.yaml"))
+    entries = _read_yaml("dvc.lock").get("stages") or {}
+    stages = []
+    for name, entry in entries.items():
+        if name in asked:
+            deps = _read_md5s(entry.get("deps", []))
+            outs = _read_md5s(entry.get("outs", []))
+            stages.append(Stage(name, entry["cmd"], deps, outs, entry.get("params", {})))
+    return stages
 
 
-def read_names() -> set[str]:
-    """Names of the stages that dvc.yaml and params.yaml ask for."""
-    params = _read_yaml("params.yaml")
-    return set(_name_stages(_read_yaml("dvc.yaml")["stages"], params))
-
-
-def find_first_disagreement(paths: Iterable[str], md5s: Md5s) -> str | None:
-    """Say how the first file that departs from dvc.lock does so, or nothing.
-
-    Args:
-        paths: files and folders.
-        md5s: what dvc.lock says of them, or of a folder above them.
-    """
-    return next((found for path in paths if (found := _find_disagreement(path, md5s))), None)
-
-
-def _find_disagreement(path: str, md5s: Md5s) -> str | None:
-    if not Path(path).exists():
-        return f"{path} is missing: run `dvc pull` or `dvc repro`"
-    pinned = next((p for p in (path, *map(str, Path(path).parents)) if p in md5s), None)
-    if pinned and compute_md5(Path(pinned)) != md5s[pinned]:
-        return f"{pinned} differs from dvc.lock: run `dvc checkout` or `dvc repro`"
-    return None
-
-
-def compute_md5(path: Path) -> str:
-    """Md5 as DVC writes it; a folder's is that of the list of its files."""
-    if path.is_file():
-        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    files = (file for file in path.rglob("*") if file.is_file())
-    listing = sorted(
-        ({"md5": compute_md5(f), "relpath": f.relative_to(path).as_posix()} for f in files),
-        key=lambda entry: entry["relpath"],
-    )
-    return hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False).hexdigest() + ".dir"
+def _keep_data(md5s: Md5s) -> Md5s:
+    return {path: md5 for path, md5 in md5s.items() if path.startswith("data/")}
 
 
 def _read_yaml(path: str) -> dict[str, Any]:
@@ -175,20 +155,16 @@ def _read_md5s(entries: list[dict[str, Any]]) -> Md5s:
     return {entry["path"]: entry["md5"] for entry in entries}
 
 
-def _name_stages(stages: dict[str, Any], params: dict[str, Any]) -> Iterator[str]:
+def _list_names(stages: dict[str, Any], params: dict[str, Any]) -> set[str]:
+    """Names of all stages, templates unrolled."""
+    names = set()
     for name, stage in stages.items():
         if "foreach" not in stage:
-            yield name
+            names.add(name)
             continue
         items = stage["foreach"]
         if isinstance(items, str):  # "${section}": one stage an entry of params.yaml
             items = params[items.strip("${}")]
-        yield from (f"{name}@{item}" for item in items)
-
-
-def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)
+        for item in items:
+            names.add(f"{name}@{item}")
+    return names

@@ -1,48 +1,81 @@
-"""The model as MLflow keeps it: a file of stages/tracking/served/ with its artifacts."""
+"""A trained model packed as MLflow keeps it: a file of served/ with the artifacts that it loads."""
 
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = (
-    "mlflow",
-    "numpy",
-    "pydantic",
-    "torch",
-)  # all that served/*.py import
+from stages.shared.bundle import ModelConfig
+
+PACKAGES = ("mlflow", "numpy", "pydantic", "torch")  # all that served/ imports
 
 
-def save_served(folder: Path, task: str, artifacts: dict[str, str], **identity: str) -> None:
+def list_artifacts(name: str, config: ModelConfig) -> dict[str, str]:
+    """Name the files that a served model is loaded from: what it calls them -> path."""
+    artifacts = {
+        "weights": f"data/trained/{name}/weights.pt",
+        "config": f"data/trained/{name}/config.json",
+        "loader": "stages/tracking/served/loader.py",
+    }
+    for architecture in list_architectures(config.architecture, config.network):
+        artifacts[architecture] = f"stages/models/{architecture}.py"
+    if config.task == "surnames":
+        artifacts["vocabulary"] = "data/preprocessed/surnames/vocabulary.json"
+        artifacts["alphabet"] = "stages/surnames/alphabet.py"
+        artifacts["metrics"] = f"data/evaluated/{name}/metrics.json"  # has the temperature
+    return artifacts
+
+
+def list_architectures(architecture: str, network: dict[str, Any]) -> list[str]:
+    """The architecture itself and those of a blend's members."""
+    architectures = [architecture]
+    for member in network.get("members", []):
+        architectures += list_architectures(member["architecture"], member["network"])
+    return architectures
+
+
+def pack_model(
+    folder: Path, name: str, config: ModelConfig, identity: dict[str, Any] | None = None
+) -> None:
     """Write an MLflow model.
 
     Args:
         folder: where; must not exist.
-        task: sine or surnames.
-        artifacts: name -> path of what the served file loads.
+        name: of the trained model.
+        config: what the model is.
         identity: run and entry in the store that the model belongs to, if any.
     """
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
 
+    interface = describe_forecaster() if config.task == "sine" else describe_classifier()
     save_model(
         folder,
-        artifacts=artifacts,
-        # naming them saves the 3 to 16 s that MLflow takes to find them out
-        pip_requirements=[f"{p}=={metadata.version(p).split('+')[0]}" for p in PACKAGES],
-        mlflow_model=Model(**identity),
-        **(_describe_forecaster() if task == "sine" else _describe_classifier()),
+        artifacts=list_artifacts(name, config),
+        pip_requirements=list_requirements(),
+        mlflow_model=Model(**(identity or {})),
+        **interface,
     )
 
 
-def _describe_classifier() -> dict[str, Any]:
-    # MLflow takes the signature from the type hints and the example
+def list_requirements() -> list[str]:
+    """The packages as they are installed; MLflow would take 3 to 16 s to find them out."""
+    requirements = []
+    for package in PACKAGES:
+        version, _, _build = metadata.version(package).partition("+")
+        requirements.append(f"{package}=={version}")
+    return requirements
+
+
+def describe_classifier() -> dict[str, Any]:
+    """The served file and an example; MLflow reads the signature from the type hints."""
     return {
         "python_model": "stages/tracking/served/classifier.py",
         "input_example": (["Schmidt", "Yue Tingsong"], {"top": 3}),
     }
 
 
-def _describe_forecaster() -> dict[str, Any]:
+def describe_forecaster() -> dict[str, Any]:
+    """The served file, its signature and an example."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec

@@ -1,23 +1,34 @@
 """The model that predicts: the registered champion, or else the best one of the workspace."""
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from stages.tracking.content import list_artifacts, read_json
-from stages.tracking.packing import save_served
+from stages.shared.bundle import read_config
+from stages.tracking.location import find_uri, is_absent
+from stages.tracking.packing import pack_model
 from stages.tracking.ranking import rank_candidates
-from stages.tracking.store import CHAMPION, find_uri, is_absent, open_store, set_environment
+from stages.tracking.store import CHAMPION, open_store, set_environment
 
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
 
 
-def load_predictor(task: str) -> "tuple[PyFuncModel, str]":
-    """Load the model of a task.
+@dataclass(frozen=True)
+class Predictor:
+    """A model as MLflow serves it, and where it comes from."""
 
-    Returns:
-        the model as MLflow serves it, and where it comes from.
+    model: "PyFuncModel"
+    origin: str
+
+    def predict(self, model_input: Any, **params: Any) -> Any:
+        """Answer as the `predict` of stages/tracking/served/ does."""
+        return self.model.predict(model_input, params=params)
+
+
+def load_predictor(task: str) -> Predictor:
+    """Load the model of a task.
 
     Raises:
         InputError: the store cannot be used, or there is no model at all.
@@ -25,7 +36,7 @@ def load_predictor(task: str) -> "tuple[PyFuncModel, str]":
     return load_champion(task) or load_best(task)
 
 
-def load_champion(task: str) -> "tuple[PyFuncModel, str] | None":
+def load_champion(task: str) -> Predictor | None:
     """Load the registered champion, if there is one."""
     uri = find_uri()
     if is_absent(uri):
@@ -39,17 +50,19 @@ def load_champion(task: str) -> "tuple[PyFuncModel, str] | None":
         store.renew_patience()
         mlflow.set_tracking_uri(uri)
         model = mlflow.pyfunc.load_model(f"models:/{task}@{CHAMPION}")
-        name = store.client.get_run(champion.run_id).info.run_name
-        return model, f"{name}, champion of {task} (version {champion.version})"
+        name = store.find_origin(champion).info.run_name
+        return Predictor(model, f"{name}, champion of {task} (version {champion.version})")
 
 
-def load_best(task: str) -> "tuple[PyFuncModel, str]":
+def load_best(task: str) -> Predictor:
     """Load the workspace's best model, packed as MLflow would get it."""
     set_environment()
     name = rank_candidates(task)[0].model.name
-    artifacts = list_artifacts(name, read_json(f"data/trained/{name}/sizes.json"))
+    config = read_config(Path("data/trained", name))
     with tempfile.TemporaryDirectory() as folder:
-        save_served(Path(folder, "model"), task, artifacts)
+        packed = Path(folder, "model")
+        pack_model(packed, name, config)
         import mlflow
 
-        return mlflow.pyfunc.load_model(f"{folder}/model"), f"{name}, best of the workspace"
+        model = mlflow.pyfunc.load_model(str(packed))
+        return Predictor(model, f"{name}, best of the workspace")

@@ -1,11 +1,12 @@
-"""Which model of a task is best: data/evaluated/<model>/metrics.json of the models in dvc.lock."""
+"""Which model of a task is best: the scores in the working folder of the models in dvc.lock."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.shared.bundle import read_config
 from stages.shared.errors import InputError
-from stages.tracking.content import read_json
 from stages.tracking.lockfile import Model, read_models
+from stages.tracking.metrics import find_metrics, list_scores, read_metrics
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,8 @@ class Ranking:
 
 
 RANKINGS = {
-    "surnames": Ranking("validation_macro_f1", "macro_f1", 1),
-    "sine": Ranking("validation_free_run_mse_500", "free_run_mse_500", -1),
+    "surnames": Ranking("validation/macro_f1", "macro_f1", 1),
+    "sine": Ranking("validation/free_run_mse_500", "free_run_mse_500", -1),
 }
 
 
@@ -40,22 +41,34 @@ def rank_candidates(task: str) -> list[Candidate]:
         InputError: there is none.
     """
     ranking = RANKINGS[task]
-    candidates = []
-    for model in read_models():
-        sizes = Path("data/trained", model.name, "sizes.json")
-        scores = Path("data/evaluated", model.name, "metrics.json")
-        if sizes.exists() and scores.exists() and read_json(sizes)["task"] == task:
-            metrics = read_json(scores)
-            if ranking.validation not in metrics:
-                raise InputError(
-                    f"{scores} has no {ranking.validation}: score it in the evaluate section of "
-                    "params.yaml"
-                )
-            candidates.append(
-                Candidate(
-                    model, metrics["data"], metrics[ranking.validation], metrics[ranking.test]
-                )
-            )
+    candidates = [read_candidate(model, ranking) for model in list_scored(task)]
     if not candidates:
         raise InputError(f"no model of {task} is here: run `dvc repro` or `dvc pull`")
-    return sorted(candidates, key=lambda c: ranking.sign * c.validation, reverse=True)
+    return sorted(candidates, key=lambda candidate: -ranking.sign * candidate.validation)
+
+
+def list_scored(task: str) -> list[Model]:
+    """Models of this task that lie in the working folder with their scores."""
+    models = []
+    for model in read_models():
+        folder = Path("data/trained", model.name)
+        is_here = (folder / "config.json").exists() and find_metrics(model.name).exists()
+        if is_here and read_config(folder).task == task:
+            models.append(model)
+    return models
+
+
+def read_candidate(model: Model, ranking: Ranking) -> Candidate:
+    """Read the scores of a model.
+
+    Raises:
+        InputError: the score that decides is missing.
+    """
+    metrics = read_metrics(model.name)
+    scores = list_scores(metrics)
+    if ranking.validation not in scores:
+        raise InputError(
+            f"{find_metrics(model.name)} has no {ranking.validation}: score it in the evaluate "
+            "section of params.yaml"
+        )
+    return Candidate(model, metrics["data"], scores[ranking.validation], scores[ranking.test])

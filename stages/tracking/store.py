@@ -1,6 +1,5 @@
-"""The MLflow store: where it is, who may write, how long to wait for it, what it holds."""
+"""The MLflow store: what it holds, and how long to wait for it."""
 
-import fcntl
 import logging
 import os
 import signal
@@ -8,10 +7,10 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.shared.errors import InputError
+from stages.tracking.location import find_root
 
 if TYPE_CHECKING:  # mlflow takes seconds to import, and wants its environment set before
     from mlflow.entities import Run
@@ -40,17 +39,18 @@ class Store:
         self.uri = uri
         self.client: MlflowClient = MlflowClient(uri, uri)  # makes a SQLite file that is not there
         self.owner = f"{socket.gethostname()}:{find_root()}"
-        self.experiments = {
-            name: experiment.experiment_id
-            for name in EXPERIMENTS
-            if (experiment := self.client.get_experiment_by_name(name))
-            and experiment.lifecycle_stage == "active"
-        }
+        self.experiments: dict[str, str] = {}  # name -> id of those that are active
+        for name in EXPERIMENTS:
+            experiment = self.client.get_experiment_by_name(name)
+            if experiment and experiment.lifecycle_stage == "active":
+                self.experiments[name] = experiment.experiment_id
 
     def find_runs(self, key: str) -> "list[Run]":
         """Runs with a key, the smallest id first: it stays where two clones made one each."""
         ids = list(self.experiments.values())
-        runs = self.client.search_runs(ids, f"tags.key = '{key}'") if ids else []
+        if not ids:
+            return []
+        runs = self.client.search_runs(ids, f"tags.key = '{key}'")
         return sorted(runs, key=lambda run: run.info.run_id)
 
     @property
@@ -63,22 +63,26 @@ class Store:
         from mlflow.exceptions import MlflowException
 
         if name not in self.experiments:
-            # a server knows where artifacts go; a database would put them in the working folder
-            is_server = self.uri.startswith("http")
-            folder = None if is_server else (find_root() / "mlartifacts" / name).as_uri()
             try:
-                self.experiments[name] = self.client.create_experiment(
-                    name, folder, {"mlflow.experimentKind": "custom_model_development"}
-                )  # the UI then opens on runs and curves rather than on chats
+                self.experiments[name] = self._create_experiment(name)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
                 self.experiments[name] = self._restore_experiment(name)
         return self.experiments[name]
 
+    def _create_experiment(self, name: str) -> str:
+        folder = None  # a server knows where artifacts go
+        if not self.uri.startswith("http"):  # a database would put them in the working folder
+            folder = (find_root() / "mlartifacts" / name).as_uri()
+        # the UI then opens on runs and curves rather than on chats
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        return self.client.create_experiment(name, folder, tags)
+
     def _restore_experiment(self, name: str) -> str:
         """Id of an experiment that somebody has deleted, or that another clone has just made."""
         experiment = self.client.get_experiment_by_name(name)
+        assert experiment is not None  # MLflow has just said that it exists
         if experiment.lifecycle_stage == "deleted":
             self.client.restore_experiment(experiment.experiment_id)
         return experiment.experiment_id
@@ -86,8 +90,14 @@ class Store:
     def find_champion(self, task: str) -> "ModelVersion | None":
         """The registered version that carries the alias `champion`."""
         models = self.client.search_registered_models(f"name = '{task}'")
-        number = models[0].aliases.get(CHAMPION) if models else None
-        return number and self.client.get_model_version(task, number)
+        if not models or CHAMPION not in models[0].aliases:
+            return None
+        return self.client.get_model_version(task, models[0].aliases[CHAMPION])
+
+    def find_origin(self, version: "ModelVersion") -> "Run":
+        """The run whose model a registered version is."""
+        assert version.run_id is not None  # `promote` registers the models of runs alone
+        return self.client.get_run(version.run_id)
 
     def find_versions(self, task: str) -> "list[ModelVersion]":
         """Registered versions of a task's model, the newest first."""
@@ -147,34 +157,6 @@ def set_environment() -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-
-
-@contextmanager
-def lock_store() -> Iterator[None]:
-    """One writer at a time on this machine, also when DVC runs experiments side by side."""
-    path = find_root() / ".dvc" / "tmp" / "track.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # let go when the process ends, however it ends
-        yield
-
-
-def find_root() -> Path:
-    """The repository, also in the folder of `dvc exp run --temp`, which is thrown away."""
-    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
-
-
-def find_uri() -> str:
-    """Address of the store; a relative SQLite path starts at the repository."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    if uri.startswith("sqlite:///"):
-        return f"sqlite:///{find_root() / uri.removeprefix('sqlite:///')}"
-    return uri
-
-
-def is_absent(uri: str) -> bool:
-    """Whether there is no store yet; opening SQLite would make one."""
-    return uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
 
 
 def _say_unusable(uri: str, reason: str) -> str:

@@ -1,8 +1,8 @@
 """The surname model that MLflow serves: names in, their likeliest languages out.
 
 MLflow runs this very file, in processes that have only the packages it names, so it imports
-nothing of ours: sizes, weights, alphabet and the architectures' files travel beside it as
-artifacts.
+nothing of ours: config, weights, their loader, the alphabet and the architectures' files travel
+beside it as artifacts.
 """
 
 import json
@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from pydantic import BaseModel
-from torch import Tensor, nn
 
 
 class Guess(BaseModel):
@@ -35,30 +34,36 @@ class Classifier(PythonModel):
     """Names the languages of surnames as people write them."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Rebuild the network from its artifacts."""
+        """Rebuild the model from its artifacts."""
         vocabulary = _read_json(context.artifacts["vocabulary"])
         self.symbols: str = vocabulary["symbols"]
         self.languages: list[str] = vocabulary["languages"]
+        self.temperature: float = _read_json(context.artifacts["metrics"])["temperature"]
         self.alphabet = runpy.run_path(context.artifacts["alphabet"])
-        self.temperature: float = _read_json(context.artifacts["scores"])["temperature"]
-        self.network = load_network(context.artifacts)
+        loader = runpy.run_path(context.artifacts["loader"])
+        self.model = loader["load_model"](context.artifacts)
 
     def predict(
-        self, context: PythonModelContext, model_input: list[str], params: dict | None = None
+        self,
+        context: PythonModelContext,
+        model_input: list[str],
+        params: dict[str, Any] | None = None,
     ) -> list[Answer]:
         """Name the likeliest languages of each name, best first.
 
         Args:
-            context: not used, the network is loaded.
+            context: not used, the model is loaded.
             model_input: surnames.
             params: `top`, how many languages to name.
 
         Returns:
-            one `Answer` a name, as a dictionary for JSON; a name without any letter of the alphabet
-            gets an empty list.
+            one `Answer` a name; a name without any letter of the alphabet gets an empty list.
         """
         top = (params or {}).get("top", 3)
-        return [{"name": name, "top": self.rank_languages(name)[:top]} for name in model_input]
+        answers: list[Any] = []  # as dictionaries, which JSON can hold
+        for name in model_input:
+            answers.append({"name": name, "top": self.rank_languages(name)[:top]})
+        return answers
 
     @torch.no_grad()
     def rank_languages(self, name: str) -> list[dict[str, Any]]:
@@ -67,30 +72,13 @@ class Classifier(PythonModel):
         if not cleaned:
             return []
         letters = torch.tensor([self.alphabet["encode_name"](cleaned, self.symbols)])
-        log_probabilities: Tensor = self.network(letters, torch.tensor([len(cleaned)]))[0]
+        log_probabilities = self.model(letters, torch.tensor([len(cleaned)]))[0]
         scores = (log_probabilities / self.temperature).log_softmax(0)  # calibrated
-        return [
-            {"language": self.languages[index], "probability": score.exp().item()}
-            for score, index in zip(*scores.sort(descending=True, stable=True), strict=True)
-        ]
-
-
-def load_network(artifacts: dict[str, str]) -> nn.Module:
-    """Build the network that sizes.json describes and give it its weights."""
-    network = build_network(_read_json(artifacts["sizes"]), artifacts)
-    weights = torch.load(artifacts["weights"], map_location="cpu", weights_only=True)
-    network.load_state_dict(weights, assign=True)
-    return network.eval()
-
-
-def build_network(sizes: dict[str, Any], artifacts: dict[str, str]) -> nn.Module:
-    """Build one network; a blend's members first."""
-    arguments = dict(sizes["network"])
-    if "members" in arguments:
-        arguments["members"] = [build_network(m, artifacts) for m in arguments["members"]]
-    architecture = runpy.run_path(artifacts[sizes["architecture"]])
-    class_name = "".join(word.capitalize() for word in sizes["architecture"].split("_"))
-    return architecture[class_name](**arguments)
+        ranked = scores.sort(descending=True, stable=True)
+        guesses = []
+        for score, index in zip(ranked.values, ranked.indices, strict=True):
+            guesses.append({"language": self.languages[index], "probability": score.exp().item()})
+        return guesses
 
 
 def _read_json(path: str) -> Any:

@@ -1,55 +1,50 @@
 """The sine model that MLflow serves: histories in, the samples that follow out.
 
 MLflow runs this very file, in processes that have only the packages it names, so it imports
-nothing of ours: sizes, weights and the architecture's file travel beside it as artifacts.
+nothing of ours: config, weights, their loader and the architecture's file travel beside it as
+artifacts.
 """
 
-import json
 import runpy
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel, PythonModelContext
-from torch import nn
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from numpy.typing import NDArray
 
 
 class Forecaster(PythonModel):
     """Forecasts any number of samples after histories of any length."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Rebuild the network from its artifacts."""
-        self.network = load_network(context.artifacts)
+        """Rebuild the model from its artifacts."""
+        loader = runpy.run_path(context.artifacts["loader"])
+        self.model = loader["load_model"](context.artifacts)
 
     @torch.no_grad()
     def predict(
-        self, context: PythonModelContext, model_input: np.ndarray, params: dict | None = None
+        self,
+        context: PythonModelContext,
+        model_input: np.ndarray,
+        params: dict[str, Any] | None = None,
     ) -> np.ndarray:
         """Forecast the samples after each history.
 
         Args:
-            context: not used, the network is loaded.
+            context: not used, the model is loaded.
             model_input: `(B, T)`, one history a row, oldest sample first.
-            params: `horizon`, how many samples to forecast; MLflow fills in the default.
+            params: `horizon`, how many samples to forecast.
 
         Returns:
             `(B, horizon)`, float64.
         """
-        dtype = next(self.network.parameters()).dtype
+        horizon = (params or {}).get("horizon", 50)
+        dtype = next(self.model.parameters()).dtype
         histories = torch.tensor(model_input, dtype=dtype)
-        return self.network.forecast(histories, params["horizon"]).numpy().astype(np.float64)
-
-
-def load_network(artifacts: dict[str, str]) -> nn.Module:
-    """Build the network that sizes.json describes and give it its weights."""
-    sizes = json.loads(Path(artifacts["sizes"]).read_text(encoding="utf-8"))
-    architecture = runpy.run_path(artifacts[sizes["architecture"]])
-    class_name = "".join(word.capitalize() for word in sizes["architecture"].split("_"))
-    network = architecture[class_name](**sizes["network"])
-    weights = torch.load(artifacts["weights"], map_location="cpu", weights_only=True)
-    network.load_state_dict(weights, assign=True)  # assign: float64 weights stay so
-    return network.eval()
+        forecasts: NDArray[np.float64] = self.model.forecast(histories, horizon).double().numpy()
+        return forecasts
 
 
 set_model(Forecaster())
