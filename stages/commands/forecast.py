@@ -6,7 +6,6 @@ sized like those that the model was trained on.
 """
 
 import argparse
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +13,20 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stages.shared.errors import InputError, exit_on_input_error
-from stages.shared.figures import add_legend, figure_style, make_figure, read_table, save_png
+from stages.shared.figures import (
+    BLUE,
+    GREY,
+    FigureParams,
+    add_legend,
+    figure_style,
+    make_figure,
+    save_png,
+)
+from stages.shared.params import read_params
+from stages.shared.tables import read_table, write_table
 from stages.tracking.predictors import load_predictor
 
 Samples = NDArray[np.float64]
-
-
-def main(source: Path, column: str, out: Path, horizon: int) -> None:
-    """Write the forecast as CSV and PNG."""
-    history = read_column(source, column)
-    model, origin = load_predictor("sine")
-    forecast = model.predict(history[None], params={"horizon": horizon})[0]
-    write_forecast(out, column, len(history), forecast)
-    with figure_style():
-        save_png(draw(history, forecast, column, origin), out.with_suffix(".png"), dpi=120)
-    print(f"{origin}: {out}, {out.with_suffix('.png')}")
 
 
 def read_column(path: Path, column: str) -> Samples:
@@ -41,8 +39,10 @@ def read_column(path: Path, column: str) -> Samples:
         rows = read_table(path)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read ({error}): give a CSV file") from None
-    if not rows or column not in rows[0]:
-        known = ", ".join(rows[0]) if rows else "it has no rows"
+    if not rows:
+        raise InputError(f"{path} has no rows: give a CSV file with a header and samples below it")
+    if column not in rows[0]:
+        known = ", ".join(rows[0])
         raise InputError(f"{path} has no column {column} ({known}): name one that it has")
     try:
         samples = np.array([row[column] for row in rows]).astype(np.float64)
@@ -53,25 +53,30 @@ def read_column(path: Path, column: str) -> Samples:
     return samples
 
 
-def write_forecast(path: Path, column: str, start: int, forecast: Samples) -> None:
-    """Write one row a sample; `step` continues the numbers of the rows that were read, from 0."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["step", column])
-        table.writerows(enumerate(forecast.tolist(), start))
-
-
 def draw(history: Samples, forecast: Samples, column: str, origin: str) -> Figure:
     """The end of the history and what follows it."""
     figure = make_figure(f"Forecast of {column}", origin, width=8, height=3.5)
     axes = figure.subplots()
     shown = history[-3 * len(forecast) :]
     steps = np.arange(len(history) - len(shown), len(history) + len(forecast))
-    axes.plot(steps[: len(shown)], shown, color="0.4", label="history")
-    axes.plot(steps[len(shown) :], forecast, color="#0072b2", label="forecast")
+    axes.plot(steps[: len(shown)], shown, color=GREY, label="history")
+    axes.plot(steps[len(shown) :], forecast, color=BLUE, label="forecast")
     axes.set(xlabel="step (samples)", ylabel=column)
     add_legend(figure)
     return figure
+
+
+def main(source: Path, column: str, out: Path, horizon: int) -> None:
+    """Write the forecast as CSV and PNG; steps go on counting the rows that were read, from 0."""
+    params = read_params("figures", FigureParams)
+    history = read_column(source, column)
+    predictor = load_predictor("sine")
+    forecast: Samples = predictor.predict(history[None], horizon=horizon)[0]
+    write_table(out, ["step", column], enumerate(forecast.tolist(), start=len(history)))
+    picture = out.with_suffix(".png")
+    with figure_style():
+        save_png(draw(history, forecast, column, predictor.origin), picture, params.dpi)
+    print(f"{predictor.origin}: {out}, {picture}")
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -7,32 +7,30 @@ import argparse
 import json
 from typing import Any
 
+from stages.commands.text import align
 from stages.shared.errors import exit_on_input_error
 from stages.tracking.predictors import load_predictor
 
-Answers = list[dict[str, Any]]  # {"name", "top": [{"language", "probability"}, …]}
+Answer = dict[str, Any]  # {"name", "top": [{"language", "probability"}, …]}
+
+
+def list_cells(answer: Answer) -> list[str]:
+    """A name and beside it its languages with their probabilities."""
+    guesses = []
+    for guess in answer["top"]:
+        guesses.append(f"{guess['language']:10} {guess['probability']:.2f}")
+    return [answer["name"], "  ".join(guesses) or "no letter that the model knows"]
 
 
 def main(names: list[str], top: int, as_json: bool) -> None:
     """Print the likeliest languages of each name."""
-    model, origin = load_predictor("surnames")
-    answers = model.predict(names, params={"top": top})
+    predictor = load_predictor("surnames")
+    answers: list[Answer] = predictor.predict(names, top=top)
     if as_json:
         print(json.dumps(answers, ensure_ascii=False, indent=1))
     else:
-        print(f"{origin}\n\n{tabulate(answers)}")
-
-
-def tabulate(answers: Answers) -> str:
-    """One row a name, its languages with their probabilities beside it."""
-    width = max(len(answer["name"]) for answer in answers)
-    return "\n".join(f"{answer['name']:{width}}  {_say_top(answer['top'])}" for answer in answers)
-
-
-def _say_top(top: list[dict[str, Any]]) -> str:
-    if not top:
-        return "no letter that the model knows"
-    return "  ".join(f"{guess['language']:10} {guess['probability']:.2f}" for guess in top)
+        rows = [list_cells(answer) for answer in answers]
+        print(f"{predictor.origin}\n\n{align(rows)}")
 
 
 def parse_arguments() -> argparse.Namespace:

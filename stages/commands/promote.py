@@ -7,11 +7,13 @@ task's name, and the alias `champion`, by which it is served, moves to it.
 import argparse
 from dataclasses import dataclass
 
+from stages.commands.text import align
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.tracking.content import find_obstacle
+from stages.tracking.location import find_uri, lock_store
 from stages.tracking.lockfile import read_models
 from stages.tracking.ranking import RANKINGS, Candidate, rank_candidates
-from stages.tracking.store import CHAMPION, Store, find_uri, lock_store, open_store
+from stages.tracking.store import CHAMPION, Store, open_store
 
 
 @dataclass(frozen=True)
@@ -22,25 +24,7 @@ class Champion:
     run_id: str
     name: str
     data: str
-    validation: float
-
-
-def main(task: str, force: bool) -> None:
-    """Print the ranking and move the alias.
-
-    Raises:
-        InputError: the best model may not or cannot be promoted.
-    """
-    check_workspace()
-    candidates = rank_candidates(task)
-    print(tabulate(task, candidates))
-    best = candidates[0]
-    with lock_store(), open_store(find_uri()) as store:
-        champion = read_champion(store, task)
-        reason = champion and find_objection(task, best, champion)
-        if reason and not force:
-            raise InputError(f"{reason}; --force overrules")
-        print(promote(store, task, best, champion))
+    validation: float | None  # None: its run has the score under no such name
 
 
 def check_workspace() -> None:
@@ -50,20 +34,19 @@ def check_workspace() -> None:
         InputError: a file departs from dvc.lock.
     """
     for model in read_models():
-        if obstacle := find_obstacle(model):
+        obstacle = find_obstacle(model)
+        if obstacle:
             raise InputError(f"{model.name}: {obstacle}")
 
 
 def tabulate(task: str, candidates: list[Candidate]) -> str:
     """The ranking as text."""
     ranking = RANKINGS[task]
-    rows = [("", "data", ranking.validation, ranking.test)]
-    rows += [(c.model.name, c.data, f"{c.validation:.4g}", f"{c.test:.4g}") for c in candidates]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    rows = [("model", "data", ranking.validation, ranking.test)]
+    for candidate in candidates:
+        validation, test = f"{candidate.validation:.4g}", f"{candidate.test:.4g}"
+        rows.append((candidate.model.name, candidate.data, validation, test))
+    return align(rows)
 
 
 def read_champion(store: Store, task: str) -> Champion | None:
@@ -71,26 +54,28 @@ def read_champion(store: Store, task: str) -> Champion | None:
     version = store.find_champion(task)
     if not version:
         return None
-    run = store.client.get_run(version.run_id)
+    run = store.find_origin(version)
     return Champion(
         version.version,
-        version.run_id,
+        run.info.run_id,
         run.info.run_name,
         run.data.tags["data"],
-        run.data.metrics[RANKINGS[task].validation],
+        run.data.metrics.get(RANKINGS[task].validation),
     )
 
 
 def find_objection(task: str, best: Candidate, champion: Champion) -> str | None:
     """Say why the champion should stay, or nothing."""
-    if best.data == "sample" != champion.data:
+    ranking = RANKINGS[task]
+    if best.data == "sample" and champion.data != "sample":
         return (
             f"{best.model.name} was scored on the sample, the champion {champion.name} on "
             f"{champion.data} data: get the official data"
         )
-    if champion.data == "sample" != best.data:
+    if champion.data == "sample" and best.data != "sample":
         return None  # scores on the sample mean nothing beside real ones
-    ranking = RANKINGS[task]
+    if champion.validation is None:
+        return f"the run of the champion {champion.name} has no {ranking.validation}"
     if ranking.sign * best.validation < ranking.sign * champion.validation:
         return (
             f"{best.model.name} ({ranking.validation} {best.validation:.4g}) is worse than the "
@@ -105,17 +90,24 @@ def promote(store: Store, task: str, best: Candidate, champion: Champion | None)
     Raises:
         InputError: MLflow does not have the model.
     """
-    name, client = best.model.name, store.client
+    name = best.model.name
     runs = store.find_runs(best.model.key)
     if not runs:
         raise InputError(f"{name} has no run in MLflow: run `make sync` first")
     run_id = runs[0].info.run_id
     if champion and champion.run_id == run_id:
         return f"{name} is the champion already (version {champion.version})"
-    versions = [v.version for v in store.find_versions(task) if v.run_id == run_id]
-    version = versions[0] if versions else register(store, task, run_id)
-    client.set_registered_model_alias(task, CHAMPION, version)
+    version = find_version(store, task, run_id) or register(store, task, run_id)
+    store.client.set_registered_model_alias(task, CHAMPION, version)
     return f"{name} is the champion now (models:/{task}@{CHAMPION}, version {version})"
+
+
+def find_version(store: Store, task: str, run_id: str) -> str | None:
+    """The number under which a run's model is registered already."""
+    for version in store.find_versions(task):
+        if version.run_id == run_id:
+            return version.version
+    return None
 
 
 def register(store: Store, task: str, run_id: str) -> str:
@@ -123,10 +115,31 @@ def register(store: Store, task: str, run_id: str) -> str:
     client = store.client
     if not client.search_registered_models(f"name = '{task}'"):
         client.create_registered_model(task)
-    model_id = client.get_run(run_id).outputs.model_outputs[0].model_id
-    return client.create_model_version(
-        task, f"models:/{model_id}", run_id, model_id=model_id
-    ).version
+    outputs = client.get_run(run_id).outputs
+    assert outputs is not None  # `track` gave the run its model
+    model_id = outputs.model_outputs[0].model_id
+    made = client.create_model_version(task, f"models:/{model_id}", run_id, model_id=model_id)
+    return made.version
+
+
+def main(task: str, force: bool) -> None:
+    """Print the ranking and move the alias.
+
+    Raises:
+        InputError: the best model may not or cannot be promoted.
+    """
+    check_workspace()
+    candidates = rank_candidates(task)
+    print(tabulate(task, candidates))
+    best = candidates[0]
+    with lock_store(), open_store(find_uri()) as store:
+        champion = read_champion(store, task)
+        objection = None
+        if champion:
+            objection = find_objection(task, best, champion)
+        if objection and not force:
+            raise InputError(f"{objection}; --force overrules")
+        print(promote(store, task, best, champion))
 
 
 def parse_arguments() -> argparse.Namespace:

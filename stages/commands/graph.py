@@ -1,0 +1,48 @@
+"""Which stages have to run, and in which order they may: the graph that DVC sees."""
+
+Graph = dict[str, set[str]]  # stage -> stages that it reads from
+
+LAST = "track"  # reads what all others write, so it is left to the final `dvc repro`
+
+
+def read_graph() -> tuple[Graph, set[str]]:
+    """The stages with their upstream stages, in the order of dvc.yaml, and the changed ones."""
+    from dvc.repo import Repo  # half a second that `--help` need not wait for
+
+    graph: Graph = {}
+    with Repo() as repo:
+        for stage in repo.index.stages:
+            upstream = repo.index.graph[stage]
+            graph[stage.addressing] = {above.addressing for above in upstream}
+        changed = set(repo.status())
+    return graph, changed
+
+
+def find_stale(graph: Graph, changed: set[str]) -> Graph:
+    """The part of the graph that may have to run: changed stages and all that reads from them."""
+    stale = changed & graph.keys()
+    size = -1
+    while size != len(stale):  # until a round finds no more
+        size = len(stale)
+        for stage, upstream in graph.items():
+            if upstream & stale:
+                stale.add(stage)
+    stale.discard(LAST)
+    return {stage: upstream & stale for stage, upstream in graph.items() if stage in stale}
+
+
+def find_chain(stage: str, waiting: Graph, done: set[str]) -> list[str]:
+    """A stage and those that the same process can run after it, as long as just one follows.
+
+    A dvc process costs a second to start, more than most stages need.
+    """
+    chain = [stage]
+    while True:
+        reached = done | set(chain)
+        ready = []
+        for candidate, upstream in waiting.items():
+            if chain[-1] in upstream and upstream <= reached:
+                ready.append(candidate)
+        if len(ready) != 1:
+            return chain
+        chain += ready

@@ -1,0 +1,16 @@
+"""Tables in a terminal."""
+
+from collections.abc import Sequence
+
+
+def align(rows: Sequence[Sequence[str]]) -> str:
+    """One line a row, the cells of a column below one another."""
+    widths = [0] * len(rows[0])
+    for row in rows:
+        for column, cell in enumerate(row):
+            widths[column] = max(widths[column], len(cell))
+    lines = []
+    for row in rows:
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
