@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import yaml
 
-from tests.workspace import PROJECT, call, commit, run, write_yaml
+from tests.shell import PROJECT, call, commit, run
 
 KEPT = {
     "sine": ["carried_rnn", "windowed_lstm_fast"],
@@ -59,14 +59,17 @@ def shrink_params(params: dict[str, Any]) -> None:
     """Make everything as small as the stages allow, and stay off the network."""
     params["download_surnames"]["places"] = []
     for model in [*params["sine"].values(), *params["surnames"].values()]:
-        model |= {"iterations": 4}
-        model |= {key: 2 for key in ("log_every", "mean_every", "print_every") if key in model}
-        model["network"] |= {key: NETWORK[key] for key in NETWORK if key in model["network"]}
-        if refine := model.get("refine"):
-            refine["iterations"] = 2
+        model["iterations"] = 4
+        for key in ("log_every", "mean_every"):
+            if key in model:
+                model[key] = 2
+        for key, size in NETWORK.items():
+            if key in model["network"]:
+                model["network"][key] = size
+        if "refine" in model:
+            model["refine"]["iterations"] = 2
     params["evaluate_sine"] |= {"phases": 4, "horizons": [49, 500]}
-    for section in ("plot_sine", "plot_surnames", "probe_layers"):
-        params[section]["dpi"] = 30
+    params["figures"] = {"dpi": 30}
 
 
 def keep_models(params: dict[str, Any], kept: dict[str, list[str]]) -> None:
@@ -74,12 +77,13 @@ def keep_models(params: dict[str, Any], kept: dict[str, list[str]]) -> None:
     for task, models in kept.items():
         params[task] = {model: params[task][model] for model in models}
     for section in ("generate_sine", "preprocess_sine"):
-        params[section] = {series: params[section][series] for series in SERIES}
+        entries = params[section].items()
+        params[section] = {series: entry for series, entry in entries if series in SERIES}
 
 
 def forget_plots(folder: Path) -> None:
     """Remove the pictures of models that were dropped from `plots:` in dvc.yaml."""
-    params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    params = read_params(folder)
     drawn = {*params["sine"], *params["surnames"], "surname_blend", "layers"}
     path = folder / "dvc.yaml"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -88,12 +92,29 @@ def forget_plots(folder: Path) -> None:
     path.write_text("".join(kept), encoding="utf-8")
 
 
+def read_params(folder: Path) -> dict[str, Any]:
+    """Read params.yaml."""
+    return yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+
+
 def edit_params(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
     """Change params.yaml."""
-    path = folder / "params.yaml"
-    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    params = read_params(folder)
     edit(params)
-    write_yaml(path, params)
+    text = yaml.safe_dump(params, sort_keys=False)
+    (folder / "params.yaml").write_text(text, encoding="utf-8")
+
+
+def set_param(folder: Path, path: str, value: Any) -> None:
+    """Change one value of params.yaml: `sine.carried_rnn.seed`."""
+    *sections, last = path.split(".")
+
+    def edit(params: dict[str, Any]) -> None:
+        for section in sections:
+            params = params[section]
+        params[last] = value
+
+    edit_params(folder, edit)
 
 
 def replace_text(path: Path, old: str, new: str) -> None:
@@ -124,14 +145,30 @@ def list_processes(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def list_runs(folder: Path) -> list[tuple[str, str | None]]:
-    """Model and experiment of every run in the folder's store."""
+def list_tracked(folder: Path) -> list[tuple[str, str | None]]:
+    """Model and experiment of every finished run in the folder's store."""
     query = """
         select name, value from runs left join tags
         on runs.run_uuid = tags.run_uuid and tags.key = 'dvc.experiment'
+        where status = 'FINISHED'
     """
+    return sorted(ask_store(folder, query), key=str)
+
+
+def list_tried(folder: Path, param: str) -> dict[str, str]:
+    """What each experiment of DVC gave to a param, as its run says."""
+    query = f"""
+        select tags.value, params.value from tags join params
+        on tags.run_uuid = params.run_uuid
+        where tags.key = 'dvc.experiment' and params.key = '{param}'
+    """
+    return dict(ask_store(folder, query))
+
+
+def ask_store(folder: Path, query: str) -> list[Any]:
+    """Ask the folder's SQLite store, sparing the seconds that importing mlflow takes."""
     with closing(sqlite3.connect(folder / "mlflow.db")) as store:
-        return sorted(store.execute(query).fetchall(), key=str)
+        return store.execute(query).fetchall()
 
 
 def read_outs(folder: Path) -> dict[str, str]:

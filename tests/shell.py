@@ -1,0 +1,113 @@
+"""Commands as a person types them, with none of the settings of the machine that runs the tests."""
+
+import atexit
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from functools import cache
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[1]
+FOREIGN = ("DVC_", "MLFLOW_", "GIT_", "TRACK_")  # variables that would reach a test from outside
+
+
+def call(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command; stdout holds all that it printed."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=make_environment(folder) | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+
+
+def run(folder: Path, command: str, check: bool = True, **environment: str) -> str:
+    """Run a line in a shell; returns what it printed."""
+    done = call(folder, "sh", "-c", command, **environment)
+    assert not check or done.returncode == 0, f"{command}: {done.stdout}"
+    return done.stdout
+
+
+def commit(folder: Path, message: str) -> None:
+    """Commit everything to git."""
+    run(folder, f"git add -A && git commit -qm '{message}'")
+
+
+def make_environment(folder: Path) -> dict[str, str]:
+    """An environment that knows nothing of the machine's own settings of git, DVC and MLflow."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    settings = folder.parent / f"{folder.name}-settings"
+    return kept | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "DVC_NO_ANALYTICS": "true",
+        "DVC_GLOBAL_CONFIG_DIR": str(settings / "global"),
+        "DVC_SYSTEM_CONFIG_DIR": str(settings / "system"),
+        "DVC_SITE_CACHE_DIR": str(settings / "site"),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_AUTHOR_NAME": "Test",
+        "GIT_AUTHOR_EMAIL": "test@example.org",
+        "GIT_COMMITTER_NAME": "Test",
+        "GIT_COMMITTER_EMAIL": "test@example.org",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def find_free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def start_server(command: str, folder: Path) -> subprocess.Popen[bytes]:
+    """Start a server in a process group of its own, so that its workers end with it."""
+    return subprocess.Popen(
+        f"exec {command}",
+        shell=True,
+        cwd=folder,
+        env=make_environment(folder),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def stop_server(server: subprocess.Popen[bytes]) -> None:
+    """End a server and its workers."""
+    os.killpg(server.pid, signal.SIGTERM)
+    server.wait()
+
+
+@cache
+def find_server() -> str:
+    """Address of a real `mlflow server`, started once a process."""
+    folder = tempfile.TemporaryDirectory()
+    port = find_free_port()
+    options = f"--port {port} --workers 1 --backend-store-uri sqlite:///mlflow.db"
+    command = f"mlflow server {options} --artifacts-destination ./artifacts"
+    server = start_server(command, Path(folder.name))
+    atexit.register(folder.cleanup)
+    atexit.register(stop_server, server)
+    # not /health: the first request that needs the database makes its tables
+    wait_for(f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get?experiment_id=0")
+    return f"http://127.0.0.1:{port}"
+
+
+def wait_for(address: str, seconds: int = 90) -> None:
+    """Wait until a server answers."""
+    for _ in range(seconds * 5):
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise TimeoutError(f"{address} does not answer")
