@@ -14,7 +14,6 @@ import pytest
 
 from tests.pipeline import (
     KEPT,
-    PROJECT,
     copy_template,
     find_template,
     list_processes,
@@ -23,8 +22,9 @@ from tests.pipeline import (
     read_metrics,
     read_outs,
     repro,
+    set_param,
 )
-from tests.workspace import call, make_environment, run, set_param
+from tests.shell import PROJECT, call, make_environment, run
 
 MAKE = ("make", "repro", "--old-file", ".venv/installed")  # installs nothing
 ENDLESS = 10**6  # iterations: minutes
@@ -146,7 +146,7 @@ def write_zip(path: Path) -> Path:
 
 @pytest.mark.slow
 def test_without_mlflow_only_tracking_is_missing(clone):
-    set_param(clone, "plot_sine.loss_color", "green")
+    set_param(clone, "figures.dpi", 31)
 
     dead = repro(clone, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     alive = repro(clone)
@@ -162,7 +162,7 @@ def test_without_mlflow_only_tracking_is_missing(clone):
 @pytest.mark.slow
 def test_a_source_archive_without_git_runs(clone):
     shutil.rmtree(clone / ".git")
-    set_param(clone, "plot_sine.loss_color", "green")
+    set_param(clone, "figures.dpi", 31)
 
     made = call(clone, *MAKE, f"BIN={Path(sys.executable).parent}")
 

@@ -2,10 +2,7 @@
 
 import json
 import math
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -20,27 +17,20 @@ import torch
 from mlflow.models import Model
 from packaging.requirements import Requirement
 
-from stages.shared.bundle import read_model
+from stages.shared.networks import read_model
 from stages.surnames.alphabet import clean_name
 from stages.surnames.names import batch_names
 from stages.tracking.store import Store
-from tests.workspace import LANGUAGES, SYMBOLS, copy_workspace, make_environment, run, wait_for
+from tests.shell import find_free_port, make_environment, start_server, stop_server, wait_for
+from tests.workspace import LANGUAGES, MODELS, SYMBOLS, TEMPERATURE
 
 NAMES = ["O", "Schmidt", "Wolfeschlegelsteinhausenbergerdorffscamp", "Ślusàrski-ß", "Yue Tingsong"]
-MODELS = ("tiny_blend", "tiny_elman", "tiny_lstm", "tiny_rnn")
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = copy_workspace(tmp_path_factory.mktemp("served") / "workspace")
-    run(folder, "python -m stages.tracking.track")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def models(workspace: Path) -> dict[str, Path]:
+def models(published: Path) -> dict[str, Path]:
     """Where MLflow keeps the model of each run."""
-    store = Store(f"sqlite:///{workspace}/mlflow.db")
+    store = Store(f"sqlite:///{published}/mlflow.db")
     found = store.client.search_logged_models(list(store.experiments.values()))
     return {model.name: Path(model.artifact_location.removeprefix("file://")) for model in found}
 
@@ -49,12 +39,12 @@ def make_history(length: int) -> np.ndarray:
     return np.sin(np.arange(float(length))[None] / 5)
 
 
-@pytest.mark.parametrize("name", ["tiny_blend", "tiny_elman"])
-def test_a_classifier_answers_as_the_network_does(workspace, models, name):
-    network = read_model(workspace / "data/trained" / name)
+@pytest.mark.parametrize("name", ["surname_blend", "surname_gru"])
+def test_a_classifier_answers_as_the_trained_model_does(published, models, name):
+    model = read_model(published / "data/trained" / name)
     with torch.no_grad():
-        answers = [network(*batch_names([clean_name(n)], SYMBOLS))[0] for n in NAMES]
-    scores = [(answer / 1.5).softmax(0) for answer in answers]  # the temperature of the workspace
+        answers = [model(*batch_names([clean_name(n)], SYMBOLS))[0] for n in NAMES]
+    scores = [(answer / TEMPERATURE).softmax(0) for answer in answers]
 
     answers = mlflow.pyfunc.load_model(str(models[name])).predict(NAMES, params={"top": 2})
 
@@ -69,18 +59,18 @@ def test_a_classifier_answers_as_the_network_does(workspace, models, name):
 
 
 def test_a_name_without_known_letters_gets_no_languages(models):
-    model = mlflow.pyfunc.load_model(str(models["tiny_elman"]))
+    model = mlflow.pyfunc.load_model(str(models["surname_gru"]))
 
     assert model.predict(["ß", ""]) == [{"name": "ß", "top": []}, {"name": "", "top": []}]
 
 
 @pytest.mark.parametrize("length", [1, 20, 500])
-@pytest.mark.parametrize("name", ["tiny_rnn", "tiny_lstm"])
-def test_a_forecaster_answers_as_the_network_does(workspace, models, name, length):
-    network = read_model(workspace / "data/trained" / name)
+@pytest.mark.parametrize("name", ["carried_rnn", "windowed_lstm_fast"])
+def test_a_forecaster_answers_as_the_trained_model_does(published, models, name, length):
+    model = read_model(published / "data/trained" / name)
     history = make_history(length)
     with torch.no_grad():
-        expected = network.forecast(torch.tensor(history, dtype=torch.float32), 7)
+        expected = model.forecast(torch.tensor(history, dtype=torch.float32), 7)
 
     forecast = mlflow.pyfunc.load_model(str(models[name])).predict(history, params={"horizon": 7})
 
@@ -111,7 +101,7 @@ sys.path[:0] = json.loads(sys.argv[1])
 import mlflow, numpy
 for name, path in json.loads(sys.argv[2]).items():
     model = mlflow.pyfunc.load_model(path)
-    if name in ("tiny_rnn", "tiny_lstm"):
+    if name in ("carried_rnn", "windowed_lstm_fast"):
         answer = model.predict(numpy.ones((2, 3)), params={"horizon": 4}).tolist()
     else:
         answer = model.predict(["Schmidt"], params={"top": 1})
@@ -158,7 +148,7 @@ def link_packages(folder: Path, requirements: list[str]) -> None:
 def test_models_load_with_only_the_packages_that_they_name(models, tmp_path):
     packages = tmp_path / "packages"
     packages.mkdir()
-    required = (models["tiny_rnn"] / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    required = (models["carried_rnn"] / "requirements.txt").read_text(encoding="utf-8").splitlines()
     link_packages(packages, required)
     assert (packages / "torch").exists() and not (packages / "dvc").exists()
     without_ours = "import importlib.util as u; assert not u.find_spec('stages')\n"
@@ -170,13 +160,13 @@ def test_models_load_with_only_the_packages_that_they_name(models, tmp_path):
 
 
 def test_models_do_not_care_which_stages_are_imported(models, tmp_path):
-    for module in ("models/elman_classifier", "models/sequence_forecaster", "surnames/alphabet"):
+    for module in ("models/pooled_classifier", "models/sequence_forecaster", "surnames/alphabet"):
         path = tmp_path / "other" / "stages" / f"{module}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("", encoding="utf-8")
     (tmp_path / "empty").mkdir()
     alien = f"import sys; sys.path.insert(0, {str(tmp_path / 'other')!r})\n" + (
-        "import stages.models.elman_classifier, stages.models.sequence_forecaster\n"
+        "import stages.models.pooled_classifier, stages.models.sequence_forecaster\n"
         "import stages.surnames.alphabet\n"
     )
 
@@ -189,7 +179,7 @@ def test_models_do_not_need_the_workspace_that_made_them(models, tmp_path):
     copies = {
         name: Path(shutil.copytree(path, tmp_path / name))
         for name, path in models.items()
-        if name in ("tiny_blend", "tiny_lstm")
+        if name in ("surname_blend", "windowed_lstm_fast")
     }
     texts = [p.read_text(encoding="utf-8") for p in tmp_path.rglob("*.py")]
 
@@ -200,21 +190,12 @@ def test_models_do_not_need_the_workspace_that_made_them(models, tmp_path):
 @pytest.fixture
 def served(request: pytest.FixtureRequest, models: dict[str, Path]) -> Iterator[str]:
     """Address of `mlflow models serve` for one model."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        f"exec mlflow models serve -m {models[request.param]} -p {port} --env-manager local",
-        shell=True,
-        env=make_environment(models[request.param]),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    port = find_free_port()
+    folder = models[request.param]
+    server = start_server(f"mlflow models serve -m {folder} -p {port} --env-manager local", folder)
     wait_for(f"http://127.0.0.1:{port}/ping")
     yield f"http://127.0.0.1:{port}/invocations"
-    os.killpg(server.pid, signal.SIGTERM)
-    server.wait()
+    stop_server(server)
 
 
 def post(address: str, content: object) -> object:
@@ -226,11 +207,11 @@ def post(address: str, content: object) -> object:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("served", ["tiny_blend"], indirect=True)
+@pytest.mark.parametrize("served", ["surname_blend"], indirect=True)
 def test_surnames_are_answered_over_http(served, models):
     answers = post(served, {"inputs": NAMES, "params": {"top": 3}})
 
-    model = mlflow.pyfunc.load_model(str(models["tiny_blend"]))
+    model = mlflow.pyfunc.load_model(str(models["surname_blend"]))
     for answer, expected in zip(answers, model.predict(NAMES), strict=True):
         assert answer["name"] == expected["name"]
         for guess, wanted in zip(answer["top"], expected["top"], strict=True):
@@ -239,9 +220,9 @@ def test_surnames_are_answered_over_http(served, models):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("served", ["tiny_lstm"], indirect=True)
+@pytest.mark.parametrize("served", ["windowed_lstm_fast"], indirect=True)
 def test_forecasts_are_answered_over_http(served, models):
-    model = mlflow.pyfunc.load_model(str(models["tiny_lstm"]))
+    model = mlflow.pyfunc.load_model(str(models["windowed_lstm_fast"]))
     for length in (1, 20, 500):
         history = make_history(length)
 

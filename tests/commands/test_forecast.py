@@ -1,0 +1,35 @@
+"""A column of a CSV file in, the samples that follow out."""
+
+import pytest
+
+from stages.commands import forecast
+from stages.shared.errors import InputError
+from tests.shell import run
+
+
+def test_it_writes_csv_and_png(workspace):
+    rows = "\n".join(f"{i},{i / 10}" for i in range(30))
+    (workspace / "series.csv").write_text(f"t,y\n{rows}\n", encoding="utf-8")
+
+    run(workspace, "python -m stages.commands.forecast series.csv y out.csv --horizon 4")
+
+    lines = (workspace / "out.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "step,y"
+    assert [line.split(",")[0] for line in lines[1:]] == ["30", "31", "32", "33"]
+    assert (workspace / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("t,z\n1,2\n", r"no column y \(t, z\)"),
+        ("", "has no rows"),
+        ("t,y\n1,high\n", "'high'"),
+        ("t,y\n1,nan\n", "NaN"),
+    ],
+)
+def test_it_says_what_is_wrong_with_a_file(tmp_path, content, reason):
+    (tmp_path / "series.csv").write_text(content, encoding="utf-8")
+
+    with pytest.raises(InputError, match=reason):
+        forecast.read_column(tmp_path / "series.csv", "y")

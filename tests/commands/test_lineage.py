@@ -1,0 +1,50 @@
+"""From the first data to the run."""
+
+import pytest
+
+from stages.commands import lineage
+from stages.shared.errors import InputError
+from tests.store import find_model, find_run, sync
+
+
+def test_it_leads_from_the_data_to_the_run(workspace, capsys):
+    sync()
+    model, made = find_model("carried_rnn"), find_run("carried_rnn")
+    capsys.readouterr()
+
+    lineage.main("carried_rnn")
+
+    *data, _, address = capsys.readouterr().out.splitlines()
+    rows = [line.split() for line in data]
+    makers = {path: stage for path, _, stage in rows}
+    weights = "data/trained/carried_rnn/weights.pt"
+    scores = "data/evaluated/carried_rnn/metrics.json"
+    assert [path for path in makers if path in ("data/generated", weights, scores)] == [
+        "data/generated",
+        weights,
+        scores,
+    ]
+    assert makers["data/generated"] == "generate_sine"
+    assert makers["data/preprocessed/sine"] == "preprocess_sine"
+    assert [weights, model.md5s[weights], "train_sine@carried_rnn"] in rows
+    assert [scores, model.md5s[scores], "evaluate_sine@carried_rnn"] in rows
+    assert made.info.run_id in address and "mlflow.db" in address
+
+
+def test_data_that_no_stage_made_are_given(workspace, capsys):
+    lineage.main("surname_gru")
+
+    first = capsys.readouterr().out.splitlines()[0].split()
+    assert first[0] == "data/sample" and first[2] == "given"
+
+
+def test_it_says_that_a_run_is_missing(workspace, capsys):
+    lineage.main("carried_rnn")
+
+    assert "run is missing" in capsys.readouterr().out
+    assert not (workspace / "mlflow.db").exists()
+
+
+def test_it_knows_the_models(workspace):
+    with pytest.raises(InputError, match="no model nobody: choose one of carried_rnn, surname_bl"):
+        lineage.main("nobody")

@@ -1,0 +1,26 @@
+"""`track --check` says what a sync would do, and writes nothing; stale figures: see test_sync."""
+
+import pytest
+
+from stages.tracking.location import find_uri
+from stages.tracking.store import Store
+from tests.store import check, find_run, list_files, sync
+
+
+def test_a_missing_store_lacks_every_run_and_is_not_made(workspace):
+    with pytest.raises(SystemExit, match="carried_rnn: no run") as ended:
+        check()
+
+    assert isinstance(ended.value.code, str)  # printed, and exit status 1
+    assert not (workspace / "mlflow.db").exists()
+
+
+def test_a_store_that_lacks_a_run_stays_as_it_is(workspace):
+    sync()
+    Store(find_uri()).drop_run(find_run("surname_blend"))
+    before = list_files(workspace)
+
+    with pytest.raises(SystemExit, match="surname_blend: no run"):
+        check()
+
+    assert list_files(workspace) == before

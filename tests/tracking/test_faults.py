@@ -1,0 +1,173 @@
+"""A store that fails, or a process that dies, costs nobody a run and nobody a long wait."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from socket import SHUT_RDWR, socket
+from threading import Thread
+
+import pytest
+
+from stages.tracking.location import find_uri
+from stages.tracking.store import Store
+from tests.shell import run
+from tests.store import assert_complete, check, list_runs, start_python, start_sync, sync
+
+Serve = Callable[[socket], None]  # answers one connection
+
+
+def answer(status: str) -> Serve:
+    """A server that answers every request with a status."""
+
+    def serve(connection: socket) -> None:
+        connection.recv(65536)
+        connection.sendall(
+            f"HTTP/1.1 {status}\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno".encode()
+        )
+        connection.close()
+
+    return serve
+
+
+def drip(connection: socket) -> None:
+    """A server that never finishes its answer, though some of it always comes."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    for _ in range(60):
+        connection.sendall(b" ")
+        time.sleep(1)
+
+
+@contextmanager
+def listen(serve: Serve | None) -> Iterator[str]:
+    """A server on a free port; without `serve` nobody is there."""
+    with socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        connections: list[socket] = []
+
+        def accept() -> None:
+            with suppress(OSError):  # the listener was closed
+                while True:
+                    connections.append(listener.accept()[0])
+                    Thread(target=attempt, args=connections[-1:], daemon=True).start()
+
+        def attempt(connection: socket) -> None:
+            with suppress(OSError):  # the client went away
+                serve(connection)
+
+        if serve:
+            listener.listen()
+            Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        if serve:
+            listener.shutdown(SHUT_RDWR)  # wakes the thread that accepts
+        for connection in connections:
+            connection.close()
+
+
+@pytest.mark.parametrize("options", [[], ["--check"]], ids=["sync", "check"])
+@pytest.mark.parametrize(
+    ("serve", "reason"),
+    [
+        pytest.param(None, "refused", id="refused"),
+        pytest.param(answer("401 Unauthorized"), "401", id="401"),
+        pytest.param(answer("403 Forbidden"), "403", id="403"),
+    ],
+)
+def test_a_server_that_refuses_ends_track_with_one_line(workspace, serve, reason, options):
+    assert_gives_up(workspace, serve, reason, *options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("serve", "reason"),
+    [
+        pytest.param(answer("500 Internal Server Error"), "500", id="500"),
+        pytest.param(lambda _: time.sleep(60), "TRACK_SECONDS", id="silent"),
+        pytest.param(drip, "TRACK_SECONDS", id="dripping"),
+    ],
+)
+def test_a_server_that_is_slow_ends_track_with_one_line(workspace, serve, reason):
+    assert_gives_up(workspace, serve, reason)
+
+
+def assert_gives_up(workspace: Path, serve: Serve | None, reason: str, *options: str) -> None:
+    with listen(serve) as uri:
+        started = time.monotonic()
+        process = start_sync(workspace, *options, MLFLOW_TRACKING_URI=uri)
+        _, said = process.communicate()
+        seconds = time.monotonic() - started
+    assert process.returncode == 1
+    assert seconds < 20
+    [line] = said.splitlines()
+    assert uri in line and reason in line and "try again" in line
+
+
+@pytest.mark.slow
+def test_dvc_runs_track_again_after_a_server_was_dead(workspace):
+    with listen(None) as uri:
+        failed = run(workspace, "dvc repro", check=False, MLFLOW_TRACKING_URI=uri)
+    assert "failed to run: python -m stages.tracking.track" in failed
+    assert "training and evaluation do not need it" in failed
+
+    assert "Running stage 'track'" in run(workspace, "dvc repro")
+
+    assert_complete()
+
+
+KILLER = """
+import os, signal, sys
+from mlflow import MlflowClient
+from stages.tracking import runs, track
+
+method, nth = sys.argv[1], int(sys.argv[2])
+original = getattr(MlflowClient, method)
+calls = []
+
+def call_or_die(*arguments, **options):
+    calls.append(method)
+    if len(calls) == nth:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*arguments, **options)
+
+setattr(MlflowClient, method, call_or_die)
+runs.BATCH = 5
+track.main(check=False)
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "nth"),
+    [
+        pytest.param("log_inputs", 1, id="after_create"),
+        pytest.param("log_batch", 4, id="in_the_curves"),
+        pytest.param("log_model_artifacts", 1, id="in_the_model"),
+        pytest.param("log_outputs", 1, id="before_the_model_belongs_to_the_run"),
+        pytest.param("set_terminated", 2, id="before_the_end_of_the_second_run"),
+        pytest.param("set_tag", 1, id="before_the_key"),
+    ],
+)
+def test_the_next_sync_repairs_what_a_kill_left(workspace, method, nth):
+    process = start_python(workspace, "-c", KILLER, method, str(nth))
+    process.communicate()
+    assert process.returncode == -9
+    assert "RUNNING" in {made.info.status for made in list_runs()} or method == "set_tag"
+    with pytest.raises(SystemExit, match="unfinished"):
+        check()
+
+    sync()
+
+    assert_complete()
+    check()
+
+
+def test_unfinished_runs_of_others_are_left_alone(workspace):
+    sync()
+    store = Store(find_uri())
+    other = store.client.create_run(
+        store.experiments["sine"], tags={"key": "pending elsewhere:/clone"}, run_name="other"
+    )
+
+    sync()
+
+    assert store.client.get_run(other.info.run_id).info.lifecycle_stage == "active"
