@@ -1,13 +1,23 @@
 """Each stage runs again only when what it reads has changed: edit X -> exactly these stages."""
 
+from collections import Counter
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from tests.pipeline import KEPT, copy_template, edit_params, list_started, replace_text
-from tests.workspace import run, set_param
+from tests.pipeline import (
+    KEPT,
+    copy_template,
+    edit_params,
+    list_started,
+    list_tracked,
+    replace_text,
+    set_param,
+)
+from tests.shell import run
 
 pytestmark = pytest.mark.slow
 
@@ -16,12 +26,16 @@ def change_nothing(clone: Path) -> None:
     pass
 
 
-def change_color(clone: Path) -> None:
-    set_param(clone, "plot_sine.loss_color", "green")
+def change_dpi(clone: Path) -> None:
+    set_param(clone, "figures.dpi", 31)
 
 
 def change_rate(clone: Path) -> None:
     set_param(clone, "sine.carried_rnn.rate", 0.02)
+
+
+def change_document_test(clone: Path) -> None:
+    set_param(clone, "evaluate_sine.document_tests.integer_starts", "continuation")
 
 
 def change_metric(clone: Path) -> None:
@@ -47,32 +61,46 @@ def change_tool(clone: Path) -> None:
 
 
 def add_model(clone: Path) -> None:
-    edit_params(clone, lambda p: p["sine"].update(extra_rnn=p["sine"]["carried_rnn"] | {"seed": 1}))
+    def edit(params: dict[str, Any]) -> None:
+        models = params["sine"]
+        models["extra_rnn"] = models["carried_rnn"] | {"seed": 1}
+
+    edit_params(clone, edit)
 
 
 def add_series(clone: Path) -> None:
-    for section in ("generate_sine", "preprocess_sine"):
-        edit_params(clone, lambda p, s=section: p[s].update(extra=p[s]["integer_starts"]))
+    def edit(params: dict[str, Any]) -> None:
+        series = params["generate_sine"]
+        series["extra"] = series["integer_starts"]
+
+    edit_params(clone, edit)
 
 
-# Where training runs again, its times are new, and `track` reads them.
+# Edit -> the stages that run again, and the models that get another run in MLflow. Where training
+# runs again, its times are new, and `track` reads them.
 RERUNS = {
-    change_nothing: "",
-    change_color: "plot_sine@* track",
-    change_rate: "*_sine@carried_rnn track",
-    change_metric: "evaluate_sine@* plot_sine@* track",
-    change_encoding: "preprocess_surnames *_surnames@* blend_surnames *_blend track",
-    change_architecture: "*_sine@windowed_lstm_fast track",
-    change_comment: "train_sine@* track",  # same bytes: scores and figures stay
-    change_tool: "",
-    add_model: "*_sine@extra_rnn track",
-    add_series: "generate_sine preprocess_sine",
+    change_nothing: ("", ""),
+    change_dpi: ("plot_sine@* plot_surnames@* plot_blend probe_layers track", ""),
+    change_rate: ("*_sine@carried_rnn track", "carried_rnn"),
+    change_document_test: ("evaluate_sine@* plot_sine@carried_rnn track", "carried_rnn"),
+    change_metric: ("evaluate_sine@* plot_sine@* track", "carried_rnn windowed_lstm_fast"),
+    change_encoding: (
+        "preprocess_surnames *_surnames@* blend_surnames *_blend track",
+        "surname_gru surname_ngrams surname_blend",
+    ),
+    change_architecture: ("*_sine@windowed_lstm_fast track", "windowed_lstm_fast"),
+    change_comment: ("train_sine@* track", ""),  # same bytes: scores and figures stay
+    change_tool: ("", ""),
+    add_model: ("*_sine@extra_rnn track", "extra_rnn"),
+    add_series: ("generate_sine preprocess_sine", ""),
 }
 
 
-@pytest.mark.parametrize(("edit", "stages"), RERUNS.items(), ids=[edit.__name__ for edit in RERUNS])
-def test_an_edit_reruns_exactly_the_stages_that_read_it(edit, stages, tmp_path):
+@pytest.mark.parametrize("edit", RERUNS, ids=lambda edit: edit.__name__)
+def test_an_edit_reruns_exactly_the_stages_that_read_it(edit, tmp_path):
+    stages, models = RERUNS[edit]
     clone = copy_template(tmp_path / "clone")
+    before = list_tracked(clone)
     edit(clone)
 
     started = list_started(run(clone, "dvc repro"))
@@ -80,6 +108,8 @@ def test_an_edit_reruns_exactly_the_stages_that_read_it(edit, stages, tmp_path):
     every = yaml.safe_load((clone / "dvc.lock").read_text(encoding="utf-8"))["stages"]
     expected = {s for s in every if any(fnmatchcase(s, pattern) for pattern in stages.split())}
     assert started == expected
+    made = Counter(list_tracked(clone)) - Counter(before)
+    assert made == Counter({(model, None): 1 for model in models.split()})
 
 
 def test_a_library_upgrade_trains_everything_again(tmp_path):

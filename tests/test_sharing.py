@@ -8,8 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline import KEPT, copy_template, list_processes, list_runs, list_started, repro
-from tests.workspace import commit, run
+from tests.pipeline import (
+    KEPT,
+    copy_template,
+    list_processes,
+    list_started,
+    list_tracked,
+    list_tried,
+    repro,
+    set_param,
+)
+from tests.shell import commit, run
 
 pytestmark = pytest.mark.slow
 
@@ -33,8 +42,20 @@ def test_a_mate_pulls_and_has_nothing_to_run(clone, tmp_path):
 
     assert said.returncode == 0, said.stdout
     assert list_started(said.stdout) == set()
-    assert list_runs(mate) == [(model, None) for model in MODELS]
+    assert list_tracked(mate) == [(model, None) for model in MODELS]
     assert run(mate, "git status --porcelain") == ""
+
+
+def test_a_stage_that_dvc_takes_from_its_cache_has_its_run(clone):
+    set_param(clone, "sine.carried_rnn.rate", 0.02)
+    run(clone, "dvc repro")
+    (clone / "mlflow.db").unlink()
+    set_param(clone, "sine.carried_rnn.rate", 0.01)
+
+    said = run(clone, "dvc repro && python -m stages.tracking.track")
+
+    assert "'train_sine@carried_rnn' is cached" in said
+    assert list_tracked(clone) == [(model, None) for model in MODELS]
 
 
 def test_scores_and_pictures_are_shown(clone):
@@ -42,7 +63,8 @@ def test_scores_and_pictures_are_shown(clone):
     page = Path(run(clone, "dvc plots show").strip().removeprefix("file://"))
 
     assert {Path(path).parent.name for path in scores} == set(MODELS)
-    assert "accuracy" in scores["data/evaluated/surname_blend/metrics.json"]["data"]
+    blend = scores["data/evaluated/surname_blend/metrics.json"]["data"]
+    assert "accuracy" in blend and "accuracy" in blend["validation"]
     html = page.read_text(encoding="utf-8")
     assert all(f"{model}_loss.png" in html for model in KEPT["sine"])
     assert run(clone, "git status --porcelain") == ""
@@ -57,7 +79,7 @@ def test_an_experiment_is_compared_with_the_commit(clone):
     table = list(csv.DictReader(io.StringIO(run(clone, "dvc exp show --csv"))))
     rates = {row["Experiment"]: row["sine.carried_rnn.rate"] for row in table if row["Experiment"]}
     assert rates == {"faster": "0.02"}
-    assert ("carried_rnn", "faster") in list_runs(clone)
+    assert ("carried_rnn", "faster") in list_tracked(clone)
 
 
 def test_experiments_elsewhere_end_in_the_store_of_the_workspace(clone):
@@ -68,10 +90,11 @@ def test_experiments_elsewhere_end_in_the_store_of_the_workspace(clone):
     wait_for_queue(clone)
 
     tried = [("carried_rnn", name) for name in ("aside", "first", "second")]
-    assert list_runs(clone) == sorted([(model, None) for model in MODELS] + tried, key=str)
+    assert list_tracked(clone) == sorted([(model, None) for model in MODELS] + tried, key=str)
+    assert list_tried(clone, "rate") == {"aside": "0.02", "first": "0.03", "second": "0.04"}
     run(clone, "dvc exp apply second")
     assert repro(clone).returncode == 0
-    assert len(list_runs(clone)) == len(MODELS) + len(tried)
+    assert len(list_tracked(clone)) == len(MODELS) + len(tried)
 
 
 def wait_for_queue(clone: Path) -> None:
