@@ -88,7 +88,11 @@ def forget_plots(folder: Path) -> None:
     path = folder / "dvc.yaml"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     entry = re.compile(r"  - data/plotted/(\w+)\n")
-    kept = [line for line in lines if not (found := entry.fullmatch(line)) or found[1] in drawn]
+    kept = []
+    for line in lines:
+        plot = entry.fullmatch(line)
+        if not plot or plot[1] in drawn:
+            kept.append(line)
     path.write_text("".join(kept), encoding="utf-8")
 
 

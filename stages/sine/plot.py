@@ -55,8 +55,9 @@ def time_inputs(target_times: Array, num_inputs: int, step: float) -> Array:
     """Abscissa of a window: the times of its targets, or, before a single target, its own."""
     if len(target_times) == num_inputs:
         return target_times
-    before: Array = step * np.arange(num_inputs, 0, -1)
-    return target_times[0] - before
+    steps_before = np.arange(num_inputs, 0, -1, dtype=np.float64)
+    times: Array = target_times[0] - step * steps_before
+    return times
 
 
 def join_windows(windows: Windows, step: float) -> tuple[Array, Array]:

@@ -18,8 +18,7 @@ from mlflow.models import Model
 from packaging.requirements import Requirement
 
 from stages.shared.networks import read_model
-from stages.surnames.alphabet import clean_name
-from stages.surnames.names import batch_names
+from stages.surnames.alphabet import clean_name, encode_name
 from stages.tracking.store import Store
 from tests.shell import find_free_port, make_environment, start_server, stop_server, wait_for
 from tests.workspace import LANGUAGES, MODELS, SYMBOLS, TEMPERATURE
@@ -42,9 +41,12 @@ def make_history(length: int) -> np.ndarray:
 @pytest.mark.parametrize("name", ["surname_blend", "surname_gru"])
 def test_a_classifier_answers_as_the_trained_model_does(published, models, name):
     model = read_model(published / "data/trained" / name)
-    with torch.no_grad():
-        answers = [model(*batch_names([clean_name(n)], SYMBOLS))[0] for n in NAMES]
-    scores = [(answer / TEMPERATURE).softmax(0) for answer in answers]
+    scores = []
+    for surname in NAMES:
+        letters = torch.tensor([encode_name(clean_name(surname, SYMBOLS), SYMBOLS)])
+        with torch.no_grad():
+            [answer] = model(letters, torch.tensor([letters.shape[1]]))
+        scores.append((answer / TEMPERATURE).softmax(0))
 
     answers = mlflow.pyfunc.load_model(str(models[name])).predict(NAMES, params={"top": 2})
 
