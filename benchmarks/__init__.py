@@ -1,0 +1,1 @@
+import stages  # noqa: F401  chooses the arithmetic before NumPy loads

@@ -19,8 +19,8 @@ from benchmarks import pipeline, scaling, sine, surnames, updates
 from benchmarks.clock import ROOT
 from benchmarks.data import Bench, find_surnames
 from benchmarks.table import Row, render_table
+from stages.shared.arithmetic import describe_processor, prepare_arithmetic
 from stages.shared.errors import exit_on_input_error
-from stages.shared.threads import use_one_thread
 
 SECTIONS: dict[str, tuple[str, Callable[[Bench], list[Row]]]] = {
     "updates": ("Same updates", updates.measure),
@@ -50,7 +50,7 @@ with it. Scores are those that the pipeline writes to metrics.json.
 
 def measure_sections(names: list[str], archive: Path | None, quick: bool) -> str:
     """Measure, and give the page."""
-    use_one_thread()
+    prepare_arithmetic()
     with tempfile.TemporaryDirectory() as scratch:
         folder = find_surnames(archive, Path(scratch))
         bench = Bench(folder, Path(scratch), archive, quick)
@@ -76,17 +76,7 @@ def describe_machine() -> str:
     """Processor, cores and versions, without a name of the machine."""
     python = platform.python_version()
     versions = f"Python {python}, PyTorch {torch.__version__}, {platform.system()}"
-    return f"Machine: {find_processor()}, {os.cpu_count()} cores. {versions}."
-
-
-def find_processor() -> str:
-    """Model of the processor."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return f"Machine: {describe_processor()}, {os.cpu_count()} cores. {versions}."
 
 
 def describe_surnames(bench: Bench) -> str:

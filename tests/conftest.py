@@ -1,4 +1,4 @@
-"""One torch thread and no telemetry, as in every stage."""
+"""The arithmetic and the one torch thread of every stage, and no telemetry."""
 
 import os
 
@@ -6,6 +6,6 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("SURNAMES_ZIP", None)  # a tester's own copy must not decide a test
 
-import torch
+from stages.shared.arithmetic import prepare_arithmetic
 
-torch.set_num_threads(1)
+prepare_arithmetic()

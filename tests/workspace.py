@@ -29,7 +29,11 @@ LANGUAGES = ["English", "German", "Polish", "Spanish"]
 VOCABULARY = {"data": "official", "symbols": SYMBOLS, "languages": LANGUAGES}
 LETTERS = {"num_letters": len(SYMBOLS), "num_languages": len(LANGUAGES)}
 TEMPERATURE = 1.5
-TIMES = {"started": "2026-01-01T00:00:00+00:00", "ended": "2026-01-01T00:01:40+00:00"}
+TIMES = {
+    "started": "2026-01-01T00:00:00+00:00",
+    "ended": "2026-01-01T00:01:40+00:00",
+    "processor": "a processor, AVX2",
+}
 SCORES = {  # errors of the sine models, macro F1 of the others
     "carried_rnn": 0.2,
     "windowed_lstm_fast": 0.4,

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from stages.layers.gradients import Norm, ProbeParams, trace_gradients
 from stages.layers.tour import Row, prove_equivalences, tour_layers
+from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.errors import exit_on_input_error
 from stages.shared.figures import (
     BLUE,
@@ -27,7 +28,6 @@ from stages.shared.figures import (
 )
 from stages.shared.params import read_params
 from stages.shared.tables import write_table
-from stages.shared.threads import use_one_thread
 
 CASES = {
     "zero input": "(a) tanh RNN, zero input:\nf' = 1, the product is $W_R^k$",
@@ -75,7 +75,7 @@ def main(out: str) -> None:
     """Write three tables and the figure."""
     params = read_params("probe_layers", ProbeParams)
     dpi = read_params("figures", FigureParams).dpi
-    use_one_thread()
+    prepare_arithmetic()
     differences = prove_equivalences(params.seed)
     norms = trace_gradients(params)
     folder = Path(out)

@@ -69,7 +69,7 @@ class PooledClassifier(nn.Module):
             pooled.append(self.pool_states(self.recurrents[1], backwards, lengths))
         strongest = self.dropout(torch.cat(pooled, 1))  # (B, directions * H)
         logits: Tensor = self.head(strongest)
-        return logits.float().log_softmax(1)  # float32 under autocast too
+        return logits.log_softmax(1)
 
     def pool_states(self, recurrent: nn.Module, letters: Tensor, lengths: Tensor) -> Tensor:
         """Read the names `(B, T)` and keep each state's maximum over their letters, `(B, H)`."""

@@ -61,7 +61,6 @@ class SequenceForecaster(nn.Module):
         hidden: H, size of its state.
         layers: number of recurrent layers.
         init_std: draw all recurrent parameters from N(0, init_std²); None: PyTorch's default.
-        scan: run one tanh layer by `ElmanScan`, faster than `nn.RNN` and equal but for rounding.
     """
 
     def __init__(
@@ -70,7 +69,6 @@ class SequenceForecaster(nn.Module):
         hidden: int,
         layers: int = 1,
         init_std: float | None = None,
-        scan: bool = True,
     ) -> None:
         super().__init__()
         if hidden < 1 or layers < 1:
@@ -81,7 +79,7 @@ class SequenceForecaster(nn.Module):
                 nn.init.normal_(parameter, std=init_std)
         self.head = nn.Linear(hidden, 1)
         self.folds = cell.startswith("rnn_") and layers == 1
-        self.scans = scan and cell == "rnn_tanh" and layers == 1
+        self.scans = cell == "rnn_tanh" and layers == 1
 
     def forward(self, window: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Forecast the sample after each sample of a window.

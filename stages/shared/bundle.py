@@ -22,10 +22,11 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Times:
-    """When training started and ended: times.json, the only clock in data/."""
+    """When and where a model was trained: times.json, the only out that is never the same."""
 
     started: datetime
     ended: datetime
+    processor: str  # model, and the vector units in use
 
 
 def write_config(folder: Path, config: ModelConfig) -> None:
@@ -38,13 +39,21 @@ def read_config(folder: Path) -> ModelConfig:
     return ModelConfig(**read_json(folder / "config.json"))
 
 
-def write_times(folder: Path, started: datetime) -> None:
+def write_times(folder: Path, started: datetime, processor: str) -> None:
     """Write times.json; training ends now."""
-    ended = datetime.now(UTC)
-    write_json(folder / "times.json", {"started": started.isoformat(), "ended": ended.isoformat()})
+    times = {
+        "started": started.isoformat(),
+        "ended": datetime.now(UTC).isoformat(),
+        "processor": processor,
+    }
+    write_json(folder / "times.json", times)
 
 
 def read_times(folder: Path) -> Times:
     """Read times.json."""
     times = read_json(folder / "times.json")
-    return Times(datetime.fromisoformat(times["started"]), datetime.fromisoformat(times["ended"]))
+    return Times(
+        datetime.fromisoformat(times["started"]),
+        datetime.fromisoformat(times["ended"]),
+        times["processor"],
+    )

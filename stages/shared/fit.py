@@ -9,10 +9,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.curves import Curves
 from stages.shared.errors import InputError
 from stages.shared.params import Params
-from stages.shared.threads import use_one_thread
 
 
 class Step(NamedTuple):
@@ -38,7 +38,6 @@ class FitParams(Params):
     rate: float = Field(gt=0)  # learning rate; its peak if the schedule is one_cycle
     schedule: Literal["constant", "one_cycle"] = "constant"
     weight_decay: float = Field(default=0.0, ge=0)
-    fused: bool = True  # update all weights in one kernel: faster, and equal but for rounding
     momentum: bool = False  # of sgd: 0.9, or with one_cycle from 0.95 to 0.85 and back
     clip_norm: float | None = Field(gt=0)  # of all gradients together; null: never
     seed: int = Field(ge=0)  # of the weights and the draws
@@ -110,7 +109,7 @@ def check_loss(loss: float, iteration: int, name: str) -> None:
 
 def seed_everything(params: FitParams) -> torch.device:
     """Make training repeatable; returns the device to train on."""
-    use_one_thread()
+    prepare_arithmetic()
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.manual_seed(params.seed)
     return find_device(params.device)
@@ -164,13 +163,14 @@ def measure_gradient(weights: list[nn.Parameter]) -> float:
 
 
 def _make_optimizer(weights: list[nn.Parameter], params: FitParams) -> torch.optim.Optimizer:
-    rate, decay, fused = params.rate, params.weight_decay, params.fused
+    # fused: one kernel for all weights, and square roots that every processor rounds alike
+    rate, decay = params.rate, params.weight_decay
     if params.optimizer == "sgd":
         momentum = 0.9 if params.momentum else 0.0
-        return torch.optim.SGD(weights, lr=rate, momentum=momentum, weight_decay=decay, fused=fused)
+        return torch.optim.SGD(weights, rate, momentum, weight_decay=decay, fused=True)
     if params.optimizer == "adam":
-        return torch.optim.Adam(weights, lr=rate, weight_decay=decay, fused=fused)
-    return torch.optim.AdamW(weights, lr=rate, weight_decay=decay, fused=fused)
+        return torch.optim.Adam(weights, rate, weight_decay=decay, fused=True)
+    return torch.optim.AdamW(weights, rate, weight_decay=decay, fused=True)
 
 
 def _make_schedule(

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import nn
 
+from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.json_files import write_json
 from stages.shared.networks import read_model
 from stages.shared.params import Params, read_params
-from stages.shared.threads import use_one_thread
 from stages.sine.baselines import Forecaster, copy_period, fit_autoregression, hold_last
 from stages.sine.document_tests import DOCUMENT_TESTS, DocumentTest
 from stages.sine.free_runs import FreeRuns, draw_free_runs, score_forecasts
@@ -193,7 +193,7 @@ def main(name: str, trained: str, windows: str, out: str) -> None:
     params = read_params("evaluate_sine", EvaluateParams)
     series_name = read_params(f"sine.{name}.series", str)
     series = read_params(f"generate_sine.{series_name}", SeriesParams)
-    use_one_thread()
+    prepare_arithmetic()
     model = read_model(Path(trained))
     state = read_state(Path(trained) / "state.npy")
     given = read_windows(Path(windows))

@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from stages.shared.arithmetic import describe_processor
 from stages.shared.bundle import ModelConfig, write_times
 from stages.shared.curves import Curves, write_curves
 from stages.shared.errors import InputError, exit_on_input_error
@@ -256,7 +257,7 @@ def main(name: str, windows: str, out: str) -> None:
     write_curves(folder / "curves.csv", trained.curves)
     write_snapshots(folder / "snapshots.npz", trained.snapshots)
     write_state(folder / "state.npy", trained.state)
-    write_times(folder, started)
+    write_times(folder, started, describe_processor())
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import nn
 
 from stages.models.blend_classifier import BlendClassifier
+from stages.shared.arithmetic import describe_processor
 from stages.shared.bundle import ModelConfig, read_config, write_times
 from stages.shared.curves import Curves, write_curves
 from stages.shared.errors import InputError, exit_on_input_error
@@ -56,7 +57,7 @@ def main(*folders: str) -> None:
     model, config = blend(models, configs, params)
     write_model(out, config, model)
     write_curves(out / "curves.csv", Curves())
-    write_times(out, started)
+    write_times(out, started, describe_processor())
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.json_files import write_json
 from stages.shared.networks import read_model
 from stages.shared.params import Params, read_params
-from stages.shared.threads import use_one_thread
 from stages.surnames.alphabet import clean_name, encode_name
 from stages.surnames.names import (
     Names,
@@ -245,7 +245,7 @@ def main(trained: str, surnames: str, out: str) -> None:
     params = read_params("evaluate_surnames", EvaluateParams)
     splits = read_splits(Path(surnames))
     vocabulary = read_vocabulary(Path(surnames))
-    use_one_thread()
+    prepare_arithmetic()
     evaluation = evaluate(read_model(Path(trained)), splits, vocabulary, params)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)

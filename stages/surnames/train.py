@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from stages.shared.arithmetic import describe_processor
 from stages.shared.bundle import ModelConfig, write_times
 from stages.shared.curves import Curves, write_curves
 from stages.shared.errors import exit_on_input_error
@@ -48,7 +49,6 @@ BY_HAND = {  # the one training that is differentiated by hand
     "clip_norm": None,
     "label_smoothing": 0.0,
     "device": "cpu",
-    "precision": "float32",
 }
 
 
@@ -62,7 +62,6 @@ class SurnameParams(FitParams):
     sorted_batches: int = Field(default=1, gt=0)  # batches drawn together and sorted by length
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)  # share of the target spread evenly
     gradient: Literal["autograd", "by_hand"] = "autograd"
-    precision: Literal["float32", "bfloat16"] = "float32"  # of what the network computes in
 
     @model_validator(mode="after")
     def _by_hand_is_plain_sgd(self) -> "SurnameParams":
@@ -205,15 +204,11 @@ def choose_update(model: nn.Module, params: SurnameParams) -> Update[Batch]:
 
 
 def make_loss(model: nn.Module, params: SurnameParams) -> Loss[Batch]:
-    """Negative log-likelihood, in the precision of the params, beside the log-probabilities."""
-    device = next(model.parameters()).device.type
-    half = params.precision == "bfloat16"
+    """Negative log-likelihood, beside the log-probabilities."""
 
     def loss_of(batch: Batch) -> tuple[Tensor, Tensor]:
         letters, lengths, languages = batch
-        with torch.autocast(device, torch.bfloat16, enabled=half):
-            answers = model(letters, lengths)  # (B, L)
-        log_probabilities = answers.float()
+        log_probabilities = model(letters, lengths)  # (B, L)
         # on log-probabilities cross-entropy is the negative log-likelihood, and it can smooth
         loss = nn.functional.cross_entropy(
             log_probabilities, languages, label_smoothing=params.label_smoothing
@@ -266,7 +261,7 @@ def main(name: str, surnames: str, out: str) -> None:
     folder = Path(out)
     write_model(folder, trained.config, trained.model)
     write_curves(folder / "curves.csv", trained.curves)
-    write_times(folder, started)
+    write_times(folder, started, describe_processor())
 
 
 if __name__ == "__main__":

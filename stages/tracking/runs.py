@@ -87,6 +87,7 @@ def list_tags(model: Model, content: Content, commit: str | None) -> dict[str, s
     tags = {
         "mlflow.note.content": describe(model.name, content),
         "mlflow.source.name": model.train.name,
+        "processor": content.times.processor,
     }
     tags |= list_labels(content.metrics)
     if commit:

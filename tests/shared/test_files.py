@@ -20,10 +20,11 @@ def test_curves_are_read_as_they_were_written(tmp_path):
 def test_times_lie_in_their_order(tmp_path):
     started = datetime(2026, 1, 2, tzinfo=UTC)
 
-    write_times(tmp_path, started)
+    write_times(tmp_path, started, "a processor, AVX2")
 
     times = read_times(tmp_path)
     assert times.started == started < times.ended
+    assert times.processor == "a processor, AVX2"
 
 
 def test_json_keeps_accents_and_ends_with_a_line(tmp_path):

@@ -52,13 +52,23 @@ def test_losses_are_those_of_the_published_program(model, literal):
     np.testing.assert_allclose(ours.state, theirs.state, rtol=1e-3, atol=1e-5)
 
 
-def test_losses_of_the_lagged_rnn_are_those_of_the_published_program():
+def differ(losses, others):
+    """Largest relative difference of two loss curves."""
+    return np.abs(np.array(losses) / np.array(others) - 1).max()
+
+
+def test_losses_of_the_lagged_rnn_are_those_of_the_published_program_but_for_rounding():
+    # its losses sink to 1e-5, where rounding has grown: two published runs from weights that
+    # differ by 1e-7 end up to 2.7e-5 apart
     windows = windows_of("lagged_rnn", starts={"count": 200, "apart": np.pi})
+    start = {name: weight.clone() for name, weight in start_weights(lagged_rnn).items()}
+    nudged = {name: weight * (1 + 1e-7) for name, weight in start.items()}
 
     ours = train(params_of("lagged_rnn", iterations=200, seed=3), windows, "lagged_rnn")
-    theirs = lagged_rnn.train(200, initial=start_weights(lagged_rnn))
+    theirs = lagged_rnn.train(200, initial=start)
+    again = lagged_rnn.train(200, initial=nudged)
 
-    np.testing.assert_allclose(ours.curves.loss, theirs.losses, rtol=1e-5)
+    assert differ(ours.curves.loss, theirs.losses) < 2 * differ(again.losses, theirs.losses) < 1e-4
 
 
 def test_losses_of_the_windowed_lstm_are_those_of_the_published_program():

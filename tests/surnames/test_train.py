@@ -205,7 +205,6 @@ def test_a_loss_that_is_no_number_stops_at_its_iteration(gradient):
         {"momentum": True},
         {"clip_norm": 1.0},
         {"label_smoothing": 0.1},
-        {"precision": "bfloat16"},
     ],
 )
 def test_by_hand_knows_only_plain_sgd(changes):

@@ -1,0 +1,64 @@
+"""The arithmetic of a process: one thread, and the kernels that `stages` chose at its import."""
+
+import platform
+import sys
+from pathlib import Path
+
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from stages import HAS_SHARED_KERNELS, SHARED_KERNELS
+from stages.shared.errors import InputError
+
+
+def prepare_arithmetic() -> None:
+    """Keep this process to one thread and to the kernels that all processors share.
+
+    One thread, since small layers lose time to a second one, and sums change with it.
+
+    Raises:
+        InputError: NumPy or PyTorch were loaded before `stages`, and took other kernels.
+    """
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+    if not HAS_SHARED_KERNELS:
+        warn(f"{platform.system()} on {platform.machine()} is not Linux on x86-64")
+    elif torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+        warn("this processor has no AVX2")
+    else:
+        check_kernels()
+
+
+def check_kernels() -> None:
+    """Hold what the libraries took against what was chosen.
+
+    Raises:
+        InputError: they took something else.
+    """
+    found = {torch.backends.cpu.get_cpu_capability().lower(): SHARED_KERNELS["ATEN_CPU_CAPABILITY"]}
+    for library in threadpool_info():
+        if library["internal_api"] == "openblas":
+            found[library["architecture"]] = SHARED_KERNELS["OPENBLAS_CORETYPE"]
+    for taken, chosen in found.items():
+        if taken != chosen:
+            raise InputError(
+                f"NumPy or PyTorch was loaded before `stages` and took kernels for {taken} "
+                f"instead of {chosen}: import stages first"
+            )
+
+
+def warn(reason: str) -> None:
+    """Say that the bytes will be others."""
+    print(f"WARNING: {reason}: bytes will differ from dvc.lock", file=sys.stderr)
+
+
+def describe_processor() -> str:
+    """Model of the processor and the vector units in use."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return f"{model}, {torch.backends.cpu.get_cpu_capability()}"
