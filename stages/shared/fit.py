@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.curves import Curves
 from stages.shared.errors import InputError
+from stages.shared.lbfgs import LBFGS
 from stages.shared.params import Params
 
 
@@ -186,35 +188,12 @@ def _make_schedule(
     )
 
 
-def make_lbfgs_update(model: nn.Module, loss_of: Loss[Batch], memory: int = 50) -> Update[Batch]:
-    """An update by one L-BFGS iteration with a strong Wolfe line search, on a fixed batch."""
-    weights = list(model.parameters())
-    optimizer = torch.optim.LBFGS(
-        weights,
-        max_iter=1,
-        max_eval=25,
-        history_size=memory,
-        tolerance_grad=0.0,
-        tolerance_change=0.0,
-        line_search_fn="strong_wolfe",
-    )
+def make_lbfgs_update(model: nn.Module, loss_of: Loss[Batch], batch: Batch) -> Update[Batch]:
+    """An update by one iteration of L-BFGS, always on the same batch."""
+    search = LBFGS(list(model.parameters()), partial(loss_of, batch))
 
     def update(batch: Batch, watched: bool) -> Step:
-        outputs = torch.zeros(0)  # of the last point that the line search tried
-
-        def measure() -> Tensor:
-            nonlocal outputs
-            optimizer.zero_grad(set_to_none=True)
-            loss, answers = loss_of(batch)
-            loss.backward()
-            outputs = answers.detach()
-            return loss
-
-        loss = optimizer.step(measure)
-        norm = None
-        if watched:
-            gradients = [weight.grad for weight in weights if weight.grad is not None]
-            norm = float(nn.utils.get_total_norm(gradients))
-        return Step(loss.item(), norm, outputs)
+        start = search.step()
+        return Step(start.loss, float(start.gradient.norm()), start.outputs)
 
     return update

@@ -231,7 +231,7 @@ def refine(
     """Second phase: L-BFGS on one batch; its iterations continue the curves."""
     loss_of = make_loss(model, refinement.closed_loop, carry_state=False)
     phase = params.model_copy(update={"iterations": refinement.iterations})
-    update = make_lbfgs_update(model, loss_of)
+    update = make_lbfgs_update(model, loss_of, batch)
     batches = repeat(batch, refinement.iterations)
     return fit(update, batches, phase, name, make_report(params), curves)
 
