@@ -1,0 +1,163 @@
+"""The same inputs give the same bytes on every x86-64 Linux machine with AVX2, Intel or AMD.
+
+A few updates of each architecture, optimizer and precision in use, and what they must leave, to
+the last bit. A change of the arithmetic shows here first: print what it gives with
+`python -m tests.test_bytes`, and renew dvc.lock too.
+"""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from stages import HAS_SHARED_KERNELS
+from stages.sine.preprocess import WindowParams, pair_series
+from stages.sine.train import SineParams
+from stages.sine.train import train as train_forecaster
+from stages.surnames.evaluate import classify_names
+from stages.surnames.names import Names, Vocabulary
+from stages.surnames.train import SurnameParams
+from stages.surnames.train import train as train_classifier
+
+HAS_AVX2 = HAS_SHARED_KERNELS and torch.backends.cpu.get_cpu_capability() == "AVX2"
+SINE = {
+    "series": "sine",
+    "architecture": "sequence_forecaster",
+    "order": "in_order",
+    "batch": 1,
+    "iterations": 12,
+    "optimizer": "adam",
+    "rate": 0.01,
+    "clip_norm": None,
+    "seed": 0,
+}
+CYCLE = {"schedule": "one_cycle", "clip_norm": 1.0, "order": "random", "batch": 4}
+FREE = {"closed_loop": {"context": 9, "horizon": 9}}
+REFINED = {"refine": {"iterations": 6, "batch": 4, **FREE}}
+TANH = {"cell": "rnn_tanh", "hidden": 10}
+FORECASTERS = {
+    "carried tanh, adam": SINE | {"network": TANH, "carry_state": True},
+    "small first weights": SINE | {"network": TANH | {"init_std": 0.001}, "carry_state": True},
+    "free run": SINE | CYCLE | FREE | {"network": TANH},
+    "free run, then L-BFGS": SINE | CYCLE | FREE | REFINED | {"network": TANH},
+    "in float64": SINE | CYCLE | FREE | REFINED | {"network": TANH, "precision": "float64"},
+    "two relu layers": SINE | {"network": {"cell": "rnn_relu", "hidden": 8, "layers": 2}},
+    "gru": SINE | CYCLE | {"network": {"cell": "gru", "hidden": 8}},
+    "lstm": SINE | CYCLE | {"network": {"cell": "lstm", "hidden": 8}},
+}
+WINDOWED = SINE | {
+    "architecture": "window_forecaster",
+    "network": {"cell": "lstm", "hidden": 24, "window": 12},
+}
+SLID = {
+    "windowed lstm, sgd": WINDOWED | {"optimizer": "sgd"},
+    "windowed lstm, L-BFGS": WINDOWED | CYCLE | {"refine": {"iterations": 6, "batch": 8}},
+}
+SURNAMES = {
+    "sampling": "epochs",
+    "balance": 0.5,
+    "batch": 8,
+    "iterations": 12,
+    "rate": 0.01,
+    "clip_norm": None,
+    "seed": 0,
+}
+ELMAN = SURNAMES | {
+    "architecture": "elman_classifier",
+    "network": {"hidden": 16},
+    "sampling": "independent",
+    "batch": 1,
+    "optimizer": "sgd",
+}
+POOLED = SURNAMES | {
+    "architecture": "pooled_classifier",
+    "optimizer": "adamw",
+    "weight_decay": 0.01,
+    "schedule": "one_cycle",
+    "sorted_batches": 3,
+}
+RECURRENT = {"embedding": 8, "hidden": 16, "bidirectional": False, "dropout": 0.0}
+NGRAM = {"num_buckets": 256, "longest": 3, "dropout": 0.5}
+CLASSIFIERS = {
+    "elman by hand": ELMAN | {"gradient": "by_hand"},
+    "elman, autograd": ELMAN,
+    "pooled tanh": POOLED | {"network": RECURRENT | {"cell": "rnn_tanh"}},
+    "pooled gru": POOLED
+    | {"network": RECURRENT | {"cell": "gru", "bidirectional": True, "dropout": 0.3}},
+    "n-grams": SURNAMES
+    | {"architecture": "ngram_classifier", "network": NGRAM, "optimizer": "sgd"}
+    | {"momentum": True, "schedule": "one_cycle", "label_smoothing": 0.1},
+}
+MD5S = {
+    "carried tanh, adam": "8f741ac1034a737a5444c66d6bd012d6",
+    "small first weights": "e53e33648f5d4b94f45c34ff824975b4",
+    "free run": "71fed8f0114b24e649023737a987297f",
+    "free run, then L-BFGS": "3b93ebf65a68bdfac2bcb287a2be24a1",
+    "in float64": "ba80b141008905a3911aba2909fa9925",
+    "two relu layers": "bffc9e7a1c6ba1a905120933d6cfb0f2",
+    "gru": "efbba19203b855a8b5c8dcae5c188d00",
+    "lstm": "471ffad452fbf8cf478bb1a9593ba080",
+    "windowed lstm, sgd": "5d1c0be45b662117e673449982366568",
+    "windowed lstm, L-BFGS": "97191927c1d3aee70b8b9f1ac83a847b",
+    "elman by hand": "58d7e4bcf038fbc4709295b15ba236e2",
+    "elman, autograd": "20b4460aba43e1cf691ae57827c6abcf",
+    "pooled tanh": "7a3084dbc40f612722ca4d82c421b08f",
+    "pooled gru": "dbd4be2df3014d5b82c3f14273ff34c0",
+    "n-grams": "44f66c6622688e8bd73340cebf7b087e",
+}
+
+
+def digest(model, curves, *arrays):
+    """Md5 of weights, losses, gradient norms and whatever else."""
+    content = hashlib.md5(usedforsecurity=False)
+    for weight in model.state_dict().values():
+        content.update(weight.numpy().tobytes())
+    content.update(np.array(curves.loss).tobytes())
+    content.update(np.array(curves.gradient_norm, dtype=float).tobytes())
+    for array in arrays:
+        content.update(array.tobytes())
+    return content.hexdigest()
+
+
+def make_series(cut):
+    times = np.arange(4)[:, None] + 0.2 * np.arange(40)
+    return pair_series(times, np.sin(times), cut)
+
+
+def run_forecaster(params, cut=None):
+    trained = train_forecaster(SineParams.model_validate(params), make_series(cut), "x")
+    history = torch.from_numpy(make_series(None).inputs).to(next(trained.model.parameters()).dtype)
+    with torch.inference_mode():
+        forecast = trained.model.forecast(history, 20)
+    return digest(trained.model, trained.curves, forecast.numpy())
+
+
+def run_classifier(params):
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(2, 12, size=60)
+    names = Names(generator.integers(0, 26, size=(60, 12)), lengths, np.arange(60) % 3)
+    vocabulary = Vocabulary("made", "abcdefghijklmnopqrstuvwxyz", ["A", "B", "C"])
+    trained = train_classifier(SurnameParams.model_validate(params), names, vocabulary, "x")
+    return digest(trained.model, trained.curves, classify_names(trained.model.eval(), names))
+
+
+def run_all():
+    cut = WindowParams(window=12, test_points=4)
+    for name, params in FORECASTERS.items():
+        yield name, lambda params=params: run_forecaster(params)
+    for name, params in SLID.items():
+        yield name, lambda params=params: run_forecaster(params, cut)
+    for name, params in CLASSIFIERS.items():
+        yield name, lambda params=params: run_classifier(params)
+
+
+@pytest.mark.skipif(not HAS_AVX2, reason="no AVX2, or not Linux on x86-64: bytes differ")
+@pytest.mark.parametrize(("name", "run"), list(run_all()))
+def test_bytes_are_those_of_every_machine(name, run):
+    assert run() == MD5S[name]
+
+
+if __name__ == "__main__":
+    for name, run in run_all():
+        print(f'    "{name}": "{run()}",')
