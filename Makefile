@@ -7,7 +7,7 @@ export PATH := $(BIN):$(PATH)
 # nothing leaves the machine unasked
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro test test-all results sync ui bench lint format dag constraints clean help
+.PHONY: repro test test-all results sync ui verify bench lint format dag constraints clean help
 .DEFAULT_GOAL := repro
 
 repro: .venv/installed .git  ## run what changed, track it, print the results
@@ -29,6 +29,9 @@ ui: sync  ## show the runs, those of a shared server at its own address
 	@echo "Open $(or $(MLFLOW_TRACKING_URI),http://127.0.0.1:5000)/#/experiments?workflowType=machine_learning"
 	$(if $(filter http%,$(MLFLOW_TRACKING_URI)),,$(BIN)/mlflow ui --backend-store-uri \
 		$(or $(MLFLOW_TRACKING_URI),sqlite:///mlflow.db))
+
+verify: .venv/installed .git  ## train again what dvc.lock says was trained, and compare the bytes
+	$(BIN)/python -m stages.commands.verify
 
 bench: .venv/installed .git  ## measure speed and quality against the published programs
 	$(BIN)/python -m benchmarks

@@ -1,0 +1,94 @@
+"""Train again what dvc.lock says was trained, elsewhere, and compare the bytes.
+
+`python -m stages.commands.verify [MODEL...]`; nothing in the workspace changes.
+"""
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from stages.shared.errors import InputError, exit_on_input_error
+from stages.tracking.checksums import compute_md5, find_first_disagreement
+from stages.tracking.lockfile import Model, read_models
+
+CLOCK = "times.json"  # the only out that is never the same
+
+
+def verify(model: Model, scratch: Path) -> list[str]:
+    """Names of the files that a second training leaves otherwise than dvc.lock has them.
+
+    Args:
+        model: as dvc.lock has it; what its training reads is in the workspace.
+        scratch: an existing folder.
+
+    Raises:
+        InputError: the training failed.
+    """
+    out = scratch / model.name
+    *command, _ = shlex.split(model.train.cmd)  # OUT comes last
+    command[0] = sys.executable
+    done = subprocess.run([*command, str(out)], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise InputError(f"{model.name} could not be trained:\n{done.stderr}")
+    differing = []
+    for path, md5 in model.train.outs.items():
+        file = Path(path).name
+        if file != CLOCK and compute_md5(out / file) != md5:
+            differing.append(file)
+    return differing
+
+
+def choose_models(names: list[str]) -> list[Model]:
+    """The models of dvc.lock that are asked for, all if none is named.
+
+    Raises:
+        InputError: no such model, or its training would read other data or code.
+    """
+    models = {model.name: model for model in read_models()}
+    for name in names:
+        if name not in models:
+            raise InputError(f"dvc.lock has no model {name}: choose of {', '.join(models)}")
+    chosen = [models[name] for name in names or models]
+    for model in chosen:
+        if obstacle := find_first_disagreement(model.train.deps, model.train.deps):
+            raise InputError(f"{model.name}: {obstacle}")
+    return chosen
+
+
+def main(names: list[str], num_jobs: int) -> None:
+    """Print a line a model, and how many are equal.
+
+    Raises:
+        InputError: some are not.
+    """
+    models = choose_models(names)
+    num_equal = 0
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(num_jobs) as pool:
+        results = pool.map(partial(verify, scratch=Path(scratch)), models)
+        for model, differing in zip(models, results, strict=True):
+            verdict = f"differs in {', '.join(differing)}" if differing else "equal"
+            print(f"{model.name}: {verdict}", flush=True)
+            num_equal += not differing
+    print(f"{num_equal} of {len(models)} equal")
+    if num_equal < len(models):
+        raise InputError("trainings differ: README says on which machines they should be equal")
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="default: all")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: all cores")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        arguments = parse_arguments()
+        main(arguments.models, arguments.jobs)
