@@ -3,14 +3,17 @@
 Each takes a history `(B, K)`, oldest first, and a horizon n, and gives `(B, n)`.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.sine.forecasters import Forecaster
+
 Array = NDArray[np.float64]
-Forecaster = Callable[[Any, int], Array]  # history (B, K) and horizon n -> (B, n)
+
+
+def predict_zero(history: Array, horizon: int) -> Array:
+    """The mean of a sine, whatever its history."""
+    return np.zeros((len(history), horizon))
 
 
 def hold_last(history: Array, horizon: int) -> Array:

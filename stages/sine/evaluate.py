@@ -8,10 +8,9 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import nn
@@ -21,8 +20,9 @@ from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.json_files import write_json
 from stages.shared.networks import read_model
 from stages.shared.params import Params, read_params
-from stages.sine.baselines import Forecaster, copy_period, fit_autoregression, hold_last
-from stages.sine.document_tests import DOCUMENT_TESTS, DocumentTest
+from stages.sine.baselines import copy_period, fit_autoregression, hold_last, predict_zero
+from stages.sine.document_tests import DocumentTest, Kind, list_document_tests, sample_past
+from stages.sine.forecasters import Forecaster, wrap_model
 from stages.sine.free_runs import FreeRuns, draw_free_runs, score_forecasts
 from stages.sine.signals import SeriesParams
 from stages.sine.state import State, read_state
@@ -45,7 +45,7 @@ class EvaluateParams(Params):
     validation_horizons: list[int] = Field(min_length=1)
     seed: int = Field(ge=0)  # of the test phases
     validation_seed: int = Field(ge=0)
-    document_tests: dict[str, Literal["one_point", "continuation", "recursive"]]  # by series
+    document_tests: dict[str, Kind]  # how a walk-through ends, by series; default: one_point
     document_steps: int = Field(gt=0)  # of the one-point and continuation tests
     document_seed: int = Field(ge=0)  # of the start that the one-point test draws
     ar_orders: list[int] = Field(min_length=1)  # of which validation chooses the best
@@ -57,19 +57,6 @@ class Evaluation:
 
     metrics: dict[str, Any]  # nested: scores on the test, `validation`, `baselines`
     forecasts: dict[str, NDArray[Any]]  # a few of them, for the figures
-
-
-def wrap_model(model: Any, state: State | None = None) -> Forecaster:
-    """A trained forecaster as a function of arrays."""
-    dtype = next(model.parameters()).dtype
-
-    def forecast(history: Array, horizon: int) -> Array:
-        with torch.inference_mode():
-            samples = torch.from_numpy(history).to(dtype)
-            forecasts: Array = model.forecast(samples, horizon, state).double().numpy()
-        return forecasts
-
-    return forecast
 
 
 def fit_baselines(
@@ -102,6 +89,7 @@ def fit_baselines(
         if mse < best_mse:
             best_order, best_mse = order, mse
     baselines: dict[str, Forecaster] = {
+        "predict_zero": predict_zero,
         "hold_last": hold_last,
         "copy_period": partial(copy_period, lag=lag),
         "ar2": fit_autoregression(samples, 2),
@@ -131,33 +119,62 @@ def evaluate(
     Raises:
         InputError: a score is not finite, or params that fit no baseline.
     """
-    run_document_test = DOCUMENT_TESTS[params.document_tests.get(series_name, "one_point")]
-    document = run_document_test(
-        wrap_model(model, state), windows, series, params.document_steps, params.document_seed
-    )
+    longest = max(params.validation_horizons)
     draw = partial(draw_free_runs, series, params.phases, params.context, windows.end)
-    validation = draw(max(params.validation_horizons), params.validation_seed)
+    validation = draw(longest, params.validation_seed)
     test = draw(max(params.horizons), params.seed)
-
     forecast = wrap_model(model)
-    guesses = forecast(validation.contexts, max(params.validation_horizons))
+    guesses = forecast(validation.contexts, longest)
     forecasts = forecast(test.contexts, max(params.horizons))
-    baselines, order = fit_baselines(windows, series, params, validation)
-    beside: dict[str, Scores] = {}
-    for name, baseline in baselines.items():
-        answers = baseline(test.contexts, max(params.horizons))
-        beside[name] = score_forecasts(answers, test, params.horizons)
-    beside["ar_best"]["order"] = order
 
+    kind = params.document_tests.get(series_name, "one_point")
+    documents = list_document_tests(kind, windows, series, params.document_steps)
+    drawn = int(np.random.default_rng(params.document_seed).integers(len(documents)))
+    answers = answer_documents(wrap_model(model, state), documents)
+    errors = [d.measure_mse(answer) for d, answer in zip(documents, answers, strict=True)]
+
+    document_scores = {"document_mse": errors[drawn]}
+    if len(errors) > 1:
+        document_scores["document_mse_all_starts"] = float(np.mean(errors))
+
+    baselines, order = fit_baselines(windows, series, params, validation)
+    beside = score_baselines(baselines, documents[drawn], test, series, params)
+    beside["ar_best"]["order"] = order
     metrics = {
         "data": series_name,
-        "document_mse": document.mse,
+        **document_scores,
         **score_forecasts(forecasts, test, params.horizons),
         "validation": score_forecasts(guesses, validation, params.validation_horizons),
         "baselines": beside,
     }
     check_metrics(metrics)
-    return Evaluation(metrics, keep_forecasts(document, test, forecasts, series.time_step))
+    kept = keep_forecasts(documents[drawn], answers[drawn], test, forecasts, series.time_step)
+    return Evaluation(metrics, kept)
+
+
+def answer_documents(forecast: Forecaster, documents: list[DocumentTest]) -> list[Array]:
+    """A forecast `(n,)` for each test, from what it gives."""
+    return [forecast(document.history[None], document.steps)[0] for document in documents]
+
+
+def score_baselines(
+    baselines: dict[str, Forecaster],
+    document: DocumentTest,
+    test: FreeRuns,
+    series: SeriesParams,
+    params: EvaluateParams,
+) -> dict[str, Scores]:
+    """Test scores of each baseline; the document's test tells them the true samples before it."""
+    past = sample_past(document, series, params.context)
+    beside = {}
+    for name, baseline in baselines.items():
+        answer = baseline(past[None], document.steps)[0]
+        forecasts = baseline(test.contexts, max(params.horizons))
+        beside[name] = {
+            "document_mse": document.measure_mse(answer),
+            **score_forecasts(forecasts, test, params.horizons),
+        }
+    return beside
 
 
 def check_metrics(metrics: dict[str, Any], prefix: str = "") -> None:
@@ -174,13 +191,13 @@ def check_metrics(metrics: dict[str, Any], prefix: str = "") -> None:
 
 
 def keep_forecasts(
-    document: DocumentTest, test: FreeRuns, forecasts: Array, time_step: float
+    document: DocumentTest, answer: Array, test: FreeRuns, forecasts: Array, time_step: float
 ) -> dict[str, NDArray[Any]]:
     """What the figures show, by the name under which forecasts.npz holds it."""
     return {
         "document_times": document.times,
         "document_truth": document.truth,
-        "document_forecast": document.forecast,
+        "document_forecast": answer,
         "free_context": test.contexts[:NUM_DRAWN],
         "free_truth": test.truths[:NUM_DRAWN, :DRAWN_STEPS],
         "free_forecast": forecasts[:NUM_DRAWN, :DRAWN_STEPS],

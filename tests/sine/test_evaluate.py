@@ -91,7 +91,13 @@ def test_every_model_is_scored_beside_its_baselines(model, tmp_path, monkeypatch
     assert metrics["data"] == params.series
     assert {"document_mse", "one_step_mse", "free_run_mse_500"} <= metrics.keys()
     assert "free_run_mse_500" in metrics["validation"]
-    assert list(metrics["baselines"]) == ["hold_last", "copy_period", "ar2", "ar_best"]
+    assert list(metrics["baselines"]) == [
+        "predict_zero",
+        "hold_last",
+        "copy_period",
+        "ar2",
+        "ar_best",
+    ]
     assert metrics["baselines"]["ar2"]["free_run_mse_500"] < 1e-6 < metrics["free_run_mse_500"]
 
 
@@ -103,6 +109,32 @@ def test_the_same_model_and_data_give_the_same_scores():
     second = evaluate(*given, EvaluateParams(**SHORT))
 
     assert first.metrics == second.metrics
+
+
+def test_the_one_point_test_is_also_averaged_over_its_starts():
+    params, windows, trained = train_briefly("carried_rnn")
+    given = (trained.model, trained.state, windows, params.series, series(params.series))
+
+    scores = []
+    for seed in range(20):
+        section = {**SHORT, "phases": 1, "document_seed": seed}
+        scores.append(evaluate(*given, EvaluateParams(**section)).metrics)
+
+    by_start = {metrics["document_mse"] for metrics in scores}
+    assert len(by_start) == 3  # starts 0, 1 and 2
+    assert scores[0]["document_mse_all_starts"] == pytest.approx(sum(by_start) / 3)
+
+
+def test_baselines_of_the_recursive_test_are_those_of_the_walk_through():
+    params, windows, trained = train_briefly("windowed_lstm")
+    given = (trained.model, trained.state, windows, params.series, series(params.series))
+
+    metrics = evaluate(*given, EvaluateParams(**SHORT)).metrics
+
+    beside = {name: scores["document_mse"] for name, scores in metrics["baselines"].items()}
+    assert beside["predict_zero"] == pytest.approx(0.5, abs=1e-3)  # the variance of a sine
+    assert beside["copy_period"] < 1e-9  # the test holds nothing that training lacks
+    assert "document_mse_all_starts" not in metrics
 
 
 def test_a_score_that_is_not_finite_is_named():
