@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from stages.shared.arithmetic import describe_processor
 from stages.shared.bundle import ModelConfig, write_times
@@ -34,6 +33,9 @@ from stages.shared.fit import (
 )
 from stages.shared.networks import build_network, write_model
 from stages.shared.params import Params, read_params
+from stages.shared.progress import Progress, write_progress
+from stages.sine.document_tests import make_recursion
+from stages.sine.forecasters import wrap_model
 from stages.sine.snapshots import Snapshots, write_snapshots
 from stages.sine.state import State, detach_state, write_state
 from stages.sine.windows import Windows, read_windows
@@ -95,6 +97,7 @@ class Trained:
     curves: Curves
     state: State | None  # carried out of the last update
     snapshots: Snapshots
+    progress: list[str]  # lines that were printed
 
 
 class OneStepLoss:
@@ -179,7 +182,8 @@ def train(params: SineParams, windows: Windows, name: str) -> Trained:
             yield Batch(inputs[rows], targets[rows], windows.times[chosen[0]])
 
     snapshots = Snapshots(params.iterations)
-    report = make_report(params)
+    progress = Progress(model)
+    report = make_report(params, progress)
 
     def observe(iteration: int, batch: Batch, step: Step) -> None:
         if snapshots.are_due(iteration):
@@ -192,10 +196,12 @@ def train(params: SineParams, windows: Windows, name: str) -> Trained:
     if params.refine:
         size = params.refine.batch
         batch = Batch(inputs[:size], targets[:size], windows.times[0])
-        curves = refine(model, batch, params, params.refine, name, curves)
+        curves = refine(model, batch, params, params.refine, name, curves, report)
+    if len(windows.test):
+        progress.say(f"Performance on test range: {measure_test_range(model, windows):.7f}")
     config = ModelConfig("sine", params.architecture, params.network)
     state = loss_of.state if isinstance(loss_of, OneStepLoss) else None
-    return Trained(model, config, curves, state, snapshots)
+    return Trained(model, config, curves, state, snapshots, progress.lines)
 
 
 def check_fit(
@@ -227,24 +233,36 @@ def refine(
     refinement: RefineParams,
     name: str,
     curves: Curves,
+    report: Observer[Batch],
 ) -> Curves:
     """Second phase: L-BFGS on one batch; its iterations continue the curves."""
     loss_of = make_loss(model, refinement.closed_loop, carry_state=False)
     phase = params.model_copy(update={"iterations": refinement.iterations})
     update = make_lbfgs_update(model, loss_of, batch)
     batches = repeat(batch, refinement.iterations)
-    return fit(update, batches, phase, name, make_report(params), curves)
+    return fit(update, batches, phase, name, report, curves)
 
 
-def make_report(params: SineParams) -> Observer[Batch]:
-    """Print iteration and loss where a mean is taken, else every hundred updates."""
-    every = params.mean_every or PRINT_EVERY
+def make_report(params: SineParams, progress: Progress) -> Observer[Batch]:
+    """Say the loss as the walk-throughs do: at the end of an epoch, or every hundred updates.
+
+    An epoch is what a mean is taken over. Where there is none, updates are counted from 0.
+    """
 
     def report(iteration: int, batch: Batch, step: Step) -> None:
-        if iteration % every == 0:
-            tqdm.write(f"iteration {iteration:>6}  loss {step.loss:.6f}")
+        if params.mean_every is None:
+            if (iteration - 1) % PRINT_EVERY == 0:
+                progress.say(f"Iteration: {iteration - 1} loss {step.loss:.8f}")
+        elif iteration % params.mean_every == 0:
+            progress.say(f"Epoch {iteration // params.mean_every} Loss: {step.loss:.8f}")
 
     return report
+
+
+def measure_test_range(model: nn.Module, windows: Windows) -> float:
+    """Mean squared error of the forecast of the held-out end of the series, from what precedes."""
+    test = make_recursion(windows)
+    return test.measure_mse(wrap_model(model)(test.history[None], test.steps)[0])
 
 
 def main(name: str, windows: str, out: str) -> None:
@@ -257,6 +275,7 @@ def main(name: str, windows: str, out: str) -> None:
     write_curves(folder / "curves.csv", trained.curves)
     write_snapshots(folder / "snapshots.npz", trained.snapshots)
     write_state(folder / "state.npy", trained.state)
+    write_progress(folder / "progress.txt", trained.progress)
     write_times(folder, started, describe_processor())
 
 

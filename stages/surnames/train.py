@@ -4,7 +4,6 @@ Run by DVC as `python -m stages.surnames.train MODEL SURNAMES OUT`.
 """
 
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from stages.shared.arithmetic import describe_processor
 from stages.shared.bundle import ModelConfig, write_times
@@ -34,6 +32,7 @@ from stages.shared.fit import (
 )
 from stages.shared.networks import build_network, write_model
 from stages.shared.params import read_params
+from stages.shared.progress import Progress, write_progress
 from stages.surnames.names import Names, Vocabulary, decode_name, read_split, read_vocabulary
 
 Batch = tuple[Tensor, Tensor, Tensor]  # letters (B, T), lengths (B,), languages (B,)
@@ -83,6 +82,7 @@ class Trained:
     model: nn.Module
     config: ModelConfig
     curves: Curves
+    progress: list[str]  # lines that were printed
 
 
 def train(params: SurnameParams, names: Names, vocabulary: Vocabulary, name: str) -> Trained:
@@ -106,8 +106,10 @@ def train(params: SurnameParams, names: Names, vocabulary: Vocabulary, name: str
     model = build_network(params.architecture, network, f"params.yaml: surnames.{name}").to(device)
     update = choose_update(model, params)
     batches = make_batches(params, names, device)
-    curves = fit(update, batches, params, name, make_reporter(params, vocabulary))
-    return Trained(model, ModelConfig("surnames", params.architecture, network), curves)
+    progress = Progress(model)
+    curves = fit(update, batches, params, name, make_report(params, vocabulary, progress))
+    config = ModelConfig("surnames", params.architecture, network)
+    return Trained(model, config, curves, progress.lines)
 
 
 def make_batches(params: SurnameParams, names: Names, device: torch.device) -> Iterator[Batch]:
@@ -218,27 +220,24 @@ def make_loss(model: nn.Module, params: SurnameParams) -> Loss[Batch]:
     return loss_of
 
 
-def make_reporter(params: SurnameParams, vocabulary: Vocabulary) -> Observer[Batch]:
-    """Print a progress line with every mean of the loss, as the walk-through does."""
+def make_report(
+    params: SurnameParams, vocabulary: Vocabulary, progress: Progress
+) -> Observer[Batch]:
+    """Say a line with every mean of the loss, as the walk-through does."""
     every = params.mean_every or PRINT_EVERY
-    started = time.monotonic()
 
     def report(iteration: int, batch: Batch, step: Step) -> None:
         if iteration % every == 0:
-            seconds = time.monotonic() - started
-            tqdm.write(format_progress(iteration, seconds, batch, step, vocabulary))
+            progress.say(format_progress(iteration, batch, step, vocabulary))
 
     return report
 
 
-def format_progress(
-    iteration: int, seconds: float, batch: Batch, step: Step, vocabulary: Vocabulary
-) -> str:
-    """The walk-through's progress line: iteration, time, loss, a name, the guess, ✓ or ✗.
+def format_progress(iteration: int, batch: Batch, step: Step, vocabulary: Vocabulary) -> str:
+    """The walk-through's progress line: iteration, loss, a name, the guess, ✓ or ✗.
 
     Args:
         iteration: from 1.
-        seconds: since training began.
         batch: of this update; the line is about its first name.
         step: loss of the batch and what the network answered, before the weights moved.
         vocabulary: symbols and languages.
@@ -248,7 +247,7 @@ def format_progress(
     guess = vocabulary.languages[int(step.outputs[0].argmax())]
     truth = vocabulary.languages[int(languages[0])]
     verdict = "✓" if guess == truth else f"✗ ({truth})"
-    return f"{iteration:>7}  {seconds:6.1f} s  {step.loss:.4f}  {name} / {guess} {verdict}"
+    return f"{iteration:>7}  {step.loss:.4f}  {name} / {guess} {verdict}"
 
 
 def main(name: str, surnames: str, out: str) -> None:
@@ -261,6 +260,7 @@ def main(name: str, surnames: str, out: str) -> None:
     folder = Path(out)
     write_model(folder, trained.config, trained.model)
     write_curves(folder / "curves.csv", trained.curves)
+    write_progress(folder / "progress.txt", trained.progress)
     write_times(folder, started, describe_processor())
 
 

@@ -145,6 +145,28 @@ def test_a_snapshot_holds_what_the_weights_of_its_moment_answer():
     np.testing.assert_allclose(snapshots.predictions[0], untrained(first)[0][0].detach(), rtol=1e-5)
 
 
+def test_progress_shows_the_network_and_the_loss_of_every_hundredth_update_from_0():
+    trained = train(params_of("small_init_rnn", iterations=201), windows_of("small_init_rnn"), "x")
+
+    assert trained.progress[0].startswith("SequenceForecaster(")
+    assert trained.progress[-3:] == [
+        f"Iteration: {update} loss {trained.curves.loss[update]:.8f}" for update in (0, 100, 200)
+    ]
+
+
+def test_progress_of_epochs_ends_with_the_performance_on_the_test_range():
+    params = params_of("windowed_lstm", iterations=20, mean_every=10)
+
+    trained = train(params, windows_of("windowed_lstm"), "x")
+
+    mse = document_mse("windowed_lstm", trained)
+    assert trained.progress[-3:] == [
+        f"Epoch 1 Loss: {trained.curves.loss[9]:.8f}",
+        f"Epoch 2 Loss: {trained.curves.loss[19]:.8f}",
+        f"Performance on test range: {mse:.7f}",
+    ]
+
+
 def test_same_seed_same_weights_and_another_seed_others():
     windows = windows_of("carried_rnn")
 
