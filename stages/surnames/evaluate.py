@@ -220,6 +220,9 @@ def tabulate_asked(
 ) -> pd.DataFrame:
     """The most probable languages of each string that the walk-through asks about.
 
+    `log_probability` is the network's own, with two decimals as the walk-through prints it;
+    `calibrated` is that after temperature scaling.
+
     Raises:
         InputError: a string without any letter of the alphabet.
     """
@@ -233,11 +236,14 @@ def tabulate_asked(
     answers = classify(model, letters, lengths)
     calibrated = scale_temperature(answers, temperature)
     rows = []
-    for query, clean, scores in zip(params.asked, cleaned, calibrated, strict=True):
-        best = np.argsort(-scores, kind="stable")[: params.top]
+    for number, query in enumerate(params.asked):
+        best = np.argsort(-answers[number], kind="stable")[: params.top]
         for rank, language in enumerate(best, start=1):
-            rows.append((query, clean, rank, vocabulary.languages[language], scores[language]))
-    return pd.DataFrame(rows, columns=["query", "cleaned", "rank", "language", "log_probability"])
+            name = vocabulary.languages[language]
+            own, ours = answers[number, language], calibrated[number, language]
+            rows.append((query, cleaned[number], rank, name, round(own, 2), round(ours, 2)))
+    columns = ["query", "cleaned", "rank", "language", "log_probability", "calibrated"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def main(trained: str, surnames: str, out: str) -> None:

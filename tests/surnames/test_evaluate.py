@@ -117,10 +117,16 @@ def test_questions_are_cleaned_and_get_their_likeliest_languages():
     assert asked["cleaned"].tolist() == ["b", "b", "a", "a"]
     assert asked["rank"].tolist() == [1, 2, 1, 2]
     assert asked["language"].tolist() == ["Bb", "Aa", "Aa", "Bb"]
-    assert np.exp(asked["log_probability"]).groupby(asked["query"]).sum().tolist() == [
-        pytest.approx(1),
-        pytest.approx(1),
-    ]
+    # ln 0.8 and ln 0.2: the network's own, whatever temperature validation chose
+    assert asked["log_probability"].tolist() == [-0.22, -1.61, -0.22, -1.61]
+
+
+def test_calibrated_answers_stand_beside_the_networks_own():
+    # every guess on validation is right, so the temperature sinks to its least, 1/4
+    asked = evaluate(FirstLetter(), SPLITS, VOCABULARY, PARAMS).tables["asked"]
+
+    sure = 0.8**4 / (0.8**4 + 0.2**4)
+    assert asked["calibrated"].tolist() == [round(math.log(sure), 2)] * 2
 
 
 def test_a_question_without_letters_is_refused():
