@@ -81,15 +81,39 @@ def save_figures(figures: Mapping[str, Figure], folder: Path, dpi: int) -> None:
 
 
 def draw_curves(
-    curves: Curves, clip_norm: float | None, title: str, unit: str, subject: str
+    curves: Curves,
+    clip_norm: float | None,
+    network: Mapping[str, Any],
+    unit: str,
+    subject: str,
+    color: str = LOSS_COLOR,
 ) -> dict[str, Figure]:
-    """The pictures of whatever training recorded; none of a model that was not trained."""
+    """The pictures of whatever training recorded; none of a model that was not trained.
+
+    Args:
+        curves: what was recorded.
+        clip_norm: largest total gradient norm that an update could have; None: any.
+        network: arguments of the architecture; the titles name its cell.
+        unit: of the loss.
+        subject: which model on which data.
+        color: of the loss as the walk-through draws it.
+    """
     figures = {}
+    title = f"{name_cell(network)} LOSS".lstrip()
     if curves.loss:
         figures["loss"] = draw_loss(curves, title, unit, subject)
+        figures["loss_linear"] = draw_linear_loss(curves, title, unit, subject, color)
     if has_values(curves.gradient_norm):
         figures["gradient_norm"] = draw_gradient_norm(curves, clip_norm, subject)
     return figures
+
+
+def name_cell(network: Mapping[str, Any]) -> str:
+    """`RNN`, `GRU` or `LSTM`; nothing where there is no recurrent cell."""
+    if "cell" in network:
+        kind, _, _nonlinearity = network["cell"].partition("_")
+        return str(kind).upper()
+    return "RNN" if "hidden" in network else ""
 
 
 def has_values(column: Sequence[float | None]) -> bool:
@@ -109,6 +133,16 @@ def draw_loss(curves: Curves, title: str, unit: str, subject: str) -> Figure:
         add_legend(figure)
     else:
         draw_line(axes, curves, curves.loss, color=LOSS_COLOR, lw=1)
+    return figure
+
+
+def draw_linear_loss(curves: Curves, title: str, unit: str, subject: str, color: str) -> Figure:
+    """The loss as the walk-throughs draw it: one line, means alone where they were taken."""
+    figure = make_figure(title, subject)
+    axes = figure.subplots()
+    axes.set(xlabel="iteration (updates)", ylabel=f"loss: {unit}")
+    column = curves.mean_loss if has_values(curves.mean_loss) else curves.loss
+    draw_line(axes, curves, column, color=color, lw=1)
     return figure
 
 

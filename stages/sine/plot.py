@@ -14,12 +14,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from stages.shared.bundle import read_config
 from stages.shared.curves import Curves, read_curves
 from stages.shared.errors import exit_on_input_error
 from stages.shared.figures import (
     BLUE,
     GREEN,
     HEIGHT,
+    LOSS_COLOR,
     ORANGE,
     PINK,
     WIDTH,
@@ -48,7 +50,9 @@ NEAR = 49  # steps of a free run in the left panels
 INPUT_COLOR = "red"  # what a network is given, as the walk-throughs draw it
 ANSWER_COLOR = "blue"  # what it should answer, and what it does answer in training
 TRUTH_COLOR, FORECAST_COLOR = BLUE, ORANGE
-BAR_COLORS = (BLUE, "#999999", YELLOW, GREEN, PINK)  # network, then baselines
+BAR_COLORS = (BLUE, "0.8", "#999999", YELLOW, GREEN, PINK)  # network, then baselines
+BLUE_LOSS = "blue"
+DRAWN_IN_BLUE = {"half_periods"}  # series whose walk-through draws its loss so; the others: red
 
 
 def time_inputs(target_times: Array, num_inputs: int, step: float) -> Array:
@@ -197,7 +201,7 @@ def draw_phase(
 def name_measure(metric: str) -> str:
     """`free_run_mse_49` -> `free run, 49 steps`."""
     kind, _, steps = metric.partition("_mse")
-    words = kind.replace("_", " ")
+    words = "the walk-through's test" if kind == "document" else kind.replace("_", " ")
     return f"{words},\n{steps[1:]} steps" if steps else words
 
 
@@ -205,7 +209,7 @@ def draw_baselines(metrics: Mapping[str, Any], subject: str) -> Figure:
     """Errors of the network beside those of forecasters that learn little or nothing."""
     forecasters = {"network": metrics, **metrics["baselines"]}
     measures = [name for name in metrics["baselines"]["hold_last"] if "_mse" in name]
-    figure = make_figure("What the network is worth", subject, 1.5 * WIDTH)
+    figure = make_figure("What the network is worth", subject, 1.9 * WIDTH)
     axes = figure.subplots()
     width = 0.85 / len(forecasters)
     for i, (name, scores) in enumerate(forecasters.items()):
@@ -233,6 +237,7 @@ def plot(
     name: str,
     curves: Curves,
     clip_norm: float | None,
+    network: Mapping[str, Any],
     snapshots: Arrays,
     metrics: Mapping[str, Any],
     forecasts: Arrays,
@@ -244,6 +249,7 @@ def plot(
         name: of the model.
         curves: of its training.
         clip_norm: largest total gradient norm that an update could have; None: any.
+        network: arguments of its architecture.
         snapshots: as `read_snapshots` gives them.
         metrics: as `evaluate` gives them.
         forecasts: likewise.
@@ -251,8 +257,9 @@ def plot(
     """
     step = float(forecasts["step"])
     subject = f"model {name} · series {metrics['data']}"
+    color = BLUE_LOSS if metrics["data"] in DRAWN_IN_BLUE else LOSS_COLOR
     figures = {
-        **draw_curves(curves, clip_norm, "RNN LOSS", ERROR, subject),
+        **draw_curves(curves, clip_norm, network, ERROR, subject, color),
         "window": draw_window(windows, step, subject),
         "snapshots": draw_snapshots(snapshots, step, subject),
         "document": draw_document_test(forecasts, windows, metrics["document_mse"], subject),
@@ -276,6 +283,7 @@ def main(trained: str, evaluated: str, windows: str, out: str) -> None:
             name,
             read_curves(Path(trained) / "curves.csv"),
             read_value(f"sine.{name}.clip_norm"),
+            read_config(Path(trained)).network,
             read_snapshots(Path(trained) / "snapshots.npz"),
             read_json(Path(evaluated) / "metrics.json"),
             forecasts,

@@ -16,6 +16,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from stages.shared.bundle import read_config
 from stages.shared.curves import Curves, read_curves
 from stages.shared.errors import exit_on_input_error
 from stages.shared.figures import (
@@ -52,7 +53,11 @@ class Evaluated:
 
 
 def plot(
-    name: str, curves: Curves, clip_norm: float | None, evaluated: Evaluated
+    name: str,
+    curves: Curves,
+    clip_norm: float | None,
+    network: Mapping[str, Any],
+    evaluated: Evaluated,
 ) -> dict[str, Figure]:
     """Every figure that there are data for, by its file's name.
 
@@ -60,6 +65,7 @@ def plot(
         name: of the model.
         curves: of its training.
         clip_norm: where its gradients were clipped, if anywhere.
+        network: arguments of its architecture.
         evaluated: its test.
     """
     metrics = evaluated.metrics
@@ -68,7 +74,7 @@ def plot(
         "confusion": draw_confusion(evaluated.confusion, subject),
         "languages": draw_languages(evaluated.languages, metrics, subject),
         "reliability": draw_reliability(evaluated.predictions, metrics, subject),
-        **draw_curves(curves, clip_norm, "LOSS", LOSS, subject),
+        **draw_curves(curves, clip_norm, network, LOSS, subject),
     }
 
 
@@ -177,8 +183,9 @@ def main(trained: str, evaluated: str, out: str) -> None:
     clip_norm = None
     if curves.loss:  # a blend has no params of training
         clip_norm = read_value(f"surnames.{name}.clip_norm")
+    network = read_config(Path(trained)).network
     with figure_style():
-        figures = plot(name, curves, clip_norm, read_evaluated(Path(evaluated)))
+        figures = plot(name, curves, clip_norm, network, read_evaluated(Path(evaluated)))
         save_figures(figures, Path(out), params.dpi)
 
 

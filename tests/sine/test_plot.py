@@ -4,12 +4,13 @@ import matplotlib
 import numpy as np
 import pytest
 
+from stages.shared.bundle import ModelConfig, write_config
 from stages.shared.curves import Curves, write_curves
 from stages.sine.plot import draw_snapshots, draw_window, join_windows, main
 from stages.sine.preprocess import WindowParams, pair_series
 from stages.sine.windows import Windows, write_windows
 
-ALWAYS = {"loss", "window", "snapshots", "document", "free_run", "baselines"}
+ALWAYS = {"loss", "loss_linear", "window", "snapshots", "document", "free_run", "baselines"}
 STEPS = 60  # of the free runs
 
 
@@ -25,6 +26,7 @@ def write_files(folder, window=None, norms=(0.9, None)):
     evaluated.mkdir(parents=True)
     windows = make_windows(window)
     write_windows(folder / "windows.npz", windows)
+    write_config(trained, ModelConfig("sine", "window_forecaster", {"cell": "lstm"}))
     write_curves(trained / "curves.csv", Curves([1, 2], [0.5, 0.25], [None, 0.375], list(norms)))
     np.savez(
         trained / "snapshots.npz",

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import yaml
 
+from stages.shared.bundle import ModelConfig, write_config
 from stages.shared.curves import Curves, write_curves
 from stages.shared.tables import write_table
 from stages.surnames.plot import draw_confusion, draw_languages, draw_reliability, main
@@ -30,6 +31,7 @@ def write_files(folder, curves):
     trained.mkdir(parents=True)
     evaluated.mkdir(parents=True)
     write_curves(trained / "curves.csv", curves)
+    write_config(trained, ModelConfig("surnames", "pooled_classifier", {"cell": "gru"}))
     tables = {"confusion": CONFUSION, "languages": LANGUAGES, "predictions": PREDICTIONS}
     for name, rows in tables.items():
         write_table(evaluated / f"{name}.csv", list(rows[0]), [row.values() for row in rows])
@@ -49,7 +51,7 @@ def draw(folder, monkeypatch, out="plotted"):
 def test_a_trained_network_has_its_curves_drawn(tmp_path, monkeypatch):
     write_files(tmp_path, CURVES)
 
-    assert set(draw(tmp_path, monkeypatch)) == ALWAYS | {"loss", "gradient_norm"}
+    assert set(draw(tmp_path, monkeypatch)) == ALWAYS | {"loss", "loss_linear", "gradient_norm"}
 
 
 def test_a_blend_has_no_curves(tmp_path, monkeypatch):

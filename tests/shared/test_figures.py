@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from stages.shared.curves import Curves
+from stages.shared.figures import draw_curves, name_cell
+
+CURVES = Curves([1, 2, 3, 4], [4.0, 3.0, 2.0, 1.0], [None, 3.5, None, 1.5], [None] * 4)
+PLAIN = Curves([1, 2], [4.0, 3.0], [None, None], [None, None])
+
+
+def draw(curves, **network):
+    return draw_curves(curves, None, network, "nats", "model", "blue")
+
+
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [
+        ({"cell": "rnn_tanh", "hidden": 3}, "RNN"),
+        ({"cell": "lstm"}, "LSTM"),
+        ({"cell": "gru"}, "GRU"),
+        ({"hidden": 128}, "RNN"),
+        ({"num_buckets": 64}, ""),
+    ],
+)
+def test_a_title_names_the_cell(network, name):
+    assert name_cell(network) == name
+    assert draw(PLAIN, **network)["loss"].get_suptitle() == f"{name} LOSS".strip()
+
+
+def test_the_published_picture_is_one_linear_line():
+    axes = draw(PLAIN, cell="lstm")["loss_linear"].axes[0]
+
+    (line,) = axes.lines
+    assert axes.get_yscale() == "linear"
+    assert line.get_color() == "blue"
+    np.testing.assert_array_equal(line.get_xydata(), [[1, 4], [2, 3]])
+
+
+def test_the_published_picture_shows_means_alone_where_they_were_taken():
+    (line,) = draw(CURVES)["loss_linear"].axes[0].lines
+
+    np.testing.assert_array_equal(line.get_xydata(), [[2, 3.5], [4, 1.5]])
+
+
+def test_our_picture_is_logarithmic_and_shows_both():
+    axes = draw(CURVES)["loss"].axes[0]
+
+    assert axes.get_yscale() == "log"
+    assert [len(line.get_xdata()) for line in axes.lines] == [4, 2]
+
+
+def test_what_was_not_trained_has_no_pictures():
+    assert draw(Curves()) == {}
