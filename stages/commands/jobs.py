@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from tqdm import tqdm
 
 from stages.commands.graph import Graph, find_chain
 from stages.shared.errors import InputError
+
+TAIL_BYTES = 500  # of a job's output, in which its last line lies
 
 
 @dataclass
@@ -30,6 +33,16 @@ class Job:
         """How long it has run, and what."""
         seconds = time.monotonic() - self.started
         return f"{seconds:5.0f} s  {' → '.join(self.chain)}"
+
+    def read_last_line(self) -> str:
+        """What it printed last: how far a training is."""
+        descriptor = self.output.fileno()
+        size = os.fstat(descriptor).st_size
+        # pread: the processes that write share the position of this file
+        tail = os.pread(descriptor, TAIL_BYTES, max(0, size - TAIL_BYTES))
+        lines = tail.decode(errors="replace").split("\n")
+        printed = [line.strip() for line in lines if line.strip()]
+        return printed[-1] if printed else ""
 
 
 def run_side_by_side(stale: Graph, num_jobs: int) -> None:
@@ -51,9 +64,15 @@ def run_side_by_side(stale: Graph, num_jobs: int) -> None:
                     finish_job(job)
                     done.update(job.chain)
             for number, line in enumerate(lines):
-                line.set_description_str(jobs[number].describe() if number < len(jobs) else "")
+                line.set_description_str(say_running(jobs[number]) if number < len(jobs) else "")
     for line in lines:
         line.close()
+
+
+def say_running(job: Job) -> str:
+    """One line of the terminal: how long, what, and what it said last."""
+    width = shutil.get_terminal_size().columns - 3
+    return f"{job.describe()}  {job.read_last_line()}"[:width]
 
 
 @contextlib.contextmanager
@@ -83,7 +102,11 @@ def start_job(chain: list[str]) -> Job:
     output = tempfile.TemporaryFile()  # noqa: SIM115  the job reads it later
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", *chain]
     process = subprocess.Popen(
-        command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        command,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},  # lines are shown as they are printed
     )
     return Job(chain, process, output)
 

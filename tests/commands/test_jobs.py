@@ -1,0 +1,56 @@
+"""What a job says while it runs."""
+
+import subprocess
+import sys
+import tempfile
+
+from stages.commands.jobs import Job, say_running
+
+
+def start(printed):
+    output = tempfile.TemporaryFile()  # noqa: SIM115  the job reads it later
+    code = f"print({printed!r}, flush=True); input()"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=output)
+    return Job(["train_sine@carried_rnn"], process, output)
+
+
+def wait_for_line(job):
+    while not job.read_last_line():
+        assert job.process.poll() is None
+
+
+def end(job):
+    job.process.communicate(b"\n")
+    job.output.close()
+
+
+def test_the_last_line_of_a_running_job_is_shown():
+    job = start("Running stage\n  1.0 s  Iteration: 100 loss 0.5\n")
+    wait_for_line(job)
+
+    said = say_running(job)
+
+    end(job)
+    assert said.endswith("train_sine@carried_rnn  1.0 s  Iteration: 100 loss 0.5")
+
+
+def test_reading_it_does_not_move_where_the_job_writes():
+    job = start("first")
+    wait_for_line(job)
+
+    job.process.communicate(b"\n")
+
+    job.output.seek(0)
+    assert job.output.read() == b"first\n"
+    job.output.close()
+
+
+def test_a_long_line_is_cut_to_the_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    job = start("x" * 200)
+    wait_for_line(job)
+
+    said = say_running(job)
+
+    end(job)
+    assert len(said) < 60
