@@ -1,14 +1,17 @@
 """surname_rnn, literally: a recurrent cell written by hand that names a surname's language.
 
 Literal: three linear layers and tanh instead of `nn.RNN`, a Python loop over the letters, one
-one-hot vector a letter, names of any length without padding, batch 1, SGD written by hand.
+one-hot vector a letter, names of any length without padding, batch 1, SGD written by hand; for each
+update a language is drawn uniformly, then a name of it uniformly, from all lines of its file.
 Not copied: the language order of an unsorted file listing, a prediction that skips the clean-up,
 and the progress that is printed on the way.
 """
 
+import random
 import string
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -51,6 +54,29 @@ def clean_name(name: str) -> str:
         for symbol in unicodedata.normalize("NFD", name)
         if unicodedata.category(symbol) != "Mn" and symbol in SYMBOLS
     )
+
+
+def read_names(folder: Path) -> dict[str, list[str]]:
+    """Cleaned names by language, duplicates included: one file a language, one line a name."""
+    names = {}
+    for path in sorted(folder.glob("*.txt")):
+        lines = path.read_text(encoding="utf-8").strip().split("\n")
+        names[path.stem] = [clean_name(line) for line in lines]
+    return names
+
+
+def draw_names(
+    names: Mapping[str, Sequence[str]], num_updates: int, seed: int = 1
+) -> list[tuple[str, int]]:
+    """A name and the index of its language for each update: the language first, then the name."""
+    generator = random.Random(seed)
+    languages = list(names)
+    draws = []
+    for _ in range(num_updates):
+        language = generator.choice(languages)
+        name = generator.choice(names[language])
+        draws.append((name, languages.index(language)))
+    return draws
 
 
 def encode_name(name: str) -> Tensor:

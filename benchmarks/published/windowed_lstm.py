@@ -2,7 +2,8 @@
 
 Literal: windows in order, one at a time, the LSTM fed as (T, 1, 1) with a zero state at each
 window, plain SGD; the forecast re-runs the network over the last 40 values, its own included, for
-every further point. Nothing is drawn but the weights: LSTM first, then the head.
+every further point. Nothing is drawn but the weights: LSTM first, then the head. Not copied: a loss
+printed every epoch.
 """
 
 from typing import NamedTuple
@@ -58,16 +59,13 @@ def train(
     num_updates: int = 7200,
     initial: dict[str, Tensor] | None = None,
     seed: int = 42,
-    series: Tensor | None = None,
 ) -> Trained:
     """Train on the windows in order, epoch after epoch; `initial` are the first weights."""
     torch.manual_seed(seed)
     model = WindowedLSTM()
     if initial is not None:
         model.load_state_dict(initial)
-    if series is None:
-        series = make_series()
-    windows = cut_windows(series[:-NUM_TEST])
+    windows = cut_windows(make_series()[:-NUM_TEST])
     criterion = nn.MSELoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
 

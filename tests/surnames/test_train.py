@@ -1,3 +1,4 @@
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,16 @@ from stages.shared.errors import InputError
 from stages.shared.fit import Step
 from stages.shared.params import check_params
 from stages.surnames.alphabet import SYMBOLS, encode_name
-from stages.surnames.names import Names, Vocabulary, pad_names
+from stages.surnames.archive import read_names_folder
+from stages.surnames.names import (
+    Names,
+    Vocabulary,
+    decode_names,
+    pad_names,
+    read_split,
+    write_corpus,
+)
+from stages.surnames.preprocess import SplitParams, preprocess
 from stages.surnames.train import (
     SurnameParams,
     draw_names,
@@ -24,6 +34,7 @@ from stages.surnames.train import (
 
 PARAMS = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
 OFFICIAL = PARAMS["surnames"]["surname_rnn"]
+SAMPLE = Path("data/sample")
 
 WORDS = ["Abe", "Kowalska", "O'Neal", "Li", "Yamamoto", "de la Cruz", "Ng", "Papadopoulos"]
 VOCABULARY = Vocabulary("custom", SYMBOLS, [f"L{n:02}" for n in range(18)])
@@ -41,15 +52,96 @@ def train_on_words(**changes):
     return train(params_of(**changes), NAMES, VOCABULARY, "x")
 
 
-@pytest.mark.parametrize("gradient", ["by_hand", "autograd"])
-def test_losses_are_those_of_the_published_program(gradient):
-    params = params_of(iterations=200, gradient=gradient)
-    draws = [(WORDS[n], int(NAMES.languages[n])) for n in draw_names(params, NAMES.languages)]
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """The sample in git as preprocess_surnames leaves it: names to train on and the vocabulary."""
+    folder = tmp_path_factory.mktemp("sample")
+    params = SplitParams.model_validate(PARAMS["preprocess_surnames"])
+    corpus, vocabulary = preprocess(read_names_folder(SAMPLE), "sample", params)
+    write_corpus(folder, corpus)
+    return read_split(folder, "train"), vocabulary
 
-    ours = train(params, NAMES, VOCABULARY, "x").curves
+
+def tell_draws(params, names, vocabulary):
+    """What training draws, as text: name and language."""
+    texts = decode_names(names, vocabulary.symbols)
+    for row in draw_names(params, names.languages):
+        yield texts[row], vocabulary.languages[names.languages[row]]
+
+
+@pytest.mark.parametrize("gradient", ["by_hand", "autograd"])
+def test_losses_are_those_of_the_published_program(gradient, sample):
+    """It reads, cleans, numbers and encodes the sample itself, and is told what was drawn as text.
+
+    Its own draws cannot equal ours: it draws a language, then a name, where we draw a name by
+    weight. The tests of how languages and names are drawn hold the distribution.
+    """
+    params = params_of(iterations=200, gradient=gradient)
+    names, vocabulary = sample
+    published = surname_rnn.read_names(SAMPLE)
+    languages = list(published)
+    draws = []
+    for name, language in tell_draws(params, names, vocabulary):
+        assert name in published[language]
+        draws.append((name, languages.index(language)))
+
+    ours = train(params, names, vocabulary, "x").curves
     theirs = surname_rnn.train(200, draws, seed=params.seed)
 
     np.testing.assert_allclose(ours.loss, theirs.losses, rtol=1e-5)
+
+
+def measure_surprise(counts, expected, freedom):
+    """Standard deviations that the χ² of counts is off what independent draws give.
+
+    Far above 0 they are less even than chance allows, far below 0 more even.
+    """
+    square = np.sum((counts - expected) ** 2 / expected)
+    return (square - freedom) / np.sqrt(2 * freedom)
+
+
+def judge_draws(draws, languages):
+    """Surprise at how often each language was drawn, and each name within its language."""
+    num_languages = languages.max() + 1
+    of_languages = np.bincount(languages[draws], minlength=num_languages)
+    uniform = np.full(num_languages, len(draws) / num_languages)
+    of_names = np.bincount(draws, minlength=len(languages))
+    within = of_languages / np.bincount(languages)
+    return (
+        measure_surprise(of_languages, uniform, num_languages - 1),
+        measure_surprise(of_names, within[languages], len(languages) - num_languages),
+    )
+
+
+def test_a_language_is_drawn_uniformly_and_then_a_name_of_it_uniformly(sample):
+    languages = sample[0].languages
+
+    draws = draw_names(SurnameParams.model_validate(OFFICIAL), languages)
+
+    assert np.abs(judge_draws(draws, languages)).max() < 2.5
+
+
+def test_the_published_program_draws_so_too():
+    names = surname_rnn.read_names(SAMPLE)
+    distinct = {language: list(dict.fromkeys(group)) for language, group in names.items()}
+    languages = np.repeat(np.arange(18), [len(group) for group in distinct.values()])
+    pairs = zip(chain(*distinct.values()), languages.tolist(), strict=True)
+    numbers = {pair: number for number, pair in enumerate(pairs)}
+
+    drawn = surname_rnn.draw_names(distinct, 200_000)
+
+    draws = np.array([numbers[pair] for pair in drawn])
+    assert np.abs(judge_draws(draws, languages)).max() < 2.5
+
+
+@pytest.mark.parametrize("changes", [{"balance": 0.0}, {"balance": 0.9}, {"sampling": "epochs"}])
+def test_other_draws_are_not_taken_for_uniform_ones(changes, sample):
+    languages = sample[0].languages
+
+    draws = draw_names(SurnameParams.model_validate({**OFFICIAL, **changes}), languages)
+
+    assert len(draws) == 200_000
+    assert np.abs(judge_draws(draws, languages)).max() > 2.5
 
 
 def test_gradients_by_hand_have_the_norm_of_automatic_ones():

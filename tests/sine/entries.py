@@ -1,0 +1,44 @@
+"""Entries of params.yaml as the stages of the sine task read them."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import nn
+
+from stages.sine.evaluate import EvaluateParams, evaluate
+from stages.sine.preprocess import WindowParams, pair_series
+from stages.sine.signals import SeriesParams, draw_segments
+from stages.sine.state import State
+from stages.sine.train import SineParams
+from stages.sine.windows import Windows
+
+OFFICIAL = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+
+
+def params_of(model: str, **changes: Any) -> SineParams:
+    """How a model is trained."""
+    return SineParams.model_validate({**OFFICIAL["sine"][model], **changes})
+
+
+def series_of(model: str, **changes: Any) -> SeriesParams:
+    """The series that it reads."""
+    entry = OFFICIAL["generate_sine"][OFFICIAL["sine"][model]["series"]]
+    return SeriesParams.model_validate({**entry, **changes})
+
+
+def windows_of(model: str, **changes: Any) -> Windows:
+    """What it is trained on, with changes of its series."""
+    cut = OFFICIAL["preprocess_sine"].get(OFFICIAL["sine"][model]["series"])
+    times, values = draw_segments(series_of(model, **changes))
+    return pair_series(times, values, cut and WindowParams.model_validate(cut))
+
+
+def score_document(model: str, network: nn.Module, state: State | None, seed: int = 0) -> float:
+    """The score of the test with which its walk-through ends; the other scores are cut short."""
+    short = {"phases": 1, "horizons": [1], "validation_horizons": [1], "document_seed": seed}
+    params = EvaluateParams.model_validate({**OFFICIAL["evaluate_sine"], **short})
+    name, windows = OFFICIAL["sine"][model]["series"], windows_of(model)
+    evaluation = evaluate(network, state, windows, name, series_of(model), params)
+    score: float = evaluation.metrics["document_mse"]
+    return score
