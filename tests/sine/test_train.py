@@ -150,7 +150,7 @@ def test_progress_of_epochs_ends_with_the_performance_on_the_test_range():
 
     trained = train(params, windows_of("windowed_lstm"), "x")
 
-    mse = document_mse("windowed_lstm", trained)
+    mse = score_document("windowed_lstm", trained.model, trained.state)
     assert trained.progress[-3:] == [
         f"Epoch 1 Loss: {trained.curves.loss[9]:.8f}",
         f"Epoch 2 Loss: {trained.curves.loss[19]:.8f}",

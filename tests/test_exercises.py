@@ -1,0 +1,83 @@
+"""What the walk-throughs ask a reader to try: clipping, and an LSTM in place of the RNN."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.pipeline import (
+    copy_template,
+    list_started,
+    list_tracked,
+    list_tried,
+    read_metrics,
+    read_params,
+)
+from tests.shell import run
+
+pytestmark = pytest.mark.slow
+
+METRICS = "data/evaluated/carried_rnn/metrics.json"
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    return copy_template(tmp_path / "clone")
+
+
+def show_experiment(clone, name):
+    """The row of one experiment in the table that DVC shows."""
+    table = csv.DictReader(io.StringIO(run(clone, "dvc exp show --csv")))
+    [row] = [row for row in table if row["Experiment"] == name]
+    return row
+
+
+def test_gradients_are_clipped_by_one_param(clone):
+    before = read_metrics(clone, "carried_rnn")
+
+    said = run(clone, "dvc exp run --name clipped -S sine.carried_rnn.clip_norm=10")
+
+    # no norm of these few updates is above 10: the weights are the same, and so are their scores
+    stages = {"train_sine@carried_rnn", "plot_sine@carried_rnn", "track"}
+    assert list_started(said) == stages
+    assert read_metrics(clone, "carried_rnn") == before
+    assert read_params(clone)["sine"]["carried_rnn"]["clip_norm"] == 10
+    assert show_experiment(clone, "clipped")["sine.carried_rnn.clip_norm"] == "10"
+    assert list_tried(clone, "clip_norm") == {"clipped": "10"}
+
+
+def test_a_small_norm_clips_and_changes_the_scores(clone):
+    before = read_metrics(clone, "carried_rnn")
+
+    said = run(clone, "dvc exp run --name clipped -S sine.carried_rnn.clip_norm=0.001")
+
+    assert list_started(said) == find_stages()
+    after = read_metrics(clone, "carried_rnn")
+    assert after["document_mse"] != before["document_mse"]
+    shown = show_experiment(clone, "clipped")[f"{METRICS}:document_mse"]
+    assert float(shown) == pytest.approx(after["document_mse"])
+
+
+def find_stages():
+    """All stages of the one model, and the one that tracks it."""
+    return {f"{stage}_sine@carried_rnn" for stage in ("train", "evaluate", "plot")} | {"track"}
+
+
+def test_an_lstm_takes_the_place_of_the_rnn_by_one_param(clone):
+    before = read_metrics(clone, "carried_rnn")
+
+    said = run(clone, "dvc exp run --name lstm -S sine.carried_rnn.network.cell=lstm")
+
+    assert list_started(said) == find_stages()
+    config = json.loads((clone / "data/trained/carried_rnn/config.json").read_text("utf-8"))
+    assert config["network"]["cell"] == "lstm"
+    assert len(np.load(clone / "data/trained/carried_rnn/state.npy")) == 2  # h and c are carried
+    row = show_experiment(clone, "lstm")
+    assert row["sine.carried_rnn.network.cell"] == "lstm"
+    after = read_metrics(clone, "carried_rnn")
+    assert float(row[f"{METRICS}:document_mse"]) == pytest.approx(after["document_mse"])
+    assert after["document_mse"] != before["document_mse"]
+    assert ("carried_rnn", "lstm") in list_tracked(clone)
