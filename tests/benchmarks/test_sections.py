@@ -3,13 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import pipeline, scaling, sine, surnames, updates
+from benchmarks import pipeline, scaling, surnames, updates
 from benchmarks.__main__ import render_page
 from benchmarks.clock import ROOT, Turns, Usage
-from benchmarks.data import Bench, find_surnames, make_windows, read_names
+from benchmarks.data import Bench, find_surnames, read_names
 from benchmarks.table import Row, judge
-from stages.shared.params import read_params
-from stages.sine.train import SineParams, train
 from stages.sine.windows import read_windows
 from stages.surnames.preprocess import clean_lines
 
@@ -48,17 +46,6 @@ def test_blend_members_are_those_of_the_pipeline_and_have_goals():
     assert "surname_ngrams" in members
     assert len(members) > 1
     assert set(members) <= surnames.GOALS.keys()
-
-
-def test_the_short_recipe_of_the_fast_lstm_has_the_published_error():
-    params = read_params("sine.windowed_lstm_fast", SineParams)
-    windows = make_windows(params.series)
-
-    trained = train(sine.shorten_recipe(params), windows, "windowed_lstm_fast")
-    metrics = sine.score_entry("windowed_lstm_fast", trained, windows)
-
-    assert len(trained.curves.loss) == sine.SHORT_ADAM + sine.SHORT_LBFGS
-    assert metrics["document_mse"] < 0.0089
 
 
 def test_multiplied_names_stay_distinct_after_the_clean_up():
