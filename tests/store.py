@@ -9,10 +9,10 @@ from mlflow.entities import Run
 from stages.tracking import track
 from stages.tracking.checksums import compute_md5
 from stages.tracking.location import find_uri
-from stages.tracking.lockfile import Model, read_models
 from stages.tracking.store import Store
+from stages.tracking.subjects import Model, Subject, read_models, read_subjects
 from tests.shell import make_environment
-from tests.workspace import MODELS
+from tests.workspace import RUNS
 
 
 def sync() -> None:
@@ -48,9 +48,15 @@ def find_model(name: str) -> Model:
     return model
 
 
+def find_subject(name: str) -> Subject:
+    """A model of the working folder, or the layer tour."""
+    [subject] = [subject for subject in read_subjects() if subject.name == name]
+    return subject
+
+
 def find_run(name: str) -> Run:
-    """The one run of a model as dvc.lock has it."""
-    [run] = Store(find_uri()).find_runs(find_model(name).key)
+    """The one run of a model, or of the tour, as dvc.lock has it."""
+    [run] = Store(find_uri()).find_runs(find_subject(name).key)
     return run
 
 
@@ -86,12 +92,24 @@ def list_files(folder: Path) -> dict[str, tuple[str, int]]:
     return {str(f): (compute_md5(f), f.stat().st_ctime_ns) for f in files if f.is_file()}
 
 
+def read_artifacts(folder: Path, run: Run) -> dict[str, str]:
+    """What a run in a workspace's own store shows: path below the run -> text."""
+    [artifacts] = (folder / "mlartifacts").glob(f"*/{run.info.run_id}/artifacts")
+    texts = {}
+    for path in artifacts.rglob("*.*"):
+        texts[path.relative_to(artifacts).as_posix()] = path.read_text(encoding="utf-8")
+    return texts
+
+
 def assert_complete(uri: str | None = None) -> None:
-    """Each model of the working folder has its one finished run, with its model and curves."""
-    runs = list_runs(uri)
-    assert list_names(uri) == MODELS
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    assert {run.data.tags["key"] for run in runs} == {model.key for model in read_models()}
-    assert list_owners(uri) == sorted(run.info.run_id for run in runs)
-    for run in runs:
+    """All that dvc.lock holds has one finished run each; models have theirs, and curves."""
+    runs = {run.info.run_name: run for run in list_runs(uri)}
+    assert list_names(uri) == RUNS
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    keys = {subject.key for subject in read_subjects()}
+    assert {run.data.tags["key"] for run in runs.values()} == keys
+    tour = runs.pop("layer_tour")
+    assert {"largest_difference", "zero_input/spectral_radius_0.5"} < set(tour.data.metrics)
+    assert list_owners(uri) == sorted(run.info.run_id for run in runs.values())
+    for run in runs.values():
         assert {"loss", "gradient_norm"} < set(run.data.metrics)

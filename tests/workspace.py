@@ -20,10 +20,12 @@ from stages.shared.bundle import ModelConfig
 from stages.shared.curves import Curves, write_curves
 from stages.shared.json_files import write_json
 from stages.shared.networks import build_network, write_model
+from stages.shared.tables import write_table
 from tests.pipeline import KEPT, make_clone, read_params, set_param
 from tests.shell import commit, run
 
 MODELS = ["carried_rnn", "surname_blend", "surname_gru", "surname_ngrams", "windowed_lstm_fast"]
+RUNS = sorted([*MODELS, "layer_tour"])
 SYMBOLS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ .,;'"
 LANGUAGES = ["English", "German", "Polish", "Spanish"]
 VOCABULARY = {"data": "official", "symbols": SYMBOLS, "languages": LANGUAGES}
@@ -43,6 +45,16 @@ SCORES = {  # errors of the sine models, macro F1 of the others
 }
 
 
+ASKED = {  # query -> best language and its log-probability
+    "Yue Tingsong": ("German", -1.31),
+    "test your name": ("Polish", -0.25),
+}
+NORMS = {  # layer -> spectral norms by distance; the case is zero input
+    "spectral radius 0.5": [0.5, 0.25, 0.125],
+    "spectral radius 1.5": [1.5, 2.25, 3.375],
+}
+
+
 def make_workspace(folder: Path) -> Path:
     """Make the repository, write all results and commit them."""
     make_clone(folder, KEPT)
@@ -52,7 +64,8 @@ def make_workspace(folder: Path) -> Path:
     for model, score in SCORES.items():
         write_trained(folder, model, seed=0)
         write_metrics(folder, model, score)
-        write_figure(folder, model, "red")
+        write_shown(folder, model, "red")
+    write_tour(folder, "red")
     status = json.loads(run(folder, "dvc status --json"))  # nothing has run: it names all stages
     write_missing(folder, status)
     status.pop("track")
@@ -77,8 +90,32 @@ def rescore(folder: Path, model: str, score: float, data: str = "official") -> N
 
 def redraw(folder: Path, model: str, color: str) -> None:
     """Give a sine model other figures."""
-    write_figure(folder, model, color)
+    write_figure(folder, f"{model}/loss.png", color)
     take_results(folder, f"plot_sine@{model}")
+
+
+def redraw_tour(folder: Path, color: str) -> None:
+    """Give the layer tour another figure."""
+    write_figure(folder, "layers/gradients.png", color)
+    take_results(folder, "probe_layers")
+
+
+def measure_again(folder: Path, difference: float) -> None:
+    """Let the layer tour have measured something else."""
+    write_equivalences(folder, difference)
+    take_results(folder, "probe_layers")
+
+
+def ask_again(folder: Path, model: str, answer: tuple[str, float]) -> None:
+    """Let a surname model have answered otherwise."""
+    write_asked(folder, model, dict.fromkeys(ASKED, answer))
+    take_results(folder, f"evaluate_surnames@{model}", f"plot_surnames@{model}")
+
+
+def say_again(folder: Path, model: str, line: str) -> None:
+    """Let a sine model have printed something else while it was trained."""
+    write_progress(folder, model, line)
+    take_results(folder, f"train_sine@{model}")
 
 
 def take_results(folder: Path, *stages: str) -> None:
@@ -128,11 +165,60 @@ def write_metrics(folder: Path, name: str, score: float, data: str = "official")
     write_json(path, metrics)
 
 
+def write_shown(folder: Path, name: str, color: str) -> None:
+    """Write what people look at: figures, tables, and what training printed."""
+    write_figure(folder, f"{name}/loss.png", color)
+    if name != "surname_blend":  # nothing is trained
+        write_progress(folder, name, "iteration 4, loss 0.25")
+    if find_task(name) == "surnames":
+        write_asked(folder, name, ASKED)
+
+
 def write_figure(folder: Path, name: str, color: str) -> None:
     """Write what stands for a picture: its color."""
-    path = folder / "data/plotted" / name / "loss.png"
+    path = folder / "data/plotted" / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{color} {name}", encoding="utf-8")
+    path.write_text(color, encoding="utf-8")
+
+
+def write_progress(folder: Path, name: str, line: str) -> None:
+    """Write what training printed."""
+    path = folder / "data/trained" / name / "progress.txt"
+    path.write_text(f"{line}\n", encoding="utf-8")
+
+
+def write_asked(folder: Path, name: str, answers: dict[str, tuple[str, float]]) -> None:
+    """Write the answers to the names that the walk-through asks about: the two best languages."""
+    rows = []
+    for query, (language, log_probability) in answers.items():
+        calibrated = round(log_probability / TEMPERATURE, 2)
+        rows.append((query, query, 1, language, log_probability, calibrated))
+        rows.append((query, query, 2, "Spanish", -4.0, -3.0))
+    columns = ("query", "cleaned", "rank", "language", "log_probability", "calibrated")
+    write_table(folder / "data/evaluated" / name / "asked.csv", columns, rows)
+
+
+def write_tour(folder: Path, color: str) -> None:
+    """Write the layer tour and the gradient through time."""
+    write_figure(folder, "layers/gradients.png", color)
+    shapes = ("(10, 3, 100)", "(10, 3, 20)", "h (1, 3, 20)")
+    columns = ("module", "arguments", "input_shape", "output_shape", "state_shapes")
+    tour = folder / "data/plotted/layers"
+    write_table(tour / "layers.csv", columns, [("RNN", "100, 20", *shapes)])
+    norms = []
+    for layer, values in NORMS.items():
+        for distance, value in enumerate(values, start=1):
+            norms.append(("zero input", layer, distance, value))
+    columns = ("case", "layer", "distance", "spectral_norm")
+    write_table(tour / "gradients.csv", columns, norms)
+    write_equivalences(folder, 6.5e-07)
+
+
+def write_equivalences(folder: Path, difference: float) -> None:
+    """Write how far cells and layers are apart."""
+    claims = [("RNNCell = RNN", 1e-09), ("LSTMCell = LSTM", difference)]
+    path = folder / "data/plotted/layers/equivalences.csv"
+    write_table(path, ("claim", "largest_difference"), claims)
 
 
 def write_missing(folder: Path, status: dict[str, list[dict[str, Any]]]) -> None:

@@ -9,8 +9,9 @@ from stages.commands.text import align
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.tracking.checksums import find_entry
 from stages.tracking.location import find_uri, is_absent
-from stages.tracking.lockfile import Model, Stage, read_models, read_stages
+from stages.tracking.lockfile import Stage, read_stages
 from stages.tracking.store import open_store
+from stages.tracking.subjects import Model, read_models
 
 Row = tuple[str, str, str]  # path, md5, the stage that made it
 

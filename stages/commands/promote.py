@@ -11,9 +11,9 @@ from stages.commands.text import align
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.tracking.content import find_obstacle
 from stages.tracking.location import find_uri, lock_store
-from stages.tracking.lockfile import read_models
 from stages.tracking.ranking import RANKINGS, Candidate, rank_candidates
 from stages.tracking.store import CHAMPION, Store, open_store
+from stages.tracking.subjects import read_models
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.tracking.checksums import compute_md5, find_first_disagreement
-from stages.tracking.lockfile import Model, read_models
+from stages.tracking.subjects import Model, read_models
 
 CLOCK = "times.json"  # the only out that is never the same
 

@@ -1,43 +1,107 @@
-"""What data/ holds of one model: plain values, nothing of MLflow."""
+"""What data/ holds for one run: plain values, nothing of MLflow."""
 
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from stages.shared.bundle import ModelConfig, Times, read_config, read_times
-from stages.shared.curves import Curves, read_curves
+from stages.shared.curves import COLUMNS, Curves, read_curves
+from stages.shared.tables import read_table
 from stages.tracking.checksums import find_first_disagreement
-from stages.tracking.lockfile import Model
-from stages.tracking.metrics import Metrics, read_metrics
+from stages.tracking.description import describe_model, describe_tour
+from stages.tracking.metrics import list_labels, list_scores, read_metrics
 from stages.tracking.packing import list_artifacts
+from stages.tracking.subjects import TOUR, Model, Subject
+
+
+class Point(NamedTuple):
+    """One value of a curve."""
+
+    name: str
+    value: float
+    step: int
+    time: datetime
 
 
 @dataclass(frozen=True)
 class Content:
-    """What the files of one model say."""
+    """What the files say.
 
-    config: ModelConfig
-    times: Times
-    curves: Curves
-    metrics: Metrics
+    Args:
+        started: when the maker began.
+        ended: when it ended.
+        curves: of metrics by step.
+        scores: metrics without steps.
+        labels: tags.
+        note: Markdown.
+        config: of the model that the run holds, if it holds one.
+    """
+
+    started: datetime
+    ended: datetime
+    curves: list[Point]
+    scores: dict[str, float]
+    labels: dict[str, str]
+    note: str
+    config: ModelConfig | None = None
 
 
-def find_obstacle(model: Model) -> str | None:
-    """Say why a model cannot be tracked: not scored, or its files are not those of dvc.lock."""
-    if not model.evaluate:
+def find_obstacle(subject: Subject) -> str | None:
+    """Say why there can be no run: no scores yet, or the files are not those of dvc.lock."""
+    if isinstance(subject, Model) and not subject.evaluate:
         return "it has no scores in dvc.lock: run `dvc repro`"
-    obstacle = find_first_disagreement(model.outs, model.md5s)
-    if obstacle:
+    obstacle = find_first_disagreement(subject.outs, subject.md5s)
+    if obstacle or not isinstance(subject, Model):
         return obstacle
-    artifacts = list_artifacts(model.name, read_config(Path("data/trained", model.name)))
-    return find_first_disagreement(artifacts.values(), model.md5s)
+    artifacts = list_artifacts(subject.name, read_config(Path("data/trained", subject.name)))
+    return find_first_disagreement(artifacts.values(), subject.md5s)
 
 
-def read_content(name: str) -> Content:
-    """Read the files of a model that has no obstacle."""
-    folder = Path("data/trained", name)
+def read_content(subject: Subject) -> Content:
+    """Read the files of what has no obstacle."""
+    return read_model(subject) if isinstance(subject, Model) else read_tour(subject)
+
+
+def read_model(model: Model) -> Content:
+    """Read what training and evaluation wrote."""
+    folder = Path("data/trained", model.name)
+    config, times, metrics = read_config(folder), read_times(folder), read_metrics(model.name)
     return Content(
-        read_config(folder),
-        read_times(folder),
-        read_curves(folder / "curves.csv"),
-        read_metrics(name),
+        times.started,
+        times.ended,
+        list_points(read_curves(folder / "curves.csv"), times),
+        list_scores(metrics),
+        {"processor": times.processor} | list_labels(metrics),
+        describe_model(model, config.architecture, metrics),
+        config,
     )
+
+
+def list_points(curves: Curves, times: Times) -> list[Point]:
+    """List what training recorded; times are spread evenly over it."""
+    points = []
+    for row, iteration in enumerate(curves.iteration):
+        share = iteration / curves.iteration[-1]
+        time = times.started + share * (times.ended - times.started)
+        for name in COLUMNS:
+            value = getattr(curves, name)[row]
+            if name != "iteration" and value is not None:
+                points.append(Point(name, value, iteration, time))
+    return points
+
+
+def read_tour(tour: Subject) -> Content:
+    """Read the tables of the tour. They hold no clock: its time is that of tracking."""
+    now = datetime.now(UTC)
+    norms = read_table(Path(TOUR, "gradients.csv"))
+    points = []
+    for norm in norms:
+        # what MLflow does not take in a name
+        name = re.sub(r"[^\w./-]", "_", f"{norm['case']}/{norm['layer']}")
+        points.append(Point(name, float(norm["spectral_norm"]), int(norm["distance"]), now))
+    claims = read_table(Path(TOUR, "equivalences.csv"))
+    difference = max(float(claim["largest_difference"]) for claim in claims)
+    note = describe_tour(tour, norms, difference)
+    return Content(now, now, points, {"largest_difference": difference}, {}, note)

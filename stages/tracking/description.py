@@ -1,28 +1,41 @@
 """The note on the page of a run, in Markdown."""
 
-import ast
-from pathlib import Path
-
-from stages.tracking.content import Content
+from stages.shared.tables import Rows
 from stages.tracking.metrics import Metrics, list_labels
+from stages.tracking.subjects import Model, Subject
 
 
-def describe(name: str, content: Content) -> str:
+def describe_model(model: Model, architecture: str, metrics: Metrics) -> str:
     """Say what system it is, on which data, and how it compares with baselines."""
-    architecture = content.config.architecture
-    lines = [f"**{name}** ({architecture}): {read_summary(architecture)}", ""]
-    for label, value in list_labels(content.metrics).items():
+    lines = [f"**{model.name}** ({architecture}): {model.description}", ""]
+    for label, value in list_labels(metrics).items():
         lines.append(f"- {label}: {value}")
     lines.append("")
-    lines += tabulate_baselines(content.metrics)
+    lines += tabulate_baselines(metrics)
     return "\n".join(lines)
 
 
-def read_summary(architecture: str) -> str:
-    """The first paragraph of the docstring of an architecture's module."""
-    source = Path(f"stages/models/{architecture}.py").read_text(encoding="utf-8")
-    docstring = ast.get_docstring(ast.parse(source)) or architecture
-    return docstring.split("\n\n")[0]
+def describe_tour(tour: Subject, norms: Rows, difference: float) -> str:
+    """Say what is toured, how equal cells and layers are, and what is left of each gradient.
+
+    Args:
+        tour: whose note it is.
+        norms: gradients.csv, by distance within each case and layer.
+        difference: largest one between cells and layers of equal weights.
+    """
+    last = {(norm["case"], norm["layer"]): norm for norm in norms}
+    lines = [
+        f"**{tour.name}**: {tour.description}",
+        "",
+        f"Cells and layers of equal weights differ by {difference:.1e} at most.",
+        "",
+        "| case | layer | distance | spectral norm |",
+        "|---|---|---|---|",
+    ]
+    for norm in last.values():
+        value = float(norm["spectral_norm"])
+        lines.append(f"| {norm['case']} | {norm['layer']} | {norm['distance']} | {value:.2g} |")
+    return "\n".join(lines)
 
 
 def tabulate_baselines(metrics: Metrics) -> list[str]:

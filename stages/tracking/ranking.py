@@ -5,8 +5,8 @@ from pathlib import Path
 
 from stages.shared.bundle import read_config
 from stages.shared.errors import InputError
-from stages.tracking.lockfile import Model, read_models
 from stages.tracking.metrics import find_metrics, list_scores, read_metrics
+from stages.tracking.subjects import Model, read_models
 
 
 @dataclass(frozen=True)

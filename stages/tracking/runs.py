@@ -1,6 +1,6 @@
-"""The run of a model: what MLflow is given, and in which order.
+"""A run: what MLflow is given, and in which order.
 
-A run is identified by `Model.key`, which is its tag `key`, written last. Until then the tag says
+A run is identified by `Subject.key`, which is its tag `key`, written last. Until then the tag says
 whose pending run it is; a process that dies leaves it so, and the owner's next call drops the run.
 """
 
@@ -11,42 +11,43 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.shared.curves import COLUMNS
+from stages.shared.bundle import ModelConfig
 from stages.tracking.content import Content, read_content
-from stages.tracking.description import describe
-from stages.tracking.lockfile import Model
-from stages.tracking.metrics import list_labels, list_scores
 from stages.tracking.packing import pack_model
 from stages.tracking.store import Store
+from stages.tracking.subjects import Subject
 
 if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes seconds
     from mlflow.entities import DatasetInput, Metric, Run
 
 COMMIT_TAG = "mlflow.source.git.commit"  # where the UI looks for it
-FIGURES_TAG = "figures"  # md5 of what lies under figures/
+LOOKS_TAG = "looks"  # `Subject.looks` of what the run shows
+SHOWN = ("figures", "tables", "progress.txt")  # what it shows: `find_place` says what goes where
 BATCH = 1000  # metrics that MLflow takes at once
 
 
-def publish(store: Store, model: Model, commit: str | None) -> None:
-    """Make the run of a model."""
-    client, content = store.client, read_content(model.name)
-    experiment = store.open_experiment(content.config.task)
+def publish(store: Store, subject: Subject, commit: str | None) -> None:
+    """Make the run of a model or of the tour."""
+    client, content = store.client, read_content(subject)
+    experiment = store.open_experiment(subject.experiment)
     tags = {"key": store.pending, "owner": store.owner}
-    started = to_milliseconds(content.times.started)
-    run = client.create_run(experiment, started, tags, model.name)
+    started = to_milliseconds(content.started)
+    run = client.create_run(experiment, started, tags, subject.name)
     run_id = run.info.run_id
 
-    client.log_inputs(run_id, list_inputs(model))
-    log_params(store, run, model.params)
-    log_tags(store, run, list_tags(model, content, commit))
-    # before the metrics: the model's page shows those that name it
-    model_id = log_model(store, run, model, content)
+    client.log_inputs(run_id, list_inputs(subject))
+    log_params(store, run, subject.params)
+    log_tags(store, run, list_tags(subject, content, commit))
+    model_id = None
+    if content.config:
+        # before the metrics: the model's page shows those that name it
+        model_id = log_model(store, run, subject, content.config)
     metrics = list_curves(content) + list_final_scores(content, model_id)
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics[start : start + BATCH])
-    log_figures(store, run, model)
-    client.set_terminated(run_id, end_time=to_milliseconds(content.times.ended))
-    client.set_tag(run_id, "key", model.key)
+    log_shown(store, run, subject, content.note)
+    client.set_terminated(run_id, end_time=to_milliseconds(content.ended))
+    client.set_tag(run_id, "key", subject.key)
 
 
 def to_milliseconds(time: datetime) -> int:
@@ -70,80 +71,67 @@ def log_tags(store: Store, run: "Run", tags: dict[str, str]) -> None:
     store.client.log_batch(run.info.run_id, tags=listed)
 
 
-def list_inputs(model: Model) -> "list[DatasetInput]":
+def list_inputs(subject: Subject) -> "list[DatasetInput]":
     """List the data that training and evaluation read, with DVC's md5 as digest."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     inputs = []
-    for context, data in (("training", model.data), ("evaluation", model.test_data)):
+    for context, data in (("training", subject.data), ("evaluation", subject.test_data)):
         for path, md5 in data.items():
             dataset = Dataset(path, md5, "local", json.dumps({"uri": path}))
             inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", context)]))
     return inputs
 
 
-def list_tags(model: Model, content: Content, commit: str | None) -> dict[str, str]:
-    """List what ties the run to dvc.lock, and what the UI shows of it."""
-    tags = {
-        "mlflow.note.content": describe(model.name, content),
-        "mlflow.source.name": model.train.name,
-        "processor": content.times.processor,
-    }
-    tags |= list_labels(content.metrics)
+def list_tags(subject: Subject, content: Content, commit: str | None) -> dict[str, str]:
+    """List where the run comes from."""
+    tags = {"mlflow.source.name": subject.maker.name} | content.labels
     if commit:
         tags[COMMIT_TAG] = commit
     experiment = os.environ.get("DVC_EXP_NAME")
     if experiment:
         tags["dvc.experiment"] = experiment
-    tags |= list_stage_tags("train", model)
-    tags |= list_stage_tags("evaluate", model)
     return tags
 
 
-def list_stage_tags(role: str, model: Model) -> dict[str, str]:
-    """List what dvc.lock says of one of the model's stages."""
-    stage = model.stages[role]
-    return {
-        f"dvc.{role}.stage": stage.name,
-        f"dvc.{role}.cmd": stage.cmd,
-        f"dvc.{role}.deps": json.dumps(stage.deps, indent=1),
-        f"dvc.{role}.params": json.dumps(stage.params, indent=1),
-        f"dvc.{role}.outs": json.dumps(stage.outs, indent=1),
-    }
+def list_stage_tags(subject: Subject) -> dict[str, str]:
+    """List what ties the run to dvc.lock: what that says of each stage."""
+    tags = {}
+    for role, stage in subject.stages.items():
+        tags[f"dvc.{role}.stage"] = stage.name
+        tags[f"dvc.{role}.cmd"] = stage.cmd
+        tags[f"dvc.{role}.deps"] = json.dumps(stage.deps, indent=1)
+        tags[f"dvc.{role}.params"] = json.dumps(stage.params, indent=1)
+        tags[f"dvc.{role}.outs"] = json.dumps(stage.outs, indent=1)
+    return tags
 
 
 def list_curves(content: Content) -> "list[Metric]":
-    """List what training recorded; times are spread evenly over it."""
+    """List the curves."""
     from mlflow.entities import Metric
 
-    started = to_milliseconds(content.times.started)
-    ended = to_milliseconds(content.times.ended)
     metrics = []
-    for row, iteration in enumerate(content.curves.iteration):
-        time = started + (ended - started) * iteration // content.curves.iteration[-1]
-        for name in COLUMNS:
-            value = getattr(content.curves, name)[row]
-            if name != "iteration" and value is not None:
-                metrics.append(Metric(name, value, time, iteration))
+    for point in content.curves:
+        time = to_milliseconds(point.time)
+        metrics.append(Metric(point.name, point.value, time, point.step))
     return metrics
 
 
-def list_final_scores(content: Content, model_id: str) -> "list[Metric]":
+def list_final_scores(content: Content, model_id: str | None) -> "list[Metric]":
     """List the scores, which belong to the logged model too."""
     from mlflow.entities import Metric
 
-    ended = to_milliseconds(content.times.ended)
-    scores = list_scores(content.metrics)
-    return [Metric(name, value, ended, 0, model_id) for name, value in scores.items()]
+    ended = to_milliseconds(content.ended)
+    return [Metric(name, value, ended, 0, model_id) for name, value in content.scores.items()]
 
 
-def log_model(store: Store, run: "Run", model: Model, content: Content) -> str:
+def log_model(store: Store, run: "Run", subject: Subject, config: ModelConfig) -> str:
     """Give the run its model, loadable from MLflow alone; returns the model's id."""
     from mlflow.entities import LoggedModelOutput
 
     client, run_id = store.client, run.info.run_id
     experiment = run.info.experiment_id
-    logged = client.create_logged_model(experiment, model.name, run_id, params=model.params)
+    logged = client.create_logged_model(experiment, subject.name, run_id, params=subject.params)
     identity = {
         "artifact_path": logged.artifact_location,
         "run_id": run_id,
@@ -152,26 +140,30 @@ def log_model(store: Store, run: "Run", model: Model, content: Content) -> str:
     }
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder, "model")
-        pack_model(packed, model.name, content.config, identity)
+        pack_model(packed, subject.name, config, identity)
         client.log_model_artifacts(logged.model_id, str(packed))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return logged.model_id
 
 
-def log_figures(store: Store, run: "Run", model: Model) -> None:
-    """Give the run its figures, and last the tags that say which they are."""
-    if model.figures:
-        store.client.log_artifacts(run.info.run_id, f"data/plotted/{model.name}", "figures")
-        tags = list_stage_tags("plot", model)
-        tags[FIGURES_TAG] = model.figures
-        log_tags(store, run, tags)
+def log_shown(store: Store, run: "Run", subject: Subject, note: str) -> None:
+    """Give the run what people look at, and last the tags that say what that is."""
+    client, run_id = store.client, run.info.run_id
+    for path, place in subject.shown.items():
+        log = client.log_artifacts if Path(path).is_dir() else client.log_artifact
+        log(run_id, path, place or None)
+    tags = list_stage_tags(subject)
+    tags["mlflow.note.content"] = note
+    tags[LOOKS_TAG] = subject.looks
+    log_tags(store, run, tags)
 
 
-def replace_figures(store: Store, run: "Run", model: Model) -> None:
-    """Give a run other figures: a stage that draws has changed, its model has not."""
+def replace_shown(store: Store, run: "Run", subject: Subject) -> None:
+    """Give the run what is shown now instead of what was."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     artifacts: Any = get_artifact_repository(run.info.artifact_uri, store.uri)
-    artifacts.delete_artifacts("figures")
-    log_figures(store, run, model)
+    for place in SHOWN:
+        artifacts.delete_artifacts(place)
+    log_shown(store, run, subject, read_content(subject).note)

@@ -1,4 +1,4 @@
-"""`track --check` says what a sync would do, and writes nothing; stale figures: see test_sync."""
+"""`track --check` says what a sync would do, and writes nothing; what is stale: see test_sync."""
 
 import pytest
 
@@ -15,12 +15,13 @@ def test_a_missing_store_lacks_every_run_and_is_not_made(workspace):
     assert not (workspace / "mlflow.db").exists()
 
 
-def test_a_store_that_lacks_a_run_stays_as_it_is(workspace):
+@pytest.mark.parametrize("name", ["surname_blend", "layer_tour"])
+def test_a_store_that_lacks_a_run_stays_as_it_is(workspace, name):
     sync()
-    Store(find_uri()).drop_run(find_run("surname_blend"))
+    Store(find_uri()).drop_run(find_run(name))
     before = list_files(workspace)
 
-    with pytest.raises(SystemExit, match="surname_blend: no run"):
+    with pytest.raises(SystemExit, match=f"{name}: no run"):
         check()
 
     assert list_files(workspace) == before

@@ -12,7 +12,17 @@ import pytest
 from stages.tracking.location import find_uri
 from stages.tracking.store import Store
 from tests.shell import run
-from tests.store import assert_complete, check, list_runs, start_python, start_sync, sync
+from tests.store import (
+    assert_complete,
+    check,
+    find_run,
+    list_runs,
+    read_artifacts,
+    start_python,
+    start_sync,
+    sync,
+)
+from tests.workspace import ask_again
 
 Serve = Callable[[socket], None]  # answers one connection
 
@@ -144,6 +154,7 @@ track.main(check=False)
         pytest.param("log_model_artifacts", 1, id="in_the_model"),
         pytest.param("log_outputs", 1, id="before_the_model_belongs_to_the_run"),
         pytest.param("set_terminated", 2, id="before_the_end_of_the_second_run"),
+        pytest.param("set_terminated", 6, id="before_the_end_of_the_tour"),
         pytest.param("set_tag", 1, id="before_the_key"),
     ],
 )
@@ -158,6 +169,24 @@ def test_the_next_sync_repairs_what_a_kill_left(workspace, method, nth):
     sync()
 
     assert_complete()
+    check()
+
+
+def test_the_next_sync_repairs_what_a_kill_left_of_figures_and_tables(workspace):
+    sync()
+    whole = read_artifacts(workspace, find_run("surname_gru"))
+    ask_again(workspace, "surname_gru", ("English", -0.5))
+    process = start_python(workspace, "-c", KILLER, "log_artifact", "2")
+    process.communicate()
+    assert process.returncode == -9
+    left = read_artifacts(workspace, find_run("surname_gru"))
+    assert left.keys() < whole.keys()
+
+    sync()
+
+    repaired = read_artifacts(workspace, find_run("surname_gru"))
+    assert repaired.keys() == whole.keys()
+    assert "English" in repaired["tables/asked.csv"]
     check()
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from stages.tracking.lockfile import Model, Stage, read_models
+from stages.tracking.lockfile import Stage
+from stages.tracking.subjects import Model, Tour, read_models
 
 TRAIN = Stage(
     "train_sine@m",
@@ -23,7 +24,7 @@ def make_model(**changes: dict[str, Any]) -> Model:
     stages = {"train": TRAIN, "evaluate": EVALUATE, "plot": PLOT}
     for role, change in changes.items():
         stages[role] = dataclasses.replace(stages[role], **change)
-    return Model("m", **stages)
+    return Model("m", "A model.", **stages)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,71 @@ def test_data_params_weights_curves_and_scores_make_the_key(changes):
 )
 def test_code_commands_and_figures_do_not(changes):
     assert make_model(**changes).key == make_model().key
+
+
+PROBE = Stage(
+    "probe_layers",
+    "python -m stages.layers.probe",
+    {"stages/layers/probe.py": "1"},
+    {
+        "data/plotted/layers/layers.csv": "2",
+        "data/plotted/layers/equivalences.csv": "3",
+        "data/plotted/layers/gradients.csv": "4",
+        "data/plotted/layers/gradients.png": "5",
+    },
+    {"params.yaml": {"probe_layers": {"hidden": 3}, "figures": {"dpi": 30}}},
+)
+
+
+def make_tour(**changes: dict[str, Any]) -> Tour:
+    return Tour("layer_tour", "A tour.", dataclasses.replace(PROBE, **changes))
+
+
+@pytest.mark.parametrize("table", ["layers", "equivalences", "gradients"])
+def test_each_table_of_the_tour_is_part_of_its_key(table):
+    outs = PROBE.outs | {f"data/plotted/layers/{table}.csv": "9"}
+
+    assert make_tour(outs=outs).key != make_tour().key
+
+
+def test_the_params_of_the_tour_are_part_of_its_key():
+    params = {"params.yaml": {"probe_layers": {"hidden": 4}, "figures": {"dpi": 30}}}
+
+    assert make_tour(params=params).key != make_tour().key
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"deps": {"stages/layers/probe.py": "9"}},
+        {"outs": PROBE.outs | {"data/plotted/layers/gradients.png": "9"}},
+        {"params": {"params.yaml": {"probe_layers": {"hidden": 3}, "figures": {"dpi": 31}}}},
+    ],
+)
+def test_code_and_the_figure_of_the_tour_are_not(changes):
+    assert make_tour(**changes).key == make_tour().key
+
+
+SHOWN = {
+    "evaluate": ("data/evaluated/m/asked.csv", "tables"),
+    "plot": ("data/plotted/m", "figures"),
+    "train": ("data/trained/m/progress.txt", ""),
+}
+
+
+@pytest.mark.parametrize("role", SHOWN)
+def test_figures_tables_and_progress_are_shown_and_make_no_key(role):
+    path, place = SHOWN[role]
+    outs = make_model().stages[role].outs
+    model, other = (make_model(**{role: {"outs": outs | {path: md5}}}) for md5 in ("7", "8"))
+
+    assert model.shown[path] == place
+    assert model.looks != other.looks
+    assert model.key == other.key
+
+
+def test_what_is_neither_figure_nor_table_is_not_shown():
+    assert make_model().shown == {"data/plotted/m": "figures"}
 
 
 def test_models_that_left_params_are_ignored(workspace: Path):

@@ -6,7 +6,9 @@ from mlflow import MlflowClient
 
 from stages.tracking.checksums import compute_md5
 from stages.tracking.location import find_uri
-from tests.store import find_model, find_run, list_runs
+from tests.pipeline import read_params
+from tests.shell import PROJECT
+from tests.store import find_model, find_run, list_runs, read_artifacts
 
 STARTED = 1767225600000  # of every training in the workspace, 2026-01-01 UTC, in milliseconds
 ENDED = STARTED + 100_000
@@ -65,11 +67,64 @@ def test_params_are_flat_and_named_alike_across_models(tracked):
     assert {"network.cell", "network.hidden", "iterations", "rate", "seed"} <= alike
 
 
+def test_a_run_shows_figures_tables_and_what_training_printed(tracked):
+    shown = {run.info.run_name: read_artifacts(tracked, run) for run in list_runs()}
+
+    assert shown["carried_rnn"].keys() == {"figures/loss.png", "progress.txt"}
+    tables = {f"tables/{name}.csv" for name in ("asked", "confusion", "languages", "predictions")}
+    assert shown["surname_blend"].keys() == tables | {"figures/loss.png"}
+    assert shown["surname_gru"].keys() == tables | {"figures/loss.png", "progress.txt"}
+    asked = (tracked / "data/evaluated/surname_gru/asked.csv").read_text(encoding="utf-8")
+    assert shown["surname_gru"]["tables/asked.csv"] == asked
+    assert shown["carried_rnn"]["progress.txt"] == "iteration 4, loss 0.25\n"
+
+
+def test_the_tour_has_its_tables_figure_and_params(tracked):
+    run = find_run("layer_tour")
+
+    tables = {f"tables/{name}.csv" for name in ("layers", "equivalences", "gradients")}
+    assert read_artifacts(tracked, run).keys() == tables | {"figures/gradients.png"}
+    assert run.data.params.keys() == read_params(tracked)["probe_layers"].keys()
+    assert run.data.params["radii"] == "[0.5, 1.0, 1.5]"
+    assert run.data.tags["dvc.probe.stage"] == "probe_layers"
+    experiment = MlflowClient(find_uri()).get_experiment(run.info.experiment_id)
+    assert experiment.name == "layers"
+
+
+def test_the_gradients_of_the_tour_are_curves_over_the_distance(tracked):
+    run = find_run("layer_tour")
+
+    name = "zero_input/spectral_radius_0.5"
+    norms = MlflowClient(find_uri()).get_metric_history(run.info.run_id, name)
+
+    assert [(norm.step, norm.value) for norm in norms] == [(1, 0.5), (2, 0.25), (3, 0.125)]
+    assert run.data.metrics["zero_input/spectral_radius_1.5"] == 3.375
+    assert run.data.metrics["largest_difference"] == 6.5e-07
+
+
+def test_the_tour_tells_what_it_is_and_what_is_left_of_the_gradient(tracked):
+    note = find_run("layer_tour").data.tags["mlflow.note.content"]
+
+    assert "What each recurrent layer takes and gives" in note
+    assert "differ by 6.5e-07 at most" in note
+    assert "| zero input | spectral radius 1.5 | 3 | 3.4 |" in note
+
+
+def test_every_model_and_the_tour_are_described_in_one_sentence():
+    params = read_params(PROJECT)
+
+    names = {*params["sine"], *params["surnames"], "surname_blend", "layer_tour"}
+    assert params["descriptions"].keys() == names
+    for text in params["descriptions"].values():
+        assert text.endswith(".") and ". " not in text
+    assert len(set(params["descriptions"].values())) == len(names)
+
+
 def test_a_run_tells_what_it_is_and_how_it_compares(tracked):
     tags = find_run("carried_rnn").data.tags
 
     note = tags["mlflow.note.content"]
-    assert "carried_rnn" in note and "recurrent layer" in note
+    assert "carried_rnn" in note and "100 random segments" in note
     assert "data: integer_starts" in note
     assert "| free_run_mse_500 | 0.2 | 0.9 |" in note
     assert tags["data"] == "integer_starts"

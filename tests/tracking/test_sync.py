@@ -6,23 +6,37 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from stages.tracking.location import find_uri
 from stages.tracking.runs import COMMIT_TAG, publish
 from stages.tracking.store import Store
+from tests.pipeline import set_param
 from tests.shell import commit, find_server, run
 from tests.store import (
     assert_complete,
     check,
     find_model,
     find_run,
+    find_subject,
     list_files,
     list_names,
     list_runs,
+    read_artifacts,
     start_sync,
     sync,
 )
-from tests.workspace import MODELS, redraw, retrain
+from tests.workspace import (
+    MODELS,
+    RUNS,
+    ask_again,
+    measure_again,
+    redraw,
+    redraw_tour,
+    retrain,
+    say_again,
+    take_results,
+)
 
 
 def test_a_second_sync_writes_nothing(workspace):
@@ -77,35 +91,125 @@ def test_artifacts_lie_in_the_repository_wherever_the_process_works(
         pytest.param(lambda path: path.write_bytes(b""), "differs from dvc.lock", id="changed"),
     ],
 )
-def test_a_model_whose_files_are_not_those_of_the_lock_is_not_tracked(
-    workspace, capsys, spoil: Callable[[Path], object], reason
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("carried_rnn", "data/trained/carried_rnn/weights.pt"),
+        ("layer_tour", "data/plotted/layers/layers.csv"),
+    ],
+)
+def test_what_is_not_as_the_lock_has_it_is_not_tracked(
+    workspace, capsys, name, path, spoil: Callable[[Path], object], reason
 ):
-    path = "data/trained/carried_rnn/weights.pt"
     spoil(workspace / path)
 
     sync()
 
-    assert f"carried_rnn: not tracked, {path} {reason}" in capsys.readouterr().out
-    assert list_names() == [model for model in MODELS if model != "carried_rnn"]
+    assert f"{name}: not tracked, {path} {reason}" in capsys.readouterr().out
+    assert list_names() == [run for run in RUNS if run != name]
 
 
-def test_figures_that_changed_are_replaced_in_the_same_run(workspace):
-    sync()
-    before = find_run("carried_rnn")
+def draw_blue(workspace: Path) -> None:
     redraw(workspace, "carried_rnn", "blue")
-    with pytest.raises(SystemExit, match="carried_rnn: stale figures"):
+
+
+def print_more(workspace: Path) -> None:
+    say_again(workspace, "carried_rnn", "more")
+
+
+def answer_otherwise(workspace: Path) -> None:
+    ask_again(workspace, "surname_gru", ("English", -0.5))
+
+
+def draw_the_tour_blue(workspace: Path) -> None:
+    redraw_tour(workspace, "blue")
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "artifact", "text"),
+    [
+        pytest.param(draw_blue, "carried_rnn", "figures/loss.png", "blue", id="figure"),
+        pytest.param(print_more, "carried_rnn", "progress.txt", "more", id="progress"),
+        pytest.param(answer_otherwise, "surname_gru", "tables/asked.csv", "English", id="table"),
+        pytest.param(draw_the_tour_blue, "layer_tour", "figures/gradients.png", "blue", id="tour"),
+    ],
+)
+def test_what_is_shown_is_replaced_in_the_same_run(workspace, change, name, artifact, text):
+    sync()
+    before = {run.info.run_id: read_artifacts(workspace, run) for run in list_runs()}
+    run_id = find_run(name).info.run_id
+    change(workspace)
+    with pytest.raises(SystemExit, match=f"{name}: stale figures, tables or note"):
         check()
 
     sync()
 
-    after = find_run("carried_rnn")
+    after = {run.info.run_id: read_artifacts(workspace, run) for run in list_runs()}
+    assert text in after[run_id][artifact] and text not in before[run_id][artifact]
+    assert {run for run in after if after[run] != before[run]} == {run_id}
+    assert after[run_id].keys() == before[run_id].keys()
+    check()
+
+
+def test_a_run_names_the_stages_of_what_it_shows_now(workspace):
+    sync()
+    before = find_run("carried_rnn").data.tags
+    draw_blue(workspace)
+
+    sync()
+
+    assert find_run("carried_rnn").data.tags["dvc.plot.outs"] != before["dvc.plot.outs"]
+
+
+def test_a_figure_that_is_drawn_no_more_is_gone(workspace):
+    sync()
+    plotted = workspace / "data/plotted/carried_rnn"
+    (plotted / "loss.png").rename(plotted / "curve.png")
+    take_results(workspace, "plot_sine@carried_rnn")
+
+    sync()
+
+    figures = [path for path in read_artifacts(workspace, find_run("carried_rnn")) if "/" in path]
+    assert figures == ["figures/curve.png"]
+
+
+@pytest.mark.parametrize("name", ["carried_rnn", "layer_tour"])
+def test_another_description_is_written_into_the_same_run(workspace, name):
+    sync()
+    before = find_run(name)
+    set_param(workspace, f"descriptions.{name}", "Other words.")
+    with pytest.raises(SystemExit, match=f"{name}: stale figures, tables or note"):
+        check()
+
+    sync()
+
+    after = find_run(name)
     assert after.info.run_id == before.info.run_id
-    assert after.data.tags["dvc.plot.outs"] != before.data.tags["dvc.plot.outs"]
-    drawn = {}
-    for path in workspace.glob("mlartifacts/*/*/artifacts/figures/*"):
-        color, model = path.read_text(encoding="utf-8").split()
-        drawn[model] = color
-    assert drawn == dict.fromkeys(MODELS, "red") | {"carried_rnn": "blue"}
+    assert "Other words." in after.data.tags["mlflow.note.content"]
+    check()
+
+
+def test_a_tour_that_measured_something_else_is_another_run(workspace):
+    sync()
+    before = find_run("layer_tour")
+
+    measure_again(workspace, 7e-07)
+    sync()
+
+    after = find_run("layer_tour")
+    assert after.info.run_id != before.info.run_id
+    assert after.data.metrics["largest_difference"] == 7e-07
+    assert len(list_runs()) == len(RUNS) + 1
+
+
+def test_a_lock_without_the_tour_does_not_ask_for_it(workspace):
+    lock = yaml.safe_load((workspace / "dvc.lock").read_text(encoding="utf-8"))
+    del lock["stages"]["probe_layers"]
+    (workspace / "dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
+
+    sync()
+
+    assert list_names() == MODELS
     check()
 
 
@@ -135,7 +239,7 @@ def test_an_older_commit_has_its_runs_after_dvc_checkout(workspace):
     sync()
 
     assert len(Store(find_uri()).find_runs(old.key)) == 1
-    assert len(list_runs()) == len(MODELS) + 1
+    assert len(list_runs()) == len(RUNS) + 1
     check()
 
 
@@ -158,18 +262,19 @@ def test_the_commit_is_noted_only_once_it_holds_the_model(workspace):
 # Several writers
 
 
-def test_of_two_runs_with_one_key_the_smaller_id_stays(workspace):
+@pytest.mark.parametrize("name", ["carried_rnn", "layer_tour"])
+def test_of_two_runs_with_one_key_the_smaller_id_stays(workspace, name):
     sync()
-    model = find_model("carried_rnn")
-    publish(Store(find_uri()), model, None)
-    both = [made.info.run_id for made in Store(find_uri()).find_runs(model.key)]
+    subject = find_subject(name)
+    publish(Store(find_uri()), subject, None)
+    both = [made.info.run_id for made in Store(find_uri()).find_runs(subject.key)]
     assert len(both) == 2
 
-    with pytest.raises(SystemExit, match="carried_rnn: 2 runs"):
+    with pytest.raises(SystemExit, match=f"{name}: 2 runs"):
         check()
     sync()
 
-    assert find_run("carried_rnn").info.run_id == min(both)
+    assert find_run(name).info.run_id == min(both)
     assert_complete()
 
 
@@ -196,5 +301,5 @@ def test_four_processes_at_once_on_a_fresh_store_make_each_run_once(workspace):
 
     assert [process.returncode for process in four] == [0] * 4, said
     made = Counter(line for out, _ in said for line in out.splitlines() if "run made" in line)
-    assert made == Counter({f"{name}: run made": 1 for name in MODELS})
+    assert made == Counter({f"{name}: run made": 1 for name in RUNS})
     assert_complete()
