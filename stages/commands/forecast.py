@@ -1,7 +1,8 @@
 """Forecast a column of a CSV file: `python -m stages.commands.forecast series.csv y forecast.csv`.
 
-Asks the champion in MLflow, or the workspace's best sine model where nothing is registered; the
-picture goes beside the forecast, `forecast.png`. Nothing is rescaled: samples should be spaced and
+Asks the champion in MLflow, or the workspace's best sine model where nothing is registered; with
+`--model carried_rnn` that one, whichever of the two has it. The picture goes beside the forecast,
+`forecast.png`. Nothing is rescaled: samples should be spaced and
 sized like those that the model was trained on.
 """
 
@@ -66,11 +67,11 @@ def draw(history: Samples, forecast: Samples, column: str, origin: str) -> Figur
     return figure
 
 
-def main(source: Path, column: str, out: Path, horizon: int) -> None:
+def main(source: Path, column: str, out: Path, horizon: int, model: str | None) -> None:
     """Write the forecast as CSV and PNG; steps go on counting the rows that were read, from 0."""
     params = read_params("figures", FigureParams)
     history = read_column(source, column)
-    predictor = load_predictor("sine")
+    predictor = load_predictor("sine", model)
     forecast: Samples = predictor.predict(history[None], horizon=horizon)[0]
     write_table(out, ["step", column], enumerate(forecast.tolist(), start=len(history)))
     picture = out.with_suffix(".png")
@@ -85,6 +86,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("source", type=Path, metavar="CSV")
     parser.add_argument("column")
     parser.add_argument("out", type=Path, help="CSV file to write")
+    parser.add_argument("--model", help="of dvc.lock (default: the champion, or else the best)")
     parser.add_argument("--horizon", type=int, default=100, help="samples (default: 100)")
     arguments = parser.parse_args()
     if arguments.horizon < 1:
@@ -99,4 +101,5 @@ def parse_arguments() -> argparse.Namespace:
 if __name__ == "__main__":
     with exit_on_input_error():
         arguments = parse_arguments()
-        main(arguments.source, arguments.column, arguments.out, arguments.horizon)
+        source, out = arguments.source, arguments.out
+        main(source, arguments.column, out, arguments.horizon, arguments.model)

@@ -115,9 +115,7 @@ def register(store: Store, task: str, run_id: str) -> str:
     client = store.client
     if not client.search_registered_models(f"name = '{task}'"):
         client.create_registered_model(task)
-    outputs = client.get_run(run_id).outputs
-    assert outputs is not None  # `track` gave the run its model
-    model_id = outputs.model_outputs[0].model_id
+    model_id = store.find_model(run_id)
     made = client.create_model_version(task, f"models:/{model_id}", run_id, model_id=model_id)
     return made.version
 

@@ -99,6 +99,12 @@ class Store:
         assert version.run_id is not None  # `promote` registers the models of runs alone
         return self.client.get_run(version.run_id)
 
+    def find_model(self, run_id: str) -> str:
+        """Id of the model that a run made."""
+        outputs = self.client.get_run(run_id).outputs
+        assert outputs is not None  # `track` gave the run its model
+        return outputs.model_outputs[0].model_id
+
     def find_versions(self, task: str) -> "list[ModelVersion]":
         """Registered versions of a task's model, the newest first."""
         return list(self.client.search_model_versions(f"name = '{task}'"))

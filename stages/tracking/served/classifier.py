@@ -20,7 +20,8 @@ class Guess(BaseModel):
     """A language and how likely it is."""
 
     language: str
-    probability: float
+    probability: float  # calibrated
+    log_probability: float  # the network's own
 
 
 class Answer(BaseModel):
@@ -73,11 +74,15 @@ class Classifier(PythonModel):
             return []
         letters = torch.tensor([self.alphabet["encode_name"](cleaned, self.symbols)])
         log_probabilities = self.model(letters, torch.tensor([len(cleaned)]))[0]
-        scores = (log_probabilities / self.temperature).log_softmax(0)  # calibrated
-        ranked = scores.sort(descending=True, stable=True)
+        probabilities = (log_probabilities / self.temperature).softmax(0)
         guesses = []
-        for score, index in zip(ranked.values, ranked.indices, strict=True):
-            guesses.append({"language": self.languages[index], "probability": score.exp().item()})
+        for index in probabilities.sort(descending=True, stable=True).indices:
+            guess = {
+                "language": self.languages[index],
+                "probability": probabilities[index].item(),
+                "log_probability": log_probabilities[index].item(),
+            }
+            guesses.append(guess)
         return guesses
 
 
