@@ -6,7 +6,10 @@ data/raw/ has one file a language, one name a line, and source.json, which says 
 
 import hashlib
 import io
+import lzma
+import re
 import shutil
+import struct
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -14,7 +17,25 @@ from pathlib import Path, PurePosixPath
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
 
+# The official zip has 3 MB and 18 names files, the largest of 33 KB.
+MAX_ARCHIVE_BYTES = 2**26
 MAX_MEMBER_BYTES = 2**20
+MAX_TOTAL_BYTES = 2**24
+MAX_LANGUAGES = 256
+LANGUAGE_FILE = re.compile(
+    r"[\w(][\w .'()-]{0,49}\.txt"
+)  # a file and a label that any system takes
+DAMAGES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,  # of bzip2
+    ValueError,
+    RuntimeError,  # a password
+    NotImplementedError,
+)
 
 # SHA-256 of the 18 names files of the official zip, by which they are recognised anywhere.
 OFFICIAL_SHA256 = {
@@ -43,16 +64,14 @@ def read_archive(archive: bytes, source: str) -> dict[str, bytes]:
     """The members `…/names/<Language>.txt` of a zip, read in memory: file name -> content.
 
     Raises:
-        InputError: not a zip, damaged, without names, or with an oversized member.
+        InputError: not a zip, damaged, without names, or larger than surnames can be.
     """
-    names = {}
+    if len(archive) > MAX_ARCHIVE_BYTES:
+        raise InputError(f"{source} is larger than {MAX_ARCHIVE_BYTES} bytes: refused")
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-            for member in opened.infolist():
-                path = PurePosixPath(member.filename)
-                if path.parent.name == "names" and path.suffix == ".txt":
-                    names[path.name] = _read_member(opened, member)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            names = _read_members(opened, source)
+    except DAMAGES as error:
         raise InputError(
             f"{source} is not a complete zip file ({len(archive)} bytes; {error}): fetch it again"
         ) from None
@@ -61,12 +80,39 @@ def read_archive(archive: bytes, source: str) -> dict[str, bytes]:
     return dict(sorted(names.items()))
 
 
+def _read_members(opened: zipfile.ZipFile, source: str) -> dict[str, bytes]:
+    names: dict[str, bytes] = {}
+    num_bytes = 0
+    for member in opened.infolist():
+        path = PurePosixPath(member.filename)
+        if path.parent.name != "names" or path.suffix != ".txt":
+            continue
+        if not LANGUAGE_FILE.fullmatch(path.name):
+            raise InputError(f"{source}: {path.name[:60]!r} is no <Language>.txt: rename that file")
+        if path.name in names:
+            raise InputError(f"{source} holds {path.name} twice: keep one of them")
+        names[path.name] = _read_member(opened, member)
+        num_bytes += len(names[path.name])
+        if num_bytes > MAX_TOTAL_BYTES or len(names) > MAX_LANGUAGES:
+            raise InputError(
+                f"{source} holds more than {MAX_LANGUAGES} languages or {MAX_TOTAL_BYTES} bytes "
+                "of names: refused"
+            )
+    return names
+
+
 def _read_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     with opened.open(member) as file:
         content = file.read(MAX_MEMBER_BYTES + 1)
     if len(content) > MAX_MEMBER_BYTES:
         raise InputError(f"{member.filename} is larger than {MAX_MEMBER_BYTES} bytes: refused")
     return content
+
+
+def read_limited(path: Path) -> bytes:
+    """Content of a file, as much as tells that it is too large for an archive."""
+    with path.open("rb") as file:
+        return file.read(MAX_ARCHIVE_BYTES + 1)
 
 
 def find_differences(names: dict[str, bytes]) -> list[str]:
@@ -80,7 +126,7 @@ def find_differences(names: dict[str, bytes]) -> list[str]:
 
 
 def write_raw(folder: Path, names: dict[str, bytes], data: str) -> None:
-    """Replace a folder of raw names in one move, so that an interruption leaves the old ones.
+    """Replace a folder of raw names, so that an interruption leaves the old or the new ones.
 
     Args:
         folder: data/raw/.
@@ -93,8 +139,23 @@ def write_raw(folder: Path, names: dict[str, bytes], data: str) -> None:
     for file, content in names.items():
         (part / file).write_bytes(content)
     write_json(part / "source.json", {"data": data})
-    shutil.rmtree(folder, ignore_errors=True)
+    aside = _name_aside(folder)
+    shutil.rmtree(aside, ignore_errors=True)
+    if folder.exists():
+        folder.rename(aside)
     part.rename(folder)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def put_back_raw(folder: Path) -> None:
+    """Undo a replacement that was killed between its two moves."""
+    aside = _name_aside(folder)
+    if aside.exists() and not folder.exists():
+        aside.rename(folder)
+
+
+def _name_aside(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.old")
 
 
 def read_names_folder(folder: Path) -> dict[str, bytes]:

@@ -4,7 +4,10 @@ Run by DVC as `python -m stages.surnames.download SAMPLE OUT`; the environment v
 SURNAMES_ZIP names a copy to take instead of the network.
 """
 
+import hashlib
+import json
 import os
+import subprocess
 import sys
 import textwrap
 import time
@@ -16,8 +19,16 @@ from pydantic import Field
 from tqdm import tqdm
 
 from stages.shared.errors import InputError, exit_on_input_error
-from stages.shared.params import Params, read_params
-from stages.surnames.archive import find_differences, read_archive, read_names_folder, write_raw
+from stages.shared.params import Params, Seconds, read_params
+from stages.surnames.archive import (
+    MAX_ARCHIVE_BYTES,
+    find_differences,
+    put_back_raw,
+    read_archive,
+    read_limited,
+    read_names_folder,
+    write_raw,
+)
 
 CHUNK_BYTES = 2**16
 WHAT_TO_TYPE = """\
@@ -30,11 +41,11 @@ class DownloadParams(Params):
 
     places: list[str]  # https:// or file:// addresses or paths, tried in order
     archive: Literal["official", "any"]  # any: another archive is wanted, nothing is compared
-    connect_seconds: float = Field(gt=0)  # longest wait for a connection
-    read_seconds: float = Field(gt=0)  # longest silence during a download
-    total_seconds: float = Field(gt=0)  # longest download
-    attempts: int = Field(gt=0)  # per place
-    backoff_seconds: float = Field(ge=0)  # wait after the first failure; doubles each time
+    connect_seconds: Seconds = Field(gt=0)  # longest wait for a connection
+    read_seconds: Seconds = Field(gt=0)  # longest silence during a download
+    total_seconds: Seconds = Field(gt=0)  # longest download
+    attempts: int = Field(gt=0, le=10)  # per place
+    backoff_seconds: Seconds  # wait after the first failure; doubles each time
     sample_fallback: bool  # take the sample in git when no place can be reached
 
 
@@ -58,12 +69,17 @@ def collect_names(
     """
     if copy:
         return open_archive(_read_copy(copy), copy, params)
+    put_back_raw(held)
     names = read_names_folder(held)
     if params.archive == "official" and not find_differences(names):
         return names, "official"
     try:
         archive, place = fetch_archive(params)
     except UnreachableError as error:
+        recorded = read_recorded(held, params)
+        if recorded:
+            print(f"no place could be reached ({error}): taken from DVC's cache", file=sys.stderr)
+            return recorded
         if not params.sample_fallback:
             raise InputError(
                 f"no place for the surname zip could be reached ({error}), and "
@@ -75,9 +91,46 @@ def collect_names(
     return open_archive(archive, place, params)
 
 
+def read_recorded(out: Path, params: DownloadParams) -> tuple[dict[str, bytes], str] | None:
+    """The names that dvc.lock has of an out, if DVC's cache holds them and params want them.
+
+    Args:
+        out: as dvc.yaml names it.
+        params: whether they have to be official; the sample is nothing to go back to.
+    """
+    files = read_cached(out) if Path("dvc.lock").exists() else {}
+    source = files.pop("source.json", b'{"data": "sample"}')
+    data = json.loads(source)["data"]
+    is_wanted = data != "sample" and (params.archive == "any" or not find_differences(files))
+    return (files, data) if is_wanted else None
+
+
+def read_cached(out: Path) -> dict[str, bytes]:
+    """Files of a folder as DVC's cache has them, whole and with the right md5, or nothing."""
+    # its `get` and `fetch` take the workspace's files first, its `checkout` waits for this stage
+    listing = _ask_dvc("list", ".", str(out), "--dvc-only", "--json", "--show-hash")
+    cache = Path(_ask_dvc("cache", "dir").strip(), "files/md5")
+    files = {}
+    for entry in json.loads(listing or "[]"):
+        md5 = entry["md5"]
+        path = cache / md5[:2] / md5[2:]
+        content = path.read_bytes() if path.exists() else b""
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
+            return {}
+        files[entry["path"]] = content
+    return files
+
+
+def _ask_dvc(*question: str) -> str:
+    command = [sys.executable, "-m", "dvc", *question]
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ).stdout
+
+
 def _read_copy(copy: str) -> bytes:
     try:
-        return Path(copy).read_bytes()
+        return read_limited(Path(copy))
     except OSError as error:
         raise InputError(f"SURNAMES_ZIP={copy}: {error.strerror}: name a zip file") from None
 
@@ -113,8 +166,8 @@ def fetch_archive(params: DownloadParams) -> tuple[bytes, str]:
         try:
             if place.startswith(("https://", "http://")):
                 return download_with_retries(place, params), place
-            return Path(place.removeprefix("file://")).read_bytes(), place
-        except (UnreachableError, OSError) as error:
+            return read_limited(Path(place.removeprefix("file://"))), place
+        except (UnreachableError, OSError, ValueError) as error:  # the last: not even an address
             failures.append(f"{place}: {error}")
     raise UnreachableError("; ".join(failures) or "params name no place")
 
@@ -145,6 +198,8 @@ def download(address: str, params: DownloadParams) -> bytes:
             for chunk in response.iter_content(CHUNK_BYTES):
                 content += chunk
                 bar.update(len(chunk))
+                if len(content) > MAX_ARCHIVE_BYTES:
+                    raise UnreachableError(f"larger than {MAX_ARCHIVE_BYTES} bytes")
                 if time.monotonic() > deadline:
                     raise UnreachableError(f"not complete after {params.total_seconds:g} s")
     return bytes(content)

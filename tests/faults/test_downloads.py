@@ -1,0 +1,230 @@
+"""What may befall the surnames: hostile zips, no network, and a kill at any moment."""
+
+import bz2
+import io
+import json
+import random
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from stages.shared.errors import InputError
+from stages.surnames.archive import read_archive, read_names_folder, write_raw
+from tests.commands.test_repro import write_zip
+from tests.pipeline import copy_template, edit_params, read_outs, set_param
+from tests.shell import PROJECT, run
+from tests.surnames.test_archive import NAMES, zip_names
+
+METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+
+
+def zip_members(members, method=zipfile.ZIP_DEFLATED):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as opened:
+        for name, content in members:
+            opened.writestr(name, content)
+    return buffer.getvalue()
+
+
+def refuse(archive):
+    """What is said of a zip that is refused."""
+    with pytest.raises(InputError) as error:
+        read_archive(archive, "data.zip")
+    message = str(error.value)
+    assert "\n" not in message and len(message) < 300
+    return message
+
+
+def test_a_zip_that_would_fill_the_memory_is_refused_before_it_does():
+    members = [(f"data/names/L{number}.txt", bytes(2**20)) for number in range(100)]
+
+    assert "16777216 bytes of names" in refuse(zip_members(members))
+
+
+def test_a_zip_of_too_many_languages_is_refused():
+    members = [(f"data/names/L{number}.txt", b"Ann") for number in range(300)]
+
+    assert "more than 256 languages" in refuse(zip_members(members))
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "..", "A\nB", "-rf", "C:\\x", "A\x1b[2J"])
+def test_a_member_that_is_no_file_of_a_language_is_refused(name):
+    assert "rename that file" in refuse(zip_members([(f"data/names/{name}.txt", b"Ann")]))
+
+
+def test_languages_of_any_script_and_with_blanks_are_read():
+    names = {"Català.txt": b"Pau", "Scots Gaelic (old).txt": b"Ian", "日本語.txt": b"Sato"}
+
+    assert read_archive(zip_names(names), "data.zip") == names
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("other", ["data/names/Aa.txt", "more/names/Aa.txt"])
+def test_two_members_of_one_name_are_refused(other):
+    archive = zip_members([("data/names/Aa.txt", b"Abe"), (other, b"Bob")])
+
+    assert "holds Aa.txt twice" in refuse(archive)
+
+
+def test_a_damaged_bzip2_is_refused():
+    content = b"Abe\nAda\nAlf\n" * 500
+    archive = bytearray(zip_members([("data/names/Aa.txt", content)], zipfile.ZIP_BZIP2))
+    archive[archive.index(bz2.compress(content)[:4]) + 20] ^= 0xFF
+
+    assert "not a complete zip" in refuse(bytes(archive))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_zip_with_any_bytes_changed_is_read_or_refused_in_one_line(method):
+    whole = zip_members([(f"data/names/{file}", NAMES[file] * 40) for file in NAMES], method)
+    generator = random.Random(0)
+
+    for _ in range(1500):
+        damaged = bytearray(whole)
+        for _ in range(generator.choice([1, 2, 5])):
+            damaged[generator.randrange(len(damaged))] = generator.randrange(256)
+        try:
+            read_archive(bytes(damaged), "data.zip")
+        except InputError as error:
+            assert "\n" not in str(error)
+
+
+def test_an_endless_file_is_not_read_to_its_end(tmp_path):
+    (tmp_path / "params.yaml").write_text((PROJECT / "params.yaml").read_text("utf-8"), "utf-8")
+
+    said = fetch(tmp_path, SURNAMES_ZIP="/dev/zero")
+
+    assert said.splitlines() == ["error: /dev/zero is larger than 67108864 bytes: refused"]
+
+
+def fetch(folder, **environment):
+    """Run the stage by hand; returns what it printed."""
+    command = f"PYTHONPATH={PROJECT} python -m stages.surnames.download data/sample data/raw"
+    return run(folder, command, check=False, **environment)
+
+
+def kill_write(folder, event, count):
+    """Replace raw names in a process that sends itself SIGKILL just before a file operation.
+
+    Args:
+        folder: data/raw.
+        event: kind of the operation, as Python's audit hooks name it.
+        count: how many of its kind are let pass.
+
+    Returns:
+        Whether it got as far as that.
+    """
+    code = f"""
+import itertools, os, signal, sys
+from pathlib import Path
+from stages.surnames.archive import put_back_raw, write_raw
+seen = itertools.count()
+def hook(event, arguments):
+    if event == {event!r} and next(seen) == {count}:
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+put_back_raw(Path({str(folder)!r}))
+write_raw(Path({str(folder)!r}), {{"New.txt": b"Nan", "Other.txt": b"Olaf"}}, "custom")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT)
+    assert done.returncode in {0, -9}
+    return done.returncode == -9
+
+
+@pytest.mark.parametrize("event", ["os.rename", "os.remove", "os.rmdir", "os.mkdir"])
+def test_a_kill_at_any_moment_leaves_the_old_names_or_the_new_ones(tmp_path, event):
+    kept = tmp_path / "data/raw"
+    killed = 0
+    while True:
+        shutil.rmtree(kept.parent, ignore_errors=True)
+        write_raw(kept, NAMES, "custom")
+        if not kill_write(kept, event, killed):
+            break
+        killed += 1
+
+        left = find_names(kept)
+
+        assert left in (NAMES, {"New.txt": b"Nan", "Other.txt": b"Olaf"}), killed
+    assert killed
+
+
+def find_names(folder):
+    """Names that the next download finds, after which nothing else is left."""
+    code = f"from stages.surnames.archive import *; put_back_raw(Path({str(folder)!r}))"
+    subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True)
+    names = read_names_folder(folder)
+    write_raw(folder, names, "custom")
+    assert [path.name for path in folder.parent.iterdir()] == ["raw"]
+    return names
+
+
+@pytest.fixture(scope="module")
+def taken(tmp_path_factory):
+    """A clone whose surnames came from a zip that is gone, with no network."""
+    clone = copy_template(tmp_path_factory.mktemp("taken") / "clone")
+    set_param(clone, "download_surnames.archive", "any")
+    copy = write_zip(clone.parent / "copy.zip")
+    run(clone, "dvc repro --single-item download_surnames", SURNAMES_ZIP=str(copy))
+    copy.unlink()
+    return clone
+
+
+def remove(raw):
+    shutil.rmtree(raw)
+
+
+def take_sample(raw):
+    shutil.rmtree(raw)
+    shutil.copytree(raw.parent / "sample", raw)
+    (raw / "source.json").write_text('{"data": "sample"}', encoding="utf-8")
+
+
+def damage(raw):
+    path = raw / "Elvish.txt"
+    path.unlink()  # it may be a link into the cache
+    path.write_text("Mallory\n", encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [remove, take_sample, damage])
+def test_without_network_what_dvc_lock_names_is_taken_from_the_cache(taken, fault):
+    recorded = read_outs(taken)["data/raw"]
+    fault(taken / "data/raw")
+
+    said = run(taken, "dvc repro --single-item download_surnames")
+
+    assert "taken from DVC's cache" in said
+    assert read_outs(taken)["data/raw"] == recorded
+    source = json.loads((taken / "data/raw/source.json").read_text("utf-8"))
+    assert source == {"data": "custom"}
+    assert "data/raw" not in run(taken, "dvc status download_surnames")
+
+
+@pytest.mark.slow
+def test_a_cache_with_a_flipped_bit_is_not_taken_for_what_dvc_lock_names(taken, tmp_path):
+    clone = Path(shutil.copytree(taken, tmp_path / "clone", symlinks=True))
+    names = (clone / "data/raw/Elvish.txt").read_bytes()
+    shutil.rmtree(clone / "data/raw")
+    for path in (clone / ".dvc/cache/files/md5").rglob("*"):
+        if path.is_file() and path.read_bytes() == names:
+            path.chmod(0o644)
+            path.write_bytes(bytes([names[0] ^ 1]) + names[1:])
+
+    said = run(clone, "dvc repro --single-item download_surnames")
+
+    assert "WARNING: the small sample" in said
+
+
+@pytest.mark.slow
+def test_a_sample_that_dvc_lock_names_is_no_reason_to_be_silent(tmp_path):
+    clone = copy_template(tmp_path / "clone")
+    shutil.rmtree(clone / "data/raw")
+    edit_params(clone, lambda params: params["download_surnames"].update(archive="official"))
+
+    said = run(clone, "dvc repro --single-item download_surnames")
+
+    assert "WARNING: the small sample" in said
