@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,8 +16,10 @@ from typing import IO
 from tqdm import tqdm
 
 from stages.commands.graph import Graph, find_chain
-from stages.shared.errors import InputError
+from stages.shared.errors import LESS_MEMORY, InputError
 
+# what DVC prints of a stage that was sent SIGKILL, as the system does that has no memory left
+KILLED = re.compile(r"failed to reproduce '(\S+)': .*exited with (?:-9|137)$", re.MULTILINE)
 TAIL_BYTES = 500  # of a job's output, in which its last line lies
 
 
@@ -121,6 +124,10 @@ def finish_job(job: Job) -> None:
     output = job.output.read().decode(errors="replace")
     if job.process.returncode != 0:
         tqdm.write(output)
+        killed = KILLED.search(output)
+        if killed or job.process.returncode == -signal.SIGKILL:
+            name = killed[1] if killed else " → ".join(job.chain)
+            raise InputError(f"{name} was killed, probably for want of memory: {LESS_MEMORY}")
         raise InputError(f"{' → '.join(job.chain)} failed: see its output above")
     for line in output.splitlines():
         if line.startswith("WARNING"):

@@ -11,7 +11,7 @@ from pathlib import Path
 from stages.commands import results
 from stages.commands.graph import LAST, find_stale, read_graph
 from stages.commands.jobs import exit_on_signals, run_module, run_side_by_side
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.errors import LESS_MEMORY, InputError, exit_on_input_error
 from stages.surnames.archive import read_archive, read_names_folder
 
 RAW = Path("data/raw")
@@ -37,7 +37,10 @@ def run_pipeline(num_jobs: int) -> None:
         return
     stages = [stage for stage in graph if stage != LAST]
     if not run_module("dvc", "repro", *stages):
-        raise InputError("a stage failed: see its output above")
+        raise InputError(
+            "a stage failed: see its output above (exited with -9: it was killed, probably for "
+            f"want of memory: {LESS_MEMORY})"
+        )
 
 
 def needs_copy(copy: str) -> bool:

@@ -1,8 +1,24 @@
-"""The one error that people are meant to read."""
+"""The one error that people are meant to read, and what a machine may lack, in one line too."""
 
+import errno
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+MEMORY = re.compile(r"not enough memory|can't allocate memory|cannot allocate memory|out of memory")
+LESS_MEMORY = (
+    "lower batch, the sizes of the network or iterations in params.yaml, or let fewer stages run "
+    "at once: make repro JOBS=1"
+)
+DISK = re.compile("PytorchStreamWriter|unexpected pos|iostream error")  # what torch.save says
+WAYS_OUT = {
+    errno.ENOSPC: "the disk is full: free some space and repeat",
+    errno.EDQUOT: "your share of the disk is full: free some space and repeat",
+    errno.EROFS: "the file system can only be read: work in a copy, or mount it for writing",
+    errno.EACCES: "you may not do this: give yourself the right, or work in a copy of your own",
+    errno.EPERM: "you may not do this: give yourself the right, or work in a copy of your own",
+}
 
 
 class InputError(Exception):
@@ -16,3 +32,33 @@ def exit_on_input_error() -> Iterator[None]:
         yield
     except InputError as error:
         sys.exit(f"error: {error}")
+    except (OSError, MemoryError, RuntimeError) as error:
+        message = explain_lack(error)
+        if message is None:
+            raise
+        sys.exit(f"error: {message}")
+
+
+def explain_lack(error: Exception) -> str | None:
+    """What the machine lacks and what to do, if that is what an error is about."""
+    if is_out_of_memory(error):
+        return f"memory ran out ({summarize(error)}): {LESS_MEMORY}"
+    if isinstance(error, RuntimeError) and DISK.search(str(error)):
+        return f"weights could not be written ({summarize(error)}): is the disk full? free some"
+    if isinstance(error, OSError) and error.errno in WAYS_OUT:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{WAYS_OUT[error.errno]}"
+    return None
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether NumPy, PyTorch or the system had no memory to give."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or bool(MEMORY.search(str(error).lower()))
+
+
+def summarize(error: Exception) -> str:
+    """First line of an error that can fill a page."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:200]
