@@ -1,26 +1,28 @@
 """The gradient through time: how strongly the last state still depends on an earlier one."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from stages.shared.params import Params
+from stages.shared.params import Amount, Params, Seed
 
 Cell = nn.RNNCell | nn.LSTMCell
+Radius = Annotated[float, Field(gt=0, le=10)]  # to the power of the longest distance still finite
+Bias = Annotated[float, Field(ge=-100, le=100)]
 
 
 class ProbeParams(Params):
     """Section `probe_layers` of params.yaml."""
 
-    seed: int = Field(ge=0)  # of weights and inputs
-    hidden: int = Field(gt=0)  # H of the networks whose gradients are followed
-    distance: int = Field(gt=0)  # time steps from the first state to the last
-    radii: list[float] = Field(min_length=1)  # spectral radii of W_R
-    forget_biases: list[float | None] = Field(min_length=1)  # of the LSTMs; null: the default
-    clip_norm: float = Field(gt=0)  # marked in the figure
+    seed: Seed  # of weights and inputs
+    hidden: int = Field(gt=0, le=256)  # H of the networks whose gradients are followed
+    distance: int = Field(gt=0, le=300)  # time steps from the first state to the last
+    radii: list[Radius] = Field(min_length=1)  # spectral radii of W_R
+    forget_biases: list[Bias | None] = Field(min_length=1)  # of the LSTMs; null: the default
+    clip_norm: Amount  # marked in the figure
 
 
 class Norm(NamedTuple):

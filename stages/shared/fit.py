@@ -14,7 +14,7 @@ from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.curves import Curves
 from stages.shared.errors import InputError
 from stages.shared.lbfgs import LBFGS
-from stages.shared.params import Params
+from stages.shared.params import Count, Params, Seed
 
 
 class Step(NamedTuple):
@@ -34,18 +34,18 @@ Observer = Callable[[int, Batch, Step], None]  # (iteration from 1, batch, what 
 class FitParams(Params):
     """How a network is trained: the fields that all models share."""
 
-    iterations: int = Field(gt=0)  # updates
-    batch: int = Field(gt=0)  # examples averaged in one update
+    iterations: Count  # updates
+    batch: Count  # examples averaged in one update
     optimizer: Literal["sgd", "adam", "adamw"]
     rate: float = Field(gt=0)  # learning rate; its peak if the schedule is one_cycle
     schedule: Literal["constant", "one_cycle"] = "constant"
     weight_decay: float = Field(default=0.0, ge=0)
     momentum: bool = False  # of sgd: 0.9, or with one_cycle from 0.95 to 0.85 and back
     clip_norm: float | None = Field(gt=0)  # of all gradients together; null: never
-    seed: int = Field(ge=0)  # of the weights and the draws
+    seed: Seed  # of the weights and the draws
     device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
-    log_every: int = Field(default=1, gt=0)  # iterations from one row of the curves to the next
-    mean_every: int | None = Field(default=None, gt=0)  # iterations that mean_loss averages
+    log_every: Count = 1  # iterations from one row of the curves to the next
+    mean_every: Count | None = None  # iterations that mean_loss averages
 
 
 def fit(

@@ -4,17 +4,34 @@ import importlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import ConfigDict, Field, create_model
 from torch import nn
 
 from stages.shared.bundle import ModelConfig, read_config, write_config
-from stages.shared.errors import InputError
-from stages.shared.params import check_params
+from stages.shared.errors import InputError, is_out_of_memory
+from stages.shared.params import Name, Params, check_params
 
 MODELS = Path(__file__).parents[1] / "models"
+MOST_WEIGHTS = 10**8  # with their gradients and what Adam keeps of them 1.6 GB
+SMALL = 1000  # sizes up to here stay far below it, and counting costs a second of imports
+SIZE = Annotated[int, Field(le=10**7)]
+LAYERS = Annotated[int, Field(le=100)]  # each is built, and run, by itself
+
+
+class Member(Params):
+    """One network of a blend, as config.json has it."""
+
+    architecture: Name
+    network: dict[str, Any]
+
+
+class _Arguments(Params):
+    """Base of what an architecture takes; a blend takes networks."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
 
 def build_network(architecture: str, network: dict[str, Any], where: str) -> nn.Module:
@@ -26,31 +43,33 @@ def build_network(architecture: str, network: dict[str, Any], where: str) -> nn.
         where: beginning of error messages, such as `params.yaml: sine.carried_rnn`.
 
     Raises:
-        InputError: no such architecture, or arguments that it does not take.
+        InputError: no such architecture, arguments that it does not take, or too many weights.
     """
     make = _find_class(architecture, where)
+    where = f"{where}.network"
     if "members" in network:
-        members = [
-            build_network(member["architecture"], member["network"], where)
-            for member in network["members"]
-        ]
-        return make(**{**network, "members": members})
-    _check_arguments(make, network, f"{where}.network")
+        members = []
+        for member in check_params(network["members"], list[Member], f"{where}.members"):
+            members.append(build_network(member.architecture, member.network, f"{where}.members"))
+        network = network | {"members": members}
+    _check_arguments(make, network, where)
     try:
+        _check_size(make, network, where)
         return make(**network)
-    except ValueError as error:
-        raise InputError(f"{where}.network: {error}") from None
+    except (ValueError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise InputError(f"{where}: {error}") from None
 
 
 def _find_class(architecture: str, where: str) -> Callable[..., nn.Module]:
-    try:
-        module = importlib.import_module(f"stages.models.{architecture}")
-    except ModuleNotFoundError:
-        known = sorted(path.stem for path in MODELS.glob("[a-z]*.py"))
+    known = sorted(path.stem for path in MODELS.glob("[a-z]*.py"))
+    if architecture not in known:  # never imported then, whatever it names
         raise InputError(
             f"{where}.architecture: there is no stages/models/{architecture}.py: "
             f"choose one of {', '.join(known)}, or write it"
-        ) from None
+        )
+    module = importlib.import_module(f"stages.models.{architecture}")
     class_name = "".join(word.capitalize() for word in architecture.split("_"))
     make: Callable[..., nn.Module] = getattr(module, class_name)
     return make
@@ -61,10 +80,21 @@ def _check_arguments(make: Callable[..., nn.Module], network: dict[str, Any], wh
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(make).parameters.items():
         default = ... if parameter.default is parameter.empty else None
-        fields[name] = (parameter.annotation, default)
-    config = ConfigDict(extra="forbid", strict=True)
-    schema: type[BaseModel] = create_model("Network", __config__=config, **fields)
-    check_params(network, schema, where)
+        hint = SIZE if parameter.annotation is int else parameter.annotation
+        fields[name] = (LAYERS if name == "layers" else hint, default)
+    check_params(network, create_model("Network", __base__=_Arguments, **fields), where)
+
+
+def _check_size(make: Callable[..., nn.Module], network: dict[str, Any], where: str) -> None:
+    """Count the weights of a large network that is built without memory."""
+    if all(size <= SMALL for size in network.values() if isinstance(size, int)):
+        return
+    with torch.device("meta"):
+        num_weights = sum(weight.numel() for weight in make(**network).parameters())
+    if num_weights > MOST_WEIGHTS:
+        raise InputError(
+            f"{where} asks for {num_weights:,} weights, more than {MOST_WEIGHTS:,}: lower its sizes"
+        )
 
 
 def write_model(folder: Path, config: ModelConfig, model: nn.Module) -> None:

@@ -1,22 +1,38 @@
-"""params.yaml, read strictly: an unknown key or a wrong type stops the stage."""
+"""params.yaml, read strictly: what is unknown, wrong or fits no machine stops the stage."""
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 from stages.shared.errors import InputError
 
 PARAMS_FILE = Path("params.yaml")
 
+LONGEST_VALUE = 100  # characters of a wrong value that are shown
+
 T = TypeVar("T")
+
+# Bounds are what one machine can hold or do in a day, far above what the pipeline is made for.
+Count = Annotated[int, Field(gt=0, le=10**7)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy, PyTorch and the walk-throughs all take
+Amount = Annotated[float, Field(ge=1e-9, le=1e9)]  # of a signal: finite however it is divided
+Seconds = Annotated[float, Field(ge=0, le=86_400)]  # a day: a timer knows no longer wait
+Name = Annotated[str, StringConstraints(pattern="^[a-z0-9_]+$")]  # part of a path and of a stage
 
 
 class Params(BaseModel):
-    """Base of every params section: no unknown keys, no coercion, no change after reading."""
+    """Base of every params section: no unknown key, no coercion, no NaN, no later change."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def read_params(section: str, schema: type[T]) -> T:
@@ -48,7 +64,7 @@ def read_value(section: str) -> Any:
     """
     try:
         value = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{PARAMS_FILE} cannot be read: {' '.join(str(error).split())}") from None
     for key in section.split("."):
         if not isinstance(value, dict) or key not in value:
@@ -58,10 +74,14 @@ def read_value(section: str) -> Any:
 
 
 def _say(problem: Any, where: str) -> str:
-    field = ".".join([where, *(str(part) for part in problem["loc"])])
+    parts = [str(part) for part in problem["loc"] if part != "[key]"]  # a key that is wrong itself
+    field = ".".join([where, *parts])
     if problem["type"] == "extra_forbidden":
         return f"{field} is not a known key: remove or rename it"
     if problem["type"] == "missing":
         return f"{field} is missing: add it"
     reason = problem["msg"].removeprefix("Value error, ")
-    return f"{field}: {reason[0].lower()}{reason[1:]}, got {problem['input']!r}: correct it there"
+    got = repr(problem["input"])
+    if len(got) > LONGEST_VALUE:
+        got = f"{got[:LONGEST_VALUE]}…"
+    return f"{field}: {reason[0].lower()}{reason[1:]}, got {got}: correct it there"

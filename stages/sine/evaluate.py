@@ -19,7 +19,7 @@ from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.json_files import write_json
 from stages.shared.networks import read_model
-from stages.shared.params import Params, read_params
+from stages.shared.params import Count, Name, Params, Seed, read_params
 from stages.sine.baselines import copy_period, fit_autoregression, hold_last, predict_zero
 from stages.sine.document_tests import DocumentTest, Kind, list_document_tests, sample_past
 from stages.sine.forecasters import Forecaster, wrap_model
@@ -39,16 +39,16 @@ FITTED_SEGMENTS = 2000  # most that AR(p) is fitted to: enough for it, whatever 
 class EvaluateParams(Params):
     """Section `evaluate_sine` of params.yaml."""
 
-    phases: int = Field(gt=0)  # random starting points of the free runs
-    context: int = Field(gt=0)  # true samples that a forecaster sees before it runs free
-    horizons: list[int] = Field(min_length=1)  # steps of the free runs, on the test phases
-    validation_horizons: list[int] = Field(min_length=1)
-    seed: int = Field(ge=0)  # of the test phases
-    validation_seed: int = Field(ge=0)
-    document_tests: dict[str, Kind]  # how a walk-through ends, by series; default: one_point
-    document_steps: int = Field(gt=0)  # of the one-point and continuation tests
-    document_seed: int = Field(ge=0)  # of the start that the one-point test draws
-    ar_orders: list[int] = Field(min_length=1)  # of which validation chooses the best
+    phases: Count  # random starting points of the free runs
+    context: Count  # true samples that a forecaster sees before it runs free
+    horizons: list[Count] = Field(min_length=1)  # steps of the free runs, on the test phases
+    validation_horizons: list[Count] = Field(min_length=1)
+    seed: Seed  # of the test phases
+    validation_seed: Seed
+    document_tests: dict[Name, Kind]  # how a walk-through ends, by series; default: one_point
+    document_steps: Count  # of the one-point and continuation tests
+    document_seed: Seed  # of the start that the one-point test draws
+    ar_orders: list[Count] = Field(min_length=1)  # of which validation chooses the best
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 from stages.shared.errors import exit_on_input_error
-from stages.shared.params import read_params
+from stages.shared.params import Name, read_params
 from stages.sine.segments import write_segments
 from stages.sine.signals import SeriesParams, draw_segments
 
 
 def main(out: str) -> None:
     """Write one CSV for each series."""
-    entries = read_params("generate_sine", dict[str, SeriesParams])
+    entries = read_params("generate_sine", dict[Name, SeriesParams])
     Path(out).mkdir(parents=True, exist_ok=True)
     for name, series in entries.items():
         times, values = draw_segments(series)

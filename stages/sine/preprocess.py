@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stages.shared.errors import InputError, exit_on_input_error
-from stages.shared.params import Params, read_params
+from stages.shared.params import Count, Name, Params, read_params
 from stages.sine.segments import read_segments
 from stages.sine.windows import Windows, write_windows
 
@@ -21,8 +21,8 @@ Array = NDArray[np.float64]
 class WindowParams(Params):
     """One entry of section `preprocess_sine`: a series that windows are slid over."""
 
-    window: int = Field(gt=0)  # past samples a forecaster sees
-    test_points: int = Field(ge=0)  # samples at the end of the series, never trained on
+    window: Count  # past samples a forecaster sees
+    test_points: int = Field(ge=0, le=10**7)  # samples at the end of the series, never trained on
 
 
 def cut_windows(segments: Array, window: int) -> tuple[Array, Array]:
@@ -90,7 +90,7 @@ def check_window(params: WindowParams, num_train: int, num_points: int) -> None:
 
 def main(series: str, out: str) -> None:
     """Write one .npz for each series."""
-    entries = read_params("preprocess_sine", dict[str, WindowParams])
+    entries = read_params("preprocess_sine", dict[Name, WindowParams])
     tables = sorted(Path(series).glob("*.csv"))
     missing = entries.keys() - {table.stem for table in tables}
     if missing:

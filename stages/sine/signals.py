@@ -9,17 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from stages.shared.params import Params
+from stages.shared.params import Amount, Count, Params, Seed
 
 Array = NDArray[np.float64]
+
+MOST_SAMPLES = 10**7  # of a series: its table has half a gigabyte
 
 
 class StartParams(Params):
     """Where the segments of a series start, in time units."""
 
-    count: int = Field(gt=0)  # number of segments
-    apart: float | None = Field(default=None, ge=0)  # evenly, the first at 0; or
-    below: float | None = Field(default=None, gt=0)  # drawn uniformly from [0, below)
+    count: Count  # number of segments
+    apart: float | None = Field(default=None, ge=0, le=1e9)  # evenly, the first at 0; or
+    below: Amount | None = None  # drawn uniformly from [0, below)
 
     @model_validator(mode="after")
     def _one_way(self) -> "StartParams":
@@ -31,15 +33,19 @@ class StartParams(Params):
 class SeriesParams(Params):
     """One entry of section `generate_sine`."""
 
-    points: int = Field(gt=1)  # samples of a segment
-    step: float | None = Field(default=None, gt=0)  # time between samples; or
-    span: float | None = Field(default=None, gt=0)  # time from the first to the last sample
+    points: int = Field(gt=1, le=10**7)  # samples of a segment
+    step: Amount | None = None  # time between samples; or
+    span: Amount | None = None  # time from the first to the last sample
     starts: StartParams
-    period: float = Field(gt=0)  # time units
-    noise: float = Field(default=0.0, ge=0)  # standard deviation of what is added to each sample
-    drift: float = Field(default=0.0, ge=0)  # radians by which the phase runs ahead and behind
-    drift_period: float | None = Field(default=None, gt=0)  # time units of one such swing
-    seed: int = Field(default=0, ge=0)  # of random starts and noise
+    period: Amount  # time units
+    noise: float = Field(
+        default=0.0, ge=0, le=1e9
+    )  # standard deviation of what is added to each sample
+    drift: float = Field(
+        default=0.0, ge=0, le=1e9
+    )  # radians by which the phase runs ahead and behind
+    drift_period: Amount | None = None  # time units of one such swing
+    seed: Seed = 0  # of random starts and noise
 
     @model_validator(mode="after")
     def _consistent(self) -> "SeriesParams":
@@ -47,6 +53,8 @@ class SeriesParams(Params):
             raise ValueError("give one of step and span")
         if (self.drift > 0) != (self.drift_period is not None):
             raise ValueError("drift and drift_period go together: give both or neither")
+        if self.points * self.starts.count > MOST_SAMPLES:
+            raise ValueError(f"points times starts.count must be at most {MOST_SAMPLES:,}")
         return self
 
     @property

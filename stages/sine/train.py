@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from stages.shared.arithmetic import describe_processor
@@ -32,7 +32,7 @@ from stages.shared.fit import (
     seed_everything,
 )
 from stages.shared.networks import build_network, write_model
-from stages.shared.params import Params, read_params
+from stages.shared.params import Count, Name, Params, read_params
 from stages.shared.progress import Progress, write_progress
 from stages.sine.document_tests import make_recursion
 from stages.sine.forecasters import wrap_model
@@ -46,8 +46,8 @@ PRINT_EVERY = 100  # updates between printed lines, where no means are taken
 class ClosedLoopParams(Params):
     """Training on the network's own free run."""
 
-    context: int = Field(gt=0)  # true samples that it sees first
-    horizon: int = Field(gt=0)  # samples that it then forecasts from its own
+    context: Count  # true samples that it sees first
+    horizon: Count  # samples that it then forecasts from its own
     one_step: bool = True  # count the one-step error on the context too; it has a floor, since
     # the first sample does not tell the phase
 
@@ -55,19 +55,19 @@ class ClosedLoopParams(Params):
 class RefineParams(Params):
     """A second phase: L-BFGS on one fixed batch."""
 
-    iterations: int = Field(gt=0)
-    batch: int = Field(gt=0)  # the first windows or segments
+    iterations: Count
+    batch: Count  # the first windows or segments
     closed_loop: ClosedLoopParams | None = None
 
 
 class SineParams(FitParams):
     """One entry of section `sine` in params.yaml."""
 
-    series: str  # entry of generate_sine
-    architecture: str  # module in stages/models/
+    series: Name  # entry of generate_sine
+    architecture: Name  # module in stages/models/
     network: dict[str, Any]  # arguments of its class
     order: Literal["random", "in_order"]  # which windows an update sees
-    first: int | None = Field(default=None, gt=0)  # only the first windows; null: all
+    first: Count | None = None  # only the first windows; null: all
     carry_state: bool = False  # hand the hidden state from one update to the next
     closed_loop: ClosedLoopParams | None = None  # null: one-step forecasts
     refine: RefineParams | None = None
@@ -210,7 +210,8 @@ def check_fit(
     """Refuse a network that does not fit its windows or its training.
 
     Raises:
-        InputError: forecasts of another shape than the targets, no state to carry, or no free run.
+        InputError: forecasts of another shape than the targets, no state to carry, or no free run
+            or room for it.
     """
     with torch.no_grad():
         forecasts, state = model(inputs)
@@ -224,6 +225,13 @@ def check_fit(
     runs_free = params.closed_loop or (params.refine and params.refine.closed_loop)
     if runs_free and not hasattr(model, "run_free"):
         raise InputError(f"{where}.closed_loop: {params.architecture} has no free run: remove it")
+    for phase in (params, params.refine):
+        loop = phase.closed_loop if phase else None
+        if loop and loop.context + loop.horizon > inputs.shape[1] + 1:
+            raise InputError(
+                f"{where}: closed_loop sees {loop.context} samples and forecasts {loop.horizon}, "
+                f"segments of {params.series} have {inputs.shape[1] + 1}: lower one of them"
+            )
 
 
 def refine(

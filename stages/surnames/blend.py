@@ -6,6 +6,7 @@ Run by DVC as `python -m stages.surnames.blend MEMBER... OUT`, members as folder
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 from torch import nn
@@ -18,11 +19,13 @@ from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.networks import read_model, write_model
 from stages.shared.params import Params, read_params
 
+Weight = Annotated[float, Field(ge=-1000, le=1000)]  # times any logarithm it stays finite
+
 
 class BlendParams(Params):
     """Section `blend_surnames` of params.yaml."""
 
-    weights: list[float] = Field(min_length=1)  # of the members' log-probabilities, in order
+    weights: list[Weight] = Field(min_length=1)  # of the members' log-probabilities, in order
 
 
 def blend(

@@ -6,19 +6,19 @@ Run by DVC as `python -m stages.surnames.evaluate TRAINED SURNAMES OUT`.
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from torch import Tensor, nn
 
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.json_files import write_json
 from stages.shared.networks import read_model
-from stages.shared.params import Params, read_params
+from stages.shared.params import Count, Params, read_params
 from stages.surnames.alphabet import clean_name, encode_name
 from stages.surnames.names import (
     Names,
@@ -46,14 +46,17 @@ from stages.surnames.scores import (
 
 AT_ONCE = 1000  # names that go through the network together
 
+Question = Annotated[str, StringConstraints(max_length=200)]  # the longest names have some 20
+Strength = Annotated[float, Field(ge=-100, le=100)]  # exp of it times a logarithm stays finite
+
 
 class EvaluateParams(Params):
     """Section `evaluate_surnames` of params.yaml."""
 
-    asked: list[str] = Field(min_length=1)  # strings that the walk-through asks about
-    top: int = Field(gt=0)  # languages listed for each of them
-    bins: int = Field(gt=0)  # of the calibration error
-    prior_strengths: list[float] = Field(min_length=1)  # τ, of which validation chooses
+    asked: list[Question] = Field(min_length=1)  # strings that the walk-through asks about
+    top: Count  # languages listed for each of them
+    bins: Count  # of the calibration error
+    prior_strengths: list[Strength] = Field(min_length=1)  # τ, of which validation chooses
 
 
 @dataclass(frozen=True)

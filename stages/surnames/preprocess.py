@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from stages.shared.errors import InputError, exit_on_input_error
-from stages.shared.params import Params, read_params
+from stages.shared.params import Params, Seed, read_params
 from stages.surnames.alphabet import SYMBOLS, clean_name, encode_name
 from stages.surnames.archive import read_names_folder, read_source
 from stages.surnames.names import Corpus, Vocabulary, write_corpus, write_vocabulary
@@ -24,7 +24,7 @@ class SplitParams(Params):
 
     validation_share: float = Field(gt=0, lt=1)  # of each language's names
     test_share: float = Field(gt=0, lt=1)  # of each language's names
-    seed: int = Field(ge=0)  # of the draw
+    seed: Seed  # of the draw
 
     @model_validator(mode="after")
     def _leave_some_to_train_on(self) -> "SplitParams":

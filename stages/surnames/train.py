@@ -31,7 +31,7 @@ from stages.shared.fit import (
     seed_everything,
 )
 from stages.shared.networks import build_network, write_model
-from stages.shared.params import read_params
+from stages.shared.params import Count, Name, read_params
 from stages.shared.progress import Progress, write_progress
 from stages.surnames.names import Names, Vocabulary, decode_name, read_split, read_vocabulary
 
@@ -54,11 +54,11 @@ BY_HAND = {  # the one training that is differentiated by hand
 class SurnameParams(FitParams):
     """One entry of section `surnames` in params.yaml."""
 
-    architecture: str  # module in stages/models/
+    architecture: Name  # module in stages/models/
     network: dict[str, Any]  # arguments of its class, without those that the data give
     sampling: Literal["independent", "epochs"]  # each draw anew, or every name in turn
     balance: float = Field(ge=0, le=1)  # a name weighs prior^-balance; 1: languages are equal
-    sorted_batches: int = Field(default=1, gt=0)  # batches drawn together and sorted by length
+    sorted_batches: Count = 1  # batches drawn together and sorted by length
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)  # share of the target spread evenly
     gradient: Literal["autograd", "by_hand"] = "autograd"
 

@@ -1,0 +1,299 @@
+"""What params, memory, disk and rights can do to a stage: it ends in one line that says so."""
+
+import os
+import shutil
+import subprocess
+import time
+
+import psutil
+import pytest
+import yaml
+
+from stages.layers.gradients import ProbeParams
+from stages.shared.errors import InputError
+from stages.shared.figures import FigureParams
+from stages.shared.networks import build_network
+from stages.shared.params import Name, read_params
+from stages.sine.evaluate import EvaluateParams as SineEvaluateParams
+from stages.sine.preprocess import WindowParams
+from stages.sine.signals import SeriesParams
+from stages.sine.train import SineParams
+from stages.surnames.blend import BlendParams
+from stages.surnames.download import DownloadParams
+from stages.surnames.evaluate import EvaluateParams
+from stages.surnames.preprocess import SplitParams
+from stages.surnames.train import SurnameParams
+from tests.pipeline import copy_template, list_processes, set_param
+from tests.shell import PROJECT, call, make_environment
+
+SCHEMAS = {
+    "download_surnames": DownloadParams,
+    "preprocess_surnames": SplitParams,
+    "generate_sine": dict[Name, SeriesParams],
+    "preprocess_sine": dict[Name, WindowParams],
+    "sine": dict[Name, SineParams],
+    "surnames": dict[Name, SurnameParams],
+    "blend_surnames": BlendParams,
+    "evaluate_sine": SineEvaluateParams,
+    "evaluate_surnames": EvaluateParams,
+    "figures": FigureParams,
+    "probe_layers": ProbeParams,
+}
+NAN, INFINITE = float("nan"), float("inf")
+WRONG = [
+    ("download_surnames.attempts", 10**4),
+    ("download_surnames.backoff_seconds", 1e300),
+    ("download_surnames.connect_seconds", NAN),
+    ("download_surnames.total_seconds", INFINITE),
+    ("preprocess_surnames.seed", 10**40),
+    ("preprocess_surnames.test_share", NAN),
+    ("generate_sine.integer_starts.points", 10**13),
+    ("generate_sine.integer_starts.starts.count", 10**7),
+    ("generate_sine.integer_starts.span", 1e-320),
+    ("generate_sine.integer_starts.period", NAN),
+    ("generate_sine.noisy_sine.noise", INFINITE),
+    ("generate_sine.drifting_sine.drift_period", 1e308),
+    ("generate_sine.noisy_sine.seed", 2**32),
+    ("preprocess_sine.period_40.window", 10**13),
+    ("preprocess_sine.period_40.test_points", 10**40),
+    ("sine.carried_rnn.iterations", 10**13),
+    ("sine.carried_rnn.batch", 10**13),
+    ("sine.carried_rnn.rate", NAN),
+    ("sine.carried_rnn.clip_norm", INFINITE),
+    ("sine.carried_rnn.seed", 10**40),
+    ("sine.carried_rnn.seed", -1),
+    ("sine.carried_rnn.series", "../../../evil"),
+    ("sine.carried_rnn.architecture", "../../data/evil"),
+    ("sine.long_memory_rnn.closed_loop.horizon", 10**20),
+    ("sine.long_memory_rnn.refine.iterations", 10**13),
+    ("surnames.surname_gru.log_every", 10**13),
+    ("surnames.surname_gru.sorted_batches", 10**13),
+    ("surnames.surname_gru.weight_decay", INFINITE),
+    ("surnames.surname_gru.architecture", "os; rm"),
+    ("blend_surnames.weights", [NAN, 0.7]),
+    ("blend_surnames.weights", [1e308, 0.7]),
+    ("evaluate_sine.phases", 10**13),
+    ("evaluate_sine.horizons", [0]),
+    ("evaluate_sine.horizons", [10**13]),
+    ("evaluate_sine.ar_orders", [-1]),
+    ("evaluate_sine.validation_seed", 10**40),
+    ("evaluate_sine.document_tests", {"../evil": "one_point"}),
+    ("evaluate_surnames.bins", 10**13),
+    ("evaluate_surnames.prior_strengths", [INFINITE]),
+    ("evaluate_surnames.asked", ["x" * 10**6]),
+    ("figures.dpi", 10**6),
+    ("probe_layers.hidden", 10**6),
+    ("probe_layers.radii", [1e300]),
+    ("probe_layers.forget_biases", [NAN]),
+    ("probe_layers.clip_norm", INFINITE),
+]
+WRONG_NETWORKS = [
+    ("carried_rnn", {"hidden": 10**6}, "asks for 1,000,004,000,001 weights"),
+    ("carried_rnn", {"hidden": 10**40}, "network.hidden"),
+    ("carried_rnn", {"init_std": NAN}, "network.init_std"),
+    ("carried_rnn", {"init_std": -1.0}, "std"),
+    ("carried_rnn", {"layers": 10**5}, "network.layers"),
+    ("windowed_lstm", {"window": 10**40}, "network.window"),
+]
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    shutil.copy(PROJECT / "params.yaml", tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("path", "value"), WRONG, ids=lambda value: repr(value)[:30])
+def test_a_param_that_fits_no_machine_is_named_in_one_short_line(workspace, path, value):
+    set_param(workspace, path, value)
+    section = path.split(".")[0]
+
+    with pytest.raises(InputError) as error:
+        read_params(section, SCHEMAS[section])
+
+    message = str(error.value)
+    assert "\n" not in message and len(message) < 400
+    field = path.removesuffix(".starts.count")  # which is too much together with `points`
+    assert message.startswith(f"params.yaml: {field}")
+
+
+@pytest.mark.parametrize("section", SCHEMAS)
+def test_the_params_in_git_are_within_all_bounds(workspace, section):
+    assert read_params(section, SCHEMAS[section])
+
+
+@pytest.mark.parametrize(("model", "changes", "reason"), WRONG_NETWORKS)
+def test_a_network_that_fits_no_machine_is_refused_before_it_takes_memory(model, changes, reason):
+    entry = yaml.safe_load((PROJECT / "params.yaml").read_text("utf-8"))["sine"][model]
+    before = psutil.Process().memory_info().rss
+
+    with pytest.raises(InputError, match=reason):
+        build_network(entry["architecture"], entry["network"] | changes, "params.yaml: sine.x")
+
+    assert psutil.Process().memory_info().rss - before < 2**30
+
+
+@pytest.mark.parametrize("architecture", ["__init__", "../../data/evil", "shared.params", "os", ""])
+def test_only_a_file_of_stages_models_is_an_architecture(architecture):
+    with pytest.raises(InputError, match=r"architecture: there is no .*choose one of blend_"):
+        build_network(architecture, {}, "params.yaml: sine.x")
+
+
+@pytest.mark.parametrize(
+    "network",
+    [{}, {"members": 4}, {"members": [4]}, {"members": [{"architecture": "__init__"}]}],
+)
+def test_a_blend_without_members_is_named(network):
+    with pytest.raises(InputError, match=r"params.yaml: surnames.x.network.members"):
+        build_network("blend_classifier", network | {"weights": [1.0]}, "params.yaml: surnames.x")
+
+
+@pytest.mark.parametrize("text", ["seed: 9" + "9" * 5000, "[" * 5000, "when: 2026-99-99"])
+def test_a_params_file_that_yaml_chokes_on_is_one_line(workspace, text):
+    (workspace / "params.yaml").write_text(text, encoding="utf-8")
+
+    with pytest.raises(InputError, match=r"params.yaml cannot be read: .*") as error:
+        read_params("sine", dict)
+
+    assert "\n" not in str(error.value)
+
+
+def test_a_series_with_a_path_for_a_name_writes_nothing_elsewhere(workspace):
+    params = yaml.safe_load((workspace / "params.yaml").read_text("utf-8"))
+    series = {"../../../evil": params["generate_sine"]["integer_starts"]}
+    (workspace / "params.yaml").write_text(yaml.safe_dump({"generate_sine": series}), "utf-8")
+    out = workspace / "one/two/three"
+
+    said = run_stage(workspace, f"sine.generate {out}")
+
+    assert said.startswith("error: params.yaml: generate_sine.../../../evil")
+    assert not list(workspace.rglob("*.csv"))
+
+
+def run_stage(folder, stage, prefix=""):
+    """Run a stage by hand, which fails; returns the one line that it ends with."""
+    command = f"{prefix} PYTHONPATH={PROJECT} python -m stages.{stage}"
+    failed = call(folder, "bash", "-c", command)
+    assert failed.returncode == 1, failed.stdout
+    assert "Traceback" not in failed.stdout
+    return failed.stdout.splitlines()[-1]
+
+
+@pytest.fixture
+def series(workspace):
+    """A folder in which forecasters can be trained."""
+    call(workspace, "bash", "-c", f"PYTHONPATH={PROJECT} python -m stages.sine.generate csv")
+    call(workspace, "bash", "-c", f"PYTHONPATH={PROJECT} python -m stages.sine.preprocess csv npz")
+    return workspace
+
+
+TRAIN = "sine.train carried_rnn npz/integer_starts.npz"
+
+
+@pytest.mark.slow
+def test_a_stage_that_gets_no_memory_says_so_and_what_to_lower(series):
+    torchs = {"network": {"cell": "lstm", "hidden": 4000}}
+    numpys = {"carry_state": False, "batch": 10**6, "iterations": 10**4}
+
+    for changes in (torchs, numpys):
+        shutil.copy(PROJECT / "params.yaml", series / "params.yaml")
+        for key, value in changes.items():
+            set_param(series, f"sine.carried_rnn.{key}", value)
+
+        said = run_stage(series, f"{TRAIN} out", "ulimit -v 1000000;")
+
+        assert said.startswith("error: memory ran out (")
+        assert "lower batch, the sizes of the network" in said
+    assert not (series / "out").exists()
+
+
+def run_in_tmpfs(folder, size, stage, prepare=""):
+    """Run a stage whose OUT lies in a file system of its own: `small`."""
+    (folder / "small").mkdir(exist_ok=True)
+    mount = f"mount -t tmpfs -o size={size} none small && {prepare or 'true'}"
+    prefix = f"unshare --user --map-root-user --mount bash -c '{mount} && exec "
+    command = f"{prefix} env PYTHONPATH={PROJECT} python -m stages.{stage}'"
+    failed = call(folder, "bash", "-c", command)
+    if "unshare" in failed.stdout or "mount" in failed.stdout.splitlines()[0]:
+        pytest.skip("this machine gives no namespace to mount in")
+    assert failed.returncode == 1, failed.stdout
+    assert "Traceback" not in failed.stdout
+    return failed.stdout.splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("unshare"), reason="mounts a small file system")
+@pytest.mark.parametrize(
+    ("stage", "size"),
+    [
+        ("sine.generate small/out", "16k"),
+        ("sine.preprocess csv small/out", "16k"),
+        ("sine.train carried_rnn npz/integer_starts.npz small/out", "4k"),
+        ("sine.train carried_rnn npz/integer_starts.npz small/out", "8k"),
+        ("sine.train carried_rnn npz/integer_starts.npz small/out", "16k"),
+        ("surnames.download data/sample small/out", "16k"),
+        ("layers.probe small/out", "16k"),
+    ],
+)
+def test_a_full_disk_is_one_line(series, stage, size):
+    set_param(series, "download_surnames.places", [])
+    shutil.copytree(PROJECT / "data/sample", series / "data/sample")
+
+    said = run_in_tmpfs(series, size, stage)
+
+    assert said.startswith("error: ") and "the disk" in said and "full" in said
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("unshare"), reason="mounts a small file system")
+def test_a_checkout_that_can_only_be_read_is_one_line(series):
+    said = run_in_tmpfs(series, "1m", f"{TRAIN} small/out", "mount -o remount,ro small")
+
+    assert said == (
+        "error: small/out: the file system can only be read: work in a copy, or mount it for "
+        "writing"
+    )
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="gives a right away")
+def test_a_folder_that_one_may_not_write_is_one_line(workspace):
+    workspace.chmod(0o555)
+    # root may write everywhere, until it gives that right away
+    prefix = "setpriv --bounding-set=-dac_override" if os.geteuid() == 0 else ""
+
+    said = run_stage(workspace, "sine.generate out", f"{prefix} env")
+
+    workspace.chmod(0o755)
+    assert said.startswith("error: out: you may not do this")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_trainer_that_was_killed_is_said_to_have_been_killed(tmp_path, jobs):
+    clone = copy_template(tmp_path / "clone")
+    set_param(clone, "sine.carried_rnn.iterations", 10**6)
+    command = subprocess.Popen(
+        ["python", "-m", "stages.commands.repro", "--jobs", str(jobs)],
+        cwd=clone,
+        env=make_environment(clone),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+    kill_trainer(clone)
+
+    said = command.communicate(timeout=60)[0].splitlines()[-1]
+    assert command.returncode == 1
+    assert "was killed, probably for want of memory: lower batch" in said
+
+
+def kill_trainer(clone):
+    for _ in range(600):
+        for process in list_processes(clone):
+            if "stages.sine.train" in process.cmdline():
+                process.kill()
+                return
+        time.sleep(0.1)
+    raise AssertionError("no trainer has started")
