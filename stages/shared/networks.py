@@ -98,12 +98,21 @@ def _check_size(make: Callable[..., nn.Module], network: dict[str, Any], where: 
 
 
 def write_model(folder: Path, config: ModelConfig, model: nn.Module) -> None:
-    """Write weights.pt and config.json; the same values give the same bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write weights.pt and config.json; the same values give the same bytes.
+
+    Raises:
+        InputError: the last update blew the weights up, which no loss has seen.
+    """
     weights = {}
     for name, value in model.state_dict().items():
+        if not value.isfinite().all():
+            raise InputError(
+                f"{folder.name}: {name} is no longer finite after training: lower rate or "
+                "weight_decay in params.yaml"
+            )
         # clone: a view would save the whole storage that it looks into
         weights[name] = value.detach().cpu().clone()
+    folder.mkdir(parents=True, exist_ok=True)
     torch.save(weights, folder / "weights.pt")
     write_config(folder, config)
 

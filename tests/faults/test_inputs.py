@@ -191,6 +191,16 @@ def series(workspace):
 TRAIN = "sine.train carried_rnn npz/integer_starts.npz"
 
 
+def test_weights_that_the_last_update_blew_up_are_not_written(series):
+    set_param(series, "sine.carried_rnn.iterations", 1)
+    set_param(series, "sine.carried_rnn.rate", 1e300)
+
+    said = run_stage(series, f"{TRAIN} carried_rnn")
+
+    assert "is no longer finite after training: lower rate" in said
+    assert not (series / "carried_rnn").exists()
+
+
 @pytest.mark.slow
 def test_a_stage_that_gets_no_memory_says_so_and_what_to_lower(series):
     torchs = {"network": {"cell": "lstm", "hidden": 4000}}
