@@ -4,6 +4,7 @@ import platform
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -36,6 +37,10 @@ def check_kernels() -> None:
         InputError: they took something else.
     """
     found = {torch.backends.cpu.get_cpu_capability().lower(): SHARED_KERNELS["ATEN_CPU_CAPABILITY"]}
+    refused = SHARED_KERNELS["NPY_DISABLE_CPU_FEATURES"].split()
+    for feature in np.show_config(mode="dicts")["SIMD Extensions"]["found"]:
+        if feature in refused:
+            found[feature] = "AVX2"
     for library in threadpool_info():
         if library["internal_api"] == "openblas":
             found[library["architecture"]] = SHARED_KERNELS["OPENBLAS_CORETYPE"]
