@@ -23,6 +23,7 @@ from tests.shell import commit, run
 pytestmark = pytest.mark.slow
 
 MODELS = sorted([*KEPT["sine"], *KEPT["surnames"], "surname_blend"])
+TRACKED = sorted([*MODELS, "layer_tour"])
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_a_mate_pulls_and_has_nothing_to_run(clone, tmp_path):
 
     assert said.returncode == 0, said.stdout
     assert list_started(said.stdout) == set()
-    assert list_tracked(mate) == [(model, None) for model in MODELS]
+    assert list_tracked(mate) == [(name, None) for name in TRACKED]
     assert run(mate, "git status --porcelain") == ""
 
 
@@ -55,7 +56,7 @@ def test_a_stage_that_dvc_takes_from_its_cache_has_its_run(clone):
     said = run(clone, "dvc repro && python -m stages.tracking.track")
 
     assert "'train_sine@carried_rnn' is cached" in said
-    assert list_tracked(clone) == [(model, None) for model in MODELS]
+    assert list_tracked(clone) == [(name, None) for name in TRACKED]
 
 
 def test_scores_and_pictures_are_shown(clone):
@@ -90,11 +91,11 @@ def test_experiments_elsewhere_end_in_the_store_of_the_workspace(clone):
     wait_for_queue(clone)
 
     tried = [("carried_rnn", name) for name in ("aside", "first", "second")]
-    assert list_tracked(clone) == sorted([(model, None) for model in MODELS] + tried, key=str)
+    assert list_tracked(clone) == sorted([(name, None) for name in TRACKED] + tried, key=str)
     assert list_tried(clone, "rate") == {"aside": "0.02", "first": "0.03", "second": "0.04"}
     run(clone, "dvc exp apply second")
     assert repro(clone).returncode == 0
-    assert len(list_tracked(clone)) == len(MODELS) + len(tried)
+    assert len(list_tracked(clone)) == len(TRACKED) + len(tried)
 
 
 def wait_for_queue(clone: Path) -> None:
