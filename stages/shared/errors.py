@@ -1,10 +1,13 @@
 """The one error that people are meant to read, and what a machine may lack, in one line too."""
 
 import errno
+import os
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from stages.shared.lifeline import die_with_starter
 
 MEMORY = re.compile(r"not enough memory|can't allocate memory|cannot allocate memory|out of memory")
 LESS_MEMORY = (
@@ -27,7 +30,12 @@ class InputError(Exception):
 
 @contextmanager
 def exit_on_input_error() -> Iterator[None]:
-    """End the process with one line and status 1 instead of a traceback."""
+    """End the process with one line and status 1 instead of a traceback.
+
+    A stage also ends with the dvc that runs it.
+    """
+    if "DVC_STAGE" in os.environ:
+        die_with_starter()
     try:
         yield
     except InputError as error:
