@@ -1,20 +1,30 @@
 """Which stages have to run, and in which order they may: the graph that DVC sees."""
 
+from stages.shared.errors import InputError
+
 Graph = dict[str, set[str]]  # stage -> stages that it reads from
 
 LAST = "track"  # reads what all others write, so it is left to the final `dvc repro`
 
 
 def read_graph() -> tuple[Graph, set[str]]:
-    """The stages with their upstream stages, in the order of dvc.yaml, and the changed ones."""
-    from dvc.repo import Repo  # half a second that `--help` need not wait for
+    """The stages with their upstream stages, in the order of dvc.yaml, and the changed ones.
+
+    Raises:
+        InputError: DVC cannot read its files, or another dvc is at work on them.
+    """
+    from dvc.exceptions import DvcException  # half a second that `--help` need not wait for
+    from dvc.repo import Repo
 
     graph: Graph = {}
-    with Repo() as repo:
-        for stage in repo.index.stages:
-            upstream = repo.index.graph[stage]
-            graph[stage.addressing] = {above.addressing for above in upstream}
-        changed = set(repo.status())
+    try:
+        with Repo() as repo:
+            for stage in repo.index.stages:
+                upstream = repo.index.graph[stage]
+                graph[stage.addressing] = {above.addressing for above in upstream}
+            changed = set(repo.status())
+    except DvcException as error:
+        raise InputError(f"DVC: {' '.join(str(error).split())}") from None
     return graph, changed
 
 

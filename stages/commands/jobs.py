@@ -1,8 +1,13 @@
-"""Run stages side by side, in a few dvc processes that never outlive this one."""
+"""Run stages side by side, in a few dvc processes that never outlive this one.
+
+`python -m stages.commands.jobs STARTER MODULE [ARGUMENT...]` is such a process: it runs a module
+until SIGTERM comes or its starter has ended, and it ends between DVC's own writes.
+"""
 
 import contextlib
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -11,16 +16,20 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Any
 
 from tqdm import tqdm
 
 from stages.commands.graph import Graph, find_chain
+from stages.commands.locks import is_writing
 from stages.shared.errors import LESS_MEMORY, InputError
+from stages.shared.lifeline import die_without
 
 # what DVC prints of a stage that was sent SIGKILL, as the system does that has no memory left
 KILLED = re.compile(r"failed to reproduce '(\S+)': .*exited with (?:-9|137)$", re.MULTILINE)
 TAIL_BYTES = 500  # of a job's output, in which its last line lies
+ASK_SECONDS = 0.02  # whether DVC has finished writing
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
@@ -85,8 +94,7 @@ def running_jobs() -> Iterator[list[Job]]:
     try:
         yield jobs
     finally:
-        for job in jobs:
-            stop(job.process)
+        stop([job.process for job in jobs])
 
 
 def start_ready(waiting: Graph, done: set[str], jobs: list[Job], num_jobs: int) -> None:
@@ -101,17 +109,27 @@ def start_ready(waiting: Graph, done: set[str], jobs: list[Job], num_jobs: int) 
 
 
 def start_job(chain: list[str]) -> Job:
-    """Start dvc on a chain, in a process group of its own so that it can be stopped whole."""
+    """Start dvc on a chain."""
     output = tempfile.TemporaryFile()  # noqa: SIM115  the job reads it later
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", *chain]
-    process = subprocess.Popen(
-        command,
+    process = start_module(
+        *("dvc", "--wait-for-lock", "repro", "--single-item", *chain),
         stdout=output,
         stderr=subprocess.STDOUT,
-        start_new_session=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},  # lines are shown as they are printed
     )
     return Job(chain, process, output)
+
+
+def start_module(*command: str, **options: Any) -> subprocess.Popen[bytes]:
+    """Start a module that this process can stop, and that does not outlive it.
+
+    Args:
+        command: its name and its arguments.
+        options: of Popen.
+    """
+    job = ["-m", "stages.commands.jobs", str(os.getpid()), *command]
+    # a session of its own: Ctrl-C reaches it through us alone, and it ends with all it started
+    return subprocess.Popen([sys.executable, *job], start_new_session=True, **options)
 
 
 def finish_job(job: Job) -> None:
@@ -137,23 +155,55 @@ def finish_job(job: Job) -> None:
 
 def run_module(*command: str) -> bool:
     """Run a module in the foreground; returns whether it ended well."""
-    process = subprocess.Popen([sys.executable, "-m", *command], start_new_session=True)
+    process = start_module(*command)
     try:
         return process.wait() == 0
     except BaseException:
-        stop(process)
+        stop([process])
         raise
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process and what it started, such as dvc and its stage."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    process.wait()
+def stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    """End processes and what they started, such as dvc and its stage."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.wait()
 
 
 def exit_on_signals() -> None:
     """Turn Ctrl-C, SIGTERM and a closed terminal into SystemExit, which stops the children."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # under nohup it stays ignored
             signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Let signals wait, as long as DVC may write in this very process."""
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
+def end_between_writes(*_: object) -> None:
+    """End this process and all it started, now or as soon as DVC has written."""
+    if is_writing():
+        signal.setitimer(signal.ITIMER_REAL, ASK_SECONDS)
+    else:
+        os.killpg(0, signal.SIGKILL)
+
+
+def run_as_job(starter: str, module: str, *arguments: str) -> None:
+    """Run a module in this process."""
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, end_between_writes)
+    die_without(int(starter))
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    run_as_job(*sys.argv[1:])

@@ -10,11 +10,25 @@ from pathlib import Path
 
 from stages.commands import results
 from stages.commands.graph import LAST, find_stale, read_graph
-from stages.commands.jobs import exit_on_signals, run_module, run_side_by_side
+from stages.commands.jobs import exit_on_signals, run_module, run_side_by_side, signals_held
+from stages.commands.locks import lock_workspace, repair_rwlock
 from stages.shared.errors import LESS_MEMORY, InputError, exit_on_input_error
+from stages.shared.lifeline import die_with_starter
 from stages.surnames.archive import read_archive, read_names_folder
+from stages.tracking.lockfile import read_yaml
 
 RAW = Path("data/raw")
+
+
+def check_files() -> None:
+    """Stop at a file that DVC could not read, with fewer lines than DVC needs.
+
+    Raises:
+        InputError: one is no YAML.
+    """
+    for name in ("dvc.yaml", "params.yaml", "dvc.lock"):
+        if Path(name).exists():
+            read_yaml(name)
 
 
 def run_pipeline(num_jobs: int) -> None:
@@ -28,7 +42,8 @@ def run_pipeline(num_jobs: int) -> None:
         is_taken = run_module("dvc", "repro", "--force", "--single-item", "download_surnames")
         if not is_taken:
             raise InputError("the surnames could not be taken from SURNAMES_ZIP: see above")
-    graph, changed = read_graph()
+    with signals_held():
+        graph, changed = read_graph()
     stale = find_stale(graph, changed)
     if not stale:
         return
@@ -60,10 +75,13 @@ def main(num_jobs: int) -> None:
     """Run, track, print.
 
     Raises:
-        InputError: a stage failed, or MLflow did not answer.
+        InputError: a stage failed, MLflow did not answer, or another call is at work here.
     """
-    run_pipeline(num_jobs)
-    is_tracked = track()
+    with lock_workspace():
+        check_files()
+        repair_rwlock()
+        run_pipeline(num_jobs)
+        is_tracked = track()
     results.main()
     if not is_tracked:
         raise InputError(
@@ -81,5 +99,7 @@ def parse_arguments() -> argparse.Namespace:
 
 if __name__ == "__main__":
     exit_on_signals()
+    if "MAKELEVEL" in os.environ:  # typed by hand, with nohup, it may outlive the shell
+        die_with_starter()
     with exit_on_input_error():
         main(parse_arguments().jobs)
