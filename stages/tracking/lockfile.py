@@ -1,5 +1,6 @@
 """What DVC knows: dvc.yaml, params.yaml and dvc.lock -> the stages that ran."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,30 +24,59 @@ class Stage:
 
 def read_stages() -> list[Stage]:
     """Read dvc.lock: the stages that dvc.yaml and params.yaml ask for, not those that left."""
-    asked = _list_names(_read_yaml("dvc.yaml")["stages"], _read_yaml("params.yaml"))
-    entries = _read_yaml("dvc.lock").get("stages") or {}
+    asked = _list_names(read_yaml("dvc.yaml")["stages"], read_yaml("params.yaml"))
+    entries = read_yaml("dvc.lock").get("stages") or {}
     stages = []
     for name, entry in entries.items():
         if name in asked:
-            deps = _read_md5s(entry.get("deps", []))
-            outs = _read_md5s(entry.get("outs", []))
-            stages.append(Stage(name, entry["cmd"], deps, outs, entry.get("params", {})))
+            stages.append(_read_stage(name, entry))
     return stages
+
+
+def _read_stage(name: str, entry: dict[str, Any]) -> Stage:
+    try:
+        deps = _read_md5s(entry.get("deps", []))
+        outs = _read_md5s(entry.get("outs", []))
+        return Stage(name, entry["cmd"], deps, outs, entry.get("params", {}))
+    except (AttributeError, KeyError, TypeError):  # DVC writes in place: a kill cuts it anywhere
+        raise InputError(_say_damage("dvc.lock", f"no whole entry of {name}")) from None
 
 
 def read_descriptions() -> dict[str, str]:
     """Read what params.yaml says of models, and of the tour, for people alone."""
-    return _read_yaml("params.yaml").get("descriptions") or {}
+    return read_yaml("params.yaml").get("descriptions") or {}
 
 
-def _read_yaml(path: str) -> dict[str, Any]:
+def read_yaml(path: str) -> dict[str, Any]:
+    """Read dvc.yaml, params.yaml or dvc.lock.
+
+    Raises:
+        InputError: it is not here, or it is damaged.
+    """
     try:
-        with Path(path).open(encoding="utf-8") as file:
-            return yaml.load(file, yaml.CSafeLoader) or {}  # the C one: a lock file is long
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         raise InputError(
             f"{path} is not here: run `dvc repro` first, in the folder that holds dvc.yaml"
         ) from None
+    conflict = re.search("^<<<<<<< ", text, re.MULTILINE)
+    if conflict:
+        line = text.count("\n", 0, conflict.start()) + 1
+        raise InputError(
+            f"{path} has conflict markers from line {line} on: resolve them, or take one side with "
+            f"`git checkout --ours {path}` or --theirs, then type `make repro`"
+        )
+    try:
+        content = yaml.load(text, yaml.CSafeLoader) or {}  # the C one: a lock file is long
+    except yaml.YAMLError as error:
+        raise InputError(_say_damage(path, " ".join(str(error).split()))) from None
+    if not isinstance(content, dict):
+        raise InputError(_say_damage(path, "no mapping"))
+    return content
+
+
+def _say_damage(path: str, what: str) -> str:
+    return f"{path} is damaged ({what}): mend it, or take back git's by `git checkout {path}`"
 
 
 def _read_md5s(entries: list[dict[str, Any]]) -> Md5s:

@@ -1,0 +1,170 @@
+"""Two at work in one place wait, or say so in one line; a damaged lock file stops nobody."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.test_processes import ENDLESS, REPRO, start, wait_for_trainers
+from tests.pipeline import (
+    copy_template,
+    list_processes,
+    repro,
+    set_param,
+)
+from tests.shell import call, commit, run
+from tests.workspace import copy_workspace, retrain
+
+TRACK = [sys.executable, "-m", "stages.tracking.track"]
+RESULTS = [sys.executable, "-m", "stages.commands.results"]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """Results, and no store yet."""
+    return copy_workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Iterator[Path]:
+    """A workspace in which a training is left to run, for ever."""
+    folder = copy_template(tmp_path / "clone")
+    set_param(folder, "sine.carried_rnn.iterations", ENDLESS)
+    yield folder
+    for process in list_processes(folder):
+        process.kill()
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 1
+    [line] = done.stdout.splitlines()
+    assert line.startswith("error: ")
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.slow
+def test_a_second_repro_says_who_is_at_work_and_leaves_him_alone(clone):
+    first = start(clone, REPRO)
+    [trainer] = wait_for_trainers(clone, 1)
+
+    second = repro(clone)
+
+    assert trainer.is_running()
+    assert_one_line(second, f"pid {first.pid}", "since 20")
+    first.terminate()
+    assert first.wait(timeout=10) == 128 + signal.SIGTERM
+
+
+@pytest.mark.slow
+def test_beside_a_plain_dvc_repro_says_who_is_at_work(clone):
+    dvc = start(clone, ["dvc", "repro", "--single-item", "train_sine@carried_rnn"])
+    [trainer] = wait_for_trainers(clone, 1)
+
+    second = repro(clone)
+
+    assert trainer.is_running()
+    assert_one_line(second, f"PID {dvc.pid}")
+    dvc.kill()
+    dvc.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left", ["", '{"write": {"/some/pa'], ids=["empty", "half"])
+def test_a_damaged_rwlock_is_removed_with_a_word(tmp_path, left):
+    clone = copy_template(tmp_path / "clone")
+    (clone / ".dvc/tmp/rwlock").write_text(left, encoding="utf-8")
+    assert "rwlock" in run(clone, "dvc status --json >/dev/null", check=False)  # DVC gives up
+
+    done = repro(clone)
+
+    assert done.returncode == 0, done.stdout
+    assert ".dvc/tmp/rwlock" in done.stdout.splitlines()[0]
+    run(clone, "dvc status")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [REPRO, TRACK, [*TRACK, "--check"], RESULTS],
+    ids=["repro", "sync", "check", "results"],
+)
+def test_an_unfinished_merge_of_dvc_lock_is_one_line(workspace, command):
+    merge_two_trainings(workspace)
+
+    stopped = call(workspace, *command)
+
+    assert_one_line(stopped, "dvc.lock has conflict markers from line", "make repro")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", ["ours", "theirs"])
+def test_after_one_side_is_taken_repro_completes(workspace, side):
+    merge_two_trainings(workspace)
+    run(workspace, f"git checkout --{side} dvc.lock params.yaml")
+
+    done = repro(workspace)
+
+    assert done.returncode == 0, done.stdout
+    assert run(workspace, "dvc status").strip() == "Data and pipelines are up to date."
+
+
+def merge_two_trainings(folder: Path) -> None:
+    """Let git merge two branches on which a model was trained with different seeds."""
+    run(folder, "git branch theirs")
+    retrain(folder, "carried_rnn", seed=1)
+    commit(folder, "seed 1")
+    run(folder, "git checkout -q theirs && dvc checkout -q")
+    retrain(folder, "carried_rnn", seed=2)
+    commit(folder, "seed 2")
+    run(folder, "git checkout -q - && dvc checkout -q")
+    assert "conflict in dvc.lock" in run(folder, "git merge theirs", check=False)
+    run(folder, "git checkout --ours params.yaml")
+
+
+@pytest.mark.parametrize("path", ["dvc.yaml", "params.yaml", "dvc.lock"])
+def test_a_file_that_is_no_yaml_is_one_line(workspace, path):
+    text = (workspace / path).read_text(encoding="utf-8")
+    (workspace / path).write_text(text[: len(text) // 2] + "\n\t: [", encoding="utf-8")
+
+    stopped = call(workspace, *TRACK)
+
+    assert_one_line(stopped, f"{path} is damaged", f"git checkout {path}")
+    assert_one_line(repro(workspace), f"{path} is damaged")
+
+
+@pytest.mark.parametrize("share", [0.2, 0.4, 0.6, 0.8])
+def test_a_dvc_lock_that_was_cut_is_read_or_refused_in_one_line(workspace, share):
+    text = (workspace / "dvc.lock").read_text(encoding="utf-8")
+    (workspace / "dvc.lock").write_text(text[: int(len(text) * share)], encoding="utf-8")
+
+    done = call(workspace, *RESULTS)
+
+    assert done.returncode == 0 or len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [REPRO, TRACK], ids=["repro", "sync"])
+def test_in_a_checkout_that_can_only_be_read_a_command_ends_with_one_line(workspace, command):
+    stopped = call_read_only(workspace, command)
+
+    assert_one_line(stopped, ".dvc/tmp", "read")
+
+
+@pytest.mark.parametrize("command", [[*TRACK, "--check"], RESULTS], ids=["check", "results"])
+def test_what_only_reads_works_there(workspace, command):
+    run(workspace, " ".join(TRACK))
+
+    done = call_read_only(workspace, command)
+
+    assert done.returncode == 0, done.stdout
+
+
+def call_read_only(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command where the folder is mounted read-only."""
+    mount = "mount --bind . . && mount -o remount,ro,bind . && cd $PWD"
+    unshare = ["unshare", "--mount", "--map-root-user", "sh", "-c"]
+    if call(folder, *unshare, mount).returncode != 0:
+        pytest.skip("this machine lets nobody mount")
+    return call(folder, *unshare, f'{mount} && exec "$@"', "sh", *command)
