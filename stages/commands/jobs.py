@@ -23,7 +23,7 @@ from tqdm import tqdm
 from stages.commands.graph import Graph, find_chain
 from stages.commands.locks import is_writing
 from stages.shared.errors import LESS_MEMORY, InputError
-from stages.shared.lifeline import die_without
+from stages.shared.lifeline import die_with_parent
 
 # what DVC prints of a stage that was sent SIGKILL, as the system does that has no memory left
 KILLED = re.compile(r"failed to reproduce '(\S+)': .*exited with (?:-9|137)$", re.MULTILINE)
@@ -200,7 +200,7 @@ def run_as_job(starter: str, module: str, *arguments: str) -> None:
     """Run a module in this process."""
     for number in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, end_between_writes)
-    die_without(int(starter))
+    die_with_parent(int(starter))
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 WATCH_SECONDS = 0.3
@@ -19,17 +20,21 @@ def die_with_starter() -> None:
     starter = find_starter()
     if is_stranger(starter):
         os.kill(os.getpid(), signal.SIGTERM)
-    die_without(starter)
+    _watch_beside(find_starter, starter)
 
 
-def die_without(starter: int) -> None:
-    """Let SIGTERM reach this process once it was not started by that other one any more."""
-    threading.Thread(target=_watch, args=[starter], daemon=True).start()
+def die_with_parent(parent: int) -> None:
+    """Let SIGTERM reach this process once that one is not its parent any more."""
+    _watch_beside(os.getppid, parent)
 
 
-def _watch(starter: int) -> None:
+def _watch_beside(find: Callable[[], int], process: int) -> None:
+    threading.Thread(target=_watch, args=[find, process], daemon=True).start()
+
+
+def _watch(find: Callable[[], int], process: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # the main thread takes them
-    while find_starter() == starter:
+    while find() == process:
         time.sleep(WATCH_SECONDS)
     # to the main thread, so that whatever it waits for is interrupted
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
@@ -47,7 +52,7 @@ def find_starter() -> int:
         after_name = (process / "stat").read_text(encoding="utf-8").rpartition(") ")[2]
     except OSError:  # no Linux: the shells of macOS make way for a single command
         return parent
-    is_shell = command[-3:-2] == [b"-c"]  # sh -c COMMAND
+    is_shell = command[0].endswith(b"sh") and command[-3:-2] == [b"-c"]  # sh -c COMMAND
     return int(after_name.split()[1]) if is_shell else parent
 
 
