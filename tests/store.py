@@ -1,7 +1,9 @@
 """What a store holds, as the tests of tracking and of the commands ask it."""
 
+import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from mlflow.entities import Run
@@ -27,18 +29,24 @@ def start_sync(folder: Path, *options: str, **environment: str) -> subprocess.Po
 
 def start_python(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     """Start Python in a folder."""
+    return start(folder, [sys.executable, *arguments], **environment)
+
+
+def start(folder: Path, command: list[str], **environment: str) -> subprocess.Popen[str]:
+    """Start a command in a folder."""
     return subprocess.Popen(
-        [sys.executable, *arguments],
+        command,
         cwd=folder,
         env=make_environment(folder) | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # `pytest &` ignores it
     )
 
 
 def check() -> None:
-    """End with SystemExit where it does not agree."""
+    """End with InputError where it does not agree."""
     track.main(check=True)
 
 

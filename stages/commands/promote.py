@@ -115,7 +115,7 @@ def register(store: Store, task: str, run_id: str) -> str:
     client = store.client
     if not client.search_registered_models(f"name = '{task}'"):
         client.create_registered_model(task)
-    model_id = store.find_model(run_id)
+    [model_id] = store.list_models(client.get_run(run_id))
     made = client.create_model_version(task, f"models:/{model_id}", run_id, model_id=model_id)
     return made.version
 
@@ -130,7 +130,8 @@ def main(task: str, force: bool) -> None:
     candidates = rank_candidates(task)
     print(tabulate(task, candidates))
     best = candidates[0]
-    with lock_store(), open_store(find_uri()) as store:
+    uri = find_uri()
+    with lock_store(uri), open_store(uri, to_write=True) as store:
         champion = read_champion(store, task)
         objection = None
         if champion:

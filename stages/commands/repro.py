@@ -85,7 +85,7 @@ def main(num_jobs: int) -> None:
     results.main()
     if not is_tracked:
         raise InputError(
-            "only tracking is missing: all stages ran. Once MLflow answers, type `make sync`"
+            "only tracking is missing, see above: all stages ran. Once that is mended, `make sync`"
         )
     print("\nmake ui shows the runs in MLflow.")
 

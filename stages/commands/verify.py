@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from stages.shared.errors import InputError, exit_on_input_error
-from stages.tracking.checksums import compute_md5, find_first_disagreement
+from stages.tracking.checksums import compute_md5, find_departure, find_missing
 from stages.tracking.subjects import Model, read_models
 
 CLOCK = "times.json"  # the only out that is never the same
@@ -56,7 +56,8 @@ def choose_models(names: list[str]) -> list[Model]:
             raise InputError(f"dvc.lock has no model {name}: choose of {', '.join(models)}")
     chosen = [models[name] for name in names or models]
     for model in chosen:
-        if obstacle := find_first_disagreement(model.train.deps, model.train.deps):
+        deps = model.train.deps
+        if obstacle := find_missing(deps) or find_departure(deps, deps):
             raise InputError(f"{model.name}: {obstacle}")
     return chosen
 

@@ -15,6 +15,7 @@ LESS_MEMORY = (
     "at once: make repro JOBS=1"
 )
 DISK = re.compile("PytorchStreamWriter|unexpected pos|iostream error")  # what torch.save says
+PASSWORD = re.compile(r"(://[^/@:\s]*:)[^/\s]*@")  # http://user:password@host
 WAYS_OUT = {
     errno.ENOSPC: "the disk is full: free some space and repeat",
     errno.EDQUOT: "your share of the disk is full: free some space and repeat",
@@ -39,7 +40,7 @@ def exit_on_input_error() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(hide_passwords(f"error: {error}"))
     except (OSError, MemoryError, RuntimeError) as error:
         message = explain_lack(error)
         if message is None:
@@ -57,6 +58,11 @@ def explain_lack(error: Exception) -> str | None:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{WAYS_OUT[error.errno]}"
     return None
+
+
+def hide_passwords(text: str) -> str:
+    """The same without the passwords of the addresses in it."""
+    return PASSWORD.sub(r"\1***@", text)
 
 
 def is_out_of_memory(error: Exception) -> bool:

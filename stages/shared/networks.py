@@ -4,6 +4,7 @@ import importlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Annotated, Any
 
 import torch
@@ -11,7 +12,7 @@ from pydantic import ConfigDict, Field, create_model
 from torch import nn
 
 from stages.shared.bundle import ModelConfig, read_config, write_config
-from stages.shared.errors import InputError, is_out_of_memory
+from stages.shared.errors import InputError, is_out_of_memory, summarize
 from stages.shared.params import Name, Params, check_params
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -118,9 +119,20 @@ def write_model(folder: Path, config: ModelConfig, model: nn.Module) -> None:
 
 
 def read_model(folder: Path) -> nn.Module:
-    """Rebuild a trained model, on the CPU and ready to predict."""
+    """Rebuild a trained model, on the CPU and ready to predict.
+
+    Raises:
+        InputError: its files are damaged, or not those of such a model.
+    """
     config = read_config(folder)
     model = build_network(config.architecture, config.network, str(folder / "config.json"))
-    weights = torch.load(folder / "weights.pt", map_location="cpu", weights_only=True)
-    model.load_state_dict(weights, assign=True)  # assign: keeps float64 weights as they are
+    path = folder / "weights.pt"
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(weights, assign=True)  # assign: keeps float64 weights as they are
+    except (EOFError, RuntimeError, TypeError, UnpicklingError) as error:
+        if is_out_of_memory(error):
+            raise
+        reason = summarize(error)
+        raise InputError(f"{path} holds no weights of {config.architecture} ({reason})") from None
     return model.eval()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from stages.shared.bundle import ModelConfig, Times, read_config, read_times
 from stages.shared.curves import COLUMNS, Curves, read_curves
 from stages.shared.tables import read_table
-from stages.tracking.checksums import find_first_disagreement
+from stages.tracking.checksums import find_departure, find_missing
 from stages.tracking.description import describe_model, describe_tour
 from stages.tracking.metrics import list_labels, list_scores, read_metrics
 from stages.tracking.packing import list_artifacts
@@ -52,11 +52,25 @@ def find_obstacle(subject: Subject) -> str | None:
     """Say why there can be no run: no scores yet, or the files are not those of dvc.lock."""
     if isinstance(subject, Model) and not subject.evaluate:
         return "it has no scores in dvc.lock: run `dvc repro`"
-    obstacle = find_first_disagreement(subject.outs, subject.md5s)
+    obstacle = find_missing(subject.outs) or find_change(subject)
     if obstacle or not isinstance(subject, Model):
         return obstacle
-    artifacts = list_artifacts(subject.name, read_config(Path("data/trained", subject.name)))
-    return find_first_disagreement(artifacts.values(), subject.md5s)
+    return find_unloadable(subject)
+
+
+def find_change(subject: Subject) -> str | None:
+    """Say which file of a run departs from dvc.lock, or nothing."""
+    return find_departure(subject.outs, subject.md5s)
+
+
+def find_unloadable(model: Model) -> str | None:
+    """Say which of the files that a model is loaded from is not as dvc.lock has it, or nothing."""
+    config = f"data/trained/{model.name}/config.json"
+    obstacle = find_missing([config]) or find_departure([config], model.md5s)
+    if obstacle:
+        return obstacle
+    paths = list_artifacts(model.name, read_config(Path(config).parent)).values()
+    return find_missing(paths) or find_departure(paths, model.md5s)
 
 
 def read_content(subject: Subject) -> Content:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from stages.shared.bundle import ModelConfig
+from stages.shared.errors import InputError
+from stages.tracking.seal import seal
 
 PACKAGES = ("mlflow", "numpy", "pydantic", "torch")  # all that served/ imports
 
@@ -15,6 +17,7 @@ def list_artifacts(name: str, config: ModelConfig) -> dict[str, str]:
         "weights": f"data/trained/{name}/weights.pt",
         "config": f"data/trained/{name}/config.json",
         "loader": "stages/tracking/served/loader.py",
+        "seal": "stages/tracking/seal.py",
     }
     for architecture in list_architectures(config.architecture, config.network):
         artifacts[architecture] = f"stages/models/{architecture}.py"
@@ -26,7 +29,13 @@ def list_artifacts(name: str, config: ModelConfig) -> dict[str, str]:
 
 
 def list_architectures(architecture: str, network: dict[str, Any]) -> list[str]:
-    """The architecture itself and those of a blend's members."""
+    """The architecture itself and those of a blend's members.
+
+    Raises:
+        InputError: one is no name, but a path by which any file would be run.
+    """
+    if not architecture.isidentifier():
+        raise InputError(f"config.json: {architecture!r} is no file of stages/models/")
     architectures = [architecture]
     for member in network.get("members", []):
         architectures += list_architectures(member["architecture"], member["network"])
@@ -55,6 +64,7 @@ def pack_model(
         mlflow_model=Model(**(identity or {})),
         **interface,
     )
+    seal(folder)
 
 
 def list_requirements() -> list[str]:

@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.shared.bundle import read_config
-from stages.shared.errors import InputError
+from stages.shared.errors import InputError, summarize
+from stages.tracking.artifacts import find_foreign
+from stages.tracking.checksums import find_missing
+from stages.tracking.content import find_unloadable
 from stages.tracking.location import find_uri, is_absent
-from stages.tracking.packing import list_artifacts, pack_model
+from stages.tracking.packing import pack_model
 from stages.tracking.ranking import rank_candidates
-from stages.tracking.store import CHAMPION, Store, open_store, set_environment
+from stages.tracking.store import Store, open_store, set_environment
 from stages.tracking.subjects import Model, read_models
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
     from mlflow.pyfunc import PyFuncModel
 
 
@@ -53,8 +57,8 @@ def load_named(task: str, name: str) -> Predictor:
     models = {model.name: model for model in read_models() if model.experiment == task}
     if name not in models:
         raise InputError(f"dvc.lock has no model {name} of {task}: choose of {', '.join(models)}")
-    if is_here(name):
-        return load_from_workspace(name, f"{name} of the workspace")
+    if is_here(models[name]):
+        return load_from_workspace(models[name], f"{name} of the workspace")
     predictor = load_from_store(models[name])
     if not predictor:
         raise InputError(
@@ -64,13 +68,10 @@ def load_named(task: str, name: str) -> Predictor:
     return predictor
 
 
-def is_here(name: str) -> bool:
-    """Whether the workspace has all that a model is loaded from."""
-    folder = Path("data/trained", name)
-    if not (folder / "config.json").exists():
-        return False
-    artifacts = list_artifacts(name, read_config(folder))
-    return all(Path(path).exists() for path in artifacts.values())
+def is_here(model: Model) -> bool:
+    """Whether the workspace has what training and evaluation of a model read and wrote."""
+    paths = [*model.data, *model.train.outs, *(model.evaluate.outs if model.evaluate else [])]
+    return not find_missing(paths)
 
 
 def load_from_store(model: Model) -> Predictor | None:
@@ -82,9 +83,8 @@ def load_from_store(model: Model) -> Predictor | None:
         runs = store.find_runs(model.key)
         if not runs:
             return None
-        run_id = runs[0].info.run_id
-        served = load_served(store, f"models:/{store.find_model(run_id)}")
-        return Predictor(served, f"{model.name} of run {run_id}")
+        run = runs[0]
+        return Predictor(load_served(store, run), f"{model.name} of run {run.info.run_id}")
 
 
 def load_champion(task: str) -> Predictor | None:
@@ -96,33 +96,69 @@ def load_champion(task: str) -> Predictor | None:
         champion = store.find_champion(task)
         if not champion:
             return None
-        served = load_served(store, f"models:/{task}@{CHAMPION}")
-        name = store.find_origin(champion).info.run_name
-        return Predictor(served, f"{name}, champion of {task} (version {champion.version})")
+        run = store.find_origin(champion)
+        origin = f"{run.info.run_name}, champion of {task} (version {champion.version})"
+        return Predictor(load_served(store, run), origin)
 
 
-def load_served(store: Store, address: str) -> "PyFuncModel":
-    """Load a model that MLflow keeps."""
+def load_served(store: Store, run: "Run") -> "PyFuncModel":
+    """Load the model of a run that MLflow keeps.
+
+    Raises:
+        InputError: MLflow cannot give it, or it is not what the run was given.
+    """
     import mlflow
+    from mlflow.exceptions import MlflowException
 
     store.renew_patience()
     mlflow.set_tracking_uri(store.uri)
-    served: PyFuncModel = mlflow.pyfunc.load_model(address)
-    return served
+    [model_id] = store.list_models(run)
+    try:
+        folder = mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{model_id}")
+        damage = find_foreign(Path(folder), run)
+    except (MlflowException, OSError) as error:
+        damage = summarize(error)
+    if damage:
+        raise InputError(
+            f"MLflow's copy of {run.info.run_name}, run {run.info.run_id}, cannot be loaded "
+            f"({damage}): `make sync` gives MLflow once more what dvc.lock names"
+        )
+    return load_packed(folder)
+
+
+def load_packed(folder: str) -> "PyFuncModel":
+    """Load a packed model.
+
+    Raises:
+        InputError: its weights are none.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        packed: PyFuncModel = mlflow.pyfunc.load_model(folder)
+    except MlflowException as error:
+        raise InputError(f"the model cannot be loaded: {summarize(error)}") from None
+    return packed
 
 
 def load_best(task: str) -> Predictor:
     """Load the workspace's best model."""
-    name = rank_candidates(task)[0].model.name
-    return load_from_workspace(name, f"{name}, best of the workspace")
+    model = rank_candidates(task)[0].model
+    return load_from_workspace(model, f"{model.name}, best of the workspace")
 
 
-def load_from_workspace(name: str, origin: str) -> Predictor:
-    """Load a model of the workspace, packed as MLflow would get it."""
+def load_from_workspace(model: Model, origin: str) -> Predictor:
+    """Load a model of the workspace, packed as MLflow would get it.
+
+    Raises:
+        InputError: it is not the one of dvc.lock.
+    """
+    obstacle = find_unloadable(model)
+    if obstacle:
+        raise InputError(f"{model.name}: {obstacle}")
     set_environment()
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder, "model")
-        pack_model(packed, name, read_config(Path("data/trained", name)))
-        import mlflow
-
-        return Predictor(mlflow.pyfunc.load_model(str(packed)), origin)
+        pack_model(packed, model.name, read_config(Path("data/trained", model.name)))
+        return Predictor(load_packed(str(packed)), origin)

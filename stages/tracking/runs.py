@@ -1,24 +1,28 @@
 """A run: what MLflow is given, and in which order.
 
 A run is identified by `Subject.key`, which is its tag `key`, written last. Until then the tag says
-whose pending run it is; a process that dies leaves it so, and the owner's next call drops the run.
+that the run is pending: see pending.py.
 """
 
 import json
 import os
+import socket
 import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.shared.bundle import ModelConfig
+from stages.tracking.artifacts import SEAL_TAG
 from stages.tracking.content import Content, read_content
+from stages.tracking.location import find_root
 from stages.tracking.packing import pack_model
+from stages.tracking.seal import SEAL, compute_file_md5
 from stages.tracking.store import Store
 from stages.tracking.subjects import Subject
 
 if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes seconds
-    from mlflow.entities import DatasetInput, Metric, Run
+    from mlflow.entities import DatasetInput, LoggedModel, Metric, Run
 
 COMMIT_TAG = "mlflow.source.git.commit"  # where the UI looks for it
 LOOKS_TAG = "looks"  # `Subject.looks` of what the run shows
@@ -26,11 +30,11 @@ SHOWN = ("figures", "tables", "progress.txt")  # what it shows: `find_place` say
 BATCH = 1000  # metrics that MLflow takes at once
 
 
-def publish(store: Store, subject: Subject, commit: str | None) -> None:
-    """Make the run of a model or of the tour."""
+def publish(store: Store, subject: Subject, commit: str | None, pending: str) -> None:
+    """Make the run of a model or of the tour; until it is complete its key is `pending`."""
     client, content = store.client, read_content(subject)
     experiment = store.open_experiment(subject.experiment)
-    tags = {"key": store.pending, "owner": store.owner}
+    tags = {"key": pending, "owner": f"{socket.gethostname()}:{find_root()}"}
     started = to_milliseconds(content.started)
     run = client.create_run(experiment, started, tags, subject.name)
     run_id = run.info.run_id
@@ -132,19 +136,27 @@ def log_model(store: Store, run: "Run", subject: Subject, config: ModelConfig) -
     client, run_id = store.client, run.info.run_id
     experiment = run.info.experiment_id
     logged = client.create_logged_model(experiment, subject.name, run_id, params=subject.params)
+    log_package(store, run, subject, config, logged)
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    return logged.model_id
+
+
+def log_package(
+    store: Store, run: "Run", subject: Subject, config: ModelConfig, logged: "LoggedModel"
+) -> None:
+    """Give a logged model its files, and the run the tag by which they are known."""
     identity = {
         "artifact_path": logged.artifact_location,
-        "run_id": run_id,
+        "run_id": run.info.run_id,
         "model_id": logged.model_id,
         "model_uuid": logged.model_id,
     }
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder, "model")
         pack_model(packed, subject.name, config, identity)
-        client.log_model_artifacts(logged.model_id, str(packed))
-    client.finalize_logged_model(logged.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    return logged.model_id
+        store.client.log_model_artifacts(logged.model_id, str(packed))
+        store.client.set_tag(run.info.run_id, SEAL_TAG, compute_file_md5(packed / SEAL))
 
 
 def log_shown(store: Store, run: "Run", subject: Subject, note: str) -> None:
@@ -167,3 +179,12 @@ def replace_shown(store: Store, run: "Run", subject: Subject) -> None:
     for place in SHOWN:
         artifacts.delete_artifacts(place)
     log_shown(store, run, subject, read_content(subject).note)
+
+
+def restore(store: Store, run: "Run", subject: Subject) -> None:
+    """Give the run once more the files that MLflow has lost."""
+    config = read_content(subject).config
+    for model_id in store.list_models(run):
+        assert config is not None  # only models have models
+        log_package(store, run, subject, config, store.client.get_logged_model(model_id))
+    replace_shown(store, run, subject)

@@ -3,14 +3,15 @@
 import logging
 import os
 import signal
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from stages.shared.errors import InputError
-from stages.tracking.location import find_root
+from stages.shared.errors import InputError, hide_passwords
+from stages.tracking.database import check_database, find_artifacts, find_move, make_database, move
+from stages.tracking.location import find_database
+from stages.tracking.pending import PENDING
 
 if TYPE_CHECKING:  # mlflow takes seconds to import, and wants its environment set before
     from mlflow.entities import Run
@@ -37,8 +38,8 @@ class Store:
         from mlflow import MlflowClient
 
         self.uri = uri
-        self.client: MlflowClient = MlflowClient(uri, uri)  # makes a SQLite file that is not there
-        self.owner = f"{socket.gethostname()}:{find_root()}"
+        self.client: MlflowClient = MlflowClient(uri, uri)
+        self._folders: dict[str, set[str]] = {}  # of each experiment, once asked for
         self.experiments: dict[str, str] = {}  # name -> id of those that are active
         for name in EXPERIMENTS:
             experiment = self.client.get_experiment_by_name(name)
@@ -47,16 +48,18 @@ class Store:
 
     def find_runs(self, key: str) -> "list[Run]":
         """Runs with a key, the smallest id first: it stays where two clones made one each."""
+        return self._search_runs(f"tags.key = '{key}'")
+
+    def find_pending(self) -> "list[Run]":
+        """Runs that somebody fills, or that nobody fills any more: see pending.py."""
+        return self._search_runs(f"tags.key like '{PENDING} %'")
+
+    def _search_runs(self, condition: str) -> "list[Run]":
         ids = list(self.experiments.values())
         if not ids:
             return []
-        runs = self.client.search_runs(ids, f"tags.key = '{key}'")
+        runs = self.client.search_runs(ids, condition)
         return sorted(runs, key=lambda run: run.info.run_id)
-
-    @property
-    def pending(self) -> str:
-        """What stands in place of the key until a run of ours is complete."""
-        return f"pending {self.owner}"
 
     def open_experiment(self, name: str) -> str:
         """Id of an experiment, which is made if it is not there."""
@@ -73,8 +76,9 @@ class Store:
 
     def _create_experiment(self, name: str) -> str:
         folder = None  # a server knows where artifacts go
-        if not self.uri.startswith("http"):  # a database would put them in the working folder
-            folder = (find_root() / "mlartifacts" / name).as_uri()
+        database = find_database(self.uri)
+        if database:  # it would put them in the working folder
+            folder = f"{find_artifacts(database)}/{name}"
         # the UI then opens on runs and curves rather than on chats
         tags = {"mlflow.experimentKind": "custom_model_development"}
         return self.client.create_experiment(name, folder, tags)
@@ -99,11 +103,20 @@ class Store:
         assert version.run_id is not None  # `promote` registers the models of runs alone
         return self.client.get_run(version.run_id)
 
-    def find_model(self, run_id: str) -> str:
-        """Id of the model that a run made."""
-        outputs = self.client.get_run(run_id).outputs
-        assert outputs is not None  # `track` gave the run its model
-        return outputs.model_outputs[0].model_id
+    def list_models(self, run: "Run") -> list[str]:
+        """Ids of the models that a run made."""
+        return [made.model_id for made in run.outputs.model_outputs] if run.outputs else []
+
+    def list_folders(self, experiment_id: str) -> set[str]:
+        """Names of the folders of runs and models among the artifacts of an experiment."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        if experiment_id not in self._folders:
+            location = self.client.get_experiment(experiment_id).artifact_location
+            artifacts = get_artifact_repository(location, self.uri)
+            found = artifacts.list_artifacts() + artifacts.list_artifacts("models")
+            self._folders[experiment_id] = {file.path.rpartition("/")[2] for file in found}
+        return self._folders[experiment_id]
 
     def find_versions(self, task: str) -> "list[ModelVersion]":
         """Registered versions of a task's model, the newest first."""
@@ -123,39 +136,62 @@ class Store:
                 raise
 
     def renew_patience(self) -> None:
-        """Grant a server that has answered so far more time for more work: a run, a model."""
-        start_alarm(self.uri, 6 * int(os.environ["TRACK_SECONDS"]))
+        """Grant a store that has answered so far more time for more work: a run, a model."""
+        signal.alarm(6 * int(os.environ["TRACK_SECONDS"]))
 
 
 @contextmanager
-def open_store(uri: str) -> Iterator[Store]:
-    """Open the store, and end with one line if it is dead, slow or refuses.
+def open_store(uri: str, to_write: bool = False, to_make: bool = False) -> Iterator[Store]:
+    """Open the store, and end with one line if it is dead, slow, damaged or refuses.
 
     Retries and timeouts give up on a dead server, the alarm on one that answers each request,
     but slowly. Whatever is then half-written, the next call drops.
+
+    Args:
+        uri: of `find_uri`.
+        to_write: whether more than reading is meant; then the caller holds the lock.
+        to_make: whether a file that is not there is made.
+
+    Raises:
+        InputError: the store cannot be used.
     """
     set_environment()
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     def give_up(*_: object) -> None:
         # an exit, since mlflow and urllib3 would catch an error and retry
-        sys.exit(f"error: {_say_unusable(uri, 'too slow, see TRACK_SECONDS')}")
+        sys.exit(hide_passwords(f"error: {_say_unusable(uri, 'too slow, see TRACK_SECONDS')}"))
 
     before = signal.signal(signal.SIGALRM, give_up)
     try:
-        start_alarm(uri, int(os.environ["TRACK_SECONDS"]))
+        prepare(uri, to_write, to_make)
+        signal.alarm(int(os.environ["TRACK_SECONDS"]))
         yield Store(uri)
-    except (MlflowException, OSError) as error:  # requests raises OSErrors
+    except (MlflowException, SQLAlchemyError, OSError) as error:  # requests raises OSErrors
         raise InputError(_say_unusable(uri, _shorten(str(error)))) from None
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
 
 
-def start_alarm(uri: str, seconds: int) -> None:
-    """Give up after so many seconds, unless the store is a file."""
-    if not uri.startswith("sqlite:"):
-        signal.alarm(seconds)
+def prepare(uri: str, to_write: bool, to_make: bool) -> None:
+    """Have the file of a store whole and in its place, if it is one.
+
+    Raises:
+        InputError: it is not there, damaged, locked, or was moved and may not be written.
+    """
+    database = find_database(uri)
+    if not database:
+        return
+    if to_make and not database.exists():
+        make_database(database)
+    check_database(database, to_write)
+    old = find_move(database)
+    if old and to_write:
+        move(database, old)
+    elif old:
+        raise InputError(f"{database} was moved here, away from {old}: type `make sync`")
 
 
 def set_environment() -> None:
@@ -163,6 +199,9 @@ def set_environment() -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # what these two would print a page about is raised too
+    for name in ("mlflow.store.db.utils", "mlflow.models.signature"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _say_unusable(uri: str, reason: str) -> str:

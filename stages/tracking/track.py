@@ -8,14 +8,16 @@ what is missing or stale.
 
 import argparse
 import subprocess
-import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stages.shared.errors import exit_on_input_error
-from stages.tracking.content import find_obstacle
-from stages.tracking.location import find_uri, is_absent, lock_store
-from stages.tracking.runs import COMMIT_TAG, LOOKS_TAG, publish, replace_shown
+from stages.shared.errors import InputError, exit_on_input_error, hide_passwords
+from stages.tracking.artifacts import find_loss
+from stages.tracking.content import find_change, find_obstacle
+from stages.tracking.location import find_uri, is_absent, is_default, lock_store
+from stages.tracking.pending import begin, end, is_abandoned
+from stages.tracking.runs import COMMIT_TAG, LOOKS_TAG, publish, replace_shown, restore
 from stages.tracking.store import Store, open_store
 from stages.tracking.subjects import Subject, read_subjects
 
@@ -23,31 +25,71 @@ if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes s
     from mlflow.entities import Run
 
 
-def sync(store: Store, subjects: list[Subject]) -> Iterator[str]:
+@dataclass(frozen=True)
+class Finding:
+    """What MLflow has of a model or of the tour.
+
+    Args:
+        subject: the model or the tour.
+        runs: with its key; one, if all is well.
+        fault: what a sync would mend.
+        obstacle: why it cannot, or what of the workspace is not as dvc.lock has it.
+    """
+
+    subject: Subject
+    runs: "list[Run]"
+    fault: str | None
+    obstacle: str | None
+
+
+def inspect(store: Store | None, subjects: list[Subject]) -> list[Finding]:
+    """Look at everything, and write nothing.
+
+    Args:
+        store: None: there is none yet.
+        subjects: that should have one run each.
+    """
+    findings = []
+    for subject in subjects:
+        runs = store.find_runs(subject.key) if store else []
+        fault = find_fault(store, subject, runs) if store else "no run"
+        obstacle = find_obstacle(subject) if fault else find_change(subject)
+        findings.append(Finding(subject, runs, fault, obstacle))
+    return findings
+
+
+def find_fault(store: Store, subject: Subject, runs: "list[Run]") -> str | None:
+    """Say what is wrong with the runs that a model or the tour has."""
+    if not runs:
+        return "no run"
+    if len(runs) > 1:
+        return f"{len(runs)} runs"
+    if runs[0].data.tags.get(LOOKS_TAG) != subject.looks:
+        return "stale figures, tables or note"
+    return find_loss(store, runs[0], subject)
+
+
+def sync(store: Store, findings: list[Finding]) -> Iterator[str]:
     """Make, complete and drop runs; tells what was done."""
     commit = find_commit()
-    # before anything is written: a dead or slow server shows here, within TRACK_SECONDS
-    found = [store.find_runs(subject.key) for subject in subjects]
-    for subject, runs in zip(subjects, found, strict=True):
+    pending = begin()
+    for finding in findings:
         store.renew_patience()
-        obstacle = None
-        if find_fault(subject, runs):
-            obstacle = find_obstacle(subject)
-        if obstacle:
-            yield f"{subject.name}: not tracked, {obstacle}"
-        else:
-            yield from complete(store, subject, runs, commit)
-    for run in store.find_runs(store.pending):
-        store.drop_run(run)
-        yield f"{run.info.run_name}: unfinished run dropped"
+        if not finding.obstacle:
+            yield from complete(store, finding, commit, pending)
+    for run in store.find_pending():
+        if is_abandoned(run.data.tags["key"]):
+            store.drop_run(run)
+            yield f"{run.info.run_name}: unfinished run dropped"
+    end()
 
 
-def complete(
-    store: Store, subject: Subject, runs: "list[Run]", commit: str | None
-) -> Iterator[str]:
+def complete(store: Store, finding: Finding, commit: str | None, pending: str) -> Iterator[str]:
     """Leave a model or the tour with one run that has all it should have."""
-    if not runs:
-        publish(store, subject, commit)
+    subject, runs = finding.subject, finding.runs
+    is_new = not runs
+    if is_new:
+        publish(store, subject, commit, pending)
         yield f"{subject.name}: run made"
         runs = store.find_runs(subject.key)  # another clone may have made one meanwhile
     for double in runs[1:]:
@@ -57,35 +99,30 @@ def complete(
     if tags.get(LOOKS_TAG) != subject.looks:
         replace_shown(store, runs[0], subject)
         yield f"{subject.name}: figures, tables and note replaced"
+    if not is_new and find_loss(store, runs[0], subject):
+        restore(store, runs[0], subject)
+        yield f"{subject.name}: lost or damaged files given again"
     if commit and COMMIT_TAG not in tags:
         store.client.set_tag(runs[0].info.run_id, COMMIT_TAG, commit)
         yield f"{subject.name}: commit noted"
 
 
-def list_faults(subjects: list[Subject], uri: str) -> list[str]:
-    """Say what a sync would change, without writing anything."""
-    if is_absent(uri):
-        return [f"{subject.name}: no run" for subject in subjects]
+def list_faults(uri: str, subjects: list[Subject]) -> list[str]:
+    """Say what a sync would change, or cannot, without writing anything."""
     faults = []
-    with open_store(uri) as store:
-        for subject in subjects:
-            fault = find_fault(subject, store.find_runs(subject.key))
-            if fault:
-                faults.append(f"{subject.name}: {fault}")
-        for run in store.find_runs(store.pending):
-            faults.append(f"{run.info.run_name}: unfinished")
+    if is_absent(uri):
+        findings = inspect(None, subjects)
+    else:
+        with open_store(uri) as store:
+            findings = inspect(store, subjects)
+            for run in store.find_pending():
+                if is_abandoned(run.data.tags["key"]):
+                    faults.append(f"{run.info.run_name}: unfinished")
+    for finding in findings:
+        said = [text for text in (finding.fault, finding.obstacle) if text]
+        if said:
+            faults.append(f"{finding.subject.name}: {'; '.join(said)}")
     return faults
-
-
-def find_fault(subject: Subject, runs: "list[Run]") -> str | None:
-    """Say what is wrong with the runs that a model or the tour has."""
-    if not runs:
-        return "no run"
-    if len(runs) > 1:
-        return f"{len(runs)} runs"
-    if runs[0].data.tags.get(LOOKS_TAG) != subject.looks:
-        return "stale figures, tables or note"
-    return None
 
 
 def find_commit() -> str | None:
@@ -105,28 +142,40 @@ def ask_git(*arguments: str) -> str:
     return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
 
 
-def main(check: bool) -> None:
-    """Bring the store up to date, or say what it lacks."""
+def main(check: bool, new: bool = False) -> None:
+    """Bring the store up to date, or say what it lacks.
+
+    Args:
+        check: write nothing.
+        new: make the store, where the address names a file that is not there.
+
+    Raises:
+        InputError: the store cannot be used, or something of dvc.lock cannot be tracked.
+    """
     subjects = read_subjects()
     uri = find_uri()
     if check:
-        faults = list_faults(subjects, uri)
-        if faults:
-            sys.exit("\n  ".join([f"MLflow at {uri} is behind dvc.lock:", *faults]))
+        faults = list_faults(uri, subjects)
     else:
-        with lock_store(), open_store(uri) as store:
-            for line in sync(store, subjects):
+        with lock_store(uri), open_store(uri, True, new or is_default(uri)) as store:
+            findings = inspect(store, subjects)
+            for line in sync(store, findings):
                 print(line, flush=True)
-    print(f"MLflow at {uri}: {len(subjects)} runs for this dvc.lock")
+        faults = [f"{found.subject.name}: {found.obstacle}" for found in findings if found.obstacle]
+    if faults:
+        raise InputError("\n  ".join([f"MLflow at {uri} is behind dvc.lock:", *faults]))
+    print(hide_passwords(f"MLflow at {uri}: {len(subjects)} runs for this dvc.lock"))
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m stages.tracking.track", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, only say what lacks")
+    parser.add_argument("--new", action="store_true", help="make the SQLite file if it is missing")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
     with exit_on_input_error():
-        main(parse_arguments().check)
+        arguments = parse_arguments()
+        main(arguments.check, arguments.new)

@@ -101,6 +101,8 @@ def test_a_workspace_that_departs_from_the_lock_is_refused(workspace, file):
 
 
 def test_a_model_without_a_run_cannot_be_promoted(workspace):
+    sync()
+    rescore(workspace, "surname_blend", 0.9)
     missing = "surname_blend has no run in MLflow: run `make sync` first"
 
     with pytest.raises(InputError, match=missing):

@@ -149,7 +149,7 @@ def test_a_dvc_lock_that_was_cut_is_read_or_refused_in_one_line(workspace, share
 def test_in_a_checkout_that_can_only_be_read_a_command_ends_with_one_line(workspace, command):
     stopped = call_read_only(workspace, command)
 
-    assert_one_line(stopped, ".dvc/tmp", "read")
+    assert_one_line(stopped, ".lock", "the file system can only be read")
 
 
 @pytest.mark.parametrize("command", [[*TRACK, "--check"], RESULTS], ids=["check", "results"])

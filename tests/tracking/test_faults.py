@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from socket import SHUT_RDWR, socket
 from threading import Thread
 
 import pytest
 
+from stages.shared.errors import InputError
 from stages.tracking.location import find_uri
 from stages.tracking.store import Store
 from tests.shell import run
@@ -163,7 +165,7 @@ def test_the_next_sync_repairs_what_a_kill_left(workspace, method, nth):
     process.communicate()
     assert process.returncode == -9
     assert "RUNNING" in {made.info.status for made in list_runs()} or method == "set_tag"
-    with pytest.raises(SystemExit, match="unfinished"):
+    with pytest.raises(InputError, match="unfinished"):
         check()
 
     sync()
@@ -194,7 +196,9 @@ def test_unfinished_runs_of_others_are_left_alone(workspace):
     sync()
     store = Store(find_uri())
     other = store.client.create_run(
-        store.experiments["sine"], tags={"key": "pending elsewhere:/clone"}, run_name="other"
+        store.experiments["sine"],
+        tags={"key": f"pending {datetime.now(UTC).isoformat()} elsewhere"},
+        run_name="other",
     )
 
     sync()

@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from pydantic import BaseModel
+
+MOST_LETTERS = 1_000  # of a name
+MOST_NAMES = 10_000  # of a request: seconds
 
 
 class Guess(BaseModel):
@@ -36,13 +40,13 @@ class Classifier(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Rebuild the model from its artifacts."""
+        loader = runpy.run_path(context.artifacts["loader"])
+        self.model = loader["load_model"](context.artifacts)
         vocabulary = _read_json(context.artifacts["vocabulary"])
         self.symbols: str = vocabulary["symbols"]
         self.languages: list[str] = vocabulary["languages"]
         self.temperature: float = _read_json(context.artifacts["metrics"])["temperature"]
         self.alphabet = runpy.run_path(context.artifacts["alphabet"])
-        loader = runpy.run_path(context.artifacts["loader"])
-        self.model = loader["load_model"](context.artifacts)
 
     def predict(
         self,
@@ -59,8 +63,12 @@ class Classifier(PythonModel):
 
         Returns:
             one `Answer` a name; a name without any letter of the alphabet gets an empty list.
+
+        Raises:
+            MlflowException: too many or too long names, or no languages; status 400 over HTTP.
         """
         top = (params or {}).get("top", 3)
+        _check_request(model_input, top)
         answers: list[Any] = []  # as dictionaries, which JSON can hold
         for name in model_input:
             answers.append({"name": name, "top": self.rank_languages(name)[:top]})
@@ -84,6 +92,19 @@ class Classifier(PythonModel):
             }
             guesses.append(guess)
         return guesses
+
+
+def _check_request(names: list[str], top: int) -> None:
+    longest = max((len(name) for name in names), default=0)
+    reason = None
+    if top < 1:
+        reason = f"top must be at least 1, not {top}"
+    if len(names) > MOST_NAMES:
+        reason = f"{len(names):,} names are more than {MOST_NAMES:,}: send them in parts"
+    if longest > MOST_LETTERS:
+        reason = f"a name has {longest:,} letters, more than {MOST_LETTERS:,}"
+    if reason:
+        raise MlflowException.invalid_parameter_value(reason)
 
 
 def _read_json(path: str) -> Any:

@@ -6,13 +6,16 @@ artifacts.
 """
 
 import runpy
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
+
+MOST_SAMPLES = 1_000_000  # of the histories and of the forecasts of one request: seconds
 
 
 class Forecaster(PythonModel):
@@ -39,12 +42,31 @@ class Forecaster(PythonModel):
 
         Returns:
             `(B, horizon)`, float64.
+
+        Raises:
+            MlflowException: there is nothing to forecast from, or too much; status 400 over HTTP.
         """
         horizon = (params or {}).get("horizon", 50)
         dtype = next(self.model.parameters()).dtype
         histories = torch.tensor(model_input, dtype=dtype)
+        _check_request(histories, horizon)
         forecasts: NDArray[np.float64] = self.model.forecast(histories, horizon).double().numpy()
         return forecasts
+
+
+def _check_request(histories: torch.Tensor, horizon: int) -> None:
+    num_histories, length = histories.shape
+    most = MOST_SAMPLES // max(num_histories, 1)
+    if not 1 <= horizon <= most:
+        _refuse(f"horizon must be 1 to {most:,} for {num_histories} histories, not {horizon:,}")
+    if not 1 <= length <= most or not num_histories:
+        _refuse(f"a history must have 1 to {most:,} samples, not {length:,}: shape is (B, T)")
+    if not histories.isfinite().all():
+        _refuse("a history has samples that are NaN, infinite or too large: correct them")
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise MlflowException.invalid_parameter_value(reason)
 
 
 set_model(Forecaster())

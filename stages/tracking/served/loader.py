@@ -3,18 +3,33 @@
 import json
 import runpy
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from mlflow.exceptions import MlflowException
 from torch import nn
 
 
 def load_model(artifacts: dict[str, str]) -> nn.Module:
-    """Build the network that config.json describes and give it its weights."""
+    """Build the network that config.json describes and give it its weights.
+
+    Raises:
+        MlflowException: a file of the model is not what was logged, or holds no weights of it.
+    """
+    folder = Path(artifacts["config"]).parents[1]
+    if (folder / "MLmodel").exists():  # MLflow also tries a model that it is still packing
+        damage = runpy.run_path(artifacts["seal"])["find_damage"](folder)
+        if damage:
+            raise MlflowException(f"the model in {folder} cannot be served: {damage}")
     config = json.loads(Path(artifacts["config"]).read_text(encoding="utf-8"))
     model = build_model(config["architecture"], config["network"], artifacts)
-    weights = torch.load(artifacts["weights"], map_location="cpu", weights_only=True)
-    model.load_state_dict(weights, assign=True)  # assign: float64 weights stay so
+    try:
+        weights = torch.load(artifacts["weights"], map_location="cpu", weights_only=True)
+        model.load_state_dict(weights, assign=True)  # assign: float64 weights stay so
+    except (EOFError, RuntimeError, TypeError, UnpicklingError) as error:
+        kind = type(error).__name__  # what torch says to it fills a page
+        raise MlflowException(f"{artifacts['weights']} holds no weights ({kind})") from None
     return model.eval()
 
 

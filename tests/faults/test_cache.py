@@ -1,0 +1,129 @@
+"""A flipped bit in DVC's cache or remote is noticed, named, and healed."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages.shared.errors import InputError
+from tests.faults.test_models import flip
+from tests.pipeline import copy_template, repro
+from tests.shell import PROJECT, call, commit, run
+from tests.store import check, sync
+from tests.workspace import copy_workspace, work_in
+
+WEIGHTS = "data/trained/carried_rnn/weights.pt"
+TRACK = [sys.executable, "-m", "stages.tracking.track"]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder: results, and no store yet."""
+    folder = copy_workspace(tmp_path / "workspace")
+    work_in(folder, monkeypatch)
+    return folder
+
+
+def find_object(folder: Path, store: str, path: str) -> Path:
+    """The object of an out in DVC's cache or in a remote."""
+    lock = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))
+    for stage in lock["stages"].values():
+        for out in stage.get("outs", []):
+            if out["path"] == path:
+                return folder / store / "files/md5" / out["md5"][:2] / out["md5"][2:]
+    raise FileNotFoundError(path)
+
+
+def rot(folder: Path, path: str) -> Path:
+    """Flip a bit of an out in the cache and in the workspace, unseen by DVC; returns the object."""
+    spoiled = find_object(folder, ".dvc/cache", path)
+    spoiled.chmod(0o644)
+    flip(spoiled)
+    spoiled.chmod(0o444)
+    (folder / path).unlink()
+    run(folder, f"dvc checkout {path}")
+    assert "up to date" in run(folder, "dvc status")  # DVC trusts its cache
+    return spoiled.relative_to(folder)
+
+
+@pytest.mark.parametrize("is_tracked", [False, True], ids=["without_a_run", "with_a_run"])
+def test_what_rotted_in_the_cache_is_named_by_sync_and_check(workspace, is_tracked):
+    if is_tracked:
+        sync()
+    spoiled = rot(workspace, WEIGHTS)
+
+    for options in ([], ["--check"]):
+        stopped = call(workspace, *TRACK, *options)
+
+        assert stopped.returncode == 1
+        [line] = [line for line in stopped.stdout.splitlines() if "carried_rnn:" in line]
+        assert f"delete both ({WEIGHTS} and " in line and str(spoiled) in line
+
+
+@pytest.mark.slow
+def test_after_the_rotten_object_is_deleted_repro_heals(tmp_path):
+    clone = copy_template(tmp_path / "clone")
+    whole = (clone / WEIGHTS).read_bytes()
+    spoiled = rot(clone, WEIGHTS)
+    stopped = repro(clone)
+    assert stopped.returncode == 1 and str(spoiled) in stopped.stdout
+
+    (clone / WEIGHTS).unlink()
+    (clone / spoiled).unlink()
+    healed = repro(clone)
+
+    assert healed.returncode == 0, healed.stdout
+    assert (clone / WEIGHTS).read_bytes() == whole
+    assert "up to date" in run(clone, "dvc status")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(flip, id="flipped"),
+        pytest.param(lambda path: path.write_bytes(b""), id="empty"),
+    ],
+)
+def test_the_readmes_remote_gives_nothing_that_rotted_in_it(workspace, tmp_path, spoil):
+    for line in list_readme_lines("dvc remote "):
+        run(workspace, line.replace("/shared/folder", str(tmp_path / "remote")))
+    run(workspace, "dvc push -q")
+    commit(workspace, "remote")
+    spoiled = find_object(workspace, "../remote", WEIGHTS)
+    spoiled.chmod(0o644)
+    spoil(spoiled)
+    run(tmp_path, f"git clone -q {workspace} clone")
+
+    stopped = call(tmp_path / "clone", "dvc", "pull")
+
+    assert stopped.returncode == 1
+    assert not (tmp_path / "clone" / WEIGHTS).exists()
+
+
+def list_readme_lines(beginning: str) -> list[str]:
+    """Commands that README shows, without comments."""
+    lines = (PROJECT / "README.md").read_text(encoding="utf-8").splitlines()
+    return [line.partition("#")[0] for line in lines if line.startswith(beginning)]
+
+
+def test_a_file_that_was_edited_by_hand_says_how_to_take_it_back(workspace):
+    sync()
+    (workspace / WEIGHTS).write_bytes(b"mine")
+    with pytest.raises(InputError, match=f"{WEIGHTS} differs from dvc.lock: delete it, then run"):
+        check()
+
+    (workspace / WEIGHTS).unlink()
+    run(workspace, "dvc checkout")
+
+    check()
+
+
+def test_json_that_was_damaged_is_one_line(workspace):
+    (workspace / "data/evaluated/surname_gru/metrics.json").write_text("{", encoding="utf-8")
+
+    stopped = call(workspace, sys.executable, "-m", "stages.commands.results")
+
+    assert stopped.returncode == 1
+    [line] = stopped.stdout.splitlines()
+    assert "metrics.json is damaged" in line

@@ -1,0 +1,198 @@
+"""No model answers that is not the one of dvc.lock, and none answers nonsense."""
+
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow.exceptions import MlflowException
+
+from stages.commands import promote
+from stages.shared.errors import InputError
+from stages.shared.json_files import read_json, write_json
+from stages.shared.networks import read_model
+from tests.shell import call
+from tests.store import check, list_runs, sync
+from tests.workspace import copy_workspace, take_results, work_in
+
+PREDICT = [sys.executable, "-m", "stages.commands.predict", "Schmidt"]
+FORECAST = [sys.executable, "-m", "stages.commands.forecast", "series.csv", "y", "out.csv"]
+STAGES = [f"{kind}_surnames@surname_gru" for kind in ("train", "evaluate", "plot")]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder: results, and a store that has them and a champion."""
+    folder = copy_workspace(tmp_path / "workspace")
+    work_in(folder, monkeypatch)
+    (folder / "series.csv").write_text("y\n0\n0.5\n1\n", encoding="utf-8")
+    return folder
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 1, done.stdout
+    [line] = done.stdout.splitlines()
+    for word in ("error: ", *words):
+        assert word in line
+
+
+def flip(path: Path) -> None:
+    """Flip one bit in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+SPOILED = pytest.mark.parametrize("spoil", [flip, truncate, Path.unlink])
+
+
+@pytest.mark.parametrize(
+    ("command", "model"),
+    [
+        (PREDICT, "surname_blend"),
+        ([*PREDICT, "--model", "surname_gru"], "surname_gru"),
+        (FORECAST, "carried_rnn"),
+    ],
+)
+def test_weights_that_are_not_those_of_dvc_lock_answer_nothing(workspace, command, model):
+    flip(workspace / f"data/trained/{model}/weights.pt")
+
+    stopped = call(workspace, *command)
+
+    assert_one_line(stopped, f"data/trained/{model}/weights.pt differs from dvc.lock")
+
+
+@pytest.mark.parametrize("is_taken", [False, True], ids=["in_the_cache", "in_dvc_lock_too"])
+def test_an_architecture_that_is_a_path_is_never_run(workspace, is_taken):
+    (workspace / "data/plotted/evil.py").write_text("open('ran', 'w')", encoding="utf-8")
+    path = workspace / "data/trained/surname_gru/config.json"
+    write_json(path, read_json(path) | {"architecture": "../../data/plotted/evil"})
+    if is_taken:
+        take_results(workspace, *STAGES)
+
+    stopped = call(workspace, *PREDICT, "--model", "surname_gru")
+
+    assert_one_line(stopped, "evil" if is_taken else "config.json differs from dvc.lock")
+    assert not (workspace / "ran").exists()
+
+
+def test_a_pickle_in_place_of_weights_is_one_line(workspace):
+    path = workspace / "data/trained/surname_gru/weights.pt"
+    path.write_bytes(pickle.dumps(Path("any object"), protocol=2))
+    take_results(workspace, *STAGES)
+
+    stopped = call(workspace, *PREDICT, "--model", "surname_gru")
+
+    assert_one_line(stopped, "cannot be loaded", "surname_gru/weights.pt holds no weights")
+    with pytest.raises(InputError, match=r"weights.pt holds no weights of pooled_classifier"):
+        read_model(path.parent)
+
+
+@SPOILED
+def test_a_champion_whose_weights_mlflow_lost_answers_nothing_until_the_next_sync(workspace, spoil):
+    sync()
+    promote.main("surnames", force=False)
+    before = call(workspace, *PREDICT).stdout
+    spoil(find_in_store(workspace, "surname_blend", "artifacts/weights.pt"))
+
+    assert_one_line(call(workspace, *PREDICT), "surname_blend", "weights.pt is", "make sync")
+    with pytest.raises(InputError, match=r"surname_blend: model: artifacts/weights.pt is"):
+        check()
+    sync()
+
+    check()
+    assert call(workspace, *PREDICT).stdout == before
+
+
+@SPOILED
+def test_a_damaged_model_is_not_served_by_mlflow_alone(workspace, spoil):
+    sync()
+    spoil(find_in_store(workspace, "carried_rnn", "artifacts/weights.pt"))
+    folder = find_in_store(workspace, "carried_rnn", "MLmodel").parent
+
+    with pytest.raises(Exception, match=r"weights\.pt"):
+        mlflow.pyfunc.load_model(str(folder))
+
+
+@pytest.mark.parametrize("spoil", [flip, Path.unlink])
+@pytest.mark.parametrize("name", ["MLmodel", "checksums.json", "artifacts/pooled_classifier.py"])
+def test_a_sync_gives_again_whatever_file_of_a_model_is_lost(workspace, name, spoil):
+    sync()
+    path = find_in_store(workspace, "surname_gru", name)
+    whole = path.read_bytes()
+    spoil(path)
+
+    sync()
+
+    if name != "MLmodel":  # which says when it was made
+        assert path.read_bytes() == whole or name == "checksums.json"
+    check()
+    mlflow.pyfunc.load_model(str(path.parents[name.count("/")]))
+
+
+def test_a_sync_gives_a_lost_figure_again(workspace):
+    sync()
+    [run] = [run for run in list_runs() if run.info.run_name == "carried_rnn"]
+    [figure] = workspace.glob(f"mlartifacts/sine/{run.info.run_id}/artifacts/figures/loss.png")
+    figure.unlink()
+    with pytest.raises(InputError, match=r"carried_rnn: figures/loss.png is missing or damaged"):
+        check()
+
+    sync()
+
+    assert figure.read_text(encoding="utf-8") == "red"
+
+
+def find_in_store(workspace: Path, model: str, name: str) -> Path:
+    """A file of a model's package in MLflow."""
+    for path in workspace.glob(f"mlartifacts/*/models/*/artifacts/{name}"):
+        packed = path.parents[name.count("/")]
+        if f"data/trained/{model}" in json.dumps(read_origin(packed)):
+            return path
+    raise FileNotFoundError(f"{model} has no {name}")
+
+
+def read_origin(packed: Path) -> dict[str, dict[str, str]]:
+    """The artifacts that a package holds, and where they came from."""
+    flavors = mlflow.models.Model.load(str(packed)).flavors
+    return flavors["python_function"]["artifacts"]
+
+
+ODD: list[tuple[str, Callable[[], object], dict[str, int], str]] = [
+    ("carried_rnn", lambda: np.ones((1, 5)), {"horizon": 0}, "horizon must be 1 to"),
+    ("carried_rnn", lambda: np.ones((1, 5)), {"horizon": -1}, "horizon must be 1 to"),
+    ("carried_rnn", lambda: np.ones((1, 5)), {"horizon": 30_000_000}, "horizon must be 1 to"),
+    ("windowed_lstm_fast", lambda: np.ones((1, 0)), {}, "a history must have 1 to"),
+    ("windowed_lstm_fast", lambda: np.full((1, 5), np.nan), {}, "NaN"),
+    ("windowed_lstm_fast", lambda: np.full((1, 5), 1e300), {}, "or too large"),
+    ("surname_gru", lambda: ["a" * 10_000_000], {}, "a name has 10,000,000 letters"),
+    ("surname_gru", lambda: ["a"] * 10_001, {}, "send them in parts"),
+    ("surname_gru", lambda: ["a"], {"top": 0}, "top must be at least 1"),
+]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace whose store is complete."""
+    folder = copy_workspace(tmp_path_factory.mktemp("published") / "workspace")
+    assert call(folder, sys.executable, "-m", "stages.tracking.track").returncode == 0
+    return folder
+
+
+@pytest.mark.parametrize(("name", "make", "params", "reason"), ODD)
+def test_a_request_that_has_no_sensible_answer_is_refused(published, name, make, params, reason):
+    model = mlflow.pyfunc.load_model(str(find_in_store(published, name, "MLmodel").parent))
+
+    with pytest.raises(MlflowException, match=reason) as refused:
+        model.predict(make(), params=params)
+
+    assert refused.value.get_http_status_code() == 400

@@ -1,0 +1,251 @@
+"""No store is bricked, nothing is written at a wrong place, and no run is lost or doubled."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from stages.shared.errors import InputError
+from stages.tracking.predictors import load_predictor
+from tests.shell import call, find_free_port, find_server, start_server, stop_server, wait_for
+from tests.store import assert_complete, check, list_runs, start, start_sync, sync
+from tests.workspace import RUNS, copy_workspace, work_in
+
+PROMOTE = [sys.executable, "-m", "stages.commands.promote", "surnames"]
+TRACK = [sys.executable, "-m", "stages.tracking.track"]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder: results, and no store yet."""
+    folder = copy_workspace(tmp_path / "workspace")
+    work_in(folder, monkeypatch)
+    return folder
+
+
+@pytest.fixture
+def tracked(workspace: Path) -> Path:
+    """The working folder: results, and a store that has them."""
+    sync()
+    return workspace
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 1
+    [line] = done.stdout.splitlines()
+    for word in ("error: ", *words):
+        assert word in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("size", [1, 200_000])
+def test_a_store_whose_making_was_cut_short_is_made_at_the_next_sync(workspace, number, size):
+    process = start_sync(workspace)
+    unfinished = workspace / "mlflow.db.unfinished"
+    while not (unfinished.exists() and unfinished.stat().st_size >= size):
+        assert process.poll() is None
+
+    process.send_signal(number)
+    process.communicate()
+    assert not (workspace / "mlflow.db").exists()
+
+    sync()
+    assert_complete()
+
+
+def test_a_disk_that_fills_while_the_store_is_made_bricks_nothing(workspace):
+    limited = ["sh", "-c", 'ulimit -f 200; exec "$@"', "sh", *TRACK]  # 100 KiB a file
+
+    stopped = call(workspace, *limited)
+
+    assert_one_line(stopped, "mlflow.db cannot be used", "disk")
+    assert not (workspace / "mlflow.db").exists()
+    sync()
+    assert_complete()
+
+
+def test_a_half_made_store_is_one_line_that_says_what_to_do(workspace):
+    with closing(sqlite3.connect(workspace / "mlflow.db")) as half, half:
+        half.execute("create table experiments (experiment_id integer, artifact_location text)")
+
+    stopped = call(workspace, *TRACK)
+
+    assert_one_line(stopped, "mlflow.db is no whole store", "move it away")
+
+
+def test_a_damaged_store_is_one_line_that_says_what_to_do(tracked):
+    with (tracked / "mlflow.db").open("r+b") as file:
+        for page in range(2, 40):
+            file.seek(page * 4096)
+            file.write(b"\xff" * 100)
+
+    assert_one_line(call(tracked, *TRACK), "mlflow.db is damaged", "move it away")
+    assert_one_line(call(tracked, *TRACK, "--check"), "mlflow.db is damaged")
+
+
+def test_a_file_that_is_no_database_is_one_line(workspace):
+    (workspace / "mlflow.db").write_text("a note\n" * 1000, encoding="utf-8")
+
+    assert_one_line(call(workspace, *TRACK), "mlflow.db is damaged", "not a database")
+
+
+@pytest.mark.parametrize("hold", ["begin exclusive", "begin immediate"])
+def test_a_locked_store_is_one_line_within_20_seconds(tracked, hold):
+    with closing(sqlite3.connect(tracked / "mlflow.db")) as holder:
+        holder.execute(hold)
+        started = time.monotonic()
+
+        stopped = call(tracked, *TRACK)
+
+    assert time.monotonic() - started < 20
+    assert_one_line(stopped, "database is locked")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["sqlite:///", "sqlite:///a?b", "sqlite://other.db", "postgresql://me:secret@host/db", "x"],
+)
+def test_an_address_that_is_none_is_one_line_without_its_password(workspace, uri):
+    stopped = call(workspace, *TRACK, MLFLOW_TRACKING_URI=uri)
+
+    assert_one_line(stopped, "MLFLOW_TRACKING_URI", "mlflow server")
+    assert "secret" not in stopped.stdout
+
+
+@pytest.mark.parametrize("options", [[], ["--check"]], ids=["sync", "check"])
+def test_the_password_of_a_server_is_never_printed(workspace, options):
+    uri = f"http://me:secret@127.0.0.1:{find_free_port()}"
+
+    stopped = call(workspace, *TRACK, *options, MLFLOW_TRACKING_URI=uri)
+
+    assert_one_line(stopped, "http://me:***@127.0.0.1")
+    assert "secret" not in stopped.stdout
+
+
+def test_a_store_that_is_not_there_is_made_only_where_it_is_asked_for(workspace):
+    typo = {"MLFLOW_TRACKING_URI": "sqlite:///mlflwo.db"}
+
+    stopped = call(workspace, *TRACK, **typo)
+
+    assert_one_line(stopped, "there is no store", "mlflwo.db", "--new")
+    assert not (workspace / "mlflwo.db").exists()
+    assert call(workspace, *TRACK, "--new", **typo).returncode == 0
+    assert (workspace / "mlflwo.db").exists()
+
+
+def test_a_folder_with_odd_letters_has_a_store_as_any_other(tmp_path, monkeypatch):
+    folder = copy_workspace(tmp_path / "it's 100% # ü")
+    work_in(folder, monkeypatch)
+
+    sync()
+
+    assert_complete()
+    assert list((folder / "mlartifacts/sine").iterdir())
+
+
+@pytest.mark.parametrize("keep", [False, True], ids=["moved", "copied"])
+def test_a_moved_or_copied_workspace_goes_on_in_its_new_place(tracked, tmp_path, monkeypatch, keep):
+    assert call(tracked, *PROMOTE).returncode == 0
+    elsewhere = tmp_path / "elsewhere"
+    (shutil.copytree if keep else shutil.move)(tracked, elsewhere)
+    before = sorted(tracked.rglob("*")) if keep else []
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(InputError, match=r"was moved here.*make sync"):
+        check()
+
+    sync()
+
+    check()
+    assert_complete()
+    answered = load_predictor("surnames").predict(["Schmidt"])
+    assert answered[0]["name"] == "Schmidt"
+    assert {run.info.artifact_uri.startswith(elsewhere.as_uri()) for run in list_runs()} == {True}
+    assert (sorted(tracked.rglob("*")) if keep else list(tmp_path.glob("workspace/*"))) == before
+
+
+@pytest.mark.slow
+def test_four_clones_that_fill_a_fresh_sqlite_file_at_once_make_no_doubles(tmp_path):
+    uri = f"sqlite:///{tmp_path}/shared.db"
+    clones = [copy_workspace(tmp_path / f"clone{number}") for number in range(4)]
+
+    syncs = [start_sync(clone, "--new", MLFLOW_TRACKING_URI=uri) for clone in clones]
+    said = [process.communicate() for process in syncs]
+
+    assert [process.returncode for process in syncs] == [0, 0, 0, 0], said
+    os.chdir(clones[0])
+    assert_complete(uri)
+
+
+@pytest.mark.slow
+def test_four_clones_that_fill_a_server_at_once_leave_no_doubles_after_the_next_sync(
+    workspace, tmp_path, monkeypatch
+):
+    uri = find_server()
+    clones = [copy_workspace(tmp_path / f"clone{number}") for number in range(4)]
+    syncs = [start_sync(clone, MLFLOW_TRACKING_URI=uri) for clone in clones]
+    said = [process.communicate() for process in syncs]
+    assert [process.returncode for process in syncs] == [0, 0, 0, 0], said
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    sync()
+
+    assert Counter(run.info.run_name for run in list_runs(uri)) == Counter(RUNS)
+
+
+@pytest.mark.slow
+def test_two_containers_of_one_name_and_path_leave_no_doubles(tmp_path, monkeypatch):
+    uri = find_server()
+    clones = [copy_workspace(tmp_path / f"clone{number}") for number in range(2)]
+    (tmp_path / "place").mkdir()
+    enter = 'mount --bind "$0" ../place && cd ../place && exec "$@"'
+    contain = ["unshare", "--mount", "--map-root-user", "sh", "-c", enter]
+    if call(clones[0], *contain, str(clones[0]), "true").returncode != 0:
+        pytest.skip("this machine lets nobody mount")
+
+    both = []
+    for clone in clones:
+        command = [*contain, str(clone), *TRACK]
+        both.append(start(clone, command, MLFLOW_TRACKING_URI=uri))
+    said = [process.communicate() for process in both]
+
+    assert [process.returncode for process in both] == [0, 0], said
+    work_in(clones[0], monkeypatch)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    sync()
+    assert Counter(run.info.run_name for run in list_runs(uri)) == Counter(RUNS)
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_while_runs_are_made_leaves_what_the_next_sync_completes(
+    workspace, tmp_path, monkeypatch
+):
+    port = find_free_port()
+    options = f"--port {port} --workers 1 --backend-store-uri sqlite:///{tmp_path}/server.db"
+    command = f"mlflow server {options} --artifacts-destination {tmp_path}/artifacts"
+    uri = f"http://127.0.0.1:{port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    server = start_server(command, tmp_path)
+    wait_for(f"{uri}/api/2.0/mlflow/experiments/get?experiment_id=0")
+    process = start_sync(workspace, MLFLOW_TRACKING_URI=uri)
+    process.stdout.readline()  # the first run is made
+
+    os.killpg(server.pid, signal.SIGKILL)
+
+    _, said = process.communicate()
+    server.wait()
+    assert process.returncode == 1
+    assert len(said.splitlines()) == 1
+    server = start_server(command, tmp_path)
+    wait_for(f"{uri}/api/2.0/mlflow/experiments/get?experiment_id=0")
+    sync()
+    assert_complete(uri)
+    stop_server(server)
