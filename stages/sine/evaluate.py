@@ -74,7 +74,8 @@ def fit_baselines(
 
     longest = min(samples.shape[1] - 1, params.context)
     orders = [order for order in params.ar_orders if order <= longest]
-    lag = round(series.period / series.time_step)  # nearest whole number of samples
+    # nearest whole number of samples; a chaotic series has no period
+    lag = round((series.period or 0.0) / series.time_step)
     if not orders or params.context < max(2, lag):
         raise InputError(
             f"params.yaml: evaluate_sine.context ({params.context}) must reach a period ({lag} "
@@ -88,13 +89,11 @@ def fit_baselines(
         mse = scores[f"free_run_mse_{max(horizons)}"]
         if mse < best_mse:
             best_order, best_mse = order, mse
-    baselines: dict[str, Forecaster] = {
-        "predict_zero": predict_zero,
-        "hold_last": hold_last,
-        "copy_period": partial(copy_period, lag=lag),
-        "ar2": fit_autoregression(samples, 2),
-        "ar_best": fit_autoregression(samples, best_order),
-    }
+    baselines: dict[str, Forecaster] = {"predict_zero": predict_zero, "hold_last": hold_last}
+    if series.period:
+        baselines["copy_period"] = partial(copy_period, lag=lag)
+    baselines["ar2"] = fit_autoregression(samples, 2)
+    baselines["ar_best"] = fit_autoregression(samples, best_order)
     return baselines, best_order
 
 
@@ -120,9 +119,12 @@ def evaluate(
         InputError: a score is not finite, or params that fit no baseline.
     """
     longest = max(params.validation_horizons)
-    draw = partial(draw_free_runs, series, params.phases, params.context, windows.end)
-    validation = draw(longest, params.validation_seed)
-    test = draw(max(params.horizons), params.seed)
+    draw = partial(draw_free_runs, series, params.phases, params.context)
+    after = windows.end
+    validation = draw(after, longest, params.validation_seed)
+    if series.delay:  # it never comes again: the test lies after all that validation saw
+        after += series.spread + series.time_step * (params.context + longest)
+    test = draw(after, max(params.horizons), params.seed)
     forecast = wrap_model(model)
     guesses = forecast(validation.contexts, longest)
     forecasts = forecast(test.contexts, max(params.horizons))

@@ -9,7 +9,6 @@ from stages.sine.signals import SeriesParams, sample_signal
 
 Array = NDArray[np.float64]
 
-NUM_PERIODS = 16  # over which phases are drawn: a whole number, so that none is favoured
 STREAM = 0xE7A1  # joins every seed, so that no test draws the numbers of a training
 
 
@@ -35,7 +34,7 @@ def draw_free_runs(
         seed: of phases and noise.
     """
     generator = np.random.default_rng([seed, STREAM])
-    starts = after + generator.uniform(0, NUM_PERIODS * series.longest_period, phases)
+    starts = after + generator.uniform(0, series.spread, phases)
     times = starts[:, None] + series.time_step * np.arange(context + horizon)
     signal = sample_signal(series, times)
     contexts = signal[:, :context]

@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from stages.shared.params import Amount, Count, Params, Seed
+from stages.sine.chaos import sample_chaos
 
 Array = NDArray[np.float64]
 
 MOST_SAMPLES = 10**7  # of a series: its table has half a gigabyte
+NUM_PERIODS = 16  # of a spread: a whole number, so that no phase is favoured
+NUM_DELAYS = 2000  # likewise: some 200 times what a chaotic series takes to forget
 
 
 class StartParams(Params):
@@ -37,7 +40,8 @@ class SeriesParams(Params):
     step: Amount | None = None  # time between samples; or
     span: Amount | None = None  # time from the first to the last sample
     starts: StartParams
-    period: Amount  # time units
+    period: Amount | None = None  # time units, of a sine; or
+    delay: Amount | None = None  # time units after which a chaotic series acts on itself
     noise: float = Field(
         default=0.0, ge=0, le=1e9
     )  # standard deviation of what is added to each sample
@@ -51,6 +55,10 @@ class SeriesParams(Params):
     def _consistent(self) -> "SeriesParams":
         if (self.step is None) == (self.span is None):
             raise ValueError("give one of step and span")
+        if (self.period is None) == (self.delay is None):
+            raise ValueError("give one of period and delay")
+        if self.delay and self.drift:
+            raise ValueError("a series with a delay has no phase that drifts: drop drift")
         if (self.drift > 0) != (self.drift_period is not None):
             raise ValueError("drift and drift_period go together: give both or neither")
         if self.points * self.starts.count > MOST_SAMPLES:
@@ -66,13 +74,19 @@ class SeriesParams(Params):
         return self.span / (self.points - 1)
 
     @property
-    def longest_period(self) -> float:
-        """The longer of its periods, in time units."""
-        return max(self.period, self.drift_period or 0.0)
+    def spread(self) -> float:
+        """Time units over which free runs are to start, so that all parts of the signal occur."""
+        if self.delay:
+            return NUM_DELAYS * self.delay
+        assert self.period is not None  # one of the two is given
+        return NUM_PERIODS * max(self.period, self.drift_period or 0.0)
 
 
 def sample_signal(series: SeriesParams, times: Array) -> Array:
     """Values of the noise-free signal at any times, in the shape of the times."""
+    if series.delay:
+        return sample_chaos(series.delay, times)
+    assert series.period is not None  # one of the two is given
     angle = 2 * math.pi * times / series.period
     if series.drift_period:
         angle = angle + series.drift * np.sin(2 * math.pi * times / series.drift_period)

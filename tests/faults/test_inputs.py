@@ -54,6 +54,7 @@ WRONG = [
     ("generate_sine.noisy_sine.noise", INFINITE),
     ("generate_sine.drifting_sine.drift_period", 1e308),
     ("generate_sine.noisy_sine.seed", 2**32),
+    ("generate_sine.mackey_glass.delay", INFINITE),
     ("preprocess_sine.period_40.window", 10**13),
     ("preprocess_sine.period_40.test_points", 10**40),
     ("sine.carried_rnn.iterations", 10**13),

@@ -6,9 +6,10 @@ import yaml
 
 from stages.shared.errors import InputError
 from stages.shared.params import check_params
+from stages.sine.chaos import REST, TICK, integrate
 from stages.sine.generate import main
 from stages.sine.segments import read_segments, write_segments
-from stages.sine.signals import SeriesParams, draw_segments
+from stages.sine.signals import SeriesParams, draw_segments, sample_signal
 
 SINE = {
     "points": 50,
@@ -97,10 +98,57 @@ def test_a_drifting_sine_runs_ahead_and_behind():
     assert np.abs(clean - drifting).max() > 0.5
 
 
+CHAOS = {"period": None, "delay": 17.0}
+
+
+def test_a_series_with_a_delay_solves_its_equation():
+    lag = 170
+    x = integrate(lag, 5000)
+
+    past, slopes = x[:-lag], np.gradient(x, TICK)[lag:]
+    expected = 0.2 * past / (1 + past**10) - 0.1 * x[lag:]
+
+    np.testing.assert_allclose(slopes[1:-1], expected[1:-1], atol=2e-4)
+
+
+def test_a_constant_series_without_chaos_decays_to_its_rest():
+    x = integrate(10, 10_000)  # a delay of 1: below the one where swings begin
+
+    assert x[0] == 1.2
+    assert x[-1] == pytest.approx(REST, abs=1e-6)
+
+
+def test_a_chaotic_series_is_the_same_wherever_it_is_asked_for():
+    times = np.arange(0, 500.0)
+
+    whole, late = (sample_signal(series(**CHAOS), t) for t in (times, times[300:]))
+
+    assert np.array_equal(whole[300:], late)
+    assert np.all(np.abs(whole) < 1)
+    assert whole.std() > 0.1
+
+
+def test_a_chaotic_series_is_this_one_to_the_last_bit():
+    values = sample_signal(series(**CHAOS), np.array([-1e6, 0.0, 1000.0]))
+
+    assert [value.hex() for value in values.tolist()] == [
+        "0x1.9999999999998p-3",  # 1.2 - 1, the constant history
+        "-0x1.be9acceed8b10p-5",
+        "-0x1.269cecdcbf350p-2",
+    ]
+
+
+def test_a_chaotic_series_is_not_followed_for_ever():
+    with pytest.raises(InputError, match="lower its starts"):
+        draw_segments(series(**CHAOS, starts={"count": 2, "apart": 1e9}))
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"step": 1.0}, "one of step and span"),
+        ({"delay": 17.0}, "one of period and delay"),
+        ({**CHAOS, "drift": 1.0, "drift_period": 9.0}, "no phase that drifts"),
         ({"starts": {"count": 3}}, "one of apart and below"),
         ({"drift": 1.0}, "drift and drift_period go together"),
         ({"shape": "square"}, "shape is not a known key"),
