@@ -57,6 +57,26 @@ def test_free_runs_start_after_training():
     assert not np.allclose(first.truths, later.truths)
 
 
+def test_free_runs_of_a_chaotic_series_start_where_neither_training_nor_validation_was(monkeypatch):
+    chaotic, drawn = series("mackey_glass"), []
+
+    def note(series, phases, context, after, horizon, seed):
+        runs = draw_free_runs(series, phases, context, after, horizon, seed)
+        drawn.append((after, after + series.spread + series.time_step * (context + horizon)))
+        return runs
+
+    monkeypatch.setattr("stages.sine.evaluate.draw_free_runs", note)
+    params, windows, trained = train_briefly("mackey_glass_rnn")
+    metrics = evaluate(
+        trained.model, None, windows, params.series, chaotic, EvaluateParams(**SHORT)
+    ).metrics
+
+    (validation_from, validation_to), (test_from, _) = drawn
+    assert windows.end <= validation_from
+    assert validation_to <= test_from
+    assert "copy_period" not in metrics["baselines"]  # it has no period
+
+
 def test_scores_average_the_steps_of_each_horizon():
     truths = np.zeros((2, 4))
     off_by_growing = truths + np.arange(1, 5)
