@@ -78,6 +78,7 @@ POOLED = SURNAMES | {
     "sorted_batches": 3,
 }
 RECURRENT = {"embedding": 8, "hidden": 16, "bidirectional": False, "dropout": 0.0}
+MARKOV = {"num_ngrams": 1024, "longest": 3, "doubt": 2.0, "doubt_per_follower": 1.0}
 NGRAM = {"num_buckets": 256, "longest": 3, "dropout": 0.5}
 CLASSIFIERS = {
     "elman by hand": ELMAN | {"gradient": "by_hand"},
@@ -85,6 +86,9 @@ CLASSIFIERS = {
     "pooled tanh": POOLED | {"network": RECURRENT | {"cell": "rnn_tanh"}},
     "pooled gru": POOLED
     | {"network": RECURRENT | {"cell": "gru", "bidirectional": True, "dropout": 0.3}},
+    "markov": SURNAMES
+    | {"architecture": "markov_classifier", "network": MARKOV | {"sharpness": 0.5}}
+    | {"balance": 0.0, "optimizer": "sgd", "rate": 1.0, "gradient": "counting"},
     "n-grams": SURNAMES
     | {"architecture": "ngram_classifier", "network": NGRAM, "optimizer": "sgd"}
     | {"momentum": True, "schedule": "one_cycle", "label_smoothing": 0.1},
@@ -104,6 +108,7 @@ MD5S = {
     "elman, autograd": "20b4460aba43e1cf691ae57827c6abcf",
     "pooled tanh": "7a3084dbc40f612722ca4d82c421b08f",
     "pooled gru": "dbd4be2df3014d5b82c3f14273ff34c0",
+    "markov": "bb5dcadb5fba138ccabd5519d5983861",
     "n-grams": "44f66c6622688e8bd73340cebf7b087e",
 }
 

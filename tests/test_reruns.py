@@ -86,7 +86,7 @@ RERUNS = {
     change_metric: ("evaluate_sine@* plot_sine@* track", "carried_rnn windowed_lstm_fast"),
     change_encoding: (
         "preprocess_surnames *_surnames@* blend_surnames *_blend track",
-        "surname_gru surname_ngrams surname_blend",
+        "surname_gru surname_markov surname_ngrams surname_blend",
     ),
     change_architecture: ("*_sine@windowed_lstm_fast track", "windowed_lstm_fast"),
     change_comment: ("train_sine@* track", ""),  # same bytes: scores and figures stay

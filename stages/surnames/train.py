@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from stages.shared.arithmetic import describe_processor
 from stages.shared.bundle import ModelConfig, write_times
 from stages.shared.curves import Curves, write_curves
-from stages.shared.errors import exit_on_input_error
+from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.fit import (
     FitParams,
     Loss,
@@ -49,6 +49,18 @@ BY_HAND = {  # the one training that is differentiated by hand
     "label_smoothing": 0.0,
     "device": "cpu",
 }
+COUNTING = {  # the one training that follows no gradient: each drawn name is counted once
+    "architecture": "markov_classifier",
+    "balance": 0.0,
+    "optimizer": "sgd",
+    "rate": 1.0,
+    "schedule": "constant",
+    "weight_decay": 0.0,
+    "momentum": False,
+    "clip_norm": None,
+    "label_smoothing": 0.0,
+    "device": "cpu",
+}
 
 
 class SurnameParams(FitParams):
@@ -60,17 +72,29 @@ class SurnameParams(FitParams):
     balance: float = Field(ge=0, le=1)  # a name weighs prior^-balance; 1: languages are equal
     sorted_batches: Count = 1  # batches drawn together and sorted by length
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)  # share of the target spread evenly
-    gradient: Literal["autograd", "by_hand"] = "autograd"
+    gradient: Literal["autograd", "by_hand", "counting"] = "autograd"
 
     @model_validator(mode="after")
     def _by_hand_is_plain_sgd(self) -> "SurnameParams":
-        if self.gradient == "autograd":
+        if self.gradient != "by_hand":
             return self
         for name, value in BY_HAND.items():
             if getattr(self, name) != value:
                 raise ValueError(
                     f"gradient by_hand knows only plain sgd of elman_classifier, one name at a "
                     f"time: {name} must be {value}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _counting_has_no_optimizer(self) -> "SurnameParams":
+        if self.gradient != "counting" and self.architecture != COUNTING["architecture"]:
+            return self
+        for name, value in (COUNTING | {"gradient": "counting"}).items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"markov_classifier counts each name once, without an optimizer: {name} must "
+                    f"be {value}"
                 )
         return self
 
@@ -103,8 +127,9 @@ def train(params: SurnameParams, names: Names, vocabulary: Vocabulary, name: str
         "num_languages": len(vocabulary.languages),
         **params.network,
     }
-    model = build_network(params.architecture, network, f"params.yaml: surnames.{name}").to(device)
-    update = choose_update(model, params)
+    where = f"params.yaml: surnames.{name}"
+    model = build_network(params.architecture, network, where).to(device)
+    update = choose_update(model, params, where)
     batches = make_batches(params, names, device)
     progress = Progress(model)
     curves = fit(update, batches, params, name, make_report(params, vocabulary, progress))
@@ -191,16 +216,34 @@ def sort_batches(
     return np.concatenate(pools)
 
 
-def choose_update(model: nn.Module, params: SurnameParams) -> Update[Batch]:
+def choose_update(model: nn.Module, params: SurnameParams, where: str) -> Update[Batch]:
     """An update by automatic differentiation, or the one that the model has written out."""
     if params.gradient == "autograd":
         return make_update(model, make_loss(model, params), params)
+    if params.gradient == "counting":
+        return make_counting_update(model, where)
     elman: Any = model  # params allow no other
     update_by_hand = elman.make_update_by_hand(params.rate)
 
     def update(batch: Batch, watched: bool) -> Step:
         loss, gradient_norm, logits = update_by_hand(batch, watched)
         return Step(loss, gradient_norm, logits)
+
+    return update
+
+
+def make_counting_update(model: nn.Module, where: str) -> Update[Batch]:
+    """An update that counts the names of a batch; nothing is differentiated."""
+    markov: Any = model  # params allow no other
+
+    def update(batch: Batch, watched: bool) -> Step:
+        log_probabilities = markov(batch[0], batch[1])
+        loss = nn.functional.nll_loss(log_probabilities, batch[2])
+        try:
+            markov.count(*batch)
+        except ValueError as error:
+            raise InputError(f"{where}.network: {error}") from None
+        return Step(loss.item(), None, log_probabilities)
 
     return update
 

@@ -84,7 +84,7 @@ def test_it_says_that_a_named_model_is_nowhere(workspace):
 
 @pytest.mark.parametrize("name", ["nobody", "carried_rnn"])
 def test_it_names_the_models_that_know_surnames(workspace, name):
-    known = "surname_blend, surname_gru, surname_ngrams"
+    known = "surname_blend, surname_gru, surname_markov, surname_ngrams"
 
     with pytest.raises(InputError, match=f"no model {name} of surnames: choose of {known}$"):
         load_predictor("surnames", name)

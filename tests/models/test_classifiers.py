@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from stages.models.blend_classifier import BlendClassifier
 from stages.models.elman_classifier import ElmanClassifier
+from stages.models.markov_classifier import MarkovClassifier
 from stages.models.ngram_classifier import NgramClassifier
 from stages.models.pooled_classifier import PooledClassifier
 
@@ -27,6 +28,18 @@ def build_ngrams() -> NgramClassifier:
     return NgramClassifier(NUM_LETTERS, NUM_LANGUAGES, num_buckets=4096, longest=4, dropout=0.1)
 
 
+def build_markov() -> MarkovClassifier:
+    return MarkovClassifier(
+        NUM_LETTERS,
+        NUM_LANGUAGES,
+        num_ngrams=256,
+        longest=4,
+        doubt=1.0,
+        doubt_per_follower=1.0,
+        sharpness=1.0,
+    )
+
+
 def build_blend() -> BlendClassifier:
     return BlendClassifier([build_pooled("gru", True), build_ngrams()], [0.5, 0.5])
 
@@ -37,6 +50,7 @@ BUILDERS = {
     "gru": lambda: build_pooled("gru", True),
     "lstm": lambda: build_pooled("lstm", True),
     "ngrams": build_ngrams,
+    "markov": build_markov,
     "blend": build_blend,
 }
 every_classifier = pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS.keys())
@@ -52,6 +66,9 @@ def names() -> tuple[Tensor, Tensor]:
 
 def train_on(model: nn.Module, letters: Tensor, lengths: Tensor) -> nn.Module:
     """Fit four names to the languages 0..3."""
+    if isinstance(model, MarkovClassifier):
+        model.count(letters, lengths, torch.arange(4))
+        return model.eval()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
     for _ in range(60):
         optimizer.zero_grad()

@@ -300,3 +300,42 @@ def test_a_loss_that_is_no_number_stops_at_its_iteration(gradient):
 def test_by_hand_knows_only_plain_sgd(changes):
     with pytest.raises(InputError, match=f"by_hand knows only plain sgd.*{next(iter(changes))}"):
         check_params({**OFFICIAL, **changes}, SurnameParams, "params.yaml: surnames.x")
+
+
+def count_words(**changes):
+    base = {**PARAMS["surnames"]["surname_markov"], "batch": 4, "iterations": 2}
+    return train(SurnameParams.model_validate({**base, **changes}), NAMES, VOCABULARY, "x")
+
+
+def test_counting_sees_each_name_once_and_measures_the_loss_before():
+    trained = count_words()
+
+    assert trained.model.names.tolist() == [1.0] * 8 + [0.0] * 10
+    assert trained.curves.loss[0] == pytest.approx(np.log(18))  # before any name
+    assert trained.curves.gradient_norm == [None, None]
+
+
+def test_more_ngrams_than_there_is_room_for_stop_the_stage():
+    network = PARAMS["surnames"]["surname_markov"]["network"] | {"num_ngrams": 9}
+
+    with pytest.raises(InputError, match=r"surnames\.x\.network: num_ngrams \(9\) is below"):
+        count_words(network=network)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"gradient": "autograd"},
+        {"architecture": "ngram_classifier"},
+        {"balance": 0.5},
+        {"rate": 0.1},
+        {"optimizer": "adam"},
+        {"schedule": "one_cycle"},
+        {"label_smoothing": 0.1},
+    ],
+)
+def test_counting_has_no_optimizer(changes):
+    markov = PARAMS["surnames"]["surname_markov"]
+
+    with pytest.raises(InputError, match=f"counts each name once.*{next(iter(changes))}"):
+        check_params({**markov, **changes}, SurnameParams, "params.yaml: surnames.x")

@@ -129,5 +129,6 @@ def test_models_that_left_params_are_ignored(workspace: Path):
         "carried_rnn",
         "surname_blend",
         "surname_gru",
+        "surname_markov",
         "surname_ngrams",
     ]

@@ -1,0 +1,182 @@
+"""No network: how likely each language is to write a name, letter by letter.
+
+A Markov chain for each language, and Bayes' rule: P(language | name) ~ P(language) P(name |
+language) (Dunning, Statistical Identification of Language, 1994). A letter follows its context, the
+few letters before it, as often as it has done so in training; a context is believed the less, the
+fewer names and the more different letters it was seen with, and the rest is left to its own shorter
+context (interpolation by Witten & Bell, The Zero-Frequency Problem, 1991). Counting is all the
+training there is, and no language pays for another's size.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+NOTHING = 2**62  # sorts behind every n-gram
+LONGEST = 8  # letters of an n-gram whose number stays below NOTHING, for an alphabet of some 100
+
+
+class MarkovClassifier(nn.Module):
+    """Letters -> probability of the name by each language's chains -> language.
+
+    One chain reads forwards, the other backwards, and their log-probabilities are averaged.
+
+    Args:
+        num_letters: V, size of the alphabet.
+        num_languages: L.
+        num_ngrams: N, different n-grams that a chain has room for.
+        longest: letters of the longest n-gram: a context and what follows it.
+        doubt: times that the shorter context counts beside what was counted,
+        doubt_per_follower: and more for each different letter that has followed.
+        sharpness: factor of the log-probabilities: letters tell less than if each told its own.
+    """
+
+    names: Tensor
+
+    def __init__(
+        self,
+        num_letters: int,
+        num_languages: int,
+        num_ngrams: int,
+        longest: int,
+        doubt: float,
+        doubt_per_follower: float,
+        sharpness: float,
+    ) -> None:
+        super().__init__()
+        if num_ngrams < 1 or not 1 <= longest <= LONGEST:
+            raise ValueError(f"{num_ngrams=} must be at least 1, {longest=} in 1..{LONGEST}")
+        if doubt <= 0 or doubt_per_follower < 0 or sharpness <= 0:
+            raise ValueError(
+                f"{doubt=} and {sharpness=} must be above 0, {doubt_per_follower=} at least 0"
+            )
+        self.sharpness = sharpness
+        self.register_buffer("names", torch.zeros(num_languages))  # of each language
+        sizes = (num_letters, num_languages, num_ngrams, longest)
+        self.forwards = Chain(*sizes, doubt, doubt_per_follower)
+        self.backwards = Chain(*sizes, doubt, doubt_per_follower)
+
+    def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
+        """Log-probability of each language.
+
+        Args:
+            letters: `(B, T)`, symbol indices, padded on the right with any symbol.
+            lengths: `(B,)`, letters of each name, at least 1.
+
+        Returns:
+            `(B, L)`.
+        """
+        read_forwards: Tensor = self.forwards(letters, lengths)
+        read_backwards: Tensor = self.backwards(reverse_names(letters, lengths), lengths)
+        prior = (self.names + 1).log()  # no language is impossible
+        log_joint = (read_forwards + read_backwards) / 2 + prior
+        return (self.sharpness * log_joint).log_softmax(1)
+
+    def count(self, letters: Tensor, lengths: Tensor, languages: Tensor) -> None:
+        """Learn names `(B, T)` of known languages `(B,)`.
+
+        Raises:
+            ValueError: they have more n-grams than there is room for.
+        """
+        self.names += languages.bincount(minlength=len(self.names))
+        self.forwards.count(letters, lengths, languages)
+        self.backwards.count(reverse_names(letters, lengths), lengths, languages)
+
+
+class Place(NamedTuple):
+    """Contexts of one size and what follows them, at every letter of some names."""
+
+    contexts: Tensor  # (B, T + 1), as numbers
+    ngrams: Tensor  # (B, T + 1), the contexts and the letter after them
+
+
+class Chain(nn.Module):
+    """Counts of all n-grams of 1 to `longest` letters, and the probabilities that they give.
+
+    An n-gram is a number, its letters the digits: so those of one context stand side by side.
+    """
+
+    ngrams: Tensor
+    counts: Tensor
+
+    def __init__(
+        self,
+        num_letters: int,
+        num_languages: int,
+        num_ngrams: int,
+        longest: int,
+        doubt: float,
+        doubt_per_follower: float,
+    ) -> None:
+        super().__init__()
+        self.num_symbols = num_letters + 1  # that may follow: the letters, and the end
+        self.begin = num_letters + 1  # boundary markers are digits of their own; 0 is none
+        self.end = num_letters + 2
+        self.base = num_letters + 3
+        self.longest = longest
+        self.doubt = doubt
+        self.doubt_per_follower = doubt_per_follower
+        self.register_buffer("ngrams", torch.full((num_ngrams,), NOTHING))  # sorted
+        self.register_buffer("counts", torch.zeros(num_ngrams, num_languages))
+
+    def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
+        """Log-probability of each name in each language, `(B, L)`."""
+        counts = functional.pad(self.counts, (0, 0, 0, 1))  # of no n-gram: 0
+        counted_before = functional.pad(self.counts.cumsum(0), (0, 0, 1, 0))  # (N + 1, L)
+        kinds_before = functional.pad((self.counts > 0).float().cumsum(0), (0, 0, 1, 0))
+        probability = torch.tensor(1 / self.num_symbols)
+        for contexts, ngrams in self.walk(letters, lengths):
+            first = torch.searchsorted(self.ngrams, contexts * self.base)
+            last = torch.searchsorted(self.ngrams, (contexts + 1) * self.base)
+            total = counted_before[last] - counted_before[first]  # (B, T + 1, L)
+            followers = kinds_before[last] - kinds_before[first]
+            doubt = self.doubt + self.doubt_per_follower * followers
+            count = counts[self.find(ngrams)]
+            probability = (count + doubt * probability) / (total + doubt)
+        is_inside = torch.arange(letters.shape[1] + 1) <= lengths.unsqueeze(1)
+        return probability.log().masked_fill(~is_inside.unsqueeze(2), 0).sum(1)
+
+    def count(self, letters: Tensor, lengths: Tensor, languages: Tensor) -> None:
+        """Read names of known languages.
+
+        Raises:
+            ValueError: they have more n-grams than there is room for.
+        """
+        is_inside = torch.arange(letters.shape[1] + 1) <= lengths.unsqueeze(1)
+        read = torch.cat([ngrams[is_inside] for _, ngrams in self.walk(letters, lengths)])
+        language = languages.unsqueeze(1).expand_as(is_inside)[is_inside].repeat(self.longest)
+        known = torch.cat([self.ngrams[self.ngrams < NOTHING], read]).unique()
+        if len(known) > len(self.ngrams):
+            raise ValueError(f"num_ngrams ({len(self.ngrams)}) is below {len(known)}: raise it")
+        counts = torch.zeros_like(self.counts)
+        kept = self.counts.any(1)
+        counts[torch.searchsorted(known, self.ngrams[kept])] = self.counts[kept]
+        places = torch.searchsorted(known, read)
+        counts.index_put_((places, language), torch.ones(len(read)), accumulate=True)
+        self.counts.copy_(counts)
+        self.ngrams[: len(known)] = known
+
+    def find(self, ngrams: Tensor) -> Tensor:
+        """Row of each n-gram; N where there is none."""
+        rows = torch.searchsorted(self.ngrams, ngrams).clamp(max=len(self.ngrams) - 1)
+        return torch.where(self.ngrams[rows] == ngrams, rows, len(self.ngrams))
+
+    def walk(self, letters: Tensor, lengths: Tensor) -> Iterator[Place]:
+        """The contexts of 0, 1, … letters before every letter and the end of names `(B, T)`."""
+        num_before = self.longest - 1
+        marked = functional.pad(letters + 1, (num_before, 1), value=self.begin)
+        marked = marked.scatter(1, (lengths + num_before).unsqueeze(1), self.end)
+        contexts = torch.zeros_like(marked)
+        for _ in range(self.longest):
+            ngrams = contexts * self.base + marked
+            yield Place(contexts[:, num_before:].contiguous(), ngrams[:, num_before:].contiguous())
+            contexts = functional.pad(ngrams, (1, -1))
+
+
+def reverse_names(letters: Tensor, lengths: Tensor) -> Tensor:
+    """Write each name backwards and leave the padding behind it, `(B, T)` -> `(B, T)`."""
+    places = torch.arange(letters.shape[1])
+    return letters.gather(1, (lengths.unsqueeze(1) - 1 - places) % letters.shape[1])
