@@ -22,10 +22,10 @@ BLEND = "surname_blend"
 # Largest share of the published program's time, and lowest scores.
 GOALS: dict[str, tuple[float, Scores]] = {
     "surname_fast": (1 / 150, {"accuracy": 0.604, "balanced_accuracy": 0.438}),  # as published
-    "surname_gru": (0.32, {"accuracy": 0.80, "macro_f1_corrected": 0.50}),
+    "surname_gru": (0.2, {"accuracy": 0.79, "macro_f1_corrected": 0.45}),
     "surname_ngrams": (0.05, {"accuracy": 0.82, "macro_f1_corrected": 0.53}),
     "surname_markov": (0.02, {"accuracy": 0.82, "macro_f1_corrected": 0.53}),
-    BLEND: (0.43, {"accuracy": 0.83, "macro_f1_corrected": 0.53}),
+    BLEND: (0.25, {"accuracy": 0.84, "macro_f1_corrected": 0.53}),
 }
 QUICK = ["surname_fast", "surname_ngrams"]
 

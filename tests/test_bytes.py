@@ -86,6 +86,8 @@ CLASSIFIERS = {
     "pooled tanh": POOLED | {"network": RECURRENT | {"cell": "rnn_tanh"}},
     "pooled gru": POOLED
     | {"network": RECURRENT | {"cell": "gru", "bidirectional": True, "dropout": 0.3}},
+    "pooled gru, marked": POOLED
+    | {"network": RECURRENT | {"cell": "gru", "marked": True, "mean": True}},
     "markov": SURNAMES
     | {"architecture": "markov_classifier", "network": MARKOV | {"sharpness": 0.5}}
     | {"balance": 0.0, "optimizer": "sgd", "rate": 1.0, "gradient": "counting"},
@@ -108,6 +110,7 @@ MD5S = {
     "elman, autograd": "20b4460aba43e1cf691ae57827c6abcf",
     "pooled tanh": "7a3084dbc40f612722ca4d82c421b08f",
     "pooled gru": "dbd4be2df3014d5b82c3f14273ff34c0",
+    "pooled gru, marked": "ae54b5aef64d028323bacd981a5395ef",
     "markov": "bb5dcadb5fba138ccabd5519d5983861",
     "n-grams": "44f66c6622688e8bd73340cebf7b087e",
 }

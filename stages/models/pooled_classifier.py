@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 CELLS: dict[str, Callable[[int, int], nn.Module]] = {
     "rnn_tanh": nn.RNN,
@@ -30,6 +31,8 @@ class PooledClassifier(nn.Module):
         hidden: H, states of one direction.
         bidirectional: read the name from both ends.
         dropout: share of embedded and of pooled features dropped in training.
+        marked: read a mark before and one behind each name, too.
+        mean: give the head the states' mean over time beside their maximum.
     """
 
     def __init__(
@@ -41,17 +44,23 @@ class PooledClassifier(nn.Module):
         hidden: int,
         bidirectional: bool,
         dropout: float,
+        marked: bool = False,
+        mean: bool = False,
     ) -> None:
         super().__init__()
         if min(embedding, hidden) < 1 or not 0 <= dropout < 1:
             raise ValueError(f"{embedding=} and {hidden=} must be at least 1, {dropout=} below 1")
         num_directions = 2 if bidirectional else 1
-        self.embedding = nn.Embedding(num_letters, embedding)
+        self.begin = num_letters  # the marks are symbols of their own
+        self.end = num_letters + 1
+        self.marked = marked
+        self.mean = mean
+        self.embedding = nn.Embedding(num_letters + 2 * marked, embedding)
         self.recurrents = nn.ModuleList()
         for _ in range(num_directions):
             self.recurrents.append(CELLS[cell](embedding, hidden))
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(hidden * num_directions, num_languages)
+        self.head = nn.Linear(hidden * num_directions * (1 + mean), num_languages)
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
         """Log-probability of each language.
@@ -63,6 +72,10 @@ class PooledClassifier(nn.Module):
         Returns:
             `(B, L)`.
         """
+        if self.marked:
+            letters = functional.pad(letters, (1, 1), value=self.begin)
+            letters = letters.scatter(1, lengths.unsqueeze(1) + 1, self.end)
+            lengths = lengths + 2
         pooled = [self.pool_states(self.recurrents[0], letters, lengths)]
         if len(self.recurrents) == 2:
             backwards = reverse_names(letters, lengths)
@@ -72,11 +85,19 @@ class PooledClassifier(nn.Module):
         return logits.log_softmax(1)
 
     def pool_states(self, recurrent: nn.Module, letters: Tensor, lengths: Tensor) -> Tensor:
-        """Read the names `(B, T)` and keep each state's maximum over their letters, `(B, H)`."""
+        """Read the names `(B, T)` and keep each state's maximum over their letters, `(B, H)`.
+
+        With `mean` its mean comes behind, `(B, 2H)`.
+        """
         embedded = self.dropout(self.embedding(letters.t()))  # (T, B, E), time first is faster
         states: Tensor = recurrent(embedded)[0]  # (T, B, H)
         is_padding = torch.arange(len(states), device=letters.device).unsqueeze(1) >= lengths
-        return states.masked_fill(is_padding.unsqueeze(2), -torch.inf).max(0).values
+        is_padding = is_padding.unsqueeze(2)
+        strongest = states.masked_fill(is_padding, -torch.inf).max(0).values
+        if not self.mean:
+            return strongest
+        mean = states.masked_fill(is_padding, 0.0).sum(0) / lengths.unsqueeze(1)
+        return torch.cat([strongest, mean], 1)
 
 
 def reverse_names(letters: Tensor, lengths: Tensor) -> Tensor:

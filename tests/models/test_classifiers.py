@@ -28,6 +28,12 @@ def build_ngrams() -> NgramClassifier:
     return NgramClassifier(NUM_LETTERS, NUM_LANGUAGES, num_buckets=4096, longest=4, dropout=0.1)
 
 
+def build_marked() -> PooledClassifier:
+    return PooledClassifier(
+        NUM_LETTERS, NUM_LANGUAGES, "gru", 8, 16, True, dropout=0.1, marked=True, mean=True
+    )
+
+
 def build_markov() -> MarkovClassifier:
     return MarkovClassifier(
         NUM_LETTERS,
@@ -49,6 +55,7 @@ BUILDERS = {
     "rnn_tanh": lambda: build_pooled("rnn_tanh", False),
     "gru": lambda: build_pooled("gru", True),
     "lstm": lambda: build_pooled("lstm", True),
+    "marked gru": build_marked,
     "ngrams": build_ngrams,
     "markov": build_markov,
     "blend": build_blend,
