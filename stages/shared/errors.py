@@ -39,8 +39,12 @@ def exit_on_input_error() -> Iterator[None]:
         die_with_starter()
     try:
         yield
+        sys.stdout.flush()  # what `head` no longer reads shows here, or else at the very end
     except InputError as error:
         sys.exit(hide_passwords(f"error: {error}"))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's last flush
+        sys.exit(1)
     except (OSError, MemoryError, RuntimeError) as error:
         message = explain_lack(error)
         if message is None:
