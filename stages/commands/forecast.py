@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from stages.commands.checks import check_folder
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.figures import (
     BLUE,
@@ -69,6 +70,7 @@ def draw(history: Samples, forecast: Samples, column: str, origin: str) -> Figur
 
 def main(source: Path, column: str, out: Path, horizon: int, model: str | None) -> None:
     """Write the forecast as CSV and PNG; steps go on counting the rows that were read, from 0."""
+    check_folder()
     params = read_params("figures", FigureParams)
     history = read_column(source, column)
     predictor = load_predictor("sine", model)

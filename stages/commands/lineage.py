@@ -5,6 +5,7 @@ Follows dvc.lock from the scores back to the first data, and on to the run in ML
 
 import argparse
 
+from stages.commands.checks import check_folder
 from stages.commands.text import align
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.tracking.checksums import find_entry
@@ -74,6 +75,7 @@ def main(name: str) -> None:
     Raises:
         InputError: dvc.lock has no such model.
     """
+    check_folder()
     models = {model.name: model for model in read_models()}
     if name not in models:
         raise InputError(f"dvc.lock has no model {name}: choose one of {', '.join(models)}")

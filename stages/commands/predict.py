@@ -8,6 +8,7 @@ import argparse
 import json
 from typing import Any
 
+from stages.commands.checks import check_folder
 from stages.commands.text import align
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.tracking.predictors import load_predictor
@@ -40,6 +41,7 @@ def main(names: list[str], model: str | None, top: int, score: str, as_json: boo
         score: probability or log_probability, to show beside a language.
         as_json: print what the model answers instead.
     """
+    check_folder()
     predictor = load_predictor("surnames", model)
     answers: list[Answer] = predictor.predict(names, top=top)
     if as_json:

@@ -7,6 +7,7 @@ task's name, and the alias `champion`, by which it is served, moves to it.
 import argparse
 from dataclasses import dataclass
 
+from stages.commands.checks import check_folder
 from stages.commands.text import align
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.tracking.content import find_obstacle
@@ -126,6 +127,7 @@ def main(task: str, force: bool) -> None:
     Raises:
         InputError: the best model may not or cannot be promoted.
     """
+    check_folder()
     check_workspace()
     candidates = rank_candidates(task)
     print(tabulate(task, candidates))

@@ -1,66 +1,126 @@
 """Print what came out, as far as it is here: `python -m stages.commands.results`.
 
-The scores of every model beside its baselines, what each classifier answers to the names that the
-walk-through asks about, and what each recurrent layer takes and gives.
+The scores of every model, the best on validation first, above the best baseline of its data; what
+each classifier answers to the names that the walk-through asks about; what each recurrent layer
+takes and gives. All of it fits 100 columns.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
+from stages.commands.checks import check_folder
 from stages.commands.text import align
-from stages.shared.errors import exit_on_input_error
+from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.tables import Rows, read_table
-from stages.tracking.metrics import Metrics, read_metrics
-from stages.tracking.ranking import list_scored
+from stages.tracking.metrics import Metrics, list_scores, read_metrics
+from stages.tracking.ranking import RANKINGS, Ranking, list_scored
 from stages.tracking.subjects import TOUR
 
-SINE = ("document_mse", "one_step_mse", "free_run_mse_49", "free_run_mse_500", "free_run_mse_5000")
-SURNAMES = (
-    "accuracy",
-    "top3_accuracy",
-    "balanced_accuracy",
-    "macro_f1",
-    "accuracy_corrected",
-    "macro_f1_corrected",
-    "nll",
-    "ece",
-)
+# score in metrics.json -> the two lines above its column
+Columns = dict[str, tuple[str, str]]
+SINE: Columns = {
+    "validation/free_run_mse_500": ("validation", "500 steps"),
+    "free_run_mse_500": ("test", "500"),
+    "free_run_mse_49": ("test", "49"),
+    "free_run_mse_5000": ("test", "5000"),
+    "one_step_mse": ("one", "step"),
+    "document_mse": ("document", "test"),
+    "document_mse_all_starts": ("all", "starts"),
+}
+SURNAMES: Columns = {
+    "validation/macro_f1": ("validation", "macro F1"),
+    "macro_f1": ("test", "macro F1"),
+    "accuracy": ("accuracy", ""),
+    "top3_accuracy": ("top 3", ""),
+    "balanced_accuracy": ("balanced", "accuracy"),
+    "macro_f1_corrected": ("macro F1", "corrected"),
+    "nll": ("nll", ""),
+    "ece": ("ece", ""),
+}
+TABLES = {  # task -> title, columns, format of a number
+    "sine": ("mean squared errors, of free runs by their steps", SINE, ".2g"),
+    "surnames": ("shares of the test names", SURNAMES, ".3f"),
+}
 
 Row = tuple[str, ...]
 
 
-def list_rows(models: dict[str, Metrics], columns: Sequence[str], digits: str) -> list[Row]:
-    """For each data set its baselines, once, and then the networks.
+def read_scored(task: str) -> dict[str, Metrics]:
+    """The metrics of every scored model of a task, by its name."""
+    return {model.name: read_metrics(model.name) for model in list_scored(task)}
+
+
+def find_baselines(metrics: Metrics) -> dict[str, Metrics]:
+    """The scores of the baselines on the data of a model, by their names."""
+    baselines: dict[str, Metrics] = metrics["baselines"]
+    return baselines
+
+
+def rank(models: dict[str, Metrics], score: str, sign: int) -> list[str]:
+    """Names, the best score first, those without it last.
+
+    Args:
+        models: metrics by name.
+        score: that decides, by its path in metrics.json.
+        sign: 1: more is better, -1: less is.
+    """
+
+    def place(name: str) -> tuple[bool, float]:
+        scores = list_scores(models[name])
+        return score not in scores, -sign * scores.get(score, 0.0)
+
+    return sorted(models, key=place)
+
+
+def list_rows(
+    models: dict[str, Metrics], ranking: Ranking, columns: Columns, digits: str
+) -> list[Row]:
+    """The networks, the best marked; below those that share their data its best baseline.
 
     Args:
         models: metrics by the name of the model.
+        ranking: which score decides.
         columns: scores to show.
         digits: format of a number.
     """
-    rows = set()
-    for model, metrics in models.items():
-        data = metrics["data"]
-        rows.add(make_row([data, "network", model], metrics, columns, digits))
-        for baseline, scores in metrics["baselines"].items():
-            rows.add(make_row([data, "baseline", baseline], scores, columns, digits))
-    return sorted(rows)
+    names = rank(models, ranking.validation, ranking.sign)
+    rows = []
+    for place, name in enumerate(names):
+        metrics = models[name]
+        mark = "*" if place == 0 else " "
+        rows.append(make_row(f"{mark} {name}", metrics, columns, digits))
+        following = names[place + 1 : place + 2]
+        if not following or models[following[0]]["data"] != metrics["data"]:
+            baselines = find_baselines(metrics)
+            best = rank(baselines, ranking.test, ranking.sign)[0]
+            title = f"    {metrics['data']}: {best}"
+            rows.append(make_row(title, baselines[best], columns, digits))
+    return rows
 
 
-def make_row(cells: list[str], scores: Metrics, columns: Sequence[str], digits: str) -> Row:
+def make_row(title: str, metrics: Metrics, columns: Columns, digits: str) -> Row:
     """One cell more a column, a dash where there is no such score."""
+    scores = list_scores(metrics)
+    cells = [title]
     for column in columns:
         cells.append(format(scores[column], digits) if column in scores else "-")
     return tuple(cells)
 
 
+def has_results() -> bool:
+    """Whether there is anything to print."""
+    return any(list_scored(task) for task in TABLES) or Path(TOUR, "layers.csv").exists()
+
+
 def print_scores() -> None:
-    """Print two tables, mean squared errors and shares."""
-    for task, columns, digits in (("sine", SINE, ".2g"), ("surnames", SURNAMES, ".3f")):
-        models = {model.name: read_metrics(model.name) for model in list_scored(task)}
-        rows = list_rows(models, columns, digits)
-        if rows:
-            header = ("data", "kind", "model", *columns)
-            print(f"\n{task}\n{align([header, *rows])}")
+    """Print a table a task."""
+    for task, (title, columns, digits) in TABLES.items():
+        models = read_scored(task)
+        if models:
+            ranking = RANKINGS[task]
+            top, bottom = zip(*columns.values(), strict=True)
+            header = [("model", *top), ("    data: best baseline", *bottom)]
+            print(f"\n{task}: {title}; best first, by {ranking.validation}")
+            print(align([*header, *list_rows(models, ranking, columns, digits)]))
 
 
 def print_answers() -> None:
@@ -76,20 +136,24 @@ def print_answers() -> None:
 
 
 def list_answers(answers: dict[str, Rows]) -> list[Row]:
-    """A header and one row a query.
+    """A header and one row a model.
 
     Args:
         answers: asked.csv by the name of the model.
     """
-    best: dict[str, dict[str, str]] = {}  # query -> model -> cell
+    queries: list[str] = []
+    best: dict[str, dict[str, str]] = {}  # model -> query -> cell
     for model, rows in answers.items():
+        best[model] = {}
         for row in rows:
             if row["rank"] == "1":
                 cell = f"{row['language']} {float(row['log_probability']):.2f}"
-                best.setdefault(row["query"], {})[model] = cell
-    table: list[Row] = [("query", *answers)]
-    for query, cells in best.items():
-        table.append((query, *(cells.get(model, "-") for model in answers)))
+                best[model][row["query"]] = cell
+                if row["query"] not in queries:
+                    queries.append(row["query"])
+    table: list[Row] = [("model", *queries)]
+    for model, cells in best.items():
+        table.append((model, *(cells.get(query, "-") for query in queries)))
     return table
 
 
@@ -105,7 +169,17 @@ def print_tour() -> None:
 
 
 def main() -> None:
-    """Print all that is here."""
+    """Print all that is here.
+
+    Raises:
+        InputError: nothing is.
+    """
+    check_folder()
+    if not has_results():
+        raise InputError(
+            "no results are here yet: `make repro` makes them, in minutes; `dvc pull` fetches "
+            "them, where `dvc remote list` names a place"
+        )
     print_scores()
     print_answers()
     print_tour()

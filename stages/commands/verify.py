@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from stages.commands.checks import check_folder
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.tracking.checksums import compute_md5, find_departure, find_missing
 from stages.tracking.subjects import Model, read_models
@@ -68,6 +69,7 @@ def main(names: list[str], num_jobs: int) -> None:
     Raises:
         InputError: some are not.
     """
+    check_folder()
     models = choose_models(names)
     num_equal = 0
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(num_jobs) as pool:

@@ -1,62 +1,103 @@
-"""Scores beside baselines, answers beside answers, layers below one another."""
+"""Scores above their baselines, answers beside answers, layers below one another."""
 
 import shutil
+import subprocess
+import sys
+
+import pytest
 
 from stages.commands import results
+from stages.commands.results import SINE, SURNAMES
 from stages.commands.text import align
+from stages.shared.errors import InputError
+from stages.tracking.ranking import RANKINGS, Ranking
+from tests.pipeline import read_metrics
+from tests.shell import PROJECT, make_environment, run
 from tests.workspace import ask_again, rescore
 
-SINE = {
-    "fast": {
-        "data": "waves",
-        "one_step_mse": 0.1,
-        "free_run_mse_49": 0.25,
-        "baselines": {"ar2": {"one_step_mse": 0.5}},
-    },
-    "slow": {
-        "data": "waves",
-        "one_step_mse": 0.2,
-        "baselines": {"ar2": {"one_step_mse": 0.5}},
-    },
+LOW = Ranking("validation/error", "error", -1)
+COLUMNS = {"validation/error": ("", ""), "error": ("", ""), "rarely": ("", "")}
+WAVES = {"hold_last": {"error": 0.9}, "ar2": {"error": 0.25}}
+STEPS = {"hold_last": {"error": 0.125}, "ar2": {"error": 0.5}}
+MODELS = {
+    "slow": {"data": "waves", "error": 0.5, "validation": {"error": 0.5}, "baselines": WAVES},
+    "fast": {"data": "waves", "error": 0.75, "validation": {"error": 0.125}, "baselines": WAVES},
+    "odd": {"data": "steps", "error": 0.0, "rarely": 1.0, "validation": {}, "baselines": STEPS},
 }
 
 
-def test_baselines_come_first_and_once_for_all_models_of_their_data():
-    rows = results.list_rows(SINE, ["one_step_mse", "free_run_mse_49"], ".2f")
+def test_the_best_on_validation_is_first_and_marked_above_the_best_baseline_of_its_data():
+    rows = results.list_rows(MODELS, LOW, COLUMNS, ".3f")
 
     assert rows == [
-        ("waves", "baseline", "ar2", "0.50", "-"),
-        ("waves", "network", "fast", "0.10", "0.25"),
-        ("waves", "network", "slow", "0.20", "-"),
+        ("* fast", "0.125", "0.750", "-"),
+        ("  slow", "0.500", "0.500", "-"),
+        ("    waves: ar2", "-", "0.250", "-"),
+        ("  odd", "-", "0.000", "1.000"),
+        ("    steps: hold_last", "-", "0.125", "-"),
     ]
 
 
-def test_the_scores_of_the_workspace_are_printed_task_by_task(workspace, capsys):
+def test_where_more_is_better_the_largest_score_is_first():
+    scores = {"small": {"share": 0.25}, "large": {"share": 0.75}, "none": {}}
+
+    assert results.rank(scores, "share", 1) == ["large", "small", "none"]
+
+
+def test_the_scores_of_the_workspace_are_those_of_metrics_json(workspace, capsys):
     rescore(workspace, "surname_gru", 0.7)
 
     results.main()
 
     lines = capsys.readouterr().out.splitlines()
-    assert lines.index("sine") < lines.index("surnames")
-    rows = [line.split() for line in lines]
-    assert [row for row in rows if "hold_last" in row] == [
-        ["integer_starts", "baseline", "hold_last", "-", "-", "-", "0.9", "-"]
-    ]
-    [gru] = [row for row in rows if row[1:3] == ["network", "surname_gru"]]
-    assert gru[:3] == ["official", "network", "surname_gru"] and "0.690" in gru
+    start = lines.index("surnames: shares of the test names; best first, by validation/macro_f1")
+    rows = [line.split() for line in lines[start + 3 : start + 7]]
+    metrics = read_metrics(workspace, "surname_gru")
+    validation, test = metrics["validation"]["macro_f1"], metrics["macro_f1"]
+    assert rows[0][:4] == ["*", "surname_gru", f"{validation:.3f}", f"{test:.3f}"]
+    assert [row[0] for row in rows[1:]] == ["surname_blend", "surname_ngrams", "official:"]
+    assert rows[3][1:4] == ["majority", "-", "0.100"]
 
 
-def test_each_query_has_the_best_language_of_every_classifier(workspace, capsys):
+@pytest.mark.parametrize(
+    ("task", "columns", "model", "data", "baseline", "score", "digits"),
+    [
+        ("sine", SINE, "windowed_lstm_fast", "integer_starts", "copy_period", 1.5e-17, ".2g"),
+        ("surnames", SURNAMES, "surname_ngrams", "official", "majority", 1.2345, ".3f"),
+    ],
+)
+def test_the_tables_of_the_published_models_fit_into_100_columns(
+    task, columns, model, data, baseline, score, digits
+):
+    scores = {column.removeprefix("validation/"): score for column in columns}
+    metrics = {"data": data, "validation": scores, "baselines": {baseline: scores}} | scores
+    top, bottom = zip(*columns.values(), strict=True)
+
+    rows = results.list_rows({model: metrics}, RANKINGS[task], columns, digits)
+
+    table = align([("model", *top), ("    data: best baseline", *bottom), *rows])
+    assert max(len(line) for line in table.splitlines()) <= 100
+
+
+def test_the_titles_fit_into_100_columns(workspace, capsys):
+    results.main()
+
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in lines) <= 100
+
+
+def test_each_classifier_has_its_best_language_of_every_query(workspace, capsys):
     ask_again(workspace, "surname_gru", ("English", -0.5))
 
     results.main()
 
     lines = capsys.readouterr().out.splitlines()
     start = lines.index("asked: the likeliest language and its log-probability")
-    assert [line.split() for line in lines[start + 1 : start + 4]] == [
-        ["query", "surname_blend", "surname_gru", "surname_markov", "surname_ngrams"],
-        ["Yue", "Tingsong", "German", "-1.31", "English", "-0.50", *["German", "-1.31"] * 2],
-        ["test", "your", "name", "Polish", "-0.25", "English", "-0.50", *["Polish", "-0.25"] * 2],
+    assert [line.split() for line in lines[start + 1 : start + 5]] == [
+        ["model", "Yue", "Tingsong", "test", "your", "name"],
+        ["surname_blend", "German", "-1.31", "Polish", "-0.25"],
+        ["surname_gru", "English", "-0.50", "English", "-0.50"],
+        ["surname_ngrams", "German", "-1.31", "Polish", "-0.25"],
     ]
 
 
@@ -65,14 +106,14 @@ def test_a_query_that_a_classifier_was_not_asked_has_a_dash():
 
     table = results.list_answers({"asked": [row], "spared": []})
 
-    assert table == [("query", "asked", "spared"), ("Li", "Chinese -0.10", "-")]
+    assert table == [("model", "Li"), ("asked", "Chinese -0.10"), ("spared", "-")]
 
 
-def test_the_published_queries_fit_into_100_columns():
+def test_the_published_queries_fit_into_100_columns_however_many_models_answer():
     queries = ("Yue Tingsong", "Yue tingsong", "yutingsong", "test your name")
-    answer = {"rank": "1", "language": "Japanese", "log_probability": "-1.31"}
+    answer = {"rank": "1", "language": "Vietnamese", "log_probability": "-1.31"}
     rows = [{"query": query, **answer} for query in queries]
-    models = ("surname_rnn", "surname_fast", "surname_gru", "surname_ngrams", "surname_blend")
+    models = [f"surname_model_{number}" for number in range(20)]
 
     table = align(results.list_answers(dict.fromkeys(models, rows)))
 
@@ -97,3 +138,27 @@ def test_what_is_not_here_is_not_printed(workspace, capsys):
 
     said = capsys.readouterr().out
     assert "surname_gru" in said and "asked" not in said and "layers" not in said
+
+
+def test_a_fresh_clone_says_how_to_get_results(workspace, monkeypatch):
+    run(workspace, "git clone -q . ../fresh")
+    monkeypatch.chdir(workspace.parent / "fresh")
+
+    with pytest.raises(InputError, match=r"no results are here yet: `make repro` makes them"):
+        results.main()
+
+
+def test_a_reader_that_closes_the_pipe_gets_no_traceback(workspace):
+    command = subprocess.Popen(
+        [sys.executable, "-m", "stages.commands.results"],
+        cwd=workspace,
+        env=make_environment(workspace) | {"PYTHONPATH": str(PROJECT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+    command.stdout.close()  # what `| head` does once it has its lines
+
+    assert command.stderr.read() == b""
+    assert command.wait() == 1
+    command.stderr.close()

@@ -1,0 +1,69 @@
+"""What a command looks at by itself, because DVC would say it late or never."""
+
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from stages.shared.errors import InputError
+from stages.shared.params import Name, read_params
+from stages.tracking.lockfile import read_yaml
+from stages.tracking.ranking import RANKINGS
+from stages.tracking.subjects import read_models
+
+ROOT = Path(__file__).parents[2]
+
+
+class Entry(BaseModel):
+    """A model in params.yaml, as far as DVC reads it; the rest is checked by its stage."""
+
+    architecture: Name
+
+
+def check_folder() -> None:
+    """Refuse to work elsewhere than at the root of the repository, where all paths begin.
+
+    Raises:
+        InputError: this is another folder.
+    """
+    if not Path("dvc.yaml").exists():
+        raise InputError(f"{Path.cwd()} has no dvc.yaml: go to the repository, cd '{ROOT}'")
+
+
+def check_files() -> None:
+    """Stop at a file that DVC could not read, with fewer lines than DVC needs.
+
+    Raises:
+        InputError: one is no YAML.
+    """
+    for name in ("dvc.yaml", "params.yaml", "dvc.lock"):
+        if Path(name).exists():
+            read_yaml(name)
+
+
+def check_architectures() -> None:
+    """Name an unknown architecture, of which DVC would only say that a file is missing.
+
+    Raises:
+        InputError: a model has none, or one that is not in stages/models/.
+    """
+    known = sorted(path.stem for path in Path("stages/models").glob("[a-z]*.py"))
+    for task in RANKINGS:
+        for model, entry in read_params(task, dict[str, Entry]).items():
+            if entry.architecture not in known:
+                raise InputError(
+                    f"params.yaml: {task}.{model}.architecture: there is no "
+                    f"stages/models/{entry.architecture}.py: choose one of {', '.join(known)}, "
+                    "or write it"
+                )
+
+
+def list_forgotten_plots() -> list[str]:
+    """Models whose pictures `plots:` of dvc.yaml does not name: templates do not loop there."""
+    named: set[str] = set()
+    for entry in read_yaml("dvc.yaml").get("plots") or []:
+        named.update([entry] if isinstance(entry, str) else entry)  # path, or path -> options
+    forgotten = []
+    for model in read_models():
+        if model.plot and f"data/plotted/{model.name}" not in named:
+            forgotten.append(model.name)
+    return forgotten
