@@ -30,7 +30,7 @@ KEPT = {
 SERIES = ["integer_starts", "period_40"]  # that these models read
 NETWORK = {"hidden": 4, "embedding": 4, "num_buckets": 64}
 # what DVC prints before a stage, and what stages.commands.repro prints after a chain of them
-STARTED = re.compile(r"^(?:Running stage '(.+)':| +\d+ s  (.+))$", re.MULTILINE)
+STARTED = re.compile(r"^(?:Running stage '(.+)':|\[ *\d+/\d+\] +\d+ s  (.+))$", re.MULTILINE)
 
 
 def make_clone(folder: Path, kept: dict[str, list[str]] | None = None) -> Path:

@@ -22,11 +22,18 @@ from tqdm import tqdm
 
 from stages.commands.graph import Graph, find_chain
 from stages.commands.locks import is_writing
+from stages.commands.remaining import (
+    count_stages,
+    estimate_seconds,
+    read_seconds,
+    say_remaining,
+)
 from stages.shared.errors import LESS_MEMORY, InputError
 from stages.shared.lifeline import die_with_parent
 
 # what DVC prints of a stage that was sent SIGKILL, as the system does that has no memory left
 KILLED = re.compile(r"failed to reproduce '(\S+)': .*exited with (?:-9|137)$", re.MULTILINE)
+STARTED = re.compile(rb"^Running stage '(\S+)':$", re.MULTILINE)  # as DVC says it
 TAIL_BYTES = 500  # of a job's output, in which its last line lies
 ASK_SECONDS = 0.02  # whether DVC has finished writing
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -40,19 +47,34 @@ class Job:
     process: subprocess.Popen[bytes]
     output: IO[bytes]
     started: float = field(default_factory=time.monotonic)
+    num_read: int = 0  # bytes of the output
+    tail: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.stage = self.chain[0]  # the one that runs now
+
+    @property
+    def seconds(self) -> float:
+        """How long it has run."""
+        return time.monotonic() - self.started
 
     def describe(self) -> str:
         """How long it has run, and what."""
-        seconds = time.monotonic() - self.started
-        return f"{seconds:5.0f} s  {' → '.join(self.chain)}"
+        return f"{self.seconds:5.0f} s  {' → '.join(self.chain)}"
 
     def read_last_line(self) -> str:
-        """What it printed last: how far a training is."""
+        """What it printed last: how far a training is. Notes which stage said so."""
         descriptor = self.output.fileno()
         size = os.fstat(descriptor).st_size
         # pread: the processes that write share the position of this file
-        tail = os.pread(descriptor, TAIL_BYTES, max(0, size - TAIL_BYTES))
-        lines = tail.decode(errors="replace").split("\n")
+        new = os.pread(descriptor, size - self.num_read, self.num_read)
+        self.num_read += len(new)
+        text = self.tail + new
+        for started in STARTED.findall(text):
+            if started.decode() in self.chain:
+                self.stage = started.decode()
+        self.tail = text[-TAIL_BYTES:]
+        lines = self.tail.decode(errors="replace").split("\n")
         printed = [line.strip() for line in lines if line.strip()]
         return printed[-1] if printed else ""
 
@@ -65,26 +87,59 @@ def run_side_by_side(stale: Graph, num_jobs: int) -> None:
     """
     waiting = dict(stale)
     done: set[str] = set()
-    lines = [tqdm(bar_format="  {desc}", disable=None, position=n) for n in range(num_jobs)]
-    with running_jobs() as jobs:
+    seconds = read_seconds(stale)  # now: a stage that starts removes what it wrote last time
+    with running_jobs() as jobs, open_lines(1 + num_jobs) as lines:
         while waiting or jobs:
             start_ready(waiting, done, jobs, num_jobs)
             time.sleep(0.1)
             for job in list(jobs):
                 if job.process.poll() is not None:
                     jobs.remove(job)
-                    finish_job(job)
                     done.update(job.chain)
-            for number, line in enumerate(lines):
-                line.set_description_str(say_running(jobs[number]) if number < len(jobs) else "")
-    for line in lines:
-        line.close()
+                    finish_job(job, count_stages(len(done), len(stale)))
+            said = [say_running(job) for job in jobs]
+            running = list_running(jobs)
+            left = estimate_seconds(waiting, running, seconds, num_jobs)
+            num_ended = len(stale) - len(waiting) - len(running)
+            show(lines, [say_remaining(count_stages(num_ended, len(stale)), left), *said])
+
+
+@contextlib.contextmanager
+def open_lines(count: int) -> Iterator[list[Any]]:
+    """Lines of the terminal below all that is printed; nothing where stdout is none."""
+    lines = []
+    for number in range(count):
+        line = tqdm(
+            bar_format="{desc}", disable=None, leave=False, position=number, file=sys.stdout
+        )
+        lines.append(line)
+    try:
+        yield lines
+    finally:
+        for line in lines:
+            line.close()
+
+
+def show(lines: list[Any], said: list[str]) -> None:
+    """Write over the lines of the terminal."""
+    for number, line in enumerate(lines):
+        line.set_description_str(said[number] if number < len(said) else "")
+
+
+def list_running(jobs: list[Job]) -> dict[str, float]:
+    """The stages that jobs have yet to end, and how many seconds ago each job started."""
+    running = {}
+    for job in jobs:
+        for stage in job.chain[job.chain.index(job.stage) :]:
+            running[stage] = job.seconds
+    return running
 
 
 def say_running(job: Job) -> str:
-    """One line of the terminal: how long, what, and what it said last."""
-    width = shutil.get_terminal_size().columns - 3
-    return f"{job.describe()}  {job.read_last_line()}"[:width]
+    """One line of the terminal: how long, which stage, and what it said last."""
+    width = shutil.get_terminal_size().columns - 1
+    last_line = job.read_last_line()
+    return f"  {job.seconds:5.0f} s  {job.stage}  {last_line}"[:width]
 
 
 @contextlib.contextmanager
@@ -132,8 +187,12 @@ def start_module(*command: str, **options: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, *job], start_new_session=True, **options)
 
 
-def finish_job(job: Job) -> None:
+def finish_job(job: Job, count: str) -> None:
     """Print one line for a chain that ended well, and its warnings.
+
+    Args:
+        job: it has ended.
+        count: printed first, how many stages are done.
 
     Raises:
         InputError: it failed; its whole output has been printed.
@@ -141,7 +200,7 @@ def finish_job(job: Job) -> None:
     job.output.seek(0)
     output = job.output.read().decode(errors="replace")
     if job.process.returncode != 0:
-        tqdm.write(output)
+        say(output)
         killed = KILLED.search(output)
         if killed or job.process.returncode == -signal.SIGKILL:
             name = killed[1] if killed else " → ".join(job.chain)
@@ -149,8 +208,14 @@ def finish_job(job: Job) -> None:
         raise InputError(f"{' → '.join(job.chain)} failed: see its output above")
     for line in output.splitlines():
         if line.startswith("WARNING"):
-            tqdm.write(line)
-    tqdm.write(job.describe())
+            say(line)
+    say(f"{count} {job.describe()}")
+
+
+def say(text: str) -> None:
+    """Print above the lines of the running jobs, and at once where stdout is no terminal."""
+    tqdm.write(text)
+    sys.stdout.flush()
 
 
 def run_module(*command: str) -> bool:

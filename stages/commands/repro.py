@@ -9,26 +9,20 @@ import os
 from pathlib import Path
 
 from stages.commands import results
-from stages.commands.graph import LAST, find_stale, read_graph
+from stages.commands.checks import (
+    check_architectures,
+    check_files,
+    check_folder,
+    list_forgotten_plots,
+)
+from stages.commands.graph import find_stale, read_graph
 from stages.commands.jobs import exit_on_signals, run_module, run_side_by_side, signals_held
 from stages.commands.locks import lock_workspace, repair_rwlock
-from stages.shared.errors import LESS_MEMORY, InputError, exit_on_input_error
+from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.lifeline import die_with_starter
 from stages.surnames.archive import read_archive, read_names_folder
-from stages.tracking.lockfile import read_yaml
 
 RAW = Path("data/raw")
-
-
-def check_files() -> None:
-    """Stop at a file that DVC could not read, with fewer lines than DVC needs.
-
-    Raises:
-        InputError: one is no YAML.
-    """
-    for name in ("dvc.yaml", "params.yaml", "dvc.lock"):
-        if Path(name).exists():
-            read_yaml(name)
 
 
 def run_pipeline(num_jobs: int) -> None:
@@ -45,17 +39,7 @@ def run_pipeline(num_jobs: int) -> None:
     with signals_held():
         graph, changed = read_graph()
     stale = find_stale(graph, changed)
-    if not stale:
-        return
-    if num_jobs > 1:
-        run_side_by_side(stale, num_jobs)
-        return
-    stages = [stage for stage in graph if stage != LAST]
-    if not run_module("dvc", "repro", *stages):
-        raise InputError(
-            "a stage failed: see its output above (exited with -9: it was killed, probably for "
-            f"want of memory: {LESS_MEMORY})"
-        )
+    run_side_by_side(stale, num_jobs)
 
 
 def needs_copy(copy: str) -> bool:
@@ -77,8 +61,10 @@ def main(num_jobs: int) -> None:
     Raises:
         InputError: a stage failed, MLflow did not answer, or another call is at work here.
     """
+    check_folder()
     with lock_workspace():
         check_files()
+        check_architectures()
         repair_rwlock()
         run_pipeline(num_jobs)
         is_tracked = track()
@@ -88,13 +74,21 @@ def main(num_jobs: int) -> None:
             "only tracking is missing, see above: all stages ran. Once that is mended, `make sync`"
         )
     print("\nmake ui shows the runs in MLflow.")
+    for model in list_forgotten_plots():
+        print(
+            f"warning: `plots:` in dvc.yaml has no line `- data/plotted/{model}`: without it "
+            "`dvc plots show` leaves its pictures out"
+        )
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: all cores")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.jobs < 1:
+        parser.error(f"--jobs must be at least 1, got {arguments.jobs}")
+    return arguments
 
 
 if __name__ == "__main__":

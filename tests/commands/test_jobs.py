@@ -4,14 +4,16 @@ import subprocess
 import sys
 import tempfile
 
-from stages.commands.jobs import Job, say_running
+from stages.commands.jobs import Job, list_running, say_running
+
+CHAIN = ["train_sine@carried_rnn", "evaluate_sine@carried_rnn", "plot_sine@carried_rnn"]
 
 
-def start(printed):
+def start(printed, chain=CHAIN):
     output = tempfile.TemporaryFile()  # noqa: SIM115  the job reads it later
     code = f"print({printed!r}, flush=True); input()"
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=output)
-    return Job(["train_sine@carried_rnn"], process, output)
+    return Job(chain, process, output)
 
 
 def wait_for_line(job):
@@ -54,3 +56,14 @@ def test_a_long_line_is_cut_to_the_terminal(monkeypatch):
 
     end(job)
     assert len(said) < 60
+
+
+def test_the_stage_that_a_job_has_reached_is_shown_and_the_ones_before_have_ended():
+    job = start(f"Running stage '{CHAIN[0]}':\n{'x' * 1000}\nRunning stage '{CHAIN[1]}':\n> it")
+    wait_for_line(job)
+
+    said = say_running(job)
+
+    end(job)
+    assert said.endswith("s  evaluate_sine@carried_rnn  > it")
+    assert list(list_running([job])) == CHAIN[1:]

@@ -1,5 +1,6 @@
 """`make repro`: side by side, the same bytes, and nothing left behind whatever happens."""
 
+import re
 import shutil
 import signal
 import subprocess
@@ -171,18 +172,23 @@ def test_a_source_archive_without_git_runs(clone):
     assert "plot_sine@carried_rnn" in list_started(made.stdout)
 
 
-@pytest.mark.parametrize(("jobs", "option"), [("", ""), ("JOBS=3", " --jobs 3")])
-def test_make_repro_makes_the_git_repository_that_dvc_needs(tmp_path, jobs, option):
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
-        shutil.copy(PROJECT / name, tmp_path / name)
-    python = tmp_path / "bin/python"
-    python.parent.mkdir()
-    python.write_text('#!/bin/sh\necho "python $*"\n', encoding="utf-8")
-    python.chmod(0o755)
+@pytest.mark.slow
+def test_where_stdout_is_no_terminal_each_chain_is_one_line_that_counts_the_stages(clone):
+    set_param(clone, "figures.dpi", 31)
 
-    # below another make, such as the one of CI, it would also tell its folder
-    quiet = "--no-print-directory"
-    made = call(tmp_path, *MAKE, quiet, f"BIN={python.parent}", *filter(None, [jobs]))
+    done = repro(clone)
 
-    assert made.stdout.splitlines()[-1] == f"python -m stages.commands.repro{option}"
-    assert (tmp_path / ".git").is_dir()
+    assert done.returncode == 0, done.stdout
+    counts = re.findall(r"^\[ *(\d+)/6\] +\d+ s  \S", done.stdout, re.MULTILINE)
+    assert [int(count) for count in counts] == [1, 2, 3, 4, 5, 6]
+    assert "\r" not in done.stdout and "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize("number", ["0", "-1"])
+def test_no_jobs_are_refused(tmp_path, number):
+    command = ("python", "-m", "stages.commands.repro", "--jobs", number)
+
+    refused = call(tmp_path, *command, PYTHONPATH=str(PROJECT))
+
+    assert refused.returncode == 2
+    assert refused.stdout.splitlines()[-1].endswith(f"--jobs must be at least 1, got {number}")
