@@ -11,19 +11,19 @@ export MLFLOW_DISABLE_TELEMETRY := true
 .DEFAULT_GOAL := repro
 
 repro: .venv/installed .git  ## run what changed, track it, print the results
-	$(BIN)/python -m stages.commands.repro $(if $(JOBS),--jobs $(JOBS))
+	"$(BIN)"/python -m stages.commands.repro $(if $(JOBS),--jobs $(JOBS))
 
 test: .venv/installed .git  ## the fast tests, minutes at most
-	$(BIN)/python -m pytest -q
+	"$(BIN)"/python -m pytest -q
 
 test-all: .venv/installed .git  ## the slow ones too
-	$(BIN)/python -m pytest -q -m ""
+	"$(BIN)"/python -m pytest -q -m ""
 
 results: .venv/installed  ## print the scores once more
-	$(BIN)/python -m stages.commands.results
+	"$(BIN)"/python -m stages.commands.results
 
 sync: .venv/installed .git  ## make MLflow agree with dvc.lock
-	$(BIN)/python -m stages.tracking.track
+	"$(BIN)"/python -m stages.tracking.track
 
 ui: sync  ## show the runs, those of a shared server at its own address
 	@echo "Open $(or $(MLFLOW_TRACKING_URI),http://127.0.0.1:5000)/#/experiments?workflowType=machine_learning"
@@ -31,24 +31,24 @@ ui: sync  ## show the runs, those of a shared server at its own address
 		$(or $(MLFLOW_TRACKING_URI),sqlite:///mlflow.db))
 
 verify: .venv/installed .git  ## train again what dvc.lock says was trained, and compare the bytes
-	$(BIN)/python -m stages.commands.verify
+	"$(BIN)"/python -m stages.commands.verify
 
 bench: .venv/installed .git  ## measure speed and quality against the published programs
-	$(BIN)/python -m benchmarks
+	"$(BIN)"/python -m benchmarks
 
 lint: .venv/installed  ## check style and types
-	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy
+	"$(BIN)"/ruff check && "$(BIN)"/ruff format --check && "$(BIN)"/mypy
 
 format: .venv/installed  ## put the code into shape
-	$(BIN)/ruff check --fix && $(BIN)/ruff format
+	"$(BIN)"/ruff check --fix && "$(BIN)"/ruff format
 
 dag: .venv/installed .git  ## draw the stages in README.md
-	$(BIN)/python -m stages.commands.dag
+	"$(BIN)"/python -m stages.commands.dag
 
 # the suffix of a torch wheel (+cpu) names a build that PyPI does not have
 constraints: .venv/installed  ## pin the versions of .venv in constraints.txt
 	head -n 1 constraints.txt > constraints.new
-	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+.*//' >> constraints.new
+	"$(BIN)"/python -m pip freeze --exclude-editable | sed 's/+.*//' >> constraints.new
 	mv constraints.new constraints.txt
 
 clean:  ## remove what the pipeline made, but not the cache
@@ -58,8 +58,12 @@ help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 .venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("error: $(PYTHON) is %d.%d, and 3.11 is the oldest that \
+	will do: make PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@echo 'Installing into .venv, once: 2 GB, some minutes. On Linux PyPI gives CUDA along with torch,'
+	@echo 'gigabytes more; PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make spares them.'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	"$(BIN)"/python -m pip install --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 .git:  # DVC needs a git repository, and a source archive has none

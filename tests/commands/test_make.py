@@ -1,0 +1,66 @@
+"""What make calls, with programs in place of Python's that only say how they were called."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.shell import PROJECT, call
+
+
+@pytest.mark.parametrize(("jobs", "option"), [("", ""), ("JOBS=3", " --jobs 3")])
+def test_make_repro_makes_the_git_repository_that_dvc_needs(tmp_path, jobs, option):
+    folder = copy_makefile(tmp_path)
+
+    made = make(folder, "repro", *filter(None, [jobs]))
+
+    assert made.stdout.splitlines()[-1] == f"python -m stages.commands.repro{option}"
+    assert (folder / ".git").is_dir()
+
+
+@pytest.mark.parametrize("target", ["repro", "results", "sync", "test", "verify", "lint", "dag"])
+def test_the_path_of_the_checkout_may_have_a_space(tmp_path, target):
+    folder = copy_makefile(tmp_path / "a b")
+
+    made = make(folder, target)
+
+    assert made.returncode == 0, made.stdout
+
+
+def test_a_python_that_is_too_old_is_refused_before_anything_is_installed(tmp_path):
+    folder = copy_makefile(tmp_path)
+    pretend = "import sys; sys.version_info = (3, 10, 1); exec(sys.argv[1])"
+    old = write_program(folder / "old", f"exec {sys.executable} -c '{pretend}' \"$2\"")
+
+    refused = call(folder, "make", "results", f"PYTHON={old}")
+
+    assert refused.returncode == 2
+    error, gave_up = refused.stdout.splitlines()
+    assert error.startswith(f"error: {old} is 3.10, and 3.11 is the oldest that will do: ")
+    assert gave_up.startswith("make: ***")
+    assert not (folder / ".venv").exists()
+
+
+def copy_makefile(folder: Path) -> Path:
+    """A folder with what make needs, and the programs."""
+    folder.mkdir(exist_ok=True)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(PROJECT / name, folder / name)
+    (folder / "bin").mkdir()
+    for name in ("python", "ruff", "mypy"):
+        write_program(folder / "bin" / name, f'echo "{name} $*"')
+    return folder
+
+
+def write_program(path: Path, line: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # below another make, such as the one of CI, it would also tell its folder
+    options = ("--no-print-directory", "--old-file", ".venv/installed")
+    return call(folder, "make", *options, f"BIN={folder / 'bin'}", *arguments)
