@@ -11,7 +11,8 @@ from benchmarks.table import Row, at_least, at_most, say_seconds
 from benchmarks.trial import Scores, run_trial, tabulate_trial
 from benchmarks.updates import WARM_UP, Program, make_surname_program
 from stages.shared.params import read_params
-from stages.sine.evaluate import EvaluateParams, evaluate
+from stages.sine.assessment import EvaluateParams
+from stages.sine.evaluate import evaluate
 from stages.sine.train import SineParams, Trained, train
 from stages.sine.windows import Windows
 

@@ -14,8 +14,9 @@ from benchmarks.table import Row, at_least
 from benchmarks.trial import Scores, Trial, run_trial, tabulate_trial
 from benchmarks.updates import WARM_UP, make_surname_program
 from stages.shared.params import read_params
+from stages.surnames.assessment import EvaluateParams
 from stages.surnames.blend import BlendParams, blend
-from stages.surnames.evaluate import EvaluateParams, evaluate
+from stages.surnames.evaluate import evaluate
 from stages.surnames.train import SurnameParams, Trained, train
 
 BLEND = "surname_blend"

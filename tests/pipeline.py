@@ -69,6 +69,9 @@ def shrink_params(params: dict[str, Any]) -> None:
         if "refine" in model:
             model["refine"]["iterations"] = 2
     params["evaluate_sine"] |= {"phases": 4, "horizons": [49, 500]}
+    params["baselines_surnames"]["costs"] = [1.0]
+    for task in ("sine", "surnames"):
+        params[f"evaluate_{task}"]["bootstrap"]["resamples"] = 20
     params["figures"] = {"dpi": 30}
 
 

@@ -37,6 +37,7 @@ HOMES = {
         "benchmarks/published/",
     ),
     "requests": ("stages/surnames/download.py",),
+    "sklearn": ("stages/surnames/score_baselines.py",),
     "dvc": ("stages/commands/",),
 }
 

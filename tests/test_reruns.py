@@ -82,17 +82,23 @@ RERUNS = {
     change_nothing: ("", ""),
     change_dpi: ("plot_sine@* plot_surnames@* plot_blend probe_layers track", ""),
     change_rate: ("*_sine@carried_rnn track", "carried_rnn"),
-    change_document_test: ("evaluate_sine@* plot_sine@carried_rnn track", "carried_rnn"),
-    change_metric: ("evaluate_sine@* plot_sine@* track", "carried_rnn windowed_lstm_fast"),
+    change_document_test: (
+        "score_baselines_sine@* evaluate_sine@* plot_sine@carried_rnn track",
+        "carried_rnn",
+    ),
+    change_metric: (
+        "score_baselines_sine@* evaluate_sine@* plot_sine@* track",
+        "carried_rnn windowed_lstm_fast",
+    ),
     change_encoding: (
-        "preprocess_surnames *_surnames@* blend_surnames *_blend track",
+        "preprocess_surnames *_surnames@* score_baselines_surnames blend_surnames *_blend track",
         "surname_gru surname_markov surname_ngrams surname_blend",
     ),
     change_architecture: ("*_sine@windowed_lstm_fast track", "windowed_lstm_fast"),
     change_comment: ("train_sine@* track", ""),  # same bytes: scores and figures stay
     change_tool: ("", ""),
     add_model: ("*_sine@extra_rnn track", "extra_rnn"),
-    add_series: ("generate_sine preprocess_sine", ""),
+    add_series: ("generate_sine preprocess_sine score_baselines_sine@extra track", ""),
 }
 
 

@@ -51,7 +51,7 @@ SCORES = {  # errors of the sine models, macro F1 of the others
     "surname_ngrams": 0.4,
     "surname_blend": 0.6,
 }
-
+BASELINE_ERROR, BASELINE_F1 = 0.9, 0.1
 
 ASKED = {  # query -> best language and its log-probability
     "Yue Tingsong": ("German", -1.31),
@@ -69,6 +69,7 @@ def make_workspace(folder: Path) -> Path:
     vocabulary = folder / "data/preprocessed/surnames/vocabulary.json"
     vocabulary.parent.mkdir(parents=True)
     write_json(vocabulary, VOCABULARY)
+    write_baselines(folder)
     for model, score in SCORES.items():
         write_trained(folder, model, seed=0)
         write_metrics(folder, model, score)
@@ -157,17 +158,38 @@ def make_config(folder: Path, name: str) -> ModelConfig:
     return ModelConfig(task, section["architecture"], sizes | section["network"])
 
 
+def write_baselines(folder: Path) -> None:
+    """Write what all baselines of params.yaml scored: the same."""
+    params = read_params(folder)
+    for series in params["generate_sine"]:
+        scores = nest_scores("free_run_mse_500", BASELINE_ERROR, BASELINE_ERROR)
+        baselines = dict.fromkeys(params["baselines_sine"]["names"], scores)
+        write_json(find_baselines(folder, series), {"data": series, **baselines})
+    scores = nest_scores("macro_f1", BASELINE_F1, BASELINE_F1)
+    baselines = dict.fromkeys(params["baselines_surnames"]["names"], scores)
+    write_json(find_baselines(folder, "surnames"), {"data": "official", **baselines})
+
+
+def find_baselines(folder: Path, data: str) -> Path:
+    """Where the scores of the baselines of a data set lie."""
+    path = folder / "data/evaluated/baselines" / data / "metrics.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def nest_scores(name: str, test: float, validation: float) -> dict[str, Any]:
+    """A score on test with its interval, and on validation."""
+    interval = {"low": test - 0.05, "high": test + 0.05}
+    return {name: test, "intervals": {name: interval}, "validation": {name: validation}}
+
+
 def write_metrics(folder: Path, name: str, score: float, data: str = "official") -> None:
     """Write scores in which the model is as good on validation as `score` says."""
-    metrics: dict[str, Any] = {}
     if find_task(name) == "surnames":
-        metrics = {"data": data, "macro_f1": score - 0.01, "temperature": TEMPERATURE}
-        metrics["validation"] = {"macro_f1": score}
-        metrics["baselines"] = {"majority": {"macro_f1": 0.1}}
+        scores = nest_scores("macro_f1", score - 0.01, score)
+        metrics = {"data": data, "temperature": TEMPERATURE, **scores}
     else:
-        metrics = {"data": "integer_starts", "free_run_mse_500": score}
-        metrics["validation"] = {"free_run_mse_500": score}
-        metrics["baselines"] = {"hold_last": {"free_run_mse_500": 0.9}}
+        metrics = {"data": "integer_starts", **nest_scores("free_run_mse_500", score, score)}
     path = folder / "data/evaluated" / name / "metrics.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, metrics)

@@ -1,100 +1,52 @@
-"""Score one sine forecaster beside simple baselines: data/trained/ -> data/evaluated/<model>/.
+"""Score one sine forecaster beside the baselines: data/trained/ -> data/evaluated/<model>/.
 
-Run by DVC as `python -m stages.sine.evaluate MODEL TRAINED WINDOWS OUT`.
+Run by DVC as `python -m stages.sine.evaluate MODEL TRAINED WINDOWS BASELINES OUT`.
 """
 
-import math
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import nn
 
 from stages.shared.arithmetic import prepare_arithmetic
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.baselines import read_baselines
+from stages.shared.errors import exit_on_input_error
 from stages.shared.json_files import write_json
 from stages.shared.networks import read_model
-from stages.shared.params import Count, Name, Params, Seed, read_params
-from stages.sine.baselines import copy_period, fit_autoregression, hold_last, predict_zero
-from stages.sine.document_tests import DocumentTest, Kind, list_document_tests, sample_past
+from stages.shared.params import read_params
+from stages.sine.assessment import (
+    EvaluateParams,
+    assess,
+    check_metrics,
+    draw_questions,
+    measure_lead,
+)
+from stages.sine.document_tests import DocumentTest
 from stages.sine.forecasters import Forecaster, wrap_model
-from stages.sine.free_runs import FreeRuns, draw_free_runs, score_forecasts
+from stages.sine.free_runs import FreeRuns, PhaseErrors
+from stages.sine.phase_errors import read_phase_errors, write_phase_errors
 from stages.sine.signals import SeriesParams
 from stages.sine.state import State, read_state
 from stages.sine.windows import Windows, read_windows
 
 Array = NDArray[np.float64]
-Scores = dict[str, float]
 
 NUM_DRAWN = 3  # forecasts kept for the figures
 DRAWN_STEPS = 500
-FITTED_SEGMENTS = 2000  # most that AR(p) is fitted to: enough for it, whatever a series' length
-
-
-class EvaluateParams(Params):
-    """Section `evaluate_sine` of params.yaml."""
-
-    phases: Count  # random starting points of the free runs
-    context: Count  # true samples that a forecaster sees before it runs free
-    horizons: list[Count] = Field(min_length=1)  # steps of the free runs, on the test phases
-    validation_horizons: list[Count] = Field(min_length=1)
-    seed: Seed  # of the test phases
-    validation_seed: Seed
-    document_tests: dict[Name, Kind]  # how a walk-through ends, by series; default: one_point
-    document_steps: Count  # of the one-point and continuation tests
-    document_seed: Seed  # of the start that the one-point test draws
-    ar_orders: list[Count] = Field(min_length=1)  # of which validation chooses the best
+REMEDY = "train at a lower rate"
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What evaluation gives."""
 
-    metrics: dict[str, Any]  # nested: scores on the test, `validation`, `baselines`
+    metrics: dict[str, Any]  # nested: scores on the test, `intervals`, `validation`
+    errors: PhaseErrors  # on the test phases
     forecasts: dict[str, NDArray[Any]]  # a few of them, for the figures
-
-
-def fit_baselines(
-    windows: Windows, series: SeriesParams, params: EvaluateParams, validation: FreeRuns
-) -> tuple[dict[str, Forecaster], int]:
-    """The baselines by name, and the order of AR(p) that validation chose.
-
-    Raises:
-        InputError: the context is too short for a period or for any of the orders.
-    """
-    num_segments = len(windows.inputs)
-    thinned = slice(None, None, math.ceil(num_segments / FITTED_SEGMENTS))
-    lasts = windows.targets[thinned, -1:]
-    samples = np.concatenate([windows.inputs[thinned], lasts], axis=1, dtype=float)
-
-    longest = min(samples.shape[1] - 1, params.context)
-    orders = [order for order in params.ar_orders if order <= longest]
-    # nearest whole number of samples; a chaotic series has no period
-    lag = round((series.period or 0.0) / series.time_step)
-    if not orders or params.context < max(2, lag):
-        raise InputError(
-            f"params.yaml: evaluate_sine.context ({params.context}) must reach a period ({lag} "
-            f"samples) and one of ar_orders ({params.ar_orders}) must be shorter than it"
-        )
-    horizons = params.validation_horizons
-    best_order, best_mse = 0, math.inf
-    for order in orders:
-        forecast = fit_autoregression(samples, order)
-        scores = score_forecasts(forecast(validation.contexts, max(horizons)), validation, horizons)
-        mse = scores[f"free_run_mse_{max(horizons)}"]
-        if mse < best_mse:
-            best_order, best_mse = order, mse
-    baselines: dict[str, Forecaster] = {"predict_zero": predict_zero, "hold_last": hold_last}
-    if series.period:
-        baselines["copy_period"] = partial(copy_period, lag=lag)
-    baselines["ar2"] = fit_autoregression(samples, 2)
-    baselines["ar_best"] = fit_autoregression(samples, best_order)
-    return baselines, best_order
 
 
 def evaluate(
@@ -116,80 +68,28 @@ def evaluate(
         params: what is measured.
 
     Raises:
-        InputError: a score is not finite, or params that fit no baseline.
+        InputError: a score is not finite.
     """
-    longest = max(params.validation_horizons)
-    draw = partial(draw_free_runs, series, params.phases, params.context)
-    after = windows.end
-    validation = draw(after, longest, params.validation_seed)
-    if series.delay:  # it never comes again: the test lies after all that validation saw
-        after += series.spread + series.time_step * (params.context + longest)
-    test = draw(after, max(params.horizons), params.seed)
-    forecast = wrap_model(model)
-    guesses = forecast(validation.contexts, longest)
-    forecasts = forecast(test.contexts, max(params.horizons))
-
-    kind = params.document_tests.get(series_name, "one_point")
-    documents = list_document_tests(kind, windows, series, params.document_steps)
-    drawn = int(np.random.default_rng(params.document_seed).integers(len(documents)))
+    questions = draw_questions(windows, series_name, series, params)
+    documents, drawn = questions.documents, questions.drawn
     answers = answer_documents(wrap_model(model, state), documents)
     errors = [d.measure_mse(answer) for d, answer in zip(documents, answers, strict=True)]
-
     document_scores = {"document_mse": errors[drawn]}
     if len(errors) > 1:
         document_scores["document_mse_all_starts"] = float(np.mean(errors))
 
-    baselines, order = fit_baselines(windows, series, params, validation)
-    beside = score_baselines(baselines, documents[drawn], test, series, params)
-    beside["ar_best"]["order"] = order
-    metrics = {
-        "data": series_name,
-        **document_scores,
-        **score_forecasts(forecasts, test, params.horizons),
-        "validation": score_forecasts(guesses, validation, params.validation_horizons),
-        "baselines": beside,
-    }
-    check_metrics(metrics)
-    kept = keep_forecasts(documents[drawn], answers[drawn], test, forecasts, series.time_step)
-    return Evaluation(metrics, kept)
+    free = assess(wrap_model(model), questions, params)
+    metrics = {"data": series_name, **document_scores, **free.scores}
+    check_metrics(metrics, REMEDY)
+    kept = keep_forecasts(
+        documents[drawn], answers[drawn], questions.test, free.forecasts, series.time_step
+    )
+    return Evaluation(metrics, free.errors, kept)
 
 
 def answer_documents(forecast: Forecaster, documents: list[DocumentTest]) -> list[Array]:
     """A forecast `(n,)` for each test, from what it gives."""
     return [forecast(document.history[None], document.steps)[0] for document in documents]
-
-
-def score_baselines(
-    baselines: dict[str, Forecaster],
-    document: DocumentTest,
-    test: FreeRuns,
-    series: SeriesParams,
-    params: EvaluateParams,
-) -> dict[str, Scores]:
-    """Test scores of each baseline; the document's test tells them the true samples before it."""
-    past = sample_past(document, series, params.context)
-    beside = {}
-    for name, baseline in baselines.items():
-        answer = baseline(past[None], document.steps)[0]
-        forecasts = baseline(test.contexts, max(params.horizons))
-        beside[name] = {
-            "document_mse": document.measure_mse(answer),
-            **score_forecasts(forecasts, test, params.horizons),
-        }
-    return beside
-
-
-def check_metrics(metrics: dict[str, Any], prefix: str = "") -> None:
-    """Refuse scores that say nothing.
-
-    Raises:
-        InputError: a score is not finite.
-    """
-    for name, value in metrics.items():
-        if isinstance(value, dict):
-            check_metrics(value, f"{prefix}{name}.")
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"{prefix}{name} is {value}: train at a lower rate in params.yaml")
 
 
 def keep_forecasts(
@@ -207,8 +107,8 @@ def keep_forecasts(
     }
 
 
-def main(name: str, trained: str, windows: str, out: str) -> None:
-    """Write metrics.json and forecasts.npz."""
+def main(name: str, trained: str, windows: str, baselines: str, out: str) -> None:
+    """Write metrics.json, errors.csv and forecasts.npz."""
     params = read_params("evaluate_sine", EvaluateParams)
     series_name = read_params(f"sine.{name}.series", str)
     series = read_params(f"generate_sine.{series_name}", SeriesParams)
@@ -217,9 +117,13 @@ def main(name: str, trained: str, windows: str, out: str) -> None:
     state = read_state(Path(trained) / "state.npy")
     given = read_windows(Path(windows))
     evaluation = evaluate(model, state, given, series_name, series, params)
+    beside = read_baselines(Path(baselines))
+    their_errors = read_phase_errors(Path(baselines) / "errors.csv")
+    lead = measure_lead(evaluation.errors, beside, their_errors, params)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "metrics.json", evaluation.metrics)
+    write_json(folder / "metrics.json", evaluation.metrics | {"lead": lead})
+    write_phase_errors(folder / "errors.csv", {name: evaluation.errors})
     np.savez(folder / "forecasts.npz", allow_pickle=False, **evaluation.forecasts)
 
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.shared.intervals import Items
 from stages.sine.signals import SeriesParams, sample_signal
 
 Array = NDArray[np.float64]
+PhaseErrors = dict[str, Array]  # score -> (B,), the mean squared error of each phase
 
 STREAM = 0xE7A1  # joins every seed, so that no test draws the numbers of a training
 
@@ -42,8 +44,8 @@ def draw_free_runs(
     return FreeRuns(contexts + noise, signal[:, context:])
 
 
-def score_forecasts(forecasts: Array, runs: FreeRuns, horizons: list[int]) -> dict[str, float]:
-    """Mean squared errors one step ahead and over each horizon.
+def measure_phases(forecasts: Array, runs: FreeRuns, horizons: list[int]) -> PhaseErrors:
+    """Mean squared errors of each phase, one step ahead and over each horizon.
 
     Args:
         forecasts: `(B, n)` after the contexts.
@@ -51,7 +53,17 @@ def score_forecasts(forecasts: Array, runs: FreeRuns, horizons: list[int]) -> di
         horizons: numbers of steps, up to n.
     """
     errors = (forecasts - runs.truths[:, : forecasts.shape[1]]) ** 2
-    scores = {"one_step_mse": float(errors[:, 0].mean())}
+    measured = {"one_step_mse": errors[:, 0]}
     for horizon in horizons:
-        scores[f"free_run_mse_{horizon}"] = float(errors[:, :horizon].mean())
-    return scores
+        measured[f"free_run_mse_{horizon}"] = errors[:, :horizon].mean(axis=1)
+    return measured
+
+
+def average_phases(errors: PhaseErrors, chosen: Items | slice = slice(None)) -> dict[str, float]:
+    """The scores: means over the phases, or over chosen ones."""
+    return {name: float(values[chosen].mean()) for name, values in errors.items()}
+
+
+def score_forecasts(forecasts: Array, runs: FreeRuns, horizons: list[int]) -> dict[str, float]:
+    """Mean squared errors over all phases, as `measure_phases` takes them."""
+    return average_phases(measure_phases(forecasts, runs, horizons))

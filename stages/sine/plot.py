@@ -1,7 +1,7 @@
 """Draw a sine forecaster: data/trained/, data/evaluated/, data/preprocessed/ -> data/plotted/.
 
-Run by DVC as `python -m stages.sine.plot TRAINED EVALUATED WINDOWS OUT`. What the files hold
-decides which figures appear, never the name of a model.
+Run by DVC as `python -m stages.sine.plot TRAINED EVALUATED WINDOWS BASELINES OUT`. What the files
+hold decides which figures appear, never the name of a model.
 """
 
 import sys
@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from stages.shared.baselines import Baselines, read_baselines
 from stages.shared.bundle import read_config
 from stages.shared.curves import Curves, read_curves
 from stages.shared.errors import exit_on_input_error
@@ -50,7 +51,8 @@ NEAR = 49  # steps of a free run in the left panels
 INPUT_COLOR = "red"  # what a network is given, as the walk-throughs draw it
 ANSWER_COLOR = "blue"  # what it should answer, and what it does answer in training
 TRUTH_COLOR, FORECAST_COLOR = BLUE, ORANGE
-BAR_COLORS = (BLUE, "0.8", "#999999", YELLOW, GREEN, PINK)  # network, then baselines
+BAR_COLORS = (BLUE, "0.8", "#999999", YELLOW, GREEN, PINK, ORANGE)  # network, then baselines
+ALL_STARTS = "document_mse_all_starts"  # of networks alone
 BLUE_LOSS = "blue"
 DRAWN_IN_BLUE = {"half_periods"}  # series whose walk-through draws its loss so; the others: red
 
@@ -205,10 +207,10 @@ def name_measure(metric: str) -> str:
     return f"{words},\n{steps[1:]} steps" if steps else words
 
 
-def draw_baselines(metrics: Mapping[str, Any], subject: str) -> Figure:
+def draw_baselines(metrics: Mapping[str, Any], baselines: Baselines, subject: str) -> Figure:
     """Errors of the network beside those of forecasters that learn little or nothing."""
-    forecasters = {"network": metrics, **metrics["baselines"]}
-    measures = [name for name in metrics["baselines"]["hold_last"] if "_mse" in name]
+    forecasters = {"network": metrics, **baselines}
+    measures = [name for name in metrics if "_mse" in name and name != ALL_STARTS]
     figure = make_figure("What the network is worth", subject, 1.9 * WIDTH)
     axes = figure.subplots()
     width = 0.85 / len(forecasters)
@@ -240,6 +242,7 @@ def plot(
     network: Mapping[str, Any],
     snapshots: Arrays,
     metrics: Mapping[str, Any],
+    baselines: Baselines,
     forecasts: Arrays,
     windows: Windows,
 ) -> dict[str, Figure]:
@@ -252,7 +255,8 @@ def plot(
         network: arguments of its architecture.
         snapshots: as `read_snapshots` gives them.
         metrics: as `evaluate` gives them.
-        forecasts: likewise.
+        baselines: by name, as `score_baselines` gives them.
+        forecasts: as `evaluate` gives them.
         windows: what the model was trained on.
     """
     step = float(forecasts["step"])
@@ -264,7 +268,7 @@ def plot(
         "snapshots": draw_snapshots(snapshots, step, subject),
         "document": draw_document_test(forecasts, windows, metrics["document_mse"], subject),
         "free_run": draw_free_run(forecasts, subject),
-        "baselines": draw_baselines(metrics, subject),
+        "baselines": draw_baselines(metrics, baselines, subject),
     }
     if windows.are_slid:
         figures["series"] = draw_series(windows, step, subject)
@@ -272,7 +276,7 @@ def plot(
     return figures
 
 
-def main(trained: str, evaluated: str, windows: str, out: str) -> None:
+def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -> None:
     """Write the figures of one model."""
     name = Path(trained).name
     dpi = read_params("figures", FigureParams).dpi
@@ -286,6 +290,7 @@ def main(trained: str, evaluated: str, windows: str, out: str) -> None:
             read_config(Path(trained)).network,
             read_snapshots(Path(trained) / "snapshots.npz"),
             read_json(Path(evaluated) / "metrics.json"),
+            read_baselines(Path(baselines)),
             forecasts,
             read_windows(Path(windows)),
         )

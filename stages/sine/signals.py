@@ -42,6 +42,7 @@ class SeriesParams(Params):
     starts: StartParams
     period: Amount | None = None  # time units, of a sine; or
     delay: Amount | None = None  # time units after which a chaotic series acts on itself
+    season: Amount | None = None  # time units after which a forecast may repeat it
     noise: float = Field(
         default=0.0, ge=0, le=1e9
     )  # standard deviation of what is added to each sample
@@ -72,6 +73,12 @@ class SeriesParams(Params):
             return self.step
         assert self.span is not None  # one of the two is given
         return self.span / (self.points - 1)
+
+    @property
+    def season_points(self) -> int | None:
+        """Samples after which a forecast may repeat it, to the nearest whole number."""
+        season = self.season or self.period
+        return round(season / self.time_step) if season else None
 
     @property
     def spread(self) -> float:

@@ -1,85 +1,66 @@
-"""Score one surname classifier: data/trained/ and surnames -> data/evaluated/<model>/.
+"""Score one surname classifier beside the baselines: data/trained/ -> data/evaluated/<model>/.
 
-Run by DVC as `python -m stages.surnames.evaluate TRAINED SURNAMES OUT`.
+Run by DVC as `python -m stages.surnames.evaluate TRAINED SURNAMES BASELINES OUT`.
 """
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field, StringConstraints
 from torch import Tensor, nn
 
 from stages.shared.arithmetic import prepare_arithmetic
+from stages.shared.baselines import read_baselines
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.json_files import write_json
 from stages.shared.networks import read_model
-from stages.shared.params import Count, Params, read_params
+from stages.shared.params import read_params
+from stages.shared.tables import read_table
 from stages.surnames.alphabet import clean_name, encode_name
+from stages.surnames.assessment import (
+    EvaluateParams,
+    Guesses,
+    assess,
+    collect_guesses,
+    measure_lead,
+    tabulate_predictions,
+)
 from stages.surnames.names import (
     Names,
     Splits,
     Vocabulary,
-    decode_names,
     pad_names,
     read_splits,
     read_vocabulary,
 )
 from stages.surnames.scores import (
     Array,
-    Classes,
     Counts,
-    average_nll,
-    correct_prior,
     count_confusion,
-    expected_calibration_error,
-    find_temperature,
     scale_temperature,
     score_classes,
-    score_guesses,
-    score_top,
 )
 
 AT_ONCE = 1000  # names that go through the network together
-
-Question = Annotated[str, StringConstraints(max_length=200)]  # the longest names have some 20
-Strength = Annotated[float, Field(ge=-100, le=100)]  # exp of it times a logarithm stays finite
-
-
-class EvaluateParams(Params):
-    """Section `evaluate_surnames` of params.yaml."""
-
-    asked: list[Question] = Field(min_length=1)  # strings that the walk-through asks about
-    top: Count  # languages listed for each of them
-    bins: Count  # of the calibration error
-    prior_strengths: list[Strength] = Field(min_length=1)  # τ, of which validation chooses
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What there is to say about a classifier: metrics.json, and a CSV file a table."""
 
-    metrics: dict[str, Any]  # test scores; those of validation and baselines in mappings of theirs
+    metrics: dict[str, Any]  # test scores; `intervals` and those of validation in mappings
     tables: dict[str, pd.DataFrame]
-
-
-@dataclass(frozen=True)
-class Adjustment:
-    """What is done to log-probabilities after training, as validation chose it."""
-
-    prior: Array  # (L,), shares of the languages in the training split
-    prior_strength: float  # τ of the logit adjustment
-    temperature: float
+    guesses: Guesses  # on test
 
 
 def evaluate(
     model: nn.Module, splits: Splits, vocabulary: Vocabulary, params: EvaluateParams
 ) -> Evaluation:
-    """Score a classifier on test, with what validation chose, beside the majority class.
+    """Score a classifier on test, with what validation chose.
 
     Args:
         model: gives log-probabilities.
@@ -87,29 +68,20 @@ def evaluate(
         vocabulary: symbols and languages.
         params: what to choose from and to ask about.
     """
-    num_languages = len(vocabulary.languages)
     on_validation = classify_names(model, splits.validation)
     on_test = classify_names(model, splits.test)
-    adjustment = choose_adjustment(on_validation, splits, num_languages, params)
-    metrics = {
-        "data": vocabulary.data,
-        "num_test": len(splits.test.languages),
-        **score(on_test, splits.test.languages, adjustment, params.bins),
-        "prior_strength": adjustment.prior_strength,
-        "temperature": adjustment.temperature,
-        "validation": score(on_validation, splits.validation.languages, adjustment, params.bins),
-        "baselines": {"majority": score_majority(splits, num_languages)},
-    }
-    probabilities = np.exp(scale_temperature(on_test, adjustment.temperature))
-    guesses = probabilities.argmax(axis=1)
-    confusion = count_confusion(guesses, splits.test.languages, num_languages)
+    assessment = assess(on_validation, on_test, splits, params)
+    truths, guesses = splits.test.languages, assessment.guesses
+    metrics = {"data": vocabulary.data, "num_test": len(truths), **assessment.scores}
+    confusion = count_confusion(guesses.plain, truths, len(vocabulary.languages))
+    temperature = assessment.adjustment.temperature
     tables = {
-        "predictions": tabulate_predictions(probabilities, splits.test, vocabulary),
+        "predictions": tabulate_predictions(on_test, assessment, splits.test, vocabulary),
         "confusion": tabulate_confusion(confusion, vocabulary),
         "languages": tabulate_languages(confusion, splits.train, vocabulary),
-        "asked": tabulate_asked(model, params, adjustment.temperature, vocabulary),
+        "asked": tabulate_asked(model, params, temperature, vocabulary),
     }
-    return Evaluation(metrics, tables)
+    return Evaluation(metrics, tables, guesses)
 
 
 def classify_names(model: nn.Module, names: Names) -> Array:
@@ -133,67 +105,6 @@ def batch_names(names: list[str], symbols: str) -> tuple[Tensor, Tensor]:
     encoded = [encode_name(name, symbols) for name in names]
     lengths = torch.tensor([len(name) for name in encoded])
     return torch.from_numpy(pad_names(encoded)), lengths
-
-
-def choose_adjustment(
-    log_probabilities: Array, splits: Splits, num_languages: int, params: EvaluateParams
-) -> Adjustment:
-    """What suits the answers to the validation split best."""
-    truths = splits.validation.languages
-    counts = np.bincount(splits.train.languages, minlength=num_languages)
-    prior = counts / counts.sum()
-    strength = find_prior_strength(log_probabilities, truths, prior, params.prior_strengths)
-    return Adjustment(prior, strength, find_temperature(log_probabilities, truths))
-
-
-def find_prior_strength(
-    log_probabilities: Array, truths: Classes, prior: Array, strengths: list[float]
-) -> float:
-    """The τ with the best macro F1; the smallest of equals."""
-
-    def macro_f1(strength: float) -> float:
-        guesses = correct_prior(log_probabilities, prior, strength).argmax(axis=1)
-        return score_guesses(guesses, truths, len(prior))["macro_f1"]
-
-    return max(sorted(strengths), key=macro_f1)
-
-
-def score(
-    log_probabilities: Array, truths: Classes, adjustment: Adjustment, bins: int
-) -> dict[str, float]:
-    """All scores of one split."""
-    prior = adjustment.prior
-    corrected = correct_prior(log_probabilities, prior, adjustment.prior_strength)
-    calibrated = scale_temperature(log_probabilities, adjustment.temperature)
-    scores = score_guesses(log_probabilities.argmax(axis=1), truths, len(prior))
-    scores["top3_accuracy"] = score_top(log_probabilities, truths, 3)
-    for metric, value in score_guesses(corrected.argmax(axis=1), truths, len(prior)).items():
-        scores[f"{metric}_corrected"] = value
-    scores["nll"] = average_nll(log_probabilities, truths)
-    scores["nll_calibrated"] = average_nll(calibrated, truths)
-    scores["ece"] = expected_calibration_error(calibrated, truths, bins)
-    scores["ece_uncalibrated"] = expected_calibration_error(log_probabilities, truths, bins)
-    return scores
-
-
-def score_majority(splits: Splits, num_languages: int) -> dict[str, float]:
-    """Test scores of naming the most frequent language of the training split every time."""
-    truths = splits.test.languages
-    majority = np.bincount(splits.train.languages, minlength=num_languages).argmax()
-    return score_guesses(np.full(len(truths), majority), truths, num_languages)
-
-
-def tabulate_predictions(probabilities: Array, test: Names, vocabulary: Vocabulary) -> pd.DataFrame:
-    """One row a test name: its language, the guess and the guess's probability."""
-    languages = np.array(vocabulary.languages)
-    return pd.DataFrame(
-        {
-            "name": decode_names(test, vocabulary.symbols),
-            "language": languages[test.languages],
-            "guess": languages[probabilities.argmax(axis=1)],
-            "probability": probabilities.max(axis=1),
-        }
-    )
 
 
 def tabulate_confusion(confusion: Counts, vocabulary: Vocabulary) -> pd.DataFrame:
@@ -249,16 +160,19 @@ def tabulate_asked(
     return pd.DataFrame(rows, columns=columns)
 
 
-def main(trained: str, surnames: str, out: str) -> None:
+def main(trained: str, surnames: str, baselines: str, out: str) -> None:
     """Write metrics.json and four tables."""
     params = read_params("evaluate_surnames", EvaluateParams)
     splits = read_splits(Path(surnames))
     vocabulary = read_vocabulary(Path(surnames))
     prepare_arithmetic()
     evaluation = evaluate(read_model(Path(trained)), splits, vocabulary, params)
+    beside = read_baselines(Path(baselines))
+    their_guesses = collect_guesses(read_table(Path(baselines) / "predictions.csv"), vocabulary)
+    lead = measure_lead(evaluation.guesses, beside, their_guesses, splits, params)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "metrics.json", evaluation.metrics)
+    write_json(folder / "metrics.json", evaluation.metrics | {"lead": lead})
     for name, table in evaluation.tables.items():
         table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
 

@@ -35,10 +35,11 @@ def score_guesses(guesses: Classes, truths: Classes, num_classes: int) -> dict[s
     }
 
 
-def score_top(log_probabilities: Array, truths: Classes, count: int) -> float:
-    """Share of examples whose true class is among the `count` most probable."""
+def is_in_top(log_probabilities: Array, truths: Classes, count: int) -> NDArray[np.bool_]:
+    """Whether the true class of each example is among the `count` most probable."""
     top = np.argsort(-log_probabilities, axis=1, kind="stable")[:, :count]
-    return float((top == truths[:, None]).any(axis=1).mean())
+    found: NDArray[np.bool_] = (top == truths[:, None]).any(axis=1)
+    return found
 
 
 def average_nll(log_probabilities: Array, truths: Classes) -> float:

@@ -74,7 +74,13 @@ def test_growth_is_judged_at_the_last_step():
 def test_series_run_through_all_stages(bench):
     usages = scaling.run_series(200, bench)
 
-    assert list(usages) == ["generate_sine", "preprocess_sine", "train_sine", "evaluate_sine"]
+    assert list(usages) == [
+        "generate_sine",
+        "preprocess_sine",
+        "train_sine",
+        "score_baselines_sine",
+        "evaluate_sine",
+    ]
     assert all(usage.seconds > 0 < usage.mebibytes for usage in usages.values())
     folder = bench.scratch / "points-200"
     metrics = json.loads((folder / "evaluated/metrics.json").read_text("utf-8"))

@@ -14,14 +14,16 @@ from stages.shared.errors import InputError
 from stages.shared.figures import FigureParams
 from stages.shared.networks import build_network
 from stages.shared.params import Name, read_params
-from stages.sine.evaluate import EvaluateParams as SineEvaluateParams
+from stages.sine.assessment import EvaluateParams as SineEvaluateParams
 from stages.sine.preprocess import WindowParams
+from stages.sine.score_baselines import BaselineParams as SineBaselineParams
 from stages.sine.signals import SeriesParams
 from stages.sine.train import SineParams
+from stages.surnames.assessment import EvaluateParams
 from stages.surnames.blend import BlendParams
 from stages.surnames.download import DownloadParams
-from stages.surnames.evaluate import EvaluateParams
 from stages.surnames.preprocess import SplitParams
+from stages.surnames.score_baselines import BaselineParams
 from stages.surnames.train import SurnameParams
 from tests.pipeline import copy_template, list_processes, set_param
 from tests.shell import PROJECT, call, make_environment
@@ -34,6 +36,8 @@ SCHEMAS = {
     "sine": dict[Name, SineParams],
     "surnames": dict[Name, SurnameParams],
     "blend_surnames": BlendParams,
+    "baselines_sine": SineBaselineParams,
+    "baselines_surnames": BaselineParams,
     "evaluate_sine": SineEvaluateParams,
     "evaluate_surnames": EvaluateParams,
     "figures": FigureParams,
@@ -76,7 +80,11 @@ WRONG = [
     ("evaluate_sine.phases", 10**13),
     ("evaluate_sine.horizons", [0]),
     ("evaluate_sine.horizons", [10**13]),
-    ("evaluate_sine.ar_orders", [-1]),
+    ("baselines_sine.ar_orders", [-1]),
+    ("baselines_sine.ridge_penalties", [INFINITE]),
+    ("baselines_sine.names", ["oracle"]),
+    ("baselines_surnames.costs", [0.0]),
+    ("evaluate_sine.bootstrap.resamples", 10**13),
     ("evaluate_sine.validation_seed", 10**40),
     ("evaluate_sine.document_tests", {"../evil": "one_point"}),
     ("evaluate_surnames.bins", 10**13),

@@ -6,7 +6,8 @@ from typing import Any
 import yaml
 from torch import nn
 
-from stages.sine.evaluate import EvaluateParams, evaluate
+from stages.sine.assessment import EvaluateParams
+from stages.sine.evaluate import evaluate
 from stages.sine.preprocess import WindowParams, pair_series
 from stages.sine.signals import SeriesParams, draw_segments
 from stages.sine.state import State

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.published import carried_rnn, lagged_rnn, small_init_rnn, windowed_lstm
 from stages.shared.json_files import read_json
 from stages.shared.networks import build_network
-from stages.sine import evaluate, generate, preprocess, train
+from stages.sine import evaluate, generate, preprocess, score_baselines, train
 from tests.sine.entries import OFFICIAL, score_document
 
 SEEDS = range(12)  # of the start: each of the three is drawn
@@ -75,10 +75,11 @@ def workspace(tmp_path_factory):
 
 
 def run_stages(model):
-    """Train and evaluate in the working folder; returns the score of the document test."""
+    """Train and score in the working folder; returns the score of the document test."""
     windows = f"windows/{OFFICIAL['sine'][model]['series']}.npz"
     train.main(model, windows, "trained")
-    evaluate.main(model, "trained", windows, "evaluated")
+    score_baselines.main(OFFICIAL["sine"][model]["series"], windows, "baselines")
+    evaluate.main(model, "trained", windows, "baselines", "evaluated")
     return read_json(Path("evaluated/metrics.json"))["document_mse"]
 
 

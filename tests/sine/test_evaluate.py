@@ -4,12 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from stages.shared.errors import InputError
 from stages.shared.networks import write_model
-from stages.sine.evaluate import EvaluateParams, check_metrics, evaluate, main
+from stages.sine import score_baselines
+from stages.sine.assessment import EvaluateParams, check_metrics
+from stages.sine.evaluate import REMEDY, evaluate, main
 from stages.sine.free_runs import FreeRuns, draw_free_runs, score_forecasts
+from stages.sine.phase_errors import read_phase_errors
 from stages.sine.preprocess import WindowParams, pair_series
 from stages.sine.signals import SeriesParams, draw_segments
 from stages.sine.state import write_state
@@ -17,7 +21,12 @@ from stages.sine.train import SineParams, train
 from stages.sine.windows import write_windows
 
 OFFICIAL = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-SHORT = {**OFFICIAL["evaluate_sine"], "horizons": [49, 500], "phases": 4}
+SHORT = {
+    **OFFICIAL["evaluate_sine"],
+    "horizons": [49, 500],
+    "phases": 4,
+    "bootstrap": {"resamples": 20, "seed": 0},
+}
 
 
 def series(name="integer_starts", **changes):
@@ -65,16 +74,13 @@ def test_free_runs_of_a_chaotic_series_start_where_neither_training_nor_validati
         drawn.append((after, after + series.spread + series.time_step * (context + horizon)))
         return runs
 
-    monkeypatch.setattr("stages.sine.evaluate.draw_free_runs", note)
+    monkeypatch.setattr("stages.sine.assessment.draw_free_runs", note)
     params, windows, trained = train_briefly("mackey_glass_rnn")
-    metrics = evaluate(
-        trained.model, None, windows, params.series, chaotic, EvaluateParams(**SHORT)
-    ).metrics
+    evaluate(trained.model, None, windows, params.series, chaotic, EvaluateParams(**SHORT))
 
     (validation_from, validation_to), (test_from, _) = drawn
     assert windows.end <= validation_from
     assert validation_to <= test_from
-    assert "copy_period" not in metrics["baselines"]  # it has no period
 
 
 def test_scores_average_the_steps_of_each_horizon():
@@ -97,28 +103,44 @@ def train_briefly(model):
 
 
 @pytest.mark.parametrize("model", ["carried_rnn", "lagged_rnn", "windowed_lstm_fast"])
-def test_every_model_is_scored_beside_its_baselines(model, tmp_path, monkeypatch):
+def test_every_model_is_scored_beside_the_baselines(model, tmp_path, monkeypatch):
     params, windows, trained = train_briefly(model)
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(yaml.safe_dump({**OFFICIAL, "evaluate_sine": SHORT}))
     write_windows(Path("windows.npz"), windows)
     write_model(Path("trained"), trained.config, trained.model)
     write_state(Path("trained/state.npy"), trained.state)
+    score_baselines.main(params.series, "windows.npz", "baselines")
 
-    main(model, "trained", "windows.npz", "evaluated")
+    main(model, "trained", "windows.npz", "baselines", "evaluated")
 
     metrics = json.loads(Path("evaluated/metrics.json").read_text(encoding="utf-8"))
     assert metrics["data"] == params.series
     assert {"document_mse", "one_step_mse", "free_run_mse_500"} <= metrics.keys()
+    assert metrics["intervals"].keys() == {"one_step_mse", "free_run_mse_49", "free_run_mse_500"}
     assert "free_run_mse_500" in metrics["validation"]
-    assert list(metrics["baselines"]) == [
-        "predict_zero",
-        "hold_last",
-        "copy_period",
-        "ar2",
-        "ar_best",
-    ]
-    assert metrics["baselines"]["ar2"]["free_run_mse_500"] < 1e-6 < metrics["free_run_mse_500"]
+    assert metrics["lead"].keys() == {"free_run_mse_49", "free_run_mse_500"}
+    assert metrics["lead"]["free_run_mse_500"]["high"] < 0  # linear recurrences are exact
+
+
+def test_the_errors_of_a_model_are_of_the_phases_that_baselines_have(tmp_path, monkeypatch):
+    params, windows, trained = train_briefly("carried_rnn")
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(yaml.safe_dump({**OFFICIAL, "evaluate_sine": SHORT}))
+    write_windows(Path("windows.npz"), windows)
+    torch.nn.init.zeros_(trained.model.head.weight)  # so that it forecasts nothing but zeros
+    torch.nn.init.zeros_(trained.model.head.bias)
+    write_model(Path("trained"), trained.config, trained.model)
+    write_state(Path("trained/state.npy"), trained.state)
+    score_baselines.main(params.series, "windows.npz", "baselines")
+
+    main("carried_rnn", "trained", "windows.npz", "baselines", "evaluated")
+
+    own = read_phase_errors(Path("evaluated/errors.csv"))["carried_rnn"]
+    zeros = read_phase_errors(Path("baselines/errors.csv"))["predict_zero"]
+    assert {name: values.tolist() for name, values in own.items()} == {
+        name: values.tolist() for name, values in zeros.items()
+    }
 
 
 def test_the_same_model_and_data_give_the_same_scores():
@@ -145,18 +167,15 @@ def test_the_one_point_test_is_also_averaged_over_its_starts():
     assert scores[0]["document_mse_all_starts"] == pytest.approx(sum(by_start) / 3)
 
 
-def test_baselines_of_the_recursive_test_are_those_of_the_walk_through():
+def test_the_recursive_test_has_one_start():
     params, windows, trained = train_briefly("windowed_lstm")
     given = (trained.model, trained.state, windows, params.series, series(params.series))
 
     metrics = evaluate(*given, EvaluateParams(**SHORT)).metrics
 
-    beside = {name: scores["document_mse"] for name, scores in metrics["baselines"].items()}
-    assert beside["predict_zero"] == pytest.approx(0.5, abs=1e-3)  # the variance of a sine
-    assert beside["copy_period"] < 1e-9  # the test holds nothing that training lacks
     assert "document_mse_all_starts" not in metrics
 
 
 def test_a_score_that_is_not_finite_is_named():
     with pytest.raises(InputError, match=r"validation\.one_step_mse is inf: train at a lower rate"):
-        check_metrics({"data": "x", "validation": {"one_step_mse": math.inf}})
+        check_metrics({"data": "x", "validation": {"one_step_mse": math.inf}}, REMEDY)

@@ -10,9 +10,12 @@ import yaml
 from stages.models.elman_classifier import ElmanClassifier
 from stages.shared.bundle import ModelConfig
 from stages.shared.errors import InputError
+from stages.shared.intervals import BootstrapParams
 from stages.shared.networks import write_model
 from stages.shared.tables import read_table
-from stages.surnames.evaluate import EvaluateParams, batch_names, evaluate, main
+from stages.surnames import score_baselines
+from stages.surnames.assessment import EvaluateParams
+from stages.surnames.evaluate import batch_names, evaluate, main
 from stages.surnames.names import (
     Corpus,
     Names,
@@ -24,7 +27,13 @@ from stages.surnames.names import (
 )
 
 VOCABULARY = Vocabulary("custom", "abc", ["Aa", "Bb"])
-PARAMS = EvaluateParams(asked=["b", "Ca-"], top=1, bins=10, prior_strengths=[0.0])
+PARAMS = EvaluateParams(
+    asked=["b", "Ca-"],
+    top=1,
+    bins=10,
+    bootstrap=BootstrapParams(resamples=200, seed=0),
+    prior_strengths=[0.0],
+)
 
 
 class FirstLetter(torch.nn.Module):
@@ -56,7 +65,7 @@ def test_names_of_different_lengths_make_one_batch():
     assert lengths.tolist() == [1, 3]
 
 
-def test_scores_on_test_stand_at_the_top_beside_validation_and_the_majority():
+def test_scores_on_test_stand_at_the_top_beside_validation():
     metrics = evaluate(FirstLetter(), SPLITS, VOCABULARY, PARAMS).metrics
 
     assert metrics["data"] == "custom"
@@ -67,8 +76,6 @@ def test_scores_on_test_stand_at_the_top_beside_validation_and_the_majority():
     assert metrics["nll"] == pytest.approx(-(3 * math.log(0.8) + math.log(0.2)) / 4)
     assert metrics["ece_uncalibrated"] == pytest.approx(0.8 - 3 / 4)
     assert metrics["validation"]["accuracy"] == 1
-    majority = {"accuracy": 3 / 4, "balanced_accuracy": 1 / 2, "macro_f1": pytest.approx(3 / 7)}
-    assert metrics["baselines"] == {"majority": majority}
 
 
 def test_every_score_is_taken_on_test_and_on_validation():
@@ -103,6 +110,7 @@ def test_the_tables_say_what_the_metrics_sum_up():
     assert tables["predictions"]["name"].tolist() == ["ab", "ac", "ba", "bb"]
     assert tables["predictions"]["language"].tolist() == ["Aa", "Aa", "Aa", "Bb"]
     assert tables["predictions"]["guess"].tolist() == ["Aa", "Aa", "Bb", "Bb"]
+    assert tables["predictions"]["guess_corrected"].tolist() == ["Aa", "Aa", "Bb", "Bb"]
     assert tables["confusion"].to_numpy().tolist() == [["Aa", 2, 1], ["Bb", 0, 1]]
     assert tables["languages"]["num_train"].tolist() == [2, 1]
     assert tables["languages"]["recall"].tolist() == pytest.approx([2 / 3, 1])
@@ -155,7 +163,9 @@ def test_metrics_and_tables_are_written_as_files(tmp_path, monkeypatch):
     network = {"num_letters": 3, "num_languages": 2, "hidden": 4}
     config = ModelConfig("surnames", "elman_classifier", network)
     write_model(tmp_path / "trained", config, ElmanClassifier(**network))
-    Path("params.yaml").write_text(yaml.safe_dump({"evaluate_surnames": PARAMS.model_dump()}))
+    baselines = {"names": ["majority"], "costs": [1.0]}
+    params = {"evaluate_surnames": PARAMS.model_dump(), "baselines_surnames": baselines}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
     corpus = Corpus(
         letters=np.arange(24, dtype=np.uint8) % 3,
         lengths=np.full(12, 2),
@@ -165,10 +175,13 @@ def test_metrics_and_tables_are_written_as_files(tmp_path, monkeypatch):
     write_corpus(tmp_path, corpus)
     write_vocabulary(tmp_path, VOCABULARY)
 
-    main("trained", ".", "evaluated")
+    score_baselines.main(".", "baselines")
+
+    main("trained", ".", "baselines", "evaluated")
 
     metrics = json.loads(Path("evaluated/metrics.json").read_text())
     assert metrics["num_test"] == 2
+    assert metrics["lead"]["accuracy"]["over"] == "majority"
     predictions = read_table(Path("evaluated/predictions.csv"))
     num_right = sum(row["language"] == row["guess"] for row in predictions)
     assert num_right / 2 == metrics["accuracy"]

@@ -7,10 +7,10 @@ from stages.surnames.scores import (
     count_confusion,
     expected_calibration_error,
     find_temperature,
+    is_in_top,
     scale_temperature,
     score_classes,
     score_guesses,
-    score_top,
 )
 
 TRUTHS = np.array([0, 0, 0, 1, 1, 2])
@@ -50,7 +50,7 @@ def test_scores_are_those_of_scikit_learn():
 def test_top_three_counts_the_three_most_probable():
     log_probabilities = np.log([[0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]])
 
-    assert score_top(log_probabilities, np.array([2, 0]), 3) == 0.5
+    assert is_in_top(log_probabilities, np.array([2, 0]), 3).tolist() == [True, False]
 
 
 def test_temperature_undoes_overconfidence():

@@ -1,0 +1,153 @@
+"""What all forecasters of a series are asked, networks and baselines alike, and how they score."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from stages.shared.baselines import Baselines
+from stages.shared.errors import InputError
+from stages.shared.intervals import BootstrapParams, bootstrap, bootstrap_difference
+from stages.shared.params import Count, Name, Params, Seed
+from stages.sine.document_tests import DocumentTest, Kind, list_document_tests
+from stages.sine.forecasters import Forecaster
+from stages.sine.free_runs import (
+    FreeRuns,
+    PhaseErrors,
+    average_phases,
+    draw_free_runs,
+    measure_phases,
+    score_forecasts,
+)
+from stages.sine.signals import SeriesParams
+from stages.sine.windows import Windows
+
+Array = NDArray[np.float64]
+
+
+class EvaluateParams(Params):
+    """Section `evaluate_sine` of params.yaml."""
+
+    phases: Count  # random starting points of the free runs
+    context: Count  # true samples that a forecaster sees before it runs free
+    horizons: list[Count] = Field(min_length=1)  # steps of the free runs, on the test phases
+    validation_horizons: list[Count] = Field(min_length=1)
+    seed: Seed  # of the test phases
+    validation_seed: Seed
+    document_tests: dict[Name, Kind]  # how a walk-through ends, by series; default: one_point
+    document_steps: Count  # of the one-point and continuation tests
+    document_seed: Seed  # of the start that the one-point test draws
+    bootstrap: BootstrapParams  # of the intervals, over the test phases
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What is asked."""
+
+    documents: list[DocumentTest]  # of the one-point test, one for each start
+    drawn: int  # which of them the walk-through asks
+    validation: FreeRuns
+    test: FreeRuns
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """How a forecaster runs free."""
+
+    scores: dict[str, Any]  # nested: scores on the test, `intervals`, `validation`
+    errors: PhaseErrors  # on the test
+    forecasts: Array  # (B, n), likewise
+
+
+def draw_questions(
+    windows: Windows, series_name: str, series: SeriesParams, params: EvaluateParams
+) -> Questions:
+    """The same questions for every forecaster of a series.
+
+    Args:
+        windows: that networks are trained on, and the end of the series that they are not.
+        series_name: entry of generate_sine.
+        series: that entry, by which the signal goes on after the windows.
+        params: what is measured.
+    """
+    longest = max(params.validation_horizons)
+    draw = partial(draw_free_runs, series, params.phases, params.context)
+    after = windows.end
+    validation = draw(after, longest, params.validation_seed)
+    if series.delay:  # it never comes again: the test lies after all that validation saw
+        after += series.spread + series.time_step * (params.context + longest)
+    test = draw(after, max(params.horizons), params.seed)
+    kind = params.document_tests.get(series_name, "one_point")
+    documents = list_document_tests(kind, windows, series, params.document_steps)
+    drawn = int(np.random.default_rng(params.document_seed).integers(len(documents)))
+    return Questions(documents, drawn, validation, test)
+
+
+def assess(forecast: Forecaster, questions: Questions, params: EvaluateParams) -> Assessment:
+    """Scores on test and validation, with the intervals of those on test."""
+    forecasts = forecast(questions.test.contexts, max(params.horizons))
+    errors = measure_phases(forecasts, questions.test, params.horizons)
+    horizons = params.validation_horizons
+    guesses = forecast(questions.validation.contexts, max(horizons))
+    scores = {
+        **average_phases(errors),
+        "intervals": bootstrap(partial(average_phases, errors), stratify(params), params.bootstrap),
+        "validation": score_forecasts(guesses, questions.validation, horizons),
+    }
+    return Assessment(scores, errors, forecasts)
+
+
+def stratify(params: EvaluateParams) -> NDArray[np.int64]:
+    """All phases are alike."""
+    return np.zeros(params.phases, dtype=np.int64)
+
+
+def measure_lead(
+    errors: PhaseErrors,
+    baselines: Baselines,
+    baseline_errors: Mapping[str, PhaseErrors],
+    params: EvaluateParams,
+) -> dict[str, Any]:
+    """How far ahead of a baseline a forecaster is, for each free run that validation has too.
+
+    It is the error of the baseline less its own, as an interval of the paired difference: all
+    above 0, it is ahead; all below, behind.
+
+    Args:
+        errors: of the forecaster, on the test phases.
+        baselines: their scores; that which is best on validation is compared.
+        baseline_errors: theirs on the same phases.
+        params: of the free runs.
+    """
+    lead = {}
+    for horizon in params.validation_horizons:
+        score = f"free_run_mse_{horizon}"
+        if horizon in params.horizons:
+            best = min(baselines, key=lambda name: baselines[name]["validation"][score])
+            own, theirs = {score: errors[score]}, {score: baseline_errors[best][score]}
+            intervals = bootstrap_difference(
+                partial(average_phases, theirs),
+                partial(average_phases, own),
+                stratify(params),
+                params.bootstrap,
+            )
+            lead[score] = {"over": best, **intervals[score]}
+    return lead
+
+
+def check_metrics(metrics: Mapping[str, Any], remedy: str, prefix: str = "") -> None:
+    """Refuse scores that say nothing.
+
+    Raises:
+        InputError: a score is not finite.
+    """
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            check_metrics(value, remedy, f"{prefix}{name}.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{prefix}{name} is {value}: {remedy} in params.yaml")

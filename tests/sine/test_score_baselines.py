@@ -1,0 +1,155 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages.shared.errors import InputError
+from stages.sine.assessment import EvaluateParams
+from stages.sine.phase_errors import read_phase_errors
+from stages.sine.preprocess import WindowParams, pair_series
+from stages.sine.score_baselines import BaselineParams, main, score_baselines
+from stages.sine.signals import SeriesParams, draw_segments
+from stages.sine.windows import write_windows
+
+OFFICIAL = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+NAMES = OFFICIAL["baselines_sine"]["names"]
+SHORT = {"horizons": [49, 500], "phases": 4, "bootstrap": {"resamples": 20, "seed": 0}}
+
+
+def make_series(name, **changes):
+    return SeriesParams.model_validate({**OFFICIAL["generate_sine"][name], **changes})
+
+
+def make_windows(name, series):
+    cut = OFFICIAL["preprocess_sine"].get(name)
+    return pair_series(*draw_segments(series), cut and WindowParams.model_validate(cut))
+
+
+def score(name, series=None, context=40, **changes):
+    series = series or make_series(name)
+    params = BaselineParams.model_validate({**OFFICIAL["baselines_sine"], **changes})
+    section = {**OFFICIAL["evaluate_sine"], **SHORT, "context": context}
+    evaluation = EvaluateParams.model_validate(section)
+    return score_baselines(make_windows(name, series), name, series, params, evaluation)
+
+
+@pytest.mark.parametrize("name", ["integer_starts", "half_periods", "period_40"])
+def test_linear_recurrences_follow_a_clean_sine(name):
+    scores = score(name).scores
+
+    assert list(scores) == NAMES
+    for baseline in ("ar2", "ar_best", "ridge"):
+        assert scores[baseline]["free_run_mse_500"] < 1e-9
+        assert scores[baseline]["document_mse"] < 1e-9
+    assert scores["predict_zero"]["free_run_mse_500"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_baselines_of_the_recursive_test_are_those_of_the_walk_through():
+    scores = score("period_40").scores
+
+    assert scores["predict_zero"]["document_mse"] == pytest.approx(0.5, abs=1e-3)  # its variance
+    assert scores["copy_period"]["document_mse"] < 1e-9  # it holds nothing that training lacks
+
+
+def test_a_chaotic_series_has_all_baselines_too():
+    series = make_series("mackey_glass", starts={"count": 8, "apart": 500.0})
+
+    scores = score("mackey_glass", series).scores
+
+    assert list(scores) == NAMES
+    assert all(scores[name]["free_run_mse_500"] > 1e-3 for name in NAMES)  # nothing linear does
+
+
+def test_a_season_is_what_copying_repeats():
+    by_season = score("integer_starts", make_series("integer_starts", season=2.0))
+    by_period = score("integer_starts")
+
+    season, period = by_season.scores["copy_period"], by_period.scores["copy_period"]
+    assert season["one_step_mse"] > 100 * period["one_step_mse"]
+
+
+def test_every_baseline_has_its_interval_and_its_validation():
+    scores = score("integer_starts").scores
+
+    for name in NAMES:
+        assert set(scores[name]["intervals"]) == {
+            "one_step_mse",
+            "free_run_mse_49",
+            "free_run_mse_500",
+        }
+        assert "free_run_mse_500" in scores[name]["validation"]
+
+
+def test_validation_chooses_order_and_penalty():
+    noisy = make_series("noisy_sine", starts={"count": 8, "below": 6.28}, points=120)
+
+    best = score("noisy_sine", noisy)
+
+    for baseline, one_by_one in (("ar_best", "ar_orders"), ("ridge", "ridge_penalties")):
+        errors = {}
+        for value in OFFICIAL["baselines_sine"][one_by_one]:
+            alone = score("noisy_sine", noisy, names=[baseline], **{one_by_one: [value]})
+            errors[value] = alone.scores[baseline]["validation"]["free_run_mse_500"]
+        chosen = best.scores[baseline]["order" if baseline == "ar_best" else "penalty"]
+        assert errors[chosen] == min(errors.values())
+
+
+def test_short_segments_leave_the_lower_orders_to_choose_from(capsys):
+    scores = score("half_periods").scores
+
+    assert scores["ar_best"]["order"] < 21
+    assert scores["ridge"]["context"] + scores["ridge"]["block"] <= 21 // 2
+    assert "segments of 21 samples allow [2, 4, 8, 16] alone" in capsys.readouterr().out
+
+
+def test_an_order_beyond_the_context_is_refused():
+    with pytest.raises(InputError, match=r"AR\(64\) looks at more .*context \(40\)"):
+        score("random_phases", ar_orders=[2, 64])
+
+
+def test_segments_that_allow_no_order_are_named():
+    with pytest.raises(
+        InputError, match=r"half_periods have 21 samples, too few for AR of order 32"
+    ):
+        score("half_periods", ar_orders=[32])
+
+
+def test_a_series_without_a_season_has_nothing_to_copy():
+    with pytest.raises(InputError, match="mackey_glass has neither period nor season"):
+        score("mackey_glass", make_series("mackey_glass", season=None), names=["copy_period"])
+
+
+def test_a_context_shorter_than_a_period_is_refused():
+    with pytest.raises(InputError, match=r"context \(20\) must reach a period of .*\(31 samples\)"):
+        score("integer_starts", context=20, names=["copy_period"])
+
+
+def test_a_baseline_that_explodes_is_named(monkeypatch):
+    def explode(history, horizon):
+        return math.inf * history[:, :1].repeat(horizon, axis=1)
+
+    monkeypatch.setattr("stages.sine.score_baselines.hold_last", explode)
+
+    with pytest.raises(InputError, match=r"hold_last\.document_mse is inf: drop this baseline"):
+        score("integer_starts", names=["hold_last"])
+
+
+def test_scores_and_errors_are_written_as_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    params = {**OFFICIAL, "evaluate_sine": {**OFFICIAL["evaluate_sine"], **SHORT}}
+    Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    write_windows(Path("w.npz"), make_windows("integer_starts", make_series("integer_starts")))
+
+    main("integer_starts", "w.npz", "first")
+    main("integer_starts", "w.npz", "second")
+
+    metrics = json.loads(Path("first/metrics.json").read_text(encoding="utf-8"))
+    assert list(metrics) == ["data", *NAMES]
+    assert metrics["data"] == "integer_starts"
+    errors = read_phase_errors(Path("first/errors.csv"))
+    assert list(errors) == NAMES
+    assert errors["ar2"]["one_step_mse"].mean() == metrics["ar2"]["one_step_mse"]
+    for file in ("metrics.json", "errors.csv"):
+        assert Path("first", file).read_bytes() == Path("second", file).read_bytes()
