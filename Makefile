@@ -1,6 +1,7 @@
 # Every target is a command that can be typed by hand as well: see README.md.
 PYTHON ?= python3
 JOBS ?=
+PORT ?=
 BIN := $(CURDIR)/.venv/bin
 # dvc.yaml says `python`
 export PATH := $(BIN):$(PATH)
@@ -25,10 +26,8 @@ results: .venv/installed  ## print the scores once more
 sync: .venv/installed .git  ## make MLflow agree with dvc.lock
 	"$(BIN)"/python -m stages.tracking.track
 
-ui: sync  ## show the runs, those of a shared server at its own address
-	@echo "Open $(or $(MLFLOW_TRACKING_URI),http://127.0.0.1:5000)/#/experiments?workflowType=machine_learning"
-	$(if $(filter http%,$(MLFLOW_TRACKING_URI)),,$(BIN)/mlflow ui --backend-store-uri \
-		$(or $(MLFLOW_TRACKING_URI),sqlite:///mlflow.db))
+ui: sync  ## show the runs in MLflow, best first (PORT=5001: at another port)
+	"$(BIN)"/python -m stages.commands.ui $(if $(PORT),--port $(PORT))
 
 verify: .venv/installed .git  ## train again what dvc.lock says was trained, and compare the bytes
 	"$(BIN)"/python -m stages.commands.verify
@@ -60,8 +59,8 @@ help:  ## list the targets
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("error: $(PYTHON) is %d.%d, and 3.11 is the oldest that \
 	will do: make PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
-	@echo 'Installing into .venv, once: 2 GB, some minutes. On Linux PyPI gives CUDA along with torch,'
-	@echo 'gigabytes more; PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make spares them.'
+	@echo 'Installing into .venv, once: 2 GB, some minutes. On Linux pip gives CUDA along with torch,'
+	@echo 'gigabytes more; README says how to spare them.'
 	$(PYTHON) -m venv .venv
 	"$(BIN)"/python -m pip install --constraint constraints.txt --editable '.[dev]'
 	touch $@

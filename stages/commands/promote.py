@@ -12,6 +12,7 @@ from stages.commands.text import align
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.tracking.content import find_obstacle
 from stages.tracking.location import find_uri, lock_store
+from stages.tracking.pages import QUESTIONS
 from stages.tracking.ranking import RANKINGS, Candidate, rank_candidates
 from stages.tracking.store import CHAMPION, Store, open_store
 from stages.tracking.subjects import read_models
@@ -85,8 +86,17 @@ def find_objection(task: str, best: Candidate, champion: Champion) -> str | None
     return None
 
 
-def promote(store: Store, task: str, best: Candidate, champion: Champion | None) -> str:
+def promote(
+    store: Store, task: str, best: Candidate, champion: Champion | None, reason: str
+) -> str:
     """Register a model, unless it is registered, and give it the alias; tells what was done.
+
+    Args:
+        store: that has the run.
+        task: whose champion it becomes.
+        best: what is promoted.
+        champion: of now.
+        reason: for the page of the version.
 
     Raises:
         InputError: MLflow does not have the model.
@@ -99,8 +109,19 @@ def promote(store: Store, task: str, best: Candidate, champion: Champion | None)
     if champion and champion.run_id == run_id:
         return f"{name} is the champion already (version {champion.version})"
     version = find_version(store, task, run_id) or register(store, task, run_id)
+    store.client.update_model_version(task, version, f"**{name}**: {reason} Run {run_id}.")
     store.client.set_registered_model_alias(task, CHAMPION, version)
     return f"{name} is the champion now (models:/{task}@{CHAMPION}, version {version})"
+
+
+def explain_choice(task: str, candidates: list[Candidate], objection: str | None) -> str:
+    """Say why the first of the candidates is promoted, and how good it is."""
+    ranking, best = RANKINGS[task], candidates[0]
+    reason = f"best of {len(candidates)} on validation"
+    if objection:
+        reason = f"promoted by force, although {objection}"
+    scores = f"{ranking.validation} {best.validation:.4g}, {ranking.test} {best.test:.4g}"
+    return f"{reason}; {scores}, data: {best.data}."
 
 
 def find_version(store: Store, task: str, run_id: str) -> str | None:
@@ -113,9 +134,12 @@ def find_version(store: Store, task: str, run_id: str) -> str | None:
 
 def register(store: Store, task: str, run_id: str) -> str:
     """Make a version of a run's model; returns its number."""
+    import mlflow
+
     client = store.client
     if not client.search_registered_models(f"name = '{task}'"):
-        client.create_registered_model(task)
+        client.create_registered_model(task, description=QUESTIONS[task])
+    mlflow.set_tracking_uri(store.uri)  # by which MLflow finds the model that is registered
     [model_id] = store.list_models(client.get_run(run_id))
     made = client.create_model_version(task, f"models:/{model_id}", run_id, model_id=model_id)
     return made.version
@@ -140,7 +164,8 @@ def main(task: str, force: bool) -> None:
             objection = find_objection(task, best, champion)
         if objection and not force:
             raise InputError(f"{objection}; --force overrules")
-        print(promote(store, task, best, champion))
+        reason = explain_choice(task, candidates, objection)
+        print(promote(store, task, best, champion, reason))
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -11,7 +11,7 @@ from stages.commands.checks import check_folder
 from stages.commands.text import align
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.tables import Rows, read_table
-from stages.tracking.metrics import Metrics, list_scores, read_metrics
+from stages.tracking.metrics import Metrics, list_scores, read_baselines, read_metrics
 from stages.tracking.ranking import RANKINGS, Ranking, list_scored
 from stages.tracking.subjects import TOUR
 
@@ -49,10 +49,12 @@ def read_scored(task: str) -> dict[str, Metrics]:
     return {model.name: read_metrics(model.name) for model in list_scored(task)}
 
 
-def find_baselines(metrics: Metrics) -> dict[str, Metrics]:
-    """The scores of the baselines on the data of a model, by their names."""
-    baselines: dict[str, Metrics] = metrics["baselines"]
-    return baselines
+def read_beside(task: str, models: dict[str, Metrics]) -> dict[str, dict[str, Metrics]]:
+    """The baselines by name, of each data that models were scored on."""
+    beside = {}
+    for metrics in models.values():
+        beside[metrics["data"]] = read_baselines(task, metrics["data"])
+    return beside
 
 
 def rank(models: dict[str, Metrics], score: str, sign: int) -> list[str]:
@@ -72,12 +74,17 @@ def rank(models: dict[str, Metrics], score: str, sign: int) -> list[str]:
 
 
 def list_rows(
-    models: dict[str, Metrics], ranking: Ranking, columns: Columns, digits: str
+    models: dict[str, Metrics],
+    beside: dict[str, dict[str, Metrics]],
+    ranking: Ranking,
+    columns: Columns,
+    digits: str,
 ) -> list[Row]:
     """The networks, the best marked; below those that share their data its best baseline.
 
     Args:
         models: metrics by the name of the model.
+        beside: of each data its baselines, metrics by name.
         ranking: which score decides.
         columns: scores to show.
         digits: format of a number.
@@ -90,10 +97,10 @@ def list_rows(
         rows.append(make_row(f"{mark} {name}", metrics, columns, digits))
         following = names[place + 1 : place + 2]
         if not following or models[following[0]]["data"] != metrics["data"]:
-            baselines = find_baselines(metrics)
-            best = rank(baselines, ranking.test, ranking.sign)[0]
-            title = f"    {metrics['data']}: {best}"
-            rows.append(make_row(title, baselines[best], columns, digits))
+            baselines = beside[metrics["data"]]
+            for best in rank(baselines, ranking.validation, ranking.sign)[:1]:
+                title = f"    {metrics['data']}: {best}"
+                rows.append(make_row(title, baselines[best], columns, digits))
     return rows
 
 
@@ -120,7 +127,8 @@ def print_scores() -> None:
             top, bottom = zip(*columns.values(), strict=True)
             header = [("model", *top), ("    data: best baseline", *bottom)]
             print(f"\n{task}: {title}; best first, by {ranking.validation}")
-            print(align([*header, *list_rows(models, ranking, columns, digits)]))
+            beside = read_beside(task, models)
+            print(align([*header, *list_rows(models, beside, ranking, columns, digits)]))
 
 
 def print_answers() -> None:

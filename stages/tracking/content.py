@@ -8,12 +8,19 @@ from typing import NamedTuple
 
 from stages.shared.bundle import ModelConfig, Times, read_config, read_times
 from stages.shared.curves import COLUMNS, Curves, read_curves
+from stages.shared.json_files import read_json
 from stages.shared.tables import read_table
 from stages.tracking.checksums import find_departure, find_missing
-from stages.tracking.description import describe_model, describe_tour
-from stages.tracking.metrics import list_labels, list_scores, read_metrics
+from stages.tracking.description import describe_baseline, describe_model, describe_tour
+from stages.tracking.metrics import (
+    list_labels,
+    list_scores,
+    read_baselines,
+    read_metrics,
+    shorten,
+)
 from stages.tracking.packing import list_artifacts
-from stages.tracking.subjects import TOUR, Model, Subject
+from stages.tracking.subjects import TOUR, Baseline, Model, Subject
 
 
 class Point(NamedTuple):
@@ -75,22 +82,36 @@ def find_unloadable(model: Model) -> str | None:
 
 def read_content(subject: Subject) -> Content:
     """Read the files of what has no obstacle."""
-    return read_model(subject) if isinstance(subject, Model) else read_tour(subject)
+    if isinstance(subject, Model):
+        return read_model(subject)
+    if isinstance(subject, Baseline):
+        return read_baseline(subject)
+    return read_tour(subject)
 
 
 def read_model(model: Model) -> Content:
     """Read what training and evaluation wrote."""
     folder = Path("data/trained", model.name)
     config, times, metrics = read_config(folder), read_times(folder), read_metrics(model.name)
+    baselines = read_baselines(model.experiment, metrics["data"])
     return Content(
         times.started,
         times.ended,
         list_points(read_curves(folder / "curves.csv"), times),
-        list_scores(metrics),
+        shorten(list_scores(metrics)),
         {"processor": times.processor} | list_labels(metrics),
-        describe_model(model, config.architecture, metrics),
+        describe_model(model, config.architecture, metrics, baselines),
         config,
     )
+
+
+def read_baseline(baseline: Baseline) -> Content:
+    """Read what the stage of the baselines wrote, which holds no clock."""
+    now = datetime.now(UTC)
+    metrics = read_json(Path(baseline.results[0]))
+    scores, labels = metrics[baseline.method], list_labels(metrics)
+    note = describe_baseline(baseline, metrics["data"], scores)
+    return Content(now, now, [], shorten(list_scores(scores)), labels, note)
 
 
 def list_points(curves: Curves, times: Times) -> list[Point]:

@@ -33,6 +33,7 @@ def make_database(database: Path) -> None:
     unfinished = database.with_name(f"{database.name}.unfinished")
     unfinished.unlink(missing_ok=True)
     store = SqlAlchemyStore(f"sqlite:///{unfinished}", find_artifacts(database))
+    store.delete_experiment(store.DEFAULT_EXPERIMENT_ID)  # an empty one, which the UI would show
     store.engine.dispose()
     unfinished.rename(database)
 

@@ -2,16 +2,25 @@
 
 from stages.shared.tables import Rows
 from stages.tracking.metrics import Metrics, list_labels
-from stages.tracking.subjects import Model, Subject
+from stages.tracking.subjects import Baseline, Model, Subject
 
 
-def describe_model(model: Model, architecture: str, metrics: Metrics) -> str:
+def describe_model(
+    model: Model, architecture: str, metrics: Metrics, baselines: dict[str, Metrics]
+) -> str:
     """Say what system it is, on which data, and how it compares with baselines."""
     lines = [f"**{model.name}** ({architecture}): {model.description}", ""]
     for label, value in list_labels(metrics).items():
         lines.append(f"- {label}: {value}")
     lines.append("")
-    lines += tabulate_baselines(metrics)
+    lines += tabulate_scores({model.name: metrics} | baselines)
+    return "\n".join(lines)
+
+
+def describe_baseline(baseline: Baseline, data: str, scores: Metrics) -> str:
+    """Say what is done without a network, on which data, and how well."""
+    lines = [f"**{baseline.name}**: {baseline.description}", "", f"- data: {data}", ""]
+    lines += tabulate_scores({baseline.method: scores})
     return "\n".join(lines)
 
 
@@ -38,20 +47,28 @@ def describe_tour(tour: Subject, norms: Rows, difference: float) -> str:
     return "\n".join(lines)
 
 
-def tabulate_baselines(metrics: Metrics) -> list[str]:
-    """Lines of a table: each test score that a baseline has too."""
-    baselines = metrics["baselines"]
+def tabulate_scores(scored: dict[str, Metrics]) -> list[str]:
+    """Lines of a table: the test scores that have an interval, a column each.
+
+    Args:
+        scored: scores by the name of a model or baseline; the first says which scores there are.
+    """
+    first = next(iter(scored.values()))
     lines = [
-        f"| score | model | {' | '.join(baselines)} |",
-        f"|---|---|{'---|' * len(baselines)}",
+        f"| test score [95 % interval] | {' | '.join(scored)} |",
+        f"|---|{'---|' * len(scored)}",
     ]
-    for name, score in metrics.items():
-        beside = [scores.get(name) for scores in baselines.values()]
-        if any(value is not None for value in beside):
-            cells = [_say_score(value) for value in [score, *beside]]
-            lines.append(f"| {name} | {' | '.join(cells)} |")
+    for name in first["intervals"]:
+        cells = [say_score(metrics, name) for metrics in scored.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
 
-def _say_score(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+def say_score(metrics: Metrics, name: str) -> str:
+    """A score with its interval; nothing, if there is none."""
+    if name not in metrics:
+        return ""
+    interval = metrics.get("intervals", {}).get(name)
+    if not interval:
+        return f"{metrics[name]:.3g}"
+    return f"{metrics[name]:.3g} [{interval['low']:.3g}, {interval['high']:.3g}]"

@@ -43,8 +43,13 @@ def _read_stage(name: str, entry: dict[str, Any]) -> Stage:
 
 
 def read_descriptions() -> dict[str, str]:
-    """Read what params.yaml says of models, and of the tour, for people alone."""
+    """Read what params.yaml says of models, baselines and the tour, for people alone."""
     return read_yaml("params.yaml").get("descriptions") or {}
+
+
+def read_published() -> list[str]:
+    """Read which models are those of the walk-throughs."""
+    return read_yaml("params.yaml").get("published") or []
 
 
 def read_yaml(path: str) -> dict[str, Any]:

@@ -1,12 +1,16 @@
-"""The scores of a model, metrics.json, and the names that MLflow gives them."""
+"""The scores of models and baselines, metrics.json, and the names that MLflow gives them."""
 
+import math
 from pathlib import Path
 from typing import Any
 
+from stages.shared.baselines import read_baselines as read_scores
 from stages.shared.json_files import read_json
 from stages.tracking.nested import flatten
+from stages.tracking.subjects import BASELINES
 
-Metrics = dict[str, Any]  # test scores and labels; `validation` and `baselines` hold more scores
+Metrics = dict[str, Any]  # test scores and labels; `validation`, `intervals`, `lead` hold more
+NO_SCORES = ("intervals", "lead")  # for the note on the page; as metrics they would fill it
 
 
 def find_metrics(model: str) -> Path:
@@ -20,12 +24,38 @@ def read_metrics(model: str) -> Metrics:
     return metrics
 
 
+def read_baselines(task: str, data: str) -> dict[str, Metrics]:
+    """Read the scores of the baselines by name; none, if they are not here.
+
+    Args:
+        task: sine or surnames.
+        data: the series; the surnames have one set of baselines.
+    """
+    folder = Path(BASELINES, "surnames" if task == "surnames" else data)
+    return read_scores(folder) if (folder / "metrics.json").exists() else {}
+
+
 def list_scores(metrics: Metrics) -> dict[str, float]:
-    """List the numbers by path: `macro_f1`, `validation/macro_f1`, `baselines/ar2/one_step_mse`."""
-    values = flatten(metrics, "/")
+    """List the numbers by path: `macro_f1`, `validation/macro_f1`."""
+    kept = {name: value for name, value in metrics.items() if name not in NO_SCORES}
+    values = flatten(kept, "/")
     return {name: value for name, value in values.items() if not isinstance(value, str)}
 
 
 def list_labels(metrics: Metrics) -> dict[str, str]:
     """List what is no number: which data the model was scored on."""
     return {name: value for name, value in metrics.items() if isinstance(value, str)}
+
+
+def shorten(scores: dict[str, float]) -> dict[str, float]:
+    """Scores as a column of MLflow has room for, errors by their logarithm too.
+
+    Errors span 25 orders of magnitude, and charts show the small ones as 0.00.
+    """
+    shortened = {}
+    for name, score in scores.items():
+        shortened[name] = float(f"{score:.4g}")
+        if "_mse" in name and score > 0:
+            section, slash, last = name.rpartition("/")
+            shortened[f"{section}{slash}log10_{last}"] = round(math.log10(score), 3)
+    return shortened

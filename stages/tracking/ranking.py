@@ -40,10 +40,16 @@ def rank_candidates(task: str) -> list[Candidate]:
     Raises:
         InputError: there is none.
     """
-    ranking = RANKINGS[task]
-    candidates = [read_candidate(model, ranking) for model in list_scored(task)]
+    candidates = list_candidates(task)
     if not candidates:
         raise InputError(f"no model of {task} is here: run `dvc repro` or `dvc pull`")
+    return candidates
+
+
+def list_candidates(task: str) -> list[Candidate]:
+    """The same, without complaint."""
+    ranking = RANKINGS[task]
+    candidates = [read_candidate(model, ranking) for model in list_scored(task)]
     return sorted(candidates, key=lambda candidate: -ranking.sign * candidate.validation)
 
 

@@ -8,11 +8,13 @@ import json
 import os
 import socket
 import tempfile
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.shared.bundle import ModelConfig
+from stages.shared.json_files import write_json
 from stages.tracking.artifacts import SEAL_TAG
 from stages.tracking.content import Content, read_content
 from stages.tracking.location import find_root
@@ -26,7 +28,8 @@ if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes s
 
 COMMIT_TAG = "mlflow.source.git.commit"  # where the UI looks for it
 LOOKS_TAG = "looks"  # `Subject.looks` of what the run shows
-SHOWN = ("figures", "tables", "progress.txt")  # what it shows: `find_place` says what goes where
+LINEAGE = "lineage.json"
+SHOWN = ("figures", "tables", "progress.txt", LINEAGE)  # what it shows: see `find_place`
 BATCH = 1000  # metrics that MLflow takes at once
 
 
@@ -89,7 +92,8 @@ def list_inputs(subject: Subject) -> "list[DatasetInput]":
 
 def list_tags(subject: Subject, content: Content, commit: str | None) -> dict[str, str]:
     """List where the run comes from."""
-    tags = {"mlflow.source.name": subject.maker.name} | content.labels
+    tags = {"mlflow.source.name": subject.maker.name, "stage": subject.maker.name}
+    tags |= {"model": subject.name} | content.labels
     if commit:
         tags[COMMIT_TAG] = commit
     experiment = os.environ.get("DVC_EXP_NAME")
@@ -98,16 +102,9 @@ def list_tags(subject: Subject, content: Content, commit: str | None) -> dict[st
     return tags
 
 
-def list_stage_tags(subject: Subject) -> dict[str, str]:
-    """List what ties the run to dvc.lock: what that says of each stage."""
-    tags = {}
-    for role, stage in subject.stages.items():
-        tags[f"dvc.{role}.stage"] = stage.name
-        tags[f"dvc.{role}.cmd"] = stage.cmd
-        tags[f"dvc.{role}.deps"] = json.dumps(stage.deps, indent=1)
-        tags[f"dvc.{role}.params"] = json.dumps(stage.params, indent=1)
-        tags[f"dvc.{role}.outs"] = json.dumps(stage.outs, indent=1)
-    return tags
+def write_lineage(subject: Subject, path: Path) -> None:
+    """Write what ties the run to dvc.lock: what that says of each stage."""
+    write_json(path, {role: asdict(stage) for role, stage in subject.stages.items()})
 
 
 def list_curves(content: Content) -> "list[Metric]":
@@ -165,9 +162,11 @@ def log_shown(store: Store, run: "Run", subject: Subject, note: str) -> None:
     for path, place in subject.shown.items():
         log = client.log_artifacts if Path(path).is_dir() else client.log_artifact
         log(run_id, path, place or None)
-    tags = list_stage_tags(subject)
-    tags["mlflow.note.content"] = note
-    tags[LOOKS_TAG] = subject.looks
+    with tempfile.TemporaryDirectory() as folder:
+        lineage = Path(folder, LINEAGE)
+        write_lineage(subject, lineage)
+        client.log_artifact(run_id, str(lineage))
+    tags = {"kind": subject.kind, "mlflow.note.content": note, LOOKS_TAG: subject.looks}
     log_tags(store, run, tags)
 
 

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -41,10 +42,12 @@ class Store:
         self.client: MlflowClient = MlflowClient(uri, uri)
         self._folders: dict[str, set[str]] = {}  # of each experiment, once asked for
         self.experiments: dict[str, str] = {}  # name -> id of those that are active
+        self.tags: dict[str, dict[str, str]] = defaultdict(dict)  # of each of them
         for name in EXPERIMENTS:
             experiment = self.client.get_experiment_by_name(name)
             if experiment and experiment.lifecycle_stage == "active":
                 self.experiments[name] = experiment.experiment_id
+                self.tags[name] = experiment.tags
 
     def find_runs(self, key: str) -> "list[Run]":
         """Runs with a key, the smallest id first: it stays where two clones made one each."""

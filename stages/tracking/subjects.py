@@ -1,4 +1,4 @@
-"""What has a run of its own in MLflow, as dvc.lock tells it: the models and the layer tour."""
+"""What has a run of its own in MLflow, as dvc.lock tells it: models, baselines, the layer tour."""
 
 import hashlib
 import json
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from stages.tracking.checksums import Md5s
-from stages.tracking.lockfile import Stage, read_descriptions, read_stages
+from stages.tracking.lockfile import Stage, read_descriptions, read_published, read_stages
 from stages.tracking.nested import flatten
 
 TOUR = "data/plotted/layers"
+BASELINES = "data/evaluated/baselines"
+FORMAT = 2  # of what a run shows: another number has every run shown anew, under its old key
 UNDESCRIBED = "no words about it under `descriptions` in params.yaml"
 
 
@@ -21,16 +23,18 @@ class Subject(ABC):
 
     Args:
         name: of the run.
+        kind: published, ours, baseline or tour.
         description: one sentence for its page.
     """
 
     name: str
+    kind: str
     description: str
 
     @property
     @abstractmethod
     def experiment(self) -> str:
-        """Where the run belongs; a model's is its task."""
+        """Where the run belongs: the task, or an experiment of its own."""
 
     @property
     @abstractmethod
@@ -98,7 +102,8 @@ class Subject(ABC):
     def looks(self) -> str:
         """Digest of all that is shown, and no part of the identity."""
         md5s = {path: self.outs[path] for path in self.shown}
-        return _digest([self.description, md5s])
+        beside = {path: md5 for path, md5 in self.md5s.items() if path.startswith(BASELINES)}
+        return _digest([FORMAT, self.kind, self.description, md5s, beside])
 
 
 @dataclass(frozen=True)
@@ -111,9 +116,8 @@ class Model(Subject):
 
     @property
     def experiment(self) -> str:
-        """The task, which the name of a stage ends with."""
-        kind, _, _ = self.train.name.partition("@")
-        return kind.rpartition("_")[2]
+        """The task."""
+        return _find_task(self.train)
 
     @property
     def stages(self) -> dict[str, Stage]:
@@ -153,6 +157,41 @@ class Model(Subject):
 
 
 @dataclass(frozen=True)
+class Baseline(Subject):
+    """A forecaster or classifier without a network.
+
+    Args:
+        method: as metrics.json calls it.
+        score: the stage that scores all baselines on the same data.
+    """
+
+    method: str
+    score: Stage
+
+    @property
+    def experiment(self) -> str:
+        """The task."""
+        return _find_task(self.score)
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """The one stage."""
+        return {"score": self.score}
+
+    @property
+    def params(self) -> dict[str, str]:
+        """What the baselines are chosen from."""
+        values = {"baseline": self.method} | _find_baseline_params(self.score)
+        del values["names"]
+        return _say_values(values)
+
+    @property
+    def results(self) -> list[str]:
+        """The scores."""
+        return [path for path in self.score.outs if path.endswith("/metrics.json")]
+
+
+@dataclass(frozen=True)
 class Tour(Subject):
     """The tour of the recurrent layers and the gradient through time, which train nothing."""
 
@@ -185,26 +224,54 @@ def read_models() -> list[Model]:
 
 
 def read_subjects() -> list[Subject]:
-    """Read the models of the working folder, by name, and then the layer tour."""
+    """Read the models of the working folder, by name, then the baselines and the layer tour."""
+    stages = read_stages()
     descriptions = read_descriptions()
     makers = {}
-    for stage in read_stages():
+    for stage in stages:
         for path in stage.outs:
             makers[path] = stage
-    subjects: list[Subject] = []
+    subjects: list[Subject] = [*list_models(makers, descriptions)]
+    for stage in stages:
+        if stage.name.startswith("score_baselines_"):
+            subjects += list_baselines(stage, descriptions)
+    probe = makers.get(f"{TOUR}/layers.csv")
+    if probe:
+        description = descriptions.get("layer_tour", UNDESCRIBED)
+        subjects.append(Tour("layer_tour", "tour", description, probe))
+    return subjects
+
+
+def list_models(makers: dict[str, Stage], descriptions: dict[str, str]) -> list[Model]:
+    """List the trained models, by name.
+
+    Args:
+        makers: path of an out -> the stage that made it.
+        descriptions: by name.
+    """
+    published = read_published()
+    models = []
     for path in sorted(makers):
         found = re.fullmatch("data/trained/(.+)/weights.pt", path)
         if found:
             name = found[1]
+            kind = "published" if name in published else "ours"
             description = descriptions.get(name, UNDESCRIBED)
             evaluate = makers.get(f"data/evaluated/{name}/metrics.json")
             plot = makers.get(f"data/plotted/{name}")
-            subjects.append(Model(name, description, makers[path], evaluate, plot))
-    probe = makers.get(f"{TOUR}/layers.csv")
-    if probe:
-        description = descriptions.get("layer_tour", UNDESCRIBED)
-        subjects.append(Tour("layer_tour", description, probe))
-    return subjects
+            models.append(Model(name, kind, description, makers[path], evaluate, plot))
+    return models
+
+
+def list_baselines(stage: Stage, descriptions: dict[str, str]) -> list[Baseline]:
+    """List the baselines that a stage scored; those of a series carry its name."""
+    series = stage.name.partition("@")[2]
+    baselines = []
+    for method in _find_baseline_params(stage)["names"]:
+        name = f"{method} ({series})" if series else method
+        description = descriptions.get(method, UNDESCRIBED)
+        baselines.append(Baseline(name, "baseline", description, method, stage))
+    return baselines
 
 
 def find_place(path: str) -> str | None:
@@ -214,6 +281,17 @@ def find_place(path: str) -> str | None:
     if path.endswith(".csv"):
         return "tables"
     return "figures" if path.startswith("data/plotted/") else None
+
+
+def _find_task(stage: Stage) -> str:
+    """What the name of a stage ends with."""
+    return stage.name.partition("@")[0].rpartition("_")[2]
+
+
+def _find_baseline_params(stage: Stage) -> dict[str, Any]:
+    """What the section of the baselines says."""
+    params: dict[str, Any] = stage.params["params.yaml"][f"baselines_{_find_task(stage)}"]
+    return params
 
 
 def _digest(identity: list[Any]) -> str:

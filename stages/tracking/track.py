@@ -16,6 +16,7 @@ from stages.shared.errors import InputError, exit_on_input_error, hide_passwords
 from stages.tracking.artifacts import find_loss
 from stages.tracking.content import find_change, find_obstacle
 from stages.tracking.location import find_uri, is_absent, is_default, lock_store
+from stages.tracking.pages import prepare_pages
 from stages.tracking.pending import begin, end, is_abandoned
 from stages.tracking.runs import COMMIT_TAG, LOOKS_TAG, publish, replace_shown, restore
 from stages.tracking.store import Store, open_store
@@ -82,6 +83,7 @@ def sync(store: Store, findings: list[Finding]) -> Iterator[str]:
             store.drop_run(run)
             yield f"{run.info.run_name}: unfinished run dropped"
     end()
+    yield from prepare_pages(store)
 
 
 def complete(store: Store, finding: Finding, commit: str | None, pending: str) -> Iterator[str]:

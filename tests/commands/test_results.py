@@ -17,24 +17,29 @@ from tests.workspace import ask_again, rescore
 
 LOW = Ranking("validation/error", "error", -1)
 COLUMNS = {"validation/error": ("", ""), "error": ("", ""), "rarely": ("", "")}
-WAVES = {"hold_last": {"error": 0.9}, "ar2": {"error": 0.25}}
-STEPS = {"hold_last": {"error": 0.125}, "ar2": {"error": 0.5}}
 MODELS = {
-    "slow": {"data": "waves", "error": 0.5, "validation": {"error": 0.5}, "baselines": WAVES},
-    "fast": {"data": "waves", "error": 0.75, "validation": {"error": 0.125}, "baselines": WAVES},
-    "odd": {"data": "steps", "error": 0.0, "rarely": 1.0, "validation": {}, "baselines": STEPS},
+    "slow": {"data": "waves", "error": 0.5, "validation": {"error": 0.5}},
+    "fast": {"data": "waves", "error": 0.75, "validation": {"error": 0.125}},
+    "odd": {"data": "steps", "error": 0.0, "rarely": 1.0, "validation": {}},
+}
+BASELINES = {
+    "waves": {
+        "hold_last": {"error": 0.1, "validation": {"error": 0.9}},
+        "ar2": {"error": 0.25, "validation": {"error": 0.8}},
+    },
+    "steps": {"hold_last": {"error": 0.125, "validation": {"error": 0.5}}},
 }
 
 
 def test_the_best_on_validation_is_first_and_marked_above_the_best_baseline_of_its_data():
-    rows = results.list_rows(MODELS, LOW, COLUMNS, ".3f")
+    rows = results.list_rows(MODELS, BASELINES, LOW, COLUMNS, ".3f")
 
     assert rows == [
         ("* fast", "0.125", "0.750", "-"),
         ("  slow", "0.500", "0.500", "-"),
-        ("    waves: ar2", "-", "0.250", "-"),
+        ("    waves: ar2", "0.800", "0.250", "-"),
         ("  odd", "-", "0.000", "1.000"),
-        ("    steps: hold_last", "-", "0.125", "-"),
+        ("    steps: hold_last", "0.500", "0.125", "-"),
     ]
 
 
@@ -70,10 +75,11 @@ def test_the_tables_of_the_published_models_fit_into_100_columns(
     task, columns, model, data, baseline, score, digits
 ):
     scores = {column.removeprefix("validation/"): score for column in columns}
-    metrics = {"data": data, "validation": scores, "baselines": {baseline: scores}} | scores
+    metrics = {"data": data, "validation": scores} | scores
+    beside = {data: {baseline: metrics}}
     top, bottom = zip(*columns.values(), strict=True)
 
-    rows = results.list_rows({model: metrics}, RANKINGS[task], columns, digits)
+    rows = results.list_rows({model: metrics}, beside, RANKINGS[task], columns, digits)
 
     table = align([("model", *top), ("    data: best baseline", *bottom), *rows])
     assert max(len(line) for line in table.splitlines()) <= 100
@@ -93,10 +99,11 @@ def test_each_classifier_has_its_best_language_of_every_query(workspace, capsys)
 
     lines = capsys.readouterr().out.splitlines()
     start = lines.index("asked: the likeliest language and its log-probability")
-    assert [line.split() for line in lines[start + 1 : start + 5]] == [
+    assert [line.split() for line in lines[start + 1 : start + 6]] == [
         ["model", "Yue", "Tingsong", "test", "your", "name"],
         ["surname_blend", "German", "-1.31", "Polish", "-0.25"],
         ["surname_gru", "English", "-0.50", "English", "-0.50"],
+        ["surname_markov", "German", "-1.31", "Polish", "-0.25"],
         ["surname_ngrams", "German", "-1.31", "Polish", "-0.25"],
     ]
 

@@ -24,7 +24,7 @@ def make_model(**changes: dict[str, Any]) -> Model:
     stages = {"train": TRAIN, "evaluate": EVALUATE, "plot": PLOT}
     for role, change in changes.items():
         stages[role] = dataclasses.replace(stages[role], **change)
-    return Model("m", "A model.", **stages)
+    return Model("m", "ours", "A model.", **stages)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ PROBE = Stage(
 
 
 def make_tour(**changes: dict[str, Any]) -> Tour:
-    return Tour("layer_tour", "A tour.", dataclasses.replace(PROBE, **changes))
+    return Tour("layer_tour", "tour", "A tour.", dataclasses.replace(PROBE, **changes))
 
 
 @pytest.mark.parametrize("table", ["layers", "equivalences", "gradients"])

@@ -34,8 +34,9 @@ def test_scores_belong_to_the_run_and_to_its_model_at_step_0(tracked):
 
     assert {m.key: m.value for m in metrics} == {
         "free_run_mse_500": 0.2,
+        "log10_free_run_mse_500": -0.699,
         "validation/free_run_mse_500": 0.2,
-        "baselines/hold_last/free_run_mse_500": 0.9,
+        "validation/log10_free_run_mse_500": -0.699,
     }
     assert {m.step for m in metrics} == {0}
     curves = {"loss", "mean_loss", "gradient_norm"}
@@ -47,11 +48,11 @@ def test_a_run_names_stages_dependencies_and_data_with_their_md5(tracked):
 
     run = find_run("carried_rnn")
 
-    tags = run.data.tags
-    assert tags["dvc.train.stage"] == "train_sine@carried_rnn"
-    assert tags["dvc.evaluate.stage"] == "evaluate_sine@carried_rnn"
-    assert json.loads(tags["dvc.train.deps"]) == model.train.deps
-    assert json.loads(tags["dvc.train.outs"]) == model.train.outs
+    lineage = json.loads(read_artifacts(tracked, run)["lineage.json"])
+    assert run.data.tags["stage"] == lineage["train"]["name"] == "train_sine@carried_rnn"
+    assert lineage["evaluate"]["name"] == "evaluate_sine@carried_rnn"
+    assert lineage["train"]["deps"] == model.train.deps
+    assert lineage["train"]["outs"] == model.train.outs
     assert "stages/models/sequence_forecaster.py" in model.train.deps
     [dataset] = [given.dataset for given in run.inputs.dataset_inputs]
     assert dataset.name == "data/preprocessed/sine/integer_starts.npz"
@@ -70,10 +71,11 @@ def test_params_are_flat_and_named_alike_across_models(tracked):
 def test_a_run_shows_figures_tables_and_what_training_printed(tracked):
     shown = {run.info.run_name: read_artifacts(tracked, run) for run in list_runs()}
 
-    assert shown["carried_rnn"].keys() == {"figures/loss.png", "progress.txt"}
+    assert shown["carried_rnn"].keys() == {"figures/loss.png", "progress.txt", "lineage.json"}
     tables = {f"tables/{name}.csv" for name in ("asked", "confusion", "languages", "predictions")}
-    assert shown["surname_blend"].keys() == tables | {"figures/loss.png"}
-    assert shown["surname_gru"].keys() == tables | {"figures/loss.png", "progress.txt"}
+    assert shown["surname_blend"].keys() == tables | {"figures/loss.png", "lineage.json"}
+    printed = {"figures/loss.png", "progress.txt", "lineage.json"}
+    assert shown["surname_gru"].keys() == tables | printed
     asked = (tracked / "data/evaluated/surname_gru/asked.csv").read_text(encoding="utf-8")
     assert shown["surname_gru"]["tables/asked.csv"] == asked
     assert shown["carried_rnn"]["progress.txt"] == "iteration 4, loss 0.25\n"
@@ -83,10 +85,10 @@ def test_the_tour_has_its_tables_figure_and_params(tracked):
     run = find_run("layer_tour")
 
     tables = {f"tables/{name}.csv" for name in ("layers", "equivalences", "gradients")}
-    assert read_artifacts(tracked, run).keys() == tables | {"figures/gradients.png"}
+    assert read_artifacts(tracked, run).keys() == tables | {"figures/gradients.png", "lineage.json"}
     assert run.data.params.keys() == read_params(tracked)["probe_layers"].keys()
     assert run.data.params["radii"] == "[0.5, 1.0, 1.5]"
-    assert run.data.tags["dvc.probe.stage"] == "probe_layers"
+    assert run.data.tags["stage"] == "probe_layers"
     experiment = MlflowClient(find_uri()).get_experiment(run.info.experiment_id)
     assert experiment.name == "layers"
 
@@ -114,6 +116,7 @@ def test_every_model_and_the_tour_are_described_in_one_sentence():
     params = read_params(PROJECT)
 
     names = {*params["sine"], *params["surnames"], "surname_blend", "layer_tour"}
+    names |= {*params["baselines_sine"]["names"], *params["baselines_surnames"]["names"]}
     assert params["descriptions"].keys() == names
     for text in params["descriptions"].values():
         assert text.endswith(".") and ". " not in text
@@ -126,5 +129,31 @@ def test_a_run_tells_what_it_is_and_how_it_compares(tracked):
     note = tags["mlflow.note.content"]
     assert "carried_rnn" in note and "100 random segments" in note
     assert "data: integer_starts" in note
-    assert "| free_run_mse_500 | 0.2 | 0.9 |" in note
-    assert tags["data"] == "integer_starts"
+    assert "| free_run_mse_500 | 0.2 [0.1, 0.3] | 0.9 [0.8, 1] |" in note
+    assert (tags["data"], tags["model"]) == ("integer_starts", "carried_rnn")
+
+
+def test_a_handful_of_short_tags_stays(tracked):
+    for run in list_runs():
+        tags = dict(run.data.tags)
+        note = tags.pop("mlflow.note.content")
+        assert note.startswith(f"**{run.info.run_name}**")
+        assert len(tags) <= 12 and max(len(text) for text in tags.values()) < 200
+
+
+def test_what_was_published_what_is_ours_and_what_needs_no_network_are_told_apart(tracked):
+    kinds = {run.info.run_name: run.data.tags["kind"] for run in list_runs()}
+
+    assert kinds["carried_rnn"] == "published"
+    assert kinds["surname_gru"] == "ours"
+    assert kinds["hold_last (integer_starts)"] == kinds["majority"] == "baseline"
+    assert kinds["layer_tour"] == "tour"
+
+
+def test_a_baseline_is_a_run_with_its_scores_and_no_model(tracked):
+    run = find_run("hold_last (integer_starts)")
+
+    assert run.data.metrics["free_run_mse_500"] == 0.9
+    assert run.data.tags["data"] == "integer_starts"
+    assert run.data.params["baseline"] == "hold_last"
+    assert not run.outputs or not run.outputs.model_outputs

@@ -1,0 +1,115 @@
+"""What one sees first in MLflow: each experiment's note and its prepared table and charts."""
+
+import base64
+import json
+import zlib
+from typing import Any
+
+import pytest
+
+from stages.tracking.location import find_uri
+from stages.tracking.store import EXPERIMENTS, Store
+from stages.tracking.views import VIEW_TAG, VIEWS, encode_view, find_address
+from tests.pipeline import copy_template, repro
+from tests.store import list_files, list_runs, sync
+from tests.workspace import rescore, work_in
+
+
+def decode(tag: str) -> dict[str, Any]:
+    """The state of the page that a tag keeps."""
+    kind, _, deflated = json.loads(tag)["state"].partition(";")
+    assert kind == "deflate"
+    return json.loads(zlib.decompress(base64.b64decode(deflated)))
+
+
+def read_tags(experiment: str) -> dict[str, str]:
+    return Store(find_uri()).tags[experiment]
+
+
+@pytest.mark.parametrize(
+    ("experiment", "column", "ascending"),
+    [
+        ("surnames", "metrics.`validation/macro_f1`", False),
+        ("sine", "metrics.`validation/log10_free_run_mse_500`", True),
+    ],
+)
+def test_the_table_begins_with_the_best_on_validation(tracked, experiment, column, ascending):
+    state = decode(read_tags(experiment)[VIEW_TAG])
+
+    assert (state["orderByKey"], state["orderByAsc"]) == (column, ascending)
+    assert state["selectedColumns"][0] == column
+    assert len(state["selectedColumns"]) <= 6
+
+
+def test_curves_of_different_lengths_have_logarithmic_axes(tracked):
+    charts = decode(read_tags("sine")[VIEW_TAG])["compareRunCharts"]
+
+    [loss] = [chart for chart in charts if chart["metricKey"] == "loss"]
+    assert (loss["type"], loss["xAxisKey"]) == ("LINE", "step")
+    assert (loss["xAxisScaleType"], loss["scaleType"]) == ("log", "log")
+
+
+def test_the_same_view_is_the_same_tag():
+    for name in EXPERIMENTS:
+        assert encode_view(VIEWS[name]) == encode_view(VIEWS[name])
+
+
+def test_an_address_opens_the_view_and_no_page_about_chats():
+    address = find_address("http://host:5000/", "3")
+
+    assert address == (
+        "http://host:5000/#/experiments/3/runs?workflowType=machine_learning&viewStateShareKey=best"
+    )
+
+
+def test_the_note_says_which_model_is_best_by_how_much_and_on_which_data(tracked):
+    note = read_tags("surnames")["mlflow.note.content"]
+
+    first = note.splitlines()[0]
+    assert "**surname_blend 0.59" in first
+    assert "majority 0.1" in first
+    assert "official data" in first
+
+
+def test_the_note_of_the_series_has_the_best_network_of_each_beside_the_best_without(tracked):
+    lines = read_tags("sine")["mlflow.note.content"].splitlines()
+
+    [row] = [line for line in lines if line.startswith("| integer_starts ")]
+    assert "carried_rnn" in row and "hold_last" in row
+
+
+def test_the_note_follows_the_scores_and_nothing_is_written_twice(workspace):
+    sync()
+    before = read_tags("surnames")["mlflow.note.content"]
+    rescore(workspace, "surname_gru", 0.9)
+
+    sync()
+
+    after = read_tags("surnames")["mlflow.note.content"]
+    assert "**surname_gru 0.89" in after and "**surname_gru" not in before
+    files = list_files(workspace)
+    sync()
+    assert list_files(workspace) == files
+
+
+def test_no_empty_experiment_is_in_sight(tracked):
+    names = {experiment.name for experiment in Store(find_uri()).client.search_experiments()}
+
+    assert names == set(EXPERIMENTS)
+
+
+@pytest.mark.slow
+def test_every_column_and_chart_shows_something_of_the_real_pipeline(tmp_path, monkeypatch):
+    clone = copy_template(tmp_path / "clone")
+    repro(clone)
+    work_in(clone, monkeypatch)
+    store = Store(find_uri())
+
+    for name, view in VIEWS.items():
+        known = set()
+        for run in list_runs():
+            if run.info.experiment_id == store.experiments[name]:
+                known |= {f"metrics.`{metric}`" for metric in run.data.metrics}
+                known |= {f"tags.`{tag}`" for tag in run.data.tags}
+        shown = [*view.columns, *(f"metrics.`{metric}`" for metric in (*view.bars, *view.lines))]
+        assert {name for name in shown if not name.startswith("attributes.")} <= known
