@@ -14,7 +14,7 @@ from stages.tracking.location import find_uri
 from stages.tracking.store import Store
 from stages.tracking.subjects import Model, Subject, read_models, read_subjects
 from tests.shell import make_environment
-from tests.workspace import RUNS
+from tests.workspace import MODELS, RUNS
 
 
 def sync() -> None:
@@ -116,8 +116,9 @@ def assert_complete(uri: str | None = None) -> None:
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     keys = {subject.key for subject in read_subjects()}
     assert {run.data.tags["key"] for run in runs.values()} == keys
-    tour = runs.pop("layer_tour")
+    tour = runs["layer_tour"]
     assert {"largest_difference", "zero_input/spectral_radius_0.5"} < set(tour.data.metrics)
-    assert list_owners(uri) == sorted(run.info.run_id for run in runs.values())
-    for run in runs.values():
+    models = [runs[name] for name in MODELS]
+    assert list_owners(uri) == sorted(run.info.run_id for run in models)
+    for run in models:
         assert {"loss", "gradient_norm"} < set(run.data.metrics)

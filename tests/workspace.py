@@ -21,7 +21,7 @@ from stages.shared.curves import Curves, write_curves
 from stages.shared.json_files import write_json
 from stages.shared.networks import build_network, write_model
 from stages.shared.tables import write_table
-from tests.pipeline import KEPT, make_clone, read_params, set_param
+from tests.pipeline import KEPT, SERIES, make_clone, read_params, set_param
 from tests.shell import commit, run
 
 MODELS = [
@@ -32,7 +32,9 @@ MODELS = [
     "surname_ngrams",
     "windowed_lstm_fast",
 ]
-RUNS = sorted([*MODELS, "layer_tour"])
+METHODS = ["ar2", "ar_best", "copy_period", "hold_last", "predict_zero", "ridge"]
+BASELINES = [f"{method} ({series})" for method in METHODS for series in SERIES]
+RUNS = sorted([*MODELS, *BASELINES, "majority", "tfidf_svc", "layer_tour"])
 SYMBOLS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ .,;'"
 LANGUAGES = ["English", "German", "Polish", "Spanish"]
 VOCABULARY = {"data": "official", "symbols": SYMBOLS, "languages": LANGUAGES}
@@ -187,7 +189,7 @@ def write_metrics(folder: Path, name: str, score: float, data: str = "official")
     """Write scores in which the model is as good on validation as `score` says."""
     if find_task(name) == "surnames":
         scores = nest_scores("macro_f1", score - 0.01, score)
-        metrics = {"data": data, "temperature": TEMPERATURE, **scores}
+        metrics = {"data": data, "num_test": 100, "temperature": TEMPERATURE, **scores}
     else:
         metrics = {"data": "integer_starts", **nest_scores("free_run_mse_500", score, score)}
     path = folder / "data/evaluated" / name / "metrics.json"

@@ -10,6 +10,7 @@ from stages.tracking.views import VIEW_TAG, VIEWS, encode_view
 
 NOTE_TAG = "mlflow.note.content"
 TOUR_NOTE = "What recurrent layers take and give, and what is left of the gradient through time."
+SURNAME_SCORES = ("accuracy", "macro_f1", "macro_f1_corrected")
 QUESTIONS = {
     "surnames": "Which language is a surname from?",
     "sine": "How does a series go on?",
@@ -35,8 +36,7 @@ def describe_experiment(name: str) -> str:
     candidates = list_candidates(name)
     if not candidates:
         return QUESTIONS[name]
-    describe = describe_surnames if name == "surnames" else describe_sine
-    return f"{QUESTIONS[name]} {describe(candidates)}"
+    return describe_surnames(candidates) if name == "surnames" else describe_sine(candidates)
 
 
 def describe_surnames(candidates: list[Candidate]) -> str:
@@ -46,16 +46,27 @@ def describe_surnames(candidates: list[Candidate]) -> str:
         candidates: the best on validation first.
     """
     best = candidates[0]
-    metrics = read_metrics(best.model.name)
-    shown = [f"**{best.model.name} {say_score(metrics, 'macro_f1')}** (best on validation)"]
+    baselines = read_baselines("surnames", best.data)
+    scored = {found.model.name: read_metrics(found.model.name) for found in candidates}
+    metrics = scored[best.model.name]
+    parts = [f"**{best.model.name} {metrics['macro_f1']:.3f}**, best on validation"]
     for candidate in candidates[1:]:
         if candidate.model.kind == "published":
-            score = say_score(read_metrics(candidate.model.name), "macro_f1")
-            shown.append(f"as published {candidate.model.name} {score}")
-    for name, scores in read_baselines("surnames", best.data).items():
-        shown.append(f"without a network {name} {say_score(scores, 'macro_f1')}")
-    names = f"{metrics['num_test']:,} test names of the {best.data} data"
-    return f"Macro F1 on {names}: {', '.join(shown)}."
+            parts.append(f"{candidate.model.name} {candidate.test:.3f} as published")
+    for name, scores in baselines.items():
+        parts.append(f"{name} {scores['macro_f1']:.3f}")
+    lines = [
+        f"Macro F1 on {metrics['num_test']:,} {best.data} test names: {', '.join(parts)}.",
+        "",
+        f"{QUESTIONS['surnames']} {say_lead(best.model.name, metrics, 'macro_f1_corrected')}",
+        "",
+        f"| test score [95 % interval] | {' | '.join(SURNAME_SCORES)} |",
+        f"|---|{'---|' * len(SURNAME_SCORES)}",
+    ]
+    for name, scores in (scored | baselines).items():
+        cells = [say_score(scores, score) for score in SURNAME_SCORES]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def describe_sine(candidates: list[Candidate]) -> str:
@@ -64,31 +75,47 @@ def describe_sine(candidates: list[Candidate]) -> str:
     Args:
         candidates: the best on validation first.
     """
-    ranking = RANKINGS["sine"]
-    score = ranking.test
-    lines = [
-        "Best network a series, and best method without one, each chosen on validation:",
-        "",
-        f"| series | network | {score} | without a network | {score} |",
-        "|---|---|---|---|---|",
-    ]
-    seen = set()
+    score = RANKINGS["sine"].test
+    best: dict[str, str] = {}  # series -> network
     for candidate in candidates:
-        if candidate.data in seen:
-            continue
-        seen.add(candidate.data)
-        own = say_score(read_metrics(candidate.model.name), score)
-        cells = [candidate.data, candidate.model.name, own]
-        baselines = read_baselines("sine", candidate.data)
-        if baselines:
-            name = min(baselines, key=lambda name: find_validation(baselines[name]))
-            cells += [name, say_score(baselines[name], score)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        best.setdefault(candidate.data, candidate.model.name)
+    ahead = []
+    rows = []
+    for series, model in best.items():
+        metrics = read_metrics(model)
+        cells = [series, model, say_score(metrics, score)]
+        lead = metrics.get("lead", {}).get(score)
+        if lead:
+            rival = read_baselines("sine", series)[lead["over"]]
+            cells += [lead["over"], say_score(rival, score), judge(lead)]
+            if lead["low"] > 0:
+                ahead.append(f"**{model}** ({series})")
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(
+        [
+            "Over 500 free steps these networks are ahead of the best method without one: "
+            f"{', '.join(ahead) or 'none'}.",
+            "",
+            f"{QUESTIONS['sine']} Errors [95 % intervals] of the best on validation:",
+            "",
+            f"| series | network | {score} | without a network | {score} | the network is |",
+            "|---|---|---|---|---|---|",
+            *rows,
+        ]
+    )
 
 
-def find_validation(scores: Metrics) -> float:
-    """The error by which forecasters are chosen."""
-    _, _, name = RANKINGS["sine"].validation.rpartition("/")
-    error: float = scores["validation"][name]
-    return error
+def say_lead(name: str, metrics: Metrics, score: str) -> str:
+    """By how much a model is ahead of the baseline that is best on validation."""
+    lead = metrics.get("lead", {}).get(score)
+    if not lead:
+        return ""
+    interval = f"[{lead['low']:+.3f}, {lead['high']:+.3f}]"
+    return f"In {score} {name} is {judge(lead)} of {lead['over']}: {interval}."
+
+
+def judge(lead: dict[str, float]) -> str:
+    """What the interval of a difference allows to say."""
+    if lead["low"] > 0:
+        return "ahead"
+    return "behind" if lead["high"] < 0 else "within the noise"

@@ -136,7 +136,11 @@ class Model(Subject):
             return {}
         read = _keep_data(self.evaluate.deps)
         known = self.data | self.train.outs
-        return {path: md5 for path, md5 in read.items() if path not in known}
+        return {
+            path: md5
+            for path, md5 in read.items()
+            if path not in known and not path.startswith(BASELINES)
+        }
 
     @property
     def params(self) -> dict[str, str]:

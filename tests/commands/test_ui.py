@@ -27,13 +27,10 @@ def test_it_prints_where_each_experiment_opens_once_mlflow_answers(workspace, nu
         said.append(ui.stdout.readline())
         assert said[-1], ui.communicate()
 
-    found = dict(
-        re.findall(r"^(\w+) +http://127.0.0.1:(?:\d+)/#/experiments/(\d+)/", "".join(said), re.M)
-    )
-    for name, number_of in found.items():
-        asked = (
-            f"http://127.0.0.1:{port}/ajax-api/2.0/mlflow/experiments/get?experiment_id={number_of}"
-        )
+    found = dict(re.findall(r"^(\w+) +http\S+/#/experiments/(\d+)/", "".join(said), re.MULTILINE))
+    server = f"http://127.0.0.1:{port}/ajax-api/2.0/mlflow"
+    for name, experiment in found.items():
+        asked = f"{server}/experiments/get?experiment_id={experiment}"
         with urllib.request.urlopen(asked, timeout=30) as answer:
             assert json.load(answer)["experiment"]["name"] == name
     ui.send_signal(number)

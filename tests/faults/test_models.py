@@ -92,7 +92,7 @@ def test_a_pickle_in_place_of_weights_is_one_line(workspace):
 
     stopped = call(workspace, *PREDICT, "--model", "surname_gru")
 
-    assert_one_line(stopped, "cannot be loaded", "surname_gru/weights.pt holds no weights")
+    assert_one_line(stopped, "cannot be loaded", "weights.pt holds no weights")
     with pytest.raises(InputError, match=r"weights.pt holds no weights of pooled_classifier"):
         read_model(path.parent)
 

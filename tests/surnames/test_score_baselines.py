@@ -66,10 +66,10 @@ def test_the_majority_knows_the_shares_of_the_languages_alone():
 
 
 def test_the_svm_tells_languages_apart_by_their_letters():
-    scores = score(LETTERS).scores
+    scores = score(LETTERS).scores["tfidf_svc"]
 
-    assert scores["tfidf_svc"]["accuracy"] == 1
-    assert scores["tfidf_svc"]["validation"]["accuracy"] == 1
+    assert scores["accuracy"] == scores["validation"]["accuracy"] == 1
+    assert scores["nll"] == scores["validation"]["nll"]  # the same names, at the same temperature
 
 
 def test_all_baselines_have_the_scores_of_a_classifier():
@@ -97,13 +97,10 @@ def choose(train, validation):
 
 
 def test_validation_chooses_marked_ends_where_they_tell():
-    # both languages have the same letters and pairs of letters, but for where a name begins
-    train = [("abab", 0), ("abababab", 0), ("baba", 1), ("babababa", 1)] * 3
-    validation = [("ababab", 0), ("bababa", 1)] * 3
+    train = [("ca", 0), ("da", 0), ("ac", 1), ("ad", 1)] * 3
+    validation = [("Ba", 0), ("aB", 1)]  # of whose pairs of letters none is known
 
-    chosen = choose(train, validation)
-
-    assert chosen["validation"]["accuracy"] == 1
+    assert choose(train, validation)["marked"] == 1
 
 
 def test_validation_chooses_lower_case_where_capitals_mislead():

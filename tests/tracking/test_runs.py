@@ -71,7 +71,9 @@ def test_params_are_flat_and_named_alike_across_models(tracked):
 def test_a_run_shows_figures_tables_and_what_training_printed(tracked):
     shown = {run.info.run_name: read_artifacts(tracked, run) for run in list_runs()}
 
-    assert shown["carried_rnn"].keys() == {"figures/loss.png", "progress.txt", "lineage.json"}
+    assert shown["carried_rnn"].keys() == {
+        *("figures/loss.png", "progress.txt", "lineage.json", "tables/errors.csv")
+    }
     tables = {f"tables/{name}.csv" for name in ("asked", "confusion", "languages", "predictions")}
     assert shown["surname_blend"].keys() == tables | {"figures/loss.png", "lineage.json"}
     printed = {"figures/loss.png", "progress.txt", "lineage.json"}
@@ -129,7 +131,7 @@ def test_a_run_tells_what_it_is_and_how_it_compares(tracked):
     note = tags["mlflow.note.content"]
     assert "carried_rnn" in note and "100 random segments" in note
     assert "data: integer_starts" in note
-    assert "| free_run_mse_500 | 0.2 [0.1, 0.3] | 0.9 [0.8, 1] |" in note
+    assert "| free_run_mse_500 | 0.2 [0.15, 0.25] | 0.9 [0.85, 0.95] |" in note
     assert (tags["data"], tags["model"]) == ("integer_starts", "carried_rnn")
 
 

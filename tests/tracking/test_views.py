@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from stages.shared.json_files import read_json, write_json
 from stages.tracking.location import find_uri
+from stages.tracking.pages import describe_experiment
 from stages.tracking.store import EXPERIMENTS, Store
 from stages.tracking.views import VIEW_TAG, VIEWS, encode_view, find_address
 from tests.pipeline import copy_template, repro
@@ -63,19 +65,33 @@ def test_an_address_opens_the_view_and_no_page_about_chats():
 
 
 def test_the_note_says_which_model_is_best_by_how_much_and_on_which_data(tracked):
-    note = read_tags("surnames")["mlflow.note.content"]
+    first, *_, last = read_tags("surnames")["mlflow.note.content"].splitlines()
 
-    first = note.splitlines()[0]
-    assert "**surname_blend 0.59" in first
-    assert "majority 0.1" in first
-    assert "official data" in first
+    assert first.startswith("Macro F1 on 100 official test names: **surname_blend 0.590**")
+    assert "majority 0.100" in first
+    assert last == "| tfidf_svc |  | 0.1 [0.05, 0.15] |  |"
 
 
-def test_the_note_of_the_series_has_the_best_network_of_each_beside_the_best_without(tracked):
-    lines = read_tags("sine")["mlflow.note.content"].splitlines()
+LEADS = [
+    ({"over": "ridge", "low": 0.1, "high": 0.2}, "ahead"),
+    ({"over": "ridge", "low": -0.1, "high": 0.2}, "within the noise"),
+    ({"over": "ridge", "low": -0.2, "high": -0.1}, "behind"),
+]
 
-    [row] = [line for line in lines if line.startswith("| integer_starts ")]
-    assert "carried_rnn" in row and "hold_last" in row
+
+@pytest.mark.parametrize(("lead", "verdict"), LEADS)
+def test_a_network_is_called_ahead_only_beyond_the_noise(workspace, lead, verdict):
+    path = workspace / "data/evaluated/carried_rnn/metrics.json"
+    write_json(path, read_json(path) | {"lead": {"free_run_mse_500": lead}})
+
+    note = describe_experiment("sine")
+
+    first, *rows = note.splitlines()
+    [row] = [line for line in rows if line.startswith("| integer_starts ")]
+    assert row.endswith(
+        f"| carried_rnn | 0.2 [0.15, 0.25] | ridge | 0.9 [0.85, 0.95] | {verdict} |"
+    )
+    assert ("carried_rnn" in first) == (verdict == "ahead")
 
 
 def test_the_note_follows_the_scores_and_nothing_is_written_twice(workspace):
@@ -86,7 +102,7 @@ def test_the_note_follows_the_scores_and_nothing_is_written_twice(workspace):
     sync()
 
     after = read_tags("surnames")["mlflow.note.content"]
-    assert "**surname_gru 0.89" in after and "**surname_gru" not in before
+    assert "**surname_gru 0.890**" in after and "**surname_gru" not in before
     files = list_files(workspace)
     sync()
     assert list_files(workspace) == files
