@@ -60,7 +60,7 @@ def test_the_scores_of_the_workspace_are_those_of_metrics_json(workspace, capsys
     metrics = read_metrics(workspace, "surname_gru")
     validation, test = metrics["validation"]["macro_f1"], metrics["macro_f1"]
     assert rows[0][:4] == ["*", "surname_gru", f"{validation:.3f}", f"{test:.3f}"]
-    others = ["surname_blend", "surname_markov", "surname_ngrams", "official:"]
+    others = ["surname_blend", "surname_ngrams", "surname_markov", "official:"]
     assert [row[0] for row in rows[1:]] == others
     assert rows[4][1:4] == ["majority", "0.100", "0.100"]
 
