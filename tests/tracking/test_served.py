@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from urllib.error import HTTPError
 
 import mlflow
 import numpy as np
@@ -231,3 +232,8 @@ def test_forecasts_are_answered_over_http(served, models):
         forecast = post(served, {"inputs": history.tolist(), "params": {"horizon": 5}})
 
         np.testing.assert_allclose(forecast, model.predict(history, params={"horizon": 5}))
+
+    with pytest.raises(HTTPError) as refused:
+        post(served, {"inputs": make_history(5).tolist(), "params": {"horizon": 0}})
+    assert refused.value.code == 400
+    assert "horizon must be 1 to" in refused.value.read().decode()
