@@ -11,7 +11,9 @@ from stages.commands.checks import check_folder
 from stages.commands.text import align
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.tracking.content import find_obstacle
+from stages.tracking.description import say_score
 from stages.tracking.location import find_uri, lock_store
+from stages.tracking.metrics import read_metrics
 from stages.tracking.pages import QUESTIONS
 from stages.tracking.ranking import RANKINGS, Candidate, rank_candidates
 from stages.tracking.store import CHAMPION, Store, open_store
@@ -44,10 +46,11 @@ def check_workspace() -> None:
 def tabulate(task: str, candidates: list[Candidate]) -> str:
     """The ranking as text."""
     ranking = RANKINGS[task]
-    rows = [("model", "data", ranking.validation, ranking.test)]
+    rows = [("model", "data", ranking.validation, f"{ranking.test} [95 % interval]")]
     for candidate in candidates:
-        validation, test = f"{candidate.validation:.4g}", f"{candidate.test:.4g}"
-        rows.append((candidate.model.name, candidate.data, validation, test))
+        name = candidate.model.name
+        test = say_score(read_metrics(name), ranking.test)
+        rows.append((name, candidate.data, f"{candidate.validation:.4g}", test))
     return align(rows)
 
 

@@ -20,8 +20,9 @@ def test_the_model_best_on_validation_becomes_the_champion(workspace, capsys):
     assert find_champion("surnames") == "surname_blend"  # the highest macro F1
     assert find_champion("sine") == "carried_rnn"  # the lowest error
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    best = rows.index(["surname_blend", "official", "0.6", "0.59"])  # validation, test
-    assert rows.index(["surname_gru", "official", "0.5", "0.49"]) == best + 1
+    # validation, test with its interval
+    best = rows.index(["surname_blend", "official", "0.6", "0.59", "[0.54,", "0.64]"])
+    assert rows.index(["surname_gru", "official", "0.5", "0.49", "[0.44,", "0.54]"]) == best + 1
 
 
 def test_promoting_twice_makes_one_version(workspace, capsys):
@@ -107,3 +108,17 @@ def test_a_model_without_a_run_cannot_be_promoted(workspace):
 
     with pytest.raises(InputError, match=missing):
         promote.main("surnames", force=False)
+
+
+def test_the_pages_of_model_and_version_say_what_they_are_and_why(workspace):
+    sync()
+
+    promote.main("surnames", force=False)
+
+    store = Store(find_uri())
+    [version] = store.find_versions("surnames")
+    assert version.description.startswith("**surname_blend**: best of 4 on validation; ")
+    assert "validation/macro_f1 0.6, macro_f1 0.59, data: official" in version.description
+    assert version.run_id in version.description
+    [model] = store.client.search_registered_models("name = 'surnames'")
+    assert model.description == "Which language is a surname from?"
