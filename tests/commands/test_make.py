@@ -1,5 +1,6 @@
 """What make calls, with programs in place of Python's that only say how they were called."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -34,12 +35,12 @@ def test_a_python_that_is_too_old_is_refused_before_anything_is_installed(tmp_pa
     pretend = "import sys; sys.version_info = (3, 10, 1); exec(sys.argv[1])"
     old = write_program(folder / "old", f"exec {sys.executable} -c '{pretend}' \"$2\"")
 
-    refused = call(folder, "make", "results", f"PYTHON={old}")
+    refused = call(folder, "make", "--no-print-directory", "results", f"PYTHON={old}")
 
     assert refused.returncode == 2
     error, gave_up = refused.stdout.splitlines()
     assert error.startswith(f"error: {old} is 3.10, and 3.11 is the oldest that will do: ")
-    assert gave_up.startswith("make: ***")
+    assert re.match(r"make(\[\d+\])?: \*\*\*", gave_up)
     assert not (folder / ".venv").exists()
 
 
