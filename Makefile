@@ -14,8 +14,8 @@ export MLFLOW_DISABLE_TELEMETRY := true
 repro: .venv/installed .git  ## run what changed, track it, print the results
 	"$(BIN)"/python -m stages.commands.repro $(if $(JOBS),--jobs $(JOBS))
 
-test: .venv/installed .git  ## the fast tests, minutes at most
-	"$(BIN)"/python -m pytest -q
+test: .venv/installed .git  ## the fast tests on all cores, minutes at most
+	"$(BIN)"/python -m pytest -q --numprocesses auto
 
 test-all: .venv/installed .git  ## the slow ones too
 	"$(BIN)"/python -m pytest -q -m ""
