@@ -36,6 +36,15 @@ def run(folder: Path, command: str, check: bool = True, **environment: str) -> s
     return done.stdout
 
 
+def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    """A command has failed, and said why in one line that has these words."""
+    assert done.returncode == 1, done.stdout
+    [line] = done.stdout.splitlines()
+    assert line.startswith("error: ")
+    for word in words:
+        assert word in line
+
+
 def commit(folder: Path, message: str) -> None:
     """Commit everything to git."""
     run(folder, f"git add -A && git commit -qm '{message}'")

@@ -11,18 +11,9 @@ from tests.faults.test_models import flip
 from tests.pipeline import copy_template, repro
 from tests.shell import PROJECT, call, commit, run
 from tests.store import check, sync
-from tests.workspace import copy_workspace, work_in
 
 WEIGHTS = "data/trained/carried_rnn/weights.pt"
 TRACK = [sys.executable, "-m", "stages.tracking.track"]
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder: results, and no store yet."""
-    folder = copy_workspace(tmp_path / "workspace")
-    work_in(folder, monkeypatch)
-    return folder
 
 
 def find_object(folder: Path, store: str, path: str) -> Path:

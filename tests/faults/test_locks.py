@@ -15,17 +15,11 @@ from tests.pipeline import (
     repro,
     set_param,
 )
-from tests.shell import call, commit, run
-from tests.workspace import copy_workspace, retrain
+from tests.shell import assert_one_line, call, commit, run
+from tests.workspace import retrain
 
 TRACK = [sys.executable, "-m", "stages.tracking.track"]
 RESULTS = [sys.executable, "-m", "stages.commands.results"]
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    """Results, and no store yet."""
-    return copy_workspace(tmp_path / "workspace")
 
 
 @pytest.fixture
@@ -36,14 +30,6 @@ def clone(tmp_path: Path) -> Iterator[Path]:
     yield folder
     for process in list_processes(folder):
         process.kill()
-
-
-def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert done.returncode == 1
-    [line] = done.stdout.splitlines()
-    assert line.startswith("error: ")
-    for word in words:
-        assert word in line
 
 
 @pytest.mark.slow

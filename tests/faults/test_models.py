@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,29 +15,19 @@ from stages.commands import promote
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
 from stages.shared.networks import read_model
-from tests.shell import call
+from tests.shell import assert_one_line, call
 from tests.store import check, list_runs, sync
-from tests.workspace import copy_workspace, take_results, work_in
+from tests.workspace import copy_workspace, take_results
 
 PREDICT = [sys.executable, "-m", "stages.commands.predict", "Schmidt"]
 FORECAST = [sys.executable, "-m", "stages.commands.forecast", "series.csv", "y", "out.csv"]
 STAGES = [f"{kind}_surnames@surname_gru" for kind in ("train", "evaluate", "plot")]
 
 
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder: results, and a store that has them and a champion."""
-    folder = copy_workspace(tmp_path / "workspace")
-    work_in(folder, monkeypatch)
-    (folder / "series.csv").write_text("y\n0\n0.5\n1\n", encoding="utf-8")
-    return folder
-
-
-def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert done.returncode == 1, done.stdout
-    [line] = done.stdout.splitlines()
-    for word in ("error: ", *words):
-        assert word in line
+@pytest.fixture(autouse=True)
+def series(workspace: Path) -> None:
+    """Something to forecast from, in the working folder."""
+    (workspace / "series.csv").write_text("y\n0\n0.5\n1\n", encoding="utf-8")
 
 
 def flip(path: Path) -> None:

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -15,7 +14,15 @@ import pytest
 
 from stages.shared.errors import InputError
 from stages.tracking.predictors import load_predictor
-from tests.shell import call, find_free_port, find_server, start_server, stop_server, wait_for
+from tests.shell import (
+    assert_one_line,
+    call,
+    find_free_port,
+    find_server,
+    start_server,
+    stop_server,
+    wait_for,
+)
 from tests.store import assert_complete, check, list_runs, start, start_sync, sync
 from tests.workspace import RUNS, copy_workspace, work_in
 
@@ -24,25 +31,10 @@ TRACK = [sys.executable, "-m", "stages.tracking.track"]
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder: results, and no store yet."""
-    folder = copy_workspace(tmp_path / "workspace")
-    work_in(folder, monkeypatch)
-    return folder
-
-
-@pytest.fixture
 def tracked(workspace: Path) -> Path:
     """The working folder: results, and a store that has them."""
     sync()
     return workspace
-
-
-def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert done.returncode == 1
-    [line] = done.stdout.splitlines()
-    for word in ("error: ", *words):
-        assert word in line
 
 
 @pytest.mark.slow
