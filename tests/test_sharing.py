@@ -10,6 +10,7 @@ import pytest
 
 from tests.pipeline import (
     KEPT,
+    SERIES,
     copy_template,
     list_processes,
     list_started,
@@ -19,11 +20,11 @@ from tests.pipeline import (
     set_param,
 )
 from tests.shell import commit, run
+from tests.workspace import MODELS, RUNS
 
 pytestmark = pytest.mark.slow
 
-MODELS = sorted([*KEPT["sine"], *KEPT["surnames"], "surname_blend"])
-TRACKED = sorted([*MODELS, "layer_tour"])
+TRACKED = sorted([(name, None) for name in RUNS], key=str)
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_a_mate_pulls_and_has_nothing_to_run(clone, tmp_path):
 
     assert said.returncode == 0, said.stdout
     assert list_started(said.stdout) == set()
-    assert list_tracked(mate) == [(name, None) for name in TRACKED]
+    assert list_tracked(mate) == TRACKED
     assert run(mate, "git status --porcelain") == ""
 
 
@@ -56,14 +57,14 @@ def test_a_stage_that_dvc_takes_from_its_cache_has_its_run(clone):
     said = run(clone, "dvc repro && python -m stages.tracking.track")
 
     assert "'train_sine@carried_rnn' is cached" in said
-    assert list_tracked(clone) == [(name, None) for name in TRACKED]
+    assert list_tracked(clone) == TRACKED
 
 
 def test_scores_and_pictures_are_shown(clone):
     scores = json.loads(run(clone, "dvc metrics show --json"))[""]["data"]
     page = Path(run(clone, "dvc plots show").strip().removeprefix("file://"))
 
-    assert {Path(path).parent.name for path in scores} == set(MODELS)
+    assert {Path(path).parent.name for path in scores} == {*MODELS, *SERIES, "surnames"}
     blend = scores["data/evaluated/surname_blend/metrics.json"]["data"]
     assert "accuracy" in blend and "accuracy" in blend["validation"]
     html = page.read_text(encoding="utf-8")
@@ -91,7 +92,7 @@ def test_experiments_elsewhere_end_in_the_store_of_the_workspace(clone):
     wait_for_queue(clone)
 
     tried = [("carried_rnn", name) for name in ("aside", "first", "second")]
-    assert list_tracked(clone) == sorted([(name, None) for name in TRACKED] + tried, key=str)
+    assert list_tracked(clone) == sorted(TRACKED + tried, key=str)
     assert list_tried(clone, "rate") == {"aside": "0.02", "first": "0.03", "second": "0.04"}
     run(clone, "dvc exp apply second")
     assert repro(clone).returncode == 0
