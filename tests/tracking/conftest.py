@@ -8,14 +8,6 @@ from tests.shell import run
 from tests.workspace import copy_workspace, work_in
 
 
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder: results, and no store yet."""
-    folder = copy_workspace(tmp_path / "workspace")
-    work_in(folder, monkeypatch)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace whose store is complete; tests may only read it."""
