@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1]
@@ -77,20 +78,36 @@ def find_free_port() -> int:
         return free.getsockname()[1]
 
 
-def start_server(command: str, folder: Path) -> subprocess.Popen[bytes]:
-    """Start a server in a process group of its own, so that its workers end with it."""
+def start(
+    folder: Path, command: list[str], output: int = subprocess.PIPE, **environment: str
+) -> subprocess.Popen[str]:
+    """Start a command in a process group of its own.
+
+    Args:
+        folder: where.
+        command: its program and arguments.
+        output: PIPE, or DEVNULL where nobody reads it.
+        environment: variables beside those of every command.
+    """
     return subprocess.Popen(
-        f"exec {command}",
-        shell=True,
+        command,
         cwd=folder,
-        env=make_environment(folder),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        env=make_environment(folder) | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        text=True,
         start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # `pytest &` ignores it
     )
 
 
-def stop_server(server: subprocess.Popen[bytes]) -> None:
+def start_server(command: str, folder: Path) -> subprocess.Popen[str]:
+    """Start a server, whose workers end with its group."""
+    return start(folder, shlex.split(command), subprocess.DEVNULL)
+
+
+def stop_server(server: subprocess.Popen[str]) -> None:
     """End a server and its workers."""
     os.killpg(server.pid, signal.SIGTERM)
     server.wait()

@@ -1,9 +1,7 @@
 """What a store holds, as the tests of tracking and of the commands ask it."""
 
-import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 from mlflow.entities import Run
@@ -13,7 +11,7 @@ from stages.tracking.checksums import compute_md5
 from stages.tracking.location import find_uri
 from stages.tracking.store import Store
 from stages.tracking.subjects import Model, Subject, read_models, read_subjects
-from tests.shell import make_environment
+from tests.shell import start
 from tests.workspace import MODELS, RUNS
 
 
@@ -30,19 +28,6 @@ def start_sync(folder: Path, *options: str, **environment: str) -> subprocess.Po
 def start_python(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     """Start Python in a folder."""
     return start(folder, [sys.executable, *arguments], **environment)
-
-
-def start(folder: Path, command: list[str], **environment: str) -> subprocess.Popen[str]:
-    """Start a command in a folder."""
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        env=make_environment(folder) | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # `pytest &` ignores it
-    )
 
 
 def check() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.shell import call, find_free_port
-from tests.store import start, sync
+from tests.shell import call, find_free_port, start
+from tests.store import sync
 
 UI = [sys.executable, "-m", "stages.commands.ui"]
 

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import yaml
 
+from tests import shell
 from tests.pipeline import KEPT, copy_template, list_processes, set_param
 from tests.shell import make_environment, run
 
@@ -37,17 +38,7 @@ def clone(tmp_path: Path) -> Iterator[Path]:
         process.kill()
 
 
-def start(folder: Path, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        env=make_environment(folder) | environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # `pytest &` ignores it
-    )
+start = partial(shell.start, output=subprocess.DEVNULL)  # a training prints for ever
 
 
 def wait_for_trainers(folder: Path, count: int) -> list[psutil.Process]:

@@ -19,11 +19,12 @@ from tests.shell import (
     call,
     find_free_port,
     find_server,
+    start,
     start_server,
     stop_server,
     wait_for,
 )
-from tests.store import assert_complete, check, list_runs, start, start_sync, sync
+from tests.store import assert_complete, check, list_runs, start_sync, sync
 from tests.workspace import RUNS, copy_workspace, work_in
 
 PROMOTE = [sys.executable, "-m", "stages.commands.promote", "surnames"]
