@@ -13,7 +13,7 @@ from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.tables import Rows, read_table
 from stages.tracking.metrics import Metrics, list_scores, read_baselines, read_metrics
 from stages.tracking.ranking import RANKINGS, Ranking, list_scored
-from stages.tracking.subjects import TOUR
+from stages.tracking.subjects import TOUR, Model, read_models
 
 # score in metrics.json -> the two lines above its column
 Columns = dict[str, tuple[str, str]]
@@ -22,31 +22,27 @@ SINE: Columns = {
     "free_run_mse_500": ("test", "500"),
     "free_run_mse_49": ("test", "49"),
     "free_run_mse_5000": ("test", "5000"),
-    "one_step_mse": ("one", "step"),
-    "document_mse": ("document", "test"),
-    "document_mse_all_starts": ("all", "starts"),
+    "document_mse": ("document", "test"),  # one forecast, which has no interval
 }
 SURNAMES: Columns = {
     "validation/macro_f1": ("validation", "macro F1"),
     "macro_f1": ("test", "macro F1"),
-    "accuracy": ("accuracy", ""),
-    "top3_accuracy": ("top 3", ""),
-    "balanced_accuracy": ("balanced", "accuracy"),
-    "macro_f1_corrected": ("macro F1", "corrected"),
-    "nll": ("nll", ""),
-    "ece": ("ece", ""),
+    "macro_f1_corrected": ("", "corrected"),
+    "accuracy": ("", "accuracy"),
+    "top3_accuracy": ("", "top 3"),
 }
-TABLES = {  # task -> title, columns, format of a number
-    "sine": ("mean squared errors, of free runs by their steps", SINE, ".2g"),
-    "surnames": ("shares of the test names", SURNAMES, ".3f"),
+TABLES = {  # task -> what scores are, columns, format of a score and of half its interval
+    "sine": ("mean squared errors", SINE, (".2g", ".1g")),
+    "surnames": ("shares of names", SURNAMES, (".3f", ".3f")),
 }
 
 Row = tuple[str, ...]
+Digits = tuple[str, str]
 
 
-def read_scored(task: str) -> dict[str, Metrics]:
+def read_scored(task: str, models: list[Model]) -> dict[str, Metrics]:
     """The metrics of every scored model of a task, by its name."""
-    return {model.name: read_metrics(model.name) for model in list_scored(task)}
+    return {model.name: read_metrics(model.name) for model in list_scored(task, models)}
 
 
 def read_beside(task: str, models: dict[str, Metrics]) -> dict[str, dict[str, Metrics]]:
@@ -78,7 +74,7 @@ def list_rows(
     beside: dict[str, dict[str, Metrics]],
     ranking: Ranking,
     columns: Columns,
-    digits: str,
+    digits: Digits,
 ) -> list[Row]:
     """The networks, the best marked; below those that share their data its best baseline.
 
@@ -87,7 +83,7 @@ def list_rows(
         beside: of each data its baselines, metrics by name.
         ranking: which score decides.
         columns: scores to show.
-        digits: format of a number.
+        digits: formats of a score and of half its interval.
     """
     names = rank(models, ranking.validation, ranking.sign)
     rows = []
@@ -99,42 +95,44 @@ def list_rows(
         if not following or models[following[0]]["data"] != metrics["data"]:
             baselines = beside[metrics["data"]]
             for best in rank(baselines, ranking.validation, ranking.sign)[:1]:
-                title = f"    {metrics['data']}: {best}"
+                title = f"   {metrics['data']}: {best}"
                 rows.append(make_row(title, baselines[best], columns, digits))
     return rows
 
 
-def make_row(title: str, metrics: Metrics, columns: Columns, digits: str) -> Row:
+def make_row(title: str, metrics: Metrics, columns: Columns, digits: Digits) -> Row:
     """One cell more a column, a dash where there is no such score."""
     scores = list_scores(metrics)
+    intervals = metrics.get("intervals", {})
     cells = [title]
     for column in columns:
-        cells.append(format(scores[column], digits) if column in scores else "-")
+        cell = format(scores[column], digits[0]) if column in scores else "-"
+        if column in intervals:
+            half = (intervals[column]["high"] - intervals[column]["low"]) / 2
+            cell += f" ±{format(half, digits[1])}"
+        cells.append(cell)
     return tuple(cells)
 
 
-def has_results() -> bool:
-    """Whether there is anything to print."""
-    return any(list_scored(task) for task in TABLES) or Path(TOUR, "layers.csv").exists()
-
-
-def print_scores() -> None:
+def print_scores(models: list[Model]) -> None:
     """Print a table a task."""
     for task, (title, columns, digits) in TABLES.items():
-        models = read_scored(task)
-        if models:
+        scored = read_scored(task, models)
+        if scored:
             ranking = RANKINGS[task]
             top, bottom = zip(*columns.values(), strict=True)
-            header = [("model", *top), ("    data: best baseline", *bottom)]
-            print(f"\n{task}: {title}; best first, by {ranking.validation}")
-            beside = read_beside(task, models)
-            print(align([*header, *list_rows(models, beside, ranking, columns, digits)]))
+            header = [("model", *top), ("   data: best baseline", *bottom)]
+            print(
+                f"\n{task}: {title} ± half of the 95 % interval; best by {ranking.validation} first"
+            )
+            beside = read_beside(task, scored)
+            print(align([*header, *list_rows(scored, beside, ranking, columns, digits)]))
 
 
-def print_answers() -> None:
+def print_answers(models: list[Model]) -> None:
     """Print the language that each classifier answers to each name."""
     answers = {}
-    for model in list_scored("surnames"):
+    for model in list_scored("surnames", models):
         path = Path("data/evaluated", model.name, "asked.csv")
         if path.exists():
             answers[model.name] = read_table(path)
@@ -183,13 +181,15 @@ def main() -> None:
         InputError: nothing is.
     """
     check_folder()
-    if not has_results():
+    models = read_models()
+    has_scores = any(list_scored(task, models) for task in TABLES)
+    if not has_scores and not Path(TOUR, "layers.csv").exists():
         raise InputError(
             "no results are here yet: `make repro` makes them, in minutes; `dvc pull` fetches "
             "them, where `dvc remote list` names a place"
         )
-    print_scores()
-    print_answers()
+    print_scores(models)
+    print_answers(models)
     print_tour()
 
 

@@ -6,6 +6,7 @@ from stages.tracking.description import say_score
 from stages.tracking.metrics import Metrics, read_baselines, read_metrics
 from stages.tracking.ranking import RANKINGS, Candidate, list_candidates
 from stages.tracking.store import Store
+from stages.tracking.subjects import Model
 from stages.tracking.views import VIEW_TAG, VIEWS, encode_view
 
 NOTE_TAG = "mlflow.note.content"
@@ -17,10 +18,10 @@ QUESTIONS = {
 }
 
 
-def prepare_pages(store: Store) -> Iterator[str]:
+def prepare_pages(store: Store, models: list[Model]) -> Iterator[str]:
     """Give each experiment its note and its view; tells which were changed."""
     for name, experiment_id in store.experiments.items():
-        wanted = {NOTE_TAG: describe_experiment(name), VIEW_TAG: encode_view(VIEWS[name])}
+        wanted = {NOTE_TAG: describe_experiment(name, models), VIEW_TAG: encode_view(VIEWS[name])}
         there = store.tags[name]
         changed = {tag: text for tag, text in wanted.items() if there.get(tag) != text}
         for tag, text in changed.items():
@@ -29,11 +30,11 @@ def prepare_pages(store: Store) -> Iterator[str]:
             yield f"{name}: page prepared"
 
 
-def describe_experiment(name: str) -> str:
+def describe_experiment(name: str, models: list[Model]) -> str:
     """The note; its first line is always in sight."""
     if name not in RANKINGS:
         return TOUR_NOTE
-    candidates = list_candidates(name)
+    candidates = list_candidates(name, models)
     if not candidates:
         return QUESTIONS[name]
     return describe_surnames(candidates) if name == "surnames" else describe_sine(candidates)

@@ -40,28 +40,28 @@ def rank_candidates(task: str) -> list[Candidate]:
     Raises:
         InputError: there is none.
     """
-    candidates = list_candidates(task)
+    candidates = list_candidates(task, read_models())
     if not candidates:
         raise InputError(f"no model of {task} is here: run `dvc repro` or `dvc pull`")
     return candidates
 
 
-def list_candidates(task: str) -> list[Candidate]:
+def list_candidates(task: str, models: list[Model]) -> list[Candidate]:
     """The same, without complaint."""
     ranking = RANKINGS[task]
-    candidates = [read_candidate(model, ranking) for model in list_scored(task)]
+    candidates = [read_candidate(model, ranking) for model in list_scored(task, models)]
     return sorted(candidates, key=lambda candidate: -ranking.sign * candidate.validation)
 
 
-def list_scored(task: str) -> list[Model]:
-    """Models of this task that lie in the working folder with their scores."""
-    models = []
-    for model in read_models():
+def list_scored(task: str, models: list[Model]) -> list[Model]:
+    """Those of this task that lie in the working folder with their scores."""
+    scored = []
+    for model in models:
         folder = Path("data/trained", model.name)
         is_here = (folder / "config.json").exists() and find_metrics(model.name).exists()
         if is_here and read_config(folder).task == task:
-            models.append(model)
-    return models
+            scored.append(model)
+    return scored
 
 
 def read_candidate(model: Model, ranking: Ranking) -> Candidate:

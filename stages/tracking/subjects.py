@@ -224,7 +224,12 @@ class Tour(Subject):
 
 def read_models() -> list[Model]:
     """Read the models of the working folder, by name."""
-    return [subject for subject in read_subjects() if isinstance(subject, Model)]
+    return keep_models(read_subjects())
+
+
+def keep_models(subjects: list[Subject]) -> list[Model]:
+    """The trained models among all that has a run."""
+    return [subject for subject in subjects if isinstance(subject, Model)]
 
 
 def read_subjects() -> list[Subject]:

@@ -20,7 +20,7 @@ from stages.tracking.pages import prepare_pages
 from stages.tracking.pending import begin, end, is_abandoned
 from stages.tracking.runs import COMMIT_TAG, LOOKS_TAG, publish, replace_shown, restore
 from stages.tracking.store import Store, open_store
-from stages.tracking.subjects import Subject, read_subjects
+from stages.tracking.subjects import Subject, keep_models, read_subjects
 
 if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes seconds
     from mlflow.entities import Run
@@ -83,7 +83,8 @@ def sync(store: Store, findings: list[Finding]) -> Iterator[str]:
             store.drop_run(run)
             yield f"{run.info.run_name}: unfinished run dropped"
     end()
-    yield from prepare_pages(store)
+    subjects = [finding.subject for finding in findings]
+    yield from prepare_pages(store, keep_models(subjects))
 
 
 def complete(store: Store, finding: Finding, commit: str | None, pending: str) -> Iterator[str]:

@@ -19,7 +19,12 @@ LOW = Ranking("validation/error", "error", -1)
 COLUMNS = {"validation/error": ("", ""), "error": ("", ""), "rarely": ("", "")}
 MODELS = {
     "slow": {"data": "waves", "error": 0.5, "validation": {"error": 0.5}},
-    "fast": {"data": "waves", "error": 0.75, "validation": {"error": 0.125}},
+    "fast": {
+        "data": "waves",
+        "error": 0.75,
+        "validation": {"error": 0.125},
+        "intervals": {"error": {"low": 0.5, "high": 1.0}},
+    },
     "odd": {"data": "steps", "error": 0.0, "rarely": 1.0, "validation": {}},
 }
 BASELINES = {
@@ -32,14 +37,14 @@ BASELINES = {
 
 
 def test_the_best_on_validation_is_first_and_marked_above_the_best_baseline_of_its_data():
-    rows = results.list_rows(MODELS, BASELINES, LOW, COLUMNS, ".3f")
+    rows = results.list_rows(MODELS, BASELINES, LOW, COLUMNS, (".3f", ".2f"))
 
     assert rows == [
-        ("* fast", "0.125", "0.750", "-"),
+        ("* fast", "0.125", "0.750 ±0.25", "-"),
         ("  slow", "0.500", "0.500", "-"),
-        ("    waves: ar2", "0.800", "0.250", "-"),
+        ("   waves: ar2", "0.800", "0.250", "-"),
         ("  odd", "-", "0.000", "1.000"),
-        ("    steps: hold_last", "0.500", "0.125", "-"),
+        ("   steps: hold_last", "0.500", "0.125", "-"),
     ]
 
 
@@ -55,7 +60,9 @@ def test_the_scores_of_the_workspace_are_those_of_metrics_json(workspace, capsys
     results.main()
 
     lines = capsys.readouterr().out.splitlines()
-    start = lines.index("surnames: shares of the test names; best first, by validation/macro_f1")
+    start = lines.index(
+        "surnames: shares of names ± half of the 95 % interval; best by validation/macro_f1 first"
+    )
     rows = [line.split() for line in lines[start + 3 : start + 8]]
     metrics = read_metrics(workspace, "surname_gru")
     validation, test = metrics["validation"]["macro_f1"], metrics["macro_f1"]
@@ -68,21 +75,33 @@ def test_the_scores_of_the_workspace_are_those_of_metrics_json(workspace, capsys
 @pytest.mark.parametrize(
     ("task", "columns", "model", "data", "baseline", "score", "digits"),
     [
-        ("sine", SINE, "windowed_lstm_fast", "integer_starts", "copy_period", 1.5e-17, ".2g"),
-        ("surnames", SURNAMES, "surname_ngrams", "official", "majority", 1.2345, ".3f"),
+        (
+            "sine",
+            SINE,
+            "windowed_lstm_fast",
+            "integer_starts",
+            "copy_period",
+            1.5e-17,
+            (".2g", ".1g"),
+        ),
+        ("surnames", SURNAMES, "surname_ngrams", "official", "majority", 1.2345, (".3f", ".3f")),
     ],
 )
 def test_the_tables_of_the_published_models_fit_into_100_columns(
     task, columns, model, data, baseline, score, digits
 ):
     scores = {column.removeprefix("validation/"): score for column in columns}
-    metrics = {"data": data, "validation": scores} | scores
+    intervals = {}
+    for column in columns:
+        if "/" not in column and column != "document_mse":
+            intervals[column] = {"low": 0.0, "high": score}
+    metrics = {"data": data, "validation": scores, "intervals": intervals} | scores
     beside = {data: {baseline: metrics}}
     top, bottom = zip(*columns.values(), strict=True)
 
     rows = results.list_rows({model: metrics}, beside, RANKINGS[task], columns, digits)
 
-    table = align([("model", *top), ("    data: best baseline", *bottom), *rows])
+    table = align([("model", *top), ("   data: best baseline", *bottom), *rows])
     assert max(len(line) for line in table.splitlines()) <= 100
 
 

@@ -11,6 +11,7 @@ from stages.shared.json_files import read_json, write_json
 from stages.tracking.location import find_uri
 from stages.tracking.pages import describe_experiment
 from stages.tracking.store import EXPERIMENTS, Store
+from stages.tracking.subjects import read_models
 from stages.tracking.views import VIEW_TAG, VIEWS, encode_view, find_address
 from tests.pipeline import copy_template, repro
 from tests.store import list_files, list_runs, sync
@@ -84,7 +85,7 @@ def test_a_network_is_called_ahead_only_beyond_the_noise(workspace, lead, verdic
     path = workspace / "data/evaluated/carried_rnn/metrics.json"
     write_json(path, read_json(path) | {"lead": {"free_run_mse_500": lead}})
 
-    note = describe_experiment("sine")
+    note = describe_experiment("sine", read_models())
 
     first, *rows = note.splitlines()
     [row] = [line for line in rows if line.startswith("| integer_starts ")]
