@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from stages.shared.bundle import check_architecture
 from stages.shared.errors import InputError
 from stages.shared.params import Name, read_params
 from stages.tracking.lockfile import read_yaml
@@ -46,15 +47,9 @@ def check_architectures() -> None:
     Raises:
         InputError: a model has none, or one that is not in stages/models/.
     """
-    known = sorted(path.stem for path in Path("stages/models").glob("[a-z]*.py"))
     for task in RANKINGS:
         for model, entry in read_params(task, dict[str, Entry]).items():
-            if entry.architecture not in known:
-                raise InputError(
-                    f"params.yaml: {task}.{model}.architecture: there is no "
-                    f"stages/models/{entry.architecture}.py: choose one of {', '.join(known)}, "
-                    "or write it"
-                )
+            check_architecture(entry.architecture, f"params.yaml: {task}.{model}")
 
 
 def list_forgotten_plots() -> list[str]:

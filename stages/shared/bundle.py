@@ -8,7 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
+
+MODELS = Path(__file__).parents[1] / "models"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,24 @@ def write_config(folder: Path, config: ModelConfig) -> None:
 def read_config(folder: Path) -> ModelConfig:
     """Read config.json."""
     return ModelConfig(**read_json(folder / "config.json"))
+
+
+def check_architecture(architecture: str, where: str) -> None:
+    """Refuse what is no file of stages/models/, before anything of that name is run.
+
+    Args:
+        architecture: name of the module.
+        where: beginning of the error message, such as `params.yaml: sine.carried_rnn`.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    known = sorted(path.stem for path in MODELS.glob("[a-z]*.py"))
+    if architecture not in known:
+        raise InputError(
+            f"{where}.architecture: there is no stages/models/{architecture}.py: "
+            f"choose one of {', '.join(known)}, or write it"
+        )
 
 
 def write_times(folder: Path, started: datetime, processor: str) -> None:

@@ -11,11 +11,10 @@ import torch
 from pydantic import ConfigDict, Field, create_model
 from torch import nn
 
-from stages.shared.bundle import ModelConfig, read_config, write_config
+from stages.shared.bundle import ModelConfig, check_architecture, read_config, write_config
 from stages.shared.errors import InputError, is_out_of_memory, summarize
 from stages.shared.params import Name, Params, check_params
 
-MODELS = Path(__file__).parents[1] / "models"
 MOST_WEIGHTS = 10**8  # with their gradients and what Adam keeps of them 1.6 GB
 SMALL = 1000  # sizes up to here stay far below it, and counting costs a second of imports
 SIZE = Annotated[int, Field(le=10**7)]
@@ -64,12 +63,7 @@ def build_network(architecture: str, network: dict[str, Any], where: str) -> nn.
 
 
 def _find_class(architecture: str, where: str) -> Callable[..., nn.Module]:
-    known = sorted(path.stem for path in MODELS.glob("[a-z]*.py"))
-    if architecture not in known:  # never imported then, whatever it names
-        raise InputError(
-            f"{where}.architecture: there is no stages/models/{architecture}.py: "
-            f"choose one of {', '.join(known)}, or write it"
-        )
+    check_architecture(architecture, where)  # what it names is never imported otherwise
     module = importlib.import_module(f"stages.models.{architecture}")
     class_name = "".join(word.capitalize() for word in architecture.split("_"))
     make: Callable[..., nn.Module] = getattr(module, class_name)

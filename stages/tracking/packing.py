@@ -4,8 +4,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from stages.shared.bundle import ModelConfig
-from stages.shared.errors import InputError
+from stages.shared.bundle import ModelConfig, check_architecture
 from stages.tracking.seal import seal
 
 PACKAGES = ("mlflow", "numpy", "pydantic", "torch")  # all that served/ imports
@@ -34,8 +33,7 @@ def list_architectures(architecture: str, network: dict[str, Any]) -> list[str]:
     Raises:
         InputError: one is no name, but a path by which any file would be run.
     """
-    if not architecture.isidentifier():
-        raise InputError(f"config.json: {architecture!r} is no file of stages/models/")
+    check_architecture(architecture, "config.json")
     architectures = [architecture]
     for member in network.get("members", []):
         architectures += list_architectures(member["architecture"], member["network"])
