@@ -159,6 +159,8 @@ def main(task: str, force: bool) -> None:
     candidates = rank_candidates(task)
     print(tabulate(task, candidates))
     best = candidates[0]
+    if "split" in read_metrics(best.model.name):
+        raise InputError(f"these hide the test: set evaluate_{task}.split: test in params.yaml")
     uri = find_uri()
     with lock_store(uri), open_store(uri, to_write=True) as store:
         champion = read_champion(store, task)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ Array = NDArray[np.float64]
 class EvaluateParams(Params):
     """Section `evaluate_sine` of params.yaml."""
 
+    split: Literal["test", "validation"]  # validation: while recipes are chosen
     phases: Count  # random starting points of the free runs
     context: Count  # true samples that a forecaster sees before it runs free
     horizons: list[Count] = Field(min_length=1)  # steps of the free runs, on the test phases
@@ -79,9 +80,12 @@ def draw_questions(
     draw = partial(draw_free_runs, series, params.phases, params.context)
     after = windows.end
     validation = draw(after, longest, params.validation_seed)
-    if series.delay:  # it never comes again: the test lies after all that validation saw
+    seed = params.seed
+    if params.split == "validation":  # its phases stand where nobody may see those of the test
+        seed = params.validation_seed
+    elif series.delay:  # it never comes again: the test lies after all that validation saw
         after += series.spread + series.time_step * (params.context + longest)
-    test = draw(after, max(params.horizons), params.seed)
+    test = draw(after, max(params.horizons), seed)
     kind = params.document_tests.get(series_name, "one_point")
     documents = list_document_tests(kind, windows, series, params.document_steps)
     drawn = int(np.random.default_rng(params.document_seed).integers(len(documents)))

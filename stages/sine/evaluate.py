@@ -80,6 +80,8 @@ def evaluate(
 
     free = assess(wrap_model(model), questions, params)
     metrics = {"data": series_name, **document_scores, **free.scores}
+    if params.split != "test":
+        metrics = {"data": series_name, **free.scores, "split": params.split}
     check_metrics(metrics, REMEDY)
     kept = keep_forecasts(
         documents[drawn], answers[drawn], questions.test, free.forecasts, series.time_step

@@ -1,9 +1,9 @@
 """How well names are told apart, by networks and baselines alike, from log-probabilities."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,7 @@ Strength = Annotated[float, Field(ge=-100, le=100)]  # exp of it times a logarit
 class EvaluateParams(Params):
     """Section `evaluate_surnames` of params.yaml."""
 
+    split: Literal["test", "validation"]  # validation: while recipes are chosen
     asked: list[Question] = Field(min_length=1)  # strings that the walk-through asks about
     top: Count  # languages listed for each of them
     bins: Count  # of the calibration error
@@ -73,6 +74,11 @@ class Assessment:
     scores: dict[str, Any]  # nested: scores on test, `intervals`, `validation`
     adjustment: Adjustment
     guesses: Guesses  # on test
+
+
+def hide_test(splits: Splits, params: EvaluateParams) -> Splits:
+    """While recipes are chosen, the validation split stands where nobody may see the test."""
+    return splits if params.split == "test" else replace(splits, test=splits.validation)
 
 
 def assess(

@@ -26,6 +26,7 @@ from stages.surnames.assessment import (
     Guesses,
     assess,
     collect_guesses,
+    hide_test,
     measure_lead,
     tabulate_predictions,
 )
@@ -73,6 +74,8 @@ def evaluate(
     assessment = assess(on_validation, on_test, splits, params)
     truths, guesses = splits.test.languages, assessment.guesses
     metrics = {"data": vocabulary.data, "num_test": len(truths), **assessment.scores}
+    if params.split != "test":
+        metrics["split"] = params.split
     confusion = count_confusion(guesses.plain, truths, len(vocabulary.languages))
     temperature = assessment.adjustment.temperature
     tables = {
@@ -163,7 +166,7 @@ def tabulate_asked(
 def main(trained: str, surnames: str, baselines: str, out: str) -> None:
     """Write metrics.json and four tables."""
     params = read_params("evaluate_surnames", EvaluateParams)
-    splits = read_splits(Path(surnames))
+    splits = hide_test(read_splits(Path(surnames)), params)
     vocabulary = read_vocabulary(Path(surnames))
     prepare_arithmetic()
     evaluation = evaluate(read_model(Path(trained)), splits, vocabulary, params)

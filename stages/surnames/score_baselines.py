@@ -23,6 +23,7 @@ from stages.shared.params import Params, read_params
 from stages.surnames.assessment import (
     EvaluateParams,
     assess,
+    hide_test,
     measure_prior,
     tabulate_predictions,
 )
@@ -172,7 +173,8 @@ def main(surnames: str, out: str) -> None:
     evaluation = read_params("evaluate_surnames", EvaluateParams)
     prepare_arithmetic()
     vocabulary = read_vocabulary(Path(surnames))
-    scored = score_baselines(read_splits(Path(surnames)), vocabulary, params, evaluation)
+    splits = hide_test(read_splits(Path(surnames)), evaluation)
+    scored = score_baselines(splits, vocabulary, params, evaluation)
     folder = Path(out)
     write_baselines(folder, vocabulary.data, scored.scores)
     scored.predictions.to_csv(folder / "predictions.csv", index=False, lineterminator="\n")

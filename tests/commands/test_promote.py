@@ -4,11 +4,12 @@ import pytest
 
 from stages.commands import promote
 from stages.shared.errors import InputError
+from stages.shared.json_files import read_json, write_json
 from stages.tracking.location import find_uri
 from stages.tracking.ranking import rank_candidates
 from stages.tracking.store import Store
 from tests.store import find_champion, sync
-from tests.workspace import rescore
+from tests.workspace import rescore, take_results
 
 
 def test_the_model_best_on_validation_becomes_the_champion(workspace, capsys):
@@ -85,6 +86,16 @@ def test_a_champion_that_lacks_the_deciding_score_is_not_replaced_unasked(worksp
     objection = promote.find_objection("sine", best, champion)
 
     assert objection == "the run of the champion old_rnn has no validation/free_run_mse_500"
+
+
+def test_scores_that_hide_the_test_promote_nobody(workspace):
+    path = workspace / "data/evaluated/surname_blend/metrics.json"
+    write_json(path, read_json(path) | {"split": "validation"})
+    take_results(workspace, "evaluate_blend", "plot_blend")
+    sync()
+
+    with pytest.raises(InputError, match=r"evaluate_surnames\.split: test"):
+        promote.main("surnames", force=True)
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,21 @@ def test_the_recursive_test_has_one_start():
     assert "document_mse_all_starts" not in metrics
 
 
+def test_while_recipes_are_chosen_the_test_phases_change_nothing():
+    params, windows, trained = train_briefly("carried_rnn")
+    given = (trained.model, trained.state, windows, params.series, series(params.series))
+
+    scores = []
+    for seed in (1, 2):
+        section = {**SHORT, "split": "validation", "seed": seed, "document_seed": seed}
+        scores.append(evaluate(*given, EvaluateParams(**section)).metrics)
+
+    assert scores[0] == scores[1]
+    assert scores[0]["split"] == "validation"
+    assert scores[0]["free_run_mse_500"] == scores[0]["validation"]["free_run_mse_500"]
+    assert "document_mse" not in scores[0]
+
+
 def test_a_score_that_is_not_finite_is_named():
     with pytest.raises(InputError, match=r"validation\.one_step_mse is inf: train at a lower rate"):
         check_metrics({"data": "x", "validation": {"one_step_mse": math.inf}}, REMEDY)

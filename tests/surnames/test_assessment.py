@@ -14,6 +14,7 @@ from stages.surnames.assessment import (
 from stages.surnames.names import Names, Splits, Vocabulary
 
 PARAMS = EvaluateParams(
+    split="test",
     asked=["a"],
     top=1,
     bins=10,

@@ -28,6 +28,7 @@ from stages.surnames.names import (
 
 VOCABULARY = Vocabulary("custom", "abc", ["Aa", "Bb"])
 PARAMS = EvaluateParams(
+    split="test",
     asked=["b", "Ca-"],
     top=1,
     bins=10,
@@ -158,23 +159,28 @@ def test_evaluation_changes_neither_the_model_nor_its_own_answer():
         assert torch.equal(value, weights[name])
 
 
-def test_metrics_and_tables_are_written_as_files(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def prepare(folder, split="test", test_languages=(0, 1)):
+    """Params, names and a trained model; two names are left for the test."""
     network = {"num_letters": 3, "num_languages": 2, "hidden": 4}
     config = ModelConfig("surnames", "elman_classifier", network)
-    write_model(tmp_path / "trained", config, ElmanClassifier(**network))
+    write_model(folder / "trained", config, ElmanClassifier(**network))
     baselines = {"names": ["majority"], "costs": [1.0]}
-    params = {"evaluate_surnames": PARAMS.model_dump(), "baselines_surnames": baselines}
-    Path("params.yaml").write_text(yaml.safe_dump(params))
+    evaluation = PARAMS.model_dump() | {"split": split}
+    params = {"evaluate_surnames": evaluation, "baselines_surnames": baselines}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
     corpus = Corpus(
         letters=np.arange(24, dtype=np.uint8) % 3,
         lengths=np.full(12, 2),
-        languages=np.array([0, 0, 0, 0, 0, 1, 1, 1, 0, 1, 0, 1]),
+        languages=np.array([0, 0, 0, 0, 0, 1, 1, 1, 0, 1, *test_languages]),
         splits=np.repeat(["train", "validation", "test"], [8, 2, 2]),
     )
-    write_corpus(tmp_path, corpus)
-    write_vocabulary(tmp_path, VOCABULARY)
+    write_corpus(folder, corpus)
+    write_vocabulary(folder, VOCABULARY)
 
+
+def test_metrics_and_tables_are_written_as_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    prepare(tmp_path)
     score_baselines.main(".", "baselines")
 
     main("trained", ".", "baselines", "evaluated")
@@ -189,3 +195,22 @@ def test_metrics_and_tables_are_written_as_files(tmp_path, monkeypatch):
     assert int(confusion[0]["Aa"]) + int(confusion[1]["Bb"]) == num_right
     assert [row["num_train"] for row in read_table(Path("evaluated/languages.csv"))] == ["5", "3"]
     assert len(read_table(Path("evaluated/asked.csv"))) == 2
+
+
+def test_while_recipes_are_chosen_the_test_names_change_nothing(tmp_path, monkeypatch):
+    written = []
+    for number, test_languages in enumerate([(0, 1), (1, 0)]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        torch.manual_seed(0)
+        prepare(folder, "validation", test_languages)
+        score_baselines.main(".", "baselines")
+        main("trained", ".", "baselines", "evaluated")
+        files = sorted(path for path in folder.glob("[be]*/*") if path.is_file())
+        written.append([path.read_bytes() for path in files])
+
+    assert written[0] == written[1]
+    metrics = json.loads(Path("evaluated/metrics.json").read_text())
+    assert metrics["split"] == "validation"
+    assert metrics["accuracy"] == metrics["validation"]["accuracy"]

@@ -21,6 +21,7 @@ from stages.surnames.names import (
 from stages.surnames.score_baselines import BaselineParams, main, score_baselines
 
 EVALUATION = EvaluateParams(
+    split="test",
     asked=["a"],
     top=1,
     bins=10,
