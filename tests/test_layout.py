@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -146,6 +147,18 @@ def test_heavy_imports_stay_at_home(path):
     for package, homes in HOMES.items():
         if package in roots:
             assert relative(path).startswith(homes), f"{package} in {path}"
+
+
+def test_only_stages_that_run_a_network_load_torch():
+    with_network = {"train", "blend", "evaluate", "probe"}
+    modules = {find_module(stage) for _, stage, _ in list_stages()}
+    others = sorted(relative(path)[:-3] for path in modules if path.stem not in with_network)
+    imports = ", ".join(name.replace("/", ".") for name in others)
+
+    code = f"import sys, {imports}; sys.exit('torch' in sys.modules)"
+
+    assert len(others) > 5
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 @pytest.mark.parametrize("path", CODE, ids=relative)

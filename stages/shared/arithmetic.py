@@ -1,15 +1,19 @@
-"""The arithmetic of a process: one thread, and the kernels that `stages` chose at its import."""
+"""The arithmetic of a process: one thread, and the kernels that `stages` chose at its import.
+
+Loads no PyTorch by itself: that takes a second, which not every stage needs.
+"""
 
 import platform
 import sys
 from pathlib import Path
 
 import numpy as np
-import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from stages import HAS_SHARED_KERNELS, SHARED_KERNELS
 from stages.shared.errors import InputError
+
+AVX2 = "X86_V3"  # as NumPy calls what has it
 
 
 def prepare_arithmetic() -> None:
@@ -20,11 +24,14 @@ def prepare_arithmetic() -> None:
     Raises:
         InputError: NumPy or PyTorch were loaded before `stages`, and took other kernels.
     """
-    torch.set_num_threads(1)
     threadpool_limits(1)
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(1)
     if not HAS_SHARED_KERNELS:
         warn(f"{platform.system()} on {platform.machine()} is not Linux on x86-64")
-    elif torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+    elif AVX2 not in list_features():
         warn("this processor has no AVX2")
     else:
         check_kernels()
@@ -36,11 +43,13 @@ def check_kernels() -> None:
     Raises:
         InputError: they took something else.
     """
-    found = {torch.backends.cpu.get_cpu_capability().lower(): SHARED_KERNELS["ATEN_CPU_CAPABILITY"]}
+    found = {}
     refused = SHARED_KERNELS["NPY_DISABLE_CPU_FEATURES"].split()
-    for feature in np.show_config(mode="dicts")["SIMD Extensions"]["found"]:
+    for feature in list_features():
         if feature in refused:
-            found[feature] = "AVX2"
+            found[feature] = AVX2
+    if "torch" in sys.modules:
+        found[find_capability().lower()] = SHARED_KERNELS["ATEN_CPU_CAPABILITY"]
     for library in threadpool_info():
         if library["internal_api"] == "openblas":
             found[library["architecture"]] = SHARED_KERNELS["OPENBLAS_CORETYPE"]
@@ -50,6 +59,19 @@ def check_kernels() -> None:
                 f"NumPy or PyTorch was loaded before `stages` and took kernels for {taken} "
                 f"instead of {chosen}: import stages first"
             )
+
+
+def list_features() -> list[str]:
+    """Vector units that NumPy uses beyond those of its build."""
+    features: list[str] = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
+    return features
+
+
+def find_capability() -> str:
+    """Vector units that PyTorch uses."""
+    import torch
+
+    return torch.backends.cpu.get_cpu_capability()
 
 
 def warn(reason: str) -> None:
@@ -66,4 +88,4 @@ def describe_processor() -> str:
             if line.startswith("model name"):
                 model = line.partition(":")[2].strip()
                 break
-    return f"{model}, {torch.backends.cpu.get_cpu_capability()}"
+    return f"{model}, {find_capability()}"

@@ -63,7 +63,7 @@ def read_value(section: str) -> Any:
         InputError: the file or the section is missing.
     """
     try:
-        value = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))
+        value = yaml.load(PARAMS_FILE.read_text(encoding="utf-8"), yaml.CSafeLoader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{PARAMS_FILE} cannot be read: {' '.join(str(error).split())}") from None
     for key in section.split("."):

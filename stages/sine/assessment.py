@@ -15,8 +15,8 @@ from stages.shared.errors import InputError
 from stages.shared.intervals import BootstrapParams, bootstrap, bootstrap_difference
 from stages.shared.params import Count, Name, Params, Seed
 from stages.sine.document_tests import DocumentTest, Kind, list_document_tests
-from stages.sine.forecasters import Forecaster
 from stages.sine.free_runs import (
+    Forecaster,
     FreeRuns,
     PhaseErrors,
     average_phases,

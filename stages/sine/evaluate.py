@@ -26,8 +26,8 @@ from stages.sine.assessment import (
     measure_lead,
 )
 from stages.sine.document_tests import DocumentTest
-from stages.sine.forecasters import Forecaster, wrap_model
-from stages.sine.free_runs import FreeRuns, PhaseErrors
+from stages.sine.forecasters import wrap_model
+from stages.sine.free_runs import Forecaster, FreeRuns, PhaseErrors
 from stages.sine.phase_errors import read_phase_errors, write_phase_errors
 from stages.sine.signals import SeriesParams
 from stages.sine.state import State, read_state

@@ -1,16 +1,15 @@
 """A trained forecaster as a function of arrays."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stages.sine.free_runs import Forecaster
 from stages.sine.state import State
 
 Array = NDArray[np.float64]
-Forecaster = Callable[[Any, int], Array]  # history (B, K) and horizon n -> (B, n)
 
 
 def wrap_model(model: Any, state: State | None = None) -> Forecaster:

@@ -1,6 +1,8 @@
 """The test that all forecasters share: true samples first, then only their own."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from stages.shared.intervals import Items
 from stages.sine.signals import SeriesParams, sample_signal
 
 Array = NDArray[np.float64]
+Forecaster = Callable[[Any, int], Array]  # history (B, K) and horizon n -> (B, n)
 PhaseErrors = dict[str, Array]  # score -> (B,), the mean squared error of each phase
 
 STREAM = 0xE7A1  # joins every seed, so that no test draws the numbers of a training

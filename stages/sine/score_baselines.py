@@ -34,8 +34,7 @@ from stages.sine.baselines import (
     predict_zero,
 )
 from stages.sine.document_tests import sample_past
-from stages.sine.forecasters import Forecaster
-from stages.sine.free_runs import PhaseErrors, score_forecasts
+from stages.sine.free_runs import Forecaster, PhaseErrors, score_forecasts
 from stages.sine.phase_errors import write_phase_errors
 from stages.sine.signals import SeriesParams
 from stages.sine.windows import Windows, read_windows

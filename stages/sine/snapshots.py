@@ -1,10 +1,13 @@
 """What a forecaster saw and answered at a few moments of its training: snapshots.npz."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:  # figures are drawn of what is on disk
+    from torch import Tensor
 
 NUM_SNAPSHOTS = 4  # evenly over the updates: 0, 25, 50 and 75 of 100
 
@@ -32,7 +35,12 @@ class Snapshots:
         return updates_before % self.apart == 0 and len(self.iterations) < NUM_SNAPSHOTS
 
     def take(
-        self, iteration: int, times: Array, inputs: Tensor, targets: Tensor, forecasts: Tensor
+        self,
+        iteration: int,
+        times: Array,
+        inputs: "Tensor",
+        targets: "Tensor",
+        forecasts: "Tensor",
     ) -> None:
         """Keep the first window of an update.
 

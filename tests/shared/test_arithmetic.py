@@ -9,7 +9,8 @@ import pytest
 from stages import HAS_SHARED_KERNELS
 from stages.shared.arithmetic import describe_processor
 
-PREPARE = "from stages.shared.arithmetic import prepare_arithmetic; prepare_arithmetic()"
+PREPARE = "import stages, torch; from stages.shared.arithmetic import prepare_arithmetic; "
+PREPARE += "prepare_arithmetic()"
 
 
 def run(code):
