@@ -113,6 +113,8 @@ def read_cached(out: Path) -> dict[str, bytes]:
     files = {}
     for entry in json.loads(listing or "[]"):
         md5 = entry["md5"]
+        if md5 is None:  # dvc.lock has other stages, and not yet this one
+            return {}
         path = cache / md5[:2] / md5[2:]
         content = path.read_bytes() if path.exists() else b""
         if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:

@@ -15,7 +15,7 @@ import pytest
 from stages.shared.errors import InputError
 from stages.surnames.archive import read_archive, read_names_folder, write_raw
 from tests.commands.test_repro import write_zip
-from tests.pipeline import copy_template, read_outs, set_param
+from tests.pipeline import KEPT, copy_template, make_clone, read_outs, set_param
 from tests.shell import PROJECT, run
 from tests.surnames.test_archive import NAMES, zip_names
 
@@ -229,3 +229,14 @@ def test_a_sample_that_dvc_lock_names_is_no_reason_to_be_silent(tmp_path):
     said = run(clone, "dvc repro --single-item download_surnames")
 
     assert "WARNING: the small sample" in said
+
+
+@pytest.mark.slow
+def test_a_lock_that_does_not_name_the_surnames_yet_leads_to_the_sample(tmp_path):
+    clone = make_clone(tmp_path / "clone", KEPT)
+    run(clone, "dvc repro generate_sine")
+
+    run(clone, "dvc repro download_surnames")
+
+    source = json.loads((clone / "data/raw/source.json").read_text("utf-8"))
+    assert source == {"data": "sample"}
