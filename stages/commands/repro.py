@@ -21,12 +21,13 @@ from stages.commands.locks import lock_workspace, repair_rwlock
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.lifeline import die_with_starter
 from stages.surnames.archive import read_archive, read_names_folder
+from stages.tracking.track import is_up_to_date
 
 RAW = Path("data/raw")
 
 
-def run_pipeline(num_jobs: int) -> None:
-    """Bring the workspace up to date, all but tracking.
+def run_pipeline(num_jobs: int) -> bool:
+    """Bring the workspace up to date, all but tracking; returns whether anything had changed.
 
     Raises:
         InputError: a stage failed.
@@ -40,6 +41,7 @@ def run_pipeline(num_jobs: int) -> None:
         graph, changed = read_graph()
     stale = find_stale(graph, changed)
     run_side_by_side(stale, num_jobs)
+    return bool(changed)
 
 
 def needs_copy(copy: str) -> bool:
@@ -49,10 +51,15 @@ def needs_copy(copy: str) -> bool:
     return read_names_folder(RAW) != read_archive(Path(copy).read_bytes(), copy)
 
 
-def track() -> bool:
-    """Let DVC record the tracking stage, and cover a store that was deleted since."""
-    is_recorded = run_module("dvc", "repro", "--quiet")  # finds nothing to do but this stage
-    return is_recorded and run_module("stages.tracking.track")
+def track(has_changed: bool) -> bool:
+    """Let DVC record the tracking stage, and cover a store that was changed or deleted since.
+
+    Args:
+        has_changed: whether any stage had, tracking among them.
+    """
+    if has_changed and not run_module("dvc", "repro", "--quiet"):  # runs this stage alone
+        return False
+    return is_up_to_date() or run_module("stages.tracking.track")
 
 
 def main(num_jobs: int) -> None:
@@ -66,8 +73,8 @@ def main(num_jobs: int) -> None:
         check_files()
         check_architectures()
         repair_rwlock()
-        run_pipeline(num_jobs)
-        is_tracked = track()
+        has_changed = run_pipeline(num_jobs)
+        is_tracked = track(has_changed)
     results.main()
     if not is_tracked:
         raise InputError(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stages.shared.errors import InputError, exit_on_input_error, hide_passwords
+from stages.tracking.agreement import is_agreed, note_agreement
 from stages.tracking.artifacts import find_loss
 from stages.tracking.content import find_change, find_obstacle
 from stages.tracking.location import find_uri, is_absent, is_default, lock_store
@@ -70,9 +71,14 @@ def find_fault(store: Store, subject: Subject, runs: "list[Run]") -> str | None:
     return find_loss(store, runs[0], subject)
 
 
-def sync(store: Store, findings: list[Finding]) -> Iterator[str]:
-    """Make, complete and drop runs; tells what was done."""
-    commit = find_commit()
+def sync(store: Store, findings: list[Finding], commit: str | None) -> Iterator[str]:
+    """Make, complete and drop runs; tells what was done.
+
+    Args:
+        store: to write to.
+        findings: what it has.
+        commit: that holds this dvc.lock, if one does.
+    """
     pending = begin()
     for finding in findings:
         store.renew_patience()
@@ -128,6 +134,11 @@ def list_faults(uri: str, subjects: list[Subject]) -> list[str]:
     return faults
 
 
+def is_up_to_date() -> bool:
+    """Whether a sync is known to find nothing to do, without opening the store."""
+    return is_agreed(find_uri(), read_subjects(), bool(find_commit()))
+
+
 def find_commit() -> str | None:
     """Name the commit that holds this dvc.lock: HEAD, if nothing has changed since."""
     try:
@@ -161,9 +172,12 @@ def main(check: bool, new: bool = False) -> None:
         faults = list_faults(uri, subjects)
     else:
         with lock_store(uri), open_store(uri, True, new or is_default(uri)) as store:
+            commit = find_commit()
             findings = inspect(store, subjects)
-            for line in sync(store, findings):
+            for line in sync(store, findings, commit):
                 print(line, flush=True)
+            if not any(found.obstacle for found in findings):
+                note_agreement(uri, subjects, bool(commit))
         faults = [f"{found.subject.name}: {found.obstacle}" for found in findings if found.obstacle]
     if faults:
         raise InputError("\n  ".join([f"MLflow at {uri} is behind dvc.lock:", *faults]))

@@ -48,6 +48,7 @@ def test_two_jobs_in_another_folder_give_the_bytes_of_the_sequential_run(tmp_pat
     assert "surname_ngrams" in first.stdout  # the table
     assert second.returncode == 0, second.stdout
     assert list_started(second.stdout) == set()
+    assert "MLflow at" not in second.stdout  # what tracking says: nothing was opened
 
 
 @pytest.mark.slow

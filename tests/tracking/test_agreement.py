@@ -1,0 +1,94 @@
+"""`make repro` opens no store that agreed with dvc.lock, as long as neither has changed since."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stages.tracking.location import find_uri
+from stages.tracking.store import Store
+from stages.tracking.track import is_up_to_date
+from tests.pipeline import edit_params
+from tests.shell import commit, find_server, run
+from tests.store import find_run, sync
+from tests.workspace import redraw, retrain
+
+
+def change_nothing(workspace: Path) -> None:
+    pass
+
+
+def train_again(workspace: Path) -> None:
+    retrain(workspace, "carried_rnn", seed=1)
+
+
+def draw_again(workspace: Path) -> None:
+    redraw(workspace, "carried_rnn", "green")
+
+
+def describe_otherwise(workspace: Path) -> None:
+    edit_params(workspace, lambda params: params["descriptions"].update(carried_rnn="Another."))
+
+
+def drop_store(workspace: Path) -> None:
+    (workspace / "mlflow.db").unlink()
+
+
+def drop_run(workspace: Path) -> None:
+    Store(find_uri()).client.delete_run(find_run("carried_rnn").info.run_id)
+
+
+def drop_artifacts(workspace: Path) -> None:
+    shutil.rmtree(workspace / "mlartifacts/sine/models")
+
+
+CHANGES: list[tuple[Callable[[Path], None], bool]] = [
+    (change_nothing, True),
+    (train_again, False),
+    (draw_again, False),
+    (describe_otherwise, False),
+    (drop_store, False),
+    (drop_run, False),
+    (drop_artifacts, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "agrees"), CHANGES, ids=lambda value: getattr(value, "__name__", "")
+)
+def test_what_has_changed_since_a_sync_is_seen_without_the_store(workspace, change, agrees):
+    run(workspace, "python -m stages.tracking.track")  # this process would keep the file open
+
+    change(workspace)
+
+    assert is_up_to_date() == agrees
+
+
+def test_the_first_commit_of_a_lock_is_noted_and_a_later_one_changes_nothing(workspace):
+    retrain(workspace, "carried_rnn", seed=1)
+    run(workspace, "python -m stages.tracking.track")
+    assert is_up_to_date()
+
+    commit(workspace, "results")
+    assert not is_up_to_date()
+
+    run(workspace, "python -m stages.tracking.track")
+    run(workspace, "git commit -q --allow-empty -m more")
+    assert is_up_to_date()
+
+
+def test_a_sync_that_leaves_something_out_is_no_agreement(workspace):
+    (workspace / "data/trained/carried_rnn/weights.pt").unlink()
+
+    run(workspace, "python -m stages.tracking.track", check=False)
+
+    assert not is_up_to_date()
+
+
+def test_a_server_is_asked_every_time(workspace, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", find_server())
+
+    sync()
+
+    assert not is_up_to_date()
