@@ -34,7 +34,7 @@ from stages.surnames.names import (
     Names,
     Splits,
     Vocabulary,
-    pad_names,
+    pad_letters,
     read_splits,
     read_vocabulary,
 )
@@ -98,16 +98,16 @@ def classify(model: nn.Module, letters: Tensor, lengths: Tensor) -> Array:
     answers = []
     for start in range(0, len(letters), AT_ONCE):
         end = start + AT_ONCE
-        answers.append(model(letters[start:end], lengths[start:end]))
+        answers.append(model(letters[start:end].long(), lengths[start:end]))
     log_probabilities: Array = torch.cat(answers).double().numpy()
     return log_probabilities
 
 
 def batch_names(names: list[str], symbols: str) -> tuple[Tensor, Tensor]:
     """Clean, not empty names as letters `(B, T)` and lengths `(B,)`."""
-    encoded = [encode_name(name, symbols) for name in names]
-    lengths = torch.tensor([len(name) for name in encoded])
-    return torch.from_numpy(pad_names(encoded)), lengths
+    letters = np.array(encode_name("".join(names), symbols), dtype=np.uint8)
+    lengths = np.array([len(name) for name in names])
+    return torch.from_numpy(pad_letters(letters, lengths)), torch.from_numpy(lengths)
 
 
 def tabulate_confusion(confusion: Counts, vocabulary: Vocabulary) -> pd.DataFrame:

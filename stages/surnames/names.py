@@ -3,10 +3,10 @@
 Imports no torch, so that preprocessing need not wait for it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ class Corpus:
 class Names:
     """Names of one split, padded on the right with symbol 0."""
 
-    letters: NDArray[np.int64]  # (N, T)
+    letters: NDArray[np.uint8]  # (N, T); networks take wider numbers, of a batch at a time
     lengths: NDArray[np.int64]  # (N,)
     languages: NDArray[np.int64]  # (N,)
 
@@ -86,22 +86,18 @@ def read_splits(folder: Path) -> Splits:
 def read_split(folder: Path, split: Split) -> Names:
     """Read the names of one split of names.npz."""
     with np.load(folder / "names.npz") as arrays:
-        letters = arrays["letters"].astype(np.int64)
-        lengths = arrays["lengths"]
-        languages = arrays["languages"]
         is_chosen = arrays["splits"] == split
-    ends = np.cumsum(lengths)
-    chosen = []
-    for number in np.flatnonzero(is_chosen):
-        chosen.append(letters[ends[number] - lengths[number] : ends[number]])
-    return Names(pad_names(chosen), lengths[is_chosen], languages[is_chosen])
+        letters = arrays["letters"][np.repeat(is_chosen, arrays["lengths"])]
+        lengths = arrays["lengths"][is_chosen]
+        languages = arrays["languages"][is_chosen]
+    return Names(pad_letters(letters, lengths), lengths, languages)
 
 
-def pad_names(names: Sequence[Any]) -> NDArray[np.int64]:
-    """Names of different lengths as one array `(N, T)`, T letters of the longest."""
-    padded = np.zeros((len(names), max(map(len, names))), dtype=np.int64)
-    for row, name in zip(padded, names, strict=True):
-        row[: len(name)] = name
+def pad_letters(letters: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The letters of all names, end to end, as one array `(N, T)`, T letters of the longest."""
+    is_letter = np.arange(lengths.max()) < lengths[:, None]
+    padded = np.zeros(is_letter.shape, dtype=np.uint8)
+    padded[is_letter] = letters
     return padded
 
 

@@ -145,7 +145,7 @@ def make_batches(params: SurnameParams, names: Names, device: torch.device) -> I
     lengths = torch.from_numpy(names.lengths).to(device)
     languages = torch.from_numpy(names.languages).to(device)
     for rows, length in zip(torch.from_numpy(chosen).to(device), longest, strict=True):
-        yield letters[rows, :length], lengths[rows], languages[rows]
+        yield letters[rows, :length].long(), lengths[rows], languages[rows]
 
 
 def draw_names(params: SurnameParams, languages: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from stages.surnames.names import (
     Names,
     Splits,
     Vocabulary,
-    pad_names,
+    pad_letters,
     write_corpus,
     write_vocabulary,
 )
@@ -37,7 +37,11 @@ def names_of(pairs):
     """Names as words with the index of their language."""
     encoded = [[SYMBOLS.index(letter) for letter in word] for word, _ in pairs]
     lengths = np.array([len(word) for word, _ in pairs])
-    return Names(pad_names(encoded), lengths, np.array([language for _, language in pairs]))
+    return Names(
+        pad_letters(np.concatenate(encoded), lengths),
+        lengths,
+        np.array([language for _, language in pairs]),
+    )
 
 
 ENDINGS = [

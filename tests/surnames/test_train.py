@@ -17,7 +17,7 @@ from stages.surnames.names import (
     Names,
     Vocabulary,
     decode_names,
-    pad_names,
+    pad_letters,
     read_split,
     write_corpus,
 )
@@ -39,7 +39,8 @@ SAMPLE = Path("data/sample")
 WORDS = ["Abe", "Kowalska", "O'Neal", "Li", "Yamamoto", "de la Cruz", "Ng", "Papadopoulos"]
 VOCABULARY = Vocabulary("custom", SYMBOLS, [f"L{n:02}" for n in range(18)])
 ENCODED = [encode_name(word) for word in WORDS]
-NAMES = Names(pad_names(ENCODED), np.array([len(word) for word in WORDS]), np.arange(len(WORDS)))
+LENGTHS = np.array([len(word) for word in WORDS])
+NAMES = Names(pad_letters(np.concatenate(ENCODED), LENGTHS), LENGTHS, np.arange(len(WORDS)))
 CPU = torch.device("cpu")
 
 
