@@ -21,6 +21,7 @@ from typing import IO, Any
 from tqdm import tqdm
 
 from stages.commands.graph import Graph, find_chain
+from stages.commands.lock_entries import write_entries_alone
 from stages.commands.locks import is_writing
 from stages.commands.remaining import (
     count_stages,
@@ -266,6 +267,8 @@ def run_as_job(starter: str, module: str, *arguments: str) -> None:
     for number in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, end_between_writes)
     die_with_parent(int(starter))
+    if module == "dvc":
+        write_entries_alone()
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
