@@ -4,13 +4,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.clock import ROOT, run_stage
+from stages.shared.intervals import Items
 from stages.shared.params import read_params
 from stages.sine.preprocess import WindowParams, pair_series
 from stages.sine.signals import SeriesParams, draw_segments
 from stages.sine.windows import Windows
 from stages.surnames.archive import find_differences, read_archive, read_names_folder, write_raw
-from stages.surnames.names import Splits, Vocabulary, read_splits, read_vocabulary
+from stages.surnames.assessment import EvaluateParams, hide_test
+from stages.surnames.names import (
+    Splits,
+    Vocabulary,
+    divide_corpus,
+    read_splits,
+    read_vocabulary,
+)
+from stages.surnames.preprocess import SplitParams, preprocess
 
 REPEATS = 5
 
@@ -44,6 +55,30 @@ class Bench:
         folder = self.scratch / name
         folder.mkdir(parents=True)
         return folder
+
+
+@dataclass(frozen=True)
+class Division:
+    """The surnames as one seed divides them."""
+
+    splits: Splits
+    vocabulary: Vocabulary
+    test_rows: Items  # of the corpus: a name of a language has the same row in every division
+
+
+def divide_names(files: dict[str, bytes], data: str, seed: int) -> Division:
+    """Preprocess raw names in memory, divided by a seed; the test is what evaluation is shown.
+
+    Args:
+        files: content of each `<Language>.txt`, sorted.
+        data: what data they are.
+        seed: in place of preprocess_surnames.seed.
+    """
+    params = read_params("preprocess_surnames", SplitParams)
+    corpus, vocabulary = preprocess(files, data, params.model_copy(update={"seed": seed}))
+    evaluation = read_params("evaluate_surnames", EvaluateParams)
+    splits = hide_test(divide_corpus(corpus), evaluation)
+    return Division(splits, vocabulary, np.flatnonzero(corpus.splits == evaluation.split))
 
 
 def find_surnames(archive: Path | None, scratch: Path) -> Path:

@@ -76,21 +76,35 @@ def write_corpus(folder: Path, corpus: Corpus) -> None:
 
 def read_splits(folder: Path) -> Splits:
     """Read all names of names.npz."""
-    return Splits(
-        train=read_split(folder, "train"),
-        validation=read_split(folder, "validation"),
-        test=read_split(folder, "test"),
-    )
+    return divide_corpus(read_corpus(folder))
 
 
 def read_split(folder: Path, split: Split) -> Names:
     """Read the names of one split of names.npz."""
+    return choose_names(read_corpus(folder), split)
+
+
+def read_corpus(folder: Path) -> Corpus:
+    """Read names.npz."""
     with np.load(folder / "names.npz") as arrays:
-        is_chosen = arrays["splits"] == split
-        letters = arrays["letters"][np.repeat(is_chosen, arrays["lengths"])]
-        lengths = arrays["lengths"][is_chosen]
-        languages = arrays["languages"][is_chosen]
-    return Names(pad_letters(letters, lengths), lengths, languages)
+        return Corpus(**arrays)
+
+
+def divide_corpus(corpus: Corpus) -> Splits:
+    """The names by split."""
+    return Splits(
+        train=choose_names(corpus, "train"),
+        validation=choose_names(corpus, "validation"),
+        test=choose_names(corpus, "test"),
+    )
+
+
+def choose_names(corpus: Corpus, split: Split) -> Names:
+    """The names of one split, in the order of the corpus."""
+    is_chosen = corpus.splits == split
+    letters = corpus.letters[np.repeat(is_chosen, corpus.lengths)]
+    lengths = corpus.lengths[is_chosen]
+    return Names(pad_letters(letters, lengths), lengths, corpus.languages[is_chosen])
 
 
 def pad_letters(letters: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -6,9 +6,11 @@ import pytest
 from benchmarks import pipeline, scaling, surnames, updates
 from benchmarks.__main__ import render_page
 from benchmarks.clock import ROOT, Turns, Usage
-from benchmarks.data import Bench, find_surnames, read_names
+from benchmarks.data import Bench, divide_names, find_surnames, read_names
 from benchmarks.table import Row, judge
+from stages.shared.params import read_value
 from stages.sine.windows import read_windows
+from stages.surnames.names import decode_names
 from stages.surnames.preprocess import clean_lines
 
 
@@ -57,6 +59,47 @@ def test_multiplied_names_stay_distinct_after_the_clean_up():
 
         assert len(clean_lines(multiplied)) == 100 * len(group)
         assert multiplied[: len(group)] == group
+
+
+def test_names_divided_in_memory_are_those_of_the_pipeline(bench):
+    seed = read_value("preprocess_surnames.seed")
+
+    division = divide_names(*read_names(None), seed)
+
+    assert division.vocabulary == bench.vocabulary
+    for split in ("train", "validation", "test"):
+        ours, theirs = getattr(division.splits, split), getattr(bench.splits, split)
+        np.testing.assert_array_equal(ours.letters, theirs.letters)
+        np.testing.assert_array_equal(ours.lengths, theirs.lengths)
+        np.testing.assert_array_equal(ours.languages, theirs.languages)
+
+
+def test_a_name_has_the_same_row_in_every_division():
+    divisions = [divide_names(*read_names(None), seed) for seed in (0, 1)]
+
+    seen = []
+    for division in divisions:
+        test = division.splits.test
+        texts = decode_names(test, division.vocabulary.symbols)
+        seen.append(dict(zip(division.test_rows.tolist(), texts, strict=True)))
+    both = seen[0].keys() & seen[1].keys()
+    assert 0 < len(both) < len(seen[0])
+    assert all(seen[0][row] == seen[1][row] for row in both)
+
+
+def test_a_hidden_test_stays_hidden_in_a_division(tmp_path, monkeypatch):
+    params = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    names = read_names(None)
+    (tmp_path / "params.yaml").write_text(params.replace("split: test ", "split: validation "))
+    open_to_all = divide_names(*names, seed=0)
+    monkeypatch.chdir(tmp_path)
+
+    hidden = divide_names(*names, seed=0)
+
+    shown = hidden.splits.test
+    np.testing.assert_array_equal(shown.letters, open_to_all.splits.validation.letters)
+    assert len(hidden.test_rows) == len(shown.lengths)
+    assert not set(hidden.test_rows) & set(open_to_all.test_rows)
 
 
 def test_growth_is_judged_at_the_last_step():
