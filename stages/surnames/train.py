@@ -4,7 +4,7 @@ Run by DVC as `python -m stages.surnames.train MODEL SURNAMES OUT`.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,7 +109,13 @@ class Trained:
     progress: list[str]  # lines that were printed
 
 
-def train(params: SurnameParams, names: Names, vocabulary: Vocabulary, name: str) -> Trained:
+def train(
+    params: SurnameParams,
+    names: Names,
+    vocabulary: Vocabulary,
+    name: str,
+    start: Callable[[nn.Module], None] | None = None,
+) -> Trained:
     """Train a classifier; the same params and names give the same result.
 
     Args:
@@ -117,6 +123,7 @@ def train(params: SurnameParams, names: Names, vocabulary: Vocabulary, name: str
         names: the training split.
         vocabulary: symbols and languages.
         name: of the model, for messages.
+        start: changes the first weights in place, to see how far the last ones hang on them.
 
     Raises:
         InputError: params that fit no network, or a loss that is not finite.
@@ -129,6 +136,8 @@ def train(params: SurnameParams, names: Names, vocabulary: Vocabulary, name: str
     }
     where = f"params.yaml: surnames.{name}"
     model = build_network(params.architecture, network, where).to(device)
+    if start:
+        start(model)
     update = choose_update(model, params, where)
     batches = make_batches(params, names, device)
     progress = Progress(model)

@@ -267,6 +267,28 @@ def test_same_seed_same_weights_and_another_seed_others():
     assert not torch.equal(first.w.weight, other.w.weight)
 
 
+@torch.no_grad()
+def clear_weights(model):
+    for weight in model.parameters():
+        weight.zero_()
+
+
+@pytest.mark.parametrize("gradient", ["by_hand", "autograd"])
+def test_training_starts_from_weights_that_a_caller_has_changed(gradient):
+    params = params_of(iterations=1, gradient=gradient)
+
+    trained = train(params, NAMES, VOCABULARY, "x", clear_weights)
+
+    assert trained.curves.loss == pytest.approx([np.log(18)])  # zeros hold all languages for equal
+    assert not trained.model.w.weight.any()  # and give the states no gradient
+
+
+def test_a_shorter_training_makes_the_first_updates_of_a_longer_one():
+    shorter = train_on_words(iterations=10).curves.loss
+
+    assert train_on_words(iterations=20).curves.loss[:10] == shorter
+
+
 def test_a_network_gets_its_sizes_from_the_data():
     config = train_on_words(network={"hidden": 4}).config
 
