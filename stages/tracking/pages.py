@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from stages.shared.verdicts import judge
 from stages.tracking.description import say_score
 from stages.tracking.metrics import Metrics, read_baselines, read_metrics
 from stages.tracking.ranking import RANKINGS, Candidate, list_candidates
@@ -113,10 +114,3 @@ def say_lead(name: str, metrics: Metrics, score: str) -> str:
         return ""
     interval = f"[{lead['low']:+.3f}, {lead['high']:+.3f}]"
     return f"In {score} {name} is {judge(lead)} of {lead['over']}: {interval}."
-
-
-def judge(lead: dict[str, float]) -> str:
-    """What the interval of a difference allows to say."""
-    if lead["low"] > 0:
-        return "ahead"
-    return "behind" if lead["high"] < 0 else "within the noise"
