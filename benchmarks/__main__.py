@@ -1,7 +1,7 @@
 """Measure speed and quality against the literal programs: `python -m benchmarks`.
 
 `make bench` runs every section and writes docs/benchmarks.md; with names of sections or `--quick`
-the table is only printed.
+the page is only printed.
 """
 
 import argparse
@@ -18,11 +18,11 @@ import torch
 from benchmarks import pipeline, scaling, sine, surnames, updates
 from benchmarks.clock import ROOT
 from benchmarks.data import Bench, find_surnames
-from benchmarks.table import Row, render_table
+from benchmarks.table import Measured, render_sections
 from stages.shared.arithmetic import describe_processor, prepare_arithmetic
 from stages.shared.errors import exit_on_input_error
 
-SECTIONS: dict[str, tuple[str, Callable[[Bench], list[Row]]]] = {
+SECTIONS: dict[str, tuple[str, Callable[[Bench], Measured]]] = {
     "updates": ("Same updates", updates.measure),
     "surnames": ("Time to quality: surnames", surnames.measure),
     "sine": ("Time to quality: sine", sine.measure),
@@ -49,7 +49,7 @@ long_memory_rnn, windowed_lstm_fast, noisy_rnn and drifting_rnn were tuned while
 sight; those of surname_gru, surname_markov, surname_blend, drifting_rnn_refined and
 mackey_glass_rnn stood before theirs were seen.
 
-{table}
+{sections}
 """
 
 
@@ -59,7 +59,7 @@ def measure_sections(names: list[str], archive: Path | None, quick: bool) -> str
     with tempfile.TemporaryDirectory() as scratch:
         folder = find_surnames(archive, Path(scratch))
         bench = Bench(folder, Path(scratch), archive, quick)
-        measured = {}
+        measured: dict[str, Measured] = {}
         for name in names:
             title, measure = SECTIONS[name]
             print(f"{title} …", file=sys.stderr)
@@ -68,12 +68,12 @@ def measure_sections(names: list[str], archive: Path | None, quick: bool) -> str
         return render_page(bench, measured)
 
 
-def render_page(bench: Bench, measured: dict[str, list[Row]]) -> str:
+def render_page(bench: Bench, measured: dict[str, Measured]) -> str:
     """The whole page."""
     return PAGE.format(
         machine=describe_machine(),
         surnames=describe_surnames(bench),
-        table=render_table(measured),
+        sections=render_sections(measured),
     )
 
 

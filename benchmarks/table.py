@@ -1,4 +1,4 @@
-"""Rows of the benchmark and the one Markdown table that they make."""
+"""Rows of the benchmark, the Markdown table that they make, and what stands below it."""
 
 from dataclasses import dataclass, field
 from statistics import median
@@ -49,6 +49,9 @@ class Row:
     goals: list[Goal] = field(default_factory=list)
 
 
+Measured = list[Row] | str  # what a section gives: rows of the table, or a text of its own
+
+
 def at_least(metric: str, value: float, bound: float) -> Goal:
     """A goal that higher values meet."""
     return Goal(metric, value, bound, "≥")
@@ -59,14 +62,14 @@ def at_most(metric: str, value: float, bound: float) -> Goal:
     return Goal(metric, value, bound, "≤")
 
 
-def say_ratio(ratios: list[float], unit: str) -> str:
+def say_spread(values: list[float], unit: str = "") -> str:
     """Median [smallest to largest] of the repeats."""
-    if not ratios:
+    if not values:
         return NOTHING
-    middle = f"{median(ratios):.3g}{unit}"
-    if len(ratios) == 1:
+    middle = f"{median(values):.3g}{unit}"
+    if len(values) == 1:
         return middle
-    return f"{middle} [{min(ratios):.3g}–{max(ratios):.3g}]"
+    return f"{middle} [{min(values):.3g}–{max(values):.3g}]"
 
 
 def say_seconds(seconds: float) -> str:
@@ -89,15 +92,21 @@ def judge(goals: list[Goal]) -> str:
 def render_row(row: Row) -> str:
     """One line of Markdown."""
     targets = ", ".join(goal.target for goal in row.goals) or NOTHING
-    ratio = say_ratio(row.ratios, row.unit)
+    ratio = say_spread(row.ratios, row.unit)
     cells = [row.what, row.ours, row.reference, ratio, row.quality, targets, judge(row.goals)]
     return render_cells(cells)
 
 
-def render_cells(cells: list[str]) -> str:
+def render_cells(cells: list[str], width: int = len(COLUMNS)) -> str:
     """Cells of one line; those that lack at its end stay empty."""
-    missing = len(COLUMNS) - len(cells)
+    missing = width - len(cells)
     return f"| {' | '.join(cells + [''] * missing)} |"
+
+
+def render_grid(columns: list[str], rows: list[list[str]]) -> str:
+    """Any Markdown table: its columns, and the cells of its rows."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(render_cells(cells, len(columns)) for cells in lines)
 
 
 def render_table(sections: dict[str, list[Row]]) -> str:
@@ -107,3 +116,16 @@ def render_table(sections: dict[str, list[Row]]) -> str:
         lines.append(render_cells([f"**{title}**"]))
         lines.extend(map(render_row, rows))
     return "\n".join(lines)
+
+
+def render_sections(sections: dict[str, Measured]) -> str:
+    """One table of the sections that have rows, then the text of each other one under its title."""
+    in_table: dict[str, list[Row]] = {}
+    texts = []
+    for title, measured in sections.items():
+        if isinstance(measured, str):
+            texts.append(f"## {title}\n\n{measured}")
+        else:
+            in_table[title] = measured
+    parts = [render_table(in_table)] if in_table else []
+    return "\n\n".join(parts + texts)

@@ -1,12 +1,23 @@
 import pytest
 
-from benchmarks.table import Row, at_least, at_most, judge, render_table, say_ratio, say_seconds
+from benchmarks.table import (
+    Row,
+    at_least,
+    at_most,
+    judge,
+    render_grid,
+    render_sections,
+    render_table,
+    say_seconds,
+    say_spread,
+)
 
 
-def test_a_ratio_is_the_median_with_the_extremes():
-    assert say_ratio([3.0, 1.0, 2.0], "×") == "2× [1–3]"
-    assert say_ratio([0.25], " of it") == "0.25 of it"
-    assert say_ratio([], "×") == "–"
+def test_a_spread_is_the_median_with_the_extremes():
+    assert say_spread([3.0, 1.0, 2.0], "×") == "2× [1–3]"
+    assert say_spread([0.25], " of it") == "0.25 of it"
+    assert say_spread([0.5, 0.25, 0.125, 1.0]) == "0.375 [0.125–1]"
+    assert say_spread([], "×") == "–"
 
 
 @pytest.mark.parametrize(
@@ -37,3 +48,22 @@ def test_all_sections_make_one_table():
     assert [line[0] for line in cells] == ["what", "---", "**First**", "step", "**Second**", "step"]
     assert cells[3] == ["step", "2 s", "4 s", "2×", "–", "ratio ≥ 1.5", "met"]
     assert {len(line) for line in cells} == {7}
+
+
+def test_a_grid_has_as_many_cells_in_each_line_as_columns():
+    grid = render_grid(["a", "b"], [["1", "2"], ["**all**"]])
+
+    assert grid.splitlines() == ["| a | b |", "| --- | --- |", "| 1 | 2 |", "| **all** |  |"]
+
+
+def test_a_section_with_a_text_of_its_own_stands_below_the_table():
+    rows = [Row("step", "2 s")]
+
+    page = render_sections({"First": rows, "Words": "as they are", "Second": rows})
+
+    table = render_table({"First": rows, "Second": rows})
+    assert page == f"{table}\n\n## Words\n\nas they are"
+
+
+def test_texts_alone_need_no_table():
+    assert render_sections({"Words": "as they are"}) == "## Words\n\nas they are"
