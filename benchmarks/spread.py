@@ -1,0 +1,164 @@
+"""Section `spread`: what other seeds, splits and phases give, and which leads outlast them."""
+
+import os
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+
+from benchmarks import sine_spread, surname_spread
+from benchmarks.data import Bench, read_names
+from benchmarks.spread_tables import tabulate_classifiers, tabulate_forecasters, tabulate_rnn
+from benchmarks.surname_spread import RNN, Source
+from benchmarks.surnames import list_members
+from benchmarks.workers import Job, run_jobs
+from stages.shared.params import read_params, read_value
+from stages.surnames.train import SurnameParams
+
+NUDGE = 1e-6  # by which the first weights of one start and the next differ
+CHECKPOINTS = 8  # of surname_rnn, the last at its end
+UPDATES_BETWEEN = 5000
+INTRODUCTION = """\
+A cell is the median [smallest–largest] of trainings by the seeds of params.yaml plus 0 to {last}.
+A difference is from the baseline that is best on validation (in the mean over splits or draws), and
+above 0 it is better than that. Its 95 % interval is a bootstrap over test items: how far it moves
+with other names or phases. `ahead` and `behind` are said only where the interval excludes 0.
+"""
+SURNAMES = """\
+### Surnames
+
+The seeds of the {num_splits} splits (preprocess_surnames.seed) are 0 to {last}; τ and temperature
+are chosen on the validation part of each. A difference is the mean over splits of the mean over
+seeds. The bootstrap draws pairs of name and language out of all that any split tests, with
+replacement and as many of each language as there are: a pair that two splits test moves in both.
+What no seed changes is trained once a split.
+
+{table}
+
+`surname_rnn` alone, on the split of seed 0: every {every:,} of its last {span:,} updates (of
+{updates:,}), and from first weights scaled by 1 + k · 10⁻⁶, k = 1 to {num_starts}.
+
+{rnn}
+"""
+SINES = """\
+### Sines
+
+Mean squared errors of free runs. The seeds of the {num_draws} draws of test phases are those of
+evaluate_sine (seed and validation_seed) plus 0, {shift}, …; baselines have no seed. A difference is
+the error of the baseline less that of the network, the mean over draws, phases and seeds; the
+bootstrap takes phases, as many of each draw as there are.
+
+{table}
+"""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is tried."""
+
+    num_seeds: int
+    num_splits: int  # of the surnames, and draws of phases
+    classifiers: list[str]
+    forecasters: list[str]
+    updates: list[int]  # after which surname_rnn is scored
+    num_starts: int
+
+
+def choose_extent(quick: bool) -> Extent:
+    """Everything in params.yaml, or a fraction of it that takes a minute."""
+    if quick:
+        classifiers = ["surname_fast", *list_members()]
+        return Extent(1, 2, classifiers, ["closed_loop_rnn"], [2000, 3000], 2)
+    last = read_params(f"surnames.{RNN}", SurnameParams).iterations
+    first = last - (CHECKPOINTS - 1) * UPDATES_BETWEEN
+    return Extent(
+        num_seeds=5,
+        num_splits=3,
+        classifiers=list(read_value("surnames")),
+        forecasters=list(read_value("sine")),
+        updates=list(range(first, last + 1, UPDATES_BETWEEN)),
+        num_starts=5,
+    )
+
+
+def measure(bench: Bench) -> str:
+    """Tables of both tasks."""
+    extent = choose_extent(bench.quick)
+    source = Source(*read_names(bench.archive))
+    parts = [
+        INTRODUCTION.format(last=extent.num_seeds - 1),
+        measure_surnames(extent, source),
+        measure_sines(extent),
+    ]
+    return "\n".join(parts).rstrip()
+
+
+def count_workers() -> int:
+    """One process a core."""
+    return os.cpu_count() or 1
+
+
+def measure_surnames(extent: Extent, source: Source) -> str:
+    """Classifiers beside baselines, and surname_rnn by itself."""
+    results: list[surname_spread.Result] = []
+    for found in run_jobs(list_surname_jobs(extent, source), count_workers()):
+        results.extend(found)
+    divisions = list(map(source.divide, range(extent.num_splits)))
+    every = extent.updates[1] - extent.updates[0]
+    return SURNAMES.format(
+        num_splits=extent.num_splits,
+        last=extent.num_splits - 1,
+        table=tabulate_classifiers(results, divisions),
+        every=every,
+        span=len(extent.updates) * every,
+        updates=extent.updates[-1],
+        num_starts=extent.num_starts,
+        rnn=tabulate_rnn(results),
+    )
+
+
+def list_surname_jobs(extent: Extent, source: Source) -> list[Job[list[surname_spread.Result]]]:
+    """Every training, and the baselines."""
+    jobs = []
+    splits, shifts = range(extent.num_splits), range(extent.num_seeds)
+    for split, shift in product(splits, shifts):  # the longest first: nobody waits for the last
+        names = extent.classifiers
+        entries = partial(surname_spread.try_entries, names, source, split, shift)
+        jobs.append(Job(f"surnames, split {split}: seeds + {shift}", entries))
+    for split in splits:
+        rivals = partial(surname_spread.score_rivals, source, split)
+        jobs.append(Job(f"surnames, split {split}: baselines", rivals))
+    for updates in extent.updates:
+        shorter = partial(surname_spread.try_updates, source, updates)
+        jobs.append(Job(f"{RNN}: {updates:,} updates", shorter))
+    for number in range(1, extent.num_starts + 1):
+        factor = 1 + number * NUDGE
+        scaled = partial(surname_spread.try_start, source, extent.updates[-1], factor)
+        jobs.append(Job(f"{RNN}: first weights × {factor}", scaled))
+    return jobs
+
+
+def measure_sines(extent: Extent) -> str:
+    """Forecasters beside the baselines of their series."""
+    results: list[sine_spread.Result] = []
+    for found in run_jobs(list_sine_jobs(extent), count_workers()):
+        results.extend(found)
+    return SINES.format(
+        num_draws=extent.num_splits,
+        shift=sine_spread.PHASE_SHIFT,
+        table=tabulate_forecasters(results),
+    )
+
+
+def list_sine_jobs(extent: Extent) -> list[Job[list[sine_spread.Result]]]:
+    """Every training, and the baselines of every series that one is trained on."""
+    jobs = []
+    series: dict[str, None] = {}
+    for name in extent.forecasters:
+        series[read_value(f"sine.{name}.series")] = None
+        for shift in range(extent.num_seeds):
+            entry = partial(sine_spread.try_entry, name, shift, extent.num_splits)
+            jobs.append(Job(f"{name}: seed + {shift}", entry))
+    for name, draw in product(series, range(extent.num_splits)):
+        rivals = partial(sine_spread.score_rivals, name, draw)
+        jobs.append(Job(f"{name}: baselines, draw {draw}", rivals))
+    return jobs

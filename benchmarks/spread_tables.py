@@ -1,0 +1,128 @@
+"""The tables of the section `spread`: a row a baseline, classifier or forecaster."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from benchmarks import sine_spread, surname_spread
+from benchmarks.data import Division
+from benchmarks.leads import Lead, say_lead
+from benchmarks.surname_spread import CHECKPOINTS, STARTS
+from benchmarks.table import NOTHING, render_grid, say_spread
+from stages.shared.params import read_params, read_value
+from stages.sine.assessment import EvaluateParams
+from stages.surnames.assessment import LEADS
+
+SCORES = ("accuracy", "macro_f1", "macro_f1_corrected")  # of the surnames
+
+Result = TypeVar("Result", surname_spread.Result, sine_spread.Result)
+
+
+def tabulate_classifiers(results: list[surname_spread.Result], divisions: list[Division]) -> str:
+    """Baselines, then classifiers with their leads."""
+    groups = group_by_name(results)
+    rivals = take_out(groups, read_value("baselines_surnames.names"))
+    take_out(groups, [CHECKPOINTS, STARTS])
+    rows = []
+    for name, found in rivals.items():
+        rows.append([f"*{name}*", *say_scores(found), *[NOTHING] * len(LEADS)])
+    for name, found in groups.items():
+        leads = surname_spread.measure_leads(found, rivals, divisions)
+        rows.append([f"`{name}`", *say_scores(found), *say_leads(leads, LEADS)])
+    columns = ["classifier", "trainings", *SCORES]
+    columns.extend(f"{score}: difference" for score in LEADS)
+    return render_grid(columns, rows)
+
+
+def tabulate_rnn(results: list[surname_spread.Result]) -> str:
+    """How far surname_rnn moves by itself."""
+    groups = group_by_name(results)
+    rows = []
+    for name in (CHECKPOINTS, STARTS):
+        rows.append([name, *say_scores(groups[name])])
+    return render_grid(["classifier", "trainings", *SCORES], rows)
+
+
+def say_scores(results: list[surname_spread.Result]) -> list[str]:
+    """Number of trainings, and the spread of each score."""
+    metrics = [result.metrics for result in results]
+    return [str(len(results)), *say_spreads(metrics, SCORES)]
+
+
+def tabulate_forecasters(results: list[sine_spread.Result]) -> str:
+    """Below each series its baselines and its networks."""
+    params = read_params("evaluate_sine", EvaluateParams)
+    scores = [f"free_run_mse_{horizon}" for horizon in params.horizons]
+    asked = [f"free_run_mse_{horizon}" for horizon in params.validation_horizons]
+    by_series: dict[str, list[sine_spread.Result]] = {}
+    for result in results:
+        by_series.setdefault(result.series, []).append(result)
+    rows = []
+    for series, found in by_series.items():
+        rows.append([f"**{series}**"])
+        rows.extend(tabulate_series(found, scores, asked))
+    columns = ["forecaster", "scored", *scores]
+    columns.extend(f"validation: {score}" for score in asked)
+    columns.extend(f"{score}: difference" for score in asked)
+    return render_grid(columns, rows)
+
+
+def tabulate_series(
+    results: list[sine_spread.Result], scores: list[str], asked: list[str]
+) -> list[list[str]]:
+    """Baselines, then networks with their leads.
+
+    Args:
+        results: of one series.
+        scores: on test.
+        asked: those that validation has too.
+    """
+    groups = group_by_name(results)
+    rivals = take_out(groups, read_value("baselines_sine.names"))
+    rows = []
+    for name, found in rivals.items():
+        rows.append([f"*{name}*", *say_errors(found, scores, asked), *[NOTHING] * len(asked)])
+    for name, found in groups.items():
+        leads = sine_spread.measure_leads(found, rivals)
+        cells = say_errors(found, scores, asked)
+        rows.append([f"`{name}`", *cells, *say_leads(leads, asked)])
+    return rows
+
+
+def say_errors(results: list[sine_spread.Result], scores: list[str], asked: list[str]) -> list[str]:
+    """Number of trainings and draws, and the spread of each error on test and validation."""
+    on_test, on_validation = [], []
+    for result in results:
+        on_test.append(result.metrics)
+        on_validation.append(result.metrics["validation"])
+    spreads = say_spreads(on_test, scores) + say_spreads(on_validation, asked)
+    return [str(len(results)), *spreads]
+
+
+def group_by_name(results: list[Result]) -> dict[str, list[Result]]:
+    """The results of each name, in their order."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.name, []).append(result)
+    return groups
+
+
+def take_out(groups: dict[str, list[Result]], names: list[str]) -> dict[str, list[Result]]:
+    """Remove some names and give them, in their order."""
+    taken = {}
+    for name in names:
+        if name in groups:
+            taken[name] = groups.pop(name)
+    return taken
+
+
+def say_spreads(metrics: list[dict[str, Any]], scores: Sequence[str]) -> list[str]:
+    """Median and range of each score."""
+    cells = []
+    for score in scores:
+        cells.append(say_spread([of_one[score] for of_one in metrics]))
+    return cells
+
+
+def say_leads(leads: dict[str, Lead], scores: Sequence[str]) -> list[str]:
+    """The lead in each score."""
+    return [say_lead(leads[score]) for score in scores]

@@ -1,0 +1,242 @@
+"""The classifiers of surnames over seeds and splits, and how far ahead of the best baseline."""
+
+from dataclasses import dataclass
+from functools import partial
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.data import Division, divide_names
+from benchmarks.leads import Lead, find_leads
+from benchmarks.surnames import BLEND, list_members
+from stages.shared.intervals import BootstrapParams, Items
+from stages.shared.params import read_params
+from stages.surnames.assessment import (
+    LEADS,
+    EvaluateParams,
+    Guesses,
+    collect_guesses,
+    score_items,
+)
+from stages.surnames.blend import BlendParams, blend
+from stages.surnames.evaluate import evaluate
+from stages.surnames.names import Names
+from stages.surnames.score_baselines import BaselineParams, score_baselines
+from stages.surnames.scores import Classes
+from stages.surnames.train import SurnameParams, Trained, train
+
+RNN = "surname_rnn"
+CHECKPOINTS = f"{RNN} along its last updates"
+STARTS = f"{RNN} from scaled first weights"
+NO_INTERVALS = BootstrapParams(resamples=1, seed=0)  # of one training: nobody looks at them
+
+
+@dataclass(frozen=True)
+class Source:
+    """The raw names, which every job divides by itself."""
+
+    files: dict[str, bytes]
+    data: str  # official, sample or custom
+
+    def divide(self, split: int) -> Division:
+        """The names as the seed `split` divides them."""
+        return divide_names(self.files, self.data, split)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one classifier does on one split."""
+
+    name: str
+    split: int
+    metrics: dict[str, Any]  # as in metrics.json
+    guesses: Guesses  # on test
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The pairs of name and language that are in the test of any split.
+
+    Args:
+        languages: `(P,)`, of the pairs.
+        tests: of each split, the test names.
+        places: of each split `(P,)`, where among its test names a pair is; -1: nowhere.
+    """
+
+    languages: Classes
+    tests: list[Names]
+    places: list[Items]
+
+
+def try_entries(names: list[str], source: Source, split: int, shift: int) -> list[Result]:
+    """Train entries of `surnames` on one split, blend and score them.
+
+    Args:
+        names: of the entries; they are blended if all members are among them.
+        source: the raw names.
+        split: seed that divides them.
+        shift: added to the seed of each entry. What no seed changes is scored for 0 alone.
+    """
+    division = source.divide(split)
+    results = []
+    trained: dict[str, Trained] = {}
+    for name in names:
+        params = shift_seed(read_params(f"surnames.{name}", SurnameParams), shift)
+        trained[name] = train(params, division.splits.train, division.vocabulary, name)
+        if shift == 0 or has_chance(params, division.splits.train):
+            results.append(score(name, trained[name].model, division, split))
+    if set(list_members()) <= trained.keys():
+        members = [trained[member] for member in list_members()]
+        results.append(score(BLEND, blend_members(members), division, split))
+    return results
+
+
+def shift_seed(params: SurnameParams, shift: int) -> SurnameParams:
+    """The same training by another seed."""
+    return params.model_copy(update={"seed": params.seed + shift})
+
+
+def has_chance(params: SurnameParams, names: Names) -> bool:
+    """Whether another seed gives another classifier: counts of all names know no order."""
+    counts_all = params.iterations * params.batch % len(names.lengths) == 0
+    return params.gradient != "counting" or not counts_all
+
+
+def blend_members(members: list[Trained]) -> nn.Module:
+    """The blend of params.yaml."""
+    models, configs = [], []
+    for member in members:
+        models.append(member.model.eval())
+        configs.append(member.config)
+    model, _ = blend(models, configs, read_params("blend_surnames", BlendParams))
+    return model
+
+
+def score(name: str, model: nn.Module, division: Division, split: int) -> Result:
+    """Score a classifier as evaluate_surnames does; intervals are left to the pool."""
+    params = read_params("evaluate_surnames", EvaluateParams)
+    params = params.model_copy(update={"bootstrap": NO_INTERVALS})
+    evaluation = evaluate(model.eval(), division.splits, division.vocabulary, params)
+    return Result(name, split, evaluation.metrics, evaluation.guesses)
+
+
+def score_rivals(source: Source, split: int) -> list[Result]:
+    """Fit and score the baselines on one split."""
+    division = source.divide(split)
+    params = read_params("baselines_surnames", BaselineParams)
+    evaluation = read_params("evaluate_surnames", EvaluateParams)
+    evaluation = evaluation.model_copy(update={"bootstrap": NO_INTERVALS})
+    scored = score_baselines(division.splits, division.vocabulary, params, evaluation)
+    rows: Any = scored.predictions.to_dict("records")
+    guesses = collect_guesses(rows, division.vocabulary)
+    results = []
+    for name, metrics in scored.scores.items():
+        results.append(Result(name, split, metrics, guesses[name]))
+    return results
+
+
+def try_updates(source: Source, updates: int) -> list[Result]:
+    """Score surname_rnn after its first updates: those of a shorter training by the same seed."""
+    params = read_params(f"surnames.{RNN}", SurnameParams)
+    division = source.divide(0)
+    shorter = params.model_copy(update={"iterations": updates})
+    trained = train(shorter, division.splits.train, division.vocabulary, RNN)
+    return [score(CHECKPOINTS, trained.model, division, 0)]
+
+
+def try_start(source: Source, updates: int, factor: float) -> list[Result]:
+    """Score surname_rnn from first weights that are scaled."""
+    params = read_params(f"surnames.{RNN}", SurnameParams)
+    division = source.divide(0)
+    shorter = params.model_copy(update={"iterations": updates})
+    start = partial(scale_weights, factor=factor)
+    trained = train(shorter, division.splits.train, division.vocabulary, RNN, start)
+    return [score(STARTS, trained.model, division, 0)]
+
+
+@torch.no_grad()
+def scale_weights(model: nn.Module, factor: float) -> None:
+    """Multiply all weights."""
+    for weight in model.parameters():
+        weight.mul_(factor)
+
+
+def pool_tests(divisions: list[Division]) -> Pool:
+    """The pairs of all tests, each once."""
+    rows = np.unique(np.concatenate([division.test_rows for division in divisions]))
+    languages = np.zeros(len(rows), dtype=np.int64)
+    tests, places = [], []
+    for division in divisions:
+        test = division.splits.test
+        where = np.searchsorted(rows, division.test_rows)
+        languages[where] = test.languages
+        place = np.full(len(rows), -1)
+        place[where] = np.arange(len(where))
+        tests.append(test)
+        places.append(place)
+    return Pool(languages, tests, places)
+
+
+def score_pooled(
+    guesses: list[list[Guesses]], pool: Pool, chosen: Items | slice = slice(None)
+) -> dict[str, float]:
+    """Mean over splits of the mean over seeds, of all pairs or of chosen ones.
+
+    Args:
+        guesses: of splits and seeds, on the test names.
+        pool: the pairs.
+        chosen: pairs; in each split those count that are in its test, as often as they are chosen.
+    """
+    num_languages = int(pool.languages.max()) + 1
+    scores: dict[str, list[float]] = {}
+    for seeds, test, places in zip(guesses, pool.tests, pool.places, strict=True):
+        items = places[chosen]
+        items = items[items >= 0]
+        unknown = np.zeros(len(test.languages), dtype=np.bool_)  # no lead is about the top three
+        by_seed = []
+        for answers in seeds:
+            by_seed.append(score_items(answers, unknown, test.languages, num_languages, items))
+        for metric in LEADS:
+            mean = fmean(of_one[metric] for of_one in by_seed)
+            scores.setdefault(metric, []).append(mean)
+    return {metric: fmean(of_splits) for metric, of_splits in scores.items()}
+
+
+def measure_leads(
+    results: list[Result], rivals: dict[str, list[Result]], divisions: list[Division]
+) -> dict[str, Lead]:
+    """How far ahead of the best baseline a classifier is: score -> lead.
+
+    Args:
+        results: of the classifier, on all splits.
+        rivals: those of the baselines, by name.
+        divisions: the names of each split.
+    """
+    params = read_params("evaluate_surnames", EvaluateParams).bootstrap
+    pool = pool_tests(divisions)
+    own = partial(score_pooled, collect_guesses_by_split(results), pool)
+    leads = {}
+    for metric in LEADS:
+        over = choose_rival(rivals, metric)
+        theirs = partial(score_pooled, collect_guesses_by_split(rivals[over]), pool)
+        leads[metric] = find_leads(own, theirs, pool.languages, params, over)[metric]
+    return leads
+
+
+def collect_guesses_by_split(results: list[Result]) -> list[list[Guesses]]:
+    """The guesses of splits, in their order, and seeds."""
+    by_split: dict[int, list[Guesses]] = {}
+    for result in results:
+        by_split.setdefault(result.split, []).append(result.guesses)
+    return [by_split[split] for split in sorted(by_split)]
+
+
+def choose_rival(rivals: dict[str, list[Result]], metric: str) -> str:
+    """The baseline with the best mean over the validation parts."""
+    means = {}
+    for name, results in rivals.items():
+        means[name] = fmean(result.metrics["validation"][metric] for result in results)
+    return max(means, key=lambda name: means[name])

@@ -1,0 +1,177 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from benchmarks.data import Division
+from benchmarks.surname_spread import (
+    BLEND,
+    Result,
+    Source,
+    choose_rival,
+    has_chance,
+    measure_leads,
+    pool_tests,
+    scale_weights,
+    score_pooled,
+    shift_seed,
+    try_entries,
+)
+from stages.shared.params import read_params
+from stages.surnames.assessment import LEADS, Guesses
+from stages.surnames.names import Names, Splits, Vocabulary
+from stages.surnames.train import SurnameParams, train
+
+VOCABULARY = Vocabulary("custom", "abc", ["Aa", "Bb"])
+LANGUAGE_OF = np.array([0, 0, 1, 1])  # of the rows 0 to 3
+
+
+def divide(*test_rows):
+    """A division with these rows in its test."""
+    languages = LANGUAGE_OF[list(test_rows)]
+    ones = np.ones(len(languages), dtype=np.int64)
+    names = Names(np.zeros((len(languages), 1), dtype=np.uint8), ones, languages)
+    return Division(Splits(names, names, names), VOCABULARY, np.array(test_rows))
+
+
+def guess(*languages):
+    return Guesses(np.array(languages), np.array(languages))
+
+
+def test_a_pair_of_two_tests_is_pooled_once():
+    pool = pool_tests([divide(0, 2), divide(0, 1)])
+
+    assert pool.languages.tolist() == [0, 0, 1]
+    assert [places.tolist() for places in pool.places] == [[0, -1, 1], [0, 1, -1]]
+
+
+def test_a_chosen_pair_counts_in_every_test_that_it_is_in():
+    pool = pool_tests([divide(0, 2), divide(0, 1)])
+    right_on_row_0 = [[guess(0, 0)], [guess(0, 1)]]
+
+    once = score_pooled(right_on_row_0, pool)
+    twice = score_pooled(right_on_row_0, pool, np.array([0, 0, 1, 2]))
+
+    assert once["accuracy"] == pytest.approx(1 / 2)
+    assert twice["accuracy"] == pytest.approx(2 / 3)  # two of three, in both tests
+
+
+def test_the_statistic_is_the_mean_over_splits_of_the_mean_over_seeds():
+    pool = pool_tests([divide(0, 2), divide(1, 3)])
+    right, wrong = guess(0, 1), guess(1, 0)
+
+    scores = score_pooled([[right, wrong], [right]], pool)
+
+    assert scores == {"accuracy": 0.75, "macro_f1_corrected": 0.75}  # not 2 of 3 trainings
+
+
+def make_result(name, split, guesses, **validation):
+    return Result(name, split, {"validation": dict.fromkeys(LEADS, 0.5) | validation}, guesses)
+
+
+def test_a_pair_in_several_tests_moves_in_all_of_them_at_once():
+    divisions = [divide(0, 1, 2)] * 3
+    own, theirs = [], []
+    for split in range(3):
+        own.append(make_result("entry", split, guess(0, 0, 1)))
+        theirs.append(make_result("rival", split, guess(1, 0, 1)))
+
+    lead = measure_leads(own, {"rival": theirs}, divisions)["accuracy"]
+
+    assert lead.over == "rival"
+    assert lead.difference == pytest.approx(1 / 3)
+    # row 0 is drawn 0, 1 or 2 times, a quarter, half and a quarter of the draws; by itself in each
+    # test it would be drawn 0 times in all three in 1 of 64, which the interval would leave out
+    assert lead.interval == pytest.approx({"low": 0, "high": 2 / 3})
+
+
+def test_each_language_keeps_its_number_of_pairs():
+    divisions = [divide(0, 1, 2, 3)]
+    entry = make_result("entry", 0, guess(0, 0, 1, 1))
+    right_on_language_1 = make_result("rival", 0, guess(1, 1, 1, 1))
+
+    lead = measure_leads([entry], {"rival": [right_on_language_1]}, divisions)["accuracy"]
+
+    assert lead.interval == {"low": 0.5, "high": 0.5}
+
+
+def test_the_rival_is_the_best_on_validation_in_the_mean_over_splits():
+    lucky, steady = [], []
+    for split, accuracy in enumerate([0.9, 0.1]):
+        lucky.append(make_result("lucky", split, guess(0), accuracy=accuracy))
+        steady.append(make_result("steady", split, guess(0), accuracy=0.6))
+
+    assert choose_rival({"lucky": lucky, "steady": steady}, "accuracy") == "steady"
+
+
+NAMES = Names(
+    np.array([[0, 1], [1, 2], [2, 0]], dtype=np.uint8), np.array([2, 2, 1]), np.array([0, 1, 1])
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "chance"),
+    [
+        ("surname_markov", {"batch": 3, "iterations": 1}, False),
+        ("surname_markov", {"batch": 1, "iterations": 6}, False),
+        ("surname_markov", {"batch": 1, "iterations": 2}, True),
+        ("surname_fast", {"batch": 3, "iterations": 1, "sorted_batches": 1}, True),
+    ],
+)
+def test_only_what_counts_all_names_is_the_same_by_every_seed(name, changes, chance):
+    params = read_params(f"surnames.{name}", SurnameParams).model_copy(update=changes)
+
+    weights = []
+    for shift in range(5):
+        trained = train(shift_seed(params, shift), NAMES, VOCABULARY, name)
+        weights.append(torch.cat([w.flatten() for w in trained.model.state_dict().values()]))
+
+    assert has_chance(params, NAMES) == chance
+    assert all(torch.equal(weights[0], other) for other in weights) != chance
+
+
+def test_scaled_weights_are_all_a_little_larger():
+    model = torch.nn.Linear(2, 3)
+    before = [weight.clone() for weight in model.parameters()]
+
+    scale_weights(model, 1.5)
+
+    for weight, old in zip(model.parameters(), before, strict=True):
+        torch.testing.assert_close(weight, 1.5 * old)
+
+
+FILES = {
+    "Aa.txt": "\n".join(f"{a}{b}o" for a in "klmnp" for b in "aeiou").encode(),
+    "Bb.txt": "\n".join(f"{a}{b}sch" for a in "drstw" for b in "aeiou").encode(),
+}
+NUM_TRAIN = 42  # of the 50 names, without a tenth of each language to validate and a tenth to test
+SHORT = {
+    "surname_gru": {"batch": 21, "iterations": 20, "sorted_batches": 1},
+    "surname_ngrams": {"batch": 21, "iterations": 20},
+    "surname_markov": {"batch": NUM_TRAIN, "iterations": 1},
+}
+
+
+@pytest.fixture
+def short_params(tmp_path, monkeypatch):
+    """A params.yaml whose trainings take moments."""
+    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    for name, changes in SHORT.items():
+        params["surnames"][name].update(changes)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_entries_are_scored_and_blended_by_each_seed(short_params):
+    source = Source(FILES, "custom")
+
+    first, second = (try_entries(list(SHORT), source, 1, shift) for shift in (0, 1))
+
+    assert len(source.divide(1).splits.train.lengths) == NUM_TRAIN
+    assert [result.name for result in first] == [*SHORT, BLEND]
+    assert [result.name for result in second] == ["surname_gru", "surname_ngrams", BLEND]
+    assert {result.split for result in first + second} == {1}
+    assert first[0].metrics["nll"] != second[0].metrics["nll"]
+    assert first[-1].metrics["nll"] != second[-1].metrics["nll"]
