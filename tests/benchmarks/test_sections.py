@@ -138,6 +138,18 @@ def test_a_copy_of_the_workspace_has_no_results(bench):
     assert {path.name for path in (folder / "data").iterdir()} <= {"sample", "raw"}
 
 
+@pytest.mark.slow
+def test_the_empty_project_has_nothing_to_do_after_its_first_run(bench):
+    folder = pipeline.make_empty_project(bench.make_folder("empty"), 3)
+
+    first = pipeline.run_pipeline(pipeline.REPRO, folder, bench)
+    row = pipeline.measure_idle("`dvc repro`", pipeline.REPRO, folder, folder, 9.0, bench)
+
+    assert first.seconds > 0
+    assert pipeline.count_stages(folder) == 3
+    assert 0.1 < row.goals[0].value < 9  # it is compared with itself
+
+
 def test_the_page_names_the_data_and_the_machine(bench):
     page = render_page(bench, {"First": [Row("step", "2 s")]})
 
