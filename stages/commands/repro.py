@@ -6,6 +6,7 @@ surnames are taken from that zip: DVC sees no environment variable, so the stage
 
 import argparse
 import os
+import time
 from pathlib import Path
 
 from stages.commands import results
@@ -21,6 +22,7 @@ from stages.commands.locks import lock_workspace, repair_rwlock
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.lifeline import die_with_starter
 from stages.surnames.archive import read_archive, read_names_folder
+from stages.tracking.agreement import was_noted_since
 from stages.tracking.track import is_up_to_date
 
 RAW = Path("data/raw")
@@ -57,9 +59,10 @@ def track(has_changed: bool) -> bool:
     Args:
         has_changed: whether any stage had, tracking among them.
     """
+    began = time.time()
     if has_changed and not run_module("dvc", "repro", "--quiet"):  # runs this stage alone
         return False
-    return is_up_to_date() or run_module("stages.tracking.track")
+    return was_noted_since(began) or is_up_to_date() or run_module("stages.tracking.track")
 
 
 def main(num_jobs: int) -> None:

@@ -1,6 +1,7 @@
-"""The note that a SQLite store agreed with dvc.lock, by which `make repro` need not open it again.
+"""The note that a store agreed with dvc.lock, by which `make repro` need not open it again.
 
-A server is asked every time: others write to it.
+It holds for a SQLite file, as long as nothing has changed. A server is asked by every call: others
+write to it.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from stages.tracking.subjects import Subject
 
 
 def note_agreement(uri: str, subjects: list[Subject], has_commit: bool) -> None:
-    """Note what the store agrees with now, if it is a file.
+    """Note what the store agrees with now.
 
     Args:
         uri: of the store.
@@ -20,8 +21,8 @@ def note_agreement(uri: str, subjects: list[Subject], has_commit: bool) -> None:
         has_commit: whether a commit holds this dvc.lock, and the runs name one.
     """
     database = find_database(uri)
-    if database:
-        _find_note().write_text(_describe(database, subjects, has_commit), encoding="utf-8")
+    text = _describe(database, subjects, has_commit) if database else ""
+    _find_note().write_text(text, encoding="utf-8")
 
 
 def is_agreed(uri: str, subjects: list[Subject], has_commit: bool) -> bool:
@@ -31,6 +32,12 @@ def is_agreed(uri: str, subjects: list[Subject], has_commit: bool) -> bool:
     if not database or not database.exists() or not note.exists():
         return False
     return note.read_text(encoding="utf-8") == _describe(database, subjects, has_commit)
+
+
+def was_noted_since(began: float) -> bool:
+    """Whether a sync has ended well after a moment, in seconds as time.time() has them."""
+    note = _find_note()
+    return note.exists() and note.stat().st_mtime >= began
 
 
 def _describe(database: Path, subjects: list[Subject], has_commit: bool) -> str:

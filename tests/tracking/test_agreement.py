@@ -1,11 +1,13 @@
 """`make repro` opens no store that agreed with dvc.lock, as long as neither has changed since."""
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from stages.tracking.agreement import was_noted_since
 from stages.tracking.location import find_uri
 from stages.tracking.store import Store
 from stages.tracking.track import is_up_to_date
@@ -88,7 +90,10 @@ def test_a_sync_that_leaves_something_out_is_no_agreement(workspace):
 
 def test_a_server_is_asked_every_time(workspace, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", find_server())
+    began = time.time()
 
     sync()
 
     assert not is_up_to_date()
+    assert was_noted_since(began)  # not twice by one `make repro`
+    assert not was_noted_since(time.time() + 1)
