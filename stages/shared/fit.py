@@ -18,16 +18,23 @@ from stages.shared.params import Count, Params, Seed
 
 
 class Step(NamedTuple):
-    """What one update saw, before the weights moved."""
+    """What one update, or several in a row, saw before the weights moved."""
 
-    loss: float
-    gradient_norm: float | None  # total, before clipping; None where it was not asked for
-    outputs: Any  # what the network answered to the batch
+    losses: list[float]  # one an update
+    gradient_norm: float | None  # of the last: total, before clipping; None if nobody asked for it
+    outputs: Any  # what the network answered to the batch, or to the last
+
+    @property
+    def loss(self) -> float:
+        """Of the last update."""
+        return self.losses[-1]
 
 
 Batch = TypeVar("Batch")
 Update = Callable[[Batch, bool], Step]  # (batch, whether the gradient norm is wanted)
 Loss = Callable[[Batch], tuple[Tensor, Tensor]]  # batch -> the loss to lower, and the outputs
+# batch -> the loss and the outputs; leaves the gradients in the weights' .grad
+Gradient = Callable[[Batch], tuple[float, Tensor]]
 Observer = Callable[[int, Batch, Step], None]  # (iteration from 1, batch, what its update saw)
 
 
@@ -56,11 +63,11 @@ def fit(
     observe: Observer[Batch],
     curves: Curves | None = None,
 ) -> Curves:
-    """Train: one update a batch, in the order of the batches.
+    """Train: one step a batch, in the order of the batches.
 
     Args:
-        update: makes one training step.
-        batches: as many as there are to be updates.
+        update: makes one update, or several that end where a row or a mean is due.
+        batches: for as many updates as params say.
         params: how often to record and average.
         name: of the model, for messages.
         observe: is told of every update.
@@ -70,17 +77,20 @@ def fit(
         InputError: the loss became NaN or infinite.
     """
     curves = curves or Curves()
-    first = curves.iteration[-1] + 1 if curves.iteration else 1
+    iteration = curves.iteration[-1] if curves.iteration else 0
     recent: list[float] = []
     # quiet when the output is no terminal
-    bar = tqdm(batches, desc=name, total=params.iterations, disable=None, mininterval=0.5)
-    for iteration, batch in enumerate(bar, start=first):
-        is_logged = iteration % params.log_every == 0
-        step = update(batch, is_logged)
-        check_loss(step.loss, iteration, name)
+    bar = tqdm(desc=name, total=params.iterations, disable=None, mininterval=0.5)
+    for batch in batches:
+        step = update(batch, (iteration + 1) % params.log_every == 0)
+        for loss in step.losses:
+            iteration += 1
+            check_loss(loss, iteration, name)
+        bar.update(len(step.losses))
         observe(iteration, batch, step)
 
-        recent.append(step.loss)
+        is_logged = iteration % params.log_every == 0
+        recent.extend(step.losses)
         mean = None
         if params.mean_every is None:
             recent.clear()
@@ -93,6 +103,7 @@ def fit(
             curves.loss.append(step.loss)
             curves.gradient_norm.append(step.gradient_norm)
             curves.mean_loss.append(mean)
+    bar.close()
     return curves
 
 
@@ -137,23 +148,31 @@ def find_device(device: str) -> torch.device:
 
 def make_update(model: nn.Module, loss_of: Loss[Batch], params: FitParams) -> Update[Batch]:
     """An update by automatic differentiation and the optimizer of the params."""
-    weights = list(model.parameters())
-    optimizer = _make_optimizer(weights, params)
-    schedule = _make_schedule(optimizer, params)
 
-    def update(batch: Batch, watched: bool) -> Step:
-        optimizer.zero_grad(set_to_none=True)
+    def differentiate(batch: Batch) -> tuple[float, Tensor]:
+        model.zero_grad(set_to_none=True)
         loss, outputs = loss_of(batch)
         loss.backward()
+        return loss.item(), outputs.detach()
+
+    return make_update_by(differentiate, list(model.parameters()), params)
+
+
+def make_update_by(
+    differentiate: Gradient[Batch], weights: list[nn.Parameter], params: FitParams
+) -> Update[Batch]:
+    """An update by any gradient and the optimizer of the params."""
+    move = _make_mover(weights, params)
+
+    def update(batch: Batch, watched: bool) -> Step:
+        loss, outputs = differentiate(batch)
         norm = None
         if params.clip_norm:
             norm = float(nn.utils.clip_grad_norm_(weights, params.clip_norm))
         elif watched:
             norm = measure_gradient(weights)
-        optimizer.step()
-        if schedule:
-            schedule.step()
-        return Step(loss.item(), norm, outputs.detach())
+        move()
+        return Step([loss], norm, outputs)
 
     return update
 
@@ -161,7 +180,30 @@ def make_update(model: nn.Module, loss_of: Loss[Batch], params: FitParams) -> Up
 def measure_gradient(weights: list[nn.Parameter]) -> float:
     """Total norm, as `clip_grad_norm_` gives it, for a fraction of its time."""
     gradients = [weight.grad.flatten() for weight in weights if weight.grad is not None]
-    return float(torch.cat(gradients).norm())
+    return float(torch.linalg.vector_norm(torch.cat(gradients)))
+
+
+def _make_mover(weights: list[nn.Parameter], params: FitParams) -> Callable[[], None]:
+    """What moves the weights down their gradients, as optimizer and schedule say."""
+    is_decorated = params.momentum or params.weight_decay or params.schedule != "constant"
+    if params.optimizer == "sgd" and not is_decorated:
+        return partial(_descend, weights, params.rate)
+    optimizer = _make_optimizer(weights, params)
+    schedule = _make_schedule(optimizer, params)
+
+    def move() -> None:
+        optimizer.step()
+        if schedule:
+            schedule.step()
+
+    return move
+
+
+def _descend(weights: list[nn.Parameter], rate: float) -> None:
+    """Plain SGD; what torch.optim does around it takes ten times longer."""
+    for weight in weights:
+        if weight.grad is not None:
+            weight.data.add_(weight.grad, alpha=-rate)
 
 
 def _make_optimizer(weights: list[nn.Parameter], params: FitParams) -> torch.optim.Optimizer:
@@ -194,6 +236,6 @@ def make_lbfgs_update(model: nn.Module, loss_of: Loss[Batch], batch: Batch) -> U
 
     def update(batch: Batch, watched: bool) -> Step:
         start = search.step()
-        return Step(start.loss, float(start.gradient.norm()), start.outputs)
+        return Step([start.loss], float(start.gradient.norm()), start.outputs)
 
     return update

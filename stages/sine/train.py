@@ -26,9 +26,11 @@ from stages.shared.fit import (
     Loss,
     Observer,
     Step,
+    Update,
     fit,
     make_lbfgs_update,
     make_update,
+    make_update_by,
     seed_everything,
 )
 from stages.shared.networks import build_network, write_model
@@ -41,6 +43,10 @@ from stages.sine.state import State, detach_state, write_state
 from stages.sine.windows import Windows, read_windows
 
 PRINT_EVERY = 100  # updates between printed lines, where no means are taken
+KERNELS = {  # architecture and cell of one layer: what differentiates its forecasts one step ahead
+    ("sequence_forecaster", "rnn_tanh"): "differentiate_elman",
+    ("window_forecaster", "lstm"): "differentiate_lstm",
+}
 
 
 class ClosedLoopParams(Params):
@@ -147,6 +153,28 @@ def make_loss(
     return OneStepLoss(model, carry_state)
 
 
+def choose_update(
+    model: nn.Module, params: SineParams, device: torch.device
+) -> tuple[Update[Batch], object]:
+    """An update by a compiled kernel where there is one, and what carries its state, if any."""
+    if kernel := find_kernel(params, device):
+        from stages.sine.compiled import CompiledGradient  # numba loads where it is used alone
+
+        gradient = CompiledGradient(model, kernel, params.carry_state)
+        return make_update_by(gradient, [gradient.vector], params), gradient
+    loss_of = make_loss(model, params.closed_loop, params.carry_state)
+    return make_update(model, loss_of, params), loss_of
+
+
+def find_kernel(params: SineParams, device: torch.device) -> str | None:
+    """Name of the kernel for such a training; None: automatic differentiation."""
+    if params.batch > 1 or params.closed_loop or params.network.get("layers", 1) > 1:
+        return None
+    if params.precision != "float32" or device.type != "cpu":
+        return None
+    return KERNELS.get((params.architecture, params.network["cell"]))
+
+
 def draw_windows(params: SineParams, num_windows: int) -> NDArray[np.int64]:
     """Which windows each update sees, `(iterations, batch)`."""
     if params.first:
@@ -177,9 +205,10 @@ def train(params: SineParams, windows: Windows, name: str) -> Trained:
     check_fit(model, inputs[:1], targets[:1], params, where)
 
     def draw_batches() -> Iterator[Batch]:
-        for chosen in draw_windows(params, len(inputs)):
-            rows = torch.from_numpy(chosen).to(device)
-            yield Batch(inputs[rows], targets[rows], windows.times[chosen[0]])
+        draws = draw_windows(params, len(inputs))
+        rows_on_device = torch.from_numpy(draws).to(device)
+        for rows, first in zip(rows_on_device, draws[:, 0].tolist(), strict=True):
+            yield Batch(inputs[rows], targets[rows], windows.times[first])
 
     snapshots = Snapshots(params.iterations)
     progress = Progress(model)
@@ -190,8 +219,7 @@ def train(params: SineParams, windows: Windows, name: str) -> Trained:
             snapshots.take(iteration, batch.times, batch.inputs, batch.targets, step.outputs)
         report(iteration, batch, step)
 
-    loss_of = make_loss(model, params.closed_loop, params.carry_state)
-    update = make_update(model, loss_of, params)
+    update, carrier = choose_update(model, params, device)
     curves = fit(update, draw_batches(), params, name, observe)
     if params.refine:
         size = params.refine.batch
@@ -200,7 +228,7 @@ def train(params: SineParams, windows: Windows, name: str) -> Trained:
     if len(windows.test):
         progress.say(f"Performance on test range: {measure_test_range(model, windows):.7f}")
     config = ModelConfig("sine", params.architecture, params.network)
-    state = loss_of.state if isinstance(loss_of, OneStepLoss) else None
+    state = getattr(carrier, "state", None)
     return Trained(model, config, curves, state, snapshots, progress.lines)
 
 

@@ -3,6 +3,7 @@
 Run by DVC as `python -m stages.surnames.train MODEL SURNAMES OUT`.
 """
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -147,14 +148,24 @@ def train(
 
 
 def make_batches(params: SurnameParams, names: Names, device: torch.device) -> Iterator[Batch]:
-    """One batch an update, cut to the letters of its longest name."""
-    chosen = sort_batches(draw_names(params, names.languages), names.lengths, params)
-    longest = names.lengths[chosen].max(axis=1).tolist()
+    """One batch a step, cut to the letters of its longest name."""
+    draws = sort_batches(draw_names(params, names.languages), names.lengths, params).ravel()
     letters = torch.from_numpy(names.letters).to(device)
     lengths = torch.from_numpy(names.lengths).to(device)
     languages = torch.from_numpy(names.languages).to(device)
-    for rows, length in zip(torch.from_numpy(chosen).to(device), longest, strict=True):
-        yield letters[rows, :length].long(), lengths[rows], languages[rows]
+    size = params.batch * count_updates(params)
+    for start in range(0, len(draws), size):
+        chosen = draws[start : start + size]
+        longest = names.lengths[chosen].max()
+        rows = torch.from_numpy(chosen).to(device)
+        yield letters[rows, :longest].long(), lengths[rows], languages[rows]
+
+
+def count_updates(params: SurnameParams) -> int:
+    """Updates of one step: by hand, all up to where a row, a mean or a line may be due."""
+    if params.gradient == "by_hand":
+        return math.gcd(params.log_every, params.mean_every or PRINT_EVERY)
+    return 1
 
 
 def draw_names(params: SurnameParams, languages: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -226,17 +237,28 @@ def sort_batches(
 
 
 def choose_update(model: nn.Module, params: SurnameParams, where: str) -> Update[Batch]:
-    """An update by automatic differentiation, or the one that the model has written out."""
+    """An update by automatic differentiation, or one that is written out."""
     if params.gradient == "autograd":
         return make_update(model, make_loss(model, params), params)
     if params.gradient == "counting":
         return make_counting_update(model, where)
-    elman: Any = model  # params allow no other
-    update_by_hand = elman.make_update_by_hand(params.rate)
+    return make_update_by_hand(model, params.rate)
+
+
+def make_update_by_hand(model: nn.Module, rate: float) -> Update[Batch]:
+    """An update for each name of a batch, in turn, on the memory of an ElmanClassifier."""
+    from stages.shared.kernels import train_names  # numba loads where it is used alone
+
+    weights = tuple(weight.detach().numpy() for weight in model.parameters())
 
     def update(batch: Batch, watched: bool) -> Step:
-        loss, gradient_norm, logits = update_by_hand(batch, watched)
-        return Step(loss, gradient_norm, logits)
+        letters, lengths, languages = batch
+        losses = np.empty(len(lengths))
+        logits = np.empty_like(weights[-1])
+        norm = train_names(
+            letters.numpy(), lengths.numpy(), languages.numpy(), weights, rate, losses, logits
+        )
+        return Step(losses.tolist(), norm, torch.from_numpy(logits).unsqueeze(0))
 
     return update
 
@@ -252,7 +274,7 @@ def make_counting_update(model: nn.Module, where: str) -> Update[Batch]:
             markov.count(*batch)
         except ValueError as error:
             raise InputError(f"{where}.network: {error}") from None
-        return Step(loss.item(), None, log_probabilities)
+        return Step([loss.item()], None, log_probabilities)
 
     return update
 
@@ -290,14 +312,14 @@ def format_progress(iteration: int, batch: Batch, step: Step, vocabulary: Vocabu
 
     Args:
         iteration: from 1.
-        batch: of this update; the line is about its first name.
+        batch: of this step; the line is about its last name.
         step: loss of the batch and what the network answered, before the weights moved.
         vocabulary: symbols and languages.
     """
     letters, lengths, languages = batch
-    name = decode_name(letters[0, : lengths[0]].tolist(), vocabulary.symbols)
-    guess = vocabulary.languages[int(step.outputs[0].argmax())]
-    truth = vocabulary.languages[int(languages[0])]
+    name = decode_name(letters[-1, : lengths[-1]].tolist(), vocabulary.symbols)
+    guess = vocabulary.languages[int(step.outputs[-1].argmax())]
+    truth = vocabulary.languages[int(languages[-1])]
     verdict = "✓" if guess == truth else f"✗ ({truth})"
     return f"{iteration:>7}  {step.loss:.4f}  {name} / {guess} {verdict}"
 

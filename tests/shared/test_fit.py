@@ -27,7 +27,7 @@ def ignore(iteration, batch, step):
 
 def answer_batch(batch, watched):
     """An update whose loss is its batch."""
-    return Step(float(batch), 2.0 if watched else None, batch)
+    return Step([float(batch)], 2.0 if watched else None, batch)
 
 
 def test_every_update_is_recorded_and_its_loss_is_that_before_it():
@@ -52,7 +52,7 @@ def test_the_observer_is_told_of_every_update():
 
     fit(answer_batch, [3, 2], params(log_every=2), "x", lambda *event: told.append(event))
 
-    assert told == [(1, 3, Step(3.0, None, 3)), (2, 2, Step(2.0, 2.0, 2))]
+    assert told == [(1, 3, Step([3.0], None, 3)), (2, 2, Step([2.0], 2.0, 2))]
 
 
 def test_curves_are_continued():
@@ -67,6 +67,34 @@ def test_curves_are_continued():
 def test_a_loss_that_is_no_number_stops_at_its_iteration(loss):
     with pytest.raises(InputError, match=rf"broken: the loss became {loss} at iteration 2: lower"):
         fit(answer_batch, [1.0, loss], params(), "broken", ignore)
+
+
+def answer_block(batch, watched):
+    """A step of several updates, whose losses are its batch."""
+    return Step(batch, 2.0, None)
+
+
+def test_a_step_may_make_several_updates():
+    told = []
+    blocks = [[5.0, 4.0], [3.0, 2.0], [1.0]]
+
+    curves = fit(
+        answer_block,
+        blocks,
+        params(log_every=4, mean_every=2),
+        "x",
+        lambda iteration, batch, step: told.append((iteration, step.loss)),
+    )
+
+    assert told == [(2, 4.0), (4, 2.0), (5, 1.0)]
+    assert curves.iteration == [2, 4]
+    assert curves.loss == [4.0, 2.0]
+    assert curves.mean_loss == [4.5, 2.5]
+
+
+def test_a_loss_that_is_no_number_stops_at_its_iteration_within_a_step():
+    with pytest.raises(InputError, match="the loss became nan at iteration 3"):
+        fit(answer_block, [[1.0, 1.0], [math.nan, 1.0]], params(), "x", ignore)
 
 
 def square(model):

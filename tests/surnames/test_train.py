@@ -202,13 +202,13 @@ def test_a_batch_is_as_wide_as_its_longest_name():
 
 
 @pytest.mark.parametrize(("language", "verdict"), [(1, "✓"), (0, "✗ (Aa)")])
-def test_a_progress_line_is_about_the_first_name_of_its_batch(language, verdict):
-    letters = torch.tensor([[1, 0, 9], [2, 2, 2]])  # "ba" and its padding, then "ccc"
-    batch = letters, torch.tensor([2, 3]), torch.tensor([language, 2])
-    outputs = torch.tensor([[0.1, 2.0, 0.3], [3.0, 0.0, 0.0]])  # for "ba" Bb is likeliest
+def test_a_progress_line_is_about_the_last_name_of_its_batch(language, verdict):
+    letters = torch.tensor([[2, 2, 2], [1, 0, 9]])  # "ccc", then "ba" and its padding
+    batch = letters, torch.tensor([3, 2]), torch.tensor([2, language])
+    outputs = torch.tensor([[3.0, 0.0, 0.0], [0.1, 2.0, 0.3]])  # for "ba" Bb is likeliest
     vocabulary = Vocabulary("custom", "abcdefghij", ["Aa", "Bb", "Cc"])
 
-    line = format_progress(300, batch, Step(0.25, None, outputs), vocabulary)
+    line = format_progress(300, batch, Step([0.25], None, outputs), vocabulary)
 
     assert line.split() == ["300", "0.2500", "ba", "/", "Bb", *verdict.split()]
 

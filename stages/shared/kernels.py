@@ -1,0 +1,426 @@
+"""Recurrences and their gradients, compiled by numba: equations without the price of a call.
+
+All of it is plain arithmetic on float32, in a fixed order, so that its bytes are the same on every
+processor: nothing is reassociated or contracted, as no function asks for `fastmath`, and no
+function of the C library is called. Sums run row after row; their columns, which are independent,
+fill vector units of any width.
+
+Shapes: T time steps, H size of the state, V letters, L languages, N windows or names.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Indices = NDArray[np.int64]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+ONE = np.float32(1)
+HALF = np.float32(0.5)
+INPUT, FORGET, CELL, OUTPUT = range(4)  # the gates i, f, g, o in PyTorch's order
+LN_2 = 0.6931471805599453
+# tanh x = x p(x²) / q(x²) on [-MOST, MOST], from the highest power: generic_fast_tanh_float in
+# Eigen's MathFunctionsImpl.h, which XLA took over; at most 3.5e-7 off
+MOST = np.float32(7.90531110763549805)
+P6, P5 = np.float32(-2.76076847742355e-16), np.float32(2.00018790482477e-13)
+P4, P3 = np.float32(-8.60467152213735e-11), np.float32(5.12229709037114e-08)
+P2, P1 = np.float32(1.48572235717979e-05), np.float32(6.37261928875436e-04)
+P0 = np.float32(4.89352455891786e-03)
+Q3, Q2 = np.float32(1.19825839466702e-06), np.float32(1.18534705686654e-04)
+Q1, Q0 = np.float32(2.26843463243900e-03), np.float32(4.89352518554385e-03)
+
+
+def part(function: Function) -> Function:
+    """Compile what kernels call."""
+    compiled: Function = njit(error_model="numpy")(function)
+    return compiled
+
+
+def kernel(function: Function) -> Function:
+    """Compile what Python calls, at its first call; the next process finds the code in a cache.
+
+    It lies in __pycache__, else in the user's cache; where neither can be written there is none.
+    """
+    try:
+        compiled: Function = njit(error_model="numpy", cache=True)(function)
+    except RuntimeError:
+        return part(function)
+    return compiled
+
+
+@part
+def add_product(total: Array, factors: Array, rows: Array) -> None:
+    """Add to total `(C,)`: factors `(R,)` @ rows `(R, C)`, row after row, four rows a pass."""
+    num_rows, num_columns = rows.shape
+    fours = num_rows - num_rows % 4
+    for r in range(0, fours, 4):
+        a, b, c, d = factors[r], factors[r + 1], factors[r + 2], factors[r + 3]
+        for k in range(num_columns):
+            two = (total[k] + a * rows[r, k]) + b * rows[r + 1, k]
+            total[k] = (two + c * rows[r + 2, k]) + d * rows[r + 3, k]
+    for r in range(fours, num_rows):
+        for k in range(num_columns):
+            total[k] += factors[r] * rows[r, k]
+
+
+@part
+def add_products(total: Array, left: Array, right: Array) -> None:
+    """Add to total `(R, C)`: leftᵀ @ right, of `(T, R)` and `(T, C)`: the gradient of a matrix."""
+    for r in range(len(total)):
+        add_product(total[r], left[:, r], right)
+
+
+@part
+def squash(values: Array) -> None:
+    """Take tanh of `(H,)` in place."""
+    for k in range(len(values)):
+        x = min(max(values[k], -MOST), MOST)
+        s = x * x
+        p = (((((P6 * s + P5) * s + P4) * s + P3) * s + P2) * s + P1) * s + P0
+        q = ((Q3 * s + Q2) * s + Q1) * s + Q0
+        values[k] = x * p / q
+
+
+@part
+def exp(x: float) -> float:
+    """To 1e-9 of its value: 2^n times the series of the rest, which is at most ln 2 / 2."""
+    n = math.floor(x / LN_2 + 0.5)
+    rest = x - n * LN_2
+    series = 1.0
+    for k in range(9, 0, -1):
+        series = 1 + series * rest / k
+    return math.ldexp(series, int(n))
+
+
+@part
+def log(x: float) -> float:
+    """Of 1 to a few hundred, by Halley's steps towards exp y = x."""
+    y = 0.0
+    for _ in range(8):
+        power = exp(y)
+        y += 2 * (x - power) / (x + power)
+    return y
+
+
+@part
+def run_elman(states: Array, w_t: Array) -> None:
+    """h_t = tanh(d_t + w h_{t-1}): drive d `(T, H)` becomes states, in the same memory.
+
+    Args:
+        states: the drive; its first row holds w h_0 too.
+        w_t: the transpose of w, `(H, H)`.
+    """
+    squash(states[0])
+    for t in range(1, len(states)):
+        add_product(states[t], states[t - 1], w_t)
+        squash(states[t])
+
+
+@part
+def reverse_elman(d_states: Array, states: Array, w: Array) -> None:
+    """Back-propagation through time: from `(T, H)`, what each state does to the loss at once.
+
+    It becomes the gradient of the drive, in the same memory.
+    """
+    num_steps, hidden = states.shape
+    for t in range(num_steps - 1, -1, -1):
+        if t + 1 < num_steps:
+            add_product(d_states[t], d_states[t + 1], w)
+        for k in range(hidden):
+            d_states[t, k] *= ONE - states[t, k] * states[t, k]  # tanh' = 1 - tanh²
+
+
+@part
+def run_lstm(gates: Array, cells: Array, tanhs: Array, states: Array, w_t: Array) -> None:
+    """i, f, o = σ and g = tanh of d_t + w h_{t-1}; c_t = f c_{t-1} + i g; h_t = o tanh c_t.
+
+    Args:
+        gates: drive d `(T, 4H)`, becomes i, f, g and o in the same memory.
+        cells: takes c `(1 + T, H)`, which begins with zeros.
+        tanhs: takes tanh c `(T, H)`.
+        states: takes h `(1 + T, H)`, which begins with zeros.
+        w_t: the transpose of w, `(H, 4H)`.
+    """
+    num_steps, hidden = tanhs.shape
+    parts = gates.reshape(num_steps, 4, hidden)
+    scale = np.full(4 * hidden, HALF)  # σ(x) = ½ + ½ tanh(½x)
+    scale[2 * hidden : 3 * hidden] = ONE
+    for t in range(num_steps):
+        add_product(gates[t], states[t], w_t)
+        for k in range(4 * hidden):
+            gates[t, k] *= scale[k]
+        squash(gates[t])
+        for k in range(4 * hidden):
+            gates[t, k] = gates[t, k] * scale[k] + (ONE - scale[k])
+        for k in range(hidden):
+            remembered = parts[t, FORGET, k] * cells[t, k]
+            cells[t + 1, k] = remembered + parts[t, INPUT, k] * parts[t, CELL, k]
+            tanhs[t, k] = cells[t + 1, k]
+        squash(tanhs[t])
+        for k in range(hidden):
+            states[t + 1, k] = parts[t, OUTPUT, k] * tanhs[t, k]
+
+
+@part
+def reverse_lstm(
+    d_gates: Array, d_last: Array, gates: Array, cells: Array, tanhs: Array, w: Array
+) -> None:
+    """Back-propagation through time: the gradient of the drive, `(T, 4H)`, from that of h_T.
+
+    Args:
+        d_gates: takes the gradient.
+        d_last: gradient of the last state `(H,)`; is used up.
+        gates: i, f, g and o `(T, 4H)`.
+        cells: c `(1 + T, H)`.
+        tanhs: tanh c `(T, H)`.
+        w: `(4H, H)`.
+    """
+    num_steps, hidden = tanhs.shape
+    parts, d_parts = gates.reshape(num_steps, 4, hidden), d_gates.reshape(num_steps, 4, hidden)
+    d_state, d_cell = d_last, np.zeros_like(d_last)
+    for t in range(num_steps - 1, -1, -1):
+        for k in range(hidden):
+            i, f = parts[t, INPUT, k], parts[t, FORGET, k]
+            g, o = parts[t, CELL, k], parts[t, OUTPUT, k]
+            tanh, before = tanhs[t, k], cells[t, k]
+            d_cell[k] += d_state[k] * o * (ONE - tanh * tanh)
+            d_parts[t, INPUT, k] = d_cell[k] * g * i * (ONE - i)
+            d_parts[t, FORGET, k] = d_cell[k] * before * f * (ONE - f)
+            d_parts[t, CELL, k] = d_cell[k] * i * (ONE - g * g)
+            d_parts[t, OUTPUT, k] = d_state[k] * tanh * o * (ONE - o)
+            d_cell[k] *= f
+        d_state[:] = 0
+        add_product(d_state, d_gates[t], w)
+
+
+@part
+def split_weights(flat: Array, rows: int, hidden: int) -> tuple[Array, ...]:
+    """A recurrent layer over single samples and its head, as they lie one after another.
+
+    Returns:
+        W_I `(rows,)`, W_R `(rows, H)`, b_I and b_R `(rows,)`, V `(H,)` and c `(1,)`.
+    """
+    w_end = rows + rows * hidden
+    w = flat[rows:w_end].reshape(rows, hidden)
+    b_in, b = flat[w_end : w_end + rows], flat[w_end + rows : w_end + 2 * rows]
+    head = flat[w_end + 2 * rows :]
+    return flat[:rows], w, b_in, b, head[:hidden], head[hidden:]
+
+
+@part
+def drive_with(window: Array, w_in: Array, b_in: Array, b: Array) -> Array:
+    """W_I x_t + b_I + b_R: samples `(T,)` -> `(T, rows)`."""
+    drive = np.empty((len(window), len(b)), np.float32)
+    for t in range(len(window)):
+        for k in range(len(b)):
+            drive[t, k] = w_in[k] * window[t] + (b_in[k] + b[k])
+    return drive
+
+
+@part
+def add_drive(d_w_in: Array, d_b_in: Array, d_b: Array, window: Array, d_drive: Array) -> None:
+    """Add the gradients of what `drive_with` takes, from that of its drive `(T, rows)`."""
+    add_product(d_w_in, window, d_drive)
+    add_product(d_b_in, np.ones_like(window), d_drive)
+    d_b[:] = d_b_in
+
+
+@part
+def measure_errors(forecasts: Array, targets: Array, d_forecasts: Array) -> float:
+    """Mean squared error of `(S,)` forecasts, and its gradient."""
+    total = 0.0
+    for k in range(len(targets)):
+        error = forecasts[k] - targets[k]
+        total += error * error
+        d_forecasts[k] = (error + error) / np.float32(len(targets))
+    return total / len(targets)
+
+
+@kernel
+def differentiate_elman(
+    window: Array, targets: Array, state: Array, weights: Array, gradients: Array, forecasts: Array
+) -> float:
+    """Mean squared error of the forecasts one step ahead, and its gradient.
+
+    Args:
+        window: `(T,)`, oldest first.
+        targets: `(T,)`.
+        state: h_0 `(H,)`, becomes h_T.
+        weights: `(P,)`, as `split_weights` takes them apart.
+        gradients: `(P,)`, taken.
+        forecasts: `(T,)`, taken.
+    """
+    hidden = len(state)
+    w_in, w, b_in, b, v, c = split_weights(weights, hidden, hidden)
+    gradients[:] = 0
+    d_w_in, d_w, d_b_in, d_b, d_v, d_c = split_weights(gradients, hidden, hidden)
+    w_t = np.ascontiguousarray(w.T)
+    states = drive_with(window, w_in, b_in, b)
+    add_product(states[0], state, w_t)
+    run_elman(states, w_t)
+    for t in range(len(window)):
+        forecasts[t] = c[0]
+        for k in range(hidden):
+            forecasts[t] += v[k] * states[t, k]
+
+    d_forecasts = np.empty_like(targets)
+    loss = measure_errors(forecasts, targets, d_forecasts)
+    d_states = d_forecasts.reshape(-1, 1) * v
+    reverse_elman(d_states, states, w)
+    add_drive(d_w_in, d_b_in, d_b, window, d_states)
+    add_products(d_w, d_states[:1], state.reshape(1, -1))
+    add_products(d_w, d_states[1:], states[:-1])
+    add_product(d_v, d_forecasts, states)
+    d_c[0] = d_forecasts.sum()
+    state[:] = states[-1]
+    return loss
+
+
+@kernel
+def differentiate_lstm(
+    window: Array, targets: Array, state: Array, weights: Array, gradients: Array, forecasts: Array
+) -> float:
+    """Squared error of the forecast that follows a window, and its gradient.
+
+    Args:
+        window: `(T,)`, oldest first.
+        targets: `(1,)`.
+        state: `(H,)`, zeros, and stays so.
+        weights: `(P,)`, as `split_weights` takes them apart.
+        gradients: `(P,)`, taken.
+        forecasts: `(1,)`, taken.
+    """
+    num_steps, hidden = len(window), len(state)
+    w_in, w, b_in, b, v, c = split_weights(weights, 4 * hidden, hidden)
+    gradients[:] = 0
+    d_w_in, d_w, d_b_in, d_b, d_v, d_c = split_weights(gradients, 4 * hidden, hidden)
+    gates = drive_with(window, w_in, b_in, b)
+    cells = np.zeros((num_steps + 1, hidden), np.float32)
+    states = np.zeros((num_steps + 1, hidden), np.float32)
+    tanhs = np.empty((num_steps, hidden), np.float32)
+    run_lstm(gates, cells, tanhs, states, np.ascontiguousarray(w.T))
+    forecasts[0] = c[0]
+    for k in range(hidden):
+        forecasts[0] += v[k] * states[-1, k]
+
+    d_forecasts = np.empty_like(targets)
+    loss = measure_errors(forecasts, targets, d_forecasts)
+    d_gates = np.empty_like(gates)
+    reverse_lstm(d_gates, d_forecasts[0] * v, gates, cells, tanhs, w)
+    add_drive(d_w_in, d_b_in, d_b, window, d_gates)
+    d_w_t = np.zeros((hidden, 4 * hidden), np.float32)  # wide rows are faster
+    add_products(d_w_t, states[:-1], d_gates)
+    d_w[:] = d_w_t.T
+    add_product(d_v, d_forecasts, states[-1:])
+    d_c[:] = d_forecasts
+    return loss
+
+
+@part
+def differentiate_nll(logits: Array, language: int) -> float:
+    """Negative log-likelihood by `(L,)` logits; they become its gradient."""
+    most = logits.max()  # exp cannot overflow
+    odds = np.empty(len(logits))
+    total = 0.0
+    for k in range(len(logits)):
+        odds[k] = exp(logits[k] - most)
+        total += odds[k]
+    loss: float = log(total) - (logits[language] - most)
+    for k in range(len(logits)):
+        logits[k] = odds[k] / total
+    logits[language] -= ONE
+    return loss
+
+
+@part
+def measure_norm(letters: Indices, states: Array, d_drive: Array, d_logits: Array) -> float:
+    """Total norm of the gradients of all six parameters.
+
+    That of a matrix is Σ_t d_t x_tᵀ, so its squared norm is Σ_st (d_s · d_t) (x_s · x_t). What
+    meets d_t are a letter, one-hot, the ones of two biases and the state before.
+    """
+    square = dot(d_logits, d_logits) * (1 + dot(states[-1], states[-1]))
+    for s in range(len(letters)):
+        for t in range(len(letters)):
+            met = 2.0 + (letters[s] == letters[t])
+            if s and t:
+                met += dot(states[s - 1], states[t - 1])
+            square += dot(d_drive[s], d_drive[t]) * met
+    return math.sqrt(square)
+
+
+@part
+def dot(one: Array, other: Array) -> float:
+    """In float64."""
+    total = 0.0
+    for k in range(len(one)):
+        total += float(one[k]) * float(other[k])
+    return total
+
+
+@kernel
+def train_names(
+    letters: Indices,
+    lengths: Indices,
+    languages: Indices,
+    weights: tuple[Array, ...],
+    rate: float,
+    losses: NDArray[np.float64],
+    logits: Array,
+) -> float:
+    """Plain SGD of the negative log-likelihood, a name an update.
+
+    h_t = tanh(u x_t + w h_{t-1} + b), h_0 = 0; logits are v h_T + c.
+
+    Args:
+        letters: `(N, T)`, padded on the right.
+        lengths: `(N,)`, at least 1.
+        languages: `(N,)`.
+        weights: u `(H, V)` and its bias, w `(H, H)` and its bias, which add up to b, v `(L, H)`
+            and c `(L,)`; changed in their own memory.
+        rate: learning rate.
+        losses: `(N,)`, takes each loss before its update.
+        logits: `(L,)`, takes those of the last name before its update.
+
+    Returns:
+        The norm of the gradient of the last name.
+    """
+    u, u_bias, w, w_bias, v, c = weights
+    u_t, w_t, v_t = u.T.copy(), w.T.copy(), v.T.copy()
+    step = np.float32(-rate)
+    norm = 0.0
+    for n in range(len(lengths)):
+        name = letters[n, : lengths[n]]
+        states = np.empty((len(name), len(w)), np.float32)
+        for t in range(len(name)):
+            states[t] = u_t[name[t]] + (u_bias + w_bias)
+        run_elman(states, w_t)
+        logits[:] = c
+        add_product(logits, states[-1], v_t)
+        d_logits = logits.copy()
+        losses[n] = differentiate_nll(d_logits, languages[n])
+        d_drive = np.zeros_like(states)
+        add_product(d_drive[-1], d_logits, v)
+        reverse_elman(d_drive, states, w)
+        if n == len(lengths) - 1:
+            norm = measure_norm(name, states, d_drive, d_logits)
+
+        d_drive *= step
+        d_logits *= step
+        for t in range(len(name)):
+            u_t[name[t]] += d_drive[t]
+            u_bias += d_drive[t]
+            w_bias += d_drive[t]
+        c += d_logits
+        before, last, row = states[:-1], states[-1:], d_logits.reshape(1, -1)
+        add_products(w, d_drive[1:], before)
+        add_products(w_t, before, d_drive[1:])  # the same sums: it stays the transpose
+        add_products(v, row, last)
+        add_products(v_t, last, row)
+    u[:] = u_t.T
+    return norm
