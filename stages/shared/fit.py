@@ -180,7 +180,8 @@ def make_update_by(
 def measure_gradient(weights: list[nn.Parameter]) -> float:
     """Total norm, as `clip_grad_norm_` gives it, for a fraction of its time."""
     gradients = [weight.grad.flatten() for weight in weights if weight.grad is not None]
-    return float(torch.linalg.vector_norm(torch.cat(gradients)))
+    flat = torch.cat(gradients) if len(gradients) > 1 else gradients[0]
+    return float(torch.linalg.vector_norm(flat))
 
 
 def _make_mover(weights: list[nn.Parameter], params: FitParams) -> Callable[[], None]:

@@ -2,8 +2,8 @@
 
 All of it is plain arithmetic on float32, in a fixed order, so that its bytes are the same on every
 processor: nothing is reassociated or contracted, as no function asks for `fastmath`, and no
-function of the C library is called. Sums run row after row; their columns, which are independent,
-fill vector units of any width.
+function of the C library decides a digit. Sums run over rows in their order, four at a time; their
+columns, which are independent, fill vector units of any width.
 
 Shapes: T time steps, H size of the state, V letters, L languages, N windows or names.
 """
@@ -55,14 +55,14 @@ def kernel(function: Function) -> Function:
 
 @part
 def add_product(total: Array, factors: Array, rows: Array) -> None:
-    """Add to total `(C,)`: factors `(R,)` @ rows `(R, C)`, row after row, four rows a pass."""
+    """Add to total `(C,)`: factors `(R,)` @ rows `(R, C)`, four rows at a time."""
     num_rows, num_columns = rows.shape
     fours = num_rows - num_rows % 4
     for r in range(0, fours, 4):
         a, b, c, d = factors[r], factors[r + 1], factors[r + 2], factors[r + 3]
         for k in range(num_columns):
-            two = (total[k] + a * rows[r, k]) + b * rows[r + 1, k]
-            total[k] = (two + c * rows[r + 2, k]) + d * rows[r + 3, k]
+            one, two = a * rows[r, k] + b * rows[r + 1, k], c * rows[r + 2, k] + d * rows[r + 3, k]
+            total[k] += one + two  # in pairs: a shorter chain than one after another
     for r in range(fours, num_rows):
         for k in range(num_columns):
             total[k] += factors[r] * rows[r, k]
@@ -243,18 +243,19 @@ def measure_errors(forecasts: Array, targets: Array, d_forecasts: Array) -> floa
 
 @kernel
 def differentiate_elman(
-    window: Array, targets: Array, state: Array, weights: Array, gradients: Array, forecasts: Array
+    windows: Array, targets: Array, state: Array, weights: Array, gradients: Array, forecasts: Array
 ) -> float:
     """Mean squared error of the forecasts one step ahead, and its gradient.
 
     Args:
-        window: `(T,)`, oldest first.
-        targets: `(T,)`.
+        windows: `(1, T)`, oldest first.
+        targets: `(1, T)`.
         state: h_0 `(H,)`, becomes h_T.
         weights: `(P,)`, as `split_weights` takes them apart.
         gradients: `(P,)`, taken.
-        forecasts: `(T,)`, taken.
+        forecasts: `(1, T)`, taken.
     """
+    window, target, forecast = windows[0], targets[0], forecasts[0]
     hidden = len(state)
     w_in, w, b_in, b, v, c = split_weights(weights, hidden, hidden)
     gradients[:] = 0
@@ -264,37 +265,38 @@ def differentiate_elman(
     add_product(states[0], state, w_t)
     run_elman(states, w_t)
     for t in range(len(window)):
-        forecasts[t] = c[0]
+        forecast[t] = c[0]
         for k in range(hidden):
-            forecasts[t] += v[k] * states[t, k]
+            forecast[t] += v[k] * states[t, k]
 
-    d_forecasts = np.empty_like(targets)
-    loss = measure_errors(forecasts, targets, d_forecasts)
-    d_states = d_forecasts.reshape(-1, 1) * v
+    d_forecast = np.empty_like(target)
+    loss = measure_errors(forecast, target, d_forecast)
+    d_states = d_forecast.reshape(-1, 1) * v
     reverse_elman(d_states, states, w)
     add_drive(d_w_in, d_b_in, d_b, window, d_states)
     add_products(d_w, d_states[:1], state.reshape(1, -1))
     add_products(d_w, d_states[1:], states[:-1])
-    add_product(d_v, d_forecasts, states)
-    d_c[0] = d_forecasts.sum()
+    add_product(d_v, d_forecast, states)
+    d_c[0] = d_forecast.sum()
     state[:] = states[-1]
     return loss
 
 
 @kernel
 def differentiate_lstm(
-    window: Array, targets: Array, state: Array, weights: Array, gradients: Array, forecasts: Array
+    windows: Array, targets: Array, state: Array, weights: Array, gradients: Array, forecasts: Array
 ) -> float:
     """Squared error of the forecast that follows a window, and its gradient.
 
     Args:
-        window: `(T,)`, oldest first.
-        targets: `(1,)`.
+        windows: `(1, T)`, oldest first.
+        targets: `(1, 1)`.
         state: `(H,)`, zeros, and stays so.
         weights: `(P,)`, as `split_weights` takes them apart.
         gradients: `(P,)`, taken.
-        forecasts: `(1,)`, taken.
+        forecasts: `(1, 1)`, taken.
     """
+    window, target, forecast = windows[0], targets[0], forecasts[0]
     num_steps, hidden = len(window), len(state)
     w_in, w, b_in, b, v, c = split_weights(weights, 4 * hidden, hidden)
     gradients[:] = 0
@@ -304,20 +306,20 @@ def differentiate_lstm(
     states = np.zeros((num_steps + 1, hidden), np.float32)
     tanhs = np.empty((num_steps, hidden), np.float32)
     run_lstm(gates, cells, tanhs, states, np.ascontiguousarray(w.T))
-    forecasts[0] = c[0]
+    forecast[0] = c[0]
     for k in range(hidden):
-        forecasts[0] += v[k] * states[-1, k]
+        forecast[0] += v[k] * states[-1, k]
 
-    d_forecasts = np.empty_like(targets)
-    loss = measure_errors(forecasts, targets, d_forecasts)
+    d_forecast = np.empty_like(target)
+    loss = measure_errors(forecast, target, d_forecast)
     d_gates = np.empty_like(gates)
-    reverse_lstm(d_gates, d_forecasts[0] * v, gates, cells, tanhs, w)
+    reverse_lstm(d_gates, d_forecast[0] * v, gates, cells, tanhs, w)
     add_drive(d_w_in, d_b_in, d_b, window, d_gates)
     d_w_t = np.zeros((hidden, 4 * hidden), np.float32)  # wide rows are faster
     add_products(d_w_t, states[:-1], d_gates)
     d_w[:] = d_w_t.T
-    add_product(d_v, d_forecasts, states[-1:])
-    d_c[:] = d_forecasts
+    add_product(d_v, d_forecast, states[-1:])
+    d_c[:] = d_forecast
     return loss
 
 

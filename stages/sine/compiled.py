@@ -38,9 +38,9 @@ class CompiledGradient:
         """The loss of a batch of one window, and its forecasts `(1, T)` or `(1, 1)`."""
         if not self.carry_state:
             self.hidden[:] = 0
-        window, targets = batch.inputs[0].numpy(), batch.targets[0].numpy()
+        windows, targets = batch.inputs.numpy(), batch.targets.numpy()
         forecasts = np.empty_like(targets)
         loss = self.differentiate(
-            window, targets, self.hidden, self.weights, self.gradients, forecasts
+            windows, targets, self.hidden, self.weights, self.gradients, forecasts
         )
-        return loss, torch.from_numpy(forecasts).unsqueeze(0)
+        return loss, torch.from_numpy(forecasts)

@@ -42,10 +42,10 @@ for differentiate, rows, num_targets in (
     (kernels.differentiate_elman, 13, 21),
     (kernels.differentiate_lstm, 52, 1),
 ):
-    flat, targets, state = f(rows * 16 + 14), f(num_targets), np.zeros(13, np.float32)
+    flat, targets, state = f(rows * 16 + 14), f(1, num_targets), np.zeros(13, np.float32)
     gradient, forecasts = np.empty_like(flat), np.empty_like(targets)
     for _ in range(300):
-        differentiate(f(21), targets, state, flat, gradient, forecasts)
+        differentiate(f(1, 21), targets, state, flat, gradient, forecasts)
         flat -= np.float32(0.05) * gradient
         digest.update(forecasts.tobytes())
     digest.update(flat.tobytes())

@@ -74,8 +74,8 @@ def test_windows_of_the_windowed_lstm_are_those_of_the_published_program_but_for
 
 
 def test_losses_of_the_windowed_lstm_are_those_of_the_published_program():
-    # relative to losses of down to 2e-5 they are up to 2.2e-4 apart, since the points differ; on
-    # the very same points 4e-6. A period that is off by 1e-4 puts them 7e-3 apart
+    # relative to losses of down to 2e-5 they are up to 2.2e-4 apart, since the points differ; a
+    # period that is off by 1e-4 puts them 7e-3 apart
     params = params_of("windowed_lstm", iterations=200, mean_every=None)
 
     ours = train(params, windows_of("windowed_lstm"), "windowed_lstm")
@@ -86,6 +86,7 @@ def test_losses_of_the_windowed_lstm_are_those_of_the_published_program():
 
 
 def test_losses_of_the_windowed_lstm_on_the_same_points_differ_by_rounding_alone():
+    # 8e-6 of the loss over 200 updates; where it passes 0 later, 2e-7, as do two published runs
     cut = windowed_lstm.cut_windows(windowed_lstm.make_series()[:-40])
     inputs, labels = zip(*cut, strict=True)
     windows = replace(
@@ -96,11 +97,13 @@ def test_losses_of_the_windowed_lstm_on_the_same_points_differ_by_rounding_alone
     start = windowed_lstm.train(0).model.state_dict()
     nudged = {name: weight * (1 + 1e-7) for name, weight in start.items()}
 
-    ours = train(params_of("windowed_lstm", iterations=400, mean_every=None), windows, "x")
-    theirs = windowed_lstm.train(400)
-    again = windowed_lstm.train(400, initial=nudged)
+    trained = train(params_of("windowed_lstm", iterations=400, mean_every=None), windows, "x")
+    ours = np.array(trained.curves.loss)
+    theirs = np.array(windowed_lstm.train(400).losses)
+    again = np.array(windowed_lstm.train(400, initial=nudged).losses)
 
-    assert differ(ours.curves.loss, theirs.losses) < 2 * differ(again.losses, theirs.losses) < 1e-3
+    assert differ(ours[:200], theirs[:200]) < 1e-5
+    assert np.abs(ours - theirs).max() < 2 * np.abs(again - theirs).max() < 1e-6
 
 
 @pytest.mark.parametrize("model", ["carried_rnn", "lagged_rnn", "small_init_rnn", "windowed_lstm"])
