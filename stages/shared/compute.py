@@ -1,0 +1,192 @@
+"""Where a training computes: in the stage's own process, or on the Ray cluster of RAY_ADDRESS.
+
+Only the call travels, with the code of stages/ and the files that it reads; what it writes comes
+back. DVC, its lock and its cache stay on the machine that runs DVC. Imports neither torch nor
+NumPy: a stage that waits for its answer holds little.
+"""
+
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from stages import SHARED_KERNELS
+from stages.shared.errors import InputError, exit_on_input_error, summarize
+from stages.shared.params import PARAMS_FILE, read_params
+
+DECISIVE = ("numpy", "torch")  # packages that decide numbers: pyproject.toml pins them
+PATIENCE = 4  # seconds, for a cluster to accept a connection, and to answer
+STAGES_ALONE = ["/*", "!.", "!/stages", "__pycache__"]  # what does not travel, as git ignores
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine unasked
+    "RAY_COLOR_PREFIX": "0",
+}
+
+Files = dict[str, bytes]  # by path
+
+
+def compute(module: str, name: str, data: str, out: str) -> None:
+    """Train a model where RAY_ADDRESS says; a cluster gives the bytes that this machine would.
+
+    A worker or node that dies is replaced, at most three times; when this process ends, however
+    it ends, so does the task.
+
+    Args:
+        module: whose `main(name, data, out)` trains: `stages.sine.train`.
+        name: of the model.
+        data: file or folder that it reads.
+        out: folder that it writes.
+
+    Raises:
+        InputError: that of the training, or the cluster is not there, or not fit for it.
+    """
+    if os.environ.get("RAY_ADDRESS"):
+        device = find_device(module, name)
+        inputs = read_files(PARAMS_FILE, Path(data))
+        write_files(compute_on_cluster(device, inputs, module, name, data, out))
+    else:
+        import_module(module).main(name, data, out)
+
+
+def find_device(module: str, name: str) -> str:
+    """The device that an entry of params.yaml asks for."""
+    task = module.split(".")[1]
+    entry = read_params(f"{task}.{name}", dict[str, Any])
+    return str(entry.get("device", "cpu"))
+
+
+def compute_on_cluster(device: str, inputs: Files, module: str, name: str, *paths: str) -> Files:
+    """Wait for one task of the cluster; its lines are printed behind the model's name."""
+    ray = connect(os.environ["RAY_ADDRESS"])
+    has_gpu = ray.cluster_resources().get("GPU", 0) > 0
+    num_gpus = int(device == "cuda" or (device == "auto" and has_gpu))
+    task = ray.remote(compute_there).options(name=name, num_gpus=num_gpus, max_retries=3)
+    try:
+        answer = ray.get(task.remote(list_versions(), inputs, module, name, *paths))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except ray.exceptions.RayTaskError:
+        raise  # a fault in the code: its traceback tells where
+    except ray.exceptions.RayError as error:
+        raise InputError(
+            f"{name}: the Ray cluster gave up ({summarize(error)}): see its logs, then repeat"
+        ) from None
+    if isinstance(answer, str):
+        raise InputError(answer)
+    outs: Files = answer
+    return outs
+
+
+def connect(address: str) -> Any:
+    """Become a client of the cluster; returns the module ray.
+
+    Raises:
+        InputError: Ray is not installed, or nobody answers, where Ray alone waits for minutes.
+    """
+    for setting, value in SETTINGS.items():
+        os.environ.setdefault(setting, value)
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise InputError(
+            "RAY_ADDRESS is set, and Ray is not installed: pip install -c constraints.txt "
+            "-e '.[ray]', or unset it to train on this machine"
+        ) from None
+    code = {"working_dir": str(Path(__file__).parents[2]), "excludes": STAGES_ALONE}
+    try:
+        find_cluster(address)
+        ray.init(runtime_env=code | {"env_vars": SHARED_KERNELS}, logging_level="error")
+    except (OSError, ImportError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        raise InputError(
+            f"no Ray cluster for us at RAY_ADDRESS={address} ({summarize(error)}): start one, "
+            "correct the address, or unset it to train on this machine"
+        ) from None
+    return ray
+
+
+def find_cluster(address: str) -> None:
+    """Ask Ray at HOST:PORT for its sign of life; where it looks for itself, at `auto`, let it.
+
+    Raises:
+        OSError: nobody listens there, or no Ray.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        return
+    socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+    if "://" in address:
+        return  # a proxy of the cluster, with an answer of its own
+    from ray._raylet import GcsClient
+
+    answers: list[Any] = []
+    asking = threading.Thread(target=lambda: answers.append(GcsClient(address)), daemon=True)
+    with silence():  # it would say every second that it tries once more
+        asking.start()
+        asking.join(PATIENCE)
+    if not answers:
+        raise ConnectionError("what listens there is no Ray")
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Keep stderr from libraries that write to it past Python."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def compute_there(
+    versions: dict[str, str], inputs: Files, module: str, name: str, data: str, out: str
+) -> Files | str:
+    """What a worker does: the files that were written, or in one line why there are none."""
+    ours = list_versions()
+    if ours != versions:
+        return f"the Ray worker has {ours} instead of {versions}: install the same versions there"
+    with TemporaryDirectory() as folder, chdir(folder):
+        write_files(inputs)
+        try:
+            with exit_on_input_error():
+                import_module(module).main(name, data, out)
+        except SystemExit as end:
+            return str(end.code).removeprefix("error: ")
+        return read_files(Path(out))
+
+
+def list_versions() -> dict[str, str]:
+    """The packages that decide numbers, without the suffix that names a build."""
+    versions = {}
+    for package in DECISIVE:
+        try:
+            versions[package] = version(package).partition("+")[0]
+        except PackageNotFoundError:
+            versions[package] = "none"
+    return versions
+
+
+def read_files(*paths: Path) -> Files:
+    """Content of files, and of those in folders."""
+    files = {}
+    for path in paths:
+        for file in [path, *path.glob("*")]:
+            if file.is_file():
+                files[str(file)] = file.read_bytes()
+    return files
+
+
+def write_files(files: Files) -> None:
+    """Write them where they were read, from the working folder on."""
+    for path, content in files.items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(content)
