@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 # nothing leaves the machine unasked
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro test test-all results sync ui verify bench lint format dag constraints clean help
+.PHONY: repro test test-all test-ray results sync ui verify bench lint format dag constraints clean help
 .DEFAULT_GOAL := repro
 
 repro: .venv/installed .git  ## run what changed, track it, print the results
@@ -19,6 +19,10 @@ test: .venv/installed .git  ## the fast tests on all cores, minutes at most
 
 test-all: .venv/installed .git  ## the slow ones too
 	"$(BIN)"/python -m pytest -q -m ""
+
+test-ray: .venv/installed .git  ## install Ray and train on a cluster of two nodes on this machine
+	"$(BIN)"/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,ray]'
+	"$(BIN)"/python -m pytest -q -m "" tests/shared/test_compute.py $(if $(ONLY),-k "$(ONLY)")
 
 results: .venv/installed  ## print the scores once more
 	"$(BIN)"/python -m stages.commands.results
@@ -46,6 +50,7 @@ dag: .venv/installed .git  ## draw the stages in README.md
 
 # the suffix of a torch wheel (+cpu) names a build that PyPI does not have
 constraints: .venv/installed  ## pin the versions of .venv in constraints.txt
+	"$(BIN)"/python -m pip install --quiet --editable '.[dev,ray]'
 	head -n 1 constraints.txt > constraints.new
 	"$(BIN)"/python -m pip freeze --exclude-editable | sed 's/+.*//' >> constraints.new
 	mv constraints.new constraints.txt

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stages.shared.compute import DECISIVE
+
 ROOT = Path(__file__).parents[1]
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -41,6 +43,7 @@ HOMES = {
     "sklearn": ("stages/surnames/score_baselines.py",),
     "numba": ("stages/shared/kernels.py",),
     "dvc": ("stages/commands/",),
+    "ray": ("stages/shared/compute.py",),
 }
 
 
@@ -213,6 +216,7 @@ def test_what_decides_numbers_is_pinned_in_both_places():
 
     pinned = [d for d in project["dependencies"] if "==" in d]
     assert {d.split("==")[0] for d in pinned} == {"torch", "numpy", "numba"}
+    assert {*DECISIVE} == {d.split("==")[0] for d in pinned}  # a worker is asked for these
     assert set(pinned) <= set(constraints)
     assert not any(line.startswith("-e") or "+cpu" in line for line in constraints)
 

@@ -6,9 +6,10 @@ NumPy: a stage that waits for its answer holds little.
 """
 
 import os
+import signal
 import socket
-import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from importlib import import_module
@@ -21,13 +22,15 @@ from stages import SHARED_KERNELS
 from stages.shared.errors import InputError, exit_on_input_error, summarize
 from stages.shared.params import PARAMS_FILE, read_params
 
-DECISIVE = ("numpy", "torch")  # packages that decide numbers: pyproject.toml pins them
+DECISIVE = ("numba", "numpy", "torch")  # packages that decide numbers: pyproject.toml pins them
 PATIENCE = 4  # seconds, for a cluster to accept a connection, and to answer
 STAGES_ALONE = ["/*", "!.", "!/stages", "__pycache__"]  # what does not travel, as git ignores
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine unasked
     "RAY_COLOR_PREFIX": "0",
 }
+# or Ray takes this machine's outer address for 127.0.0.1, where a head on loopback does not listen
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 Files = dict[str, bytes]  # by path
 
@@ -52,7 +55,14 @@ def compute(module: str, name: str, data: str, out: str) -> None:
         inputs = read_files(PARAMS_FILE, Path(data))
         write_files(compute_on_cluster(device, inputs, module, name, data, out))
     else:
-        import_module(module).main(name, data, out)
+        train(module, name, data, out)
+
+
+def train(module: str, *call: str) -> None:
+    """Let the main of a module train, here and now."""
+    # NumPy tells of each overflow with a line of code; the loss will, in words
+    warnings.simplefilter("ignore", RuntimeWarning)
+    import_module(module).main(*call)
 
 
 def find_device(module: str, name: str) -> str:
@@ -65,13 +75,12 @@ def find_device(module: str, name: str) -> str:
 def compute_on_cluster(device: str, inputs: Files, module: str, name: str, *paths: str) -> Files:
     """Wait for one task of the cluster; its lines are printed behind the model's name."""
     ray = connect(os.environ["RAY_ADDRESS"])
+    end_at_signals()
     has_gpu = ray.cluster_resources().get("GPU", 0) > 0
     num_gpus = int(device == "cuda" or (device == "auto" and has_gpu))
     task = ray.remote(compute_there).options(name=name, num_gpus=num_gpus, max_retries=3)
     try:
         answer = ray.get(task.remote(list_versions(), inputs, module, name, *paths))
-    except KeyboardInterrupt:
-        sys.exit(130)
     except ray.exceptions.RayTaskError:
         raise  # a fault in the code: its traceback tells where
     except ray.exceptions.RayError as error:
@@ -84,13 +93,24 @@ def compute_on_cluster(device: str, inputs: Files, module: str, name: str, *path
     return outs
 
 
+def end_at_signals() -> None:
+    """Let Ctrl-C and SIGTERM end this process at once and without Ray's traces.
+
+    Whose client is gone, that task is ended by the cluster.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def connect(address: str) -> Any:
     """Become a client of the cluster; returns the module ray.
 
     Raises:
         InputError: Ray is not installed, or nobody answers, where Ray alone waits for minutes.
     """
-    for setting, value in SETTINGS.items():
+    settings = SETTINGS | LOOPBACK if "127.0.0.1" in address or "localhost" in address else SETTINGS
+    for setting, value in settings.items():
         os.environ.setdefault(setting, value)
     try:
         import ray
@@ -158,7 +178,7 @@ def compute_there(
         write_files(inputs)
         try:
             with exit_on_input_error():
-                import_module(module).main(name, data, out)
+                train(module, name, data, out)
         except SystemExit as end:
             return str(end.code).removeprefix("error: ")
         return read_files(Path(out))
