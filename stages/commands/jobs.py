@@ -35,6 +35,7 @@ from stages.shared.lifeline import die_with_parent
 # what DVC prints of a stage that was sent SIGKILL, as the system does that has no memory left
 KILLED = re.compile(r"failed to reproduce '(\S+)': .*exited with (?:-9|137)$", re.MULTILINE)
 STARTED = re.compile(rb"^Running stage '(\S+)':$", re.MULTILINE)  # as DVC says it
+WARNING = re.compile(r"(\(\S+ pid=.+\) )?WARNING")  # of a stage, or of its task on a cluster
 TAIL_BYTES = 500  # of a job's output, in which its last line lies
 ASK_SECONDS = 0.02  # whether DVC has finished writing
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -208,7 +209,7 @@ def finish_job(job: Job, count: str) -> None:
             raise InputError(f"{name} was killed, probably for want of memory: {LESS_MEMORY}")
         raise InputError(f"{' → '.join(job.chain)} failed: see its output above")
     for line in output.splitlines():
-        if line.startswith("WARNING"):
+        if WARNING.match(line):
             say(line)
     say(f"{count} {job.describe()}")
 

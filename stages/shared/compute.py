@@ -135,7 +135,7 @@ def find_cluster(address: str) -> None:
     """Ask Ray at HOST:PORT for its sign of life; where it looks for itself, at `auto`, let it.
 
     Raises:
-        OSError: nobody listens there, or no Ray.
+        OSError: nobody listens there, or no Ray, or this machine has no part in it.
     """
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not port.isdigit():
@@ -143,6 +143,7 @@ def find_cluster(address: str) -> None:
     socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
     if "://" in address:
         return  # a proxy of the cluster, with an answer of its own
+    from ray._private.services import find_node_ids
     from ray._raylet import GcsClient
 
     answers: list[Any] = []
@@ -151,7 +152,11 @@ def find_cluster(address: str) -> None:
         asking.start()
         asking.join(PATIENCE)
     if not answers:
-        raise ConnectionError("what listens there is no Ray")
+        raise ConnectionError("no Ray, or one that wants its token: RAY_AUTH_MODE=token")
+    if not find_node_ids():
+        raise ConnectionError(
+            "this machine is no node of it: `ray start` here, or ray://HOST:10001"
+        )
 
 
 @contextmanager
