@@ -4,7 +4,7 @@ import subprocess
 import sys
 import tempfile
 
-from stages.commands.jobs import Job, list_running, say_running
+from stages.commands.jobs import Job, finish_job, list_running, say_running
 
 CHAIN = ["train_sine@carried_rnn", "evaluate_sine@carried_rnn", "plot_sine@carried_rnn"]
 
@@ -67,3 +67,15 @@ def test_the_stage_that_a_job_has_reached_is_shown_and_the_ones_before_have_ende
     end(job)
     assert said.endswith("s  evaluate_sine@carried_rnn  > it")
     assert list(list_running([job])) == CHAIN[1:]
+
+
+def test_the_warnings_of_a_stage_are_printed_wherever_it_ran(capsys):
+    here = "WARNING: this processor has no AVX2"
+    there = f"(carried_rnn pid=12, ip=10.0.0.2) {here}"
+    job = start(f"{here}\n  1.0 s  no WARNING\n{there}")
+    job.process.communicate(b"\n")
+
+    finish_job(job, "[1/3]")
+
+    job.output.close()
+    assert capsys.readouterr().out.splitlines()[:-1] == [here, there]
