@@ -120,9 +120,11 @@ def connect(address: str) -> Any:
             "-e '.[ray]', or unset it to train on this machine"
         ) from None
     code = {"working_dir": str(Path(__file__).parents[2]), "excludes": STAGES_ALONE}
+    # before the worker starts, whatever of NumPy its Ray may load
+    kernels = {"env_vars": SHARED_KERNELS}
     try:
         find_cluster(address)
-        ray.init(runtime_env=code | {"env_vars": SHARED_KERNELS}, logging_level="error")
+        ray.init(runtime_env=code | kernels, logging_level="error")
     except (OSError, ImportError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise InputError(
             f"no Ray cluster for us at RAY_ADDRESS={address} ({summarize(error)}): start one, "

@@ -151,6 +151,18 @@ def test_a_cluster_gives_the_bytes_of_this_machine(cluster, clone, task, entry, 
 
 
 @pytest.mark.slow
+def test_a_worker_starts_with_the_kernels_that_all_processors_share(cluster, clone):
+    client, worker = train_endlessly(cluster, clone)
+
+    environment = worker.environ()  # as it was when the process started
+
+    client.kill()
+    client.wait()
+    worker.wait(timeout=15)
+    assert environment.items() >= SHARED_KERNELS.items()
+
+
+@pytest.mark.slow
 def test_new_code_is_what_the_next_task_runs(cluster, clone):
     train_on(cluster, clone, list_command("sine", SINE))
     before = (clone / "data/trained/carried_rnn/progress.txt").read_text("utf-8")
