@@ -21,6 +21,17 @@ class Stage:
     outs: Md5s
     params: dict[str, dict[str, Any]]  # file -> section -> value
 
+    def read_section(self, name: str) -> dict[str, Any]:
+        """What the stage read of a section of params.yaml.
+
+        Raises:
+            InputError: the lock has not all of it.
+        """
+        section = self.params.get("params.yaml", {}).get(name)
+        if not isinstance(section, dict):
+            raise InputError(_say_damage("dvc.lock", f"no whole entry of {self.name}"))
+        return section
+
 
 def read_stages() -> list[Stage]:
     """Read dvc.lock: the stages that dvc.yaml and params.yaml ask for, not those that left."""
@@ -37,8 +48,14 @@ def _read_stage(name: str, entry: dict[str, Any]) -> Stage:
     try:
         deps = _read_md5s(entry.get("deps", []))
         outs = _read_md5s(entry.get("outs", []))
-        return Stage(name, entry["cmd"], deps, outs, entry.get("params", {}))
-    except (AttributeError, KeyError, TypeError):  # DVC writes in place: a kill cuts it anywhere
+        params = {path: dict(found) for path, found in entry.get("params", {}).items()}
+        return Stage(name, entry["cmd"], deps, outs, params)
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # DVC writes in place: a kill cuts it anywhere
         raise InputError(_say_damage("dvc.lock", f"no whole entry of {name}")) from None
 
 

@@ -186,7 +186,7 @@ class Baseline(Subject):
     def params(self) -> dict[str, str]:
         """What the baselines are chosen from."""
         values = {"baseline": self.method} | _find_baseline_params(self.score)
-        del values["names"]
+        values.pop("names", None)
         return _say_values(values)
 
     @property
@@ -214,7 +214,7 @@ class Tour(Subject):
     @property
     def params(self) -> dict[str, str]:
         """What was probed; how it was drawn is no part of it."""
-        return _say_values(self.probe.params["params.yaml"]["probe_layers"])
+        return _say_values(self.probe.read_section("probe_layers"))
 
     @property
     def results(self) -> list[str]:
@@ -276,7 +276,7 @@ def list_baselines(stage: Stage, descriptions: dict[str, str]) -> list[Baseline]
     """List the baselines that a stage scored; those of a series carry its name."""
     series = stage.name.partition("@")[2]
     baselines = []
-    for method in _find_baseline_params(stage)["names"]:
+    for method in _find_baseline_params(stage).get("names") or []:
         name = f"{method} ({series})" if series else method
         description = descriptions.get(method, UNDESCRIBED)
         baselines.append(Baseline(name, "baseline", description, method, stage))
@@ -299,8 +299,7 @@ def _find_task(stage: Stage) -> str:
 
 def _find_baseline_params(stage: Stage) -> dict[str, Any]:
     """What the section of the baselines says."""
-    params: dict[str, Any] = stage.params["params.yaml"][f"baselines_{_find_task(stage)}"]
-    return params
+    return stage.read_section(f"baselines_{_find_task(stage)}")
 
 
 def _digest(identity: list[Any]) -> str:

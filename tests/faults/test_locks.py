@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from stages.shared.errors import InputError
+from stages.tracking.subjects import read_subjects
 from tests.faults.test_processes import ENDLESS, REPRO, start, wait_for_trainers
 from tests.pipeline import (
     copy_template,
@@ -119,6 +121,21 @@ def test_a_file_that_is_no_yaml_is_one_line(workspace, path):
 
     assert_one_line(stopped, f"{path} is damaged", f"git checkout {path}")
     assert_one_line(repro(workspace), f"{path} is damaged")
+
+
+def test_a_dvc_lock_cut_anywhere_is_read_or_refused(workspace):
+    text = (workspace / "dvc.lock").read_text(encoding="utf-8")
+    num_refused = 0
+
+    for end in range(0, len(text), 251):
+        (workspace / "dvc.lock").write_text(text[:end], encoding="utf-8")
+        try:
+            for subject in read_subjects():
+                assert subject.key and subject.looks
+        except InputError:
+            num_refused += 1
+
+    assert num_refused > 5
 
 
 @pytest.mark.parametrize("share", [0.2, 0.4, 0.6, 0.8])
