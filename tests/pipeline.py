@@ -38,7 +38,7 @@ def make_clone(folder: Path, kept: dict[str, list[str]] | None = None) -> Path:
 
     Args:
         folder: does not exist yet.
-        kept: models by task; None: all.
+        kept: models by task, and no searches; None: all.
     """
     listed = run(PROJECT, "git ls-files -z --cached --others --exclude-standard")
     for name in filter(None, listed.split("\0")):
@@ -47,7 +47,9 @@ def make_clone(folder: Path, kept: dict[str, list[str]] | None = None) -> Path:
             shutil.copy(PROJECT / name, folder / name)
     (folder / "dvc.lock").unlink(missing_ok=True)  # of the full params
     edit_params(folder, shrink_params)
+    shrink_searches(folder)
     if kept:
+        shutil.rmtree(folder / "searches")
         edit_params(folder, lambda params: keep_models(params, kept))
         forget_plots(folder)
     run(folder, "git init -q")
@@ -73,6 +75,16 @@ def shrink_params(params: dict[str, Any]) -> None:
     for task in ("sine", "surnames"):
         params[f"evaluate_{task}"]["bootstrap"]["resamples"] = 20
     params["figures"] = {"dpi": 30}
+
+
+def shrink_searches(folder: Path) -> None:
+    """Leave one recipe beside the base, which is as small as the base is now."""
+    path = folder / "searches/params.yaml"
+    sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for search in sections.values():
+        search |= {"recipes": 1, "seeds": [0], "space": {"rate": {"log": [0.001, 0.1]}}}
+    path.write_text(yaml.safe_dump(sections, sort_keys=False), encoding="utf-8")
+    (folder / "searches/dvc.lock").unlink(missing_ok=True)
 
 
 def keep_models(params: dict[str, Any], kept: dict[str, list[str]]) -> None:

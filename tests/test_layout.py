@@ -15,6 +15,8 @@ from stages.shared.compute import DECISIVE
 ROOT = Path(__file__).parents[1]
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+SEARCHES = yaml.safe_load((ROOT / "searches/dvc.yaml").read_text(encoding="utf-8"))
+SEARCHED = yaml.safe_load((ROOT / "searches/params.yaml").read_text(encoding="utf-8"))
 # A room and the rooms that it may import from: data and imports flow one way.
 ROOMS = {
     "stages/models": set(),
@@ -22,8 +24,21 @@ ROOMS = {
     "stages/layers": {"stages/layers", "stages/shared"},
     "stages/sine": {"stages/sine", "stages/shared", "stages/models"},
     "stages/surnames": {"stages/surnames", "stages/shared", "stages/models"},
+    # trains and scores in memory, by the pure functions of stages
+    "stages/searching": {
+        "stages/searching",
+        "stages/sine",
+        "stages/surnames",
+        "stages/shared",
+    },
     "stages/tracking/served": set(),  # MLflow runs these files where there is nothing of ours
-    "stages/tracking": {"stages/tracking", "stages/sine", "stages/surnames", "stages/shared"},
+    "stages/tracking": {
+        "stages/tracking",
+        "stages/searching",
+        "stages/sine",
+        "stages/surnames",
+        "stages/shared",
+    },
 }
 ROOMS["stages/commands"] = {*ROOMS, "stages/commands"} - {"stages/tracking/served"}
 ROOMS["benchmarks/published"] = {"benchmarks/published"}
@@ -39,6 +54,7 @@ HOMES = {
         "stages/commands/",
         "benchmarks/published/",
     ),
+    "joblib": ("stages/searching/workers.py",),
     "requests": ("stages/surnames/download.py",),
     "sklearn": ("stages/surnames/score_baselines.py",),
     "numba": ("stages/shared/kernels.py",),
@@ -47,6 +63,7 @@ HOMES = {
 }
 
 
+WHOLE = {"stages/commands", "stages/searching", "benchmarks"}  # put stages to a use of their own
 CODE = [
     *sorted((ROOT / "stages").rglob("[a-z]*.py")),
     *sorted((ROOT / "benchmarks").rglob("[a-z]*.py")),
@@ -104,6 +121,8 @@ def list_stages():
             continue
         for key, item in PARAMS[stage["foreach"].strip("${}")].items():
             yield f"{name}@{key}", stage["do"], {"key": key, **item}
+    for name, stage in SEARCHES["stages"].items():
+        yield name, stage, SEARCHED[name]
 
 
 def find_module(stage):
@@ -113,7 +132,7 @@ def find_module(stage):
 
 
 def fill(text, item):
-    return re.sub(r"\$\{(?:item\.)?(\w+)\}", lambda match: str(item[match[1]]), text)
+    return re.sub(r"\$\{(?:\w+\.)?(\w+)\}", lambda match: str(item[match[1]]), text)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +142,8 @@ def test_a_stage_lists_exactly_the_code_that_it_reaches(name, stage, item):
     listed = {fill(dep, item) for dep in stage["deps"] if dep.startswith("stages")}
 
     reached = find_reach(find_module(stage)) | {ARITHMETIC}
-    if name.split("_")[0] in {"train", "evaluate", "blend"}:  # build networks by their names
+    # these build networks by their names
+    if name.split("_")[0] in {"train", "evaluate", "blend", "search"}:
         architectures = {item.get("architecture")} - {None} or named_by_members()
         reached |= {f"stages/models/{name}.py" for name in architectures}
 
@@ -154,7 +174,7 @@ def test_heavy_imports_stay_at_home(path):
 
 
 def test_only_stages_that_run_a_network_load_torch():
-    with_network = {"train", "blend", "evaluate", "probe"}
+    with_network = {"train", "blend", "evaluate", "probe", "search_sine", "search_surnames"}
     modules = {find_module(stage) for _, stage, _ in list_stages()}
     others = sorted(relative(path)[:-3] for path in modules if path.stem not in with_network)
     imports = ", ".join(name.replace("/", ".") for name in others)
@@ -171,7 +191,7 @@ def test_no_stage_imports_a_stage(path):
 
     imported = list_local_imports(path) & stages
 
-    assert not imported or find_room(path) in {"stages/commands", "benchmarks"}
+    assert not imported or find_room(path) in WHOLE
 
 
 def test_models_import_torch_and_numpy_alone():

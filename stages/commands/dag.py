@@ -8,6 +8,7 @@ from pathlib import Path
 from dvc.repo import Repo
 
 from stages.commands.checks import check_folder
+from stages.commands.graph import PIPELINE
 from stages.shared.errors import InputError, exit_on_input_error
 
 README = Path("README.md")
@@ -20,7 +21,7 @@ def read_kinds() -> Graph:
     """The stages of dvc.yaml by kind: `train_sine` for every `train_sine@<model>`."""
     kinds: Graph = {}
     with Repo() as repo:
-        for stage in repo.index.stages:
+        for stage in repo.stage.collect(PIPELINE):
             upstream = kinds.setdefault(find_kind(stage.addressing), set())
             for other in repo.index.graph[stage]:
                 upstream.add(find_kind(other.addressing))

@@ -4,11 +4,14 @@ from stages.shared.errors import InputError
 
 Graph = dict[str, set[str]]  # stage -> stages that it reads from
 
+PIPELINE = "dvc.yaml"
 LAST = "track"  # reads what all others write, so it is left to the final `dvc repro`
 
 
 def read_graph() -> tuple[Graph, set[str]]:
     """The stages with their upstream stages, in the order of dvc.yaml, and the changed ones.
+
+    Those of searches/dvc.yaml are left out: they run when they are asked for.
 
     Raises:
         InputError: DVC cannot read its files, or another dvc is at work on them.
@@ -19,10 +22,10 @@ def read_graph() -> tuple[Graph, set[str]]:
     graph: Graph = {}
     try:
         with Repo() as repo:
-            for stage in repo.index.stages:
+            for stage in repo.stage.collect(PIPELINE):
                 upstream = repo.index.graph[stage]
                 graph[stage.addressing] = {above.addressing for above in upstream}
-            changed = set(repo.status())
+            changed = set(repo.status(PIPELINE))
     except DvcException as error:
         raise InputError(f"DVC: {' '.join(str(error).split())}") from None
     return graph, changed

@@ -1,0 +1,67 @@
+"""What a search writes: trials.csv, curves.csv and best.yaml. Imports nothing heavy."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stages.shared.tables import Rows, read_table, write_table
+
+OUTS = Path("data/searched")
+LABELS = ("recipe", "seed")  # columns of trials.csv before the params
+FAILURE = "failure"  # its last column
+SCORE = "validation/"  # what the columns of scores begin with
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best recipe."""
+
+    base: str  # entry of params.yaml
+    recipe: int  # its number; 0: the base as it is
+    changes: dict[str, Any]  # dotted path in the entry -> value
+    score: str
+    value: float  # mean over the seeds, on validation
+    value_of_base: float | None  # None: it failed
+
+
+def is_error(score: str) -> bool:
+    """Whether less of a score is better."""
+    return "mse" in score or score == "nll"
+
+
+def write_trials(folder: Path, columns: list[str], rows: list[list[Any]]) -> None:
+    """Write trials.csv."""
+    write_table(folder / "trials.csv", columns, rows)
+
+
+def read_trials(folder: Path) -> Rows:
+    """Read trials.csv."""
+    return read_table(folder / "trials.csv")
+
+
+def write_losses(folder: Path, rows: list[list[Any]]) -> None:
+    """Write curves.csv."""
+    write_table(folder / "curves.csv", (*LABELS, "iteration", "loss"), rows)
+
+
+def read_losses(folder: Path) -> dict[tuple[str, str], list[tuple[int, float]]]:
+    """Read curves.csv: recipe and seed -> iterations and losses."""
+    curves: dict[tuple[str, str], list[tuple[int, float]]] = {}
+    for row in read_table(folder / "curves.csv"):
+        points = curves.setdefault((row["recipe"], row["seed"]), [])
+        points.append((int(row["iteration"]), float(row["loss"])))
+    return curves
+
+
+def write_best(folder: Path, best: Best) -> None:
+    """Write best.yaml."""
+    text = yaml.safe_dump(asdict(best), sort_keys=False)
+    (folder / "best.yaml").write_text(text, encoding="utf-8")
+
+
+def read_best(folder: Path) -> Best:
+    """Read best.yaml."""
+    text = (folder / "best.yaml").read_text(encoding="utf-8")
+    return Best(**yaml.load(text, yaml.CSafeLoader))

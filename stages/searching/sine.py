@@ -1,0 +1,69 @@
+"""How a recipe of a sine forecaster is tried: by the free runs of validation, never of the test."""
+
+import hashlib
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stages.searching.trials import Result, take_result
+from stages.shared.errors import InputError
+from stages.shared.params import Count, Seed, read_params
+from stages.sine.forecasters import wrap_model
+from stages.sine.free_runs import FreeRuns, draw_free_runs, score_forecasts
+from stages.sine.signals import SeriesParams
+from stages.sine.train import SineParams, train
+from stages.sine.windows import Windows, read_windows
+
+
+@dataclass(frozen=True)
+class SineAttempt:
+    """Trains a forecaster on windows and scores its free runs.
+
+    Args:
+        name: of the base, for messages.
+        windows: without the held-out end of the series.
+        runs: those of validation.
+        horizons: over which their errors are taken.
+    """
+
+    name: str
+    windows: Windows
+    runs: FreeRuns
+    horizons: list[int]
+
+    @property
+    def scores(self) -> list[str]:
+        """What is measured."""
+        return ["one_step_mse", *(f"free_run_mse_{horizon}" for horizon in self.horizons)]
+
+    def __call__(self, params: SineParams) -> Result:
+        """What a recipe gives.
+
+        Raises:
+            InputError: a score is not finite.
+        """
+        trained = train(params, self.windows, self.name)
+        forecasts = wrap_model(trained.model)(self.runs.contexts, max(self.horizons))
+        scores = score_forecasts(forecasts, self.runs, self.horizons)
+        for score, value in scores.items():
+            if not math.isfinite(value):
+                raise InputError(f"{self.name}: {score} is {value}: its free runs blow up")
+        return take_result(scores, trained.curves)
+
+
+def compute_digest(runs: FreeRuns) -> str:
+    """What tells free runs apart."""
+    return hashlib.sha256(runs.contexts.tobytes() + runs.truths.tobytes()).hexdigest()
+
+
+def read_sine_attempt(path: Path, name: str) -> SineAttempt:
+    """Read the windows of a series, and draw the validation that evaluate_sine asks for."""
+    windows = read_windows(path)
+    series = read_params(f"generate_sine.{path.stem}", SeriesParams)
+    phases = read_params("evaluate_sine.phases", Count)
+    context = read_params("evaluate_sine.context", Count)
+    horizons = read_params("evaluate_sine.validation_horizons", list[Count])
+    seed = read_params("evaluate_sine.validation_seed", Seed)
+    runs = draw_free_runs(series, phases, context, windows.end, max(horizons), seed)
+    unseen = replace(windows, test=windows.test[:0], test_times=windows.test_times[:0])
+    return SineAttempt(name, unseen, runs, horizons)

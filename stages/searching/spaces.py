@@ -1,0 +1,135 @@
+"""The recipes of a random search (Bergstra & Bengio, 2012), drawn before anything runs.
+
+Each value is drawn from the seed, the number of its recipe and the name of its param alone: more
+recipes or another param leave all that was drawn before as it is.
+"""
+
+import copy
+import math
+import zlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import yaml
+from pydantic import Field, model_validator
+
+from stages.shared.errors import InputError
+from stages.shared.params import Count, Name, Params, Seed, check_params
+
+SEARCHES = Path("searches/params.yaml")
+DIGITS = 3  # of a drawn number: what a person would write into params.yaml
+
+Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]  # low, high
+Changes = dict[str, Any]  # dotted path in an entry of params.yaml -> value
+Entry = dict[str, Any]  # of params.yaml
+
+
+class Term(Params):
+    """What one param is drawn from: one of the three."""
+
+    uniform: Bounds | None = None
+    log: Bounds | None = None  # uniform in its logarithm
+    choices: Annotated[list[Any], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Term":
+        given = [term for term in (self.uniform, self.log, self.choices) if term is not None]
+        if len(given) != 1:
+            raise ValueError("give one of uniform, log and choices")
+        bounds = self.uniform or self.log
+        if bounds and bounds[0] >= bounds[1]:
+            raise ValueError("the first bound must be below the second")
+        if self.log and self.log[0] <= 0:
+            raise ValueError("log needs bounds above 0")
+        return self
+
+
+class SearchParams(Params):
+    """A section of searches/params.yaml."""
+
+    base: Name  # entry of params.yaml that the recipes change
+    architecture: Name  # that of the base: DVC watches its file
+    series: Name | None = None  # likewise, where the base is a forecaster
+    recipes: Count  # drawn, beside the base itself
+    seed: Seed  # of the draws
+    seeds: list[Seed] = Field(min_length=1)  # of the trainings of each recipe
+    score: str  # on validation, the mean over the seeds: an error if it is one, else more is better
+    space: dict[str, Term] = Field(min_length=1)  # param of the base -> what it is drawn from
+
+    @model_validator(mode="after")
+    def _seeds_are_apart(self) -> "SearchParams":
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds has one of them twice")
+        fixed = {"architecture", "seed", "series"} & self.space.keys()
+        if fixed:
+            raise ValueError(f"space cannot hold {', '.join(sorted(fixed))}: see above it")
+        return self
+
+
+def read_search(section: str) -> SearchParams:
+    """Read a section of searches/params.yaml.
+
+    Raises:
+        InputError: it is missing or wrong.
+    """
+    sections = yaml.load(SEARCHES.read_text(encoding="utf-8"), yaml.CSafeLoader)
+    return check_params(sections.get(section), SearchParams, f"{SEARCHES}: {section}")
+
+
+def draw_recipes(params: SearchParams) -> list[Changes]:
+    """The changes of each recipe; recipe 0 is the base itself."""
+    recipes: list[Changes] = [{}]
+    for number in range(1, params.recipes + 1):
+        changes = {}
+        for path, term in params.space.items():
+            stream = [params.seed, number, zlib.crc32(path.encode())]
+            changes[path] = draw(term, np.random.default_rng(stream))
+        recipes.append(changes)
+    return recipes
+
+
+def draw(term: Term, generator: np.random.Generator) -> Any:
+    """One value."""
+    if term.choices is not None:
+        return term.choices[generator.integers(len(term.choices))]
+    share = generator.random()
+    if term.log:
+        low, high = term.log
+        value = low * math.exp(share * math.log(high / low))
+    else:
+        assert term.uniform is not None  # one of the three is given
+        low, high = term.uniform
+        value = low + share * (high - low)
+    return min(max(float(f"{value:.{DIGITS}g}"), low), high)
+
+
+def change_entry(entry: Entry, changes: Changes, where: str) -> Entry:
+    """A copy of an entry with other values.
+
+    Args:
+        entry: of params.yaml.
+        changes: what is other.
+        where: beginning of the error message.
+
+    Raises:
+        InputError: a path leads nowhere.
+    """
+    changed = copy.deepcopy(entry)
+    for path, value in changes.items():
+        *sections, last = path.split(".")
+        inner: Any = changed
+        for section in sections:
+            inner = inner.get(section) if isinstance(inner, dict) else None
+        if not isinstance(inner, dict):
+            raise InputError(f"{where}.{path} leads to nothing in the base: correct or remove it")
+        inner[last] = value
+    return changed
+
+
+def find_value(entry: Entry, path: str) -> Any:
+    """What an entry has at a path, or nothing."""
+    value: Any = entry
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
