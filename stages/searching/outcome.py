@@ -19,6 +19,7 @@ class Best:
     """The best recipe."""
 
     base: str  # entry of params.yaml
+    data: str  # official, sample, custom, or the series
     recipe: int  # its number; 0: the base as it is
     changes: dict[str, Any]  # dotted path in the entry -> value
     score: str

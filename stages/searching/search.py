@@ -42,6 +42,7 @@ class Task:
         entries: section of params.yaml that has the base.
         schema: of an entry.
         scores: on validation, that a trial gives.
+        data: official, sample, custom, or the series.
         attempt: trains and scores; a pure function that another process can call.
     """
 
@@ -49,6 +50,7 @@ class Task:
     entries: str
     schema: type[FitParams]
     scores: list[str]
+    data: str
     attempt: Callable[[Any], Result]
 
 
@@ -118,7 +120,7 @@ def show_best(bar: Any, params: SearchParams, results: Iterable[Result | None]) 
         bar.set_postfix({f"best {params.score}": f"{best:.4g}"})
 
 
-def find_best(params: SearchParams, trials: list[Trial], results: list[Result]) -> Best:
+def find_best(params: SearchParams, data: str, trials: list[Trial], results: list[Result]) -> Best:
     """The recipe with the best mean over the seeds; the first of equals.
 
     Raises:
@@ -137,7 +139,7 @@ def find_best(params: SearchParams, trials: list[Trial], results: list[Result]) 
     sign = 1 if is_error(params.score) else -1
     best = min(means, key=lambda recipe: sign * means[recipe])
     changes = draw_recipes(params)[best]
-    return Best(params.base, best, changes, params.score, means[best], means.get(0))
+    return Best(params.base, data, best, changes, params.score, means[best], means.get(0))
 
 
 def tabulate_trials(
@@ -183,7 +185,7 @@ def search(task: Task, params: SearchParams, surroundings: Identity, out: Path) 
     """
     trials = list_trials(task, params)
     results = finish_trials(task, params, trials, surroundings)
-    best = find_best(params, trials, results)
+    best = find_best(params, task.data, trials, results)
     out.mkdir(parents=True, exist_ok=True)
     write_trials(out, *tabulate_trials(task, params.space, trials, results))
     write_losses(out, tabulate_losses(trials, results))

@@ -20,7 +20,7 @@ def main(windows: str, out: str) -> None:
     """Write trials.csv, curves.csv and best.yaml."""
     params = read_search(SECTION)
     attempt = read_sine_attempt(Path(windows), params.base)
-    task = Task(SECTION, "sine", SineParams, attempt.scores, attempt)
+    task = Task(SECTION, "sine", SineParams, attempt.scores, Path(windows).stem, attempt)
     code = describe_code(params.architecture, SECTION)
     validation = [attempt.horizons, compute_digest(attempt.runs)]
     surroundings = [*describe_surroundings([Path(windows)], code), validation]

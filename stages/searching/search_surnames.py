@@ -21,7 +21,7 @@ def main(surnames: str, out: str) -> None:
     params = read_search(SECTION)
     folder = Path(surnames)
     attempt = read_surname_attempt(folder, params.base)
-    task = Task(SECTION, "surnames", SurnameParams, SCORES, attempt)
+    task = Task(SECTION, "surnames", SurnameParams, SCORES, attempt.vocabulary.data, attempt)
     code = describe_code(params.architecture, SECTION)
     files = [folder / "names.npz", folder / "vocabulary.json"]
     search(task, params, describe_surroundings(files, code), Path(out))

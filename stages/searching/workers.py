@@ -51,7 +51,7 @@ def run_side_by_side(calls: Sequence[Callable[[], T]], num_workers: int) -> Iter
         yield from parallel(jobs)
     finally:
         if num_workers > 1:
-            get_reusable_executor(reuse=True).shutdown(kill_workers=True)
+            get_reusable_executor(reuse=True).terminate(kill_workers=True)
 
 
 def call_in_worker(starter: int, number: int, call: Callable[[], T]) -> tuple[int, T]:

@@ -6,12 +6,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from stages.searching.outcome import SCORE, read_best
 from stages.shared.bundle import ModelConfig, Times, read_config, read_times
 from stages.shared.curves import COLUMNS, Curves, read_curves
 from stages.shared.json_files import read_json
 from stages.shared.tables import read_table
 from stages.tracking.checksums import find_departure, find_missing
-from stages.tracking.description import describe_baseline, describe_model, describe_tour
+from stages.tracking.description import (
+    describe_baseline,
+    describe_model,
+    describe_search,
+    describe_tour,
+)
 from stages.tracking.metrics import (
     list_labels,
     list_scores,
@@ -20,7 +26,7 @@ from stages.tracking.metrics import (
     shorten,
 )
 from stages.tracking.packing import list_artifacts
-from stages.tracking.subjects import TOUR, Baseline, Model, Subject
+from stages.tracking.subjects import TOUR, Baseline, Model, Search, Subject
 
 
 class Point(NamedTuple):
@@ -86,6 +92,8 @@ def read_content(subject: Subject) -> Content:
         return read_model(subject)
     if isinstance(subject, Baseline):
         return read_baseline(subject)
+    if isinstance(subject, Search):
+        return read_search(subject)
     return read_tour(subject)
 
 
@@ -125,6 +133,14 @@ def list_points(curves: Curves, times: Times) -> list[Point]:
             if name != "iteration" and value is not None:
                 points.append(Point(name, value, iteration, time))
     return points
+
+
+def read_search(search: Search) -> Content:
+    """Read what a search found, which holds no clock; its trials have runs of their own."""
+    now = datetime.now(UTC)
+    best = read_best(search.folder)
+    scores = shorten({f"best/{SCORE}{best.score}": best.value})
+    return Content(now, now, [], scores, {"data": best.data}, describe_search(search, best))
 
 
 def read_tour(tour: Subject) -> Content:

@@ -1,8 +1,9 @@
 """The note on the page of a run, in Markdown."""
 
+from stages.searching.outcome import Best
 from stages.shared.tables import Rows
 from stages.tracking.metrics import Metrics, list_labels
-from stages.tracking.subjects import Baseline, Model, Subject
+from stages.tracking.subjects import Baseline, Model, Search, Subject
 
 
 def describe_model(
@@ -21,6 +22,20 @@ def describe_baseline(baseline: Baseline, data: str, scores: Metrics) -> str:
     """Say what is done without a network, on which data, and how well."""
     lines = [f"**{baseline.name}**: {baseline.description}", "", f"- data: {data}", ""]
     lines += tabulate_scores({baseline.method: scores})
+    return "\n".join(lines)
+
+
+def describe_search(search: Search, best: Best) -> str:
+    """Say what was searched, and what is best beside the base."""
+    base = "failed" if best.value_of_base is None else f"{best.value_of_base:.4g}"
+    lines = [
+        f"**{search.name}**: {search.description}, on top of {best.base} ({best.data}).",
+        "",
+        f"Recipe {best.recipe} is best: {best.score} {best.value:.4g} (the base: {base}).",
+        "",
+    ]
+    for path, value in best.changes.items():
+        lines.append(f"- {path}: {value}")
     return "\n".join(lines)
 
 

@@ -1,4 +1,7 @@
-"""What DVC knows: dvc.yaml, params.yaml and dvc.lock -> the stages that ran."""
+"""What DVC knows: dvc.yaml, params.yaml and dvc.lock -> the stages that ran.
+
+Those of searches/ have files of their own.
+"""
 
 import re
 from dataclasses import dataclass
@@ -9,6 +12,8 @@ import yaml
 
 from stages.shared.errors import InputError
 from stages.tracking.checksums import Md5s
+
+SEARCHES_LOCK = "searches/dvc.lock"
 
 
 @dataclass(frozen=True)
@@ -36,15 +41,26 @@ class Stage:
 def read_stages() -> list[Stage]:
     """Read dvc.lock: the stages that dvc.yaml and params.yaml ask for, not those that left."""
     asked = _list_names(read_yaml("dvc.yaml")["stages"], read_yaml("params.yaml"))
-    entries = read_yaml("dvc.lock").get("stages") or {}
+    return _read_asked("dvc.lock", asked)
+
+
+def read_searches() -> list[Stage]:
+    """Read searches/dvc.lock likewise: the searches that were run."""
+    if not Path(SEARCHES_LOCK).exists():
+        return []
+    return _read_asked(SEARCHES_LOCK, set(read_yaml("searches/dvc.yaml")["stages"]))
+
+
+def _read_asked(path: str, asked: set[str]) -> list[Stage]:
+    entries = read_yaml(path).get("stages") or {}
     stages = []
     for name, entry in entries.items():
         if name in asked:
-            stages.append(_read_stage(name, entry))
+            stages.append(_read_stage(path, name, entry))
     return stages
 
 
-def _read_stage(name: str, entry: dict[str, Any]) -> Stage:
+def _read_stage(path: str, name: str, entry: dict[str, Any]) -> Stage:
     try:
         deps = _read_md5s(entry.get("deps", []))
         outs = _read_md5s(entry.get("outs", []))
@@ -56,7 +72,7 @@ def _read_stage(name: str, entry: dict[str, Any]) -> Stage:
         TypeError,
         ValueError,
     ):  # DVC writes in place: a kill cuts it anywhere
-        raise InputError(_say_damage("dvc.lock", f"no whole entry of {name}")) from None
+        raise InputError(_say_damage(path, f"no whole entry of {name}")) from None
 
 
 def read_descriptions() -> dict[str, str]:

@@ -7,11 +7,15 @@ from stages.tracking.description import say_score
 from stages.tracking.metrics import Metrics, read_baselines, read_metrics
 from stages.tracking.ranking import RANKINGS, Candidate, list_candidates
 from stages.tracking.store import Store
-from stages.tracking.subjects import Model
-from stages.tracking.views import VIEW_TAG, VIEWS, encode_view
+from stages.tracking.subjects import Model, Search, Subject, keep_models
+from stages.tracking.trials import list_drawn, name_metric
+from stages.tracking.views import VIEW_TAG, VIEWS, Parallel, View, add_parallels, encode_view
 
 NOTE_TAG = "mlflow.note.content"
-TOUR_NOTE = "What recurrent layers take and give, and what is left of the gradient through time."
+OTHER_NOTES = {
+    "layers": "What recurrent layers take and give, what is left of the gradient through time.",
+    "searches": "Which recipe is best on validation? Trials have runs below that of their search.",
+}
 SURNAME_SCORES = ("accuracy", "macro_f1", "macro_f1_corrected")
 QUESTIONS = {
     "surnames": "Which language is a surname from?",
@@ -19,10 +23,12 @@ QUESTIONS = {
 }
 
 
-def prepare_pages(store: Store, models: list[Model]) -> Iterator[str]:
+def prepare_pages(store: Store, subjects: list[Subject]) -> Iterator[str]:
     """Give each experiment its note and its view; tells which were changed."""
+    models = keep_models(subjects)
     for name, experiment_id in store.experiments.items():
-        wanted = {NOTE_TAG: describe_experiment(name, models), VIEW_TAG: encode_view(VIEWS[name])}
+        view = encode_view(choose_view(name, subjects))
+        wanted = {NOTE_TAG: describe_experiment(name, models), VIEW_TAG: view}
         there = store.tags[name]
         changed = {tag: text for tag, text in wanted.items() if there.get(tag) != text}
         for tag, text in changed.items():
@@ -31,10 +37,19 @@ def prepare_pages(store: Store, models: list[Model]) -> Iterator[str]:
             yield f"{name}: page prepared"
 
 
+def choose_view(name: str, subjects: list[Subject]) -> View:
+    """The view of an experiment; that of the searches has a chart of each that lies here."""
+    parallels = []
+    for subject in subjects:
+        if isinstance(subject, Search) and name == subject.experiment:
+            parallels.append(Parallel(tuple(list_drawn(subject)), name_metric(subject)))
+    return add_parallels(VIEWS[name], parallels)
+
+
 def describe_experiment(name: str, models: list[Model]) -> str:
     """The note; its first line is always in sight."""
     if name not in RANKINGS:
-        return TOUR_NOTE
+        return OTHER_NOTES[name]
     candidates = list_candidates(name, models)
     if not candidates:
         return QUESTIONS[name]

@@ -21,7 +21,8 @@ from stages.tracking.location import find_root
 from stages.tracking.packing import pack_model
 from stages.tracking.seal import SEAL, compute_file_md5
 from stages.tracking.store import Store
-from stages.tracking.subjects import Subject
+from stages.tracking.subjects import Search, Subject
+from stages.tracking.trials import log_trials
 
 if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes seconds
     from mlflow.entities import DatasetInput, LoggedModel, Metric, Run
@@ -53,6 +54,8 @@ def publish(store: Store, subject: Subject, commit: str | None, pending: str) ->
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics[start : start + BATCH])
     log_shown(store, run, subject, content.note)
+    if isinstance(subject, Search):
+        log_trials(store, run, subject, content.labels["data"])
     client.set_terminated(run_id, end_time=to_milliseconds(content.ended))
     client.set_tag(run_id, "key", subject.key)
 

@@ -18,7 +18,14 @@ if TYPE_CHECKING:  # mlflow takes seconds to import, and wants its environment s
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
-EXPERIMENTS = ("sine", "surnames", "layers")  # a task's registered model has the same name
+EXPERIMENTS = (
+    "sine",
+    "surnames",
+    "layers",
+    "searches",
+)  # a task's registered model has the same name
+PARENT_TAG = "mlflow.parentRunId"  # by which the UI shows a run below another
+MOST_RUNS = 50_000  # that MLflow gives at once
 CHAMPION = "champion"  # alias of the version that predicts
 ENVIRONMENT = {  # what the user has set stays
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing leaves the machine unasked
@@ -57,11 +64,23 @@ class Store:
         """Runs that somebody fills, or that nobody fills any more: see pending.py."""
         return self._search_runs(f"tags.key like '{PENDING} %'")
 
+    def find_trials(self, run: "Run") -> "list[Run]":
+        """Runs below that of a search."""
+        return self._search_runs(f"tags.`{PARENT_TAG}` = '{run.info.run_id}'")
+
+    def find_orphans(self) -> "list[Run]":
+        """Trials whose search somebody deleted."""
+        if "searches" not in self.experiments:
+            return []
+        runs = self.client.search_runs([self.experiments["searches"]], max_results=MOST_RUNS)
+        known = {run.info.run_id for run in runs}
+        return [run for run in runs if run.data.tags.get(PARENT_TAG, run.info.run_id) not in known]
+
     def _search_runs(self, condition: str) -> "list[Run]":
         ids = list(self.experiments.values())
         if not ids:
             return []
-        runs = self.client.search_runs(ids, condition)
+        runs = self.client.search_runs(ids, condition, max_results=MOST_RUNS)
         return sorted(runs, key=lambda run: run.info.run_id)
 
     def open_experiment(self, name: str) -> str:
@@ -126,10 +145,14 @@ class Store:
         return list(self.client.search_model_versions(f"name = '{task}'"))
 
     def drop_run(self, run: "Run") -> None:
-        """Delete a run, and first its model, which MLflow would leave behind."""
+        """Delete a run, and first its model or its trials, which MLflow would leave behind."""
         from mlflow.exceptions import MlflowException
 
         origin = f"source_run_id = '{run.info.run_id}'"
+        is_search = run.info.experiment_id == self.experiments.get("searches")
+        if is_search and PARENT_TAG not in run.data.tags:
+            for trial in self.find_trials(run):
+                self.drop_run(trial)
         try:
             for model in self.client.search_logged_models([run.info.experiment_id], origin):
                 self.client.delete_logged_model(model.model_id)

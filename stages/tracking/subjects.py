@@ -1,19 +1,27 @@
-"""What has a run of its own in MLflow, as dvc.lock tells it: models, baselines, the layer tour."""
+"""What has a run of its own in MLflow, by dvc.lock: models, baselines, the layer tour, searches."""
 
 import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from stages.tracking.checksums import Md5s
-from stages.tracking.lockfile import Stage, read_descriptions, read_published, read_stages
+from stages.tracking.lockfile import (
+    Stage,
+    read_descriptions,
+    read_published,
+    read_searches,
+    read_stages,
+)
 from stages.tracking.nested import flatten
 
 TOUR = "data/plotted/layers"
 BASELINES = "data/evaluated/baselines"
 FORMAT = 2  # of what a run shows: another number has every run shown anew, under its old key
+SEARCHED = "recipes drawn at random, trained, and scored on validation alone"
 UNDESCRIBED = "no words about it under `descriptions` in params.yaml"
 
 
@@ -23,7 +31,7 @@ class Subject(ABC):
 
     Args:
         name: of the run.
-        kind: published, ours, baseline or tour.
+        kind: published, ours, baseline, tour or search.
         description: one sentence for its page.
     """
 
@@ -222,6 +230,56 @@ class Tour(Subject):
         return [f"{TOUR}/{table}.csv" for table in ("layers", "equivalences", "gradients")]
 
 
+@dataclass(frozen=True)
+class Search(Subject):
+    """A search for a recipe; its trials have runs below its own."""
+
+    search: Stage
+
+    @property
+    def experiment(self) -> str:
+        """That of all searches, so that a task's own shows what was chosen."""
+        return "searches"
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """The one stage."""
+        return {"search": self.search}
+
+    @property
+    def section(self) -> dict[str, Any]:
+        """What searches/params.yaml said."""
+        section: dict[str, Any] = self.search.params["searches/params.yaml"][self.search.name]
+        return section
+
+    @property
+    def params(self) -> dict[str, str]:
+        """How was searched, and what on top of."""
+        return _say_values(self.section | self.search.params["params.yaml"])
+
+    @property
+    def base(self) -> str:
+        """Entry of params.yaml on top of which recipes were drawn."""
+        base: str = self.section["base"]
+        return base
+
+    @property
+    def score(self) -> str:
+        """By which they are compared."""
+        score: str = self.section["score"]
+        return score
+
+    @property
+    def folder(self) -> Path:
+        """Where its outs lie."""
+        return Path(self.results[0]).parent
+
+    @property
+    def results(self) -> list[str]:
+        """All that it wrote."""
+        return sorted(self.search.outs)
+
+
 def read_models() -> list[Model]:
     """Read the models of the working folder, by name."""
     return keep_models(read_subjects())
@@ -233,7 +291,7 @@ def keep_models(subjects: list[Subject]) -> list[Model]:
 
 
 def read_subjects() -> list[Subject]:
-    """Read the models of the working folder, by name, then the baselines and the layer tour."""
+    """Read the models of the working folder, by name, then baselines, layer tour and searches."""
     stages = read_stages()
     descriptions = read_descriptions()
     makers = {}
@@ -248,7 +306,16 @@ def read_subjects() -> list[Subject]:
     if probe:
         description = descriptions.get("layer_tour", UNDESCRIBED)
         subjects.append(Tour("layer_tour", "tour", description, probe))
-    return subjects
+    return subjects + list_searches()
+
+
+def list_searches() -> list[Search]:
+    """List the searches that lie here: `make repro` makes all but them."""
+    searches = []
+    for stage in read_searches():
+        if all(Path(path).exists() for path in stage.outs):
+            searches.append(Search(stage.name, "search", SEARCHED, stage))
+    return searches
 
 
 def list_models(makers: dict[str, Stage], descriptions: dict[str, str]) -> list[Model]:
@@ -287,7 +354,7 @@ def find_place(path: str) -> str | None:
     """Folder of a run in which an out is shown, "" for none above it; None: it is not shown."""
     if path.startswith("data/trained/"):
         return "" if path.endswith("/progress.txt") else None
-    if path.endswith(".csv"):
+    if path.endswith((".csv", "/best.yaml")):
         return "tables"
     return "figures" if path.startswith("data/plotted/") else None
 

@@ -1,4 +1,4 @@
-"""Make MLflow agree with dvc.lock: every trained model, and the layer tour, has its one run.
+"""Make MLflow agree with dvc.lock: every trained model, search and baseline has its one run.
 
 Run by DVC as `python -m stages.tracking.track`, and by hand (`make sync`) after whatever changes
 data/ without running code: `dvc pull`, `dvc checkout`, a stage that DVC took from its cache. What
@@ -21,7 +21,8 @@ from stages.tracking.pages import prepare_pages
 from stages.tracking.pending import begin, end, is_abandoned
 from stages.tracking.runs import COMMIT_TAG, LOOKS_TAG, publish, replace_shown, restore
 from stages.tracking.store import Store, open_store
-from stages.tracking.subjects import Subject, keep_models, read_subjects
+from stages.tracking.subjects import Search, Subject, read_subjects
+from stages.tracking.trials import find_lack
 
 if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes seconds
     from mlflow.entities import Run
@@ -68,6 +69,8 @@ def find_fault(store: Store, subject: Subject, runs: "list[Run]") -> str | None:
         return f"{len(runs)} runs"
     if runs[0].data.tags.get(LOOKS_TAG) != subject.looks:
         return "stale figures, tables or note"
+    if isinstance(subject, Search) and find_lack(store, runs[0], subject):
+        return find_lack(store, runs[0], subject)
     return find_loss(store, runs[0], subject)
 
 
@@ -89,13 +92,18 @@ def sync(store: Store, findings: list[Finding], commit: str | None) -> Iterator[
             store.drop_run(run)
             yield f"{run.info.run_name}: unfinished run dropped"
     end()
-    subjects = [finding.subject for finding in findings]
-    yield from prepare_pages(store, keep_models(subjects))
+    for run in store.find_orphans():
+        store.drop_run(run)
+        yield f"{run.info.run_name}: trial of a deleted search dropped"
+    yield from prepare_pages(store, [finding.subject for finding in findings])
 
 
 def complete(store: Store, finding: Finding, commit: str | None, pending: str) -> Iterator[str]:
     """Leave a model or the tour with one run that has all it should have."""
     subject, runs = finding.subject, finding.runs
+    if runs and isinstance(subject, Search) and find_lack(store, runs[0], subject):
+        store.drop_run(runs.pop(0))  # with what is left of its trials
+        yield f"{subject.name}: run that had lost trials dropped"
     is_new = not runs
     if is_new:
         publish(store, subject, commit, pending)
@@ -127,6 +135,8 @@ def list_faults(uri: str, subjects: list[Subject]) -> list[str]:
             for run in store.find_pending():
                 if is_abandoned(run.data.tags["key"]):
                     faults.append(f"{run.info.run_name}: unfinished")
+            for run in store.find_orphans():
+                faults.append(f"{run.info.run_name}: trial of a deleted search")
     for finding in findings:
         said = [text for text in (finding.fault, finding.obstacle) if text]
         if said:

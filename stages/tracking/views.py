@@ -7,12 +7,20 @@ of the page lies deflated. That state is made here; what it leaves out keeps the
 import base64
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 KEY = "best"  # of the view, in its address
 VIEW_TAG = f"mlflow.sharedViewState.{KEY}"
 SECTION = "comparison"
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """A chart of parallel coordinates: params, and the metric that came of them."""
+
+    params: tuple[str, ...]
+    metric: str
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,8 @@ class View:
         columns: of the table, in MLflow's way of naming them.
         bars: metrics of which one bar a run is drawn.
         lines: curves, drawn with logarithmic axes.
+        parallels: drawn above the others.
+        per_row: charts side by side.
     """
 
     name: str
@@ -34,6 +44,8 @@ class View:
     columns: tuple[str, ...]
     bars: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
+    parallels: tuple[Parallel, ...] = ()
+    per_row: int = 3
 
 
 def _metric(name: str) -> str:
@@ -68,6 +80,14 @@ VIEWS = {
         bars=("validation/log10_free_run_mse_500", "log10_free_run_mse_500"),
         lines=("loss", "gradient_norm"),
     ),
+    "searches": View(  # sorted by a metric, since the page folds what lies below a run otherwise
+        "Best trials first",
+        _metric("rank"),
+        ascending=True,
+        columns=(_metric("rank"), "tags.`kind`", "tags.`data`"),
+        lines=("loss",),
+        per_row=1,  # the axes of parallel coordinates want room for their names
+    ),
     "layers": View(
         "The tour",
         "attributes.start_time",
@@ -88,7 +108,8 @@ def encode_view(view: View) -> str:
 
 def make_state(view: View) -> dict[str, Any]:
     """The state of the page."""
-    charts = [make_bar_chart(metric) for metric in view.bars]
+    charts = [make_parallel_chart(parallel) for parallel in view.parallels]
+    charts += [make_bar_chart(metric) for metric in view.bars]
     charts += [make_line_chart(metric) for metric in view.lines]
     return {
         "orderByKey": view.order_by,
@@ -109,7 +130,9 @@ def make_state(view: View) -> dict[str, Any]:
         "useGroupedValuesInCharts": True,
         "hideEmptyCharts": True,
         "compareRunCharts": charts,
-        "compareRunSections": [{"uuid": KEY, "name": SECTION, "display": True}],
+        "compareRunSections": [
+            {"uuid": KEY, "name": SECTION, "display": True, "columns": view.per_row}
+        ],
         "isAccordionReordered": True,  # otherwise sections are sorted by name
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0},
     }
@@ -124,6 +147,18 @@ def make_line_chart(metric: str) -> dict[str, Any]:
     """One line a run, over steps; trainings are of very different lengths."""
     axes = {"xAxisKey": "step", "xAxisScaleType": "log", "scaleType": "log"}
     return make_chart("LINE", metric) | axes | {"runsCountToCompare": 100, "lineSmoothness": 0}
+
+
+def add_parallels(view: View, parallels: list[Parallel]) -> View:
+    """The view with such charts, and their metrics among its columns."""
+    columns = tuple(_metric(parallel.metric) for parallel in parallels)
+    return replace(view, parallels=tuple(parallels), columns=view.columns + columns)
+
+
+def make_parallel_chart(parallel: Parallel) -> dict[str, Any]:
+    """One line a run that has all of the params."""
+    axes = {"selectedParams": list(parallel.params), "selectedMetrics": [parallel.metric]}
+    return make_chart("PARALLEL", parallel.metric) | axes | {"showAllRuns": True}
 
 
 def make_chart(kind: str, metric: str) -> dict[str, Any]:
