@@ -21,7 +21,8 @@ class Best:
     base: str  # entry of params.yaml
     data: str  # official, sample, custom, or the series
     recipe: int  # its number; 0: the base as it is
-    changes: dict[str, Any]  # dotted path in the entry -> value
+    changes: dict[str, Any]  # dotted path in the entry -> value that was drawn
+    entry: dict[str, Any]  # all of it, as params.yaml would have it, but the seed
     score: str
     value: float  # mean over the seeds, on validation
     value_of_base: float | None  # None: it failed

@@ -120,7 +120,7 @@ def show_best(bar: Any, params: SearchParams, results: Iterable[Result | None]) 
         bar.set_postfix({f"best {params.score}": f"{best:.4g}"})
 
 
-def find_best(params: SearchParams, data: str, trials: list[Trial], results: list[Result]) -> Best:
+def find_best(task: Task, params: SearchParams, trials: list[Trial], results: list[Result]) -> Best:
     """The recipe with the best mean over the seeds; the first of equals.
 
     Raises:
@@ -139,7 +139,11 @@ def find_best(params: SearchParams, data: str, trials: list[Trial], results: lis
     sign = 1 if is_error(params.score) else -1
     best = min(means, key=lambda recipe: sign * means[recipe])
     changes = draw_recipes(params)[best]
-    return Best(params.base, data, best, changes, params.score, means[best], means.get(0))
+    entry = change_entry(read_value(f"{task.entries}.{params.base}"), changes, task.section)
+    del entry["seed"]
+    return Best(
+        params.base, task.data, best, changes, entry, params.score, means[best], means.get(0)
+    )
 
 
 def tabulate_trials(
@@ -185,7 +189,7 @@ def search(task: Task, params: SearchParams, surroundings: Identity, out: Path) 
     """
     trials = list_trials(task, params)
     results = finish_trials(task, params, trials, surroundings)
-    best = find_best(params, task.data, trials, results)
+    best = find_best(task, params, trials, results)
     out.mkdir(parents=True, exist_ok=True)
     write_trials(out, *tabulate_trials(task, params.space, trials, results))
     write_losses(out, tabulate_losses(trials, results))

@@ -18,7 +18,6 @@ from typing import Any
 from stages.shared.bundle import check_architecture
 from stages.shared.curves import Curves
 from stages.shared.fit import FitParams
-from stages.shared.params import check_params
 
 MOST_POINTS = 100  # of a curve
 Identity = list[Any]  # what a trial depends on, as JSON has it
@@ -92,19 +91,19 @@ def keep_result(path: Path, result: Result) -> None:
     text = json.dumps(asdict(result))
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(json.dumps([_seal(text), text]), encoding="utf-8")
+    unfinished.write_text(f"{_seal(text)}\n{text}", encoding="utf-8")
     unfinished.replace(path)
 
 
 def read_result(path: Path) -> Result | None:
     """Read a result; None, if there is none or it is damaged."""
     try:
-        seal, text = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        seal, _, text = path.read_text(encoding="utf-8").partition("\n")
+    except (FileNotFoundError, UnicodeDecodeError):
         return None
     if seal != _seal(text):
         return None
-    return check_params(json.loads(text), Result, str(path))
+    return Result(**json.loads(text))
 
 
 def _seal(text: str) -> str:

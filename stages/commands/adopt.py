@@ -1,0 +1,174 @@
+"""Give an entry of params.yaml the best recipe of a search: `python -m stages.commands.adopt sine`.
+
+Only values change: comments, order and spaces of params.yaml stay. The entry is cited below
+`searched:`, by which `--check` finds what departs from the search since.
+"""
+
+import argparse
+from typing import Any
+
+import yaml
+
+from stages.commands.checks import check_folder
+from stages.searching.outcome import OUTS, Best, read_best
+from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.params import PARAMS_FILE, read_value
+from stages.tracking.lockfile import read_yaml
+from stages.tracking.nested import flatten
+from stages.tracking.ranking import RANKINGS
+
+ABSENT = "absent"
+CITED = "searched"  # section of params.yaml: entry -> the search that it comes from
+
+
+def find_best(task: str) -> Best:
+    """What the search of a task found.
+
+    Raises:
+        InputError: it does not lie here.
+    """
+    if not (OUTS / task / "best.yaml").exists():
+        raise InputError(
+            f"{OUTS / task}/best.yaml is not here: run `dvc pull searches/dvc.yaml` or "
+            f"`dvc repro searches/dvc.yaml`"
+        )
+    return read_best(OUTS / task)
+
+
+def adopt(task: str, entry: str) -> list[str]:
+    """Write the best recipe into params.yaml; tells which values are other now.
+
+    Raises:
+        InputError: there is no such search or entry, or that has what the recipe has not.
+    """
+    said = []
+    text = PARAMS_FILE.read_text(encoding="utf-8")
+    for path, (own, found) in compare(task, entry).items():
+        where = f"{task}.{entry}.{path}"
+        if found == ABSENT:
+            raise InputError(f"{PARAMS_FILE}: {where} is {own}, the recipe has none: remove it")
+        text = set_value(text, where.split("."), found)
+        said.append(f"{where}: {own} -> {found}")
+    unfinished = PARAMS_FILE.with_suffix(".new")
+    unfinished.write_text(cite(text, task, entry), encoding="utf-8")
+    unfinished.replace(PARAMS_FILE)
+    return said
+
+
+def compare(task: str, entry: str) -> dict[str, tuple[Any, Any]]:
+    """Where an entry is not the best recipe of a search: path -> what it has, what was found.
+
+    Its seed is its own.
+
+    Raises:
+        InputError: there is no such search or entry.
+    """
+    found = flatten(find_best(task).entry, ".")
+    own = flatten(read_value(f"{task}.{entry}"), ".")
+    del own["seed"]
+    differing = {}
+    for path in found | own:
+        values = own.get(path, ABSENT), found.get(path, ABSENT)
+        if values[0] != values[1]:
+            differing[path] = values
+    return differing
+
+
+def cite(text: str, task: str, entry: str) -> str:
+    """YAML that says which search an entry comes from."""
+    if CITED in yaml.safe_load(text):
+        return set_value(text, [CITED, entry], task)
+    return f"{text.rstrip()}\n\n{CITED}:  # entry: task whose search found it\n  {entry}: {task}\n"
+
+
+def set_value(text: str, path: list[str], value: Any) -> str:
+    """YAML in which one value is another; all other characters stay.
+
+    ruamel.yaml would keep comments too, but put lists and long lines into a shape of its own.
+
+    Args:
+        text: mappings.
+        path: keys that lead to the value; the last one may be missing.
+        value: a plain one.
+
+    Raises:
+        InputError: another key is missing.
+    """
+    node: Any = yaml.compose(text, yaml.SafeLoader)
+    said = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()
+    for depth, key in enumerate(path, start=1):
+        entries = {name.value: (name, inner) for name, inner in node.value}
+        if key in entries:
+            node = entries[key][1]
+        elif depth == len(path) and entries:
+            return insert(text, node, f"{key}: {said}")
+        else:
+            raise InputError(f"{PARAMS_FILE} has no {'.'.join(path[:depth])}: add it")
+    return text[: node.start_mark.index] + said + text[node.end_mark.index :]
+
+
+def insert(text: str, mapping: Any, entry: str) -> str:
+    """YAML with one more entry before the last of a mapping, which is not empty."""
+    last = mapping.value[-1][0].start_mark
+    between = ", " if mapping.flow_style else "\n" + " " * last.column
+    return text[: last.index] + entry + between + text[last.index :]
+
+
+def list_departures() -> list[str]:
+    """Where entries differ from the searches that they cite.
+
+    Raises:
+        InputError: such a search does not lie here.
+    """
+    departures = []
+    for entry, task in (read_yaml(str(PARAMS_FILE)).get(CITED) or {}).items():
+        for path, (own, found) in compare(task, entry).items():
+            departures.append(f"{task}.{entry}.{path} is {own}, the search found {found}")
+    return departures
+
+
+def main(task: str, entry: str | None) -> None:
+    """Change params.yaml.
+
+    Raises:
+        InputError: there is no such search or entry.
+    """
+    check_folder()
+    entry = entry or find_best(task).base
+    for line in adopt(task, entry) or [f"{task}.{entry} was that already"]:
+        print(line)
+
+
+def check() -> None:
+    """Say where params.yaml departs from the searches that it cites.
+
+    Raises:
+        InputError: somewhere.
+    """
+    check_folder()
+    departures = list_departures()
+    if departures:
+        remedy = "adopt again, or take the entry out of `searched:`"
+        raise InputError("\n  ".join([f"{PARAMS_FILE} departs, {remedy}:", *departures]))
+    print(f"{PARAMS_FILE} agrees with the searches that it cites")
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("task", nargs="?", choices=sorted(RANKINGS))
+    parser.add_argument("entry", nargs="?", help="default: the base of the search")
+    parser.add_argument("--check", action="store_true", help="write nothing, say what departs")
+    arguments = parser.parse_args()
+    if arguments.check == bool(arguments.task):
+        parser.error("give a task, or --check alone")
+    return arguments
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        arguments = parse_arguments()
+        if arguments.check:
+            check()
+        else:
+            main(arguments.task, arguments.entry)

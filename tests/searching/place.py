@@ -1,0 +1,113 @@
+"""A folder in which searches run: tiny bases, the sample of surnames and a short series."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from stages.searching import search_sine, search_surnames
+from stages.sine.windows import read_windows, write_windows
+from stages.surnames.archive import read_names_folder
+from stages.surnames.names import Corpus, read_corpus, write_corpus, write_vocabulary
+from stages.surnames.preprocess import SplitParams, preprocess
+from tests.pipeline import shrink_params
+from tests.shell import PROJECT
+from tests.sine.entries import windows_of
+
+SURNAMES = Path("data/preprocessed/surnames")
+WINDOWS = Path("data/preprocessed/sine/period_40.npz")  # its end is held out
+OUT = Path("data/searched/a_task")
+SEARCHES = {
+    "search_surnames": {
+        "base": "surname_gru",
+        "architecture": "pooled_classifier",
+        "recipes": 2,
+        "seed": 0,
+        "seeds": [1, 0],
+        "score": "macro_f1",
+        "space": {"rate": {"log": [0.003, 0.3]}, "network.dropout": {"choices": [0.1, 0.2]}},
+    },
+    "search_sine": {
+        "base": "windowed_lstm_fast",
+        "architecture": "window_forecaster",
+        "series": "period_40",
+        "recipes": 2,
+        "seed": 0,
+        "seeds": [0],
+        "score": "free_run_mse_500",
+        "space": {"rate": {"uniform": [0.003, 0.3]}},
+    },
+}
+
+
+def make_place(folder: Path) -> Path:
+    """Make the folder."""
+    params = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+    shrink_params(params)
+    (folder / "searches").mkdir(parents=True)
+    write_yaml(folder / "params.yaml", params)
+    write_yaml(folder / "searches/params.yaml", SEARCHES)
+    shutil.copy(PROJECT / "pyproject.toml", folder)
+    (folder / SURNAMES).mkdir(parents=True)
+    (folder / WINDOWS).parent.mkdir()
+    split = SplitParams.model_validate(params["preprocess_surnames"])
+    corpus, vocabulary = preprocess(read_names_folder(PROJECT / "data/sample"), "sample", split)
+    write_corpus(folder / SURNAMES, corpus)
+    write_vocabulary(folder / SURNAMES, vocabulary)
+    write_windows(folder / WINDOWS, windows_of("windowed_lstm_fast"))
+    return folder
+
+
+def write_yaml(path: Path, content: Any) -> None:
+    """Write params."""
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
+def change_search(section: str, **changes: Any) -> None:
+    """Change a section of searches/params.yaml in the working folder."""
+    write_yaml(Path("searches/params.yaml"), SEARCHES | {section: SEARCHES[section] | changes})
+
+
+def search_names() -> dict[str, bytes]:
+    """Search for a classifier in the working folder; what the search wrote, by name."""
+    search_surnames.main(str(SURNAMES), str(OUT))
+    return read_outs()
+
+
+def search_forecasts() -> dict[str, bytes]:
+    """Search for a forecaster likewise."""
+    search_sine.main(str(WINDOWS), str(OUT))
+    return read_outs()
+
+
+def read_outs() -> dict[str, bytes]:
+    """What lies where a search writes."""
+    return {path.name: path.read_bytes() for path in sorted(OUT.iterdir())}
+
+
+def list_kept() -> list[Path]:
+    """The finished trials."""
+    return sorted(Path(".dvc/tmp/trials").glob("*.json"))
+
+
+def forget_trials() -> None:
+    """Have everything trained once more."""
+    shutil.rmtree(".dvc/tmp/trials")
+
+
+def spoil_test_names() -> None:
+    """Put other letters and languages into the test split, and leave all others."""
+    corpus = read_corpus(SURNAMES)
+    is_test = corpus.splits == "test"
+    letters = np.where(np.repeat(is_test, corpus.lengths), 0, corpus.letters)
+    languages = np.where(is_test, 0, corpus.languages)
+    write_corpus(SURNAMES, Corpus(letters, corpus.lengths, languages, corpus.splits))
+
+
+def spoil_held_out_end() -> None:
+    """Put other samples into the end of the series that no forecaster is trained on."""
+    windows = read_windows(WINDOWS)
+    windows.test[:] = 0.5
+    write_windows(WINDOWS, windows)

@@ -1,0 +1,273 @@
+"""What a search writes hangs on its params, its data and the code: on nothing else."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages.searching import search, workers
+from stages.searching.outcome import read_best, read_losses, read_trials
+from stages.searching.spaces import read_search
+from stages.searching.trials import Result
+from stages.shared.errors import InputError
+from stages.sine.train import SineParams
+from stages.surnames.train import SurnameParams
+from tests.searching.place import (
+    OUT,
+    change_search,
+    forget_trials,
+    list_kept,
+    make_place,
+    search_forecasts,
+    search_names,
+    spoil_held_out_end,
+    spoil_test_names,
+    write_yaml,
+)
+from tests.shell import PROJECT
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder; trials run one after another in this process."""
+    folder = make_place(tmp_path / "place")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("SEARCH_JOBS", "1")
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return folder
+
+
+def count_trials(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many trials each search runs from now on."""
+    counts = []
+
+    def run_side_by_side(calls, num_workers):
+        counts.append(len(calls))
+        return workers.run_side_by_side(calls, num_workers)
+
+    monkeypatch.setattr(search, "run_side_by_side", run_side_by_side)
+    return counts
+
+
+def test_trials_are_listed_by_recipe_and_seed_with_what_was_drawn_and_scored(place):
+    search_names()
+
+    rows = read_trials(OUT)
+    assert [(row["recipe"], row["seed"]) for row in rows] == [
+        *[("0", "0"), ("0", "1"), ("1", "0"), ("1", "1"), ("2", "0"), ("2", "1")]
+    ]
+    assert [row["rate"] for row in rows[:2]] == ["0.012", "0.012"]  # of the base
+    assert len({row["rate"] for row in rows}) == 3
+    assert all(0 < float(row["validation/macro_f1"]) < 1 for row in rows)
+    assert {row["failure"] for row in rows} == {""}
+
+
+def test_the_best_recipe_has_the_best_mean_over_its_seeds(place):
+    search_names()
+
+    means = {}
+    for row in read_trials(OUT):
+        scores = means.setdefault(int(row["recipe"]), [])
+        scores.append(float(row["validation/macro_f1"]))
+    means = {recipe: sum(scores) / 2 for recipe, scores in means.items()}
+    best = read_best(OUT)
+    assert best.value == max(means.values()) == means[best.recipe]
+    assert best.value_of_base == means[0]
+    assert best.data == "sample"
+
+
+def test_of_an_error_the_smallest_is_best(place):
+    search_forecasts()
+
+    errors = [float(row["validation/free_run_mse_500"]) for row in read_trials(OUT)]
+    assert len(set(errors)) == 3
+    assert read_best(OUT).value == min(errors)
+
+
+def test_the_best_entry_is_the_base_with_what_was_drawn(place):
+    search_names()
+
+    best = yaml.safe_load((OUT / "best.yaml").read_text(encoding="utf-8"))
+    base = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["surnames"]
+    entry = base["surname_gru"]
+    entry["rate"] = best["changes"].get("rate", entry["rate"])
+    entry["network"]["dropout"] = best["changes"].get(
+        "network.dropout", entry["network"]["dropout"]
+    )
+    del entry["seed"]
+    assert best["entry"] == entry
+
+
+@pytest.mark.parametrize(
+    ("run", "spoil"),
+    [
+        pytest.param(search_names, spoil_test_names, id="surnames"),
+        pytest.param(search_forecasts, spoil_held_out_end, id="sine"),
+    ],
+)
+def test_the_test_split_decides_nothing(place, run, spoil: Callable[[], None], monkeypatch):
+    counts = count_trials(monkeypatch)
+    before = run()
+    spoil()
+
+    after = run()
+
+    assert counts[0] == counts[1] > 0  # the file is another: all was trained again
+    assert after == before
+
+
+def test_a_second_search_trains_nothing_and_gives_the_same_bytes(place, monkeypatch):
+    before = search_names()
+    counts = count_trials(monkeypatch)
+
+    after = search_names()
+
+    assert counts == [0]
+    assert after == before
+
+
+def test_more_recipes_and_seeds_train_only_those(place, monkeypatch):
+    change_search("search_surnames", recipes=1, seeds=[0])
+    search_names()
+    counts = count_trials(monkeypatch)
+    change_search("search_surnames", recipes=2, seeds=[0, 1])
+
+    after = search_names()
+
+    forget_trials()
+    assert counts == [6 - 2]
+    assert search_names() == after
+
+
+@pytest.mark.parametrize("change", ["data", "dependencies", "base"])
+def test_another_input_trains_everything_again(place, change, monkeypatch):
+    search_names()
+    counts = count_trials(monkeypatch)
+    if change == "data":
+        vocabulary = Path("data/preprocessed/surnames/vocabulary.json")
+        vocabulary.write_text(vocabulary.read_text("utf-8") + "\n", "utf-8")
+    elif change == "dependencies":
+        project = Path("pyproject.toml").read_text(encoding="utf-8")
+        Path("pyproject.toml").write_text(project.replace("torch==", "torch>="), "utf-8")
+    else:
+        params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+        params["surnames"]["surname_gru"]["balance"] = 0.3
+        write_yaml(Path("params.yaml"), params)
+
+    search_names()
+
+    assert counts == [6]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda text: text[:100], id="cut"),
+        pytest.param(lambda text: "", id="empty"),
+        pytest.param(lambda text: text.replace("0.", "1.", 1), id="another_number"),
+        pytest.param(lambda text: "no json\n", id="no_json"),
+    ],
+)
+def test_a_damaged_trial_is_trained_again(place, damage, monkeypatch):
+    before = search_names()
+    trial = list_kept()[0]
+    whole = trial.read_text(encoding="utf-8")
+    trial.write_text(damage(whole), encoding="utf-8")
+    counts = count_trials(monkeypatch)
+
+    after = search_names()
+
+    assert counts == [1]
+    assert after == before
+    assert trial.read_text(encoding="utf-8") == whole
+
+
+def test_a_trial_that_blows_up_is_a_row_without_scores(place):
+    change_search("search_surnames", space={"rate": {"choices": [1e30]}}, recipes=1)
+
+    search_names()
+
+    good, _, failed, _ = read_trials(OUT)
+    assert good["validation/macro_f1"] and not good["failure"]
+    assert failed["validation/macro_f1"] == ""
+    assert "surname_gru: the loss became nan at iteration 2" in failed["failure"]
+    assert read_best(OUT).recipe == 0
+    assert {recipe for recipe, _ in read_losses(OUT)} == {"0"}
+
+
+def test_a_search_in_which_all_fails_says_why(place):
+    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    params["surnames"]["surname_gru"]["rate"] = 1e30
+    write_yaml(Path("params.yaml"), params)
+    change_search("search_surnames", space={"rate": {"choices": [1e30]}}, recipes=1)
+
+    with pytest.raises(InputError, match=r"no recipe could be trained .*: surname_gru: the loss"):
+        search_names()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"architecture": "elman_classifier"},
+            "is elman_classifier, .* has pooled_classifier",
+        ),
+        ({"score": "f1"}, "score: choose one of accuracy, balanced_accuracy, macro_f1, nll"),
+        ({"space": {"ratte": {"choices": [1]}}}, "surname_gru.ratte is not a known key"),
+        ({"space": {"rate": {"choices": [-1.0]}}}, "rate: input should be greater than 0"),
+    ],
+)
+def test_a_search_that_cannot_be_run_is_refused_before_anything_runs(place, changes, reason):
+    change_search("search_surnames", **changes)
+
+    with pytest.raises(InputError, match=reason):
+        search_names()
+
+    assert list_kept() == []
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "many"])
+def test_a_number_of_workers_that_is_none_is_refused(place, jobs, monkeypatch):
+    monkeypatch.setenv("SEARCH_JOBS", jobs)
+
+    with pytest.raises(InputError, match=r"SEARCH_JOBS is .*: give a number above 0"):
+        search_names()
+
+
+def test_two_workers_give_the_bytes_of_one(place, monkeypatch):
+    alone = search_names()
+    forget_trials()
+    monkeypatch.setenv("SEARCH_JOBS", "2")
+
+    together = search_names()
+
+    assert together == alone
+
+
+def test_calls_end_in_any_order_and_keep_their_numbers():
+    calls = [partial(pow, 2, number) for number in range(5)]
+
+    for num_workers in (1, 2):
+        assert dict(workers.run_side_by_side(calls, num_workers)) == {
+            0: 1,
+            1: 2,
+            2: 4,
+            3: 8,
+            4: 16,
+        }
+
+
+@pytest.mark.parametrize(("entries", "schema"), [("surnames", SurnameParams), ("sine", SineParams)])
+def test_every_recipe_of_the_searches_of_this_repository_can_be_trained(
+    entries, schema, monkeypatch
+):
+    monkeypatch.chdir(PROJECT)
+    section = f"search_{entries}"
+    params = read_search(section)
+    task = search.Task(section, entries, schema, [params.score], "", lambda params: Result())
+
+    trials = search.list_trials(task, params)
+
+    assert len(trials) == (1 + params.recipes) * len(params.seeds)
