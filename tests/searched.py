@@ -1,0 +1,55 @@
+"""A search that nobody ran, in the workspace of tests/workspace.py."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stages.searching.outcome import Best, write_best, write_losses, write_trials
+from tests.shell import PROJECT, run
+
+NAME = "search_surnames"
+OUT = Path("data/searched/surnames")
+COLUMNS = ["recipe", "seed", "rate", "network.hidden", "validation/macro_f1", "failure"]
+ROWS: list[list[Any]] = [
+    [0, 0, 0.012, 96, 0.41234, ""],
+    [1, 0, 0.02, 64, 0.52, ""],
+    [2, 0, 0.03, 128, None, "the loss became nan"],
+]
+TRIALS = ["surname_gru 0, seed 0", "surname_gru 1, seed 0", "surname_gru 2, seed 0"]
+LOSSES = [[0, 0, 2, 1.5], [0, 0, 4, 1.25], [1, 0, 2, 0.5]]
+SEARCH = {
+    "base": "surname_gru",
+    "architecture": "pooled_classifier",
+    "recipes": 2,
+    "seed": 0,
+    "seeds": [0],
+    "score": "macro_f1",
+    "space": {"rate": {"log": [0.01, 0.1]}, "network.hidden": {"choices": [64, 128]}},
+}
+
+
+def add_search(folder: Path, value: float = 0.52) -> None:
+    """Let dvc.lock of the searches say that one was run.
+
+    Args:
+        folder: a workspace.
+        value: best score.
+    """
+    shutil.copytree(PROJECT / "searches", folder / "searches", dirs_exist_ok=True)
+    sections = yaml.safe_load((folder / "searches/params.yaml").read_text(encoding="utf-8"))
+    text = yaml.safe_dump(sections | {NAME: SEARCH}, sort_keys=False)
+    (folder / "searches/params.yaml").write_text(text, encoding="utf-8")
+    (folder / OUT).mkdir(parents=True, exist_ok=True)
+    rows = [[*row[:4], value if row[0] == 1 else row[4], row[5]] for row in ROWS]
+    write_trials(folder / OUT, COLUMNS, rows)
+    write_losses(folder / OUT, LOSSES)
+    changes = {"rate": 0.02, "network.hidden": 64}
+    params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    entry = params["surnames"]["surname_gru"]
+    entry = entry | {"rate": 0.02, "network": entry["network"] | {"hidden": 64}}
+    del entry["seed"]
+    best = Best("surname_gru", "official", 1, changes, entry, "macro_f1", value, 0.41234)
+    write_best(folder / OUT, best)
+    run(folder, f"dvc commit --force --quiet searches/dvc.yaml:{NAME}")

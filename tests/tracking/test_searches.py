@@ -1,0 +1,184 @@
+"""A search is a run, each of its trials one below it, made from its files as everything else."""
+
+import shutil
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from stages.shared.errors import InputError
+from stages.tracking import runs
+from stages.tracking.location import find_uri
+from stages.tracking.store import PARENT_TAG, Store
+from tests.searched import COLUMNS, NAME, OUT, TRIALS, add_search
+from tests.store import assert_complete, check, find_run, list_files, list_names, list_runs, sync
+from tests.tracking.test_views import decode, read_tags
+from tests.workspace import RUNS
+
+
+@pytest.fixture
+def searched(workspace):
+    """The working folder, with one search and no store."""
+    add_search(workspace)
+    return workspace
+
+
+def list_searched() -> dict[str, Run]:
+    """The run of the search and those of its trials, by name; no name comes twice."""
+    found = [run for run in list_runs() if run.info.run_name in [NAME, *TRIALS]]
+    assert len({run.info.run_name for run in found}) == len(found)
+    return {run.info.run_name: run for run in found}
+
+
+def test_each_trial_is_a_run_below_that_of_its_search(searched):
+    sync()
+
+    found = list_searched()
+    assert sorted(found) == [NAME, *TRIALS]
+    parents = {name: run.data.tags.get(PARENT_TAG) for name, run in found.items()}
+    assert parents == dict.fromkeys(TRIALS, found[NAME].info.run_id) | {NAME: None}
+    assert list_names() == sorted([*RUNS, NAME, *TRIALS])
+
+
+def test_a_trial_shows_what_was_drawn_its_score_on_validation_and_its_curve(searched):
+    sync()
+
+    trial = list_searched()[TRIALS[0]]
+    assert trial.data.params == {
+        "recipe": "0",
+        "seed": "0",
+        "rate": "0.012",
+        "network.hidden": "96",
+    }
+    assert trial.data.metrics == {"validation/macro_f1": 0.4123, "rank": 2, "loss": 1.25}
+    history = MlflowClient(find_uri()).get_metric_history(trial.info.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(2, 1.5), (4, 1.25)]
+
+
+def test_a_trial_that_failed_says_why_and_has_no_score(searched):
+    sync()
+
+    trial = list_searched()[TRIALS[2]]
+    assert trial.info.status == "FAILED"
+    assert trial.data.tags["failure"] == "the loss became nan"
+    assert trial.data.metrics == {}
+
+
+def test_a_search_says_what_is_best_and_what_it_was_told(searched):
+    sync()
+
+    run = find_run(NAME)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {"best/validation/macro_f1": 0.52}
+    assert run.data.params["space.network.hidden.choices"] == "[64, 128]"
+    assert run.data.params["surnames.surname_gru.rate"] == "0.012"
+    assert (
+        "Recipe 1 is best: macro_f1 0.52 (the base: 0.4123)."
+        in run.data.tags["mlflow.note.content"]
+    )
+
+
+def test_a_second_sync_writes_nothing(searched):
+    sync()
+    before = list_files(searched)
+
+    sync()
+
+    assert list_files(searched) == before
+
+
+def test_another_result_is_another_search_and_the_first_one_stays(searched):
+    sync()
+    add_search(searched, value=0.6)
+
+    sync()
+    sync()
+
+    names = list_names()
+    assert names.count(NAME) == 2
+    assert [names.count(trial) for trial in TRIALS] == [2, 2, 2]
+    parents = [run.data.tags.get(PARENT_TAG) for run in list_runs()]
+    assert parents.count(find_run(NAME).info.run_id) == 3
+
+
+def test_check_tells_of_a_search_that_is_not_tracked(workspace):
+    sync()
+    add_search(workspace)
+
+    with pytest.raises(InputError, match=f"{NAME}: no run"):
+        check()
+    sync()
+
+    check()
+
+
+def test_a_lost_trial_is_made_again(searched):
+    sync()
+    store = Store(find_uri())
+    store.client.delete_run(list_searched()[TRIALS[1]].info.run_id)
+
+    with pytest.raises(InputError, match=f"{NAME}: 2 trials instead of 3"):
+        check()
+    sync()
+
+    assert sorted(list_searched()) == [NAME, *TRIALS]
+    check()
+
+
+def test_trials_of_a_search_that_somebody_deleted_go_too(searched):
+    sync()
+    store = Store(find_uri())
+    store.client.delete_run(find_run(NAME).info.run_id)
+
+    with pytest.raises(InputError, match="trial of a deleted search"):
+        check()
+    sync()
+
+    assert sorted(list_searched()) == [NAME, *TRIALS]
+    check()
+
+
+def test_what_a_sync_left_half_made_is_dropped_with_its_trials(searched, monkeypatch):
+    def stop(*arguments: object) -> None:
+        log_trials(*arguments)
+        raise KeyboardInterrupt
+
+    log_trials = runs.log_trials
+    monkeypatch.setattr(runs, "log_trials", stop)
+    with pytest.raises(KeyboardInterrupt):
+        sync()
+    monkeypatch.undo()
+    monkeypatch.chdir(searched)
+
+    sync()
+
+    assert sorted(list_searched()) == [NAME, *TRIALS]
+
+
+def test_a_search_that_does_not_lie_here_is_passed_over(searched):
+    shutil.rmtree(searched / OUT)
+
+    sync()
+
+    assert_complete()
+
+
+def test_a_search_that_is_not_as_its_lock_has_it_is_not_tracked(searched):
+    (searched / OUT / "trials.csv").write_text(",".join(COLUMNS), encoding="utf-8")
+
+    with pytest.raises(InputError, match=f"{NAME}: {OUT}/trials.csv differs from dvc.lock"):
+        sync()
+
+    assert list_searched() == {}
+
+
+def test_the_view_draws_parallel_coordinates_of_each_search_and_shows_all_trials(searched):
+    sync()
+
+    state = decode(read_tags("searches")["mlflow.sharedViewState.best"])
+
+    [chart] = [chart for chart in state["compareRunCharts"] if chart["type"] == "PARALLEL"]
+    assert chart["selectedParams"] == ["rate", "network.hidden"]
+    assert chart["selectedMetrics"] == ["validation/macro_f1"]
+    assert state["orderByKey"] == "metrics.`rank`"  # by the date trials would be folded away
+    assert "metrics.`validation/macro_f1`" in state["selectedColumns"]
