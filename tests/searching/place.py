@@ -12,7 +12,7 @@ from stages.sine.windows import read_windows, write_windows
 from stages.surnames.archive import read_names_folder
 from stages.surnames.names import Corpus, read_corpus, write_corpus, write_vocabulary
 from stages.surnames.preprocess import SplitParams, preprocess
-from tests.pipeline import shrink_params
+from tests.pipeline import set_param, shrink_params
 from tests.shell import PROJECT
 from tests.sine.entries import windows_of
 
@@ -106,8 +106,9 @@ def spoil_test_names() -> None:
     write_corpus(SURNAMES, Corpus(letters, corpus.lengths, languages, corpus.splits))
 
 
-def spoil_held_out_end() -> None:
-    """Put other samples into the end of the series that no forecaster is trained on."""
+def spoil_test_runs() -> None:
+    """Draw other test phases, and put other samples into the held-out end of the series."""
+    set_param(Path(), "evaluate_sine.seed", 99)
     windows = read_windows(WINDOWS)
     windows.test[:] = 0.5
     write_windows(WINDOWS, windows)

@@ -22,8 +22,8 @@ from tests.searching.place import (
     make_place,
     search_forecasts,
     search_names,
-    spoil_held_out_end,
     spoil_test_names,
+    spoil_test_runs,
     write_yaml,
 )
 from tests.shell import PROJECT
@@ -78,6 +78,26 @@ def test_the_best_recipe_has_the_best_mean_over_its_seeds(place):
     assert best.data == "sample"
 
 
+def test_each_row_has_the_scores_of_its_own_recipe(place):
+    params = read_search("search_surnames")
+    scores = ["macro_f1"]
+    task = search.Task(
+        "search_surnames",
+        "surnames",
+        SurnameParams,
+        scores,
+        "sample",
+        lambda params: Result({"macro_f1": params.rate + params.seed}),
+    )
+
+    search.search(task, params, [], OUT)
+
+    rows = read_trials(OUT)
+    assert len({row["validation/macro_f1"] for row in rows}) == 6
+    for row in rows:
+        assert float(row["validation/macro_f1"]) == float(row["rate"]) + int(row["seed"])
+
+
 def test_of_an_error_the_smallest_is_best(place):
     search_forecasts()
 
@@ -104,7 +124,7 @@ def test_the_best_entry_is_the_base_with_what_was_drawn(place):
     ("run", "spoil"),
     [
         pytest.param(search_names, spoil_test_names, id="surnames"),
-        pytest.param(search_forecasts, spoil_held_out_end, id="sine"),
+        pytest.param(search_forecasts, spoil_test_runs, id="sine"),
     ],
 )
 def test_the_test_split_decides_nothing(place, run, spoil: Callable[[], None], monkeypatch):
