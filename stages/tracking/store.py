@@ -69,7 +69,7 @@ class Store:
         return self._search_runs(f"tags.`{PARENT_TAG}` = '{run.info.run_id}'")
 
     def find_orphans(self) -> "list[Run]":
-        """Trials whose search somebody deleted."""
+        """Trials whose search was dropped, here or by somebody."""
         if "searches" not in self.experiments:
             return []
         runs = self.client.search_runs([self.experiments["searches"]], max_results=MOST_RUNS)
@@ -145,14 +145,10 @@ class Store:
         return list(self.client.search_model_versions(f"name = '{task}'"))
 
     def drop_run(self, run: "Run") -> None:
-        """Delete a run, and first its model or its trials, which MLflow would leave behind."""
+        """Delete a run, and first its model, which MLflow would leave behind."""
         from mlflow.exceptions import MlflowException
 
         origin = f"source_run_id = '{run.info.run_id}'"
-        is_search = run.info.experiment_id == self.experiments.get("searches")
-        if is_search and PARENT_TAG not in run.data.tags:
-            for trial in self.find_trials(run):
-                self.drop_run(trial)
         try:
             for model in self.client.search_logged_models([run.info.experiment_id], origin):
                 self.client.delete_logged_model(model.model_id)

@@ -94,7 +94,7 @@ def sync(store: Store, findings: list[Finding], commit: str | None) -> Iterator[
     end()
     for run in store.find_orphans():
         store.drop_run(run)
-        yield f"{run.info.run_name}: trial of a deleted search dropped"
+        yield f"{run.info.run_name}: trial without a search dropped"
     yield from prepare_pages(store, [finding.subject for finding in findings])
 
 
@@ -102,7 +102,7 @@ def complete(store: Store, finding: Finding, commit: str | None, pending: str) -
     """Leave a model or the tour with one run that has all it should have."""
     subject, runs = finding.subject, finding.runs
     if runs and isinstance(subject, Search) and find_lack(store, runs[0], subject):
-        store.drop_run(runs.pop(0))  # with what is left of its trials
+        store.drop_run(runs.pop(0))  # what is left of its trials goes last
         yield f"{subject.name}: run that had lost trials dropped"
     is_new = not runs
     if is_new:
@@ -136,7 +136,7 @@ def list_faults(uri: str, subjects: list[Subject]) -> list[str]:
                 if is_abandoned(run.data.tags["key"]):
                     faults.append(f"{run.info.run_name}: unfinished")
             for run in store.find_orphans():
-                faults.append(f"{run.info.run_name}: trial of a deleted search")
+                faults.append(f"{run.info.run_name}: trial without a search")
     for finding in findings:
         said = [text for text in (finding.fault, finding.obstacle) if text]
         if said:

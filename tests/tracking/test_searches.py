@@ -130,7 +130,7 @@ def test_trials_of_a_search_that_somebody_deleted_go_too(searched):
     store = Store(find_uri())
     store.client.delete_run(find_run(NAME).info.run_id)
 
-    with pytest.raises(InputError, match="trial of a deleted search"):
+    with pytest.raises(InputError, match="trial without a search"):
         check()
     sync()
 
