@@ -98,8 +98,7 @@ def finish_trials(
     calls = [partial(attempt_trial, task.attempt, trials[number]) for number in missing]
     num_kept = len(trials) - len(missing)
     print(f"{task.section}: {len(trials)} trials, {num_kept} of them done before", flush=True)
-    bar = tqdm(total=len(trials), initial=num_kept, desc=task.section, disable=None)
-    with bar:
+    with tqdm(total=len(trials), initial=num_kept, desc=task.section, disable=None) as bar:
         show_best(bar, params, results)
         try:
             for call, result in run_side_by_side(calls, min(find_num_workers(), len(calls) or 1)):
