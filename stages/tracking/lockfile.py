@@ -64,14 +64,10 @@ def _read_stage(path: str, name: str, entry: dict[str, Any]) -> Stage:
     try:
         deps = _read_md5s(entry.get("deps", []))
         outs = _read_md5s(entry.get("outs", []))
-        params = {path: dict(found) for path, found in entry.get("params", {}).items()}
+        params = {file: dict(found) for file, found in entry.get("params", {}).items()}
         return Stage(name, entry["cmd"], deps, outs, params)
-    except (
-        AttributeError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ):  # DVC writes in place: a kill cuts it anywhere
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # DVC writes in place: a kill cuts it anywhere
         raise InputError(_say_damage(path, f"no whole entry of {name}")) from None
 
 
