@@ -231,14 +231,35 @@ def add_drive(d_w_in: Array, d_b_in: Array, d_b: Array, window: Array, d_drive: 
 
 
 @part
-def measure_errors(forecasts: Array, targets: Array, d_forecasts: Array) -> float:
-    """Mean squared error of `(S,)` forecasts, and its gradient."""
+def score_states(
+    states: Array, v: Array, c: Array, target: Array, forecast: Array, d_v: Array, d_c: Array
+) -> tuple[float, Array]:
+    """Mean squared error of the forecasts V h + c, and its gradients.
+
+    Args:
+        states: h `(S, H)`.
+        v: `(H,)`.
+        c: `(1,)`.
+        target: `(S,)`.
+        forecast: `(S,)`, taken.
+        d_v: gradient of V, added to.
+        d_c: gradient of c, taken.
+
+    Returns:
+        the error, and its gradient by each state `(S, H)`.
+    """
     total = 0.0
-    for k in range(len(targets)):
-        error = forecasts[k] - targets[k]
+    d_forecast = np.empty_like(target)
+    for s in range(len(states)):
+        forecast[s] = c[0]
+        for k in range(len(v)):
+            forecast[s] += v[k] * states[s, k]
+        error = forecast[s] - target[s]
         total += error * error
-        d_forecasts[k] = (error + error) / np.float32(len(targets))
-    return total / len(targets)
+        d_forecast[s] = (error + error) / np.float32(len(target))
+    add_product(d_v, d_forecast, states)
+    d_c[0] = d_forecast.sum()
+    return total / len(target), d_forecast.reshape(-1, 1) * v
 
 
 @kernel
@@ -255,8 +276,7 @@ def differentiate_elman(
         gradients: `(P,)`, taken.
         forecasts: `(1, T)`, taken.
     """
-    window, target, forecast = windows[0], targets[0], forecasts[0]
-    hidden = len(state)
+    window, hidden = windows[0], len(state)
     w_in, w, b_in, b, v, c = split_weights(weights, hidden, hidden)
     gradients[:] = 0
     d_w_in, d_w, d_b_in, d_b, d_v, d_c = split_weights(gradients, hidden, hidden)
@@ -264,20 +284,12 @@ def differentiate_elman(
     states = drive_with(window, w_in, b_in, b)
     add_product(states[0], state, w_t)
     run_elman(states, w_t)
-    for t in range(len(window)):
-        forecast[t] = c[0]
-        for k in range(hidden):
-            forecast[t] += v[k] * states[t, k]
 
-    d_forecast = np.empty_like(target)
-    loss = measure_errors(forecast, target, d_forecast)
-    d_states = d_forecast.reshape(-1, 1) * v
+    loss, d_states = score_states(states, v, c, targets[0], forecasts[0], d_v, d_c)
     reverse_elman(d_states, states, w)
     add_drive(d_w_in, d_b_in, d_b, window, d_states)
     add_products(d_w, d_states[:1], state.reshape(1, -1))
     add_products(d_w, d_states[1:], states[:-1])
-    add_product(d_v, d_forecast, states)
-    d_c[0] = d_forecast.sum()
     state[:] = states[-1]
     return loss
 
@@ -296,7 +308,7 @@ def differentiate_lstm(
         gradients: `(P,)`, taken.
         forecasts: `(1, 1)`, taken.
     """
-    window, target, forecast = windows[0], targets[0], forecasts[0]
+    window = windows[0]
     num_steps, hidden = len(window), len(state)
     w_in, w, b_in, b, v, c = split_weights(weights, 4 * hidden, hidden)
     gradients[:] = 0
@@ -306,20 +318,14 @@ def differentiate_lstm(
     states = np.zeros((num_steps + 1, hidden), np.float32)
     tanhs = np.empty((num_steps, hidden), np.float32)
     run_lstm(gates, cells, tanhs, states, np.ascontiguousarray(w.T))
-    forecast[0] = c[0]
-    for k in range(hidden):
-        forecast[0] += v[k] * states[-1, k]
 
-    d_forecast = np.empty_like(target)
-    loss = measure_errors(forecast, target, d_forecast)
+    loss, d_states = score_states(states[-1:], v, c, targets[0], forecasts[0], d_v, d_c)
     d_gates = np.empty_like(gates)
-    reverse_lstm(d_gates, d_forecast[0] * v, gates, cells, tanhs, w)
+    reverse_lstm(d_gates, d_states[0], gates, cells, tanhs, w)
     add_drive(d_w_in, d_b_in, d_b, window, d_gates)
     d_w_t = np.zeros((hidden, 4 * hidden), np.float32)  # wide rows are faster
     add_products(d_w_t, states[:-1], d_gates)
     d_w[:] = d_w_t.T
-    add_product(d_v, d_forecast, states[-1:])
-    d_c[:] = d_forecast
     return loss
 
 
