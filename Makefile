@@ -20,9 +20,11 @@ test: .venv/installed .git  ## the fast tests on all cores, minutes at most
 test-all: .venv/installed .git  ## the slow ones too
 	"$(BIN)"/python -m pytest -q -m ""
 
-test-ray: .venv/installed .git  ## install Ray and train on a cluster of two nodes on this machine
+RAY_TESTS := tests/shared/test_compute.py tests/searching/test_cluster.py
+
+test-ray: .venv/installed .git  ## install Ray, train and search on a cluster of two nodes on this machine
 	"$(BIN)"/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,ray]'
-	"$(BIN)"/python -m pytest -q -m "" tests/shared/test_compute.py $(if $(ONLY),-k "$(ONLY)")
+	"$(BIN)"/python -m pytest -q -m "" $(RAY_TESTS) $(if $(ONLY),-k "$(ONLY)")
 
 results: .venv/installed  ## print the scores once more
 	"$(BIN)"/python -m stages.commands.results

@@ -1,7 +1,10 @@
-"""The arithmetic and the one torch thread of every stage, no telemetry, and a workspace."""
+"""The arithmetic and the one torch thread of every stage, no telemetry; a workspace, a cluster."""
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,9 +12,12 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("SURNAMES_ZIP", None)  # a tester's own copy must not decide a test
 
+from stages import SHARED_KERNELS
 from stages.shared.arithmetic import prepare_arithmetic
 
 prepare_arithmetic()
+
+LOOPBACK = {"node_ip_address": "127.0.0.1", "include_dashboard": False}  # of a Ray node
 
 
 @pytest.fixture
@@ -22,3 +28,26 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = copy_workspace(tmp_path / "workspace")
     work_in(folder, monkeypatch)
     return folder
+
+
+@pytest.fixture(scope="module")
+def ray() -> Any:
+    """The package."""
+    return pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
+
+
+@pytest.fixture(scope="module")
+def cluster(ray: Any) -> Iterator[Any]:
+    """A head, to which clients connect, and two nodes that compute."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setenv("RAY_TMPDIR", folder)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        for name in SHARED_KERNELS:  # that the tests have chosen
+            patch.delenv(name, raising=False)
+        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **LOOPBACK})
+        for _ in range(2):
+            nodes.add_node(num_cpus=1, **LOOPBACK)
+        yield nodes
+        nodes.shutdown()

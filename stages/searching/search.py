@@ -27,7 +27,7 @@ from stages.searching.spaces import (
     find_value,
 )
 from stages.searching.trials import Identity, Result, Trial, find_place, keep_result, read_result
-from stages.searching.workers import find_num_workers, run_side_by_side
+from stages.searching.workers import run_side_by_side
 from stages.shared.errors import InputError
 from stages.shared.fit import FitParams
 from stages.shared.params import check_params, read_value
@@ -90,7 +90,7 @@ def finish_trials(
     """The results of all trials: those that are kept, and those that are made now.
 
     Raises:
-        InputError: Ctrl-C.
+        InputError: Ctrl-C, or there are no workers.
     """
     places = [find_place(trial, surroundings) for trial in trials]
     results = [read_result(place) for place in places]
@@ -101,7 +101,7 @@ def finish_trials(
     with tqdm(total=len(trials), initial=num_kept, desc=task.section, disable=None) as bar:
         show_best(bar, params, results)
         try:
-            for call, result in run_side_by_side(calls, min(find_num_workers(), len(calls) or 1)):
+            for call, result in run_side_by_side(calls, trials[0].params.device):
                 keep_result(places[missing[call]], result)
                 results[missing[call]] = result
                 bar.update()

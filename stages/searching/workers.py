@@ -1,18 +1,20 @@
-"""Calls side by side: on the cores of this machine by joblib's loky, later perhaps elsewhere."""
+"""Calls side by side: on the cores of this machine by joblib's loky, or on a Ray cluster."""
 
 import contextlib
 import functools
 import io
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from joblib import Parallel, cpu_count, delayed
 from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
 
+from stages.shared.compute import connect, run_tasks
 from stages.shared.errors import InputError
 from stages.shared.lifeline import die_with_parent
 
@@ -32,16 +34,36 @@ def find_num_workers() -> int:
     return int(jobs)
 
 
-def run_side_by_side(calls: Sequence[Callable[[], T]], num_workers: int) -> Iterator[tuple[int, T]]:
-    """Number and result of each call, as they end.
-
-    Only calls and results travel, so a cluster can take the place of these workers: it is to call
-    each of them as `call_quietly` does, and to end them with this process.
+def run_side_by_side(calls: Sequence[Callable[[], T]], device: str) -> Iterator[tuple[int, T]]:
+    """Number and result of each call, as they end: on the cluster of RAY_ADDRESS, or else here.
 
     Args:
         calls: that another process can make.
-        num_workers: processes; with one the calls are made here.
+        device: of params.yaml, which a node of the cluster has to have.
+
+    Raises:
+        InputError: no number of workers, or the cluster is not there, or not fit for it.
     """
+    if os.environ.get("RAY_ADDRESS") and calls:
+        return run_on_cluster(calls, device)
+    return run_here(calls, min(find_num_workers(), len(calls) or 1))
+
+
+def run_on_cluster(calls: Sequence[Callable[[], T]], device: str) -> Iterator[tuple[int, T]]:
+    """As many at once as the cluster has cores, or GPUs; tasks end with this process."""
+    ray = connect(os.environ["RAY_ADDRESS"])
+    # as bytes: in what Ray unpickles itself no array can be written, of which PyTorch warns
+    pickled = [(pickle.dumps(call),) for call in calls]
+    return run_tasks(ray, "trial", device, unpickle_and_call, pickled)
+
+
+def unpickle_and_call(pickled: bytes) -> Any:
+    """Make a call that was sent by this project."""
+    return call_quietly(pickle.loads(pickled))
+
+
+def run_here(calls: Sequence[Callable[[], T]], num_workers: int) -> Iterator[tuple[int, T]]:
+    """In so many processes; with one the calls are made in this one."""
     jobs = []
     for number, call in enumerate(calls):
         jobs.append(delayed(call_in_worker)(os.getpid(), number, call))

@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -76,21 +76,49 @@ def compute_on_cluster(device: str, inputs: Files, module: str, name: str, *path
     """Wait for one task of the cluster; its lines are printed behind the model's name."""
     ray = connect(os.environ["RAY_ADDRESS"])
     end_at_signals()
+    calls = [(inputs, module, name, *paths)]
+    [(_, answer)] = run_tasks(ray, name, device, train_there, calls)
+    if isinstance(answer, str):
+        raise InputError(answer)
+    outs: Files = answer
+    return outs
+
+
+def run_tasks(
+    ray: Any, name: str, device: str, function: Callable[..., Any], calls: Sequence[Any]
+) -> Iterator[tuple[int, Any]]:
+    """Number and answer of each call of a function on the cluster, as they end.
+
+    Args:
+        ray: the module, by `connect`.
+        name: of the tasks, before their lines.
+        device: of params.yaml.
+        function: of a module of stages/, without InputErrors: Ray would wrap them.
+        calls: arguments; arrays in them cannot be written there.
+
+    Raises:
+        InputError: a worker has other packages, or too many died.
+    """
     has_gpu = ray.cluster_resources().get("GPU", 0) > 0
     num_gpus = int(device == "cuda" or (device == "auto" and has_gpu))
-    task = ray.remote(compute_there).options(name=name, num_gpus=num_gpus, max_retries=3)
+    task = ray.remote(call_there).options(name=name, num_gpus=num_gpus, max_retries=3)
+    numbers = {}
+    for number, call in enumerate(calls):
+        numbers[task.remote(list_versions(), function, *call)] = number
+    waiting = list(numbers)
     try:
-        answer = ray.get(task.remote(list_versions(), inputs, module, name, *paths))
+        while waiting:
+            [ended], waiting = ray.wait(waiting)
+            refusal, answer = ray.get(ended)
+            if refusal:
+                raise InputError(refusal)
+            yield numbers[ended], answer
     except ray.exceptions.RayTaskError:
         raise  # a fault in the code: its traceback tells where
     except ray.exceptions.RayError as error:
         raise InputError(
             f"{name}: the Ray cluster gave up ({summarize(error)}): see its logs, then repeat"
         ) from None
-    if isinstance(answer, str):
-        raise InputError(answer)
-    outs: Files = answer
-    return outs
 
 
 def end_at_signals() -> None:
@@ -174,13 +202,19 @@ def silence() -> Iterator[None]:
         os.close(kept)
 
 
-def compute_there(
-    versions: dict[str, str], inputs: Files, module: str, name: str, data: str, out: str
-) -> Files | str:
-    """What a worker does: the files that were written, or in one line why there are none."""
+def call_there(
+    versions: dict[str, str], function: Callable[..., Any], *call: Any
+) -> tuple[str, Any]:
+    """What a worker does: why it is not fit for that, or else what a function gives."""
     ours = list_versions()
     if ours != versions:
-        return f"the Ray worker has {ours} instead of {versions}: install the same versions there"
+        versions_differ = f"the Ray worker has {ours} instead of {versions}"
+        return f"{versions_differ}: install the same versions there", None
+    return "", function(*call)
+
+
+def train_there(inputs: Files, module: str, name: str, data: str, out: str) -> Files | str:
+    """The files that a training writes, or in one line why there are none."""
     with TemporaryDirectory() as folder, chdir(folder):
         write_files(inputs)
         try:

@@ -43,9 +43,9 @@ def count_trials(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many trials each search runs from now on."""
     counts = []
 
-    def run_side_by_side(calls, num_workers):
+    def run_side_by_side(calls, device):
         counts.append(len(calls))
-        return workers.run_side_by_side(calls, num_workers)
+        return workers.run_side_by_side(calls, device)
 
     monkeypatch.setattr(search, "run_side_by_side", run_side_by_side)
     return counts
@@ -266,17 +266,14 @@ def test_two_workers_give_the_bytes_of_one(place, monkeypatch):
     assert together == alone
 
 
-def test_calls_end_in_any_order_and_keep_their_numbers():
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_calls_end_in_any_order_and_keep_their_numbers(jobs, monkeypatch):
+    monkeypatch.setenv("SEARCH_JOBS", jobs)
     calls = [partial(pow, 2, number) for number in range(5)]
 
-    for num_workers in (1, 2):
-        assert dict(workers.run_side_by_side(calls, num_workers)) == {
-            0: 1,
-            1: 2,
-            2: 4,
-            3: 8,
-            4: 16,
-        }
+    results = dict(workers.run_side_by_side(calls, "cpu"))
+
+    assert results == {0: 1, 1: 2, 2: 4, 3: 8, 4: 16}
 
 
 @pytest.mark.parametrize(("entries", "schema"), [("surnames", SurnameParams), ("sine", SineParams)])

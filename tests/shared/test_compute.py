@@ -4,9 +4,8 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +13,13 @@ import psutil
 import pytest
 
 from stages import SHARED_KERNELS
+from tests.conftest import LOOPBACK
 from tests.pipeline import KEPT, make_clone, replace_text, set_param
 from tests.shell import PROJECT, call, find_free_port, run, start
 
 SINE = ["carried_rnn", "data/preprocessed/sine/integer_starts.npz"]
 SURNAMES = ["surname_gru", "data/preprocessed/surnames"]
 OUTS = ["weights.pt", "config.json", "curves.csv", "progress.txt"]
-LOOPBACK = {"node_ip_address": "127.0.0.1", "include_dashboard": False}
-
-
-@pytest.fixture(scope="module")
-def ray() -> Any:
-    """The package."""
-    return pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
-
-
-@pytest.fixture(scope="module")
-def cluster(ray: Any) -> Iterator[Any]:
-    """A head, to which clients connect, and two nodes that compute."""
-    from ray.cluster_utils import Cluster
-
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setenv("RAY_TMPDIR", folder)
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        for name in SHARED_KERNELS:  # that the tests have chosen
-            patch.delenv(name, raising=False)
-        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **LOOPBACK})
-        for _ in range(2):
-            nodes.add_node(num_cpus=1, **LOOPBACK)
-        yield nodes
-        nodes.shutdown()
 
 
 @pytest.fixture(scope="module")
