@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import pipeline, scaling, sine, spread, surnames, updates
+from benchmarks import cluster, pipeline, scaling, sine, spread, surnames, updates
 from benchmarks.clock import ROOT
 from benchmarks.data import Bench, find_surnames
 from benchmarks.table import Measured, render_sections
@@ -28,6 +28,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Bench], Measured]]] = {
     "sine": ("Time to quality: sine", sine.measure),
     "scaling": ("Growth with the data", scaling.measure),
     "pipeline": ("Pipeline", pipeline.measure),
+    "cluster": ("Many trainings", cluster.measure),
     "spread": ("Seeds and splits", spread.measure),
 }
 PAGE = """\

@@ -13,7 +13,7 @@ from stages.shared.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 # Another folder's settings would decide what DVC and MLflow do, and where they write.
-FOREIGN = ("DVC_", "MLFLOW_", "GIT_", "SURNAMES_ZIP", "PYTHONPATH")
+FOREIGN = ("DVC_", "MLFLOW_", "GIT_", "RAY_ADDRESS", "SURNAMES_ZIP", "PYTHONPATH")
 
 Call = Callable[[], object]
 

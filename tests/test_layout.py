@@ -59,7 +59,7 @@ HOMES = {
     "sklearn": ("stages/surnames/score_baselines.py",),
     "numba": ("stages/shared/kernels.py",),
     "dvc": ("stages/commands/",),
-    "ray": ("stages/shared/compute.py",),
+    "ray": ("stages/shared/compute.py", "benchmarks/cluster.py"),
 }
 
 
