@@ -20,12 +20,14 @@ def read_graph() -> tuple[Graph, set[str]]:
     from dvc.repo import Repo
 
     graph: Graph = {}
+    changed = set()
     try:
-        with Repo() as repo:
-            for stage in repo.stage.collect(PIPELINE):
-                upstream = repo.index.graph[stage]
-                graph[stage.addressing] = {above.addressing for above in upstream}
-            changed = set(repo.status(PIPELINE))
+        with Repo() as repo, repo.lock:
+            for stage in repo.index.stages:  # repo.status would read all files once more
+                if stage.path_in_repo == PIPELINE:
+                    upstream = repo.index.graph[stage]
+                    graph[stage.addressing] = {above.addressing for above in upstream}
+                    changed.update(stage.status())
     except DvcException as error:
         raise InputError(f"DVC: {' '.join(str(error).split())}") from None
     return graph, changed
