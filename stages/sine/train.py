@@ -211,15 +211,17 @@ def train(params: SineParams, windows: Windows, name: str) -> Trained:
     model = build_network(params.architecture, params.network, where).to(device, dtype)
     inputs = torch.from_numpy(windows.inputs).to(device, dtype)
     targets = torch.from_numpy(windows.targets).to(device, dtype)
-    if windows.recording:
-        targets = targets[:, -count_forecasts(model, inputs[:1]) :]
+    times = windows.times
+    if windows.recording:  # each sample has a target, of which some networks answer the last
+        num_forecasts = count_forecasts(model, inputs[:1])
+        targets, times = targets[:, -num_forecasts:], times[:, -num_forecasts:]
     check_fit(model, inputs[:1], targets[:1], params, where)
 
     def draw_batches() -> Iterator[Batch]:
         draws = draw_windows(params, len(inputs))
         rows_on_device = torch.from_numpy(draws).to(device)
         for rows, first in zip(rows_on_device, draws[:, 0].tolist(), strict=True):
-            yield Batch(inputs[rows], targets[rows], windows.times[first])
+            yield Batch(inputs[rows], targets[rows], times[first])
 
     snapshots = Snapshots(params.iterations)
     progress = Progress(model)
@@ -234,7 +236,7 @@ def train(params: SineParams, windows: Windows, name: str) -> Trained:
     curves = fit(update, draw_batches(), params, name, observe)
     if params.refine:
         size = params.refine.batch
-        batch = Batch(inputs[:size], targets[:size], windows.times[0])
+        batch = Batch(inputs[:size], targets[:size], times[0])
         curves = refine(model, batch, params, params.refine, name, curves, report)
     if len(windows.test):
         progress.say(f"Performance on test range: {measure_test_range(model, windows):.7f}")
