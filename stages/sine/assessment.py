@@ -75,6 +75,7 @@ class Assessment:
     errors: PhaseErrors  # on the test
     forecasts: Array  # (B, n), likewise
     band: Array  # (2, n): what most errors on validation lie between, by step
+    coverage: float  # share of the test in that band
 
 
 def draw_questions(
@@ -140,8 +141,9 @@ def assess(forecast: Forecaster, questions: Questions, params: EvaluateParams) -
     horizons = params.validation_horizons
     guesses = forecast(questions.validation.contexts, max(horizons))
     band = find_band(guesses, questions.validation)
+    covered = cover(band, forecasts, questions.test)
     if questions.test.naive_error:
-        errors["band_coverage"] = cover(band, forecasts, questions.test)
+        errors["band_coverage"] = covered
     measure = partial(average_phases, errors)
     alike = np.zeros(len(forecasts), dtype=np.int64)
     scores = {
@@ -149,7 +151,7 @@ def assess(forecast: Forecaster, questions: Questions, params: EvaluateParams) -
         "intervals": bootstrap(measure, alike, params.bootstrap, questions.test.block),
         "validation": score_forecasts(guesses, questions.validation, horizons),
     }
-    return Assessment(scores, errors, forecasts, band)
+    return Assessment(scores, errors, forecasts, band, float(covered.mean()))
 
 
 def measure_lead(

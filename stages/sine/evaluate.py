@@ -81,7 +81,7 @@ def evaluate(
     if params.split != "test":
         metrics = {"data": series_name, **free.scores, "split": params.split}
     check_metrics(metrics, REMEDY)
-    scope = describe_scope(series_name, series, windows, params.context, free.band)
+    scope = describe_scope(series_name, series, windows, params.context, free.band, free.coverage)
     kept = {
         **answer,
         **keep_free_runs(questions.test, free.forecasts),
@@ -140,9 +140,7 @@ def main(name: str, trained: str, windows: str, baselines: str, out: str) -> Non
     write_phase_errors(folder / "errors.csv", {name: evaluation.errors})
     np.savez(folder / "forecasts.npz", allow_pickle=False, **evaluation.forecasts)
     write_scope(folder, evaluation.scope)
-    if "band_coverage" in evaluation.metrics:
-        share = evaluation.metrics["band_coverage"]
-        print(f"{name}: {share:.0%} of the samples held back lie in the band meant for 80 %")
+    print(f"{name}: {evaluation.scope.coverage:.0%} of the test lie in the band meant for 80 %")
 
 
 if __name__ == "__main__":

@@ -95,9 +95,7 @@ def draw_window(windows: Windows, step: float, subject: str) -> Figure:
     return figure
 
 
-def draw_snapshots(
-    snapshots: Arrays, step: float, subject: str, unit: str = AMPLITUDE
-) -> Figure:
+def draw_snapshots(snapshots: Arrays, step: float, subject: str, unit: str = AMPLITUDE) -> Figure:
     """Input and prediction at a few updates of training, a panel each."""
     num_snapshots = len(snapshots["iterations"])
     num_rows = (num_snapshots + 1) // 2

@@ -30,6 +30,7 @@ class Scope:
     spacing: float | None  # time between samples; None: the file gives no times
     least_history: int  # samples that it was given when its errors were measured
     band: dict[str, list[float]]  # low and high, what to add to the forecast of each step
+    coverage: float  # share of the test's samples that lay in the band
 
 
 def find_band(forecasts: Array, runs: FreeRuns) -> Array:
@@ -40,17 +41,24 @@ def find_band(forecasts: Array, runs: FreeRuns) -> Array:
         runs: their truths.
     """
     errors = runs.truths[:, : forecasts.shape[1]] - forecasts
-    return np.quantile(errors, SHARES, axis=0)
+    band: Array = np.quantile(errors, SHARES, axis=0)
+    return band
 
 
 def cover(band: Array, forecasts: Array, runs: FreeRuns) -> Array:
     """Share of the true samples of each origin that lie in the band: `(B,)`."""
-    errors = runs.truths[:, : band.shape[1]] - forecasts[:, : band.shape[1]]
-    return ((band[0] <= errors) & (errors <= band[1])).mean(axis=1)
+    steps = min(band.shape[1], forecasts.shape[1])
+    errors = runs.truths[:, :steps] - forecasts[:, :steps]
+    return ((band[0, :steps] <= errors) & (errors <= band[1, :steps])).mean(axis=1)
 
 
 def describe_scope(
-    name: str, series: SeriesParams | FileParams, windows: Windows, context: int, band: Array
+    name: str,
+    series: SeriesParams | FileParams,
+    windows: Windows,
+    context: int,
+    band: Array,
+    coverage: float,
 ) -> Scope:
     """The scope of a forecaster.
 
@@ -60,6 +68,7 @@ def describe_scope(
         windows: what was trained on.
         context: samples that it was given when it was scored.
         band: of `find_band`.
+        coverage: share of the test in it.
     """
     samples = np.concatenate([windows.inputs.ravel(), windows.targets.ravel()])
     spacing: float | None
@@ -77,6 +86,7 @@ def describe_scope(
         spacing,
         context,
         {"low": low, "high": high},
+        coverage,
     )
 
 

@@ -155,6 +155,17 @@ def add_parallels(view: View, parallels: list[Parallel]) -> View:
     return replace(view, parallels=tuple(parallels), columns=view.columns + columns)
 
 
+def add_errors(view: View, scores: list[str]) -> View:
+    """The view with a column and bars of each of these errors that it lacks."""
+    columns, bars = [*view.columns], [*view.bars]
+    for score in dict.fromkeys(scores):
+        for name in (f"validation/log10_{score}", f"log10_{score}"):
+            if name not in bars:
+                columns.insert(-len(ORIGIN), _metric(name))
+                bars.append(name)
+    return replace(view, columns=tuple(columns), bars=tuple(bars))
+
+
 def make_parallel_chart(parallel: Parallel) -> dict[str, Any]:
     """One line a run that has all of the params."""
     axes = {"selectedParams": list(parallel.params), "selectedMetrics": [parallel.metric]}
