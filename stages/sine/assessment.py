@@ -23,6 +23,7 @@ from stages.sine.free_runs import (
     draw_free_runs,
     measure_phases,
     roll_origins,
+    roll_validation,
     score_forecasts,
 )
 from stages.sine.recordings import FileParams
@@ -97,7 +98,7 @@ def draw_questions(
     """
     if isinstance(series, FileParams):
         assert windows.recording  # it is one
-        return roll_questions(windows.recording, series_name, params)
+        return roll_questions(windows.recording, params)
     longest = max(params.validation_horizons)
     draw = partial(draw_free_runs, series, params.phases, params.context)
     after = windows.end
@@ -114,22 +115,17 @@ def draw_questions(
     return Questions(documents, drawn, validation, test)
 
 
-def roll_questions(recording: Recording, series_name: str, params: EvaluateParams) -> Questions:
+def roll_questions(recording: Recording, params: EvaluateParams) -> Questions:
     """Rolling origins in the parts of a recording that nobody was trained on.
 
     Raises:
         InputError: the training part is shorter than the context.
     """
-    num_train, context, horizon = recording.num_train, params.context, max(params.horizons)
-    if num_train < context:
-        raise InputError(
-            f"{series_name}: {num_train} rows to train on are fewer than evaluate_sine.context "
-            f"({context}): lower that or test_share in params.yaml, or add rows"
-        )
-    after = num_train + recording.num_validation
-    validation = roll_origins(recording, num_train, after, context, horizon)
+    context, horizon = params.context, max(params.horizons)
+    validation = roll_validation(recording, context, horizon)
     test = validation
     if params.split == "test":
+        after = recording.num_train + recording.num_validation
         test = roll_origins(recording, after, len(recording.samples), context, horizon)
     return Questions([], 0, validation, test)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.shared.errors import InputError
 from stages.shared.intervals import Items
 from stages.sine.scaling import Scaling
 from stages.sine.signals import SeriesParams, sample_signal
@@ -63,15 +64,29 @@ def roll_origins(
 
     Args:
         recording: samples of all parts; what lies before an origin is its context.
-        first: number of the first sample of the part, at least K.
+        first: number of the first sample of the part.
         end: number of the sample after its last.
         context: K, samples that a forecaster sees.
         horizon: n, samples that follow.
+
+    Raises:
+        InputError: the first origin has no such context.
     """
+    if first < context:
+        raise InputError(
+            f"{first} rows to train on are fewer than evaluate_sine.context ({context}): lower "
+            "that or test_share in params.yaml, or add rows"
+        )
     samples = recording.samples[first - context : end]
     rows = np.lib.stride_tricks.sliding_window_view(samples, context + horizon)
     naive_error = float(np.abs(np.diff(recording.training)).mean())
     return FreeRuns(rows[:, :context], rows[:, context:], naive_error, horizon)
+
+
+def roll_validation(recording: Recording, context: int, horizon: int) -> FreeRuns:
+    """The origins by which recipes are chosen."""
+    end = recording.num_train + recording.num_validation
+    return roll_origins(recording, recording.num_train, end, context, horizon)
 
 
 def scale_forecaster(forecast: Forecaster, scaling: Scaling | None) -> Forecaster:

@@ -49,7 +49,9 @@ def cover(band: Array, forecasts: Array, runs: FreeRuns) -> Array:
     """Share of the true samples of each origin that lie in the band: `(B,)`."""
     steps = min(band.shape[1], forecasts.shape[1])
     errors = runs.truths[:, :steps] - forecasts[:, :steps]
-    return ((band[0, :steps] <= errors) & (errors <= band[1, :steps])).mean(axis=1)
+    is_covered = (band[0, :steps] <= errors) & (errors <= band[1, :steps])
+    shares: Array = is_covered.mean(axis=1)
+    return shares
 
 
 def describe_scope(

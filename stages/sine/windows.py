@@ -1,6 +1,6 @@
 """Inputs and targets of a series: data/preprocessed/sine/<series>.npz."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,17 @@ class Windows:
     def end(self) -> float:
         """Time of the last sample, held out or not."""
         return float(max(self.times.max(), self.test_times.max(initial=0.0)))
+
+
+def hide_test(windows: Windows) -> Windows:
+    """The same without what is held back for the test."""
+    recording = windows.recording
+    if recording:
+        end = recording.num_train + recording.num_validation
+        samples, times = recording.samples[:end], recording.sample_times[:end]
+        recording = replace(recording, samples=samples, sample_times=times)
+    empty, no_times = windows.test[:0], windows.test_times[:0]
+    return replace(windows, test=empty, test_times=no_times, recording=recording)
 
 
 def write_windows(path: Path, windows: Windows) -> None:

@@ -16,10 +16,10 @@ def test_the_model_best_on_validation_becomes_the_champion(workspace, capsys):
     sync()
 
     promote.main("surnames", force=False)
-    promote.main("sine", force=False)
+    promote.main("integer_starts", force=False)
 
     assert find_champion("surnames") == "surname_blend"  # the highest macro F1
-    assert find_champion("sine") == "carried_rnn"  # the lowest error
+    assert find_champion("integer_starts") == "carried_rnn"  # the lowest error
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     # validation, test with its interval
     best = rows.index(["surname_blend", "official", "0.6", "0.59", "[0.54,", "0.64]"])
@@ -80,10 +80,10 @@ def test_official_scores_replace_those_on_the_sample_even_if_lower(workspace):
 
 
 def test_a_champion_that_lacks_the_deciding_score_is_not_replaced_unasked(workspace):
-    [best, *_] = rank_candidates("sine")
+    [best, *_] = rank_candidates("integer_starts")
     champion = promote.Champion("1", "a1b2", "old_rnn", "integer_starts", validation=None)
 
-    objection = promote.find_objection("sine", best, champion)
+    objection = promote.find_objection(best, champion)
 
     assert objection == "the run of the champion old_rnn has no validation/free_run_mse_500"
 
