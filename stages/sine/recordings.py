@@ -152,18 +152,19 @@ def check_spacing(times: Array, where: str) -> None:
         InputError: they are not.
     """
     steps = np.diff(times)
+    backwards = np.flatnonzero(steps <= 0)
+    if len(backwards):
+        raise InputError(
+            f"{where}, line {backwards[0] + 3}: this time is not after that of the line before: "
+            "sort the rows, the oldest first, and keep one of each time"
+        )
     usual = find_spacing(times)
-    for line, step in enumerate(steps.tolist(), start=3):
-        if step <= 0:
-            raise InputError(
-                f"{where}, line {line}: this time is not after that of the line before: sort the "
-                "rows, the oldest first, and keep one of each time"
-            )
-        if not usual / UNEVEN < step < usual * UNEVEN:
-            raise InputError(
-                f"{where}, line {line}: {step:g} after the line before, where {usual:g} is usual: "
-                "fill in what is missing, or remove what is too much"
-            )
+    uneven = np.flatnonzero((steps > usual * UNEVEN) | (steps < usual / UNEVEN))
+    if len(uneven):
+        raise InputError(
+            f"{where}, line {uneven[0] + 3}: {steps[uneven[0]]:g} after the line before, where "
+            f"{usual:g} is usual: fill in what is missing, or remove what is too much"
+        )
 
 
 def find_spacing(times: Array) -> float:

@@ -15,6 +15,16 @@ from stages.sine.train import SineParams
 from stages.sine.windows import Windows
 
 OFFICIAL = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+FILE = {  # an entry of generate_sine, and another
+    "kind": "csv",
+    "path": "data/series/a.csv",
+    "column": "y",
+    "test_share": 0.25,
+    "window": 4,
+    "horizons": [2],
+    "season": 3,
+}
+SINE = {"points": 9, "step": 1.0, "starts": {"count": 1, "apart": 0.0}, "period": 6.0}
 
 
 def params_of(model: str, **changes: Any) -> SineParams:

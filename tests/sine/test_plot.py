@@ -53,6 +53,8 @@ def write_files(folder, window=None, norms=(0.9, None)):
     beside = {"hold_last": {"document_mse": 0.7, **scores}, "ar_best": exact}
     metrics = {"data": "short", "document_mse": 0.5, **scores}
     (evaluated / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    scope = {"band": {"low": [-0.1], "high": [0.1]}}
+    (evaluated / "scope.json").write_text(json.dumps(scope), encoding="utf-8")
     write_baselines(folder / "baselines", "short", beside)
     params = {"figures": {"dpi": 40}, "sine": {"tiny": {"clip_norm": 10.0, "rate": 0.1}}}
     (folder / "params.yaml").write_text(json.dumps(params), encoding="utf-8")  # JSON is YAML
