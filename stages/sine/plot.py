@@ -47,6 +47,7 @@ ERROR = "mean squared error (amplitude²)"
 TIME = "time (units of the series)"
 AMPLITUDE = "amplitude"
 STANDARDISED = "standardised sample"  # of a series from a file
+FILE_ERROR = "mean squared error (units of the file, squared)"
 ROUNDING = 1e-16  # smaller errors are drawn as this one: they are rounding
 NEAR = 49  # steps of a free run in the left panels
 
@@ -209,7 +210,9 @@ def name_measure(metric: str) -> str:
     return f"{words},\n{steps[1:]} steps" if steps else words
 
 
-def draw_baselines(metrics: Mapping[str, Any], baselines: Baselines, subject: str) -> Figure:
+def draw_baselines(
+    metrics: Mapping[str, Any], baselines: Baselines, subject: str, unit: str = ERROR
+) -> Figure:
     """Errors of the network beside those of forecasters that learn little or nothing."""
     forecasters = {"network": metrics, **baselines}
     measures = [name for name in metrics if "_mse" in name and name != ALL_STARTS]
@@ -225,7 +228,7 @@ def draw_baselines(metrics: Mapping[str, Any], baselines: Baselines, subject: st
         axes.bar_label(bars, [say_error(error) for error in errors], fontsize=6.5, padding=1)
         if errors.min() < ROUNDING:
             axes.set_xlabel(f"errors below {ROUNDING:g} are rounding: their bars end there")
-    axes.set(yscale="log", ylabel=ERROR)
+    axes.set(yscale="log", ylabel=unit)
     axes.set_xticks(range(len(measures)), [name_measure(measure) for measure in measures])
     axes.grid(visible=False, axis="x")
     add_legend(figure)
@@ -269,7 +272,6 @@ def plot(
     figures = {
         **draw_curves(curves, clip_norm, network, ERROR, subject, color),
         "window": draw_window(windows, step, subject),
-        "baselines": draw_baselines(metrics, baselines, subject),
     }
     recording = windows.recording
     if recording:
@@ -277,10 +279,12 @@ def plot(
         if "split" not in metrics:
             first += recording.num_validation
         figures["snapshots"] = draw_snapshots(snapshots, step, subject, STANDARDISED)
+        figures["baselines"] = draw_baselines(metrics, baselines, subject, FILE_ERROR)
         figures["origins"] = draw_origins(recording, first, forecasts, band, baselines, subject)
         figures["split"] = draw_parts(recording, subject)
         return figures
     figures["snapshots"] = draw_snapshots(snapshots, step, subject)
+    figures["baselines"] = draw_baselines(metrics, baselines, subject)
     document_mse = metrics["document_mse"]
     figures["document"] = draw_document_test(forecasts, windows, document_mse, subject)
     figures["free_run"] = draw_free_run(forecasts, subject)

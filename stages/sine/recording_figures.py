@@ -24,7 +24,7 @@ RIVAL = "ar_best"  # drawn beside the network, where it is among the baselines
 
 def draw_parts(recording: Recording, subject: str) -> Figure:
     """What is trained on, what recipes are chosen on, and what is held back."""
-    figure = make_figure("Training, validation and test part", subject, 1.3 * WIDTH)
+    figure = make_figure("The three parts", subject, 1.3 * WIDTH)
     axes = figure.subplots()
     end = recording.num_train + recording.num_validation
     parts = {

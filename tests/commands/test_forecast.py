@@ -8,10 +8,11 @@ import torch
 
 from stages.commands.forecast import find_objection, main
 from stages.shared.errors import InputError
+from stages.shared.json_files import read_json, write_json
 from stages.shared.networks import read_model
 from stages.shared.tables import read_table
 from tests.shell import run
-from tests.workspace import SCOPE
+from tests.workspace import SCOPE, take_results
 
 
 def forecast(series=None, model=None, time=None, horizon=None, force=False):
@@ -118,3 +119,22 @@ def test_a_surname_model_cannot_forecast(workspace):
 
     with pytest.raises(InputError, match="no model surname_gru of sine: choose of carried_rnn"):
         forecast(model="surname_gru")
+
+
+def test_a_model_of_a_file_takes_and_gives_the_units_of_the_file(workspace):
+    model = read_model(workspace / "data/trained/carried_rnn")
+    config = workspace / "data/trained/carried_rnn/config.json"
+    write_json(config, read_json(config) | {"scaling": {"mean": 20.0, "std": 5.0}})
+    scope = workspace / "data/evaluated/carried_rnn/scope.json"
+    write_json(scope, SCOPE | {"lowest": 15.0, "highest": 25.0})
+    stages = [f"{verb}_sine@carried_rnn" for verb in ("train", "evaluate", "plot")]
+    take_results(workspace, *stages)
+    standardised = make_sine(20)
+    write_history(workspace, [20 + 5 * sample for sample in standardised])
+    with torch.no_grad():
+        [expected] = model.forecast(torch.tensor([standardised]), 3).tolist()
+
+    forecast(model="carried_rnn")
+
+    forecasts = [float(row["y"]) for row in read_table(workspace / "out.csv")]
+    assert forecasts == pytest.approx([20 + 5 * sample for sample in expected], rel=1e-5)

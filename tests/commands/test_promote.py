@@ -9,7 +9,7 @@ from stages.tracking.location import find_uri
 from stages.tracking.ranking import rank_candidates
 from stages.tracking.store import Store
 from tests.store import find_champion, sync
-from tests.workspace import rescore, take_results
+from tests.workspace import nest_scores, rescore, take_results
 
 
 def test_the_model_best_on_validation_becomes_the_champion(workspace, capsys):
@@ -133,3 +133,22 @@ def test_the_pages_of_model_and_version_say_what_they_are_and_why(workspace):
     assert version.run_id in version.description
     [model] = store.client.search_registered_models("name = 'surnames'")
     assert model.description == "Which language is a surname from?"
+
+
+def test_a_model_of_another_series_does_not_compete(workspace):
+    path = workspace / "data/evaluated/windowed_lstm_fast/metrics.json"
+    scores = nest_scores("free_run_mse_5", 0.001, 0.001)
+    write_json(path, {"data": "sunspots", **scores})
+    take_results(workspace, "evaluate_sine@windowed_lstm_fast", "plot_sine@windowed_lstm_fast")
+    sync()
+
+    promote.main("integer_starts", force=False)
+    promote.main("sunspots", force=False)
+
+    assert find_champion("integer_starts") == "carried_rnn"  # with an error of 0.2
+    assert find_champion("sunspots") == "windowed_lstm_fast"
+
+
+def test_what_no_model_is_of_has_no_champion(workspace):
+    with pytest.raises(InputError, match="no model of sine is here: choose of integer_starts, sur"):
+        promote.main("sine", force=False)

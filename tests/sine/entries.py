@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 from torch import nn
 
 from stages.sine.assessment import EvaluateParams
 from stages.sine.evaluate import evaluate
-from stages.sine.preprocess import WindowParams, pair_series
+from stages.sine.preprocess import WindowParams, pair_recording, pair_series, split_recording
+from stages.sine.recordings import FileParams
 from stages.sine.signals import SeriesParams, draw_segments
 from stages.sine.state import State
 from stages.sine.train import SineParams
@@ -53,3 +56,15 @@ def score_document(model: str, network: nn.Module, state: State | None, seed: in
     evaluation = evaluate(network, state, windows, name, series_of(model), params)
     score: float = evaluation.metrics["document_mse"]
     return score
+
+
+def params_of_file(**changes: Any) -> FileParams:
+    """A series from a file."""
+    return FileParams.model_validate({**FILE, **changes})
+
+
+def windows_of_file(samples: NDArray[np.float64], **changes: Any) -> Windows:
+    """What is trained on where a file holds these samples."""
+    params = params_of_file(**changes)
+    times = np.arange(len(samples), dtype=np.float64)
+    return pair_recording(split_recording(samples, times, params), params.window)
