@@ -68,7 +68,7 @@ def read_sine_attempt(path: Path, name: str) -> SineAttempt:
     if isinstance(series, FileParams):
         assert windows.recording  # it is one
         horizons = series.horizons
-        runs = roll_validation(windows.recording, context, max(horizons))
+        runs = roll_validation(windows.recording, series.window, max(horizons))
     else:
         runs = draw_free_runs(series, phases, context, windows.end, max(horizons), seed)
     return SineAttempt(name, windows, runs, horizons)

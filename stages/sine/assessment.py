@@ -50,12 +50,11 @@ class EvaluateParams(Params):
     bootstrap: BootstrapParams  # of the intervals, over the test phases
 
     def suit(self, series: SeriesParams | FileParams) -> "EvaluateParams":
-        """The same with the horizons of a series from a file, which has its own."""
+        """The same with context and horizons of a series from a file, which has its own."""
         if not isinstance(series, FileParams):
             return self
-        return self.model_copy(
-            update={"horizons": series.horizons, "validation_horizons": series.horizons}
-        )
+        horizons = {"horizons": series.horizons, "validation_horizons": series.horizons}
+        return self.model_copy(update={"context": series.window, **horizons})
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,6 @@ def draw_questions(
         series: that entry, by which the signal goes on after the windows.
         params: what is measured.
 
-    Raises:
-        InputError: a recording is too short for the context.
     """
     if isinstance(series, FileParams):
         assert windows.recording  # it is one
@@ -116,11 +113,7 @@ def draw_questions(
 
 
 def roll_questions(recording: Recording, params: EvaluateParams) -> Questions:
-    """Rolling origins in the parts of a recording that nobody was trained on.
-
-    Raises:
-        InputError: the training part is shorter than the context.
-    """
+    """Rolling origins in the parts of a recording that nobody was trained on."""
     context, horizon = params.context, max(params.horizons)
     validation = roll_validation(recording, context, horizon)
     test = validation

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.shared.errors import InputError
 from stages.shared.intervals import Items
 from stages.sine.scaling import Scaling
 from stages.sine.signals import SeriesParams, sample_signal
@@ -64,19 +63,11 @@ def roll_origins(
 
     Args:
         recording: samples of all parts; what lies before an origin is its context.
-        first: number of the first sample of the part.
+        first: number of the first sample of the part, at least K.
         end: number of the sample after its last.
         context: K, samples that a forecaster sees.
         horizon: n, samples that follow.
-
-    Raises:
-        InputError: the first origin has no such context.
     """
-    if first < context:
-        raise InputError(
-            f"{first} rows to train on are fewer than evaluate_sine.context ({context}): lower "
-            "that or test_share in params.yaml, or add rows"
-        )
     samples = recording.samples[first - context : end]
     rows = np.lib.stride_tricks.sliding_window_view(samples, context + horizon)
     naive_error = float(np.abs(np.diff(recording.training)).mean())

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stages.shared.errors import InputError
 from stages.shared.params import Count, Name, Params, check_params, read_params
@@ -30,9 +30,15 @@ class FileParams(Params):
     time: str | None = None  # column of their times: numbers, or dates as in 2008-12-31
     test_share: float = Field(gt=0, lt=0.5)  # last part, never trained on; validation is the same
     # share before it
-    window: Count  # samples of a segment that networks are trained on
+    window: Count  # samples that a forecaster sees, in training and when it is scored
     horizons: list[Count] = Field(min_length=1)  # steps of the free runs
     season: Count  # samples after which a forecast may repeat it; 1: it has no season
+
+    @model_validator(mode="after")
+    def _is_seen(self) -> "FileParams":
+        if self.season > self.window:
+            raise ValueError(f"window ({self.window}) must reach a season ({self.season})")
+        return self
 
     @property
     def season_points(self) -> int:

@@ -195,19 +195,22 @@ def fit_ar_best(material: Material) -> Fitted:
 def limit_orders(orders: list[int], material: Material) -> list[int]:
     """The orders that a series can be fitted by.
 
-    The context holds for all series: what is beyond it is a mistake. The segments of one series
-    may still be too short for some of them, and then the others are left to choose from.
+    The context holds for all generated series: what is beyond it is a mistake. The segments of
+    one series, or the window of a file, may still be too short for some of them, and then the
+    others are left to choose from.
 
     Raises:
         InputError: an order beyond the context, or none that the segments allow.
     """
     context = material.evaluation.context
-    if max(orders) > context:
+    num_points = material.samples.shape[1]
+    if isinstance(material.series, FileParams):
+        num_points = min(num_points, context + 1)
+    elif max(orders) > context:
         raise InputError(
             f"params.yaml: AR({max(orders)}) looks at more samples than evaluate_sine.context "
             f"({context}) shows: lower it in baselines_sine.ar_orders, or raise the context"
         )
-    num_points = material.samples.shape[1]
     allowed = [order for order in orders if order < num_points]
     if not allowed:
         raise InputError(

@@ -1,9 +1,7 @@
 """Origins roll over a part of a recording, and errors are scaled by those of its training."""
 
 import numpy as np
-import pytest
 
-from stages.shared.errors import InputError
 from stages.sine.free_runs import measure_phases, roll_origins, roll_validation, scale_forecaster
 from stages.sine.scaling import Scaling
 from stages.sine.windows import Recording
@@ -24,11 +22,6 @@ def test_the_last_origin_of_the_test_ends_with_the_file():
 
     assert runs.contexts.tolist() == [[4, 5, 6], [5, 6, 7], [6, 7, 8]]
     assert runs.truths.tolist() == [[7], [8], [9]]
-
-
-def test_a_context_that_reaches_beyond_the_file_is_refused():
-    with pytest.raises(InputError, match=r"4 rows to train on are fewer than .*context \(5\)"):
-        roll_validation(TEN, context=5, horizon=2)
 
 
 def test_mase_is_the_absolute_error_by_that_of_repeating_the_last_sample_in_training():

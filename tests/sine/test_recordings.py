@@ -106,6 +106,7 @@ def test_an_entry_that_says_its_kind_is_a_file_and_any_other_is_generated(tmp_pa
         ({"test_share": 0.5}, r"mine\.test_share: input should be less than 0\.5"),
         ({"horizons": []}, r"mine\.horizons: list should have at least 1"),
         ({"period": 6.0}, r"mine\.period is not a known key"),
+        ({"season": 5}, r"mine: window \(4\) must reach a season \(5\)"),
     ],
 )
 def test_an_entry_is_checked_by_its_kind(tmp_path, monkeypatch, changes, reason):

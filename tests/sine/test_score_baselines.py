@@ -159,7 +159,7 @@ def test_scores_and_errors_are_written_as_files(tmp_path, monkeypatch):
 
 def test_baselines_of_a_file_are_fitted_to_its_training_part_and_scored_in_its_units():
     samples = 20 + 5 * np.sin(2 * np.pi * np.arange(160.0) / 16)  # 5 whole periods to train on
-    shape = {"window": 40, "horizons": [2, 5], "season": 16}
+    shape = {"window": 20, "horizons": [2, 5], "season": 16}
     params = BaselineParams.model_validate(OFFICIAL["baselines_sine"])
     file = params_of_file(**shape)
     evaluation = EvaluateParams.model_validate({**OFFICIAL["evaluate_sine"], **SHORT}).suit(file)
