@@ -19,6 +19,9 @@ from stages.sine.windows import Recording, Windows, write_windows
 
 Array = NDArray[np.float64]
 
+FEWEST_BLOCKS = 4  # times that the longest horizon fits into the test: its errors overlap, and of
+# fewer stretches that do not, the bootstrap could draw no other test
+
 
 class WindowParams(Params):
     """One entry of section `preprocess_sine`: a series that windows are slid over."""
@@ -99,11 +102,11 @@ def split_recording(samples: Array, times: Array, params: FileParams) -> Recordi
     num_test = round(params.test_share * len(samples))
     num_train = len(samples) - 2 * num_test
     longest = max(params.horizons)
-    if num_test < longest:
+    if num_test < FEWEST_BLOCKS * longest:
         raise InputError(
             f"{params.path}: test_share ({params.test_share}) of {len(samples)} rows are "
-            f"{num_test}, fewer than the longest horizon ({longest}): raise it or lower horizons "
-            "in params.yaml, or add rows"
+            f"{num_test}, fewer than {FEWEST_BLOCKS} times the longest horizon ({longest}): raise "
+            "it or lower horizons in params.yaml, or add rows"
         )
     if num_train <= params.window:
         raise InputError(

@@ -98,7 +98,7 @@ def test_same_files_give_same_bytes_whatever_the_readers_matplotlibrc(tmp_path, 
 def test_of_a_file_its_parts_and_forecasts_from_origins_are_drawn(tmp_path, monkeypatch):
     write_files(tmp_path)
     samples = 20 + 5 * np.sin(np.arange(60.0))
-    write_windows(tmp_path / "windows.npz", windows_of_file(samples, window=9, horizons=[5]))
+    write_windows(tmp_path / "windows.npz", windows_of_file(samples, window=9, horizons=[3]))
     np.savez(
         tmp_path / "evaluated/tiny/forecasts.npz",
         free_context=samples[None, 37:45],

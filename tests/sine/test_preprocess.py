@@ -107,7 +107,7 @@ def make_file(**changes):
 def test_a_file_is_split_into_training_validation_and_test():
     samples = np.arange(20.0)
 
-    recording = split_recording(samples, samples, make_file(test_share=0.2))
+    recording = split_recording(samples, samples, make_file(test_share=0.2, horizons=[1]))
 
     assert (recording.num_train, recording.num_validation) == (12, 4)
     assert recording.training.tolist() == [*range(12)]
@@ -129,9 +129,9 @@ def test_windows_of_a_file_are_standardised_by_the_training_part_alone():
 @pytest.mark.parametrize(
     ("samples", "changes", "reason"),
     [
-        (np.arange(9.0), {"horizons": [3]}, r"0\.25\) of 9 rows are 2, fewer than the longest .*3"),
-        (np.arange(8.0), {"window": 4}, r"of 8 rows 4 are left to train on, and a window \(4\)"),
-        (np.full(20, 7.0), {}, "the first 10 rows, which are trained on, are all 7: there is"),
+        (np.arange(28.0), {}, r"0\.25\) of 28 rows are 7, fewer than 4 times the .*horizon \(2\)"),
+        (np.arange(40.0), {"window": 20}, r"40 rows 20 are left to train on, and a window \(20\)"),
+        (np.full(40, 7.0), {}, "the first 20 rows, which are trained on, are all 7: there is"),
     ],
 )
 def test_a_file_that_nothing_can_be_learned_from_is_refused(samples, changes, reason):
