@@ -156,14 +156,14 @@ def add_parallels(view: View, parallels: list[Parallel]) -> View:
 
 
 def add_errors(view: View, scores: list[str]) -> View:
-    """The view with a column and bars of each of these errors that it lacks."""
-    columns, bars = [*view.columns], [*view.bars]
+    """The view with bars and, on the right, a column of each of these errors that it lacks."""
+    names = []
     for score in dict.fromkeys(scores):
         for name in (f"validation/log10_{score}", f"log10_{score}"):
-            if name not in bars:
-                columns.insert(-len(ORIGIN), _metric(name))
-                bars.append(name)
-    return replace(view, columns=tuple(columns), bars=tuple(bars))
+            if name not in view.bars:
+                names.append(name)
+    columns = tuple(_metric(name) for name in names)
+    return replace(view, columns=view.columns + columns, bars=view.bars + tuple(names))
 
 
 def make_parallel_chart(parallel: Parallel) -> dict[str, Any]:

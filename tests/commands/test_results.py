@@ -191,3 +191,18 @@ def test_a_reader_that_closes_the_pipe_gets_no_traceback(workspace):
     assert command.stderr.read() == b""
     assert command.wait() == 1
     command.stderr.close()
+
+
+def test_the_table_of_a_file_has_its_own_horizons_the_longest_first():
+    scores = {"free_run_mse_5": 0.2, "free_run_mse_11": 0.3, "free_run_mase_11": 0.9}
+    metrics = {"data": "sunspots", **scores, "band_coverage": 0.5, "validation": scores}
+
+    columns = results.list_columns({"sunspots_rnn": metrics})
+
+    assert list(columns) == [
+        "validation/free_run_mse_11",
+        "free_run_mse_11",
+        "free_run_mse_5",
+        "free_run_mase_11",
+        "band_coverage",
+    ]
