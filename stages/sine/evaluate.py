@@ -111,13 +111,13 @@ def ask_documents(
 
 def keep_free_runs(test: FreeRuns, forecasts: Array) -> dict[str, Array]:
     """What the figures show: the first phases, or the origins of a recording block by block."""
-    chosen = slice(NUM_DRAWN)
+    chosen, steps = slice(NUM_DRAWN), slice(DRAWN_STEPS)
     if test.naive_error:
-        chosen = slice(None, None, test.block)
+        chosen, steps = slice(None, None, test.block), slice(None)
     return {
         "free_context": test.contexts[chosen],
-        "free_truth": test.truths[chosen, :DRAWN_STEPS],
-        "free_forecast": forecasts[chosen, :DRAWN_STEPS],
+        "free_truth": test.truths[chosen, steps],
+        "free_forecast": forecasts[chosen, steps],
     }
 
 
