@@ -5,6 +5,7 @@ Run by DVC as `python -m stages.sine.preprocess GENERATED FILES OUT`.
 
 import os.path
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -110,12 +111,12 @@ def split_recording(samples: Array, times: Array, params: FileParams) -> Recordi
         )
     if num_train <= params.window:
         raise InputError(
-            f"{params.path}: of {len(samples)} rows {num_train} are left to train on, and a window "
-            f"({params.window}) needs one more than it has: lower window or test_share in "
-            "params.yaml, or add rows"
+            f"{params.path}: of {len(samples)} rows {num_train} are left to train on, no more than "
+            f"the window ({params.window}) has: lower window or test_share in params.yaml, or add "
+            "rows"
         )
     recording = Recording(samples, times, num_train, num_test)
-    if recording.scaling.std == 0:
+    if np.ptp(recording.training) == 0:
         raise InputError(
             f"{params.path}: the first {num_train} rows, which are trained on, are all "
             f"{samples[0]:g}: there is nothing to learn"
@@ -125,12 +126,10 @@ def split_recording(samples: Array, times: Array, params: FileParams) -> Recordi
 
 def pair_recording(recording: Recording, window: int) -> Windows:
     """Windows slid over the training part, standardised; each sample's target is the next one."""
-    num_train = recording.num_train
+    slide = partial(np.lib.stride_tricks.sliding_window_view, window_shape=window + 1)
     samples = recording.scaling.standardise(recording.training)
-    segments = np.lib.stride_tricks.sliding_window_view(samples, window + 1)
-    times = recording.sample_times[:num_train]
-    inputs, targets = shift_segments(segments)
-    _, target_times = shift_segments(np.lib.stride_tricks.sliding_window_view(times, window + 1))
+    inputs, targets = shift_segments(slide(samples))
+    _, target_times = shift_segments(slide(recording.sample_times[: recording.num_train]))
     return Windows(
         inputs=inputs.astype(np.float32),
         targets=targets.astype(np.float32),
