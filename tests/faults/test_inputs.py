@@ -201,8 +201,9 @@ def run_stage(folder, stage, prefix=""):
 @pytest.fixture
 def series(workspace):
     """A folder in which forecasters can be trained."""
-    call(workspace, "bash", "-c", f"PYTHONPATH={PROJECT} python -m stages.sine.generate csv")
-    call(workspace, "bash", "-c", f"PYTHONPATH={PROJECT} python -m stages.sine.preprocess csv npz")
+    shutil.copytree(PROJECT / "data/series", workspace / "data/series")
+    for stage in ("sine.generate csv", "sine.preprocess csv data/series npz"):
+        call(workspace, "bash", "-c", f"PYTHONPATH={PROJECT} python -m stages.{stage}")
     return workspace
 
 
@@ -256,7 +257,7 @@ def run_in_tmpfs(folder, size, stage, prepare=""):
     ("stage", "size"),
     [
         ("sine.generate small/out", "16k"),
-        ("sine.preprocess csv small/out", "16k"),
+        ("sine.preprocess csv data/series small/out", "16k"),
         ("sine.train carried_rnn npz/integer_starts.npz small/out", "4k"),
         ("sine.train carried_rnn npz/integer_starts.npz small/out", "8k"),
         ("sine.train carried_rnn npz/integer_starts.npz small/out", "16k"),
