@@ -102,7 +102,9 @@ def run_series(points: int, bench: Bench) -> Usages:
     windows = "windows/long.npz"
     return {
         "generate_sine": run_stage("sine.generate", "series", folder=folder),
-        "preprocess_sine": run_stage("sine.preprocess", "series", "windows", folder=folder),
+        "preprocess_sine": run_stage(
+            "sine.preprocess", "series", "files", "windows", folder=folder
+        ),
         "train_sine": run_stage("sine.train", "scaled", windows, "trained", folder=folder),
         "score_baselines_sine": run_stage(
             "sine.score_baselines", "long", windows, "baselines", folder=folder

@@ -48,6 +48,7 @@ HOMES = {
     "mlflow": ("stages/tracking/", "stages/commands/"),
     "matplotlib": (
         "stages/sine/plot.py",
+        "stages/sine/recording_figures.py",
         "stages/surnames/plot.py",
         "stages/layers/probe.py",
         "stages/shared/figures.py",

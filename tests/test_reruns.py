@@ -18,7 +18,7 @@ from tests.pipeline import (
     replace_text,
     set_param,
 )
-from tests.shell import run
+from tests.shell import PROJECT, run
 from tests.workspace import METHODS
 
 pytestmark = pytest.mark.slow
@@ -78,6 +78,26 @@ def add_series(clone: Path) -> None:
     edit_params(clone, edit)
 
 
+def change_cell(clone: Path) -> None:
+    replace_text(clone / "data/series/sunspots.csv", "1800,14.5\n", "1800,15.5\n")
+
+
+def add_recording(clone: Path) -> None:
+    """Have a series from a file, and a model of it, run already."""
+    official = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+
+    def edit(params: dict[str, Any]) -> None:
+        for section, name in (("generate_sine", "sunspots"), ("sine", "sunspots_rnn")):
+            params[section][name] = official[section][name]
+        params["sine"]["sunspots_rnn"]["iterations"] = 4
+
+    edit_params(clone, edit)
+    run(clone, "dvc repro")
+
+
+BEFORE = {change_cell: add_recording}
+
+
 def list_baselines(*series: str) -> list[str]:
     """Names of the runs of all baselines of series."""
     return [f"{method} ({name})" for name in series for method in METHODS]
@@ -109,6 +129,10 @@ RERUNS = {
         "generate_sine preprocess_sine score_baselines_sine@extra track",
         list_baselines("extra"),
     ),
+    change_cell: (
+        "preprocess_sine *_sine@sunspots *_sine@sunspots_rnn track",
+        ["sunspots_rnn", *list_baselines("sunspots")],
+    ),
 }
 
 
@@ -116,6 +140,7 @@ RERUNS = {
 def test_an_edit_reruns_exactly_the_stages_that_read_it(edit, tmp_path):
     stages, runs = RERUNS[edit]
     clone = copy_template(tmp_path / "clone")
+    BEFORE.get(edit, change_nothing)(clone)
     before = list_tracked(clone)
     edit(clone)
 

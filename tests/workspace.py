@@ -54,6 +54,15 @@ SCORES = {  # errors of the sine models, macro F1 of the others
     "surname_blend": 0.6,
 }
 BASELINE_ERROR, BASELINE_F1 = 0.9, 0.1
+SCOPE = {
+    "series": "integer_starts",
+    "lowest": -1.0,
+    "highest": 1.0,
+    "spacing": 0.5,
+    "least_history": 20,
+    "band": {"low": [-0.25, -0.5, -1.0], "high": [0.25, 0.5, 1.0]},
+    "coverage": 0.75,
+}
 
 ASKED = {  # query -> best language and its log-probability
     "Yue Tingsong": ("German", -1.31),
@@ -195,6 +204,8 @@ def write_metrics(folder: Path, name: str, score: float, data: str = "official")
     path = folder / "data/evaluated" / name / "metrics.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, metrics)
+    if find_task(name) == "sine":
+        write_json(path.with_name("scope.json"), SCOPE)
 
 
 def write_shown(folder: Path, name: str, color: str) -> None:

@@ -15,7 +15,7 @@ from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.params import PARAMS_FILE, read_value
 from stages.tracking.lockfile import read_yaml
 from stages.tracking.nested import flatten
-from stages.tracking.ranking import RANKINGS
+from stages.tracking.ranking import TASKS
 
 ABSENT = "absent"
 CITED = "searched"  # section of params.yaml: entry -> the search that it comes from
@@ -156,7 +156,7 @@ def check() -> None:
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", nargs="?", choices=sorted(RANKINGS))
+    parser.add_argument("task", nargs="?", choices=TASKS)
     parser.add_argument("entry", nargs="?", help="default: the base of the search")
     parser.add_argument("--check", action="store_true", help="write nothing, say what departs")
     arguments = parser.parse_args()

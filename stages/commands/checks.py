@@ -8,7 +8,7 @@ from stages.shared.bundle import check_architecture
 from stages.shared.errors import InputError
 from stages.shared.params import Name, read_params
 from stages.tracking.lockfile import read_yaml
-from stages.tracking.ranking import RANKINGS
+from stages.tracking.ranking import TASKS
 from stages.tracking.subjects import read_models
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +47,7 @@ def check_architectures() -> None:
     Raises:
         InputError: a model has none, or one that is not in stages/models/.
     """
-    for task in RANKINGS:
+    for task in TASKS:
         for model, entry in read_params(task, dict[str, Entry]).items():
             check_architecture(entry.architecture, f"params.yaml: {task}.{model}")
 

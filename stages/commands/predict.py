@@ -11,7 +11,7 @@ from typing import Any
 from stages.commands.checks import check_folder
 from stages.commands.text import align
 from stages.shared.errors import InputError, exit_on_input_error
-from stages.tracking.predictors import load_predictor
+from stages.tracking.predictors import load_named, load_predictor
 
 # {"name", "top": [{"language", "probability", "log_probability"}, …]}
 Answer = dict[str, Any]
@@ -42,7 +42,7 @@ def main(names: list[str], model: str | None, top: int, score: str, as_json: boo
         as_json: print what the model answers instead.
     """
     check_folder()
-    predictor = load_predictor("surnames", model)
+    predictor = load_named("surnames", model) if model else load_predictor("surnames")
     answers: list[Answer] = predictor.predict(names, top=top)
     if as_json:
         print(json.dumps(answers, ensure_ascii=False, indent=1))

@@ -1,7 +1,8 @@
-"""Make the best model of a task the champion: `python -m stages.commands.promote surnames`.
+"""Make the best model the champion: `python -m stages.commands.promote surnames`, or of a series.
 
-The models of dvc.lock are compared on validation. The best one is registered in MLflow under the
-task's name, and the alias `champion`, by which it is served, moves to it.
+The models of dvc.lock are compared on validation, forecasters with those of the same series. The
+best one is registered in MLflow as `surnames` or under the name of the series, and the alias
+`champion`, by which it is served, moves to it.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from stages.tracking.description import say_score
 from stages.tracking.location import find_uri, lock_store
 from stages.tracking.metrics import read_metrics
 from stages.tracking.pages import QUESTIONS
-from stages.tracking.ranking import RANKINGS, Candidate, rank_candidates
+from stages.tracking.ranking import Candidate, rank_candidates
 from stages.tracking.store import CHAMPION, Store, open_store
 from stages.tracking.subjects import read_models
 
@@ -43,9 +44,9 @@ def check_workspace() -> None:
             raise InputError(f"{model.name}: {obstacle}")
 
 
-def tabulate(task: str, candidates: list[Candidate]) -> str:
+def tabulate(candidates: list[Candidate]) -> str:
     """The ranking as text."""
-    ranking = RANKINGS[task]
+    ranking = candidates[0].ranking
     rows = [("model", "data", ranking.validation, f"{ranking.test} [95 % interval]")]
     for candidate in candidates:
         name = candidate.model.name
@@ -54,9 +55,9 @@ def tabulate(task: str, candidates: list[Candidate]) -> str:
     return align(rows)
 
 
-def read_champion(store: Store, task: str) -> Champion | None:
-    """Read the champion and how it scored."""
-    version = store.find_champion(task)
+def read_champion(store: Store, best: Candidate) -> Champion | None:
+    """Read the champion that a candidate has to beat, and how it scored."""
+    version = store.find_champion(best.contest)
     if not version:
         return None
     run = store.find_origin(version)
@@ -65,13 +66,13 @@ def read_champion(store: Store, task: str) -> Champion | None:
         run.info.run_id,
         run.info.run_name,
         run.data.tags["data"],
-        run.data.metrics.get(RANKINGS[task].validation),
+        run.data.metrics.get(best.ranking.validation),
     )
 
 
-def find_objection(task: str, best: Candidate, champion: Champion) -> str | None:
+def find_objection(best: Candidate, champion: Champion) -> str | None:
     """Say why the champion should stay, or nothing."""
-    ranking = RANKINGS[task]
+    ranking = best.ranking
     if best.data == "sample" and champion.data != "sample":
         return (
             f"{best.model.name} was scored on the sample, the champion {champion.name} on "
@@ -89,14 +90,11 @@ def find_objection(task: str, best: Candidate, champion: Champion) -> str | None
     return None
 
 
-def promote(
-    store: Store, task: str, best: Candidate, champion: Champion | None, reason: str
-) -> str:
+def promote(store: Store, best: Candidate, champion: Champion | None, reason: str) -> str:
     """Register a model, unless it is registered, and give it the alias; tells what was done.
 
     Args:
         store: that has the run.
-        task: whose champion it becomes.
         best: what is promoted.
         champion: of now.
         reason: for the page of the version.
@@ -104,22 +102,23 @@ def promote(
     Raises:
         InputError: MLflow does not have the model.
     """
-    name = best.model.name
+    name, contest = best.model.name, best.contest
     runs = store.find_runs(best.model.key)
     if not runs:
         raise InputError(f"{name} has no run in MLflow: run `make sync` first")
     run_id = runs[0].info.run_id
     if champion and champion.run_id == run_id:
         return f"{name} is the champion already (version {champion.version})"
-    version = find_version(store, task, run_id) or register(store, task, run_id)
-    store.client.update_model_version(task, version, f"**{name}**: {reason} Run {run_id}.")
-    store.client.set_registered_model_alias(task, CHAMPION, version)
-    return f"{name} is the champion now (models:/{task}@{CHAMPION}, version {version})"
+    version = find_version(store, contest, run_id) or register(store, best, run_id)
+    store.client.update_model_version(contest, version, f"**{name}**: {reason} Run {run_id}.")
+    store.client.set_registered_model_alias(contest, CHAMPION, version)
+    return f"{name} is the champion now (models:/{contest}@{CHAMPION}, version {version})"
 
 
-def explain_choice(task: str, candidates: list[Candidate], objection: str | None) -> str:
+def explain_choice(candidates: list[Candidate], objection: str | None) -> str:
     """Say why the first of the candidates is promoted, and how good it is."""
-    ranking, best = RANKINGS[task], candidates[0]
+    best = candidates[0]
+    ranking = best.ranking
     reason = f"best of {len(candidates)} on validation"
     if objection:
         reason = f"promoted by force, although {objection}"
@@ -127,56 +126,62 @@ def explain_choice(task: str, candidates: list[Candidate], objection: str | None
     return f"{reason}; {scores}, data: {best.data}."
 
 
-def find_version(store: Store, task: str, run_id: str) -> str | None:
+def find_version(store: Store, contest: str, run_id: str) -> str | None:
     """The number under which a run's model is registered already."""
-    for version in store.find_versions(task):
+    for version in store.find_versions(contest):
         if version.run_id == run_id:
             return version.version
     return None
 
 
-def register(store: Store, task: str, run_id: str) -> str:
+def register(store: Store, best: Candidate, run_id: str) -> str:
     """Make a version of a run's model; returns its number."""
     import mlflow
 
-    client = store.client
-    if not client.search_registered_models(f"name = '{task}'"):
-        client.create_registered_model(task, description=QUESTIONS[task])
+    client, contest = store.client, best.contest
+    if not client.search_registered_models(f"name = '{contest}'"):
+        question = QUESTIONS[best.model.experiment]
+        client.create_registered_model(contest, description=question)
     mlflow.set_tracking_uri(store.uri)  # by which MLflow finds the model that is registered
     [model_id] = store.list_models(client.get_run(run_id))
-    made = client.create_model_version(task, f"models:/{model_id}", run_id, model_id=model_id)
+    made = client.create_model_version(contest, f"models:/{model_id}", run_id, model_id=model_id)
     return made.version
 
 
-def main(task: str, force: bool) -> None:
+def main(contest: str, force: bool) -> None:
     """Print the ranking and move the alias.
+
+    Args:
+        contest: surnames, or a series.
+        force: even if the champion is better.
 
     Raises:
         InputError: the best model may not or cannot be promoted.
     """
     check_folder()
     check_workspace()
-    candidates = rank_candidates(task)
-    print(tabulate(task, candidates))
+    candidates = rank_candidates(contest)
+    print(tabulate(candidates))
     best = candidates[0]
     if "split" in read_metrics(best.model.name):
-        raise InputError(f"these hide the test: set evaluate_{task}.split: test in params.yaml")
+        section = f"evaluate_{best.model.experiment}"
+        raise InputError(f"these hide the test: set {section}.split: test in params.yaml")
     uri = find_uri()
     with lock_store(uri), open_store(uri, to_write=True) as store:
-        champion = read_champion(store, task)
+        champion = read_champion(store, best)
         objection = None
         if champion:
-            objection = find_objection(task, best, champion)
+            objection = find_objection(best, champion)
         if objection and not force:
             raise InputError(f"{objection}; --force overrules")
-        reason = explain_choice(task, candidates, objection)
-        print(promote(store, task, best, champion, reason))
+        reason = explain_choice(candidates, objection)
+        print(promote(store, best, champion, reason))
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=sorted(RANKINGS))
+    parser.add_argument("contest", metavar="surnames|SERIES")
     parser.add_argument("--force", action="store_true", help="even if the champion is better")
     return parser.parse_args()
 
@@ -184,4 +189,4 @@ def parse_arguments() -> argparse.Namespace:
 if __name__ == "__main__":
     with exit_on_input_error():
         arguments = parse_arguments()
-        main(arguments.task, arguments.force)
+        main(arguments.contest, arguments.force)

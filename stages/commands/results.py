@@ -12,7 +12,7 @@ from stages.commands.text import align
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.tables import Rows, read_table
 from stages.tracking.metrics import Metrics, list_scores, read_baselines, read_metrics
-from stages.tracking.ranking import RANKINGS, Ranking, list_scored
+from stages.tracking.ranking import FREE_RUN, Ranking, find_ranking, list_scored
 from stages.tracking.subjects import TOUR, Model, read_models
 
 # score in metrics.json -> the two lines above its column
@@ -35,6 +35,8 @@ TABLES = {  # task -> what scores are, columns, format of a score and of half it
     "sine": ("mean squared errors", SINE, (".2g", ".1g")),
     "surnames": ("shares of names", SURNAMES, (".3f", ".3f")),
 }
+
+COVERAGE = "band_coverage"  # a score of series from files alone
 
 Row = tuple[str, ...]
 Digits = tuple[str, str]
@@ -115,18 +117,49 @@ def make_row(title: str, metrics: Metrics, columns: Columns, digits: Digits) -> 
 
 
 def print_scores(models: list[Model]) -> None:
-    """Print a table a task."""
+    """Print a table a task, and one a series from a file, which has horizons of its own."""
     for task, (title, columns, digits) in TABLES.items():
-        scored = read_scored(task, models)
-        if scored:
-            ranking = RANKINGS[task]
-            top, bottom = zip(*columns.values(), strict=True)
-            header = [("model", *top), ("   data: best baseline", *bottom)]
-            print(
-                f"\n{task}: {title} ± half of the 95 % interval; best by {ranking.validation} first"
-            )
-            beside = read_beside(task, scored)
-            print(align([*header, *list_rows(scored, beside, ranking, columns, digits)]))
+        common: dict[str, Metrics] = {}
+        recorded: dict[str, dict[str, Metrics]] = {}  # by series
+        for name, metrics in read_scored(task, models).items():
+            if COVERAGE in metrics:
+                recorded.setdefault(metrics["data"], {})[name] = metrics
+            else:
+                common[name] = metrics
+        if common:
+            print_table(task, f"{task}: {title}", common, columns, digits)
+        for series, scored in recorded.items():
+            title = f"{series}: mean squared errors in units of its file"
+            print_table(task, title, scored, list_columns(scored), (".3g", ".2g"))
+
+
+def print_table(
+    task: str, title: str, scored: dict[str, Metrics], columns: Columns, digits: Digits
+) -> None:
+    """Print the scores of models by name."""
+    ranking = find_ranking(task, next(iter(scored.values())))
+    top, bottom = zip(*columns.values(), strict=True)
+    header = [("model", *top), ("   data: best baseline", *bottom)]
+    rows = list_rows(scored, read_beside(task, scored), ranking, columns, digits)
+    print(f"\n{title} ± half of the 95 % interval; best by {ranking.validation} first")
+    print(align([*header, *rows]))
+
+
+def list_columns(scored: dict[str, Metrics]) -> Columns:
+    """What there is of a series from a file, the longest horizon first."""
+    metrics = next(iter(scored.values()))
+    ranking = find_ranking("sine", metrics)
+    longest = ranking.test.removeprefix(FREE_RUN)
+    columns = {
+        ranking.validation: ("validation", f"{longest} steps"),
+        ranking.test: ("test", longest),
+    }
+    for score in metrics:
+        if score.startswith(FREE_RUN) and score not in columns:
+            columns[score] = ("", score.removeprefix(FREE_RUN))
+    columns[f"free_run_mase_{longest}"] = ("MASE", longest)
+    columns[COVERAGE] = ("share in", "its band")
+    return columns
 
 
 def print_answers(models: list[Model]) -> None:

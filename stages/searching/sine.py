@@ -2,17 +2,17 @@
 
 import hashlib
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from stages.searching.trials import Result, take_result
 from stages.shared.errors import InputError
 from stages.shared.params import Count, Seed, read_params
 from stages.sine.forecasters import wrap_model
-from stages.sine.free_runs import FreeRuns, draw_free_runs, score_forecasts
-from stages.sine.signals import SeriesParams
+from stages.sine.free_runs import FreeRuns, draw_free_runs, roll_validation, score_forecasts
+from stages.sine.recordings import FileParams, read_series
 from stages.sine.train import SineParams, train
-from stages.sine.windows import Windows, read_windows
+from stages.sine.windows import Windows, hide_test, read_windows
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class SineAttempt:
             InputError: a score is not finite.
         """
         trained = train(params, self.windows, self.name)
-        forecasts = wrap_model(trained.model)(self.runs.contexts, max(self.horizons))
+        forecast = wrap_model(trained.model, scaling=self.windows.scaling)
+        forecasts = forecast(self.runs.contexts, max(self.horizons))
         scores = score_forecasts(forecasts, self.runs, self.horizons)
         for score, value in scores.items():
             if not math.isfinite(value):
@@ -58,12 +59,16 @@ def compute_digest(runs: FreeRuns) -> str:
 
 def read_sine_attempt(path: Path, name: str) -> SineAttempt:
     """Read the windows of a series, and draw the validation that evaluate_sine asks for."""
-    windows = read_windows(path)
-    series = read_params(f"generate_sine.{path.stem}", SeriesParams)
+    windows = hide_test(read_windows(path))
+    series = read_series(path.stem)
     phases = read_params("evaluate_sine.phases", Count)
     context = read_params("evaluate_sine.context", Count)
     horizons = read_params("evaluate_sine.validation_horizons", list[Count])
     seed = read_params("evaluate_sine.validation_seed", Seed)
-    runs = draw_free_runs(series, phases, context, windows.end, max(horizons), seed)
-    unseen = replace(windows, test=windows.test[:0], test_times=windows.test_times[:0])
-    return SineAttempt(name, unseen, runs, horizons)
+    if isinstance(series, FileParams):
+        assert windows.recording  # it is one
+        horizons = series.horizons
+        runs = roll_validation(windows.recording, series.window, max(horizons))
+    else:
+        runs = draw_free_runs(series, phases, context, windows.end, max(horizons), seed)
+    return SineAttempt(name, windows, runs, horizons)

@@ -21,6 +21,7 @@ class ModelConfig:
     task: str  # sine or surnames
     architecture: str  # module in stages/models/
     network: dict[str, Any]  # arguments of its class
+    scaling: dict[str, float] | None = None  # mean and std by which its samples are standardised
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,11 @@ class Times:
 
 
 def write_config(folder: Path, config: ModelConfig) -> None:
-    """Write config.json."""
-    write_json(folder / "config.json", asdict(config))
+    """Write config.json, without a scaling where there is none."""
+    content = asdict(config)
+    if config.scaling is None:
+        del content["scaling"]
+    write_json(folder / "config.json", content)
 
 
 def read_config(folder: Path) -> ModelConfig:

@@ -22,10 +22,14 @@ from stages.sine.free_runs import (
     average_phases,
     draw_free_runs,
     measure_phases,
+    roll_origins,
+    roll_validation,
     score_forecasts,
 )
+from stages.sine.recordings import FileParams
+from stages.sine.scope import cover, find_band
 from stages.sine.signals import SeriesParams
-from stages.sine.windows import Windows
+from stages.sine.windows import Recording, Windows
 
 Array = NDArray[np.float64]
 
@@ -45,12 +49,19 @@ class EvaluateParams(Params):
     document_seed: Seed  # of the start that the one-point test draws
     bootstrap: BootstrapParams  # of the intervals, over the test phases
 
+    def suit(self, series: SeriesParams | FileParams) -> "EvaluateParams":
+        """The same with context and horizons of a series from a file, which has its own."""
+        if not isinstance(series, FileParams):
+            return self
+        horizons = {"horizons": series.horizons, "validation_horizons": series.horizons}
+        return self.model_copy(update={"context": series.window, **horizons})
+
 
 @dataclass(frozen=True)
 class Questions:
     """What is asked."""
 
-    documents: list[DocumentTest]  # of the one-point test, one for each start
+    documents: list[DocumentTest]  # of the one-point test, one for each start; none of a recording
     drawn: int  # which of them the walk-through asks
     validation: FreeRuns
     test: FreeRuns
@@ -63,10 +74,15 @@ class Assessment:
     scores: dict[str, Any]  # nested: scores on the test, `intervals`, `validation`
     errors: PhaseErrors  # on the test
     forecasts: Array  # (B, n), likewise
+    band: Array  # (2, n): what most errors on validation lie between, by step
+    coverage: float  # share of the test in that band
 
 
 def draw_questions(
-    windows: Windows, series_name: str, series: SeriesParams, params: EvaluateParams
+    windows: Windows,
+    series_name: str,
+    series: SeriesParams | FileParams,
+    params: EvaluateParams,
 ) -> Questions:
     """The same questions for every forecaster of a series.
 
@@ -75,7 +91,11 @@ def draw_questions(
         series_name: entry of generate_sine.
         series: that entry, by which the signal goes on after the windows.
         params: what is measured.
+
     """
+    if isinstance(series, FileParams):
+        assert windows.recording  # it is one
+        return roll_questions(windows.recording, params)
     longest = max(params.validation_horizons)
     draw = partial(draw_free_runs, series, params.phases, params.context)
     after = windows.end
@@ -92,23 +112,35 @@ def draw_questions(
     return Questions(documents, drawn, validation, test)
 
 
+def roll_questions(recording: Recording, params: EvaluateParams) -> Questions:
+    """Rolling origins in the parts of a recording that nobody was trained on."""
+    context, horizon = params.context, max(params.horizons)
+    validation = roll_validation(recording, context, horizon)
+    test = validation
+    if params.split == "test":
+        after = recording.num_train + recording.num_validation
+        test = roll_origins(recording, after, len(recording.samples), context, horizon)
+    return Questions([], 0, validation, test)
+
+
 def assess(forecast: Forecaster, questions: Questions, params: EvaluateParams) -> Assessment:
     """Scores on test and validation, with the intervals of those on test."""
     forecasts = forecast(questions.test.contexts, max(params.horizons))
     errors = measure_phases(forecasts, questions.test, params.horizons)
     horizons = params.validation_horizons
     guesses = forecast(questions.validation.contexts, max(horizons))
+    band = find_band(guesses, questions.validation)
+    covered = cover(band, forecasts, questions.test)
+    if questions.test.naive_error:
+        errors["band_coverage"] = covered
+    measure = partial(average_phases, errors)
+    alike = np.zeros(len(forecasts), dtype=np.int64)
     scores = {
         **average_phases(errors),
-        "intervals": bootstrap(partial(average_phases, errors), stratify(params), params.bootstrap),
+        "intervals": bootstrap(measure, alike, params.bootstrap, questions.test.block),
         "validation": score_forecasts(guesses, questions.validation, horizons),
     }
-    return Assessment(scores, errors, forecasts)
-
-
-def stratify(params: EvaluateParams) -> NDArray[np.int64]:
-    """All phases are alike."""
-    return np.zeros(params.phases, dtype=np.int64)
+    return Assessment(scores, errors, forecasts, band, float(covered.mean()))
 
 
 def measure_lead(
@@ -116,6 +148,7 @@ def measure_lead(
     baselines: Baselines,
     baseline_errors: Mapping[str, PhaseErrors],
     params: EvaluateParams,
+    block: int = 1,
 ) -> dict[str, Any]:
     """How far ahead of a baseline a forecaster is, for each free run that validation has too.
 
@@ -127,6 +160,7 @@ def measure_lead(
         baselines: their scores; that which is best on validation is compared.
         baseline_errors: theirs on the same phases.
         params: of the free runs.
+        block: neighbouring errors that are drawn together.
     """
     lead = {}
     for horizon in params.validation_horizons:
@@ -137,8 +171,9 @@ def measure_lead(
             intervals = bootstrap_difference(
                 partial(average_phases, theirs),
                 partial(average_phases, own),
-                stratify(params),
+                np.zeros(len(errors[score]), dtype=np.int64),
                 params.bootstrap,
+                block,
             )
             lead[score] = {"over": best, **intervals[score]}
     return lead

@@ -20,15 +20,17 @@ from stages.shared.networks import read_model
 from stages.shared.params import read_params
 from stages.sine.assessment import (
     EvaluateParams,
+    Questions,
     assess,
     check_metrics,
     draw_questions,
     measure_lead,
 )
-from stages.sine.document_tests import DocumentTest
 from stages.sine.forecasters import wrap_model
 from stages.sine.free_runs import Forecaster, FreeRuns, PhaseErrors
 from stages.sine.phase_errors import read_phase_errors, write_phase_errors
+from stages.sine.recordings import FileParams, read_series
+from stages.sine.scope import Scope, describe_scope, write_scope
 from stages.sine.signals import SeriesParams
 from stages.sine.state import State, read_state
 from stages.sine.windows import Windows, read_windows
@@ -47,6 +49,8 @@ class Evaluation:
     metrics: dict[str, Any]  # nested: scores on the test, `intervals`, `validation`
     errors: PhaseErrors  # on the test phases
     forecasts: dict[str, NDArray[Any]]  # a few of them, for the figures
+    scope: Scope
+    block: int  # neighbouring errors that belong together
 
 
 def evaluate(
@@ -54,7 +58,7 @@ def evaluate(
     state: State | None,
     windows: Windows,
     series_name: str,
-    series: SeriesParams,
+    series: SeriesParams | FileParams,
     params: EvaluateParams,
 ) -> Evaluation:
     """Score a forecaster; the same model, windows and params give the same scores.
@@ -71,49 +75,57 @@ def evaluate(
         InputError: a score is not finite.
     """
     questions = draw_questions(windows, series_name, series, params)
-    documents, drawn = questions.documents, questions.drawn
-    answers = answer_documents(wrap_model(model, state), documents)
-    errors = [d.measure_mse(answer) for d, answer in zip(documents, answers, strict=True)]
-    document_scores = {"document_mse": errors[drawn]}
-    if len(errors) > 1:
-        document_scores["document_mse_all_starts"] = float(np.mean(errors))
-
-    free = assess(wrap_model(model), questions, params)
+    document_scores, answer = ask_documents(wrap_model(model, state), questions)
+    free = assess(wrap_model(model, scaling=windows.scaling), questions, params)
     metrics = {"data": series_name, **document_scores, **free.scores}
     if params.split != "test":
         metrics = {"data": series_name, **free.scores, "split": params.split}
     check_metrics(metrics, REMEDY)
-    kept = keep_forecasts(
-        documents[drawn], answers[drawn], questions.test, free.forecasts, series.time_step
-    )
-    return Evaluation(metrics, free.errors, kept)
+    scope = describe_scope(series_name, series, windows, params.context, free.band, free.coverage)
+    kept = {
+        **answer,
+        **keep_free_runs(questions.test, free.forecasts),
+        "step": np.array(scope.spacing or 1.0),
+    }
+    return Evaluation(metrics, free.errors, kept, scope, questions.test.block)
 
 
-def answer_documents(forecast: Forecaster, documents: list[DocumentTest]) -> list[Array]:
-    """A forecast `(n,)` for each test, from what it gives."""
-    return [forecast(document.history[None], document.steps)[0] for document in documents]
+def ask_documents(
+    forecast: Forecaster, questions: Questions
+) -> tuple[dict[str, float], dict[str, Array]]:
+    """The walk-through's own test: its scores, and for the figures the one that it asks."""
+    documents, drawn = questions.documents, questions.drawn
+    if not documents:
+        return {}, {}
+    answers = [forecast(document.history[None], document.steps)[0] for document in documents]
+    errors = [d.measure_mse(answer) for d, answer in zip(documents, answers, strict=True)]
+    scores = {"document_mse": errors[drawn]}
+    if len(errors) > 1:
+        scores["document_mse_all_starts"] = float(np.mean(errors))
+    return scores, {
+        "document_times": documents[drawn].times,
+        "document_truth": documents[drawn].truth,
+        "document_forecast": answers[drawn],
+    }
 
 
-def keep_forecasts(
-    document: DocumentTest, answer: Array, test: FreeRuns, forecasts: Array, time_step: float
-) -> dict[str, NDArray[Any]]:
-    """What the figures show, by the name under which forecasts.npz holds it."""
+def keep_free_runs(test: FreeRuns, forecasts: Array) -> dict[str, Array]:
+    """What the figures show: the first phases, or the origins of a recording block by block."""
+    chosen, steps = slice(NUM_DRAWN), slice(DRAWN_STEPS)
+    if test.naive_error:
+        chosen, steps = slice(None, None, test.block), slice(None)
     return {
-        "document_times": document.times,
-        "document_truth": document.truth,
-        "document_forecast": answer,
-        "free_context": test.contexts[:NUM_DRAWN],
-        "free_truth": test.truths[:NUM_DRAWN, :DRAWN_STEPS],
-        "free_forecast": forecasts[:NUM_DRAWN, :DRAWN_STEPS],
-        "step": np.array(time_step),
+        "free_context": test.contexts[chosen],
+        "free_truth": test.truths[chosen, steps],
+        "free_forecast": forecasts[chosen, steps],
     }
 
 
 def main(name: str, trained: str, windows: str, baselines: str, out: str) -> None:
-    """Write metrics.json, errors.csv and forecasts.npz."""
-    params = read_params("evaluate_sine", EvaluateParams)
+    """Write metrics.json, errors.csv, forecasts.npz and scope.json."""
     series_name = read_params(f"sine.{name}.series", str)
-    series = read_params(f"generate_sine.{series_name}", SeriesParams)
+    series = read_series(series_name)
+    params = read_params("evaluate_sine", EvaluateParams).suit(series)
     prepare_arithmetic()
     model = read_model(Path(trained))
     state = read_state(Path(trained) / "state.npy")
@@ -121,12 +133,14 @@ def main(name: str, trained: str, windows: str, baselines: str, out: str) -> Non
     evaluation = evaluate(model, state, given, series_name, series, params)
     beside = read_baselines(Path(baselines))
     their_errors = read_phase_errors(Path(baselines) / "errors.csv")
-    lead = measure_lead(evaluation.errors, beside, their_errors, params)
+    lead = measure_lead(evaluation.errors, beside, their_errors, params, evaluation.block)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "metrics.json", evaluation.metrics | {"lead": lead})
     write_phase_errors(folder / "errors.csv", {name: evaluation.errors})
     np.savez(folder / "forecasts.npz", allow_pickle=False, **evaluation.forecasts)
+    write_scope(folder, evaluation.scope)
+    print(f"{name}: {evaluation.scope.coverage:.0%} of the test lie in the band meant for 80 %")
 
 
 if __name__ == "__main__":

@@ -6,18 +6,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stages.sine.free_runs import Forecaster
+from stages.sine.free_runs import Forecaster, scale_forecaster
+from stages.sine.scaling import Scaling
 from stages.sine.state import State
 
 Array = NDArray[np.float64]
 
 
-def wrap_model(model: Any, state: State | None = None) -> Forecaster:
+def wrap_model(
+    model: Any, state: State | None = None, scaling: Scaling | None = None
+) -> Forecaster:
     """A network as a forecaster.
 
     Args:
         model: has a method `forecast`.
         state: hidden state before the history; None: zeros.
+        scaling: of the samples that it was trained on; None: they were not scaled.
     """
     dtype = next(model.parameters()).dtype
 
@@ -27,4 +31,4 @@ def wrap_model(model: Any, state: State | None = None) -> Forecaster:
             forecasts: Array = model.forecast(samples, horizon, state).double().numpy()
         return forecasts
 
-    return forecast
+    return scale_forecaster(forecast, scaling)

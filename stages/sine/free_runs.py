@@ -1,4 +1,9 @@
-"""The test that all forecasters share: true samples first, then only their own."""
+"""The test that all forecasters share: true samples first, then only their own.
+
+A generated series goes on from phases that are drawn. Of a recording there is no more than the
+file holds: there forecasts start at rolling origins, at each sample in turn of the part that is
+asked about (Tashman, 2000), as far as the longest horizon fits.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.shared.intervals import Items
+from stages.sine.scaling import Scaling
 from stages.sine.signals import SeriesParams, sample_signal
+from stages.sine.windows import Recording
 
 Array = NDArray[np.float64]
 Forecaster = Callable[[Any, int], Array]  # history (B, K) and horizon n -> (B, n)
-PhaseErrors = dict[str, Array]  # score -> (B,), the mean squared error of each phase
+PhaseErrors = dict[str, Array]  # score -> (B,), the error of each phase or origin
 
 STREAM = 0xE7A1  # joins every seed, so that no test draws the numbers of a training
 
@@ -22,7 +29,9 @@ class FreeRuns:
     """Where forecasters start, and what follows."""
 
     contexts: Array  # (B, K), with the noise of the series
-    truths: Array  # (B, n) noise-free samples after them
+    truths: Array  # (B, n) noise-free samples after them, or those of a recording
+    naive_error: float | None = None  # of a recording: what MASE is scaled by
+    block: int = 1  # origins that a forecast overlaps with: they are not independent
 
 
 def draw_free_runs(
@@ -47,8 +56,46 @@ def draw_free_runs(
     return FreeRuns(contexts + noise, signal[:, context:])
 
 
+def roll_origins(
+    recording: Recording, first: int, end: int, context: int, horizon: int
+) -> FreeRuns:
+    """Every origin in a part of a recording after which the horizon still fits into that part.
+
+    Args:
+        recording: samples of all parts; what lies before an origin is its context.
+        first: number of the first sample of the part, at least K.
+        end: number of the sample after its last.
+        context: K, samples that a forecaster sees.
+        horizon: n, samples that follow.
+    """
+    samples = recording.samples[first - context : end]
+    rows = np.lib.stride_tricks.sliding_window_view(samples, context + horizon)
+    naive_error = float(np.abs(np.diff(recording.training)).mean())
+    return FreeRuns(rows[:, :context], rows[:, context:], naive_error, horizon)
+
+
+def roll_validation(recording: Recording, context: int, horizon: int) -> FreeRuns:
+    """The origins by which recipes are chosen."""
+    end = recording.num_train + recording.num_validation
+    return roll_origins(recording, recording.num_train, end, context, horizon)
+
+
+def scale_forecaster(forecast: Forecaster, scaling: Scaling | None) -> Forecaster:
+    """A forecaster of standardised samples as one of samples in the file's units."""
+    if scaling is None:
+        return forecast
+
+    def forecast_scaled(history: Array, horizon: int) -> Array:
+        return scaling.restore(forecast(scaling.standardise(history), horizon))
+
+    return forecast_scaled
+
+
 def measure_phases(forecasts: Array, runs: FreeRuns, horizons: list[int]) -> PhaseErrors:
     """Mean squared errors of each phase, one step ahead and over each horizon.
+
+    Of a recording also the mean absolute scaled errors (MASE; Hyndman & Koehler, 2006): below 1
+    they are smaller than what repeating the last sample costs, one step ahead, in training.
 
     Args:
         forecasts: `(B, n)` after the contexts.
@@ -56,9 +103,18 @@ def measure_phases(forecasts: Array, runs: FreeRuns, horizons: list[int]) -> Pha
         horizons: numbers of steps, up to n.
     """
     errors = (forecasts - runs.truths[:, : forecasts.shape[1]]) ** 2
-    measured = {"one_step_mse": errors[:, 0]}
+    measured = average_steps(errors, "mse", horizons)
+    if runs.naive_error:
+        scaled = np.sqrt(errors) / runs.naive_error
+        measured |= average_steps(scaled, "mase", horizons)
+    return measured
+
+
+def average_steps(errors: Array, kind: str, horizons: list[int]) -> PhaseErrors:
+    """Means over the steps of each horizon: `(B, n)` -> `(B,)` by the name of the score."""
+    measured = {f"one_step_{kind}": errors[:, 0]}
     for horizon in horizons:
-        measured[f"free_run_mse_{horizon}"] = errors[:, :horizon].mean(axis=1)
+        measured[f"free_run_{kind}_{horizon}"] = errors[:, :horizon].mean(axis=1)
     return measured
 
 

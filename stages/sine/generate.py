@@ -1,4 +1,4 @@
-"""Generate the sine series of params.yaml as tables: params -> data/generated/.
+"""Generate the series of params.yaml as tables: params -> data/generated/.
 
 Run by DVC as `python -m stages.sine.generate OUT`.
 """
@@ -7,18 +7,18 @@ import sys
 from pathlib import Path
 
 from stages.shared.errors import exit_on_input_error
-from stages.shared.params import Name, read_params
+from stages.sine.recordings import read_every_series
 from stages.sine.segments import write_segments
 from stages.sine.signals import SeriesParams, draw_segments
 
 
 def main(out: str) -> None:
-    """Write one CSV for each series."""
-    entries = read_params("generate_sine", dict[Name, SeriesParams])
+    """Write one CSV for each series that is not read from a file."""
     Path(out).mkdir(parents=True, exist_ok=True)
-    for name, series in entries.items():
-        times, values = draw_segments(series)
-        write_segments(Path(out) / f"{name}.csv", times, values)
+    for name, series in read_every_series().items():
+        if isinstance(series, SeriesParams):
+            times, values = draw_segments(series)
+            write_segments(Path(out, f"{name}.csv"), times, values)
 
 
 if __name__ == "__main__":

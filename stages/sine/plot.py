@@ -36,6 +36,7 @@ from stages.shared.figures import (
 )
 from stages.shared.json_files import read_json
 from stages.shared.params import read_params, read_value
+from stages.sine.recording_figures import draw_origins, draw_parts
 from stages.sine.snapshots import read_snapshots
 from stages.sine.windows import Windows, read_windows
 
@@ -45,6 +46,8 @@ Arrays = Mapping[str, NDArray[Any]]
 ERROR = "mean squared error (amplitude²)"
 TIME = "time (units of the series)"
 AMPLITUDE = "amplitude"
+STANDARDISED = "standardised sample"  # of a series from a file
+FILE_ERROR = "mean squared error (units of the file, squared)"
 ROUNDING = 1e-16  # smaller errors are drawn as this one: they are rounding
 NEAR = 49  # steps of a free run in the left panels
 
@@ -88,12 +91,12 @@ def draw_window(windows: Windows, step: float, subject: str) -> Figure:
     label = TIME
     if not windows.are_slid:
         label += ", of the target; the input is one sample earlier"
-    axes.set(xlabel=label, ylabel=AMPLITUDE)
+    axes.set(xlabel=label, ylabel=STANDARDISED if windows.recording else AMPLITUDE)
     add_legend(figure)
     return figure
 
 
-def draw_snapshots(snapshots: Arrays, step: float, subject: str) -> Figure:
+def draw_snapshots(snapshots: Arrays, step: float, subject: str, unit: str = AMPLITUDE) -> Figure:
     """Input and prediction at a few updates of training, a panel each."""
     num_snapshots = len(snapshots["iterations"])
     num_rows = (num_snapshots + 1) // 2
@@ -114,7 +117,7 @@ def draw_snapshots(snapshots: Arrays, step: float, subject: str) -> Figure:
         axes.set(title=f"step {iteration}", xlabel=TIME)
     for axes in panels[num_snapshots:]:
         axes.remove()
-    figure.supylabel(AMPLITUDE)
+    figure.supylabel(unit)
     add_legend(figure)
     return figure
 
@@ -207,7 +210,9 @@ def name_measure(metric: str) -> str:
     return f"{words},\n{steps[1:]} steps" if steps else words
 
 
-def draw_baselines(metrics: Mapping[str, Any], baselines: Baselines, subject: str) -> Figure:
+def draw_baselines(
+    metrics: Mapping[str, Any], baselines: Baselines, subject: str, unit: str = ERROR
+) -> Figure:
     """Errors of the network beside those of forecasters that learn little or nothing."""
     forecasters = {"network": metrics, **baselines}
     measures = [name for name in metrics if "_mse" in name and name != ALL_STARTS]
@@ -223,7 +228,7 @@ def draw_baselines(metrics: Mapping[str, Any], baselines: Baselines, subject: st
         axes.bar_label(bars, [say_error(error) for error in errors], fontsize=6.5, padding=1)
         if errors.min() < ROUNDING:
             axes.set_xlabel(f"errors below {ROUNDING:g} are rounding: their bars end there")
-    axes.set(yscale="log", ylabel=ERROR)
+    axes.set(yscale="log", ylabel=unit)
     axes.set_xticks(range(len(measures)), [name_measure(measure) for measure in measures])
     axes.grid(visible=False, axis="x")
     add_legend(figure)
@@ -245,6 +250,7 @@ def plot(
     baselines: Baselines,
     forecasts: Arrays,
     windows: Windows,
+    band: Array,
 ) -> dict[str, Figure]:
     """Every figure of one model, by its file's name.
 
@@ -258,6 +264,7 @@ def plot(
         baselines: by name, as `score_baselines` gives them.
         forecasts: as `evaluate` gives them.
         windows: what the model was trained on.
+        band: `(2, n)`, what most errors lie between.
     """
     step = float(forecasts["step"])
     subject = f"model {name} · series {metrics['data']}"
@@ -265,11 +272,22 @@ def plot(
     figures = {
         **draw_curves(curves, clip_norm, network, ERROR, subject, color),
         "window": draw_window(windows, step, subject),
-        "snapshots": draw_snapshots(snapshots, step, subject),
-        "document": draw_document_test(forecasts, windows, metrics["document_mse"], subject),
-        "free_run": draw_free_run(forecasts, subject),
-        "baselines": draw_baselines(metrics, baselines, subject),
     }
+    recording = windows.recording
+    if recording:
+        first = recording.num_train
+        if "split" not in metrics:
+            first += recording.num_validation
+        figures["snapshots"] = draw_snapshots(snapshots, step, subject, STANDARDISED)
+        figures["baselines"] = draw_baselines(metrics, baselines, subject, FILE_ERROR)
+        figures["origins"] = draw_origins(recording, first, forecasts, band, baselines, subject)
+        figures["split"] = draw_parts(recording, subject)
+        return figures
+    figures["snapshots"] = draw_snapshots(snapshots, step, subject)
+    figures["baselines"] = draw_baselines(metrics, baselines, subject)
+    document_mse = metrics["document_mse"]
+    figures["document"] = draw_document_test(forecasts, windows, document_mse, subject)
+    figures["free_run"] = draw_free_run(forecasts, subject)
     if windows.are_slid:
         figures["series"] = draw_series(windows, step, subject)
         figures["split"] = draw_split(windows, step, subject)
@@ -282,6 +300,7 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
     dpi = read_params("figures", FigureParams).dpi
     with np.load(Path(evaluated) / "forecasts.npz") as arrays:
         forecasts = dict(arrays)
+    band = read_json(Path(evaluated) / "scope.json")["band"]
     with figure_style():
         figures = plot(
             name,
@@ -293,6 +312,7 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
             read_baselines(Path(baselines)),
             forecasts,
             read_windows(Path(windows)),
+            np.array([band["low"], band["high"]]),
         )
         save_figures(figures, Path(out), dpi)
 

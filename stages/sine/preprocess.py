@@ -1,9 +1,11 @@
-"""Cut the sine series into inputs and targets: data/generated/ -> data/preprocessed/sine/.
+"""Cut the series into inputs and targets: generated ones and files -> data/preprocessed/sine/.
 
-Run by DVC as `python -m stages.sine.preprocess SERIES OUT`.
+Run by DVC as `python -m stages.sine.preprocess GENERATED FILES OUT`.
 """
 
+import os.path
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +14,14 @@ from pydantic import Field
 
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.params import Count, Name, Params, read_params
+from stages.sine.recordings import FileParams, read_every_series, read_samples
 from stages.sine.segments import read_segments
-from stages.sine.windows import Windows, write_windows
+from stages.sine.windows import Recording, Windows, write_windows
 
 Array = NDArray[np.float64]
+
+FEWEST_BLOCKS = 4  # times that the longest horizon fits into the test: its errors overlap, and of
+# fewer stretches that do not, the bootstrap could draw no other test
 
 
 class WindowParams(Params):
@@ -88,21 +94,87 @@ def check_window(params: WindowParams, num_train: int, num_points: int) -> None:
         )
 
 
-def main(series: str, out: str) -> None:
+def split_recording(samples: Array, times: Array, params: FileParams) -> Recording:
+    """The three parts of a series from a file: the last two are as long as `test_share` says.
+
+    Raises:
+        InputError: a part is too short, or the training part never changes.
+    """
+    num_test = round(params.test_share * len(samples))
+    num_train = len(samples) - 2 * num_test
+    longest = max(params.horizons)
+    if num_test < FEWEST_BLOCKS * longest:
+        raise InputError(
+            f"{params.path}: test_share ({params.test_share}) of {len(samples)} rows are "
+            f"{num_test}, fewer than {FEWEST_BLOCKS} times the longest horizon ({longest}): raise "
+            "it or lower horizons in params.yaml, or add rows"
+        )
+    if num_train <= params.window:
+        raise InputError(
+            f"{params.path}: of {len(samples)} rows {num_train} are left to train on, no more than "
+            f"the window ({params.window}) has: lower window or test_share in params.yaml, or add "
+            "rows"
+        )
+    recording = Recording(samples, times, num_train, num_test)
+    if np.ptp(recording.training) == 0:
+        raise InputError(
+            f"{params.path}: the first {num_train} rows, which are trained on, are all "
+            f"{samples[0]:g}: there is nothing to learn"
+        )
+    return recording
+
+
+def pair_recording(recording: Recording, window: int) -> Windows:
+    """Windows slid over the training part, standardised; each sample's target is the next one."""
+    slide = partial(np.lib.stride_tricks.sliding_window_view, window_shape=window + 1)
+    samples = recording.scaling.standardise(recording.training)
+    inputs, targets = shift_segments(slide(samples))
+    _, target_times = shift_segments(slide(recording.sample_times[: recording.num_train]))
+    return Windows(
+        inputs=inputs.astype(np.float32),
+        targets=targets.astype(np.float32),
+        times=target_times,
+        test=np.empty(0, np.float32),
+        test_times=np.empty(0),
+        recording=recording,
+    )
+
+
+def pair_file(name: str, params: FileParams, folder: Path) -> Windows:
+    """Windows of a series from a file.
+
+    Raises:
+        InputError: the file lies elsewhere, is not there, or cannot be used.
+    """
+    path = Path(os.path.normpath(params.path))
+    if folder not in path.parents:
+        raise InputError(
+            f"params.yaml: generate_sine.{name}.path ({params.path}) must lie in {folder}/: DVC "
+            "watches that folder, and would not see the file change elsewhere; move it there"
+        )
+    samples, times = read_samples(path, params.column, params.time)
+    return pair_recording(split_recording(samples, times, params), params.window)
+
+
+def main(generated: str, files: str, out: str) -> None:
     """Write one .npz for each series."""
-    entries = read_params("preprocess_sine", dict[Name, WindowParams])
-    tables = sorted(Path(series).glob("*.csv"))
-    missing = entries.keys() - {table.stem for table in tables}
+    cuts = read_params("preprocess_sine", dict[Name, WindowParams])
+    entries = read_every_series()
+    read = {name for name, entry in entries.items() if isinstance(entry, FileParams)}
+    missing = cuts.keys() - (entries.keys() - read)
     if missing:
         raise InputError(
             f"params.yaml: preprocess_sine names {', '.join(sorted(missing))}, "
             "which generate_sine does not make: add the series there or drop the name here"
         )
     Path(out).mkdir(parents=True, exist_ok=True)
-    for table in tables:
-        times, values = read_segments(table)
-        windows = pair_series(times, values, entries.get(table.stem))
-        write_windows(Path(out) / f"{table.stem}.npz", windows)
+    for name, entry in entries.items():
+        if isinstance(entry, FileParams):
+            windows = pair_file(name, entry, Path(files))
+        else:
+            times, values = read_segments(Path(generated, f"{name}.csv"))
+            windows = pair_series(times, values, cuts.get(name))
+        write_windows(Path(out, f"{name}.npz"), windows)
 
 
 if __name__ == "__main__":

@@ -34,8 +34,10 @@ from stages.sine.baselines import (
     predict_zero,
 )
 from stages.sine.document_tests import sample_past
-from stages.sine.free_runs import Forecaster, PhaseErrors, score_forecasts
+from stages.sine.free_runs import Forecaster, PhaseErrors, scale_forecaster, score_forecasts
 from stages.sine.phase_errors import write_phase_errors
+from stages.sine.recordings import FileParams, read_series
+from stages.sine.scaling import Scaling
 from stages.sine.signals import SeriesParams
 from stages.sine.windows import Windows, read_windows
 
@@ -62,10 +64,15 @@ class Material:
 
     samples: Array  # (N, T), segments of training
     series_name: str
-    series: SeriesParams
+    series: SeriesParams | FileParams
     questions: Questions
     evaluation: EvaluateParams
     params: BaselineParams
+    scaling: Scaling | None  # of the samples; None: they are those of the series
+
+    def wrap(self, forecast: Forecaster) -> Forecaster:
+        """What was fitted to the samples as a forecaster of the series."""
+        return scale_forecaster(forecast, self.scaling)
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ class Scored:
 def score_baselines(
     windows: Windows,
     series_name: str,
-    series: SeriesParams,
+    series: SeriesParams | FileParams,
     params: BaselineParams,
     evaluation: EvaluateParams,
 ) -> Scored:
@@ -105,33 +112,44 @@ def score_baselines(
     """
     questions = draw_questions(windows, series_name, series, evaluation)
     samples = collect_samples(windows)
-    material = Material(samples, series_name, series, questions, evaluation, params)
-    document = questions.documents[questions.drawn]
-    past = sample_past(document, series, evaluation.context)[None]
+    material = Material(
+        samples, series_name, series, questions, evaluation, params, windows.scaling
+    )
     scores: Baselines = {}
     errors: dict[str, PhaseErrors] = {}
     for name in params.names:
         fitted = FITS[name](material)
-        answer = fitted.forecast(past, document.steps)[0]
         free = assess(fitted.forecast, questions, evaluation)
         scores[name] = {**free.scores, **fitted.chosen}
-        if evaluation.split == "test":
-            scores[name] = {"document_mse": document.measure_mse(answer), **scores[name]}
+        if evaluation.split == "test" and isinstance(series, SeriesParams):
+            scores[name] = score_document(fitted.forecast, material, series) | scores[name]
         errors[name] = free.errors
     check_metrics(scores, REMEDY)
     return Scored(scores, errors)
 
 
+def score_document(
+    forecast: Forecaster, material: Material, series: SeriesParams
+) -> dict[str, float]:
+    """The walk-through's own test, which tells baselines the past too."""
+    document = material.questions.documents[material.questions.drawn]
+    past = sample_past(document, series, material.evaluation.context)[None]
+    answer = forecast(past, document.steps)[0]
+    return {"document_mse": document.measure_mse(answer)}
+
+
 def collect_samples(windows: Windows) -> Array:
-    """Segments of training as `(N, T)`, at most some thousand of them."""
+    """Segments of training as `(N, T)`, at most some thousand; of a recording it is one."""
+    if windows.recording:
+        return windows.recording.scaling.standardise(windows.recording.training)[None]
     thinned = slice(None, None, math.ceil(len(windows.inputs) / FITTED_SEGMENTS))
     lasts = windows.targets[thinned, -1:]
     return np.concatenate([windows.inputs[thinned], lasts], axis=1, dtype=np.float64)
 
 
 def make_zero(material: Material) -> Fitted:
-    """The mean of a sine."""
-    return Fitted(predict_zero)
+    """The mean of a sine, or of what a recording was trained on."""
+    return Fitted(material.wrap(predict_zero))
 
 
 def make_holding(material: Material) -> Fitted:
@@ -162,14 +180,14 @@ def make_copying(material: Material) -> Fitted:
 def fit_ar2(material: Material) -> Fitted:
     """AR(2), which is exact on a clean sine."""
     [order] = limit_orders([2], material)
-    return Fitted(fit_autoregression(material.samples, order))
+    return Fitted(material.wrap(fit_autoregression(material.samples, order)))
 
 
 def fit_ar_best(material: Material) -> Fitted:
     """AR(p), with the order that validation chooses."""
     candidates: dict[float, Forecaster] = {}
     for order in limit_orders(material.params.ar_orders, material):
-        candidates[order] = fit_autoregression(material.samples, order)
+        candidates[order] = material.wrap(fit_autoregression(material.samples, order))
     best = choose(candidates, material)
     return Fitted(candidates[best], {"order": best})
 
@@ -177,19 +195,22 @@ def fit_ar_best(material: Material) -> Fitted:
 def limit_orders(orders: list[int], material: Material) -> list[int]:
     """The orders that a series can be fitted by.
 
-    The context holds for all series: what is beyond it is a mistake. The segments of one series
-    may still be too short for some of them, and then the others are left to choose from.
+    The context holds for all generated series: what is beyond it is a mistake. The segments of
+    one series, or the window of a file, may still be too short for some of them, and then the
+    others are left to choose from.
 
     Raises:
         InputError: an order beyond the context, or none that the segments allow.
     """
     context = material.evaluation.context
-    if max(orders) > context:
+    num_points = material.samples.shape[1]
+    if isinstance(material.series, FileParams):
+        num_points = min(num_points, context + 1)
+    elif max(orders) > context:
         raise InputError(
             f"params.yaml: AR({max(orders)}) looks at more samples than evaluate_sine.context "
             f"({context}) shows: lower it in baselines_sine.ar_orders, or raise the context"
         )
-    num_points = material.samples.shape[1]
     allowed = [order for order in orders if order < num_points]
     if not allowed:
         raise InputError(
@@ -211,7 +232,8 @@ def fit_ridge(material: Material) -> Fitted:
     context = max(1, min(material.evaluation.context, half - block))
     candidates: dict[float, Forecaster] = {}
     for penalty in material.params.ridge_penalties:
-        candidates[penalty] = fit_direct(material.samples, context, block, penalty)
+        fitted = fit_direct(material.samples, context, block, penalty)
+        candidates[penalty] = material.wrap(fitted)
     best = choose(candidates, material)
     return Fitted(candidates[best], {"penalty": best, "context": context, "block": block})
 
@@ -242,8 +264,8 @@ FITS: dict[Baseline, Callable[[Material], Fitted]] = {
 def main(name: str, windows: str, out: str) -> None:
     """Write metrics.json and errors.csv of one series."""
     params = read_params("baselines_sine", BaselineParams)
-    evaluation = read_params("evaluate_sine", EvaluateParams)
-    series = read_params(f"generate_sine.{name}", SeriesParams)
+    series = read_series(name)
+    evaluation = read_params("evaluate_sine", EvaluateParams).suit(series)
     prepare_arithmetic()
     scored = score_baselines(read_windows(Path(windows)), name, series, params, evaluation)
     folder = Path(out)

@@ -14,7 +14,7 @@ if __name__ == "__main__":
     sys.exit()  # before torch loads: a stage that waits for a cluster needs none
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import repeat
 from pathlib import Path
@@ -211,13 +211,17 @@ def train(params: SineParams, windows: Windows, name: str) -> Trained:
     model = build_network(params.architecture, params.network, where).to(device, dtype)
     inputs = torch.from_numpy(windows.inputs).to(device, dtype)
     targets = torch.from_numpy(windows.targets).to(device, dtype)
+    times = windows.times
+    if windows.recording:  # each sample has a target, of which some networks answer the last
+        num_forecasts = count_forecasts(model, inputs[:1])
+        targets, times = targets[:, -num_forecasts:], times[:, -num_forecasts:]
     check_fit(model, inputs[:1], targets[:1], params, where)
 
     def draw_batches() -> Iterator[Batch]:
         draws = draw_windows(params, len(inputs))
         rows_on_device = torch.from_numpy(draws).to(device)
         for rows, first in zip(rows_on_device, draws[:, 0].tolist(), strict=True):
-            yield Batch(inputs[rows], targets[rows], windows.times[first])
+            yield Batch(inputs[rows], targets[rows], times[first])
 
     snapshots = Snapshots(params.iterations)
     progress = Progress(model)
@@ -232,13 +236,22 @@ def train(params: SineParams, windows: Windows, name: str) -> Trained:
     curves = fit(update, draw_batches(), params, name, observe)
     if params.refine:
         size = params.refine.batch
-        batch = Batch(inputs[:size], targets[:size], windows.times[0])
+        batch = Batch(inputs[:size], targets[:size], times[0])
         curves = refine(model, batch, params, params.refine, name, curves, report)
     if len(windows.test):
         progress.say(f"Performance on test range: {measure_test_range(model, windows):.7f}")
-    config = ModelConfig("sine", params.architecture, params.network)
+    scaling = asdict(windows.scaling) if windows.scaling else None
+    config = ModelConfig("sine", params.architecture, params.network, scaling)
     state = getattr(carrier, "state", None)
     return Trained(model, config, curves, state, snapshots, progress.lines)
+
+
+def count_forecasts(model: nn.Module, inputs: Tensor) -> int:
+    """Samples that a network forecasts a window: one each of it, or the one after it."""
+    with torch.no_grad():
+        forecasts, _ = model(inputs)
+    num_forecasts: int = forecasts.shape[1]
+    return num_forecasts
 
 
 def check_fit(

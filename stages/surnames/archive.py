@@ -1,9 +1,10 @@
 """The surname zip and data/raw/: what they hold, how they are read and written.
 
 data/raw/ has one file a language, one name a line, and source.json, which says what data they are:
-`official`, `sample` or `custom`.
+`official`, `sample`, or `custom` with the name of the file.
 """
 
+import csv
 import hashlib
 import io
 import lzma
@@ -63,11 +64,15 @@ OFFICIAL_SHA256 = {
 def read_archive(archive: bytes, source: str) -> dict[str, bytes]:
     """The members `…/names/<Language>.txt` of a zip, read in memory: file name -> content.
 
+    A CSV file with the columns name and label is as good.
+
     Raises:
-        InputError: not a zip, damaged, without names, or larger than surnames can be.
+        InputError: neither, damaged, without names, or larger than surnames can be.
     """
     if len(archive) > MAX_ARCHIVE_BYTES:
         raise InputError(f"{source} is larger than {MAX_ARCHIVE_BYTES} bytes: refused")
+    if source.endswith(".csv"):
+        return _read_table(archive, source)
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
             names = _read_members(opened, source)
@@ -78,6 +83,25 @@ def read_archive(archive: bytes, source: str) -> dict[str, bytes]:
     if not names:
         raise InputError(f"{source} holds no names/<Language>.txt: is it the surname zip?")
     return dict(sorted(names.items()))
+
+
+def _read_table(table: bytes, source: str) -> dict[str, bytes]:
+    try:
+        rows = list(csv.DictReader(io.StringIO(table.decode("utf-8-sig"))))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{source} is no CSV file in UTF-8 ({error}): save it as one") from None
+    names: dict[str, list[str]] = {}
+    for line, row in enumerate(rows, start=2):
+        name, label = row.get("name") or "", row.get("label") or ""
+        if not name or not LANGUAGE_FILE.fullmatch(f"{label}.txt"):
+            raise InputError(
+                f"{source}, line {line}: name {name!r} and label {label!r}: give each row both, "
+                "under the columns name and label"
+            )
+        names.setdefault(f"{label}.txt", []).append(name)
+    if not 0 < len(names) <= MAX_LANGUAGES:
+        raise InputError(f"{source} has {len(names)} labels: give it 1 to {MAX_LANGUAGES}")
+    return {file: "\n".join(names[file]).encode() for file in sorted(names)}
 
 
 def _read_members(opened: zipfile.ZipFile, source: str) -> dict[str, bytes]:
@@ -131,7 +155,7 @@ def write_raw(folder: Path, names: dict[str, bytes], data: str) -> None:
     Args:
         folder: data/raw/.
         names: content of each file `<Language>.txt`.
-        data: `official`, `sample` or `custom`.
+        data: `official`, `sample`, or `custom` with the name of the file.
     """
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -164,6 +188,6 @@ def read_names_folder(folder: Path) -> dict[str, bytes]:
 
 
 def read_source(folder: Path) -> str:
-    """What data a folder of raw names holds: `official`, `sample` or `custom`."""
+    """What data a folder of raw names holds, as `write_raw` was told."""
     source: str = read_json(folder / "source.json")["data"]
     return source

@@ -13,6 +13,7 @@ import textwrap
 import time
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import requests
 from pydantic import Field
@@ -56,7 +57,7 @@ class UnreachableError(Exception):
 def collect_names(
     params: DownloadParams, copy: str | None, held: Path, sample: Path
 ) -> tuple[dict[str, bytes], str]:
-    """The names files and what data they are: `official`, `custom` or `sample`.
+    """The names files and what data they are: `official`, `sample` or a file of one's own.
 
     Args:
         params: where to look.
@@ -140,7 +141,7 @@ def _read_copy(copy: str) -> bytes:
 def open_archive(
     archive: bytes, source: str, params: DownloadParams
 ) -> tuple[dict[str, bytes], str]:
-    """The names files of a zip, and whether they are the `official` ones or `custom`.
+    """The names files of a zip or CSV file, and whether they are the `official` ones or `custom`.
 
     Raises:
         InputError: not a surname zip, or another one than params want.
@@ -154,7 +155,7 @@ def open_archive(
             f"{source} is not the official archive: {', '.join(differences)} differ or are "
             "missing: get the official zip, or set download_surnames.archive: any in params.yaml"
         )
-    return names, "custom"
+    return names, f"custom ({Path(urlsplit(source).path).name})"
 
 
 def fetch_archive(params: DownloadParams) -> tuple[bytes, str]:

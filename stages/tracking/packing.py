@@ -20,6 +20,8 @@ def list_artifacts(name: str, config: ModelConfig) -> dict[str, str]:
     }
     for architecture in list_architectures(config.architecture, config.network):
         artifacts[architecture] = f"stages/models/{architecture}.py"
+    if config.task == "sine":
+        artifacts["scope"] = f"data/evaluated/{name}/scope.json"
     if config.task == "surnames":
         artifacts["vocabulary"] = "data/preprocessed/surnames/vocabulary.json"
         artifacts["alphabet"] = "stages/surnames/alphabet.py"

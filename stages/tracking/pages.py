@@ -5,11 +5,19 @@ from collections.abc import Iterator
 from stages.shared.verdicts import judge
 from stages.tracking.description import say_score
 from stages.tracking.metrics import Metrics, read_baselines, read_metrics
-from stages.tracking.ranking import RANKINGS, Candidate, list_candidates
+from stages.tracking.ranking import TASKS, Candidate, list_candidates
 from stages.tracking.store import Store
 from stages.tracking.subjects import Model, Search, Subject, keep_models
 from stages.tracking.trials import list_drawn, name_metric
-from stages.tracking.views import VIEW_TAG, VIEWS, Parallel, View, add_parallels, encode_view
+from stages.tracking.views import (
+    VIEW_TAG,
+    VIEWS,
+    Parallel,
+    View,
+    add_errors,
+    add_parallels,
+    encode_view,
+)
 
 NOTE_TAG = "mlflow.note.content"
 OTHER_NOTES = {
@@ -38,7 +46,14 @@ def prepare_pages(store: Store, subjects: list[Subject]) -> Iterator[str]:
 
 
 def choose_view(name: str, subjects: list[Subject]) -> View:
-    """The view of an experiment; that of the searches has a chart of each that lies here."""
+    """The view of an experiment, with what the runs that lie here add to it.
+
+    That of the searches has a chart of each. That of the series has the errors that decide where
+    the horizons of a file are others than those of generated series.
+    """
+    if name == "sine":
+        candidates = list_candidates(name, keep_models(subjects))
+        return add_errors(VIEWS[name], [candidate.ranking.test for candidate in candidates])
     parallels = []
     for subject in subjects:
         if isinstance(subject, Search) and name == subject.experiment:
@@ -48,7 +63,7 @@ def choose_view(name: str, subjects: list[Subject]) -> View:
 
 def describe_experiment(name: str, models: list[Model]) -> str:
     """The note; its first line is always in sight."""
-    if name not in RANKINGS:
+    if name not in TASKS:
         return OTHER_NOTES[name]
     candidates = list_candidates(name, models)
     if not candidates:
@@ -92,15 +107,15 @@ def describe_sine(candidates: list[Candidate]) -> str:
     Args:
         candidates: the best on validation first.
     """
-    score = RANKINGS["sine"].test
-    best: dict[str, str] = {}  # series -> network
+    best: dict[str, Candidate] = {}  # by series
     for candidate in candidates:
-        best.setdefault(candidate.data, candidate.model.name)
+        best.setdefault(candidate.data, candidate)
     ahead = []
     rows = []
-    for series, model in best.items():
+    for series, candidate in best.items():
+        model, score = candidate.model.name, candidate.ranking.test
         metrics = read_metrics(model)
-        cells = [series, model, say_score(metrics, score)]
+        cells = [series, score, model, say_score(metrics, score)]
         lead = metrics.get("lead", {}).get(score)
         if lead:
             rival = read_baselines("sine", series)[lead["over"]]
@@ -110,13 +125,13 @@ def describe_sine(candidates: list[Candidate]) -> str:
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(
         [
-            "Over 500 free steps these networks are ahead of the best method without one: "
+            "Over long free runs these networks are ahead of the best method without one: "
             f"{', '.join(ahead) or 'none'}.",
             "",
             f"{QUESTIONS['sine']} Errors [95 % intervals] of the best on validation:",
             "",
-            f"| series | network | {score} | without a network | {score} | the network is |",
-            "|---|---|---|---|---|---|",
+            "| series | score | network | error | without a network | error | the network is |",
+            "|---|---|---|---|---|---|---|",
             *rows,
         ]
     )

@@ -28,24 +28,27 @@ class Predictor:
     model: "PyFuncModel"
     origin: str
 
+    @property
+    def scope(self) -> dict[str, Any] | None:
+        """What a forecaster was trained on and how it erred; None: it was logged without."""
+        scope: dict[str, Any] | None = getattr(self.model.unwrap_python_model(), "scope", None)
+        return scope
+
     def predict(self, model_input: Any, **params: Any) -> Any:
         """Answer as the `predict` of stages/tracking/served/ does."""
         return self.model.predict(model_input, params=params)
 
 
-def load_predictor(task: str, name: str | None = None) -> Predictor:
-    """Load the model of a task.
+def load_predictor(contest: str) -> Predictor:
+    """Load the champion, or else the best of the workspace.
 
     Args:
-        task: sine or surnames.
-        name: of a model in dvc.lock; None: the champion, or else the best.
+        contest: surnames, or a series.
 
     Raises:
-        InputError: the store cannot be used, or there is no such model, or none at all.
+        InputError: the store cannot be used, or there is no model at all.
     """
-    if name:
-        return load_named(task, name)
-    return load_champion(task) or load_best(task)
+    return load_champion(contest) or load_best(contest)
 
 
 def load_named(task: str, name: str) -> Predictor:
@@ -87,17 +90,17 @@ def load_from_store(model: Model) -> Predictor | None:
         return Predictor(load_served(store, run), f"{model.name} of run {run.info.run_id}")
 
 
-def load_champion(task: str) -> Predictor | None:
+def load_champion(contest: str) -> Predictor | None:
     """Load the registered champion, if there is one."""
     uri = find_uri()
     if is_absent(uri):
         return None
     with open_store(uri) as store:
-        champion = store.find_champion(task)
+        champion = store.find_champion(contest)
         if not champion:
             return None
         run = store.find_origin(champion)
-        origin = f"{run.info.run_name}, champion of {task} (version {champion.version})"
+        origin = f"{run.info.run_name}, champion of {contest} (version {champion.version})"
         return Predictor(load_served(store, run), origin)
 
 
@@ -142,9 +145,9 @@ def load_packed(folder: str) -> "PyFuncModel":
     return packed
 
 
-def load_best(task: str) -> Predictor:
+def load_best(contest: str) -> Predictor:
     """Load the workspace's best model."""
-    model = rank_candidates(task)[0].model
+    model = rank_candidates(contest)[0].model
     return load_from_workspace(model, f"{model.name}, best of the workspace")
 
 

@@ -1,27 +1,31 @@
-"""Which model of a task is best: the scores in the working folder of the models in dvc.lock."""
+"""Which model is best: the scores in the working folder of the models in dvc.lock.
+
+Surnames are compared with one another, forecasters with those of the same series: the error on
+another one says nothing.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from stages.shared.bundle import read_config
 from stages.shared.errors import InputError
-from stages.tracking.metrics import find_metrics, list_scores, read_metrics
+from stages.tracking.metrics import Metrics, find_metrics, list_scores, read_metrics
 from stages.tracking.subjects import Model, read_models
+
+TASKS = ("sine", "surnames")
+FREE_RUN = "free_run_mse_"
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """How the models of a task are compared: on validation; the test score is only shown."""
+    """How models are compared: on validation; the test score is only shown."""
 
     validation: str
     test: str
     sign: int  # 1: more is better, -1: less is
 
 
-RANKINGS = {
-    "surnames": Ranking("validation/macro_f1", "macro_f1", 1),
-    "sine": Ranking("validation/free_run_mse_500", "free_run_mse_500", -1),
-}
+SURNAMES = Ranking("validation/macro_f1", "macro_f1", 1)
 
 
 @dataclass(frozen=True)
@@ -29,28 +33,66 @@ class Candidate:
     """A model with its scores."""
 
     model: Model
-    data: str  # official, sample, custom, or the series
+    data: str  # official, sample, the name of an archive, or the series
+    ranking: Ranking
     validation: float
     test: float
 
+    @property
+    def contest(self) -> str:
+        """What the candidate competes in, and what its champion is registered as."""
+        return self.model.experiment if self.model.experiment == "surnames" else self.data
 
-def rank_candidates(task: str) -> list[Candidate]:
+
+def find_ranking(task: str, metrics: Metrics) -> Ranking:
+    """What decides: macro F1, or the longest free run that validation has.
+
+    Args:
+        task: sine or surnames.
+        metrics: of any model of the contest.
+
+    Raises:
+        InputError: validation has no free run.
+    """
+    if task == "surnames":
+        return SURNAMES
+    steps = []
+    for score in metrics.get("validation", {}):
+        if score.startswith(FREE_RUN):
+            steps.append(int(score.removeprefix(FREE_RUN)))
+    if not steps:
+        raise InputError(
+            f"a model of {metrics['data']} has no free run on validation: run `dvc repro`"
+        )
+    score = f"{FREE_RUN}{max(steps)}"
+    return Ranking(f"validation/{score}", score, -1)
+
+
+def rank_candidates(contest: str) -> list[Candidate]:
     """Scored models of the working folder, the best on validation first.
+
+    Args:
+        contest: surnames, or a series.
 
     Raises:
         InputError: there is none.
     """
-    candidates = list_candidates(task, read_models())
-    if not candidates:
-        raise InputError(f"no model of {task} is here: run `dvc repro` or `dvc pull`")
-    return candidates
+    models = read_models()
+    candidates = []
+    for task in TASKS:
+        candidates += list_candidates(task, models)
+    known = sorted({candidate.contest for candidate in candidates})
+    if not known:
+        raise InputError("no model with scores is here: run `dvc repro` or `dvc pull`")
+    if contest not in known:
+        raise InputError(f"no model of {contest} is here: choose of {', '.join(known)}")
+    return [candidate for candidate in candidates if candidate.contest == contest]
 
 
 def list_candidates(task: str, models: list[Model]) -> list[Candidate]:
-    """The same, without complaint."""
-    ranking = RANKINGS[task]
-    candidates = [read_candidate(model, ranking) for model in list_scored(task, models)]
-    return sorted(candidates, key=lambda candidate: -ranking.sign * candidate.validation)
+    """All candidates of a task, in each contest the best on validation first."""
+    candidates = [read_candidate(model, task) for model in list_scored(task, models)]
+    return sorted(candidates, key=lambda found: -found.ranking.sign * found.validation)
 
 
 def list_scored(task: str, models: list[Model]) -> list[Model]:
@@ -64,17 +106,20 @@ def list_scored(task: str, models: list[Model]) -> list[Model]:
     return scored
 
 
-def read_candidate(model: Model, ranking: Ranking) -> Candidate:
+def read_candidate(model: Model, task: str) -> Candidate:
     """Read the scores of a model.
 
     Raises:
         InputError: the score that decides is missing.
     """
     metrics = read_metrics(model.name)
+    ranking = find_ranking(task, metrics)
     scores = list_scores(metrics)
     if ranking.validation not in scores:
         raise InputError(
             f"{find_metrics(model.name)} has no {ranking.validation}: score it in the evaluate "
             "section of params.yaml"
         )
-    return Candidate(model, metrics["data"], scores[ranking.validation], scores[ranking.test])
+    return Candidate(
+        model, metrics["data"], ranking, scores[ranking.validation], scores[ranking.test]
+    )

@@ -23,7 +23,7 @@ EXPERIMENTS = (
     "surnames",
     "layers",
     "searches",
-)  # a task's registered model has the same name
+)
 PARENT_TAG = "mlflow.parentRunId"  # by which the UI shows a run below another
 MOST_RUNS = 50_000  # that MLflow gives at once
 CHAMPION = "champion"  # alias of the version that predicts
@@ -113,12 +113,12 @@ class Store:
             self.client.restore_experiment(experiment.experiment_id)
         return experiment.experiment_id
 
-    def find_champion(self, task: str) -> "ModelVersion | None":
-        """The registered version that carries the alias `champion`."""
-        models = self.client.search_registered_models(f"name = '{task}'")
+    def find_champion(self, name: str) -> "ModelVersion | None":
+        """The version of a registered model that carries the alias `champion`."""
+        models = self.client.search_registered_models(f"name = '{name}'")
         if not models or CHAMPION not in models[0].aliases:
             return None
-        return self.client.get_model_version(task, models[0].aliases[CHAMPION])
+        return self.client.get_model_version(name, models[0].aliases[CHAMPION])
 
     def find_origin(self, version: "ModelVersion") -> "Run":
         """The run whose model a registered version is."""
@@ -140,9 +140,9 @@ class Store:
             self._folders[experiment_id] = {file.path.rpartition("/")[2] for file in found}
         return self._folders[experiment_id]
 
-    def find_versions(self, task: str) -> "list[ModelVersion]":
-        """Registered versions of a task's model, the newest first."""
-        return list(self.client.search_model_versions(f"name = '{task}'"))
+    def find_versions(self, name: str) -> "list[ModelVersion]":
+        """Versions of a registered model, the newest first."""
+        return list(self.client.search_model_versions(f"name = '{name}'"))
 
     def drop_run(self, run: "Run") -> None:
         """Delete a run, and first its model, which MLflow would leave behind."""

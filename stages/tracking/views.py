@@ -155,6 +155,17 @@ def add_parallels(view: View, parallels: list[Parallel]) -> View:
     return replace(view, parallels=tuple(parallels), columns=view.columns + columns)
 
 
+def add_errors(view: View, scores: list[str]) -> View:
+    """The view with bars and, on the right, a column of each of these errors that it lacks."""
+    names = []
+    for score in dict.fromkeys(scores):
+        for name in (f"validation/log10_{score}", f"log10_{score}"):
+            if name not in view.bars:
+                names.append(name)
+    columns = tuple(_metric(name) for name in names)
+    return replace(view, columns=view.columns + columns, bars=view.bars + tuple(names))
+
+
 def make_parallel_chart(parallel: Parallel) -> dict[str, Any]:
     """One line a run that has all of the params."""
     axes = {"selectedParams": list(parallel.params), "selectedMetrics": [parallel.metric]}

@@ -12,7 +12,7 @@ COMMANDS = [
     "forecast series.csv y out.csv",
     "lineage carried_rnn",
     "predict Schmidt",
-    "promote sine",
+    "promote sunspots",
     "repro",
     "results",
     "verify",

@@ -13,7 +13,7 @@ from stages.commands.predict import list_cells
 from stages.shared.errors import InputError
 from stages.shared.networks import read_model
 from stages.surnames.alphabet import encode_name
-from stages.tracking.predictors import load_predictor
+from stages.tracking.predictors import load_named
 from tests.shell import call, find_server
 from tests.store import find_run, sync
 from tests.workspace import SYMBOLS, rescore
@@ -77,7 +77,7 @@ def test_it_says_that_a_named_model_is_nowhere(workspace):
     shutil.rmtree(workspace / "data/trained/surname_ngrams")
 
     with pytest.raises(InputError, match=r"surname_ngrams is neither in data/ nor in MLflow"):
-        load_predictor("surnames", "surname_ngrams")
+        load_named("surnames", "surname_ngrams")
 
     assert not (workspace / "mlflow.db").exists()
 
@@ -87,7 +87,7 @@ def test_it_names_the_models_that_know_surnames(workspace, name):
     known = "surname_blend, surname_gru, surname_markov, surname_ngrams"
 
     with pytest.raises(InputError, match=f"no model {name} of surnames: choose of {known}$"):
-        load_predictor("surnames", name)
+        load_named("surnames", name)
 
 
 def test_log_probabilities_are_the_network_s_own(workspace):

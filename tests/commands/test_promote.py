@@ -9,17 +9,17 @@ from stages.tracking.location import find_uri
 from stages.tracking.ranking import rank_candidates
 from stages.tracking.store import Store
 from tests.store import find_champion, sync
-from tests.workspace import rescore, take_results
+from tests.workspace import nest_scores, rescore, take_results
 
 
 def test_the_model_best_on_validation_becomes_the_champion(workspace, capsys):
     sync()
 
     promote.main("surnames", force=False)
-    promote.main("sine", force=False)
+    promote.main("integer_starts", force=False)
 
     assert find_champion("surnames") == "surname_blend"  # the highest macro F1
-    assert find_champion("sine") == "carried_rnn"  # the lowest error
+    assert find_champion("integer_starts") == "carried_rnn"  # the lowest error
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     # validation, test with its interval
     best = rows.index(["surname_blend", "official", "0.6", "0.59", "[0.54,", "0.64]"])
@@ -80,10 +80,10 @@ def test_official_scores_replace_those_on_the_sample_even_if_lower(workspace):
 
 
 def test_a_champion_that_lacks_the_deciding_score_is_not_replaced_unasked(workspace):
-    [best, *_] = rank_candidates("sine")
+    [best, *_] = rank_candidates("integer_starts")
     champion = promote.Champion("1", "a1b2", "old_rnn", "integer_starts", validation=None)
 
-    objection = promote.find_objection("sine", best, champion)
+    objection = promote.find_objection(best, champion)
 
     assert objection == "the run of the champion old_rnn has no validation/free_run_mse_500"
 
@@ -133,3 +133,22 @@ def test_the_pages_of_model_and_version_say_what_they_are_and_why(workspace):
     assert version.run_id in version.description
     [model] = store.client.search_registered_models("name = 'surnames'")
     assert model.description == "Which language is a surname from?"
+
+
+def test_a_model_of_another_series_does_not_compete(workspace):
+    path = workspace / "data/evaluated/windowed_lstm_fast/metrics.json"
+    scores = nest_scores("free_run_mse_5", 0.001, 0.001)
+    write_json(path, {"data": "sunspots", **scores})
+    take_results(workspace, "evaluate_sine@windowed_lstm_fast", "plot_sine@windowed_lstm_fast")
+    sync()
+
+    promote.main("integer_starts", force=False)
+    promote.main("sunspots", force=False)
+
+    assert find_champion("integer_starts") == "carried_rnn"  # with an error of 0.2
+    assert find_champion("sunspots") == "windowed_lstm_fast"
+
+
+def test_what_no_model_is_of_has_no_champion(workspace):
+    with pytest.raises(InputError, match="no model of sine is here: choose of integer_starts, sur"):
+        promote.main("sine", force=False)

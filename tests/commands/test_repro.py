@@ -135,7 +135,7 @@ def test_a_copy_of_the_zip_replaces_the_sample_once(clone):
     assert list_started(again.stdout) == set()
     assert emptied.returncode == 0, emptied.stdout
     assert read_outs(clone) == outs
-    assert read_metrics(clone, "surname_ngrams")["data"] == "custom"
+    assert read_metrics(clone, "surname_ngrams")["data"] == "custom (copy.zip)"
 
 
 def write_zip(path: Path) -> Path:

@@ -10,7 +10,7 @@ from stages.commands import results
 from stages.commands.results import SINE, SURNAMES
 from stages.commands.text import align
 from stages.shared.errors import InputError
-from stages.tracking.ranking import RANKINGS, Ranking
+from stages.tracking.ranking import Ranking, find_ranking
 from tests.pipeline import read_metrics
 from tests.shell import make_environment, run
 from tests.workspace import ask_again, rescore
@@ -99,7 +99,8 @@ def test_the_tables_of_the_published_models_fit_into_100_columns(
     beside = {data: {baseline: metrics}}
     top, bottom = zip(*columns.values(), strict=True)
 
-    rows = results.list_rows({model: metrics}, beside, RANKINGS[task], columns, digits)
+    ranking = find_ranking(task, metrics)
+    rows = results.list_rows({model: metrics}, beside, ranking, columns, digits)
 
     table = align([("model", *top), ("   data: best baseline", *bottom), *rows])
     assert max(len(line) for line in table.splitlines()) <= 100
@@ -190,3 +191,18 @@ def test_a_reader_that_closes_the_pipe_gets_no_traceback(workspace):
     assert command.stderr.read() == b""
     assert command.wait() == 1
     command.stderr.close()
+
+
+def test_the_table_of_a_file_has_its_own_horizons_the_longest_first():
+    scores = {"free_run_mse_5": 0.2, "free_run_mse_11": 0.3, "free_run_mase_11": 0.9}
+    metrics = {"data": "sunspots", **scores, "band_coverage": 0.5, "validation": scores}
+
+    columns = results.list_columns({"sunspots_rnn": metrics})
+
+    assert list(columns) == [
+        "validation/free_run_mse_11",
+        "free_run_mse_11",
+        "free_run_mse_5",
+        "free_run_mase_11",
+        "band_coverage",
+    ]

@@ -200,7 +200,7 @@ def test_without_network_what_dvc_lock_names_is_taken_from_the_cache(taken, faul
     assert "taken from DVC's cache" in said
     assert read_outs(taken)["data/raw"] == recorded
     source = json.loads((taken / "data/raw/source.json").read_text("utf-8"))
-    assert source == {"data": "custom"}
+    assert source == {"data": "custom (copy.zip)"}
     assert "data/raw" not in run(taken, "dvc status download_surnames")
 
 

@@ -16,8 +16,8 @@ from stages.shared.networks import build_network
 from stages.shared.params import Name, read_params
 from stages.sine.assessment import EvaluateParams as SineEvaluateParams
 from stages.sine.preprocess import WindowParams
+from stages.sine.recordings import SECTION, read_every_series
 from stages.sine.score_baselines import BaselineParams as SineBaselineParams
-from stages.sine.signals import SeriesParams
 from stages.sine.train import SineParams
 from stages.surnames.assessment import EvaluateParams
 from stages.surnames.blend import BlendParams
@@ -31,7 +31,6 @@ from tests.shell import PROJECT, call, make_environment
 SCHEMAS = {
     "download_surnames": DownloadParams,
     "preprocess_surnames": SplitParams,
-    "generate_sine": dict[Name, SeriesParams],
     "preprocess_sine": dict[Name, WindowParams],
     "sine": dict[Name, SineParams],
     "surnames": dict[Name, SurnameParams],
@@ -43,6 +42,13 @@ SCHEMAS = {
     "figures": FigureParams,
     "probe_layers": ProbeParams,
 }
+
+
+def read_section(section):
+    """What the stages read: entries of one section are of two kinds."""
+    return read_every_series() if section == SECTION else read_params(section, SCHEMAS[section])
+
+
 NAN, INFINITE = float("nan"), float("inf")
 WRONG = [
     ("download_surnames.attempts", 10**4),
@@ -59,6 +65,9 @@ WRONG = [
     ("generate_sine.drifting_sine.drift_period", 1e308),
     ("generate_sine.noisy_sine.seed", 2**32),
     ("generate_sine.mackey_glass.delay", INFINITE),
+    ("generate_sine.sunspots.window", 10**13),
+    ("generate_sine.sunspots.test_share", NAN),
+    ("generate_sine.sunspots.horizons", [0]),
     ("preprocess_sine.period_40.window", 10**13),
     ("preprocess_sine.period_40.test_points", 10**40),
     ("sine.carried_rnn.iterations", 10**13),
@@ -119,7 +128,7 @@ def test_a_param_that_fits_no_machine_is_named_in_one_short_line(workspace, path
     section = path.split(".")[0]
 
     with pytest.raises(InputError) as error:
-        read_params(section, SCHEMAS[section])
+        read_section(section)
 
     message = str(error.value)
     assert "\n" not in message and len(message) < 400
@@ -127,9 +136,9 @@ def test_a_param_that_fits_no_machine_is_named_in_one_short_line(workspace, path
     assert message.startswith(f"params.yaml: {field}")
 
 
-@pytest.mark.parametrize("section", SCHEMAS)
+@pytest.mark.parametrize("section", [*SCHEMAS, SECTION])
 def test_the_params_in_git_are_within_all_bounds(workspace, section):
-    assert read_params(section, SCHEMAS[section])
+    assert read_section(section)
 
 
 @pytest.mark.parametrize(("model", "changes", "reason"), WRONG_NETWORKS)
@@ -192,8 +201,9 @@ def run_stage(folder, stage, prefix=""):
 @pytest.fixture
 def series(workspace):
     """A folder in which forecasters can be trained."""
-    call(workspace, "bash", "-c", f"PYTHONPATH={PROJECT} python -m stages.sine.generate csv")
-    call(workspace, "bash", "-c", f"PYTHONPATH={PROJECT} python -m stages.sine.preprocess csv npz")
+    shutil.copytree(PROJECT / "data/series", workspace / "data/series")
+    for stage in ("sine.generate csv", "sine.preprocess csv data/series npz"):
+        call(workspace, "bash", "-c", f"PYTHONPATH={PROJECT} python -m stages.{stage}")
     return workspace
 
 
@@ -247,7 +257,7 @@ def run_in_tmpfs(folder, size, stage, prepare=""):
     ("stage", "size"),
     [
         ("sine.generate small/out", "16k"),
-        ("sine.preprocess csv small/out", "16k"),
+        ("sine.preprocess csv data/series small/out", "16k"),
         ("sine.train carried_rnn npz/integer_starts.npz small/out", "4k"),
         ("sine.train carried_rnn npz/integer_starts.npz small/out", "8k"),
         ("sine.train carried_rnn npz/integer_starts.npz small/out", "16k"),

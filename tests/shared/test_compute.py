@@ -30,7 +30,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for line in raw:
         run(clone, f"python -m stages.surnames.{line}")
     run(clone, "python -m stages.sine.generate data/generated")
-    run(clone, "python -m stages.sine.preprocess data/generated data/preprocessed/sine")
+    run(clone, "python -m stages.sine.preprocess data/generated data/series data/preprocessed/sine")
     return clone
 
 

@@ -70,3 +70,28 @@ def test_the_seed_alone_decides_what_is_drawn():
     other = bootstrap(average(values), ALIKE, BootstrapParams(resamples=20, seed=1))
 
     assert first == again != other
+
+
+def test_neighbours_are_drawn_together_the_first_after_the_last():
+    for chosen in draw_resamples(np.zeros(6, dtype=np.int64), PARAMS, block=3):
+        first, second = chosen[:3], chosen[3:]
+
+        assert np.array_equal((first - first[0]) % 6, [0, 1, 2])
+        assert np.array_equal((second - second[0]) % 6, [0, 1, 2])
+
+
+def test_blocks_that_do_not_fit_are_cut():
+    drawn = list(draw_resamples(np.zeros(5, dtype=np.int64), PARAMS, block=2))
+
+    assert {len(chosen) for chosen in drawn} == {5}
+
+
+def test_errors_that_neighbours_share_have_wider_intervals_in_blocks():
+    shared = np.repeat([0.0, 1.0, 0.0, 1.0, 1.0, 0.0], 10)
+    strata = np.zeros(60, dtype=np.int64)
+    params = BootstrapParams(resamples=300, seed=0)
+
+    alone = bootstrap(average(shared), strata, params)["mean"]
+    together = bootstrap(average(shared), strata, params, block=10)["mean"]
+
+    assert together["high"] - together["low"] > 1.5 * (alone["high"] - alone["low"])

@@ -3,18 +3,31 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 from torch import nn
 
 from stages.sine.assessment import EvaluateParams
 from stages.sine.evaluate import evaluate
-from stages.sine.preprocess import WindowParams, pair_series
+from stages.sine.preprocess import WindowParams, pair_recording, pair_series, split_recording
+from stages.sine.recordings import FileParams
 from stages.sine.signals import SeriesParams, draw_segments
 from stages.sine.state import State
 from stages.sine.train import SineParams
 from stages.sine.windows import Windows
 
 OFFICIAL = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+FILE = {  # an entry of generate_sine, and another
+    "kind": "csv",
+    "path": "data/series/a.csv",
+    "column": "y",
+    "test_share": 0.25,
+    "window": 4,
+    "horizons": [2],
+    "season": 3,
+}
+SINE = {"points": 9, "step": 1.0, "starts": {"count": 1, "apart": 0.0}, "period": 6.0}
 
 
 def params_of(model: str, **changes: Any) -> SineParams:
@@ -43,3 +56,15 @@ def score_document(model: str, network: nn.Module, state: State | None, seed: in
     evaluation = evaluate(network, state, windows, name, series_of(model), params)
     score: float = evaluation.metrics["document_mse"]
     return score
+
+
+def params_of_file(**changes: Any) -> FileParams:
+    """A series from a file."""
+    return FileParams.model_validate({**FILE, **changes})
+
+
+def windows_of_file(samples: NDArray[np.float64], **changes: Any) -> Windows:
+    """What is trained on where a file holds these samples."""
+    params = params_of_file(**changes)
+    times = np.arange(len(samples), dtype=np.float64)
+    return pair_recording(split_recording(samples, times, params), params.window)

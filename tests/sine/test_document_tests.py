@@ -67,10 +67,11 @@ def workspace(tmp_path_factory):
     """A folder with the official params and the windows that the stages make by them."""
     folder = tmp_path_factory.mktemp("official")
     shutil.copy("params.yaml", folder)
+    shutil.copytree("data/series", folder / "data/series")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         generate.main("generated")
-        preprocess.main("generated", "windows")
+        preprocess.main("generated", "data/series", "windows")
     return folder
 
 

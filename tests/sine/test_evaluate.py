@@ -19,6 +19,7 @@ from stages.sine.signals import SeriesParams, draw_segments
 from stages.sine.state import write_state
 from stages.sine.train import SineParams, train
 from stages.sine.windows import write_windows
+from tests.sine.entries import params_of, params_of_file, windows_of_file
 
 OFFICIAL = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
 SHORT = {
@@ -194,3 +195,45 @@ def test_while_recipes_are_chosen_the_test_phases_change_nothing():
 def test_a_score_that_is_not_finite_is_named():
     with pytest.raises(InputError, match=r"validation\.one_step_mse is inf: train at a lower rate"):
         check_metrics({"data": "x", "validation": {"one_step_mse": math.inf}}, REMEDY)
+
+
+def evaluate_file(samples, **changes):
+    """A network of two updates on a file with horizons 2 and 5."""
+    file = params_of_file(window=40, horizons=[2, 5])
+    windows = windows_of_file(samples, window=40, horizons=[2, 5])
+    model = train(params_of("sunspots_rnn", iterations=2), windows, "x").model
+    params = EvaluateParams.model_validate({**SHORT, **changes}).suit(file)
+    return evaluate(model, None, windows, "mine", file, params)
+
+
+SWING = 20 + 5 * np.sin(np.arange(120.0) / 7)
+
+
+def test_a_file_is_scored_at_its_own_horizons_over_all_origins_of_its_test():
+    evaluation = evaluate_file(SWING)
+
+    scores = [f"{run}_{kind}" for kind in ("mse", "mase") for run in ("one_step",)]
+    scores += [f"free_run_{kind}_{horizon}" for kind in ("mse", "mase") for horizon in (2, 5)]
+    assert {*evaluation.metrics["intervals"]} == {*scores, "band_coverage"}
+    assert {*evaluation.metrics["validation"]} == {*scores}
+    assert {len(errors) for errors in evaluation.errors.values()} == {30 - 5 + 1}
+    assert evaluation.scope.least_history == 40
+    assert len(evaluation.scope.band["low"]) == 5
+
+
+def test_scores_are_in_the_units_of_the_file_but_for_mase_and_coverage():
+    plain, large = evaluate_file(SWING).metrics, evaluate_file(10 * SWING + 3).metrics
+
+    assert large["free_run_mse_5"] == pytest.approx(100 * plain["free_run_mse_5"], rel=1e-3)
+    assert large["free_run_mase_5"] == pytest.approx(plain["free_run_mase_5"], rel=1e-3)
+    assert large["band_coverage"] == pytest.approx(plain["band_coverage"], abs=0.02)
+
+
+def test_while_recipes_are_chosen_a_file_shows_nothing_of_its_test():
+    changed = SWING.copy()
+    changed[90:] *= 3
+
+    metrics = [evaluate_file(samples, split="validation").metrics for samples in (SWING, changed)]
+
+    assert metrics[0] == metrics[1]
+    assert metrics[0]["split"] == "validation"

@@ -10,6 +10,7 @@ from stages.shared.curves import Curves, write_curves
 from stages.sine.plot import draw_snapshots, draw_window, join_windows, main
 from stages.sine.preprocess import WindowParams, pair_series
 from stages.sine.windows import Windows, write_windows
+from tests.sine.entries import windows_of_file
 
 ALWAYS = {"loss", "loss_linear", "window", "snapshots", "document", "free_run", "baselines"}
 STEPS = 60  # of the free runs
@@ -53,6 +54,8 @@ def write_files(folder, window=None, norms=(0.9, None)):
     beside = {"hold_last": {"document_mse": 0.7, **scores}, "ar_best": exact}
     metrics = {"data": "short", "document_mse": 0.5, **scores}
     (evaluated / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    scope = {"band": {"low": [-0.1], "high": [0.1]}}
+    (evaluated / "scope.json").write_text(json.dumps(scope), encoding="utf-8")
     write_baselines(folder / "baselines", "short", beside)
     params = {"figures": {"dpi": 40}, "sine": {"tiny": {"clip_norm": 10.0, "rate": 0.1}}}
     (folder / "params.yaml").write_text(json.dumps(params), encoding="utf-8")  # JSON is YAML
@@ -90,6 +93,26 @@ def test_same_files_give_same_bytes_whatever_the_readers_matplotlibrc(tmp_path, 
 
     assert first == second
     assert b"Software" not in b"".join(first.values())
+
+
+def test_of_a_file_its_parts_and_forecasts_from_origins_are_drawn(tmp_path, monkeypatch):
+    write_files(tmp_path)
+    samples = 20 + 5 * np.sin(np.arange(60.0))
+    write_windows(tmp_path / "windows.npz", windows_of_file(samples, window=9, horizons=[3]))
+    np.savez(
+        tmp_path / "evaluated/tiny/forecasts.npz",
+        free_context=samples[None, 37:45],
+        free_truth=samples[None, 45:50],
+        free_forecast=np.full((1, 5), 20.0),
+        step=1.0,
+    )
+    scope = {"band": {"low": [-1.0] * 5, "high": [1.0] * 5}}
+    (tmp_path / "evaluated/tiny/scope.json").write_text(json.dumps(scope), encoding="utf-8")
+
+    figures = plot(tmp_path, monkeypatch)
+
+    drawn = ALWAYS - {"document", "free_run"} | {"gradient_norm", "origins", "split"}
+    assert set(figures) == drawn
 
 
 def test_windows_join_to_the_series_they_were_cut_from():

@@ -2,6 +2,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -12,6 +13,7 @@ from stages.sine.preprocess import WindowParams, pair_series
 from stages.sine.score_baselines import BaselineParams, main, score_baselines
 from stages.sine.signals import SeriesParams, draw_segments
 from stages.sine.windows import write_windows
+from tests.sine.entries import params_of_file, windows_of_file
 
 OFFICIAL = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
 NAMES = OFFICIAL["baselines_sine"]["names"]
@@ -153,3 +155,20 @@ def test_scores_and_errors_are_written_as_files(tmp_path, monkeypatch):
     assert errors["ar2"]["one_step_mse"].mean() == metrics["ar2"]["one_step_mse"]
     for file in ("metrics.json", "errors.csv"):
         assert Path("first", file).read_bytes() == Path("second", file).read_bytes()
+
+
+def test_baselines_of_a_file_are_fitted_to_its_training_part_and_scored_in_its_units():
+    samples = 20 + 5 * np.sin(2 * np.pi * np.arange(160.0) / 16)  # 5 whole periods to train on
+    shape = {"window": 20, "horizons": [2, 5], "season": 16}
+    params = BaselineParams.model_validate(OFFICIAL["baselines_sine"])
+    file = params_of_file(**shape)
+    evaluation = EvaluateParams.model_validate({**OFFICIAL["evaluate_sine"], **SHORT}).suit(file)
+
+    scored = score_baselines(windows_of_file(samples, **shape), "mine", file, params, evaluation)
+
+    scores = scored.scores
+    assert list(scores) == NAMES
+    for baseline in ("copy_period", "ar2", "ar_best"):
+        assert scores[baseline]["free_run_mse_5"] < 1e-9
+    assert scores["predict_zero"]["free_run_mse_5"] == pytest.approx(12.5, rel=0.1)  # 5² / 2
+    assert "document_mse" not in scores["hold_last"]  # no walk-through asks about a file

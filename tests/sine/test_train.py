@@ -9,7 +9,13 @@ from stages.shared.errors import InputError
 from stages.shared.params import check_params
 from stages.sine.state import read_state, write_state
 from stages.sine.train import SineParams, find_kernel, train
-from tests.sine.entries import OFFICIAL, params_of, score_document, windows_of
+from tests.sine.entries import (
+    OFFICIAL,
+    params_of,
+    score_document,
+    windows_of,
+    windows_of_file,
+)
 
 
 @pytest.mark.parametrize(
@@ -302,3 +308,44 @@ def test_a_network_that_does_not_fit_its_series_is_refused(model, changes, reaso
 
     with pytest.raises(InputError, match=reason):
         train(params_of(model, **changes, **sequence), windows_of(model), model)
+
+
+SWING = 20 + 5 * np.sin(np.arange(120.0) / 7)  # of which the first 60 are trained on
+
+
+def train_on_file(samples, model="sunspots_rnn", **changes):
+    return train(
+        params_of(model, iterations=3, **changes), windows_of_file(samples, window=40), "x"
+    )
+
+
+@pytest.mark.parametrize("model", ["sunspots_rnn", "sunspots_lstm"])
+def test_both_kinds_of_forecaster_learn_a_file_in_whatever_units(model):
+    trained, again = train_on_file(SWING, model), train_on_file(1000 * SWING - 7, model)
+
+    np.testing.assert_allclose(trained.curves.loss, again.curves.loss, rtol=1e-4)
+    mean, std = trained.config.scaling["mean"], trained.config.scaling["std"]
+    assert again.config.scaling == pytest.approx({"mean": 1000 * mean - 7, "std": 1000 * std})
+
+
+def test_what_a_file_holds_back_changes_no_weight():
+    changed = SWING.copy()
+    changed[60:] *= 3
+
+    trained, again = train_on_file(SWING), train_on_file(changed)
+
+    assert again.config == trained.config
+    for name, weight in trained.model.state_dict().items():
+        assert torch.equal(weight, again.model.state_dict()[name])
+
+
+def test_a_generated_series_is_not_scaled():
+    trained = train(params_of("carried_rnn", iterations=1), windows_of("carried_rnn"), "x")
+
+    assert trained.config.scaling is None
+
+
+def test_snapshots_of_a_window_forecaster_show_the_sample_after_the_window():
+    trained = train_on_file(SWING, "sunspots_lstm", batch=1, order="in_order")
+
+    assert trained.snapshots.times[0].tolist() == [40]

@@ -46,6 +46,24 @@ def test_a_bad_zip_is_refused(content, reason):
         read_archive(content, "data.zip")
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (
+            b"name,language\nArwen,Elvish\n",
+            r"names\.csv, line 2: name 'Arwen' and label '': give",
+        ),
+        (b"name,label\nArwen,Elvish\n,Elvish\n", r"names\.csv, line 3: name '' and label 'Elvish'"),
+        (b"name,label\nArwen,../evil\n", r"names\.csv, line 2: .* label '\.\./evil'"),
+        (b"name,label\n", "has 0 labels"),
+        (b"name,label\n\xff,Elvish\n", "is no CSV file in UTF-8"),
+    ],
+)
+def test_a_bad_table_is_refused_with_its_line(content, reason):
+    with pytest.raises(InputError, match=reason):
+        read_archive(content, "names.csv")
+
+
 def test_files_that_are_not_official_are_named():
     differences = find_differences({"Aa.txt": b"Abe", "Arabic.txt": b"Abe"})
 

@@ -83,19 +83,19 @@ def good():
 
 
 def test_names_come_over_http(fetch, serve):
-    assert fetch(places=[serve(good())]) == "custom"
+    assert fetch(places=[serve(good())]) == "custom (data.zip)"
 
     assert held() == NAMES
 
 
 def test_a_failed_attempt_is_repeated(fetch, serve):
-    assert fetch(places=[serve((503, 0, b""), good())]) == "custom"
+    assert fetch(places=[serve((503, 0, b""), good())]) == "custom (data.zip)"
 
 
 def test_an_interrupted_download_is_repeated_and_leaves_nothing(fetch, serve):
     status, size, body = good()
 
-    assert fetch(places=[serve((status, size, body[:100]), good())]) == "custom"
+    assert fetch(places=[serve((status, size, body[:100]), good())]) == "custom (data.zip)"
 
     assert sorted(path.name for path in Path("data").iterdir()) == ["raw"]
 
@@ -106,8 +106,17 @@ def test_the_places_are_tried_in_order(fetch, serve, tmp_path):
 
     places = ["https://127.0.0.1:9/", serve((404, 0, b"")), f"file://{copy}"]
 
-    assert fetch(places=places) == "custom"
-    assert fetch(places=[str(copy)]) == "custom"
+    assert fetch(places=places) == "custom (copy.zip)"
+    assert fetch(places=[str(copy)]) == "custom (copy.zip)"
+
+
+def test_a_table_of_names_and_labels_is_as_good_as_a_zip(fetch, tmp_path):
+    table = tmp_path / "names.csv"
+    table.write_text("label,name\nElvish,Arwen\nDwarvish,Gimli\nElvish,Legolas\n", "utf-8")
+
+    assert fetch(places=[str(table)]) == "custom (names.csv)"
+
+    assert held() == {"Dwarvish.txt": b"Gimli", "Elvish.txt": b"Arwen\nLegolas"}
 
 
 def test_without_any_place_the_sample_is_taken_and_said(fetch, capfd):

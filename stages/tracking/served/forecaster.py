@@ -1,11 +1,14 @@
 """The sine model that MLflow serves: histories in, the samples that follow out.
 
 MLflow runs this very file, in processes that have only the packages it names, so it imports
-nothing of ours: config, weights, their loader and the architecture's file travel beside it as
-artifacts.
+nothing of ours: config, weights, their loader, the architecture's file and the scope travel beside
+it as artifacts. Histories and forecasts are in the units of the series; a network that was trained
+on standardised samples says so in its config.
 """
 
+import json
 import runpy
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,6 +19,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 MOST_SAMPLES = 1_000_000  # of the histories and of the forecasts of one request: seconds
+UNSCALED = {"mean": 0.0, "std": 1.0}
 
 
 class Forecaster(PythonModel):
@@ -25,6 +29,8 @@ class Forecaster(PythonModel):
         """Rebuild the model from its artifacts."""
         loader = runpy.run_path(context.artifacts["loader"])
         self.model = loader["load_model"](context.artifacts)
+        self.scaling: dict[str, float] = _read_json(context, "config").get("scaling", UNSCALED)
+        self.scope: dict[str, Any] = _read_json(context, "scope")  # for whoever asks what it knows
 
     @torch.no_grad()
     def predict(
@@ -48,10 +54,16 @@ class Forecaster(PythonModel):
         """
         horizon = (params or {}).get("horizon", 50)
         dtype = next(self.model.parameters()).dtype
-        histories = torch.tensor(model_input, dtype=dtype)
+        mean, std = self.scaling["mean"], self.scaling["std"]
+        histories = torch.tensor((model_input - mean) / std, dtype=dtype)
         _check_request(histories, horizon)
         forecasts: NDArray[np.float64] = self.model.forecast(histories, horizon).double().numpy()
-        return forecasts
+        return forecasts * std + mean
+
+
+def _read_json(context: PythonModelContext, artifact: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(Path(context.artifacts[artifact]).read_text("utf-8"))
+    return content
 
 
 def _check_request(histories: torch.Tensor, horizon: int) -> None:

@@ -1,0 +1,178 @@
+"""Series from files: a column of a CSV file, oldest sample first."""
+
+import csv
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from stages.shared.errors import InputError
+from stages.shared.params import Count, Name, Params, check_params, read_params
+from stages.sine.signals import SeriesParams
+
+Array = NDArray[np.float64]
+
+SECTION = "generate_sine"
+LARGEST = 1e30  # a sample beyond it could not be squared
+UNEVEN = 1.5  # times the usual step: months differ less, a missing sample doubles it
+SECONDS_A_DAY = 86_400
+
+
+class FileParams(Params):
+    """One entry of section `generate_sine` that is not generated, but read."""
+
+    kind: Literal["csv"]
+    path: str  # of the file, in the folder that DVC watches
+    column: str  # of the samples
+    time: str | None = None  # column of their times: numbers, or dates as in 2008-12-31
+    test_share: float = Field(gt=0, lt=0.5)  # last part, never trained on; validation is the same
+    # share before it
+    window: Count  # samples that a forecaster sees, in training and when it is scored
+    horizons: list[Count] = Field(min_length=1)  # steps of the free runs
+    season: Count  # samples after which a forecast may repeat it; 1: it has no season
+
+    @model_validator(mode="after")
+    def _is_seen(self) -> "FileParams":
+        if self.season > self.window:
+            raise ValueError(f"window ({self.window}) must reach a season ({self.season})")
+        return self
+
+    @property
+    def season_points(self) -> int:
+        """Samples after which a forecast may repeat it."""
+        return self.season
+
+
+def read_series(name: str) -> SeriesParams | FileParams:
+    """Read an entry of `generate_sine`."""
+    return check_series(name, read_params(f"{SECTION}.{name}", dict[str, Any]))
+
+
+def read_every_series() -> dict[str, SeriesParams | FileParams]:
+    """Read all entries of `generate_sine`, by name."""
+    entries = read_params(SECTION, dict[Name, dict[str, Any]])
+    return {name: check_series(name, entry) for name, entry in entries.items()}
+
+
+def check_series(name: str, entry: dict[str, Any]) -> SeriesParams | FileParams:
+    """An entry of `generate_sine` as what it is: one from a file says its kind."""
+    where = f"params.yaml: {SECTION}.{name}"
+    if "kind" in entry:
+        return check_params(entry, FileParams, where)
+    return check_params(entry, SeriesParams, where)
+
+
+def read_samples(path: Path, column: str, time: str | None) -> tuple[Array, Array]:
+    """Read samples and their times, `(T,)` each; without a column of times they are counted.
+
+    Raises:
+        InputError: no such file or column, a cell that is no number, or times that are not in
+            order or not evenly apart; with the line, on which the header is 1.
+    """
+    samples = parse_numbers(read_column(path, column), f"{path}, column {column}")
+    if time is None:
+        return samples, np.arange(len(samples), dtype=np.float64)
+    where = f"{path}, column {time}"
+    times = parse_times(read_column(path, time), where)
+    check_spacing(times, where)
+    return samples, times
+
+
+def read_column(path: Path, column: str) -> list[str]:
+    """Read the cells of one column.
+
+    Raises:
+        InputError: no such file or column, or nothing below the header.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # Excel begins with a mark
+            rows = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read ({error}): give a CSV file in UTF-8") from None
+    while rows and not any(rows[-1]):
+        rows.pop()
+    if len(rows) < 2:
+        raise InputError(f"{path} has no rows: give a CSV file with a header and samples below it")
+    header = rows[0]
+    if column not in header:
+        known = ", ".join(header)
+        raise InputError(f"{path} has no column {column} ({known}): name one that it has")
+    place = header.index(column)
+    return [row[place] if place < len(row) else "" for row in rows[1:]]
+
+
+def parse_numbers(cells: list[str], where: str) -> Array:
+    """The samples.
+
+    Raises:
+        InputError: a cell that is empty, no number, or too large.
+    """
+    numbers = []
+    for line, cell in enumerate(cells, start=2):
+        try:
+            number = float(cell)
+        except ValueError:
+            number = np.nan
+        if not abs(number) <= LARGEST:
+            raise InputError(f"{where}, line {line}: {cell!r} is no number: correct or fill it in")
+        numbers.append(number)
+    return np.array(numbers)
+
+
+def parse_times(cells: list[str], where: str) -> Array:
+    """The times: numbers as they are, dates in days.
+
+    Raises:
+        InputError: a cell is neither.
+    """
+    times = []
+    for line, cell in enumerate(cells, start=2):
+        try:
+            time = _parse_time(cell)
+        except ValueError:
+            time = np.nan
+        if not abs(time) <= LARGEST:
+            raise InputError(
+                f"{where}, line {line}: {cell!r} is no time: give a number, or a date such as "
+                "2008-12-31"
+            )
+        times.append(time)
+    return np.array(times)
+
+
+def _parse_time(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        moment = datetime.fromisoformat(cell)
+    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() / SECONDS_A_DAY
+
+
+def check_spacing(times: Array, where: str) -> None:
+    """Refuse times that are not in order, or not evenly apart.
+
+    Raises:
+        InputError: they are not.
+    """
+    steps = np.diff(times)
+    backwards = np.flatnonzero(steps <= 0)
+    if len(backwards):
+        raise InputError(
+            f"{where}, line {backwards[0] + 3}: this time is not after that of the line before: "
+            "sort the rows, the oldest first, and keep one of each time"
+        )
+    usual = find_spacing(times)
+    uneven = np.flatnonzero((steps > usual * UNEVEN) | (steps < usual / UNEVEN))
+    if len(uneven):
+        raise InputError(
+            f"{where}, line {uneven[0] + 3}: {steps[uneven[0]]:g} after the line before, where "
+            f"{usual:g} is usual: fill in what is missing, or remove what is too much"
+        )
+
+
+def find_spacing(times: Array) -> float:
+    """The usual time between two samples."""
+    return float(np.median(np.diff(times))) if len(times) > 1 else 1.0
