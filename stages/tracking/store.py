@@ -246,7 +246,7 @@ class Store:
         except (MlflowException, OSError) as error:
             if find_status(error) != FORBIDS:
                 raise
-            self.refused.append(f"{what} stays: {explain_refusal(error, self.place)}")
+            self.refused.append(f"{what} stays (403): ask for MANAGE on {self.place}")
 
     def renew_patience(self) -> None:
         """Grant a store that has answered so far more time for more work: a run, a model."""

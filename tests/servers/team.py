@@ -103,7 +103,7 @@ class Team:
         database = f"postgresql://mlflow:{DATABASE}@127.0.0.1:{self.database_port}"
         users = self.folder / "users.ini"
         users.write_text(CONFIG.format(users=f"{database}/users"), encoding="utf-8")
-        options = f"--port {self.port} --workers 2 --app-name basic-auth --enable-workspaces"
+        options = f"--port {self.port} --workers 1 --app-name basic-auth --enable-workspaces"
         command = f"mlflow server {options} --artifacts-destination {self.folder}/artifacts"
         settings = {
             "MLFLOW_BACKEND_STORE_URI": f"{database}/mlflow",

@@ -82,8 +82,12 @@ def listen(serve: Serve | None) -> Iterator[str]:
     ("serve", "reason"),
     [
         pytest.param(None, "refused", id="refused"),
-        pytest.param(answer("401 Unauthorized"), "401", id="401"),
-        pytest.param(answer("403 Forbidden"), "403", id="403"),
+        pytest.param(
+            answer("401 Unauthorized"),
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+            id="401",
+        ),
+        pytest.param(answer("403 Forbidden"), "READ on its experiments", id="403"),
     ],
 )
 def test_a_server_that_refuses_ends_track_with_one_line(workspace, serve, reason, options):

@@ -2,6 +2,10 @@
 
 import json
 import runpy
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -11,17 +15,33 @@ from mlflow.exceptions import MlflowException
 from torch import nn
 
 
+@contextmanager
+def unpack(package: str) -> Iterator[dict[str, str]]:
+    """Unpack what a model is rebuilt from, for as long as that takes.
+
+    Raises:
+        MlflowException: a file of the model is not what was logged.
+    """
+    model = Path(package).parents[1]
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            zipfile.ZipFile(package).extractall(folder)  # compares the sums that it holds
+        except (OSError, zipfile.BadZipFile) as error:
+            raise MlflowException(f"{package} cannot be unpacked: {error}") from None
+        artifacts = {path.stem: str(path) for path in Path(folder).iterdir()}
+        if (model / "MLmodel").exists():  # MLflow also tries a model that it is still packing
+            damage = runpy.run_path(artifacts["seal"])["find_damage"](model)
+            if damage:
+                raise MlflowException(f"the model in {model} cannot be served: {damage}")
+        yield artifacts
+
+
 def load_model(artifacts: dict[str, str]) -> nn.Module:
     """Build the network that config.json describes and give it its weights.
 
     Raises:
-        MlflowException: a file of the model is not what was logged, or holds no weights of it.
+        MlflowException: there are no weights of it.
     """
-    folder = Path(artifacts["config"]).parents[1]
-    if (folder / "MLmodel").exists():  # MLflow also tries a model that it is still packing
-        damage = runpy.run_path(artifacts["seal"])["find_damage"](folder)
-        if damage:
-            raise MlflowException(f"the model in {folder} cannot be served: {damage}")
     config = json.loads(Path(artifacts["config"]).read_text(encoding="utf-8"))
     model = build_model(config["architecture"], config["network"], artifacts)
     try:
