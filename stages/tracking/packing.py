@@ -9,7 +9,7 @@ from typing import Any
 from stages.shared.bundle import ModelConfig, check_architecture
 from stages.tracking.seal import seal
 
-LOADER = "stages/tracking/served/loader.py"
+UNPACKED = {"loader": "stages/tracking/served/loader.py", "seal": "stages/tracking/seal.py"}
 PACKAGE = "package.zip"
 PACKAGES = ("mlflow", "numpy", "pydantic", "torch")  # all that served/ imports
 
@@ -19,7 +19,6 @@ def list_artifacts(name: str, config: ModelConfig) -> dict[str, str]:
     artifacts = {
         "weights": f"data/trained/{name}/weights.pt",
         "config": f"data/trained/{name}/config.json",
-        "seal": "stages/tracking/seal.py",
     }
     for architecture in list_architectures(config.architecture, config.network):
         artifacts[architecture] = f"stages/models/{architecture}.py"
@@ -63,7 +62,7 @@ def pack_model(
         write_package(package, list_artifacts(name, config))
         save_model(
             folder,
-            artifacts={"loader": LOADER, "package": str(package)},
+            artifacts=UNPACKED | {"package": str(package)},
             pip_requirements=list_requirements(),
             mlflow_model=Model(**(identity or {})),
             **interface,

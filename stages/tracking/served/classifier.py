@@ -1,8 +1,8 @@
 """The surname model that MLflow serves: names in, their likeliest languages out.
 
 MLflow runs this very file, in processes that have only the packages it names, so it imports
-nothing of ours: a loader travels beside it as an artifact, and all else in the package that this
-unpacks: config, weights, the alphabet and the architectures' files.
+nothing of ours: the loader and the seal travel beside it as artifacts, and in a package of theirs
+config, weights, the alphabet and the architectures' files.
 """
 
 import json
@@ -41,7 +41,7 @@ class Classifier(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Rebuild the model from its artifacts."""
         loader = runpy.run_path(context.artifacts["loader"])
-        with loader["unpack"](context.artifacts["package"]) as artifacts:
+        with loader["unpack"](context.artifacts) as artifacts:
             self.model = loader["load_model"](artifacts)
             vocabulary = _read_json(artifacts["vocabulary"])
             self.symbols: str = vocabulary["symbols"]

@@ -1,8 +1,8 @@
 """The sine model that MLflow serves: histories in, the samples that follow out.
 
 MLflow runs this very file, in processes that have only the packages it names, so it imports
-nothing of ours: a loader travels beside it as an artifact, and all else in the package that this
-unpacks: config, weights and the architecture's file.
+nothing of ours: the loader and the seal travel beside it as artifacts, and in a package of theirs
+config, weights and the architecture's file.
 """
 
 import runpy
@@ -24,7 +24,7 @@ class Forecaster(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Rebuild the model from its artifacts."""
         loader = runpy.run_path(context.artifacts["loader"])
-        with loader["unpack"](context.artifacts["package"]) as artifacts:
+        with loader["unpack"](context.artifacts) as artifacts:
             self.model = loader["load_model"](artifacts)
 
     @torch.no_grad()

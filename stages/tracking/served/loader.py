@@ -16,24 +16,24 @@ from torch import nn
 
 
 @contextmanager
-def unpack(package: str) -> Iterator[dict[str, str]]:
+def unpack(files: dict[str, str]) -> Iterator[dict[str, str]]:
     """Unpack what a model is rebuilt from, for as long as that takes.
+
+    Args:
+        files: `seal`, code that knows what the model's files were, and `package`.
 
     Raises:
         MlflowException: a file of the model is not what was logged.
     """
-    model = Path(package).parents[1]
+    model = Path(files["package"]).parents[1]
+    if (model / "MLmodel").exists():  # MLflow also tries a model that it is still packing
+        damage = runpy.run_path(files["seal"])["find_damage"](model)
+        if damage:
+            raise MlflowException(f"the model in {model} cannot be served: {damage}")
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            zipfile.ZipFile(package).extractall(folder)  # compares the sums that it holds
-        except (OSError, zipfile.BadZipFile) as error:
-            raise MlflowException(f"{package} cannot be unpacked: {error}") from None
-        artifacts = {path.stem: str(path) for path in Path(folder).iterdir()}
-        if (model / "MLmodel").exists():  # MLflow also tries a model that it is still packing
-            damage = runpy.run_path(artifacts["seal"])["find_damage"](model)
-            if damage:
-                raise MlflowException(f"the model in {model} cannot be served: {damage}")
-        yield artifacts
+        with zipfile.ZipFile(files["package"]) as package:
+            package.extractall(folder)
+        yield {path.stem: str(path) for path in Path(folder).iterdir()}
 
 
 def load_model(artifacts: dict[str, str]) -> nn.Module:
