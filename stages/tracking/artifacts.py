@@ -26,6 +26,8 @@ def find_loss(store: Store, run: "Run", subject: Subject) -> str | None:
     models = store.list_models(run)
     if not folder:
         kept = store.list_folders(run.info.experiment_id)
+        if models:
+            kept = kept | store.list_folders(run.info.experiment_id, "models")
         lost = [name for name in [run.info.run_id, *models] if name not in kept]
         return f"no artifacts of {', '.join(lost)}" if lost else None
     for model_id in models:
@@ -46,15 +48,22 @@ def find_foreign(packed: Path, run: "Run") -> str | None:
 
 def find_unlike(folder: Path, subject: Subject) -> str | None:
     """Say which file that is shown differs from the workspace's, or nothing."""
+    for name, file in list_shown(subject).items():
+        copy = folder / name
+        if not copy.exists() or not filecmp.cmp(file, copy, shallow=False):
+            return f"{name} is missing or damaged"
+    return None
+
+
+def list_shown(subject: Subject) -> dict[str, Path]:
+    """The files that a run shows: path among its artifacts -> file."""
+    files = {}
     for path, place in subject.shown.items():
         shown = Path(path)
-        files = [shown] if shown.is_file() else shown.rglob("*.*")
         top = shown.parent if shown.is_file() else shown
-        for file in files:
-            copy = folder / place / file.relative_to(top)
-            if not copy.exists() or not filecmp.cmp(file, copy, shallow=False):
-                return f"{place}/{copy.name} is missing or damaged".lstrip("/")
-    return None
+        for file in [shown] if shown.is_file() else shown.rglob("*.*"):
+            files[Path(place, file.relative_to(top)).as_posix()] = file
+    return files
 
 
 def find_folder(uri: str) -> Path | None:

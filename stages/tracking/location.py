@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stages.shared.errors import InputError
+from stages.shared.errors import InputError, hide_passwords
 
 SQLITE = "sqlite:///"
 DEFAULT = "mlflow.db"
+DATABASES = re.compile(r"(postgres|mysql|mssql|oracle)\w*(\+\w+)?://")
 
 
 def find_root() -> Path:
@@ -27,11 +28,16 @@ def find_uri() -> str:
     uri = os.environ.get("MLFLOW_TRACKING_URI") or SQLITE + DEFAULT
     if re.match(r"https?://\w", uri):
         return uri
+    if DATABASES.match(uri):
+        raise InputError(
+            f"MLFLOW_TRACKING_URI is the database {uri}: start `mlflow server` on it, with this as "
+            "its MLFLOW_BACKEND_STORE_URI, and give the server's http address (docs/team.md)"
+        )
     path = find_root() / uri.removeprefix(SQLITE)
     if not uri.startswith(SQLITE) or uri == SQLITE or "?" in str(path):
         raise InputError(
             f"MLFLOW_TRACKING_URI is {uri} in {find_root()}: give {SQLITE}FILE without a question "
-            "mark, or the http address of an `mlflow server`, which may keep any other database"
+            "mark, or the http address of an `mlflow server`"
         )
     return f"{SQLITE}{path}"
 
@@ -63,6 +69,7 @@ def lock_store(uri: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"waiting for the one that writes to MLflow at {uri}", flush=True)
+            line = f"waiting for the one that writes to MLflow at {uri}"
+            print(hide_passwords(line), flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)  # let go when the process ends, however it ends
         yield

@@ -6,7 +6,7 @@ Those of searches/ have files of their own.
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -18,24 +18,43 @@ SEARCHES_LOCK = "searches/dvc.lock"
 
 @dataclass(frozen=True)
 class Stage:
-    """One entry of dvc.lock."""
+    """One entry of dvc.lock, or of that of the searches."""
 
     name: str
     cmd: str
     deps: Md5s
     outs: Md5s
     params: dict[str, dict[str, Any]]  # file -> section -> value
+    lock: str = "dvc.lock"
 
-    def read_section(self, name: str) -> dict[str, Any]:
-        """What the stage read of a section of params.yaml.
+    def read_section(self, name: str, file: str = "params.yaml") -> dict[str, Any]:
+        """What the stage read of a section of params.yaml, or of another file.
 
         Raises:
             InputError: the lock has not all of it.
         """
-        section = self.params.get("params.yaml", {}).get(name)
+        section = self.params.get(file, {}).get(name)
         if not isinstance(section, dict):
-            raise InputError(_say_damage("dvc.lock", f"no whole entry of {self.name}"))
+            self.refuse()
         return section
+
+    def read_sections(self, file: str = "params.yaml") -> dict[str, Any]:
+        """All that the stage read of a file of params.
+
+        Raises:
+            InputError: the lock has nothing of it.
+        """
+        if not self.params.get(file):
+            self.refuse()
+        return self.params[file]
+
+    def refuse(self) -> NoReturn:
+        """End where the entry lacks something.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(_say_damage(self.lock, f"no whole entry of {self.name}"))
 
 
 def read_stages() -> list[Stage]:
@@ -65,7 +84,7 @@ def _read_stage(path: str, name: str, entry: dict[str, Any]) -> Stage:
         deps = _read_md5s(entry.get("deps", []))
         outs = _read_md5s(entry.get("outs", []))
         params = {file: dict(found) for file, found in entry.get("params", {}).items()}
-        return Stage(name, entry["cmd"], deps, outs, params)
+        return Stage(name, entry["cmd"], deps, outs, params, path)
     except (AttributeError, KeyError, TypeError, ValueError):
         # DVC writes in place: a kill cuts it anywhere
         raise InputError(_say_damage(path, f"no whole entry of {name}")) from None

@@ -1,5 +1,7 @@
 """A trained model packed as MLflow keeps it: a file of served/ with the artifacts that it loads."""
 
+import tempfile
+import zipfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,8 @@ from typing import Any
 from stages.shared.bundle import ModelConfig, check_architecture
 from stages.tracking.seal import seal
 
+UNPACKED = {"loader": "stages/tracking/served/loader.py", "seal": "stages/tracking/seal.py"}
+PACKAGE = "package.zip"
 PACKAGES = ("mlflow", "numpy", "pydantic", "torch")  # all that served/ imports
 
 
@@ -15,8 +19,6 @@ def list_artifacts(name: str, config: ModelConfig) -> dict[str, str]:
     artifacts = {
         "weights": f"data/trained/{name}/weights.pt",
         "config": f"data/trained/{name}/config.json",
-        "loader": "stages/tracking/served/loader.py",
-        "seal": "stages/tracking/seal.py",
     }
     for architecture in list_architectures(config.architecture, config.network):
         artifacts[architecture] = f"stages/models/{architecture}.py"
@@ -57,14 +59,24 @@ def pack_model(
     from mlflow.pyfunc import save_model
 
     interface = describe_forecaster() if config.task == "sine" else describe_classifier()
-    save_model(
-        folder,
-        artifacts=list_artifacts(name, config),
-        pip_requirements=list_requirements(),
-        mlflow_model=Model(**(identity or {})),
-        **interface,
-    )
+    with tempfile.TemporaryDirectory() as scratch:
+        package = Path(scratch, PACKAGE)
+        write_package(package, list_artifacts(name, config))
+        save_model(
+            folder,
+            artifacts=UNPACKED | {"package": str(package)},
+            pip_requirements=list_requirements(),
+            mlflow_model=Model(**(identity or {})),
+            **interface,
+        )
     seal(folder)
+
+
+def write_package(path: Path, artifacts: dict[str, str]) -> None:
+    """Write what a model is loaded from into one file: MLflow uploads each in a request."""
+    with zipfile.ZipFile(path, "w", strict_timestamps=False) as package:
+        for name, file in artifacts.items():
+            package.write(file, f"{name}{Path(file).suffix}")
 
 
 def list_requirements() -> list[str]:

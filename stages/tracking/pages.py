@@ -39,6 +39,7 @@ def prepare_pages(store: Store, subjects: list[Subject]) -> Iterator[str]:
         wanted = {NOTE_TAG: describe_experiment(name, models), VIEW_TAG: view}
         there = store.tags[name]
         changed = {tag: text for tag, text in wanted.items() if there.get(tag) != text}
+        store.place = f"experiment {name}"
         for tag, text in changed.items():
             store.client.set_experiment_tag(experiment_id, tag, text)
         if changed:

@@ -11,17 +11,17 @@ import tempfile
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stages.shared.bundle import ModelConfig
 from stages.shared.json_files import write_json
-from stages.tracking.artifacts import SEAL_TAG
+from stages.tracking.artifacts import SEAL_TAG, list_shown
 from stages.tracking.content import Content, read_content
 from stages.tracking.location import find_root
 from stages.tracking.packing import pack_model
 from stages.tracking.seal import SEAL, compute_file_md5
 from stages.tracking.store import Store
-from stages.tracking.subjects import Search, Subject
+from stages.tracking.subjects import PLACES, Search, Subject
 from stages.tracking.trials import log_trials
 
 if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes seconds
@@ -30,30 +30,30 @@ if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes s
 COMMIT_TAG = "mlflow.source.git.commit"  # where the UI looks for it
 LOOKS_TAG = "looks"  # `Subject.looks` of what the run shows
 LINEAGE = "lineage.json"
-SHOWN = ("figures", "tables", "progress.txt", LINEAGE)  # what it shows: see `find_place`
-BATCH = 1000  # metrics that MLflow takes at once
+BATCH = 800  # metrics of a request: MLflow takes 1,000 values, of which 200 params and tags
 
 
 def publish(store: Store, subject: Subject, commit: str | None, pending: str) -> None:
     """Make the run of a model or of the tour; until it is complete its key is `pending`."""
     client, content = store.client, read_content(subject)
     experiment = store.open_experiment(subject.experiment)
-    tags = {"key": pending, "owner": f"{socket.gethostname()}:{find_root()}"}
+    tags = list_tags(subject, content, commit) | list_looks(subject, content.note)
+    tags |= {"key": pending, "owner": f"{socket.gethostname()}:{find_root()}"}
     started = to_milliseconds(content.started)
     run = client.create_run(experiment, started, tags, subject.name)
     run_id = run.info.run_id
 
-    client.log_inputs(run_id, list_inputs(subject))
-    log_params(store, run, subject.params)
-    log_tags(store, run, list_tags(subject, content, commit))
-    model_id = None
+    inputs = list_inputs(subject)
+    if inputs:
+        client.log_inputs(run_id, inputs)
+    model_id, seal = None, {}
     if content.config:
         # before the metrics: the model's page shows those that name it
-        model_id = log_model(store, run, subject, content.config)
+        model_id, md5 = log_model(store, run, subject, content.config)
+        seal = {SEAL_TAG: md5}
     metrics = list_curves(content) + list_final_scores(content, model_id)
-    for start in range(0, len(metrics), BATCH):
-        client.log_batch(run_id, metrics[start : start + BATCH])
-    log_shown(store, run, subject, content.note)
+    log_values(store, run, subject.params, seal, metrics)
+    upload_shown(store, run, subject)
     if isinstance(subject, Search):
         log_trials(store, run, subject, content.labels["data"])
     client.set_terminated(run_id, end_time=to_milliseconds(content.ended))
@@ -65,20 +65,21 @@ def to_milliseconds(time: datetime) -> int:
     return int(time.timestamp() * 1000)
 
 
-def log_params(store: Store, run: "Run", params: dict[str, str]) -> None:
-    """Give the run its params."""
-    from mlflow.entities import Param
+def log_values(
+    store: Store,
+    run: "Run",
+    params: dict[str, str],
+    tags: dict[str, str],
+    metrics: "list[Metric]",
+) -> None:
+    """Give the run its params, tags and metrics, in as few requests as MLflow allows."""
+    from mlflow.entities import Param, RunTag
 
-    listed = [Param(name, value) for name, value in params.items()]
-    store.client.log_batch(run.info.run_id, params=listed)
-
-
-def log_tags(store: Store, run: "Run", tags: dict[str, str]) -> None:
-    """Give the run tags."""
-    from mlflow.entities import RunTag
-
-    listed = [RunTag(name, value) for name, value in tags.items()]
-    store.client.log_batch(run.info.run_id, tags=listed)
+    listed_params = [Param(name, value) for name, value in params.items()]
+    listed_tags = [RunTag(name, value) for name, value in tags.items()]
+    store.client.log_batch(run.info.run_id, metrics[:BATCH], listed_params, listed_tags)
+    for start in range(BATCH, len(metrics), BATCH):
+        store.client.log_batch(run.info.run_id, metrics[start : start + BATCH])
 
 
 def list_inputs(subject: Subject) -> "list[DatasetInput]":
@@ -105,6 +106,11 @@ def list_tags(subject: Subject, content: Content, commit: str | None) -> dict[st
     return tags
 
 
+def list_looks(subject: Subject, note: str) -> dict[str, str]:
+    """List what is shown beside params and metrics, and the digest of all of it."""
+    return {"kind": subject.kind, "mlflow.note.content": note, LOOKS_TAG: subject.looks}
+
+
 def write_lineage(subject: Subject, path: Path) -> None:
     """Write what ties the run to dvc.lock: what that says of each stage."""
     write_json(path, {role: asdict(stage) for role, stage in subject.stages.items()})
@@ -129,23 +135,23 @@ def list_final_scores(content: Content, model_id: str | None) -> "list[Metric]":
     return [Metric(name, value, ended, 0, model_id) for name, value in content.scores.items()]
 
 
-def log_model(store: Store, run: "Run", subject: Subject, config: ModelConfig) -> str:
-    """Give the run its model, loadable from MLflow alone; returns the model's id."""
+def log_model(store: Store, run: "Run", subject: Subject, config: ModelConfig) -> tuple[str, str]:
+    """Give the run its model, loadable from MLflow alone; returns the model's id and its seal."""
     from mlflow.entities import LoggedModelOutput
 
     client, run_id = store.client, run.info.run_id
     experiment = run.info.experiment_id
     logged = client.create_logged_model(experiment, subject.name, run_id, params=subject.params)
-    log_package(store, run, subject, config, logged)
+    md5 = upload_package(store, run, subject, config, logged)
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    return logged.model_id
+    return logged.model_id, md5
 
 
-def log_package(
+def upload_package(
     store: Store, run: "Run", subject: Subject, config: ModelConfig, logged: "LoggedModel"
-) -> None:
-    """Give a logged model its files, and the run the tag by which they are known."""
+) -> str:
+    """Give a logged model its files; returns the md5 by which they are known."""
     identity = {
         "artifact_path": logged.artifact_location,
         "run_id": run.info.run_id,
@@ -155,32 +161,37 @@ def log_package(
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder, "model")
         pack_model(packed, subject.name, config, identity)
-        store.client.log_model_artifacts(logged.model_id, str(packed))
-        store.client.set_tag(run.info.run_id, SEAL_TAG, compute_file_md5(packed / SEAL))
+        store.open_artifacts(logged.artifact_location).log_artifacts(str(packed))
+        return compute_file_md5(packed / SEAL)
 
 
-def log_shown(store: Store, run: "Run", subject: Subject, note: str) -> None:
-    """Give the run what people look at, and last the tags that say what that is."""
-    client, run_id = store.client, run.info.run_id
+def upload_shown(store: Store, run: "Run", subject: Subject) -> None:
+    """Give the run the files that people look at."""
+    artifacts = store.open_artifacts(run.info.artifact_uri)
     for path, place in subject.shown.items():
-        log = client.log_artifacts if Path(path).is_dir() else client.log_artifact
-        log(run_id, path, place or None)
+        upload = artifacts.log_artifacts if Path(path).is_dir() else artifacts.log_artifact
+        upload(path, place or None)
     with tempfile.TemporaryDirectory() as folder:
         lineage = Path(folder, LINEAGE)
         write_lineage(subject, lineage)
-        client.log_artifact(run_id, str(lineage))
-    tags = {"kind": subject.kind, "mlflow.note.content": note, LOOKS_TAG: subject.looks}
-    log_tags(store, run, tags)
+        artifacts.log_artifact(str(lineage))
 
 
 def replace_shown(store: Store, run: "Run", subject: Subject) -> None:
-    """Give the run what is shown now instead of what was."""
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    """Give the run what is shown now, and last the tags that say what that is."""
+    upload_shown(store, run, subject)
+    remove_unshown(store, run, subject)
+    log_values(store, run, {}, list_looks(subject, read_content(subject).note), [])
 
-    artifacts: Any = get_artifact_repository(run.info.artifact_uri, store.uri)
-    for place in SHOWN:
-        artifacts.delete_artifacts(place)
-    log_shown(store, run, subject, read_content(subject).note)
+
+def remove_unshown(store: Store, run: "Run", subject: Subject) -> None:
+    """Take away the files that are shown no more."""
+    artifacts = store.open_artifacts(run.info.artifact_uri)
+    for place in PLACES:
+        for file in artifacts.list_artifacts(place):
+            if file.path not in list_shown(subject):
+                with store.allow_refusal(f"{subject.name}: {file.path}, shown no more,"):
+                    artifacts.delete_artifacts(file.path)
 
 
 def restore(store: Store, run: "Run", subject: Subject) -> None:
@@ -188,5 +199,7 @@ def restore(store: Store, run: "Run", subject: Subject) -> None:
     config = read_content(subject).config
     for model_id in store.list_models(run):
         assert config is not None  # only models have models
-        log_package(store, run, subject, config, store.client.get_logged_model(model_id))
+        logged = store.client.get_logged_model(model_id)
+        md5 = upload_package(store, run, subject, config, logged)
+        store.client.set_tag(run.info.run_id, SEAL_TAG, md5)
     replace_shown(store, run, subject)

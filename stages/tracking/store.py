@@ -4,18 +4,20 @@ import logging
 import os
 import signal
 import sys
+import uuid
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stages.shared.errors import InputError, hide_passwords
 from stages.tracking.database import check_database, find_artifacts, find_move, make_database, move
 from stages.tracking.location import find_database
 from stages.tracking.pending import PENDING
+from stages.tracking.refusals import FORBIDS, explain_refusal, find_status
 
 if TYPE_CHECKING:  # mlflow takes seconds to import, and wants its environment set before
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
     from mlflow.entities.model_registry import ModelVersion
 
 EXPERIMENTS = (
@@ -25,7 +27,9 @@ EXPERIMENTS = (
     "searches",
 )
 PARENT_TAG = "mlflow.parentRunId"  # by which the UI shows a run below another
+PUBLISHED_TAG = "published"  # of an experiment: another value whenever somebody makes runs in it
 MOST_RUNS = 50_000  # that MLflow gives at once
+NOT_NEEDED = "training and evaluation do not need it"
 CHAMPION = "champion"  # alias of the version that predicts
 ENVIRONMENT = {  # what the user has set stays
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing leaves the machine unasked
@@ -47,18 +51,48 @@ class Store:
 
         self.uri = uri
         self.client: MlflowClient = MlflowClient(uri, uri)
-        self._folders: dict[str, set[str]] = {}  # of each experiment, once asked for
         self.experiments: dict[str, str] = {}  # name -> id of those that are active
         self.tags: dict[str, dict[str, str]] = defaultdict(dict)  # of each of them
+        self.place = "any experiment"  # or registered model, that is worked on: for a refusal
+        self.refused: list[str] = []  # deletions that were not allowed
+        self._announced: set[str] = set()  # experiments in which this process makes runs
+        self._searched: list[Run] | None = None  # all runs of the searches, once asked for
+        self._locations: dict[str, str] = {}  # id of an experiment -> where its artifacts are
+        self._folders: dict[str, set[str]] = {}  # address -> folders there, once asked for
+        active = {experiment.name: experiment for experiment in self._list_experiments()}
         for name in EXPERIMENTS:
-            experiment = self.client.get_experiment_by_name(name)
-            if experiment and experiment.lifecycle_stage == "active":
+            if name in active:
+                experiment = active[name]
                 self.experiments[name] = experiment.experiment_id
                 self.tags[name] = experiment.tags
+                self._locations[experiment.experiment_id] = experiment.artifact_location
+
+    def _list_experiments(self) -> "Iterator[Experiment]":
+        """All that are active, anybody's: one request, where asking by name takes one each."""
+        page = self.client.search_experiments()
+        yield from page
+        while page.token:
+            page = self.client.search_experiments(page_token=page.token)
+            yield from page
 
     def find_runs(self, key: str) -> "list[Run]":
         """Runs with a key, the smallest id first: it stays where two clones made one each."""
         return self._search_runs(f"tags.key = '{key}'")
+
+    def find_all(self, keys: list[str], known: dict[str, str]) -> "dict[str, list[Run]]":
+        """Runs with each of the keys.
+
+        Args:
+            keys: that are looked for, one request each.
+            known: key -> id of what was its only run, and still is if it is there; one request
+                for all of them.
+        """
+        found = defaultdict(list)
+        ids = [f"'{known[key]}'" for key in keys if key in known]
+        if ids:
+            for run in self._search_runs(f"attributes.run_id IN ({', '.join(ids)})"):
+                found[run.data.tags.get("key")].append(run)
+        return {key: found[key] or self.find_runs(key) for key in keys}
 
     def find_pending(self) -> "list[Run]":
         """Runs that somebody fills, or that nobody fills any more: see pending.py."""
@@ -66,15 +100,25 @@ class Store:
 
     def find_trials(self, run: "Run") -> "list[Run]":
         """Runs below that of a search."""
-        return self._search_runs(f"tags.`{PARENT_TAG}` = '{run.info.run_id}'")
+        run_id = run.info.run_id
+        return [trial for trial in self._list_searched() if find_parent(trial) == run_id]
 
     def find_orphans(self) -> "list[Run]":
         """Trials whose search was dropped, here or by somebody."""
-        if "searches" not in self.experiments:
-            return []
-        runs = self.client.search_runs([self.experiments["searches"]], max_results=MOST_RUNS)
+        runs = self._list_searched()
         known = {run.info.run_id for run in runs}
-        return [run for run in runs if run.data.tags.get(PARENT_TAG, run.info.run_id) not in known]
+        return [run for run in runs if find_parent(run) and find_parent(run) not in known]
+
+    def _list_searched(self) -> "list[Run]":
+        """All searches and trials, asked for once until some are made or dropped."""
+        if self._searched is None:
+            ids = [self.experiments["searches"]] if "searches" in self.experiments else []
+            self._searched = self.client.search_runs(ids, max_results=MOST_RUNS) if ids else []
+        return self._searched
+
+    def forget_searched(self) -> None:
+        """Ask for searches and trials anew: some were made or dropped."""
+        self._searched = None
 
     def _search_runs(self, condition: str) -> "list[Run]":
         ids = list(self.experiments.values())
@@ -84,7 +128,7 @@ class Store:
         return sorted(runs, key=lambda run: run.info.run_id)
 
     def open_experiment(self, name: str) -> str:
-        """Id of an experiment, which is made if it is not there."""
+        """Id of an experiment in which runs are made; it is made too, if it is not there."""
         from mlflow.exceptions import MlflowException
 
         if name not in self.experiments:
@@ -94,7 +138,17 @@ class Store:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
                 self.experiments[name] = self._restore_experiment(name)
+        self._announce(name)
         return self.experiments[name]
+
+    def _announce(self, name: str) -> None:
+        """Have other clones look for each key anew, by which they find doubles of their runs."""
+        if name not in self._announced:
+            self._announced.add(name)
+            self.tags[name][PUBLISHED_TAG] = uuid.uuid4().hex
+            self.client.set_experiment_tag(
+                self.experiments[name], PUBLISHED_TAG, self.tags[name][PUBLISHED_TAG]
+            )
 
     def _create_experiment(self, name: str) -> str:
         folder = None  # a server knows where artifacts go
@@ -115,6 +169,7 @@ class Store:
 
     def find_champion(self, name: str) -> "ModelVersion | None":
         """The version of a registered model that carries the alias `champion`."""
+        self.place = f"registered model {name}"
         models = self.client.search_registered_models(f"name = '{name}'")
         if not models or CHAMPION not in models[0].aliases:
             return None
@@ -125,41 +180,82 @@ class Store:
         assert version.run_id is not None  # `promote` registers the models of runs alone
         return self.client.get_run(version.run_id)
 
+    def name_place(self, run: "Run") -> str:
+        """The experiment of a run, as an error names it."""
+        for name, experiment_id in self.experiments.items():
+            if experiment_id == run.info.experiment_id:
+                return f"experiment {name}"
+        return self.place
+
     def list_models(self, run: "Run") -> list[str]:
         """Ids of the models that a run made."""
         return [made.model_id for made in run.outputs.model_outputs] if run.outputs else []
 
-    def list_folders(self, experiment_id: str) -> set[str]:
-        """Names of the folders of runs and models among the artifacts of an experiment."""
+    def list_folders(self, experiment_id: str, place: str = "") -> set[str]:
+        """Names of the folders among the artifacts of an experiment: of runs, or of `models`."""
+        location = self._locations.get(experiment_id)
+        if location is None:  # the experiment was made meanwhile
+            location = self.client.get_experiment(experiment_id).artifact_location
+            self._locations[experiment_id] = location
+        address = f"{location}/{place}"
+        if address not in self._folders:
+            found = self.open_artifacts(location).list_artifacts(place or None)
+            self._folders[address] = {file.path.rpartition("/")[2] for file in found}
+        return self._folders[address]
+
+    def open_artifacts(self, address: str) -> Any:
+        """What reads and writes the artifacts of a run, a model or an experiment."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        if experiment_id not in self._folders:
-            location = self.client.get_experiment(experiment_id).artifact_location
-            artifacts = get_artifact_repository(location, self.uri)
-            found = artifacts.list_artifacts() + artifacts.list_artifacts("models")
-            self._folders[experiment_id] = {file.path.rpartition("/")[2] for file in found}
-        return self._folders[experiment_id]
+        return get_artifact_repository(address, self.uri)
 
     def find_versions(self, name: str) -> "list[ModelVersion]":
         """Versions of a registered model, the newest first."""
         return list(self.client.search_model_versions(f"name = '{name}'"))
 
-    def drop_run(self, run: "Run") -> None:
-        """Delete a run, and first its model, which MLflow would leave behind."""
+    def drop_run(self, run: "Run", reason: str) -> list[str]:
+        """Delete a run, and first its model, which MLflow would leave behind; tells if it did.
+
+        Args:
+            run: that goes.
+            reason: what it is, after its name.
+        """
         from mlflow.exceptions import MlflowException
 
         origin = f"source_run_id = '{run.info.run_id}'"
+        what = f"{run.info.run_name}: {reason}"
+        self.forget_searched()
+        with self.allow_refusal(f"{what} (run {run.info.run_id})"):
+            try:
+                for model in self.client.search_logged_models([run.info.experiment_id], origin):
+                    self.client.delete_logged_model(model.model_id)
+                self.client.delete_run(run.info.run_id)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # another clone was faster
+                    raise
+            return [f"{what} dropped"]
+        return []
+
+    @contextmanager
+    def allow_refusal(self, what: str) -> Iterator[None]:
+        """Go on where the server does not let one delete, and remember that something stays."""
+        from mlflow.exceptions import MlflowException
+
         try:
-            for model in self.client.search_logged_models([run.info.experiment_id], origin):
-                self.client.delete_logged_model(model.model_id)
-            self.client.delete_run(run.info.run_id)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # another clone was faster
+            yield
+        except (MlflowException, OSError) as error:
+            if find_status(error) != FORBIDS:
                 raise
+            self.refused.append(f"{what} stays (403): ask for MANAGE on {self.place}")
 
     def renew_patience(self) -> None:
         """Grant a store that has answered so far more time for more work: a run, a model."""
         signal.alarm(6 * int(os.environ["TRACK_SECONDS"]))
+
+
+def find_parent(run: "Run") -> str | None:
+    """Id of the run below which another is."""
+    return run.data.tags.get(PARENT_TAG)
 
 
 @contextmanager
@@ -186,11 +282,16 @@ def open_store(uri: str, to_write: bool = False, to_make: bool = False) -> Itera
         sys.exit(hide_passwords(f"error: {_say_unusable(uri, 'too slow, see TRACK_SECONDS')}"))
 
     before = signal.signal(signal.SIGALRM, give_up)
+    store = None
     try:
         prepare(uri, to_write, to_make)
         signal.alarm(int(os.environ["TRACK_SECONDS"]))
-        yield Store(uri)
+        store = Store(uri)
+        yield store
     except (MlflowException, SQLAlchemyError, OSError) as error:  # requests raises OSErrors
+        refusal = explain_refusal(error, store.place if store else "its experiments")
+        if refusal:
+            raise InputError(f"MLflow at {uri}: {refusal} and try again; {NOT_NEEDED}") from None
         raise InputError(_say_unusable(uri, _shorten(str(error)))) from None
     finally:
         signal.alarm(0)
@@ -229,7 +330,7 @@ def set_environment() -> None:
 def _say_unusable(uri: str, reason: str) -> str:
     return (
         f"MLflow at {uri} cannot be used ({reason}): look after the server or correct "
-        "MLFLOW_TRACKING_URI and try again; training and evaluation do not need it"
+        f"MLFLOW_TRACKING_URI and try again; {NOT_NEEDED}"
     )
 
 

@@ -21,7 +21,9 @@ from stages.tracking.nested import flatten
 TOUR = "data/plotted/layers"
 BASELINES = "data/evaluated/baselines"
 FORMAT = 2  # of what a run shows: another number has every run shown anew, under its old key
+SEARCHES_PARAMS = "searches/params.yaml"
 SEARCHED = "recipes drawn at random, trained, and scored on validation alone"
+PLACES = ("tables", "figures")  # folders of a run: see `find_place`
 UNDESCRIBED = "no words about it under `descriptions` in params.yaml"
 
 
@@ -249,13 +251,16 @@ class Search(Subject):
     @property
     def section(self) -> dict[str, Any]:
         """What searches/params.yaml said."""
-        section: dict[str, Any] = self.search.params["searches/params.yaml"][self.search.name]
+        section = self.search.read_section(self.search.name, SEARCHES_PARAMS)
+        for field in ("base", "score", "space"):
+            if not section.get(field):
+                self.search.refuse()
         return section
 
     @property
     def params(self) -> dict[str, str]:
         """How was searched, and what on top of."""
-        return _say_values(self.section | self.search.params["params.yaml"])
+        return _say_values(self.section | self.search.read_sections())
 
     @property
     def base(self) -> str:
@@ -313,6 +318,8 @@ def list_searches() -> list[Search]:
     """List the searches that lie here: `make repro` makes all but them."""
     searches = []
     for stage in read_searches():
+        if not any(path.endswith("/trials.csv") for path in stage.outs):  # the last that DVC lists
+            stage.refuse()
         if all(Path(path).exists() for path in stage.outs):
             searches.append(Search(stage.name, "search", SEARCHED, stage))
     return searches

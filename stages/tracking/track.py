@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stages.shared.errors import InputError, exit_on_input_error, hide_passwords
-from stages.tracking.agreement import is_agreed, note_agreement
+from stages.tracking.agreement import is_agreed, note_agreement, recall_runs
 from stages.tracking.artifacts import find_loss
 from stages.tracking.content import find_change, find_obstacle
 from stages.tracking.location import find_uri, is_absent, is_default, lock_store
@@ -45,16 +45,19 @@ class Finding:
     obstacle: str | None
 
 
-def inspect(store: Store | None, subjects: list[Subject]) -> list[Finding]:
+def inspect(store: Store | None, subjects: list[Subject], known: dict[str, str]) -> list[Finding]:
     """Look at everything, and write nothing.
 
     Args:
         store: None: there is none yet.
         subjects: that should have one run each.
+        known: key -> id of the run that has it, where it need not be looked for.
     """
     findings = []
+    keys = [subject.key for subject in subjects]
+    found = store.find_all(keys, known) if store else {}
     for subject in subjects:
-        runs = store.find_runs(subject.key) if store else []
+        runs = found.get(subject.key, [])
         fault = find_fault(store, subject, runs) if store else "no run"
         obstacle = find_obstacle(subject) if fault else find_change(subject)
         findings.append(Finding(subject, runs, fault, obstacle))
@@ -69,9 +72,8 @@ def find_fault(store: Store, subject: Subject, runs: "list[Run]") -> str | None:
         return f"{len(runs)} runs"
     if runs[0].data.tags.get(LOOKS_TAG) != subject.looks:
         return "stale figures, tables or note"
-    if isinstance(subject, Search) and find_lack(store, runs[0], subject):
-        return find_lack(store, runs[0], subject)
-    return find_loss(store, runs[0], subject)
+    lack = find_lack(store, runs[0], subject) if isinstance(subject, Search) else None
+    return lack or find_loss(store, runs[0], subject)
 
 
 def sync(store: Store, findings: list[Finding], commit: str | None) -> Iterator[str]:
@@ -85,16 +87,18 @@ def sync(store: Store, findings: list[Finding], commit: str | None) -> Iterator[
     pending = begin()
     for finding in findings:
         store.renew_patience()
+        store.place = f"experiment {finding.subject.experiment}"
         if not finding.obstacle:
             yield from complete(store, finding, commit, pending)
     for run in store.find_pending():
         if is_abandoned(run.data.tags["key"]):
-            store.drop_run(run)
-            yield f"{run.info.run_name}: unfinished run dropped"
-    end()
+            store.place = store.name_place(run)
+            yield from store.drop_run(run, "unfinished run")
+    if not store.refused:
+        end()
+    store.place = "experiment searches"
     for run in store.find_orphans():
-        store.drop_run(run)
-        yield f"{run.info.run_name}: trial without a search dropped"
+        yield from store.drop_run(run, "trial without a search")
     yield from prepare_pages(store, [finding.subject for finding in findings])
 
 
@@ -102,16 +106,17 @@ def complete(store: Store, finding: Finding, commit: str | None, pending: str) -
     """Leave a model or the tour with one run that has all it should have."""
     subject, runs = finding.subject, finding.runs
     if runs and isinstance(subject, Search) and find_lack(store, runs[0], subject):
-        store.drop_run(runs.pop(0))  # what is left of its trials goes last
-        yield f"{subject.name}: run that had lost trials dropped"
+        yield from store.drop_run(runs[0], "run that had lost trials")  # those left go last
+        if store.refused:
+            return
+        runs.clear()
     is_new = not runs
     if is_new:
         publish(store, subject, commit, pending)
         yield f"{subject.name}: run made"
-        runs = store.find_runs(subject.key)  # another clone may have made one meanwhile
+        runs += store.find_runs(subject.key)  # another clone may have made one meanwhile
     for double in runs[1:]:
-        store.drop_run(double)
-        yield f"{subject.name}: double dropped"
+        yield from store.drop_run(double, "double")
     tags = runs[0].data.tags
     if tags.get(LOOKS_TAG) != subject.looks:
         replace_shown(store, runs[0], subject)
@@ -124,14 +129,30 @@ def complete(store: Store, finding: Finding, commit: str | None, pending: str) -
         yield f"{subject.name}: commit noted"
 
 
+def bring_up_to_date(store: Store, subjects: list[Subject]) -> list[str]:
+    """Sync, say what was done, and note the agreement; returns what is left to do."""
+    commit = find_commit()
+    known, looked = recall_runs(store)
+    findings = inspect(store, subjects, known)
+    for line in sync(store, findings, commit):
+        print(line, flush=True)
+    left = [f"{found.subject.name}: {found.obstacle}" for found in findings if found.obstacle]
+    left += store.refused
+    if not left:
+        runs = {found.subject.key: found.runs[0].info.run_id for found in findings}
+        note_agreement(store, subjects, bool(commit), runs, looked)
+    return left
+
+
 def list_faults(uri: str, subjects: list[Subject]) -> list[str]:
     """Say what a sync would change, or cannot, without writing anything."""
     faults = []
     if is_absent(uri):
-        findings = inspect(None, subjects)
+        findings = inspect(None, subjects, {})
     else:
         with open_store(uri) as store:
-            findings = inspect(store, subjects)
+            known, _ = recall_runs(store)
+            findings = inspect(store, subjects, known)
             for run in store.find_pending():
                 if is_abandoned(run.data.tags["key"]):
                     faults.append(f"{run.info.run_name}: unfinished")
@@ -182,13 +203,7 @@ def main(check: bool, new: bool = False) -> None:
         faults = list_faults(uri, subjects)
     else:
         with lock_store(uri), open_store(uri, True, new or is_default(uri)) as store:
-            commit = find_commit()
-            findings = inspect(store, subjects)
-            for line in sync(store, findings, commit):
-                print(line, flush=True)
-            if not any(found.obstacle for found in findings):
-                note_agreement(uri, subjects, bool(commit))
-        faults = [f"{found.subject.name}: {found.obstacle}" for found in findings if found.obstacle]
+            faults = bring_up_to_date(store, subjects)
     if faults:
         raise InputError("\n  ".join([f"MLflow at {uri} is behind dvc.lock:", *faults]))
     print(hide_passwords(f"MLflow at {uri}: {len(subjects)} runs for this dvc.lock"))

@@ -83,6 +83,7 @@ def log_trials(store: Store, run: "Run", search: Search, data: str) -> None:
         store.client.log_batch(child.info.run_id, metrics, params)
         status = "FAILED" if trial.failure else "FINISHED"
         store.client.set_terminated(child.info.run_id, status, now)
+    store.forget_searched()
 
 
 def find_lack(store: Store, run: "Run", search: Search) -> str | None:

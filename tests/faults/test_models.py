@@ -1,6 +1,5 @@
 """No model answers that is not the one of dvc.lock, and none answers nonsense."""
 
-import json
 import pickle
 import sys
 from collections.abc import Callable
@@ -15,6 +14,8 @@ from stages.commands import promote
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
 from stages.shared.networks import read_model
+from stages.tracking.location import find_uri
+from stages.tracking.store import Store
 from tests.shell import assert_one_line, call
 from tests.store import check, list_runs, sync
 from tests.workspace import copy_workspace, take_results
@@ -91,10 +92,10 @@ def test_a_champion_whose_weights_mlflow_lost_answers_nothing_until_the_next_syn
     sync()
     promote.main("surnames", force=False)
     before = call(workspace, *PREDICT).stdout
-    spoil(find_in_store(workspace, "surname_blend", "artifacts/weights.pt"))
+    spoil(find_in_store(workspace, "surname_blend", "artifacts/package.zip"))
 
-    assert_one_line(call(workspace, *PREDICT), "surname_blend", "weights.pt is", "make sync")
-    with pytest.raises(InputError, match=r"surname_blend: model: artifacts/weights.pt is"):
+    assert_one_line(call(workspace, *PREDICT), "surname_blend", "package.zip is", "make sync")
+    with pytest.raises(InputError, match=r"surname_blend: model: artifacts/package.zip is"):
         check()
     sync()
 
@@ -105,15 +106,15 @@ def test_a_champion_whose_weights_mlflow_lost_answers_nothing_until_the_next_syn
 @SPOILED
 def test_a_damaged_model_is_not_served_by_mlflow_alone(workspace, spoil):
     sync()
-    spoil(find_in_store(workspace, "carried_rnn", "artifacts/weights.pt"))
+    spoil(find_in_store(workspace, "carried_rnn", "artifacts/package.zip"))
     folder = find_in_store(workspace, "carried_rnn", "MLmodel").parent
 
-    with pytest.raises(Exception, match=r"weights\.pt"):
+    with pytest.raises(Exception, match=r"package\.zip"):
         mlflow.pyfunc.load_model(str(folder))
 
 
 @pytest.mark.parametrize("spoil", [flip, Path.unlink])
-@pytest.mark.parametrize("name", ["MLmodel", "checksums.json", "artifacts/pooled_classifier.py"])
+@pytest.mark.parametrize("name", ["MLmodel", "checksums.json", "artifacts/loader.py"])
 def test_a_sync_gives_again_whatever_file_of_a_model_is_lost(workspace, name, spoil):
     sync()
     path = find_in_store(workspace, "surname_gru", name)
@@ -143,17 +144,11 @@ def test_a_sync_gives_a_lost_figure_again(workspace):
 
 def find_in_store(workspace: Path, model: str, name: str) -> Path:
     """A file of a model's package in MLflow."""
-    for path in workspace.glob(f"mlartifacts/*/models/*/artifacts/{name}"):
-        packed = path.parents[name.count("/")]
-        if f"data/trained/{model}" in json.dumps(read_origin(packed)):
-            return path
+    store = Store(find_uri())
+    for logged in store.client.search_logged_models(list(store.experiments.values())):
+        if logged.name == model:
+            return Path(logged.artifact_location.removeprefix("file://"), name)
     raise FileNotFoundError(f"{model} has no {name}")
-
-
-def read_origin(packed: Path) -> dict[str, dict[str, str]]:
-    """The artifacts that a package holds, and where they came from."""
-    flavors = mlflow.models.Model.load(str(packed)).flavors
-    return flavors["python_function"]["artifacts"]
 
 
 ODD: list[tuple[str, Callable[[], object], dict[str, int], str]] = [

@@ -1,5 +1,6 @@
 """No store is bricked, nothing is written at a wrong place, and no run is lost or doubled."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -105,7 +106,14 @@ def test_a_locked_store_is_one_line_within_20_seconds(tracked, hold):
 
 @pytest.mark.parametrize(
     "uri",
-    ["sqlite:///", "sqlite:///a?b", "sqlite://other.db", "postgresql://me:secret@host/db", "x"],
+    [
+        "sqlite:///",
+        "sqlite:///a?b",
+        "sqlite://other.db",
+        "postgresql://me:secret@host/db",
+        "postgresql+psycopg://host/db?user=me&password=secret",
+        "x",
+    ],
 )
 def test_an_address_that_is_none_is_one_line_without_its_password(workspace, uri):
     stopped = call(workspace, *TRACK, MLFLOW_TRACKING_URI=uri)
@@ -122,6 +130,35 @@ def test_the_password_of_a_server_is_never_printed(workspace, options):
 
     assert_one_line(stopped, "http://me:***@127.0.0.1")
     assert "secret" not in stopped.stdout
+
+
+def test_a_database_is_told_to_be_served(workspace):
+    stopped = call(workspace, *TRACK, MLFLOW_TRACKING_URI="mysql://me:secret@host/db")
+
+    assert_one_line(stopped, "start `mlflow server` on it", "MLFLOW_BACKEND_STORE_URI")
+
+
+def test_a_sync_that_waits_for_another_shows_no_password(workspace):
+    uri = f"http://me:secret@127.0.0.1:{find_free_port()}"
+    (workspace / ".dvc/tmp").mkdir(exist_ok=True)
+    with (workspace / ".dvc/tmp/track.lock").open("w", encoding="utf-8") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        waiting = start_sync(workspace, MLFLOW_TRACKING_URI=uri)
+        line = waiting.stdout.readline()
+    waiting.communicate()
+
+    assert "waiting for the one that writes to MLflow at http://me:***@127" in line
+
+
+def test_a_foreign_traceback_shows_no_password(workspace):
+    raiser = "raise ValueError('http://me:secret@host is no address')"
+    code = f"from stages.shared.errors import *\nwith exit_on_input_error():\n    {raiser}"
+
+    stopped = call(workspace, sys.executable, "-c", code)
+
+    assert stopped.returncode == 1
+    assert "ValueError: http://me:***@host is no address" in stopped.stdout
+    assert "secret" not in stopped.stdout.replace(raiser, "")
 
 
 def test_a_store_that_is_not_there_is_made_only_where_it_is_asked_for(workspace):

@@ -4,16 +4,23 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
 
+from stages.shared.errors import InputError
 from stages.tracking.agreement import was_noted_since
 from stages.tracking.location import find_uri
+from stages.tracking.pending import begin
+from stages.tracking.runs import publish
 from stages.tracking.store import Store
 from stages.tracking.track import is_up_to_date
 from tests.pipeline import edit_params
+from tests.searched import add_search
 from tests.shell import commit, find_server, run
-from tests.store import find_run, sync
+from tests.store import check, find_run, find_subject, sync
 from tests.workspace import redraw, retrain
 
 
@@ -97,3 +104,47 @@ def test_a_server_is_asked_every_time(workspace, monkeypatch):
     assert not is_up_to_date()
     assert was_noted_since(began)  # not twice by one `make repro`
     assert not was_noted_since(time.time() + 1)
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Addresses of all requests, as they are sent."""
+    addresses = []
+    send = HTTPAdapter.send
+
+    def note_and_send(adapter: HTTPAdapter, request: PreparedRequest, **options: Any) -> Response:
+        addresses.append(request.url)
+        return send(adapter, request, **options)
+
+    monkeypatch.setattr(HTTPAdapter, "send", note_and_send)
+    return addresses
+
+
+def test_a_sync_that_has_nothing_to_do_asks_a_server_ten_times_at_most(
+    workspace, monkeypatch, sent
+):
+    add_search(workspace)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", find_server())
+    sync()
+    assert len(sent) > 10
+    sent.clear()
+
+    sync()
+    assert len(sent) <= 10, sent
+
+    check()
+    assert len(sent) <= 20, sent
+
+
+def test_a_double_that_somebody_makes_is_found_though_runs_are_asked_for_by_id(
+    workspace, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", find_server())
+    sync()
+    publish(Store(find_uri()), find_subject("carried_rnn"), None, begin())
+
+    with pytest.raises(InputError, match="carried_rnn: 2 runs"):
+        check()
+
+    sync()
+    check()

@@ -18,7 +18,7 @@ def test_a_missing_store_lacks_every_run_and_is_not_made(workspace):
 @pytest.mark.parametrize("name", ["surname_blend", "layer_tour"])
 def test_a_store_that_lacks_a_run_stays_as_it_is(workspace, name):
     sync()
-    Store(find_uri()).drop_run(find_run(name))
+    Store(find_uri()).drop_run(find_run(name), "run")
     before = list_files(workspace)
 
     with pytest.raises(InputError, match=f"{name}: no run"):

@@ -82,8 +82,12 @@ def listen(serve: Serve | None) -> Iterator[str]:
     ("serve", "reason"),
     [
         pytest.param(None, "refused", id="refused"),
-        pytest.param(answer("401 Unauthorized"), "401", id="401"),
-        pytest.param(answer("403 Forbidden"), "403", id="403"),
+        pytest.param(
+            answer("401 Unauthorized"),
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+            id="401",
+        ),
+        pytest.param(answer("403 Forbidden"), "READ on its experiments", id="403"),
     ],
 )
 def test_a_server_that_refuses_ends_track_with_one_line(workspace, serve, reason, options):
@@ -130,10 +134,13 @@ def test_dvc_runs_track_again_after_a_server_was_dead(workspace):
 KILLER = """
 import os, signal, sys
 from mlflow import MlflowClient
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from stages.tracking import runs, track
 
 method, nth = sys.argv[1], int(sys.argv[2])
-original = getattr(MlflowClient, method)
+places = {"upload_package": runs, "log_artifact": LocalArtifactRepository}
+place = places.get(method, MlflowClient)
+original = getattr(place, method)
 calls = []
 
 def call_or_die(*arguments, **options):
@@ -142,7 +149,7 @@ def call_or_die(*arguments, **options):
         os.kill(os.getpid(), signal.SIGKILL)
     return original(*arguments, **options)
 
-setattr(MlflowClient, method, call_or_die)
+setattr(place, method, call_or_die)
 runs.BATCH = 5
 track.main(check=False)
 """
@@ -153,7 +160,7 @@ track.main(check=False)
     [
         pytest.param("log_inputs", 1, id="after_create"),
         pytest.param("log_batch", 4, id="in_the_curves"),
-        pytest.param("log_model_artifacts", 1, id="in_the_model"),
+        pytest.param("upload_package", 1, id="in_the_model"),
         pytest.param("log_outputs", 1, id="before_the_model_belongs_to_the_run"),
         pytest.param("set_terminated", 2, id="before_the_end_of_the_second_run"),
         pytest.param("set_terminated", 6, id="before_the_end_of_the_tour"),
@@ -182,7 +189,9 @@ def test_the_next_sync_repairs_what_a_kill_left_of_figures_and_tables(workspace)
     process.communicate()
     assert process.returncode == -9
     left = read_artifacts(workspace, find_run("surname_gru"))
-    assert left.keys() < whole.keys()
+    assert left["tables/asked.csv"] == whole["tables/asked.csv"]
+    with pytest.raises(InputError, match="surname_gru: stale figures, tables or note"):
+        check()
 
     sync()
 

@@ -10,6 +10,7 @@ from stages.shared.errors import InputError
 from stages.tracking import runs
 from stages.tracking.location import find_uri
 from stages.tracking.store import PARENT_TAG, Store
+from stages.tracking.subjects import read_subjects
 from tests.searched import COLUMNS, NAME, OUT, TRIALS, add_search
 from tests.store import assert_complete, check, find_run, list_files, list_names, list_runs, sync
 from tests.tracking.test_views import decode, read_tags
@@ -182,3 +183,20 @@ def test_the_view_draws_parallel_coordinates_of_each_search_and_shows_all_trials
     assert chart["selectedMetrics"] == ["validation/macro_f1"]
     assert state["orderByKey"] == "metrics.`rank`"  # by the date trials would be folded away
     assert "metrics.`validation/macro_f1`" in state["selectedColumns"]
+
+
+def test_a_lock_of_the_searches_cut_anywhere_is_read_or_refused(searched):
+    path = searched / "searches/dvc.lock"
+    text = path.read_text(encoding="utf-8")
+    num_refused = 0
+
+    for end in range(0, len(text), 53):
+        path.write_text(text[:end], encoding="utf-8")
+        try:
+            for subject in read_subjects():
+                assert subject.key and subject.looks
+        except InputError as error:
+            assert str(error).startswith("searches/dvc.lock is damaged")
+            num_refused += 1
+
+    assert num_refused > 5

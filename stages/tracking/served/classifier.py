@@ -1,8 +1,8 @@
 """The surname model that MLflow serves: names in, their likeliest languages out.
 
 MLflow runs this very file, in processes that have only the packages it names, so it imports
-nothing of ours: config, weights, their loader, the alphabet and the architectures' files travel
-beside it as artifacts.
+nothing of ours: the loader and the seal travel beside it as artifacts, and in a package of theirs
+config, weights, the alphabet and the architectures' files.
 """
 
 import json
@@ -41,12 +41,13 @@ class Classifier(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Rebuild the model from its artifacts."""
         loader = runpy.run_path(context.artifacts["loader"])
-        self.model = loader["load_model"](context.artifacts)
-        vocabulary = _read_json(context.artifacts["vocabulary"])
-        self.symbols: str = vocabulary["symbols"]
-        self.languages: list[str] = vocabulary["languages"]
-        self.temperature: float = _read_json(context.artifacts["metrics"])["temperature"]
-        self.alphabet = runpy.run_path(context.artifacts["alphabet"])
+        with loader["unpack"](context.artifacts) as artifacts:
+            self.model = loader["load_model"](artifacts)
+            vocabulary = _read_json(artifacts["vocabulary"])
+            self.symbols: str = vocabulary["symbols"]
+            self.languages: list[str] = vocabulary["languages"]
+            self.temperature: float = _read_json(artifacts["metrics"])["temperature"]
+            self.alphabet = runpy.run_path(artifacts["alphabet"])
 
     def predict(
         self,

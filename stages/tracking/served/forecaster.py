@@ -1,9 +1,9 @@
 """The sine model that MLflow serves: histories in, the samples that follow out.
 
 MLflow runs this very file, in processes that have only the packages it names, so it imports
-nothing of ours: config, weights, their loader, the architecture's file and the scope travel beside
-it as artifacts. Histories and forecasts are in the units of the series; a network that was trained
-on standardised samples says so in its config.
+nothing of ours: the loader and the seal travel beside it as artifacts, and in a package of theirs
+config, weights, the architecture's file and the scope. Histories and forecasts are in the units of
+the series; a network that was trained on standardised samples says so in its config.
 """
 
 import json
@@ -28,9 +28,11 @@ class Forecaster(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Rebuild the model from its artifacts."""
         loader = runpy.run_path(context.artifacts["loader"])
-        self.model = loader["load_model"](context.artifacts)
-        self.scaling: dict[str, float] = _read_json(context, "config").get("scaling", UNSCALED)
-        self.scope: dict[str, Any] = _read_json(context, "scope")  # for whoever asks what it knows
+        with loader["unpack"](context.artifacts) as artifacts:
+            self.model = loader["load_model"](artifacts)
+            config, scope = _read_json(artifacts["config"]), _read_json(artifacts["scope"])
+        self.scaling: dict[str, float] = config.get("scaling", UNSCALED)
+        self.scope = scope  # for whoever asks what it knows
 
     @torch.no_grad()
     def predict(
@@ -61,8 +63,8 @@ class Forecaster(PythonModel):
         return forecasts * std + mean
 
 
-def _read_json(context: PythonModelContext, artifact: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(Path(context.artifacts[artifact]).read_text("utf-8"))
+def _read_json(path: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
     return content
 
 

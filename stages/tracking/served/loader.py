@@ -2,6 +2,10 @@
 
 import json
 import runpy
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -11,17 +15,33 @@ from mlflow.exceptions import MlflowException
 from torch import nn
 
 
+@contextmanager
+def unpack(files: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Unpack what a model is rebuilt from, for as long as that takes.
+
+    Args:
+        files: `seal`, code that knows what the model's files were, and `package`.
+
+    Raises:
+        MlflowException: a file of the model is not what was logged.
+    """
+    model = Path(files["package"]).parents[1]
+    if (model / "MLmodel").exists():  # MLflow also tries a model that it is still packing
+        damage = runpy.run_path(files["seal"])["find_damage"](model)
+        if damage:
+            raise MlflowException(f"the model in {model} cannot be served: {damage}")
+    with tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(files["package"]) as package:
+            package.extractall(folder)
+        yield {path.stem: str(path) for path in Path(folder).iterdir()}
+
+
 def load_model(artifacts: dict[str, str]) -> nn.Module:
     """Build the network that config.json describes and give it its weights.
 
     Raises:
-        MlflowException: a file of the model is not what was logged, or holds no weights of it.
+        MlflowException: there are no weights of it.
     """
-    folder = Path(artifacts["config"]).parents[1]
-    if (folder / "MLmodel").exists():  # MLflow also tries a model that it is still packing
-        damage = runpy.run_path(artifacts["seal"])["find_damage"](folder)
-        if damage:
-            raise MlflowException(f"the model in {folder} cannot be served: {damage}")
     config = json.loads(Path(artifacts["config"]).read_text(encoding="utf-8"))
     model = build_model(config["architecture"], config["network"], artifacts)
     try:

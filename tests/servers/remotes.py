@@ -1,0 +1,61 @@
+"""A remote of DVC on a server of the test's own, and clones that share it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults.test_cache import find_object
+from tests.shell import call, commit, run
+
+WEIGHTS = "data/trained/carried_rnn/weights.pt"
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Where DVC keeps its objects.
+
+    Args:
+        url: of the remote.
+        folder: in which the server keeps its files.
+        settings: committed with the repository.
+        secrets: kept in .dvc/config.local.
+    """
+
+    url: str
+    folder: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+
+    def add_to(self, repository: Path) -> None:
+        """Commit the remote as docs/team.md says."""
+        run(repository, f"dvc remote add --force --default team {self.url}")
+        for name, value in {"verify": "true", **self.settings}.items():
+            run(repository, f"dvc remote modify team {name} {value}")
+        self.hand_secrets_to(repository)
+        commit(repository, "remote")
+
+    def hand_secrets_to(self, repository: Path) -> None:
+        """Let a clone in."""
+        for name, value in self.secrets.items():
+            run(repository, f"dvc remote modify --local team {name} {value}")
+
+    def clone(self, repository: Path) -> Path:
+        """A mate's clone, who has the secrets."""
+        run(repository.parent, f"git clone -q {repository} clone")
+        mate = repository.parent / "clone"
+        self.hand_secrets_to(mate)
+        return mate
+
+    def find_object(self, repository: Path, path: str) -> Path:
+        """The file of an out on the server."""
+        return find_object(repository, str(self.folder), path)
+
+    def count_objects(self) -> int:
+        """Files that the server has."""
+        return sum(path.is_file() for path in self.folder.rglob("*"))
+
+
+def assert_whole(clone: Path) -> None:
+    """All that dvc.lock names is there, as dvc.lock has it."""
+    done = call(clone, "python", "-m", "stages.tracking.track")
+    assert done.returncode == 0, done.stdout
+    assert "deleted" not in run(clone, "dvc status")

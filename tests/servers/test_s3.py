@@ -1,0 +1,91 @@
+"""DVC on an S3 server: what comes out is what went in, whatever happened there or on the way."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.test_models import flip, truncate
+from tests.servers.remotes import WEIGHTS, assert_whole
+from tests.shell import call, run, start
+
+pytestmark = pytest.mark.slow
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def test_a_mate_pulls_from_s3_what_was_pushed(workspace, s3):
+    s3.add_to(workspace)
+
+    run(workspace, "dvc push -q")
+    mate = s3.clone(workspace)
+    run(mate, "dvc pull -q")
+
+    assert_whole(mate)
+    assert "secret" not in run(mate, "git log -p .dvc; cat .dvc/config")
+
+
+@pytest.mark.parametrize("spoil", [flip, truncate, empty])
+def test_what_rotted_on_s3_is_refused(workspace, s3, spoil):
+    s3.add_to(workspace)
+    run(workspace, "dvc push -q")
+    spoil(s3.find_object(workspace, WEIGHTS))
+    mate = s3.clone(workspace)
+
+    stopped = call(mate, "dvc", "pull")
+
+    assert stopped.returncode != 0
+    assert not (mate / WEIGHTS).exists()
+
+
+def test_a_push_to_s3_that_was_killed_is_resumed(workspace, s3):
+    s3.add_to(workspace)
+    kill_once(workspace, "push", lambda: s3.count_objects() >= 5)
+    assert s3.count_objects() < count_files(workspace / ".dvc/cache")
+
+    run(workspace, "dvc push -q")
+
+    mate = s3.clone(workspace)
+    run(mate, "dvc pull -q")
+    assert_whole(mate)
+
+
+def test_a_pull_from_s3_that_was_killed_is_resumed(workspace, s3):
+    s3.add_to(workspace)
+    run(workspace, "dvc push -q")
+    mate = s3.clone(workspace)
+    kill_once(mate, "pull", lambda: count_files(mate / ".dvc/cache/files") >= 5)
+    assert not (mate / WEIGHTS).exists()
+
+    run(mate, "dvc pull -q")
+
+    assert_whole(mate)
+
+
+def test_a_wrong_key_opens_no_bucket_and_is_not_printed(workspace, s3):
+    s3.add_to(workspace)
+    run(workspace, "dvc remote modify --local team secret_access_key a-wrong-secret")
+
+    stopped = call(workspace, "dvc", "push")
+
+    assert stopped.returncode != 0
+    assert s3.count_objects() == 0
+    assert "a-wrong-secret" not in stopped.stdout
+
+
+def kill_once(folder: Path, command: str, is_reached) -> None:
+    """Start a transfer, one file at a time, and kill it on its way."""
+    transfer = start(folder, ["dvc", command, "--jobs", "1"])
+    while not is_reached():
+        assert transfer.poll() is None, transfer.communicate()
+        time.sleep(0.01)
+    os.killpg(transfer.pid, signal.SIGKILL)
+    transfer.communicate()
+
+
+def count_files(folder: Path) -> int:
+    return sum(path.is_file() for path in folder.rglob("*"))

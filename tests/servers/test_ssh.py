@@ -1,0 +1,44 @@
+"""DVC over SSH: only who has the key gets in, and what rotted there is refused."""
+
+import pytest
+
+from tests.faults.test_models import flip
+from tests.servers.remotes import WEIGHTS, assert_whole
+from tests.shell import call, run
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_mate_pulls_over_ssh_what_was_pushed(workspace, ssh):
+    ssh.add_to(workspace)
+
+    run(workspace, "dvc push -q")
+    mate = ssh.clone(workspace)
+    run(mate, "dvc pull -q")
+
+    assert_whole(mate)
+
+
+def test_what_rotted_on_the_ssh_server_is_refused(workspace, ssh):
+    ssh.add_to(workspace)
+    run(workspace, "dvc push -q")
+    spoiled = ssh.find_object(workspace, WEIGHTS)
+    spoiled.chmod(0o644)
+    flip(spoiled)
+    mate = ssh.clone(workspace)
+
+    stopped = call(mate, "dvc", "pull")
+
+    assert stopped.returncode != 0
+    assert not (mate / WEIGHTS).exists()
+
+
+def test_the_key_of_a_stranger_opens_nothing(workspace, ssh, ssh_server):
+    ssh.add_to(workspace)
+    _, keys = ssh_server
+    run(workspace, f"dvc remote modify --local team keyfile {keys}/stranger")
+
+    stopped = call(workspace, "dvc", "push")
+
+    assert stopped.returncode != 0
+    assert not ssh.folder.exists()
