@@ -12,6 +12,7 @@ from stages.searching.outcome import read_best, read_losses, read_trials
 from stages.searching.spaces import read_search
 from stages.searching.trials import Result
 from stages.shared.errors import InputError
+from stages.shared.params import read_value
 from stages.sine.train import SineParams
 from stages.surnames.train import SurnameParams
 from tests.searching.place import (
@@ -58,7 +59,8 @@ def test_trials_are_listed_by_recipe_and_seed_with_what_was_drawn_and_scored(pla
     assert [(row["recipe"], row["seed"]) for row in rows] == [
         *[("0", "0"), ("0", "1"), ("1", "0"), ("1", "1"), ("2", "0"), ("2", "1")]
     ]
-    assert [row["rate"] for row in rows[:2]] == ["0.012", "0.012"]  # of the base
+    base = str(read_value("surnames.surname_gru.rate"))
+    assert [row["rate"] for row in rows[:2]] == [base, base]
     assert len({row["rate"] for row in rows}) == 3
     assert all(0 < float(row["validation/macro_f1"]) < 1 for row in rows)
     assert {row["failure"] for row in rows} == {""}

@@ -7,6 +7,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from stages.shared.errors import InputError
+from stages.shared.params import read_value
 from stages.tracking import runs
 from stages.tracking.location import find_uri
 from stages.tracking.store import PARENT_TAG, Store
@@ -72,7 +73,8 @@ def test_a_search_says_what_is_best_and_what_it_was_told(searched):
     assert run.info.status == "FINISHED"
     assert run.data.metrics == {"best/validation/macro_f1": 0.52}
     assert run.data.params["space.network.hidden.choices"] == "[64, 128]"
-    assert run.data.params["surnames.surname_gru.rate"] == "0.012"
+    base = str(read_value("surnames.surname_gru.rate"))
+    assert run.data.params["surnames.surname_gru.rate"] == base
     assert (
         "Recipe 1 is best: macro_f1 0.52 (the base: 0.4123)."
         in run.data.tags["mlflow.note.content"]
