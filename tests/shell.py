@@ -104,7 +104,8 @@ def start(
 
 def start_server(command: str, folder: Path) -> subprocess.Popen[str]:
     """Start a server, whose workers end with its group."""
-    return start(folder, shlex.split(command), subprocess.DEVNULL)
+    idle = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # or it starts four more processes
+    return start(folder, shlex.split(command), subprocess.DEVNULL, **idle)
 
 
 def stop_server(server: subprocess.Popen[str]) -> None:

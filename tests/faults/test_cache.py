@@ -38,7 +38,13 @@ def rot(folder: Path, path: str) -> Path:
     return spoiled.relative_to(folder)
 
 
-@pytest.mark.parametrize("is_tracked", [False, True], ids=["without_a_run", "with_a_run"])
+@pytest.mark.parametrize(
+    "is_tracked",
+    [
+        pytest.param(False, id="without_a_run", marks=pytest.mark.slow),
+        pytest.param(True, id="with_a_run"),
+    ],
+)
 def test_what_rotted_in_the_cache_is_named_by_sync_and_check(workspace, is_tracked):
     if is_tracked:
         sync()

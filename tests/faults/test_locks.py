@@ -76,8 +76,12 @@ def test_a_damaged_rwlock_is_removed_with_a_word(tmp_path, left):
 
 @pytest.mark.parametrize(
     "command",
-    [REPRO, TRACK, [*TRACK, "--check"], RESULTS],
-    ids=["repro", "sync", "check", "results"],
+    [
+        pytest.param(REPRO, id="repro", marks=pytest.mark.slow),
+        pytest.param(TRACK, id="sync"),
+        pytest.param([*TRACK, "--check"], id="check", marks=pytest.mark.slow),
+        pytest.param(RESULTS, id="results", marks=pytest.mark.slow),
+    ],
 )
 def test_an_unfinished_merge_of_dvc_lock_is_one_line(workspace, command):
     merge_two_trainings(workspace)
@@ -123,6 +127,7 @@ def test_a_file_that_is_no_yaml_is_one_line(workspace, path):
     assert_one_line(repro(workspace), f"{path} is damaged")
 
 
+@pytest.mark.slow
 def test_a_dvc_lock_cut_anywhere_is_read_or_refused(workspace):
     text = (workspace / "dvc.lock").read_text(encoding="utf-8")
     num_refused = 0

@@ -41,7 +41,14 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
-SPOILED = pytest.mark.parametrize("spoil", [flip, truncate, Path.unlink])
+SPOILED = pytest.mark.parametrize(
+    "spoil",
+    [
+        flip,
+        pytest.param(truncate, marks=pytest.mark.slow),
+        pytest.param(Path.unlink, marks=pytest.mark.slow),
+    ],
+)
 
 
 @pytest.mark.parametrize(

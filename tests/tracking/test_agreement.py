@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,20 +51,19 @@ def drop_artifacts(workspace: Path) -> None:
     shutil.rmtree(workspace / "mlartifacts/sine/models")
 
 
-CHANGES: list[tuple[Callable[[Path], None], bool]] = [
-    (change_nothing, True),
-    (train_again, False),
-    (draw_again, False),
-    (describe_otherwise, False),
-    (drop_store, False),
-    (drop_run, False),
-    (drop_artifacts, False),
+SLOW = pytest.mark.slow  # each syncs a workspace
+CHANGES = [
+    pytest.param(change_nothing, True, id="nothing"),
+    pytest.param(train_again, False, id="training"),
+    pytest.param(draw_again, False, id="figures", marks=SLOW),
+    pytest.param(describe_otherwise, False, id="description", marks=SLOW),
+    pytest.param(drop_store, False, id="store", marks=SLOW),
+    pytest.param(drop_run, False, id="run"),
+    pytest.param(drop_artifacts, False, id="artifacts", marks=SLOW),
 ]
 
 
-@pytest.mark.parametrize(
-    ("change", "agrees"), CHANGES, ids=lambda value: getattr(value, "__name__", "")
-)
+@pytest.mark.parametrize(("change", "agrees"), CHANGES)
 def test_what_has_changed_since_a_sync_is_seen_without_the_store(workspace, change, agrees):
     run(workspace, "python -m stages.tracking.track")  # this process would keep the file open
 
@@ -74,6 +72,7 @@ def test_what_has_changed_since_a_sync_is_seen_without_the_store(workspace, chan
     assert is_up_to_date() == agrees
 
 
+@pytest.mark.slow
 def test_the_first_commit_of_a_lock_is_noted_and_a_later_one_changes_nothing(workspace):
     retrain(workspace, "carried_rnn", seed=1)
     run(workspace, "python -m stages.tracking.track")
@@ -95,6 +94,7 @@ def test_a_sync_that_leaves_something_out_is_no_agreement(workspace):
     assert not is_up_to_date()
 
 
+@pytest.mark.slow
 def test_a_server_is_asked_every_time(workspace, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", find_server())
     began = time.time()

@@ -155,15 +155,18 @@ track.main(check=False)
 """
 
 
+SLOW = pytest.mark.slow  # each syncs a workspace twice
+
+
 @pytest.mark.parametrize(
     ("method", "nth"),
     [
-        pytest.param("log_inputs", 1, id="after_create"),
+        pytest.param("log_inputs", 1, id="after_create", marks=SLOW),
         pytest.param("log_batch", 4, id="in_the_curves"),
         pytest.param("upload_package", 1, id="in_the_model"),
-        pytest.param("log_outputs", 1, id="before_the_model_belongs_to_the_run"),
-        pytest.param("set_terminated", 2, id="before_the_end_of_the_second_run"),
-        pytest.param("set_terminated", 6, id="before_the_end_of_the_tour"),
+        pytest.param("log_outputs", 1, id="before_the_model_belongs_to_the_run", marks=SLOW),
+        pytest.param("set_terminated", 2, id="before_the_end_of_the_second_run", marks=SLOW),
+        pytest.param("set_terminated", 6, id="before_the_end_of_the_tour", marks=SLOW),
         pytest.param("set_tag", 1, id="before_the_key"),
     ],
 )

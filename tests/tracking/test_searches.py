@@ -187,6 +187,7 @@ def test_the_view_draws_parallel_coordinates_of_each_search_and_shows_all_trials
     assert "metrics.`validation/macro_f1`" in state["selectedColumns"]
 
 
+@pytest.mark.slow
 def test_a_lock_of_the_searches_cut_anywhere_is_read_or_refused(searched):
     path = searched / "searches/dvc.lock"
     text = path.read_text(encoding="utf-8")
