@@ -36,6 +36,7 @@ ENVIRONMENT = {  # what the user has set stays
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes of `make ui`, not used here
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # by default a dead server takes 247 s
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "7",  # seconds
