@@ -86,10 +86,12 @@ def count_stages(folder: Path) -> int:
 
 
 def make_empty_project(folder: Path, num_stages: int) -> Path:
-    """A repository whose stages read and write nothing."""
+    """A repository whose stages write an empty file each: without an out they would always run."""
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     run_measured([sys.executable, "-m", "dvc", "init", "--quiet"], folder)
-    stages = {f"stage_{number}": {"cmd": "true"} for number in range(num_stages)}
+    stages = {}
+    for number in range(num_stages):
+        stages[f"stage_{number}"] = {"cmd": f"touch {number}", "outs": [str(number)]}
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}), encoding="utf-8")
     return folder
 
