@@ -114,6 +114,7 @@ def test_growth_is_judged_at_the_last_step():
     assert "growth of time by growth of data 1.5 misses 1.1" in judge(row.goals)
 
 
+@pytest.mark.slow
 def test_series_run_through_all_stages(bench):
     usages = scaling.run_series(200, bench)
 

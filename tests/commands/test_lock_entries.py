@@ -32,6 +32,7 @@ def write_by_hand(text: str) -> str:
     return f"# by hand\n{change_values(text)}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edit", [drop_entries, change_values, drop_all, write_by_hand])
 def test_entries_written_alone_are_the_bytes_of_dvc(
     workspace: Path, tmp_path: Path, edit: Callable[[str], str]

@@ -39,6 +39,7 @@ def test_it_takes_the_workspace_where_nothing_is_registered(workspace):
     assert not (workspace / "mlflow.db").exists()
 
 
+@pytest.mark.slow
 def test_it_takes_the_champion(workspace):
     rescore(workspace, "surname_gru", 0.7)
     sync()
@@ -61,6 +62,7 @@ def test_a_named_model_answers_from_the_workspace(workspace):
     assert said.startswith("surname_ngrams of the workspace\n")
 
 
+@pytest.mark.slow
 def test_a_named_model_answers_alike_from_mlflow_where_its_files_are_missing(workspace):
     sync()
     before = predict(workspace, "Schmidt", "--model", "surname_ngrams", "--log")

@@ -56,6 +56,7 @@ def test_a_better_model_takes_over_and_a_worse_one_needs_force(workspace):
     assert len(Store(find_uri()).find_versions("surnames")) == 2  # its first version came back
 
 
+@pytest.mark.slow
 def test_scores_on_the_sample_do_not_beat_official_ones(workspace):
     sync()
     promote.main("surnames", force=False)
@@ -66,6 +67,7 @@ def test_scores_on_the_sample_do_not_beat_official_ones(workspace):
         promote.main("surnames", force=False)
 
 
+@pytest.mark.slow
 def test_official_scores_replace_those_on_the_sample_even_if_lower(workspace):
     rescore(workspace, "surname_blend", 0.99, data="sample")
     sync()

@@ -160,6 +160,7 @@ def test_in_a_checkout_that_can_only_be_read_a_command_ends_with_one_line(worksp
     assert_one_line(stopped, ".lock", "the file system can only be read")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [[*TRACK, "--check"], RESULTS], ids=["check", "results"])
 def test_what_only_reads_works_there(workspace, command):
     run(workspace, " ".join(TRACK))

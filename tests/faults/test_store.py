@@ -56,6 +56,7 @@ def test_a_store_whose_making_was_cut_short_is_made_at_the_next_sync(workspace, 
     assert_complete()
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_while_the_store_is_made_bricks_nothing(workspace):
     limited = ["sh", "-c", 'ulimit -f 200; exec "$@"', "sh", *TRACK]  # 100 KiB a file
 
@@ -163,6 +164,7 @@ def test_a_foreign_traceback_shows_no_password(workspace):
     assert "secret" not in stopped.stdout.replace(raiser, "")
 
 
+@pytest.mark.slow
 def test_a_store_that_is_not_there_is_made_only_where_it_is_asked_for(workspace):
     typo = {"MLFLOW_TRACKING_URI": "sqlite:///mlflwo.db"}
 
@@ -184,6 +186,7 @@ def test_a_folder_with_odd_letters_has_a_store_as_any_other(tmp_path, monkeypatc
     assert list((folder / "mlartifacts/sine").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [False, True], ids=["moved", "copied"])
 def test_a_moved_or_copied_workspace_goes_on_in_its_new_place(tracked, tmp_path, monkeypatch, keep):
     assert call(tracked, *PROMOTE).returncode == 0

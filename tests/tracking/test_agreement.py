@@ -86,6 +86,7 @@ def test_the_first_commit_of_a_lock_is_noted_and_a_later_one_changes_nothing(wor
     assert is_up_to_date()
 
 
+@pytest.mark.slow
 def test_a_sync_that_leaves_something_out_is_no_agreement(workspace):
     (workspace / "data/trained/carried_rnn/weights.pt").unlink()
 

@@ -162,6 +162,7 @@ def test_models_load_with_only_the_packages_that_they_name(models, tmp_path):
     assert len(said) == len(MODELS)
 
 
+@pytest.mark.slow
 def test_models_do_not_care_which_stages_are_imported(models, tmp_path):
     for module in ("models/pooled_classifier", "models/sequence_forecaster", "surnames/alphabet"):
         path = tmp_path / "other" / "stages" / f"{module}.py"

@@ -50,6 +50,7 @@ def test_a_second_sync_writes_nothing(workspace):
     assert list_files(workspace) == before
 
 
+@pytest.mark.slow
 def test_a_store_that_was_deleted_is_made_again(workspace):
     run(workspace, "python -m stages.tracking.track")  # this process would keep the file open
     (workspace / "mlflow.db").unlink()
@@ -233,6 +234,7 @@ def test_a_fresh_clone_has_all_runs_after_dvc_pull(workspace, tmp_path):
     assert list(clone.glob("mlartifacts/sine/*/artifacts/figures/loss.png"))
 
 
+@pytest.mark.slow
 def test_an_older_commit_has_its_runs_after_dvc_checkout(workspace):
     old = find_model("carried_rnn")
     retrain(workspace, "carried_rnn", seed=1)
