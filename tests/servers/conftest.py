@@ -5,8 +5,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from subprocess import DEVNULL
+from subprocess import DEVNULL, Popen
 
 import pytest
 
@@ -16,6 +17,16 @@ from tests.servers.team import Team
 from tests.shell import find_free_port, run, start, stop_server, wait_for_port
 
 BUCKET, KEY, SECRET = "results", "a-key-of-tests", "a-secret-of-tests"
+
+
+@contextmanager
+def serving(server: Popen[str], port: int) -> Iterator[None]:
+    """Wait until a server listens, and end it afterwards."""
+    try:
+        wait_for_port(port)
+        yield
+    finally:
+        stop_server(server)
 
 
 @pytest.fixture(scope="session")
@@ -30,11 +41,8 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, P
     command = [rclone, "serve", "s3", *address, "--vfs-write-back", "0s"]
     settings = {"RCLONE_AUTH_KEY": f'"{KEY},{SECRET}"', "RCLONE_CACHE_DIR": str(buckets.parent)}
     server = start(buckets, [*command, "."], DEVNULL, **settings)
-    try:
-        wait_for_port(port)
+    with serving(server, port):
         yield f"http://127.0.0.1:{port}", buckets
-    finally:
-        stop_server(server)
 
 
 @pytest.fixture
@@ -70,11 +78,8 @@ def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, 
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # where a service of the system has it made
     server = start(folder, [sshd, "-D", "-f", str(folder / "config")], DEVNULL)
-    try:
-        wait_for_port(port)
+    with serving(server, port):
         yield port, folder
-    finally:
-        stop_server(server)
 
 
 @pytest.fixture

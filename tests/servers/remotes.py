@@ -51,7 +51,12 @@ class Remote:
 
     def count_objects(self) -> int:
         """Files that the server has."""
-        return sum(path.is_file() for path in self.folder.rglob("*"))
+        return count_files(self.folder)
+
+
+def count_files(folder: Path) -> int:
+    """How many files a folder has, in all its folders."""
+    return sum(path.is_file() for path in folder.rglob("*"))
 
 
 def assert_whole(clone: Path) -> None:

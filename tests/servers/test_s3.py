@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.test_models import flip, truncate
-from tests.servers.remotes import WEIGHTS, assert_whole
+from tests.servers.remotes import WEIGHTS, assert_whole, count_files
 from tests.shell import call, run, start
 
 pytestmark = pytest.mark.slow
@@ -85,7 +85,3 @@ def kill_once(folder: Path, command: str, is_reached) -> None:
         time.sleep(0.01)
     os.killpg(transfer.pid, signal.SIGKILL)
     transfer.communicate()
-
-
-def count_files(folder: Path) -> int:
-    return sum(path.is_file() for path in folder.rglob("*"))
