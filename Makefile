@@ -63,7 +63,7 @@ constraints: .venv/installed  ## pin the versions of .venv in constraints.txt
 	mv constraints.new constraints.txt
 
 clean:  ## remove what the pipeline made, but not the cache
-	rm -rf data/raw data/generated data/preprocessed data/trained data/evaluated data/plotted
+	rm -rf data/code data/raw data/generated data/preprocessed data/trained data/evaluated data/plotted
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile

@@ -1,6 +1,5 @@
 """The rules of the house, held against the code."""
 
-import ast
 import re
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stages.imports.follow import find_imports
 from stages.shared.compute import DECISIVE
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +21,7 @@ SEARCHED = yaml.safe_load((ROOT / "searches/params.yaml").read_text(encoding="ut
 ROOMS = {
     "stages/models": set(),
     "stages/shared": {"stages/shared"},
+    "stages/imports": {"stages/shared"},
     "stages/layers": {"stages/layers", "stages/shared"},
     "stages/sine": {"stages/sine", "stages/shared", "stages/models"},
     "stages/surnames": {"stages/surnames", "stages/shared", "stages/models"},
@@ -71,6 +72,7 @@ CODE = [
 ]
 
 
+FOLLOW = ROOT / "stages/imports/follow.py"
 CHOOSE = "import stages  # noqa: F401  chooses the arithmetic before NumPy loads\n"
 
 
@@ -79,35 +81,16 @@ def relative(path):
 
 
 def list_imports(path):
-    """Names of the modules that a file imports."""
-    names = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            names.append(node.module)
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-    return names
+    """Names that a file imports, of modules and of what is in them."""
+    return set(find_imports(path.read_bytes(), package=find_room(path).replace("/", ".")))
 
 
 def list_local_imports(path):
     """The project's own files that a file imports."""
-    files = {ROOT / (name.replace(".", "/") + ".py") for name in list_imports(path)}
+    names = list_imports(path)
+    modules = names | {name.rpartition(".")[0] for name in names}
+    files = {ROOT / (name.replace(".", "/") + ".py") for name in modules}
     return {file for file in files if file.exists()}
-
-
-ARITHMETIC = "stages/__init__.py"  # runs before whatever is imported from stages
-
-
-def find_reach(path):
-    """Every local file that a file imports, directly or not, and itself."""
-    reached, todo = set(), [path]
-    while todo:
-        file = todo.pop()
-        if file not in reached:
-            reached.add(file)
-            todo += list_local_imports(file)
-    return {relative(file) for file in reached}
 
 
 def find_room(path):
@@ -139,16 +122,18 @@ def fill(text, item):
 @pytest.mark.parametrize(
     ("name", "stage", "item"), [pytest.param(*s, id=s[0]) for s in list_stages()]
 )
-def test_a_stage_lists_exactly_the_code_that_it_reaches(name, stage, item):
-    listed = {fill(dep, item) for dep in stage["deps"] if dep.startswith("stages")}
+def test_a_stage_reads_what_code_its_module_and_its_networks_run(name, stage, item):
+    read = {fill(dep, item) for dep in stage["deps"] if dep.startswith("data/code/")}
 
-    reached = find_reach(find_module(stage)) | {ARITHMETIC}
+    modules = {find_module(stage)} - {FOLLOW}
     # these build networks by their names
     if name.split("_")[0] in {"train", "evaluate", "blend", "search"}:
         architectures = {item.get("architecture")} - {None} or named_by_members()
-        reached |= {f"stages/models/{name}.py" for name in architectures}
+        modules |= {ROOT / f"stages/models/{name}.py" for name in architectures}
 
-    assert listed == reached
+    assert read == {
+        relative(path).replace("stages", "data/code", 1)[:-2] + "json" for path in modules
+    }
 
 
 def named_by_members():
@@ -227,7 +212,7 @@ def list_plots():
 def test_packages_are_empty_but_the_one_that_chooses_the_arithmetic():
     for folder in ("stages", "benchmarks"):
         for path in (ROOT / folder).rglob("__init__.py"):
-            if relative(path) != ARITHMETIC:
+            if relative(path) != "stages/__init__.py":
                 assert path.read_text(encoding="utf-8") in {"", CHOOSE}, path
 
 

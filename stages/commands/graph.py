@@ -9,6 +9,7 @@ from stages.shared.errors import InputError
 Graph = dict[str, set[str]]  # stage -> stages that it reads from
 
 PIPELINE = "dvc.yaml"
+FIRST = "follow_imports"  # only after it DVC sees which stages an edit of code has changed
 LAST = "track"  # reads what all others write, so it is left to the final `dvc repro`
 
 

@@ -16,7 +16,7 @@ from stages.commands.checks import (
     check_folder,
     list_forgotten_plots,
 )
-from stages.commands.graph import find_stale, read_graph
+from stages.commands.graph import FIRST, Graph, find_stale, read_graph
 from stages.commands.jobs import exit_on_signals, run_module, run_side_by_side, signals_held
 from stages.commands.locks import lock_workspace, repair_rwlock
 from stages.shared.errors import InputError, exit_on_input_error
@@ -36,14 +36,28 @@ def run_pipeline(num_jobs: int) -> bool:
     """
     copy = os.environ.get("SURNAMES_ZIP")
     if copy and needs_copy(copy):
-        is_taken = run_module("dvc", "repro", "--force", "--single-item", "download_surnames")
+        is_taken = run_module("dvc", "repro", "--force", "download_surnames")
         if not is_taken:
             raise InputError("the surnames could not be taken from SURNAMES_ZIP: see above")
+    graph, changed = find_changes()
+    run_side_by_side(find_stale(graph, changed), num_jobs)
+    return bool(changed)
+
+
+def find_changes() -> tuple[Graph, set[str]]:
+    """The stages with their upstream stages, and those that have changed.
+
+    Raises:
+        InputError: the imports could not be followed.
+    """
     with signals_held():
         graph, changed = read_graph()
-    stale = find_stale(graph, changed)
-    run_side_by_side(stale, num_jobs)
-    return bool(changed)
+    if FIRST not in changed:
+        return graph, changed
+    if not run_module("dvc", "repro", "--quiet", "--single-item", FIRST):
+        raise InputError(f"{FIRST} failed: see above")
+    with signals_held():
+        return read_graph()
 
 
 def needs_copy(copy: str) -> bool:

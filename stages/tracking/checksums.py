@@ -10,6 +10,7 @@ from pathlib import Path
 from stages.tracking.seal import compute_file_md5
 
 Md5s = dict[str, str]  # path -> md5, `.dir` at the end of a folder's
+CODE = "data/code/"  # lists of the code that stages run, by stages/imports/follow.py
 
 
 def compute_md5(path: Path) -> str:
@@ -49,7 +50,7 @@ def find_departure(paths: Iterable[str], md5s: Md5s) -> str | None:
 
 
 def _find_remedy(path: str, md5: str) -> str:
-    if not path.startswith("data/"):
+    if not path.startswith("data/") or path.startswith(CODE):
         return "run `dvc repro`"
     rotten = find_rotten_object(md5, find_objects())
     if rotten:

@@ -11,7 +11,7 @@ from stages.shared.bundle import ModelConfig, Times, read_config, read_times
 from stages.shared.curves import COLUMNS, Curves, read_curves
 from stages.shared.json_files import read_json
 from stages.shared.tables import read_table
-from stages.tracking.checksums import find_departure, find_missing
+from stages.tracking.checksums import CODE, find_departure, find_missing
 from stages.tracking.description import (
     describe_baseline,
     describe_model,
@@ -79,7 +79,8 @@ def find_change(subject: Subject) -> str | None:
 def find_unloadable(model: Model) -> str | None:
     """Say which of the files that a model is loaded from is not as dvc.lock has it, or nothing."""
     config = f"data/trained/{model.name}/config.json"
-    obstacle = find_missing([config]) or find_departure([config], model.md5s)
+    needed = [config, *(path for path in model.md5s if path.startswith(CODE))]
+    obstacle = find_missing(needed) or find_departure(needed, model.md5s)
     if obstacle:
         return obstacle
     paths = list_artifacts(model.name, read_config(Path(config).parent)).values()

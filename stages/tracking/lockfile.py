@@ -11,14 +11,15 @@ from typing import Any, NoReturn
 import yaml
 
 from stages.shared.errors import InputError
-from stages.tracking.checksums import Md5s
+from stages.shared.json_files import read_json
+from stages.tracking.checksums import CODE, Md5s, compute_md5
 
 SEARCHES_LOCK = "searches/dvc.lock"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One entry of dvc.lock, or of that of the searches."""
+    """One entry of dvc.lock, or of that of the searches; its deps hold the code that it ran."""
 
     name: str
     cmd: str
@@ -81,7 +82,7 @@ def _read_asked(path: str, asked: set[str]) -> list[Stage]:
 
 def _read_stage(path: str, name: str, entry: dict[str, Any]) -> Stage:
     try:
-        deps = _read_md5s(entry.get("deps", []))
+        deps = _add_code(_read_md5s(entry.get("deps", [])))
         outs = _read_md5s(entry.get("outs", []))
         params = {file: dict(found) for file, found in entry.get("params", {}).items()}
         return Stage(name, entry["cmd"], deps, outs, params, path)
@@ -134,6 +135,15 @@ def _say_damage(path: str, what: str) -> str:
 
 def _read_md5s(entries: list[dict[str, Any]]) -> Md5s:
     return {entry["path"]: entry["md5"] for entry in entries}
+
+
+def _add_code(deps: Md5s) -> Md5s:
+    """Dependencies with the files that the lists of code among them name, where those are here."""
+    code: Md5s = {}
+    for path, md5 in deps.items():
+        if path.startswith(CODE) and Path(path).exists() and compute_md5(Path(path)) == md5:
+            code |= read_json(Path(path))["files"]
+    return deps | code
 
 
 def _list_names(stages: dict[str, Any], params: dict[str, Any]) -> set[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.tracking.checksums import Md5s
+from stages.tracking.checksums import CODE, Md5s
 from stages.tracking.lockfile import (
     Stage,
     read_descriptions,
@@ -381,7 +381,11 @@ def _digest(identity: list[Any]) -> str:
 
 
 def _keep_data(md5s: Md5s) -> Md5s:
-    return {path: md5 for path, md5 in md5s.items() if path.startswith("data/")}
+    data = {}
+    for path, md5 in md5s.items():
+        if path.startswith("data/") and not path.startswith(CODE):
+            data[path] = md5
+    return data
 
 
 def _say_values(values: dict[str, Any]) -> dict[str, str]:

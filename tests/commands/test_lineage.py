@@ -34,8 +34,9 @@ def test_it_leads_from_the_data_to_the_run(workspace, capsys):
 def test_data_that_no_stage_made_are_given(workspace, capsys):
     lineage.main("surname_gru")
 
-    first = capsys.readouterr().out.splitlines()[0].split()
-    assert first[0] == "data/sample" and first[2] == "given"
+    code, names = (line.split() for line in capsys.readouterr().out.splitlines()[:2])
+    assert code[0] == "data/code" and code[2] == "follow_imports"
+    assert names[0] == "data/sample" and names[2] == "given"
 
 
 def test_it_says_that_a_run_is_missing(workspace, capsys):

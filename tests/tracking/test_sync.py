@@ -112,6 +112,23 @@ def test_what_is_not_as_the_lock_has_it_is_not_tracked(
     assert list_names() == [run for run in RUNS if run != name]
 
 
+@pytest.mark.parametrize(
+    ("is_listed", "path"),
+    [
+        (False, "stages/models/sequence_forecaster.py"),
+        (True, "data/code/models/sequence_forecaster.json"),
+    ],
+)
+def test_a_model_is_not_packed_with_code_that_it_was_not_trained_by(workspace, is_listed, path):
+    with (workspace / "stages/models/sequence_forecaster.py").open("a", encoding="utf-8") as code:
+        code.write("# a comment\n")
+    if is_listed:
+        run(workspace, "dvc repro --single-item follow_imports")
+
+    with pytest.raises(InputError, match=f"carried_rnn: {path} differs from dvc.lock: run `dvc re"):
+        sync()
+
+
 def draw_blue(workspace: Path) -> None:
     redraw(workspace, "carried_rnn", "blue")
 

@@ -1,0 +1,148 @@
+"""Name the code that each stage runs: stages/ -> data/code/.
+
+Run by DVC as `python -m stages.imports.follow OUT`. DVC does not follow imports. So a
+stage depends on the list of its module, OUT/sine/train.json, which changes with each file that the
+module imports, directly or not, and with each package that these files need.
+"""
+
+import ast
+import hashlib
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.json_files import write_json
+
+CODE = Path("stages")
+MODELS = (
+    "stages.models."  # loaded by the names that params.yaml gives them: no import tells of them
+)
+RUN = b'__name__ == "__main__"'
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of code.
+
+    Args:
+        path: of the file.
+        md5: of its bytes, as DVC has it.
+        imports: dotted names, of modules and of what is in them, wherever the file imports them.
+        is_run: whether it is the file of a process.
+    """
+
+    path: str
+    md5: str
+    imports: set[str]
+    is_run: bool
+
+
+def read_sources(folder: Path) -> dict[str, Source]:
+    """Read all code below a folder, by dotted name; that of `__init__.py` is the package's.
+
+    Raises:
+        InputError: a file is no Python.
+    """
+    sources = {}
+    for path in sorted(folder.rglob("*.py")):
+        package = ".".join(path.parent.parts)
+        name = package if path.stem == "__init__" else f"{package}.{path.stem}"
+        content = path.read_bytes()
+        try:
+            imports = set(find_imports(content, package))
+        except (SyntaxError, ValueError) as error:
+            raise InputError(f"{path} is no Python ({error}): mend it") from None
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        sources[name] = Source(path.as_posix(), md5, imports, RUN in content)
+    return sources
+
+
+def find_imports(content: bytes, package: str) -> Iterator[str]:
+    """Names that code imports.
+
+    Args:
+        content: the code.
+        package: where it lies, and where its relative imports begin.
+    """
+    for node in ast.walk(ast.parse(content)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name
+        if isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            if node.level:
+                parts = package.split(".")
+                above = parts[: len(parts) + 1 - node.level]
+                origin = ".".join([*above, origin]).removesuffix(".")
+            for alias in node.names:
+                yield f"{origin}.{alias.name}"
+
+
+def reach(module: str, sources: dict[str, Source]) -> set[str]:
+    """Names of all that runs when a module does: its own, others of ours, and foreign ones."""
+    reached: set[str] = set()
+    waiting = {module}
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        found = {name.rpartition(".")[0]}  # the package runs before what is in it
+        if name in sources:
+            found |= sources[name].imports
+        waiting |= found - reached - {""}
+    return reached
+
+
+def read_requirements(path: Path) -> dict[str, str]:
+    """Read what pyproject.toml asks for, by the names under which it is imported."""
+    project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
+    asked = {}
+    for requirement in project["dependencies"]:
+        distribution = re.split(r"[^\w.-]", requirement)[0]
+        asked[normalize(distribution)] = requirement
+    requirements = {}
+    for name, distributions in packages_distributions().items():
+        for distribution in distributions:
+            if normalize(distribution) in asked:
+                requirements[name] = asked[normalize(distribution)]
+    return requirements
+
+
+def normalize(distribution: str) -> str:
+    """The name of a distribution as pip compares it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def list_code(
+    module: str, sources: dict[str, Source], requirements: dict[str, str]
+) -> dict[str, Any]:
+    """The files that a module runs, with their md5s, and the packages, as they are asked for."""
+    reached = reach(module, sources)
+    files = {source.path: source.md5 for name, source in sources.items() if name in reached}
+    packages = {requirement for name, requirement in requirements.items() if name in reached}
+    return {"files": files, "packages": sorted(packages)}
+
+
+def main(out: str) -> None:
+    """Write one list for each module that is run, and for each network.
+
+    Raises:
+        InputError: a file is no Python.
+    """
+    sources = read_sources(CODE)
+    requirements = read_requirements(Path("pyproject.toml"))
+    for module, source in sources.items():
+        if source.is_run or module.startswith(MODELS):
+            path = Path(out, *module.split(".")[1:]).with_suffix(".json")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, list_code(module, sources, requirements))
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        main(*sys.argv[1:])
