@@ -1,7 +1,11 @@
 """What a store holds, as the tests of tracking and of the commands ask it."""
 
+import atexit
+import shutil
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from mlflow.entities import Run
@@ -11,13 +15,31 @@ from stages.tracking.checksums import compute_md5
 from stages.tracking.location import find_uri
 from stages.tracking.store import Store
 from stages.tracking.subjects import Model, Subject, read_models, read_subjects
-from tests.shell import start
-from tests.workspace import MODELS, RUNS
+from tests.shell import run, start
+from tests.workspace import MODELS, RUNS, copy_workspace
 
 
 def sync() -> None:
     """Make the store of the working folder agree with its dvc.lock."""
     track.main(check=False)
+
+
+def fill(folder: Path) -> None:
+    """The same for a workspace as it is copied, sooner: its store is copied too."""
+    template = find_filled_template()
+    shutil.copy(template / "mlflow.db", folder)
+    shutil.copytree(template / "mlartifacts", folder / "mlartifacts")
+    sync()  # moves the store along
+
+
+@cache
+def find_filled_template() -> Path:
+    """A workspace whose store is complete, to be read and copied; made once a process."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    workspace = copy_workspace(Path(folder.name, "workspace"))
+    run(workspace, "python -m stages.tracking.track")
+    return workspace
 
 
 def start_sync(folder: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
@@ -105,5 +127,5 @@ def assert_complete(uri: str | None = None) -> None:
     assert {"largest_difference", "zero_input/spectral_radius_0.5"} < set(tour.data.metrics)
     models = [runs[name] for name in MODELS]
     assert list_owners(uri) == sorted(run.info.run_id for run in models)
-    for run in models:
-        assert {"loss", "gradient_norm"} < set(run.data.metrics)
+    for made in models:
+        assert {"loss", "gradient_norm"} < set(made.data.metrics)

@@ -4,11 +4,11 @@ import pytest
 
 from stages.commands import lineage
 from stages.shared.errors import InputError
-from tests.store import find_model, find_run, sync
+from tests.store import fill, find_model, find_run
 
 
 def test_it_leads_from_the_data_to_the_run(workspace, capsys):
-    sync()
+    fill(workspace)
     model, made = find_model("carried_rnn"), find_run("carried_rnn")
     capsys.readouterr()
 

@@ -15,7 +15,7 @@ from stages.shared.networks import read_model
 from stages.surnames.alphabet import encode_name
 from stages.tracking.predictors import load_named
 from tests.shell import call, find_server
-from tests.store import find_run, sync
+from tests.store import fill, find_run, sync
 from tests.workspace import SYMBOLS, rescore
 
 SCORED = {"language", "probability", "log_probability"}
@@ -64,7 +64,7 @@ def test_a_named_model_answers_from_the_workspace(workspace):
 
 @pytest.mark.slow
 def test_a_named_model_answers_alike_from_mlflow_where_its_files_are_missing(workspace):
-    sync()
+    fill(workspace)
     before = predict(workspace, "Schmidt", "--model", "surname_ngrams", "--log")
     (workspace / "data/trained/surname_ngrams/weights.pt").unlink()
 

@@ -8,12 +8,12 @@ from stages.shared.json_files import read_json, write_json
 from stages.tracking.location import find_uri
 from stages.tracking.ranking import rank_candidates
 from stages.tracking.store import Store
-from tests.store import find_champion, sync
+from tests.store import fill, find_champion, sync
 from tests.workspace import nest_scores, rescore, take_results
 
 
 def test_the_model_best_on_validation_becomes_the_champion(workspace, capsys):
-    sync()
+    fill(workspace)
 
     promote.main("surnames", force=False)
     promote.main("integer_starts", force=False)
@@ -27,7 +27,7 @@ def test_the_model_best_on_validation_becomes_the_champion(workspace, capsys):
 
 
 def test_promoting_twice_makes_one_version(workspace, capsys):
-    sync()
+    fill(workspace)
     promote.main("surnames", force=False)
 
     promote.main("surnames", force=False)
@@ -37,7 +37,7 @@ def test_promoting_twice_makes_one_version(workspace, capsys):
 
 
 def test_a_better_model_takes_over_and_a_worse_one_needs_force(workspace):
-    sync()
+    fill(workspace)
     promote.main("surnames", force=False)
     rescore(workspace, "surname_gru", 0.7)
     sync()
@@ -58,7 +58,7 @@ def test_a_better_model_takes_over_and_a_worse_one_needs_force(workspace):
 
 @pytest.mark.slow
 def test_scores_on_the_sample_do_not_beat_official_ones(workspace):
-    sync()
+    fill(workspace)
     promote.main("surnames", force=False)
     rescore(workspace, "surname_blend", 0.99, data="sample")
     sync()
@@ -104,7 +104,7 @@ def test_scores_that_hide_the_test_promote_nobody(workspace):
     "file", ["trained/surname_gru/weights.pt", "evaluated/surname_blend/metrics.json"]
 )
 def test_a_workspace_that_departs_from_the_lock_is_refused(workspace, file):
-    sync()
+    fill(workspace)
     with (workspace / "data" / file).open("a", encoding="utf-8") as text:
         text.write(" ")
 
@@ -115,7 +115,7 @@ def test_a_workspace_that_departs_from_the_lock_is_refused(workspace, file):
 
 
 def test_a_model_without_a_run_cannot_be_promoted(workspace):
-    sync()
+    fill(workspace)
     rescore(workspace, "surname_blend", 0.9)
     missing = "surname_blend has no run in MLflow: run `make sync` first"
 
@@ -124,7 +124,7 @@ def test_a_model_without_a_run_cannot_be_promoted(workspace):
 
 
 def test_the_pages_of_model_and_version_say_what_they_are_and_why(workspace):
-    sync()
+    fill(workspace)
 
     promote.main("surnames", force=False)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.shell import call, find_free_port, start
-from tests.store import sync
+from tests.store import fill
 
 UI = [sys.executable, "-m", "stages.commands.ui"]
 
@@ -19,7 +19,7 @@ UI = [sys.executable, "-m", "stages.commands.ui"]
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_prints_where_each_experiment_opens_once_mlflow_answers(workspace, number):
-    sync()
+    fill(workspace)
     port = find_free_port()
     ui = start(workspace, [*UI, "--port", str(port)])
     said = []
@@ -42,7 +42,7 @@ def test_it_prints_where_each_experiment_opens_once_mlflow_answers(workspace, nu
 
 
 def test_a_port_that_is_taken_is_one_line(workspace):
-    sync()
+    fill(workspace)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

@@ -10,7 +10,7 @@ from stages.shared.errors import InputError
 from tests.faults.test_models import flip
 from tests.pipeline import copy_template, repro
 from tests.shell import PROJECT, call, commit, run
-from tests.store import check, sync
+from tests.store import check, fill, sync
 
 WEIGHTS = "data/trained/carried_rnn/weights.pt"
 TRACK = [sys.executable, "-m", "stages.tracking.track"]
@@ -105,7 +105,7 @@ def list_readme_lines(beginning: str) -> list[str]:
 
 
 def test_a_file_that_was_edited_by_hand_says_how_to_take_it_back(workspace):
-    sync()
+    fill(workspace)
     (workspace / WEIGHTS).write_bytes(b"mine")
     with pytest.raises(InputError, match=f"{WEIGHTS} differs from dvc.lock: delete it, then run"):
         check()

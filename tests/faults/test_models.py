@@ -16,7 +16,7 @@ from stages.shared.json_files import read_json, write_json
 from stages.shared.networks import read_model
 from stages.tracking.store import Store
 from tests.shell import assert_one_line, call
-from tests.store import check, list_runs, sync
+from tests.store import check, fill, list_runs, sync
 from tests.workspace import copy_workspace, take_results
 
 PREDICT = [sys.executable, "-m", "stages.commands.predict", "Schmidt"]
@@ -95,7 +95,7 @@ def test_a_pickle_in_place_of_weights_is_one_line(workspace):
 
 @SPOILED
 def test_a_champion_whose_weights_mlflow_lost_answers_nothing_until_the_next_sync(workspace, spoil):
-    sync()
+    fill(workspace)
     promote.main("surnames", force=False)
     before = call(workspace, *PREDICT).stdout
     spoil(find_in_store(workspace, "surname_blend", "artifacts/package.zip"))
@@ -111,7 +111,7 @@ def test_a_champion_whose_weights_mlflow_lost_answers_nothing_until_the_next_syn
 
 @SPOILED
 def test_a_damaged_model_is_not_served_by_mlflow_alone(workspace, spoil):
-    sync()
+    fill(workspace)
     spoil(find_in_store(workspace, "carried_rnn", "artifacts/package.zip"))
     folder = find_in_store(workspace, "carried_rnn", "MLmodel").parent
 
@@ -122,7 +122,7 @@ def test_a_damaged_model_is_not_served_by_mlflow_alone(workspace, spoil):
 @pytest.mark.parametrize("spoil", [flip, Path.unlink])
 @pytest.mark.parametrize("name", ["MLmodel", "checksums.json", "artifacts/loader.py"])
 def test_a_sync_gives_again_whatever_file_of_a_model_is_lost(workspace, name, spoil):
-    sync()
+    fill(workspace)
     path = find_in_store(workspace, "surname_gru", name)
     whole = path.read_bytes()
     spoil(path)
@@ -136,7 +136,7 @@ def test_a_sync_gives_again_whatever_file_of_a_model_is_lost(workspace, name, sp
 
 
 def test_a_sync_gives_a_lost_figure_again(workspace):
-    sync()
+    fill(workspace)
     [run] = [run for run in list_runs() if run.info.run_name == "carried_rnn"]
     [figure] = workspace.glob(f"mlartifacts/sine/{run.info.run_id}/artifacts/figures/loss.png")
     figure.unlink()

@@ -4,16 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.shell import run
-from tests.workspace import copy_workspace, work_in
+from tests.store import find_filled_template
+from tests.workspace import work_in
 
 
 @pytest.fixture(scope="session")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def published() -> Path:
     """A workspace whose store is complete; tests may only read it."""
-    folder = copy_workspace(tmp_path_factory.mktemp("published") / "workspace")
-    run(folder, "python -m stages.tracking.track")
-    return folder
+    return find_filled_template()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from tests.shell import run
 from tests.store import (
     assert_complete,
     check,
+    fill,
     find_run,
     list_runs,
     read_artifacts,
@@ -185,7 +186,7 @@ def test_the_next_sync_repairs_what_a_kill_left(workspace, method, nth):
 
 
 def test_the_next_sync_repairs_what_a_kill_left_of_figures_and_tables(workspace):
-    sync()
+    fill(workspace)
     whole = read_artifacts(workspace, find_run("surname_gru"))
     ask_again(workspace, "surname_gru", ("English", -0.5))
     process = start_python(workspace, "-c", KILLER, "log_artifact", "2")
@@ -205,7 +206,7 @@ def test_the_next_sync_repairs_what_a_kill_left_of_figures_and_tables(workspace)
 
 
 def test_unfinished_runs_of_others_are_left_alone(workspace):
-    sync()
+    fill(workspace)
     store = Store(find_uri())
     other = store.client.create_run(
         store.experiments["sine"],

@@ -13,7 +13,16 @@ from stages.tracking.location import find_uri
 from stages.tracking.store import PARENT_TAG, Store
 from stages.tracking.subjects import read_subjects
 from tests.searched import COLUMNS, NAME, OUT, TRIALS, add_search
-from tests.store import assert_complete, check, find_run, list_files, list_names, list_runs, sync
+from tests.store import (
+    assert_complete,
+    check,
+    fill,
+    find_run,
+    list_files,
+    list_names,
+    list_runs,
+    sync,
+)
 from tests.tracking.test_views import decode, read_tags
 from tests.workspace import RUNS
 
@@ -33,7 +42,7 @@ def list_searched() -> dict[str, Run]:
 
 
 def test_each_trial_is_a_run_below_that_of_its_search(searched):
-    sync()
+    fill(searched)
 
     found = list_searched()
     assert sorted(found) == [NAME, *TRIALS]
@@ -43,7 +52,7 @@ def test_each_trial_is_a_run_below_that_of_its_search(searched):
 
 
 def test_a_trial_shows_what_was_drawn_its_score_on_validation_and_its_curve(searched):
-    sync()
+    fill(searched)
 
     trial = list_searched()[TRIALS[0]]
     assert trial.data.params == {
@@ -58,7 +67,7 @@ def test_a_trial_shows_what_was_drawn_its_score_on_validation_and_its_curve(sear
 
 
 def test_a_trial_that_failed_says_why_and_has_no_score(searched):
-    sync()
+    fill(searched)
 
     trial = list_searched()[TRIALS[2]]
     assert trial.info.status == "FAILED"
@@ -67,7 +76,7 @@ def test_a_trial_that_failed_says_why_and_has_no_score(searched):
 
 
 def test_a_search_says_what_is_best_and_what_it_was_told(searched):
-    sync()
+    fill(searched)
 
     run = find_run(NAME)
     assert run.info.status == "FINISHED"
@@ -82,7 +91,7 @@ def test_a_search_says_what_is_best_and_what_it_was_told(searched):
 
 
 def test_a_second_sync_writes_nothing(searched):
-    sync()
+    fill(searched)
     before = list_files(searched)
 
     sync()
@@ -91,7 +100,7 @@ def test_a_second_sync_writes_nothing(searched):
 
 
 def test_another_result_is_another_search_and_the_first_one_stays(searched):
-    sync()
+    fill(searched)
     add_search(searched, value=0.6)
 
     sync()
@@ -105,7 +114,7 @@ def test_another_result_is_another_search_and_the_first_one_stays(searched):
 
 
 def test_check_tells_of_a_search_that_is_not_tracked(workspace):
-    sync()
+    fill(workspace)
     add_search(workspace)
 
     with pytest.raises(InputError, match=f"{NAME}: no run"):
@@ -116,7 +125,7 @@ def test_check_tells_of_a_search_that_is_not_tracked(workspace):
 
 
 def test_a_lost_trial_is_made_again(searched):
-    sync()
+    fill(searched)
     store = Store(find_uri())
     store.client.delete_run(list_searched()[TRIALS[1]].info.run_id)
 
@@ -129,7 +138,7 @@ def test_a_lost_trial_is_made_again(searched):
 
 
 def test_trials_of_a_search_that_somebody_deleted_go_too(searched):
-    sync()
+    fill(searched)
     store = Store(find_uri())
     store.client.delete_run(find_run(NAME).info.run_id)
 
@@ -176,7 +185,7 @@ def test_a_search_that_is_not_as_its_lock_has_it_is_not_tracked(searched):
 
 
 def test_the_view_draws_parallel_coordinates_of_each_search_and_shows_all_trials(searched):
-    sync()
+    fill(searched)
 
     state = decode(read_tags("searches")["mlflow.sharedViewState.best"])
 

@@ -14,7 +14,7 @@ from stages.tracking.store import EXPERIMENTS, Store
 from stages.tracking.subjects import read_models
 from stages.tracking.views import VIEW_TAG, VIEWS, add_errors, encode_view, find_address
 from tests.pipeline import copy_template, repro
-from tests.store import list_files, list_runs, sync
+from tests.store import fill, list_files, list_runs, sync
 from tests.workspace import rescore, work_in
 
 
@@ -106,7 +106,7 @@ def test_a_network_is_called_ahead_only_beyond_the_noise(workspace, lead, verdic
 
 
 def test_the_note_follows_the_scores_and_nothing_is_written_twice(workspace):
-    sync()
+    fill(workspace)
     before = read_tags("surnames")["mlflow.note.content"]
     rescore(workspace, "surname_gru", 0.9)
 
