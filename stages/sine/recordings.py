@@ -1,6 +1,7 @@
 """Series from files: a column of a CSV file, oldest sample first."""
 
 import csv
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,8 @@ SECTION = "generate_sine"
 LARGEST = 1e30  # a sample beyond it could not be squared
 UNEVEN = 1.5  # times the usual step: months differ less, a missing sample doubles it
 SECONDS_A_DAY = 86_400
+NO_NUMBER = "is no number: correct or fill it in"
+NO_TIME = "is no time: give a number, or a date such as 2008-12-31"
 
 
 class FileParams(Params):
@@ -72,11 +75,12 @@ def read_samples(path: Path, column: str, time: str | None) -> tuple[Array, Arra
         InputError: no such file or column, a cell that is no number, or times that are not in
             order or not evenly apart; with the line, on which the header is 1.
     """
-    samples = parse_numbers(read_column(path, column), f"{path}, column {column}")
+    where = f"{path}, column {column}"
+    samples = parse_cells(read_column(path, column), float, where, NO_NUMBER)
     if time is None:
         return samples, np.arange(len(samples), dtype=np.float64)
     where = f"{path}, column {time}"
-    times = parse_times(read_column(path, time), where)
+    times = parse_cells(read_column(path, time), parse_time, where, NO_TIME)
     check_spacing(times, where)
     return samples, times
 
@@ -104,46 +108,36 @@ def read_column(path: Path, column: str) -> list[str]:
     return [row[place] if place < len(row) else "" for row in rows[1:]]
 
 
-def parse_numbers(cells: list[str], where: str) -> Array:
-    """The samples.
+def parse_cells(cells: list[str], parse: Callable[[str], float], where: str, remedy: str) -> Array:
+    """The numbers that cells hold, from line 2 on.
+
+    Args:
+        cells: of one column.
+        parse: gives the number of a cell, or ValueError.
+        where: the column lies.
+        remedy: what an error says of a cell that is empty, none, or too large.
 
     Raises:
-        InputError: a cell that is empty, no number, or too large.
+        InputError: a cell is.
     """
     numbers = []
     for line, cell in enumerate(cells, start=2):
         try:
-            number = float(cell)
+            number = parse(cell)
         except ValueError:
             number = np.nan
         if not abs(number) <= LARGEST:
-            raise InputError(f"{where}, line {line}: {cell!r} is no number: correct or fill it in")
+            raise InputError(f"{where}, line {line}: {cell!r} {remedy}")
         numbers.append(number)
     return np.array(numbers)
 
 
-def parse_times(cells: list[str], where: str) -> Array:
-    """The times: numbers as they are, dates in days.
+def parse_time(cell: str) -> float:
+    """A number as it is, a date in days.
 
     Raises:
-        InputError: a cell is neither.
+        ValueError: it is neither.
     """
-    times = []
-    for line, cell in enumerate(cells, start=2):
-        try:
-            time = _parse_time(cell)
-        except ValueError:
-            time = np.nan
-        if not abs(time) <= LARGEST:
-            raise InputError(
-                f"{where}, line {line}: {cell!r} is no time: give a number, or a date such as "
-                "2008-12-31"
-            )
-        times.append(time)
-    return np.array(times)
-
-
-def _parse_time(cell: str) -> float:
     try:
         return float(cell)
     except ValueError:
