@@ -43,9 +43,7 @@ def publish(store: Store, subject: Subject, commit: str | None, pending: str) ->
     run = client.create_run(experiment, started, tags, subject.name)
     run_id = run.info.run_id
 
-    inputs = list_inputs(subject)
-    if inputs:
-        client.log_inputs(run_id, inputs)
+    log_inputs(store, run, subject)
     model_id, seal = None, {}
     if content.config:
         # before the metrics: the model's page shows those that name it
@@ -82,13 +80,26 @@ def log_values(
         store.client.log_batch(run.info.run_id, metrics[start : start + BATCH])
 
 
+def log_inputs(store: Store, run: "Run", subject: Subject) -> None:
+    """Name the data of a run; again where another clone named the same data at that moment."""
+    from mlflow.exceptions import MlflowException
+
+    for tries_left in (2, 1, 0):
+        try:
+            return store.client.log_inputs(run.info.run_id, list_inputs(subject))
+        except MlflowException as error:
+            if not tries_left or "IntegrityError" not in str(error):
+                raise
+
+
 def list_inputs(subject: Subject) -> "list[DatasetInput]":
-    """List the data that training and evaluation read, with DVC's md5 as digest."""
+    """List the data that were read, and the result by which the run is found, by DVC's md5s."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     inputs = []
-    for context, data in (("training", subject.data), ("evaluation", subject.test_data)):
-        for path, md5 in data.items():
+    contexts = {"training": subject.data, "evaluation": subject.test_data, "result": subject.result}
+    for context, files in contexts.items():
+        for path, md5 in files.items():
             dataset = Dataset(path, md5, "local", json.dumps({"uri": path}))
             inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", context)]))
     return inputs
@@ -179,6 +190,7 @@ def upload_shown(store: Store, run: "Run", subject: Subject) -> None:
 
 def replace_shown(store: Store, run: "Run", subject: Subject) -> None:
     """Give the run what is shown now, and last the tags that say what that is."""
+    log_inputs(store, run, subject)
     upload_shown(store, run, subject)
     remove_unshown(store, run, subject)
     log_values(store, run, {}, list_looks(subject, read_content(subject).note), [])

@@ -4,7 +4,6 @@ import logging
 import os
 import signal
 import sys
-import uuid
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +26,6 @@ EXPERIMENTS = (
     "searches",
 )
 PARENT_TAG = "mlflow.parentRunId"  # by which the UI shows a run below another
-PUBLISHED_TAG = "published"  # of an experiment: another value whenever somebody makes runs in it
 MOST_RUNS = 50_000  # that MLflow gives at once
 NOT_NEEDED = "training and evaluation do not need it"
 CHAMPION = "champion"  # alias of the version that predicts
@@ -56,7 +54,6 @@ class Store:
         self.tags: dict[str, dict[str, str]] = defaultdict(dict)  # of each of them
         self.place = "any experiment"  # or registered model, that is worked on: for a refusal
         self.refused: list[str] = []  # deletions that were not allowed
-        self._announced: set[str] = set()  # experiments in which this process makes runs
         self._searched: list[Run] | None = None  # all runs of the searches, once asked for
         self._locations: dict[str, str] = {}  # id of an experiment -> where its artifacts are
         self._folders: dict[str, set[str]] = {}  # address -> folders there, once asked for
@@ -80,20 +77,19 @@ class Store:
         """Runs with a key, the smallest id first: it stays where two clones made one each."""
         return self._search_runs(f"tags.key = '{key}'")
 
-    def find_all(self, keys: list[str], known: dict[str, str]) -> "dict[str, list[Run]]":
-        """Runs with each of the keys.
+    def find_all(self, results: dict[str, list[str]]) -> "dict[str, list[Run]]":
+        """Runs with each of the keys: one request, and one for each that was not found by it.
 
         Args:
-            keys: that are looked for, one request each.
-            known: key -> id of what was its only run, and still is if it is there; one request
-                for all of them.
+            results: key -> md5s of what came out. A run names them among its data, of which
+                MLflow is asked for many at once; those of FORMAT 2 are found by their key alone.
         """
         found = defaultdict(list)
-        ids = [f"'{known[key]}'" for key in keys if key in known]
-        if ids:
-            for run in self._search_runs(f"attributes.run_id IN ({', '.join(ids)})"):
+        md5s = {f"'{md5}'" for key in results for md5 in results[key]}
+        if md5s:
+            for run in self._search_runs(f"dataset.digest IN ({', '.join(md5s)})"):
                 found[run.data.tags.get("key")].append(run)
-        return {key: found[key] or self.find_runs(key) for key in keys}
+        return {key: found[key] or self.find_runs(key) for key in results}
 
     def find_pending(self) -> "list[Run]":
         """Runs that somebody fills, or that nobody fills any more: see pending.py."""
@@ -139,17 +135,7 @@ class Store:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
                 self.experiments[name] = self._restore_experiment(name)
-        self._announce(name)
         return self.experiments[name]
-
-    def _announce(self, name: str) -> None:
-        """Have other clones look for each key anew, by which they find doubles of their runs."""
-        if name not in self._announced:
-            self._announced.add(name)
-            self.tags[name][PUBLISHED_TAG] = uuid.uuid4().hex
-            self.client.set_experiment_tag(
-                self.experiments[name], PUBLISHED_TAG, self.tags[name][PUBLISHED_TAG]
-            )
 
     def _create_experiment(self, name: str) -> str:
         folder = None  # a server knows where artifacts go

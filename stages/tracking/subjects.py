@@ -20,7 +20,7 @@ from stages.tracking.nested import flatten
 
 TOUR = "data/plotted/layers"
 BASELINES = "data/evaluated/baselines"
-FORMAT = 2  # of what a run shows: another number has every run shown anew, under its old key
+FORMAT = 3  # of what a run shows: another number has every run shown anew, under its old key
 SEARCHES_PARAMS = "searches/params.yaml"
 SEARCHED = "recipes drawn at random, trained, and scored on validation alone"
 PLACES = ("tables", "figures")  # folders of a run: see `find_place`
@@ -60,6 +60,11 @@ class Subject(ABC):
     @abstractmethod
     def results(self) -> list[str]:
         """Files whose bytes make it another run."""
+
+    @property
+    def result(self) -> Md5s:
+        """The last of them, by which its run is looked for; nothing, while it is not made."""
+        return {path: self.md5s[path] for path in self.results[-1:] if path in self.md5s}
 
     @property
     def maker(self) -> Stage:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stages.shared.errors import InputError, exit_on_input_error, hide_passwords
-from stages.tracking.agreement import is_agreed, note_agreement, recall_runs
+from stages.tracking.agreement import is_agreed, note_agreement
 from stages.tracking.artifacts import find_loss
 from stages.tracking.content import find_change, find_obstacle
 from stages.tracking.location import find_uri, is_absent, is_default, lock_store
@@ -45,23 +45,26 @@ class Finding:
     obstacle: str | None
 
 
-def inspect(store: Store | None, subjects: list[Subject], known: dict[str, str]) -> list[Finding]:
+def inspect(store: Store | None, subjects: list[Subject]) -> list[Finding]:
     """Look at everything, and write nothing.
 
     Args:
         store: None: there is none yet.
         subjects: that should have one run each.
-        known: key -> id of the run that has it, where it need not be looked for.
     """
     findings = []
-    keys = [subject.key for subject in subjects]
-    found = store.find_all(keys, known) if store else {}
+    found = find_runs(store, subjects) if store else {}
     for subject in subjects:
         runs = found.get(subject.key, [])
         fault = find_fault(store, subject, runs) if store else "no run"
         obstacle = find_obstacle(subject) if fault else find_change(subject)
         findings.append(Finding(subject, runs, fault, obstacle))
     return findings
+
+
+def find_runs(store: Store, subjects: list[Subject]) -> "dict[str, list[Run]]":
+    """Runs with the key of each."""
+    return store.find_all({subject.key: [*subject.result.values()] for subject in subjects})
 
 
 def find_fault(store: Store, subject: Subject, runs: "list[Run]") -> str | None:
@@ -132,15 +135,13 @@ def complete(store: Store, finding: Finding, commit: str | None, pending: str) -
 def bring_up_to_date(store: Store, subjects: list[Subject]) -> list[str]:
     """Sync, say what was done, and note the agreement; returns what is left to do."""
     commit = find_commit()
-    known, looked = recall_runs(store)
-    findings = inspect(store, subjects, known)
+    findings = inspect(store, subjects)
     for line in sync(store, findings, commit):
         print(line, flush=True)
     left = [f"{found.subject.name}: {found.obstacle}" for found in findings if found.obstacle]
     left += store.refused
     if not left:
-        runs = {found.subject.key: found.runs[0].info.run_id for found in findings}
-        note_agreement(store, subjects, bool(commit), runs, looked)
+        note_agreement(store.uri, subjects, bool(commit))
     return left
 
 
@@ -148,11 +149,10 @@ def list_faults(uri: str, subjects: list[Subject]) -> list[str]:
     """Say what a sync would change, or cannot, without writing anything."""
     faults = []
     if is_absent(uri):
-        findings = inspect(None, subjects, {})
+        findings = inspect(None, subjects)
     else:
         with open_store(uri) as store:
-            known, _ = recall_runs(store)
-            findings = inspect(store, subjects, known)
+            findings = inspect(store, subjects)
             for run in store.find_pending():
                 if is_abandoned(run.data.tags["key"]):
                     faults.append(f"{run.info.run_name}: unfinished")

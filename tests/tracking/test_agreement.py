@@ -121,31 +121,36 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return addresses
 
 
-def test_a_sync_that_has_nothing_to_do_asks_a_server_ten_times_at_most(
-    workspace, monkeypatch, sent
+def test_where_nothing_is_to_do_any_clone_asks_a_server_ten_times_at_most(
+    workspace, tmp_path, monkeypatch, sent
 ):
     add_search(workspace)
+    fresh = shutil.copytree(workspace, tmp_path / "fresh", symlinks=True)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", find_server())
     sync()
     assert len(sent) > 10
-    sent.clear()
 
-    sync()
-    assert len(sent) <= 10, sent
+    for clone in (workspace, fresh):
+        monkeypatch.chdir(clone)
+        for act in (check, sync):
+            sent.clear()
+            act()
+            assert len(sent) <= 10, (clone, act, sent)
 
-    check()
-    assert len(sent) <= 20, sent
 
-
-def test_a_double_that_somebody_makes_is_found_though_runs_are_asked_for_by_id(
-    workspace, monkeypatch
-):
+def test_a_double_is_found_whether_somebody_has_made_or_restored_it(workspace, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", find_server())
     sync()
     publish(Store(find_uri()), find_subject("carried_rnn"), None, begin())
+    both = Store(find_uri()).find_runs(find_subject("carried_rnn").key)
 
+    assert_double_is_dropped()
+    Store(find_uri()).client.restore_run(both[1].info.run_id)
+    assert_double_is_dropped()
+
+
+def assert_double_is_dropped() -> None:
     with pytest.raises(InputError, match="carried_rnn: 2 runs"):
         check()
-
     sync()
     check()

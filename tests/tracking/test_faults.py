@@ -7,8 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from socket import SHUT_RDWR, socket
 from threading import Thread
+from typing import Any
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import BAD_REQUEST, MlflowException
 
 from stages.shared.errors import InputError
 from stages.tracking.location import find_uri
@@ -203,6 +206,26 @@ def test_the_next_sync_repairs_what_a_kill_left_of_figures_and_tables(workspace)
     assert repaired.keys() == whole.keys()
     assert "English" in repaired["tables/asked.csv"]
     check()
+
+
+def test_data_that_another_clone_names_at_the_same_moment_are_named_once_more(
+    workspace, monkeypatch
+):
+    log_inputs = MlflowClient.log_inputs
+    met = set()
+
+    def collide_once(client: MlflowClient, run_id: str, *inputs: Any) -> None:
+        if run_id not in met:
+            met.add(run_id)
+            raise MlflowException("(sqlite3.IntegrityError) UNIQUE constraint failed", BAD_REQUEST)
+        log_inputs(client, run_id, *inputs)
+
+    monkeypatch.setattr(MlflowClient, "log_inputs", collide_once)
+
+    sync()
+
+    assert len(met) == len(list_runs())
+    assert_complete()
 
 
 def test_unfinished_runs_of_others_are_left_alone(workspace):

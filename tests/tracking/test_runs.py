@@ -43,7 +43,7 @@ def test_scores_belong_to_the_run_and_to_its_model_at_step_0(tracked):
     assert set(run.data.metrics) == {m.key for m in metrics} | curves
 
 
-def test_a_run_names_stages_dependencies_and_data_with_their_md5(tracked):
+def test_a_run_names_stages_dependencies_data_and_scores_with_their_md5(tracked):
     model = find_model("carried_rnn")
 
     run = find_run("carried_rnn")
@@ -54,9 +54,9 @@ def test_a_run_names_stages_dependencies_and_data_with_their_md5(tracked):
     assert lineage["train"]["deps"] == model.train.deps
     assert lineage["train"]["outs"] == model.train.outs
     assert "stages/models/sequence_forecaster.py" in model.train.deps
-    [dataset] = [given.dataset for given in run.inputs.dataset_inputs]
-    assert dataset.name == "data/preprocessed/sine/integer_starts.npz"
-    assert dataset.digest == compute_md5(tracked / dataset.name)
+    named = {given.dataset.name: given.dataset.digest for given in run.inputs.dataset_inputs}
+    data = ["data/preprocessed/sine/integer_starts.npz", "data/evaluated/carried_rnn/metrics.json"]
+    assert named == {path: compute_md5(tracked / path) for path in data}
 
 
 def test_params_are_flat_and_named_alike_across_models(tracked):

@@ -10,11 +10,13 @@ import pytest
 import yaml
 
 from stages.shared.errors import InputError
+from stages.tracking import subjects
 from stages.tracking.content import find_obstacle
 from stages.tracking.location import find_uri
 from stages.tracking.pending import begin
 from stages.tracking.runs import COMMIT_TAG, publish
 from stages.tracking.store import Store
+from stages.tracking.subjects import Subject, read_subjects
 from tests.pipeline import set_param
 from tests.shell import commit, find_server, run
 from tests.store import (
@@ -183,6 +185,24 @@ def test_a_run_names_the_stages_of_what_it_shows_now(workspace):
 
     after = read_artifacts(workspace, find_run("carried_rnn"))["lineage.json"]
     assert json.loads(after)["plot"]["outs"] != json.loads(before)["plot"]["outs"]
+
+
+def test_runs_of_an_earlier_format_are_brought_up_to_date(workspace):
+    with pytest.MonkeyPatch.context() as earlier:
+        earlier.setattr(subjects, "FORMAT", 2)
+        earlier.setattr(Subject, "result", {})
+        sync()
+    before = {run.info.run_id for run in list_runs()}
+    with pytest.raises(InputError, match="carried_rnn: stale figures, tables or note"):
+        check()
+
+    sync()
+
+    assert {run.info.run_id for run in list_runs()} == before
+    for subject in read_subjects():
+        [path] = subject.result
+        assert path in {data.dataset.name for data in find_run(subject.name).inputs.dataset_inputs}
+    check()
 
 
 def test_a_figure_that_is_drawn_no_more_is_gone(workspace):
