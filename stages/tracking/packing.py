@@ -9,7 +9,8 @@ from typing import Any
 from stages.shared.bundle import ModelConfig, check_architecture
 from stages.tracking.seal import seal
 
-UNPACKED = {"loader": "stages/tracking/served/loader.py", "seal": "stages/tracking/seal.py"}
+SEALS = {"seal": "stages/tracking/seal.py"}  # looks at the package before it is opened
+LOADER = {"loader": "stages/tracking/served/loader.py"}
 PACKAGE = "package.zip"
 PACKAGES = ("mlflow", "numpy", "pydantic", "torch")  # all that served/ imports
 
@@ -61,10 +62,10 @@ def pack_model(
     interface = describe_forecaster() if config.task == "sine" else describe_classifier()
     with tempfile.TemporaryDirectory() as scratch:
         package = Path(scratch, PACKAGE)
-        write_package(package, list_artifacts(name, config))
+        write_package(package, LOADER | list_artifacts(name, config))
         save_model(
             folder,
-            artifacts=UNPACKED | {"package": str(package)},
+            artifacts=SEALS | {"package": str(package)},
             pip_requirements=list_requirements(),
             mlflow_model=Model(**(identity or {})),
             **interface,

@@ -120,7 +120,7 @@ def test_a_damaged_model_is_not_served_by_mlflow_alone(workspace, spoil):
 
 
 @pytest.mark.parametrize("spoil", [flip, Path.unlink])
-@pytest.mark.parametrize("name", ["MLmodel", "checksums.json", "artifacts/loader.py"])
+@pytest.mark.parametrize("name", ["MLmodel", "checksums.json", "artifacts/seal.py"])
 def test_a_sync_gives_again_whatever_file_of_a_model_is_lost(workspace, name, spoil):
     fill(workspace)
     path = find_in_store(workspace, "surname_gru", name)

@@ -1,7 +1,7 @@
 """The surname model that MLflow serves: names in, their likeliest languages out.
 
 MLflow runs this very file, in processes that have only the packages it names, so it imports
-nothing of ours: the loader and the seal travel beside it as artifacts, and in a package of theirs
+nothing of ours: the seal travels beside it, and in a package that the seal opens the loader,
 config, weights, the alphabet and the architectures' files.
 """
 
@@ -40,9 +40,9 @@ class Classifier(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Rebuild the model from its artifacts."""
-        loader = runpy.run_path(context.artifacts["loader"])
-        with loader["unpack"](context.artifacts) as artifacts:
-            self.model = loader["load_model"](artifacts)
+        seal = runpy.run_path(context.artifacts["seal"])
+        with seal["unpack"](context.artifacts["package"]) as artifacts:
+            self.model = runpy.run_path(artifacts["loader"])["load_model"](artifacts)
             vocabulary = _read_json(artifacts["vocabulary"])
             self.symbols: str = vocabulary["symbols"]
             self.languages: list[str] = vocabulary["languages"]

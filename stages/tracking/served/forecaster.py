@@ -1,7 +1,7 @@
 """The sine model that MLflow serves: histories in, the samples that follow out.
 
 MLflow runs this very file, in processes that have only the packages it names, so it imports
-nothing of ours: the loader and the seal travel beside it as artifacts, and in a package of theirs
+nothing of ours: the seal travels beside it, and in a package that the seal opens the loader,
 config, weights, the architecture's file and the scope. Histories and forecasts are in the units of
 the series; a network that was trained on standardised samples says so in its config.
 """
@@ -27,9 +27,9 @@ class Forecaster(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Rebuild the model from its artifacts."""
-        loader = runpy.run_path(context.artifacts["loader"])
-        with loader["unpack"](context.artifacts) as artifacts:
-            self.model = loader["load_model"](artifacts)
+        seal = runpy.run_path(context.artifacts["seal"])
+        with seal["unpack"](context.artifacts["package"]) as artifacts:
+            self.model = runpy.run_path(artifacts["loader"])["load_model"](artifacts)
             config, scope = _read_json(artifacts["config"]), _read_json(artifacts["scope"])
         self.scaling: dict[str, float] = config.get("scaling", UNSCALED)
         self.scope = scope  # for whoever asks what it knows

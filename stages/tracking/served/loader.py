@@ -1,11 +1,7 @@
-"""Rebuild a trained model from the artifacts beside it. It is one of them itself."""
+"""Rebuild a trained model from the files beside it."""
 
 import json
 import runpy
-import tempfile
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -13,27 +9,6 @@ from typing import Any
 import torch
 from mlflow.exceptions import MlflowException
 from torch import nn
-
-
-@contextmanager
-def unpack(files: dict[str, str]) -> Iterator[dict[str, str]]:
-    """Unpack what a model is rebuilt from, for as long as that takes.
-
-    Args:
-        files: `seal`, code that knows what the model's files were, and `package`.
-
-    Raises:
-        MlflowException: a file of the model is not what was logged.
-    """
-    model = Path(files["package"]).parents[1]
-    if (model / "MLmodel").exists():  # MLflow also tries a model that it is still packing
-        damage = runpy.run_path(files["seal"])["find_damage"](model)
-        if damage:
-            raise MlflowException(f"the model in {model} cannot be served: {damage}")
-    with tempfile.TemporaryDirectory() as folder:
-        with zipfile.ZipFile(files["package"]) as package:
-            package.extractall(folder)
-        yield {path.stem: str(path) for path in Path(folder).iterdir()}
 
 
 def load_model(artifacts: dict[str, str]) -> nn.Module:
