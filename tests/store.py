@@ -109,10 +109,10 @@ def list_files(folder: Path) -> dict[str, tuple[str, int]]:
 
 def read_artifacts(folder: Path, run: Run) -> dict[str, str]:
     """What a run in a workspace's own store shows: path below the run -> text."""
-    [artifacts] = (folder / "mlartifacts").glob(f"*/{run.info.run_id}/artifacts")
     texts = {}
-    for path in artifacts.rglob("*.*"):
-        texts[path.relative_to(artifacts).as_posix()] = path.read_text(encoding="utf-8")
+    for artifacts in (folder / "mlartifacts").glob(f"*/{run.info.run_id}/artifacts"):
+        for path in artifacts.rglob("*.*"):
+            texts[path.relative_to(artifacts).as_posix()] = path.read_text(encoding="utf-8")
     return texts
 
 

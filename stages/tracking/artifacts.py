@@ -28,7 +28,8 @@ def find_loss(store: Store, run: "Run", subject: Subject) -> str | None:
         kept = store.list_folders(run.info.experiment_id)
         if models:
             kept = kept | store.list_folders(run.info.experiment_id, "models")
-        lost = [name for name in [run.info.run_id, *models] if name not in kept]
+        wanted = [run.info.run_id, *models] if subject.shown else models
+        lost = [name for name in wanted if name not in kept]
         return f"no artifacts of {', '.join(lost)}" if lost else None
     for model_id in models:
         location = store.client.get_logged_model(model_id).artifact_location

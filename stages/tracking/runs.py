@@ -177,7 +177,9 @@ def upload_package(
 
 
 def upload_shown(store: Store, run: "Run", subject: Subject) -> None:
-    """Give the run the files that people look at."""
+    """Give the run the files that people look at, if any, and whence they are."""
+    if not subject.shown:
+        return
     artifacts = store.open_artifacts(run.info.artifact_uri)
     for path, place in subject.shown.items():
         upload = artifacts.log_artifacts if Path(path).is_dir() else artifacts.log_artifact
@@ -199,9 +201,10 @@ def replace_shown(store: Store, run: "Run", subject: Subject) -> None:
 def remove_unshown(store: Store, run: "Run", subject: Subject) -> None:
     """Take away the files that are shown no more."""
     artifacts = store.open_artifacts(run.info.artifact_uri)
+    shown = {LINEAGE, *list_shown(subject)} if subject.shown else {}
     for place in PLACES:
-        for file in artifacts.list_artifacts(place):
-            if file.path not in list_shown(subject):
+        for file in artifacts.list_artifacts(place or None):
+            if not file.is_dir and file.path not in shown:
                 with store.allow_refusal(f"{subject.name}: {file.path}, shown no more,"):
                     artifacts.delete_artifacts(file.path)
 

@@ -23,7 +23,7 @@ BASELINES = "data/evaluated/baselines"
 FORMAT = 3  # of what a run shows: another number has every run shown anew, under its old key
 SEARCHES_PARAMS = "searches/params.yaml"
 SEARCHED = "recipes drawn at random, trained, and scored on validation alone"
-PLACES = ("tables", "figures")  # folders of a run: see `find_place`
+PLACES = ("", "tables", "figures")  # folders of a run: see `find_place`
 UNDESCRIBED = "no words about it under `descriptions` in params.yaml"
 
 
@@ -203,6 +203,11 @@ class Baseline(Subject):
         values = {"baseline": self.method} | _find_baseline_params(self.score)
         values.pop("names", None)
         return _say_values(values)
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """Nothing: its table holds the rows of all baselines, and would lie in the run of each."""
+        return {}
 
     @property
     def results(self) -> list[str]:

@@ -152,10 +152,11 @@ def test_what_was_published_what_is_ours_and_what_needs_no_network_are_told_apar
     assert kinds["layer_tour"] == "tour"
 
 
-def test_a_baseline_is_a_run_with_its_scores_and_no_model(tracked):
+def test_a_baseline_is_a_run_with_its_scores_and_neither_model_nor_files(tracked):
     run = find_run("hold_last (integer_starts)")
 
     assert run.data.metrics["free_run_mse_500"] == 0.9
     assert run.data.tags["data"] == "integer_starts"
     assert run.data.params["baseline"] == "hold_last"
     assert not run.outputs or not run.outputs.model_outputs
+    assert not MlflowClient(find_uri()).list_artifacts(run.info.run_id)

@@ -16,7 +16,7 @@ from stages.tracking.location import find_uri
 from stages.tracking.pending import begin
 from stages.tracking.runs import COMMIT_TAG, publish
 from stages.tracking.store import Store
-from stages.tracking.subjects import Subject, read_subjects
+from stages.tracking.subjects import Baseline, Subject, read_subjects
 from tests.pipeline import set_param
 from tests.shell import commit, find_server, run
 from tests.store import (
@@ -34,6 +34,7 @@ from tests.store import (
     sync,
 )
 from tests.workspace import (
+    BASELINES,
     RUNS,
     ask_again,
     measure_again,
@@ -191,7 +192,9 @@ def test_runs_of_an_earlier_format_are_brought_up_to_date(workspace):
     with pytest.MonkeyPatch.context() as earlier:
         earlier.setattr(subjects, "FORMAT", 2)
         earlier.setattr(Subject, "result", {})
+        earlier.setattr(Baseline, "shown", Subject.shown)
         sync()
+    shown = read_artifacts(workspace, find_run("carried_rnn"))
     before = {run.info.run_id for run in list_runs()}
     with pytest.raises(InputError, match="carried_rnn: stale figures, tables or note"):
         check()
@@ -201,7 +204,11 @@ def test_runs_of_an_earlier_format_are_brought_up_to_date(workspace):
     assert {run.info.run_id for run in list_runs()} == before
     for subject in read_subjects():
         [path] = subject.result
-        assert path in {data.dataset.name for data in find_run(subject.name).inputs.dataset_inputs}
+        run = find_run(subject.name)
+        assert path in {data.dataset.name for data in run.inputs.dataset_inputs}
+        is_baseline = subject.name in [*BASELINES, "majority", "tfidf_svc"]
+        assert is_baseline != bool(read_artifacts(workspace, run))
+    assert read_artifacts(workspace, find_run("carried_rnn")) == shown
     check()
 
 
