@@ -1,7 +1,7 @@
 """A run: what MLflow is given, and in which order.
 
-A run is identified by `Subject.key`, which is its tag `key`, written last. Until then the tag says
-that the run is pending: see pending.py.
+A run is identified by `Subject.key`, which is its tag `key`, written by the last request. Until
+then the tag says that the run is pending: see pending.py.
 """
 
 import json
@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes s
 COMMIT_TAG = "mlflow.source.git.commit"  # where the UI looks for it
 LOOKS_TAG = "looks"  # `Subject.looks` of what the run shows
 LINEAGE = "lineage.json"
-BATCH = 800  # metrics of a request: MLflow takes 1,000 values, of which 200 params and tags
+BATCH = 1_000  # metrics, params and tags of a request
 
 
 def publish(store: Store, subject: Subject, commit: str | None, pending: str) -> None:
@@ -44,18 +44,20 @@ def publish(store: Store, subject: Subject, commit: str | None, pending: str) ->
     run_id = run.info.run_id
 
     log_inputs(store, run, subject)
-    model_id, seal = None, {}
+    model_id, last_tags = None, {"key": subject.key}
     if content.config:
         # before the metrics: the model's page shows those that name it
         model_id, md5 = log_model(store, run, subject, content.config)
-        seal = {SEAL_TAG: md5}
+        last_tags[SEAL_TAG] = md5
     metrics = list_curves(content) + list_final_scores(content, model_id)
-    log_values(store, run, subject.params, seal, metrics)
+    num_early = max(len(metrics) + len(subject.params) + len(last_tags) - BATCH, 0)
+    for start in range(0, num_early, BATCH):
+        client.log_batch(run_id, metrics[start : min(start + BATCH, num_early)])
     upload_shown(store, run, subject)
     if isinstance(subject, Search):
         log_trials(store, run, subject, content.labels["data"])
     client.set_terminated(run_id, end_time=to_milliseconds(content.ended))
-    client.set_tag(run_id, "key", subject.key)
+    log_values(store, run, subject.params, last_tags, metrics[num_early:])
 
 
 def to_milliseconds(time: datetime) -> int:
@@ -70,14 +72,12 @@ def log_values(
     tags: dict[str, str],
     metrics: "list[Metric]",
 ) -> None:
-    """Give the run its params, tags and metrics, in as few requests as MLflow allows."""
+    """Give the run params, metrics and, after them, tags by one request."""
     from mlflow.entities import Param, RunTag
 
     listed_params = [Param(name, value) for name, value in params.items()]
     listed_tags = [RunTag(name, value) for name, value in tags.items()]
-    store.client.log_batch(run.info.run_id, metrics[:BATCH], listed_params, listed_tags)
-    for start in range(BATCH, len(metrics), BATCH):
-        store.client.log_batch(run.info.run_id, metrics[start : start + BATCH])
+    store.client.log_batch(run.info.run_id, metrics, listed_params, listed_tags)
 
 
 def log_inputs(store: Store, run: "Run", subject: Subject) -> None:

@@ -88,11 +88,18 @@ def sync(store: Store, findings: list[Finding], commit: str | None) -> Iterator[
         commit: that holds this dvc.lock, if one does.
     """
     pending = begin()
-    for finding in findings:
-        store.renew_patience()
-        store.place = f"experiment {finding.subject.experiment}"
-        if not finding.obstacle:
-            yield from complete(store, finding, commit, pending)
+    due = [finding for finding in findings if not finding.obstacle]
+    for finding in due:
+        turn_to(store, finding)
+        yield from drop_torn(store, finding)
+    new = [finding for finding in due if not finding.runs]
+    yield from make_runs(store, new, commit, pending)
+    for finding in due:
+        turn_to(store, finding)
+        for double in finding.runs[1:]:
+            yield from store.drop_run(double, "double")
+        if finding not in new:
+            yield from complete(store, finding, commit)
     for run in store.find_pending():
         if is_abandoned(run.data.tags["key"]):
             store.place = store.name_place(run)
@@ -105,26 +112,43 @@ def sync(store: Store, findings: list[Finding], commit: str | None) -> Iterator[
     yield from prepare_pages(store, [finding.subject for finding in findings])
 
 
-def complete(store: Store, finding: Finding, commit: str | None, pending: str) -> Iterator[str]:
-    """Leave a model or the tour with one run that has all it should have."""
+def turn_to(store: Store, finding: Finding) -> None:
+    """Have the time that a run needs, and say of refusals where they were met."""
+    store.renew_patience()
+    store.place = f"experiment {finding.subject.experiment}"
+
+
+def drop_torn(store: Store, finding: Finding) -> Iterator[str]:
+    """Drop the run of a search that has lost trials, so that it is made anew."""
     subject, runs = finding.subject, finding.runs
     if runs and isinstance(subject, Search) and find_lack(store, runs[0], subject):
-        yield from store.drop_run(runs[0], "run that had lost trials")  # those left go last
-        if store.refused:
-            return
-        runs.clear()
-    is_new = not runs
-    if is_new:
-        publish(store, subject, commit, pending)
-        yield f"{subject.name}: run made"
-        runs += store.find_runs(subject.key)  # another clone may have made one meanwhile
-    for double in runs[1:]:
-        yield from store.drop_run(double, "double")
+        dropped = list(store.drop_run(runs[0], "run that had lost trials"))  # those left go last
+        if dropped:
+            runs.clear()
+        yield from dropped
+
+
+def make_runs(
+    store: Store, findings: list[Finding], commit: str | None, pending: str
+) -> Iterator[str]:
+    """Make a run each, then look for those that other clones have made meanwhile."""
+    for finding in findings:
+        turn_to(store, finding)
+        publish(store, finding.subject, commit, pending)
+        yield f"{finding.subject.name}: run made"
+    found = find_runs(store, [finding.subject for finding in findings])
+    for finding in findings:
+        finding.runs.extend(found[finding.subject.key])
+
+
+def complete(store: Store, finding: Finding, commit: str | None) -> Iterator[str]:
+    """Give the run of a model or of the tour what it should have."""
+    subject, runs = finding.subject, finding.runs
     tags = runs[0].data.tags
     if tags.get(LOOKS_TAG) != subject.looks:
         replace_shown(store, runs[0], subject)
         yield f"{subject.name}: figures, tables and note replaced"
-    if not is_new and find_loss(store, runs[0], subject):
+    if find_loss(store, runs[0], subject):
         restore(store, runs[0], subject)
         yield f"{subject.name}: lost or damaged files given again"
     if commit and COMMIT_TAG not in tags:

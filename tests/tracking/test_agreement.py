@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
@@ -14,7 +15,7 @@ from stages.tracking.agreement import was_noted_since
 from stages.tracking.location import find_uri
 from stages.tracking.pending import begin
 from stages.tracking.runs import publish
-from stages.tracking.store import Store
+from stages.tracking.store import Store, open_store
 from stages.tracking.track import is_up_to_date
 from tests.pipeline import edit_params
 from tests.searched import add_search
@@ -136,6 +137,37 @@ def test_where_nothing_is_to_do_any_clone_asks_a_server_ten_times_at_most(
             sent.clear()
             act()
             assert len(sent) <= 10, (clone, act, sent)
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "files"), [("hold_last (integer_starts)", 4, 0), ("carried_rnn", 21, 14)]
+)
+def test_a_run_is_made_by_few_requests(workspace, monkeypatch, sent, name, most, files):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", find_server())
+    subject = find_subject(name)
+    with open_store(find_uri()) as store:
+        store.open_experiment(subject.experiment)
+        sent.clear()
+
+        publish(store, subject, None, begin())
+
+    assert len(sent) == most, sent
+    assert len([address for address in sent if "mlflow-artifacts" in address]) == files
+
+
+def test_a_first_sync_looks_for_all_runs_at_once(workspace, monkeypatch):
+    searched = []
+    search_runs = MlflowClient.search_runs
+
+    def note_and_search(client: MlflowClient, *arguments: Any, **options: Any) -> Any:
+        searched.append(arguments)
+        return search_runs(client, *arguments, **options)
+
+    monkeypatch.setattr(MlflowClient, "search_runs", note_and_search)
+
+    sync()
+
+    assert len(searched) <= 2, searched  # doubles, and unfinished ones
 
 
 def test_a_double_is_found_whether_somebody_has_made_or_restored_it(workspace, monkeypatch):
