@@ -26,6 +26,7 @@ from stages.tracking.metrics import (
     shorten,
 )
 from stages.tracking.packing import list_artifacts
+from stages.tracking.ranking import compare_errors
 from stages.tracking.subjects import TOUR, Baseline, Model, Search, Subject
 
 
@@ -103,11 +104,14 @@ def read_model(model: Model) -> Content:
     folder = Path("data/trained", model.name)
     config, times, metrics = read_config(folder), read_times(folder), read_metrics(model.name)
     baselines = read_baselines(model.experiment, metrics["data"])
+    scores = shorten(list_scores(metrics))
+    if model.experiment == "sine":
+        scores |= compare_errors(metrics, baselines)
     return Content(
         times.started,
         times.ended,
         list_points(read_curves(folder / "curves.csv"), times),
-        shorten(list_scores(metrics)),
+        scores,
         {"processor": times.processor} | list_labels(metrics),
         describe_model(model, config.architecture, metrics, baselines),
         config,
@@ -117,10 +121,14 @@ def read_model(model: Model) -> Content:
 def read_baseline(baseline: Baseline) -> Content:
     """Read what the stage of the baselines wrote, which holds no clock."""
     now = datetime.now(UTC)
-    metrics = read_json(Path(baseline.results[0]))
-    scores, labels = metrics[baseline.method], list_labels(metrics)
-    note = describe_baseline(baseline, metrics["data"], scores)
-    return Content(now, now, [], shorten(list_scores(scores)), labels, note)
+    data = read_json(Path(baseline.results[0]))["data"]
+    baselines = read_baselines(baseline.experiment, data)
+    metrics = {"data": data} | baselines[baseline.method]
+    scores = shorten(list_scores(metrics))
+    if baseline.experiment == "sine":
+        scores |= compare_errors(metrics, baselines)
+    note = describe_baseline(baseline, data, metrics)
+    return Content(now, now, [], scores, list_labels(metrics), note)
 
 
 def list_points(curves: Curves, times: Times) -> list[Point]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from stages.shared.verdicts import judge
 from stages.tracking.description import say_score
 from stages.tracking.metrics import Metrics, read_baselines, read_metrics
-from stages.tracking.ranking import TASKS, Candidate, list_candidates
+from stages.tracking.ranking import COMPARED, TASKS, Candidate, list_candidates
 from stages.tracking.store import Store
 from stages.tracking.subjects import Model, Search, Subject, keep_models
 from stages.tracking.trials import list_drawn, name_metric
@@ -14,7 +14,6 @@ from stages.tracking.views import (
     VIEWS,
     Parallel,
     View,
-    add_errors,
     add_parallels,
     encode_view,
 )
@@ -47,14 +46,7 @@ def prepare_pages(store: Store, subjects: list[Subject]) -> Iterator[str]:
 
 
 def choose_view(name: str, subjects: list[Subject]) -> View:
-    """The view of an experiment, with what the runs that lie here add to it.
-
-    That of the searches has a chart of each. That of the series has the errors that decide where
-    the horizons of a file are others than those of generated series.
-    """
-    if name == "sine":
-        candidates = list_candidates(name, keep_models(subjects))
-        return add_errors(VIEWS[name], [candidate.ranking.test for candidate in candidates])
+    """The view of an experiment; that of the searches has a chart of each that lies here."""
     parallels = []
     for subject in subjects:
         if isinstance(subject, Search) and name == subject.experiment:
@@ -129,7 +121,9 @@ def describe_sine(candidates: list[Candidate]) -> str:
             "Over long free runs these networks are ahead of the best method without one: "
             f"{', '.join(ahead) or 'none'}.",
             "",
-            f"{QUESTIONS['sine']} Errors [95 % intervals] of the best on validation:",
+            f"{QUESTIONS['sine']} Runs are sorted by {COMPARED}: 1 says that the error is ten "
+            "times that of the best method without a network, and below 0 it is smaller. Errors "
+            "[95 % intervals] of the best on validation:",
             "",
             "| series | score | network | error | without a network | error | the network is |",
             "|---|---|---|---|---|---|---|",

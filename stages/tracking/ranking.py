@@ -4,6 +4,7 @@ Surnames are compared with one another, forecasters with those of the same serie
 another one says nothing.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from stages.tracking.subjects import Model, read_models
 
 TASKS = ("sine", "surnames")
 FREE_RUN = "free_run_mse_"
+COMPARED = "log10_vs_baseline"
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,28 @@ def find_ranking(task: str, metrics: Metrics) -> Ranking:
         )
     score = f"{FREE_RUN}{max(steps)}"
     return Ranking(f"validation/{score}", score, -1)
+
+
+def compare_errors(metrics: Metrics, baselines: dict[str, Metrics]) -> dict[str, float]:
+    """How many orders of magnitude the errors that decide are above those without a network.
+
+    Unlike the errors they can be compared between series. Below 0: ahead.
+
+    Args:
+        metrics: of a forecaster.
+        baselines: of its series, by name; the best on validation is compared with.
+    """
+    ranking = find_ranking("sine", metrics)
+    names = {f"validation/{COMPARED}": ranking.validation, COMPARED: ranking.test}
+    scored = [list_scores(baseline) for baseline in baselines.values()]
+    compared = {}
+    if scored:
+        best = min(scored, key=lambda scores: scores[ranking.validation])
+        for name, score in names.items():
+            error, least = list_scores(metrics)[score], best[score]
+            if error > 0 and least > 0:
+                compared[name] = round(math.log10(error / least), 3)
+    return compared
 
 
 def rank_candidates(contest: str) -> list[Candidate]:

@@ -192,10 +192,13 @@ def upload_shown(store: Store, run: "Run", subject: Subject) -> None:
 
 def replace_shown(store: Store, run: "Run", subject: Subject) -> None:
     """Give the run what is shown now, and last the tags that say what that is."""
+    content = read_content(subject)
     log_inputs(store, run, subject)
     upload_shown(store, run, subject)
     remove_unshown(store, run, subject)
-    log_values(store, run, {}, list_looks(subject, read_content(subject).note), [])
+    scores = list_final_scores(content, None)
+    lacking = [score for score in scores if score.key not in run.data.metrics]  # an earlier FORMAT
+    log_values(store, run, {}, list_looks(subject, content.note), lacking)
 
 
 def remove_unshown(store: Store, run: "Run", subject: Subject) -> None:

@@ -10,6 +10,8 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import Any
 
+from stages.tracking.ranking import COMPARED
+
 KEY = "best"  # of the view, in its address
 VIEW_TAG = f"mlflow.sharedViewState.{KEY}"
 SECTION = "comparison"
@@ -68,16 +70,16 @@ VIEWS = {
         lines=("loss", "gradient_norm"),
     ),
     "sine": View(
-        "Best on validation first",
-        _metric("validation/log10_free_run_mse_500"),
+        "Best beside the baselines first",
+        _metric(f"validation/{COMPARED}"),
         ascending=True,
         columns=(
-            _metric("validation/log10_free_run_mse_500"),
+            _metric(f"validation/{COMPARED}"),
+            _metric(COMPARED),
             _metric("log10_free_run_mse_500"),
-            _metric("log10_free_run_mse_49"),
             *ORIGIN,
         ),
-        bars=("validation/log10_free_run_mse_500", "log10_free_run_mse_500"),
+        bars=(COMPARED, "log10_free_run_mse_500"),
         lines=("loss", "gradient_norm"),
     ),
     "searches": View(  # sorted by a metric, since the page folds what lies below a run otherwise
@@ -153,17 +155,6 @@ def add_parallels(view: View, parallels: list[Parallel]) -> View:
     """The view with such charts, and their metrics among its columns."""
     columns = tuple(_metric(parallel.metric) for parallel in parallels)
     return replace(view, parallels=tuple(parallels), columns=view.columns + columns)
-
-
-def add_errors(view: View, scores: list[str]) -> View:
-    """The view with bars and, on the right, a column of each of these errors that it lacks."""
-    names = []
-    for score in dict.fromkeys(scores):
-        for name in (f"validation/log10_{score}", f"log10_{score}"):
-            if name not in view.bars:
-                names.append(name)
-    columns = tuple(_metric(name) for name in names)
-    return replace(view, columns=view.columns + columns, bars=view.bars + tuple(names))
 
 
 def make_parallel_chart(parallel: Parallel) -> dict[str, Any]:

@@ -35,8 +35,10 @@ def test_scores_belong_to_the_run_and_to_its_model_at_step_0(tracked):
     assert {m.key: m.value for m in metrics} == {
         "free_run_mse_500": 0.2,
         "log10_free_run_mse_500": -0.699,
+        "log10_vs_baseline": -0.653,  # 0.2 where the baselines have 0.9
         "validation/free_run_mse_500": 0.2,
         "validation/log10_free_run_mse_500": -0.699,
+        "validation/log10_vs_baseline": -0.653,
     }
     assert {m.step for m in metrics} == {0}
     curves = {"loss", "mean_loss", "gradient_norm"}

@@ -12,7 +12,7 @@ from stages.tracking.location import find_uri
 from stages.tracking.pages import describe_experiment
 from stages.tracking.store import EXPERIMENTS, Store
 from stages.tracking.subjects import read_models
-from stages.tracking.views import VIEW_TAG, VIEWS, add_errors, encode_view, find_address
+from stages.tracking.views import VIEW_TAG, VIEWS, encode_view, find_address
 from tests.pipeline import copy_template, repro
 from tests.store import fill, list_files, list_runs, sync
 from tests.workspace import rescore, work_in
@@ -33,7 +33,7 @@ def read_tags(experiment: str) -> dict[str, str]:
     ("experiment", "column", "ascending"),
     [
         ("surnames", "metrics.`validation/macro_f1`", False),
-        ("sine", "metrics.`validation/log10_free_run_mse_500`", True),
+        ("sine", "metrics.`validation/log10_vs_baseline`", True),
     ],
 )
 def test_the_table_begins_with_the_best_on_validation(tracked, experiment, column, ascending):
@@ -42,16 +42,6 @@ def test_the_table_begins_with_the_best_on_validation(tracked, experiment, colum
     assert (state["orderByKey"], state["orderByAsc"]) == (column, ascending)
     assert state["selectedColumns"][0] == column
     assert len(state["selectedColumns"]) <= 6
-
-
-def test_errors_over_horizons_of_a_file_stand_right_of_the_others():
-    view = VIEWS["sine"]
-
-    wider = add_errors(view, ["free_run_mse_500", "free_run_mse_11", "free_run_mse_11"])
-
-    names = ("validation/log10_free_run_mse_11", "log10_free_run_mse_11")
-    assert wider.bars == (*view.bars, *names)
-    assert wider.columns == (*view.columns, *(f"metrics.`{name}`" for name in names))
 
 
 def test_curves_of_different_lengths_have_logarithmic_axes(tracked):
