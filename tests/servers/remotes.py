@@ -1,5 +1,6 @@
 """A remote of DVC on a server of the test's own, and clones that share it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,6 +58,23 @@ class Remote:
 def count_files(folder: Path) -> int:
     """How many files a folder has, in all its folders."""
     return sum(path.is_file() for path in folder.rglob("*"))
+
+
+def assert_rot_is_refused(
+    repository: Path, remote: Remote, spoil: Callable[[Path], object]
+) -> None:
+    """A mate pulls nothing that was damaged on the server."""
+    remote.add_to(repository)
+    run(repository, "dvc push -q")
+    spoiled = remote.find_object(repository, WEIGHTS)
+    spoiled.chmod(0o644)
+    spoil(spoiled)
+    mate = remote.clone(repository)
+
+    stopped = call(mate, "dvc", "pull")
+
+    assert stopped.returncode != 0
+    assert not (mate / WEIGHTS).exists()
 
 
 def assert_whole(clone: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.test_models import flip, truncate
-from tests.servers.remotes import WEIGHTS, assert_whole, count_files
+from tests.servers.remotes import WEIGHTS, assert_rot_is_refused, assert_whole, count_files
 from tests.shell import call, run, start
 
 pytestmark = pytest.mark.slow
@@ -31,15 +31,7 @@ def test_a_mate_pulls_from_s3_what_was_pushed(workspace, s3):
 
 @pytest.mark.parametrize("spoil", [flip, truncate, empty])
 def test_what_rotted_on_s3_is_refused(workspace, s3, spoil):
-    s3.add_to(workspace)
-    run(workspace, "dvc push -q")
-    spoil(s3.find_object(workspace, WEIGHTS))
-    mate = s3.clone(workspace)
-
-    stopped = call(mate, "dvc", "pull")
-
-    assert stopped.returncode != 0
-    assert not (mate / WEIGHTS).exists()
+    assert_rot_is_refused(workspace, s3, spoil)
 
 
 def test_a_push_to_s3_that_was_killed_is_resumed(workspace, s3):

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.faults.test_models import flip
-from tests.servers.remotes import WEIGHTS, assert_whole
+from tests.servers.remotes import assert_rot_is_refused, assert_whole
 from tests.shell import call, run
 
 pytestmark = pytest.mark.slow
@@ -20,17 +20,7 @@ def test_a_mate_pulls_over_ssh_what_was_pushed(workspace, ssh):
 
 
 def test_what_rotted_on_the_ssh_server_is_refused(workspace, ssh):
-    ssh.add_to(workspace)
-    run(workspace, "dvc push -q")
-    spoiled = ssh.find_object(workspace, WEIGHTS)
-    spoiled.chmod(0o644)
-    flip(spoiled)
-    mate = ssh.clone(workspace)
-
-    stopped = call(mate, "dvc", "pull")
-
-    assert stopped.returncode != 0
-    assert not (mate / WEIGHTS).exists()
+    assert_rot_is_refused(workspace, ssh, flip)
 
 
 def test_the_key_of_a_stranger_opens_nothing(workspace, ssh, ssh_server):
