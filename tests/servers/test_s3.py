@@ -65,6 +65,7 @@ def test_a_wrong_key_opens_no_bucket_and_is_not_printed(workspace, s3):
     stopped = call(workspace, "dvc", "push")
 
     assert stopped.returncode != 0
+    assert "Forbidden" in stopped.stdout
     assert s3.count_objects() == 0
     assert "a-wrong-secret" not in stopped.stdout
 

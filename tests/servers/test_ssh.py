@@ -31,4 +31,5 @@ def test_the_key_of_a_stranger_opens_nothing(workspace, ssh, ssh_server):
     stopped = call(workspace, "dvc", "push")
 
     assert stopped.returncode != 0
+    assert "Permission denied" in stopped.stdout
     assert not ssh.folder.exists()
