@@ -50,14 +50,15 @@ class Remote:
         """The file of an out on the server."""
         return find_object(repository, str(self.folder), path)
 
-    def count_objects(self) -> int:
-        """Files that the server has."""
-        return count_files(self.folder)
-
 
 def count_files(folder: Path) -> int:
-    """How many files a folder has, in all its folders."""
+    """How many files a folder has, in all its folders, while others write there."""
     return sum(path.is_file() for path in folder.rglob("*"))
+
+
+def list_written(folder: Path) -> dict[Path, int]:
+    """The same files, and when each was written, in nanoseconds, where nobody writes."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
 def assert_rot_is_refused(

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.faults.test_models import flip, truncate
-from tests.servers.remotes import WEIGHTS, assert_rot_is_refused, assert_whole, count_files
+from tests.servers.remotes import (
+    WEIGHTS,
+    assert_rot_is_refused,
+    assert_whole,
+    count_files,
+    list_written,
+)
 from tests.shell import call, run, start
 
 pytestmark = pytest.mark.slow
@@ -36,11 +42,12 @@ def test_what_rotted_on_s3_is_refused(workspace, s3, spoil):
 
 def test_a_push_to_s3_that_was_killed_is_resumed(workspace, s3):
     s3.add_to(workspace)
-    kill_once(workspace, "push", lambda: s3.count_objects() >= 5)
-    assert s3.count_objects() < count_files(workspace / ".dvc/cache")
+    kill_once(workspace, "push", s3.folder)
+    sent = list_written(s3.folder)
 
     run(workspace, "dvc push -q")
 
+    assert_kept(sent, s3.folder)
     mate = s3.clone(workspace)
     run(mate, "dvc pull -q")
     assert_whole(mate)
@@ -50,11 +57,14 @@ def test_a_pull_from_s3_that_was_killed_is_resumed(workspace, s3):
     s3.add_to(workspace)
     run(workspace, "dvc push -q")
     mate = s3.clone(workspace)
-    kill_once(mate, "pull", lambda: count_files(mate / ".dvc/cache/files") >= 5)
+    cache = mate / ".dvc/cache/files"
+    kill_once(mate, "pull", cache)
     assert not (mate / WEIGHTS).exists()
+    fetched = list_written(cache)
 
     run(mate, "dvc pull -q")
 
+    assert_kept(fetched, cache)
     assert_whole(mate)
 
 
@@ -66,15 +76,24 @@ def test_a_wrong_key_opens_no_bucket_and_is_not_printed(workspace, s3):
 
     assert stopped.returncode != 0
     assert "Forbidden" in stopped.stdout
-    assert s3.count_objects() == 0
+    assert not list_written(s3.folder)
     assert "a-wrong-secret" not in stopped.stdout
 
 
-def kill_once(folder: Path, command: str, is_reached) -> None:
-    """Start a transfer, one file at a time, and kill it on its way."""
+def kill_once(folder: Path, command: str, target: Path) -> None:
+    """Start a transfer, one file at a time, and kill it when its target has a few."""
     transfer = start(folder, ["dvc", command, "--jobs", "1"])
-    while not is_reached():
+    while count_files(target) < 5:
         assert transfer.poll() is None, transfer.communicate()
         time.sleep(0.01)
     os.killpg(transfer.pid, signal.SIGKILL)
     transfer.communicate()
+    assert transfer.returncode == -signal.SIGKILL  # it did not end by itself meanwhile
+
+
+def assert_kept(before: dict[Path, int], folder: Path) -> None:
+    """A second transfer has added to what the first one left, and sent none of it again."""
+    after = list_written(folder)
+    assert len(after) > len(before)
+    again = [path for path in before if after.get(path) != before[path]]
+    assert len(again) <= 1, again  # the kill may have cut one
