@@ -115,8 +115,8 @@ def stop_server(server: subprocess.Popen[str]) -> None:
 
 
 @cache
-def find_server() -> str:
-    """Address of a real `mlflow server`, started once a process."""
+def find_server(content: str = "") -> str:
+    """Address of a real `mlflow server`, started once a process, and once for other content."""
     folder = tempfile.TemporaryDirectory()
     port = find_free_port()
     options = f"--port {port} --workers 1 --backend-store-uri sqlite:///mlflow.db"

@@ -127,7 +127,7 @@ def test_where_nothing_is_to_do_any_clone_asks_a_server_ten_times_at_most(
 ):
     add_search(workspace)
     fresh = shutil.copytree(workspace, tmp_path / "fresh", symlinks=True)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", find_server())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", find_server("searches"))
     sync()
     assert len(sent) > 10
 
