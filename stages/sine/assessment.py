@@ -16,7 +16,6 @@ from stages.shared.intervals import BootstrapParams, bootstrap, bootstrap_differ
 from stages.shared.params import Count, Name, Params, Seed
 from stages.sine.document_tests import DocumentTest, Kind, list_document_tests
 from stages.sine.free_runs import (
-    Forecaster,
     FreeRuns,
     PhaseErrors,
     average_phases,
@@ -27,6 +26,7 @@ from stages.sine.free_runs import (
     score_forecasts,
 )
 from stages.sine.recordings import FileParams
+from stages.sine.scaling import Forecaster
 from stages.sine.scope import cover, find_band
 from stages.sine.signals import SeriesParams
 from stages.sine.windows import Recording, Windows

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from stages.sine.free_runs import Forecaster
+from stages.sine.scaling import Forecaster
 
 Array = NDArray[np.float64]
 

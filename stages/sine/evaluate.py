@@ -27,9 +27,10 @@ from stages.sine.assessment import (
     measure_lead,
 )
 from stages.sine.forecasters import wrap_model
-from stages.sine.free_runs import Forecaster, FreeRuns, PhaseErrors
+from stages.sine.free_runs import FreeRuns, PhaseErrors
 from stages.sine.phase_errors import read_phase_errors, write_phase_errors
 from stages.sine.recordings import FileParams, read_series
+from stages.sine.scaling import Forecaster
 from stages.sine.scope import Scope, describe_scope, write_scope
 from stages.sine.signals import SeriesParams
 from stages.sine.state import State, read_state

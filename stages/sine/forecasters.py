@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stages.sine.free_runs import Forecaster, scale_forecaster
-from stages.sine.scaling import Scaling
+from stages.sine.scaling import Forecaster, Scaling, scale_forecaster
 from stages.sine.state import State
 
 Array = NDArray[np.float64]

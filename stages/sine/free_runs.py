@@ -5,20 +5,16 @@ file holds: there forecasts start at rolling origins, at each sample in turn of 
 asked about (Tashman, 2000), as far as the longest horizon fits.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.shared.intervals import Items
-from stages.sine.scaling import Scaling
 from stages.sine.signals import SeriesParams, sample_signal
 from stages.sine.windows import Recording
 
 Array = NDArray[np.float64]
-Forecaster = Callable[[Any, int], Array]  # history (B, K) and horizon n -> (B, n)
 PhaseErrors = dict[str, Array]  # score -> (B,), the error of each phase or origin
 
 STREAM = 0xE7A1  # joins every seed, so that no test draws the numbers of a training
@@ -78,17 +74,6 @@ def roll_validation(recording: Recording, context: int, horizon: int) -> FreeRun
     """The origins by which recipes are chosen."""
     end = recording.num_train + recording.num_validation
     return roll_origins(recording, recording.num_train, end, context, horizon)
-
-
-def scale_forecaster(forecast: Forecaster, scaling: Scaling | None) -> Forecaster:
-    """A forecaster of standardised samples as one of samples in the file's units."""
-    if scaling is None:
-        return forecast
-
-    def forecast_scaled(history: Array, horizon: int) -> Array:
-        return scaling.restore(forecast(scaling.standardise(history), horizon))
-
-    return forecast_scaled
 
 
 def measure_phases(forecasts: Array, runs: FreeRuns, horizons: list[int]) -> PhaseErrors:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stages.shared.baselines import Baselines
 from stages.shared.figures import BLUE, GREEN, HEIGHT, ORANGE, WIDTH, add_legend, make_figure
 from stages.sine.baselines import fit_autoregression
-from stages.sine.free_runs import scale_forecaster
+from stages.sine.scaling import scale_forecaster
 from stages.sine.windows import Recording
 
 Array = NDArray[np.float64]

@@ -34,10 +34,10 @@ from stages.sine.baselines import (
     predict_zero,
 )
 from stages.sine.document_tests import sample_past
-from stages.sine.free_runs import Forecaster, PhaseErrors, scale_forecaster, score_forecasts
+from stages.sine.free_runs import PhaseErrors, score_forecasts
 from stages.sine.phase_errors import write_phase_errors
 from stages.sine.recordings import FileParams, read_series
-from stages.sine.scaling import Scaling
+from stages.sine.scaling import Forecaster, Scaling, scale_forecaster
 from stages.sine.signals import SeriesParams
 from stages.sine.windows import Windows, read_windows
 

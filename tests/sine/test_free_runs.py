@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from stages.sine.free_runs import measure_phases, roll_origins, roll_validation, scale_forecaster
-from stages.sine.scaling import Scaling
+from stages.sine.free_runs import measure_phases, roll_origins, roll_validation
+from stages.sine.scaling import Scaling, scale_forecaster
 from stages.sine.windows import Recording
 
 TEN = Recording(np.arange(10.0), np.arange(10.0), num_train=4, num_validation=3)
