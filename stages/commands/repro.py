@@ -54,7 +54,7 @@ def find_changes() -> tuple[Graph, set[str]]:
         graph, changed = read_graph()
     if FIRST not in changed:
         return graph, changed
-    if not run_module("dvc", "repro", "--quiet", "--single-item", FIRST):
+    if not run_module("dvc", "repro", "--single-item", FIRST):
         raise InputError(f"{FIRST} failed: see above")
     with signals_held():
         return read_graph()

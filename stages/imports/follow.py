@@ -20,9 +20,7 @@ from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.json_files import write_json
 
 CODE = Path("stages")
-MODELS = (
-    "stages.models."  # loaded by the names that params.yaml gives them: no import tells of them
-)
+MODELS = "stages.models."  # loaded by names in params.yaml: no import tells of them
 RUN = b'__name__ == "__main__"'
 
 
@@ -50,7 +48,7 @@ def read_sources(folder: Path) -> dict[str, Source]:
         InputError: a file is no Python.
     """
     sources = {}
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted(folder.rglob("[!.]*.py")):
         package = ".".join(path.parent.parts)
         name = package if path.stem == "__init__" else f"{package}.{path.stem}"
         content = path.read_bytes()

@@ -51,7 +51,7 @@ def take_result(scores: dict[str, float], curves: Curves) -> Result:
 def describe_code(architecture: str, where: str) -> dict[str, str]:
     """Md5 of every file of the project that this process has loaded, and of the architecture.
 
-    It is what DVC's list of dependencies names, since a search loads all that its trials need.
+    It is what the list of the search in data/code/ names: a search loads all that its trials need.
 
     Raises:
         InputError: there is no such architecture.
