@@ -21,7 +21,7 @@ def note_agreement(uri: str, subjects: list[Subject], has_commit: bool) -> None:
     """
     database = find_database(uri)
     state = _describe(database, subjects, has_commit) if database else ""
-    _find_note().write_bytes(state.encode())
+    _find_note().write_text(state, encoding="utf-8")
 
 
 def is_agreed(uri: str, subjects: list[Subject], has_commit: bool) -> bool:
@@ -29,7 +29,7 @@ def is_agreed(uri: str, subjects: list[Subject], has_commit: bool) -> bool:
     database, note = find_database(uri), _find_note()
     if not database or not database.exists() or not note.exists():
         return False
-    return note.read_bytes() == _describe(database, subjects, has_commit).encode()
+    return note.read_bytes().decode(errors="replace") == _describe(database, subjects, has_commit)
 
 
 def was_noted_since(began: float) -> bool:

@@ -11,7 +11,7 @@ from stages.shared.bundle import ModelConfig, Times, read_config, read_times
 from stages.shared.curves import COLUMNS, Curves, read_curves
 from stages.shared.json_files import read_json
 from stages.shared.tables import read_table
-from stages.tracking.checksums import CODE, find_departure, find_missing
+from stages.tracking.checksums import find_departure, find_entry, find_missing
 from stages.tracking.description import (
     describe_baseline,
     describe_model,
@@ -19,6 +19,7 @@ from stages.tracking.description import (
     describe_tour,
 )
 from stages.tracking.metrics import (
+    Metrics,
     list_labels,
     list_scores,
     read_baselines,
@@ -27,7 +28,7 @@ from stages.tracking.metrics import (
 )
 from stages.tracking.packing import list_artifacts
 from stages.tracking.ranking import compare_errors
-from stages.tracking.subjects import TOUR, Baseline, Model, Search, Subject
+from stages.tracking.subjects import BASELINES, TOUR, Baseline, Model, Search, Subject
 
 
 class Point(NamedTuple):
@@ -66,7 +67,9 @@ def find_obstacle(subject: Subject) -> str | None:
     """Say why there can be no run: no scores yet, or the files are not those of dvc.lock."""
     if isinstance(subject, Model) and not subject.evaluate:
         return "it has no scores in dvc.lock: run `dvc repro`"
-    obstacle = find_missing(subject.outs) or find_change(subject)
+    beside = [path for path in subject.md5s if path.startswith(BASELINES)]
+    needed = [*subject.outs, *beside]
+    obstacle = find_missing(needed) or find_departure(needed, subject.md5s)
     if obstacle or not isinstance(subject, Model):
         return obstacle
     return find_unloadable(subject)
@@ -80,11 +83,13 @@ def find_change(subject: Subject) -> str | None:
 def find_unloadable(model: Model) -> str | None:
     """Say which of the files that a model is loaded from is not as dvc.lock has it, or nothing."""
     config = f"data/trained/{model.name}/config.json"
-    needed = [config, *(path for path in model.md5s if path.startswith(CODE))]
-    obstacle = find_missing(needed) or find_departure(needed, model.md5s)
+    obstacle = find_missing([config]) or find_departure([config], model.md5s)
     if obstacle:
         return obstacle
     paths = list_artifacts(model.name, read_config(Path(config).parent)).values()
+    for path in paths:
+        if not find_entry(path, model.md5s):  # code, whose list is missing here, or another one
+            return f"{path} may differ from dvc.lock: run `dvc pull` or `dvc repro`"
     return find_missing(paths) or find_departure(paths, model.md5s)
 
 
@@ -104,14 +109,11 @@ def read_model(model: Model) -> Content:
     folder = Path("data/trained", model.name)
     config, times, metrics = read_config(folder), read_times(folder), read_metrics(model.name)
     baselines = read_baselines(model.experiment, metrics["data"])
-    scores = shorten(list_scores(metrics))
-    if model.experiment == "sine":
-        scores |= compare_errors(metrics, baselines)
     return Content(
         times.started,
         times.ended,
         list_points(read_curves(folder / "curves.csv"), times),
-        scores,
+        choose_scores(model, metrics, baselines),
         {"processor": times.processor} | list_labels(metrics),
         describe_model(model, config.architecture, metrics, baselines),
         config,
@@ -124,11 +126,19 @@ def read_baseline(baseline: Baseline) -> Content:
     data = read_json(Path(baseline.results[0]))["data"]
     baselines = read_baselines(baseline.experiment, data)
     metrics = {"data": data} | baselines[baseline.method]
-    scores = shorten(list_scores(metrics))
-    if baseline.experiment == "sine":
-        scores |= compare_errors(metrics, baselines)
+    scores = choose_scores(baseline, metrics, baselines)
     note = describe_baseline(baseline, data, metrics)
     return Content(now, now, [], scores, list_labels(metrics), note)
+
+
+def choose_scores(
+    subject: Subject, metrics: Metrics, baselines: dict[str, Metrics]
+) -> dict[str, float]:
+    """The scores as MLflow shows them; those of series beside the baselines too."""
+    scores = shorten(list_scores(metrics))
+    if subject.experiment == "sine":
+        scores |= compare_errors(metrics, baselines)
+    return scores
 
 
 def list_points(curves: Curves, times: Times) -> list[Point]:

@@ -80,15 +80,16 @@ def compare_errors(metrics: Metrics, baselines: dict[str, Metrics]) -> dict[str,
         baselines: of its series, by name; the best on validation is compared with.
     """
     ranking = find_ranking("sine", metrics)
-    names = {f"validation/{COMPARED}": ranking.validation, COMPARED: ranking.test}
+    errors = list_scores(metrics)
     scored = [list_scores(baseline) for baseline in baselines.values()]
+    if not scored:
+        return {}
+    best = min(scored, key=lambda scores: scores[ranking.validation])
     compared = {}
-    if scored:
-        best = min(scored, key=lambda scores: scores[ranking.validation])
-        for name, score in names.items():
-            error, least = list_scores(metrics)[score], best[score]
-            if error > 0 and least > 0:
-                compared[name] = round(math.log10(error / least), 3)
+    for name, score in ((f"validation/{COMPARED}", ranking.validation), (COMPARED, ranking.test)):
+        error, least = errors.get(score, 0.0), best.get(score, 0.0)
+        if error > 0 and least > 0:
+            compared[name] = round(math.log10(error / least), 3)
     return compared
 
 
@@ -139,11 +140,12 @@ def read_candidate(model: Model, task: str) -> Candidate:
     metrics = read_metrics(model.name)
     ranking = find_ranking(task, metrics)
     scores = list_scores(metrics)
-    if ranking.validation not in scores:
-        raise InputError(
-            f"{find_metrics(model.name)} has no {ranking.validation}: score it in the evaluate "
-            "section of params.yaml"
-        )
+    for score in (ranking.validation, ranking.test):
+        if score not in scores:
+            raise InputError(
+                f"{find_metrics(model.name)} has no {score}: score it in the evaluate section of "
+                "params.yaml"
+            )
     return Candidate(
         model, metrics["data"], ranking, scores[ranking.validation], scores[ranking.test]
     )

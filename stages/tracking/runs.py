@@ -8,8 +8,8 @@ import json
 import os
 import socket
 import tempfile
-from dataclasses import asdict
-from datetime import datetime
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,10 @@ COMMIT_TAG = "mlflow.source.git.commit"  # where the UI looks for it
 LOOKS_TAG = "looks"  # `Subject.looks` of what the run shows
 LINEAGE = "lineage.json"
 BATCH = 1_000  # metrics, params and tags of a request
+CLASHES = (
+    "IntegrityError",
+    "UniqueViolation",
+)  # what SQLite and PostgreSQL call one, in MLflow's text
 
 
 def publish(store: Store, subject: Subject, commit: str | None, pending: str) -> None:
@@ -50,14 +54,15 @@ def publish(store: Store, subject: Subject, commit: str | None, pending: str) ->
         model_id, md5 = log_model(store, run, subject, content.config)
         last_tags[SEAL_TAG] = md5
     metrics = list_curves(content) + list_final_scores(content, model_id)
-    num_early = max(len(metrics) + len(subject.params) + len(last_tags) - BATCH, 0)
-    for start in range(0, num_early, BATCH):
-        client.log_batch(run_id, metrics[start : min(start + BATCH, num_early)])
+    num_last = BATCH - len(subject.params) - len(last_tags)
+    early, last = metrics[:-num_last], metrics[-num_last:]
+    for start in range(0, len(early), BATCH):
+        client.log_batch(run_id, early[start : start + BATCH])
     upload_shown(store, run, subject)
     if isinstance(subject, Search):
         log_trials(store, run, subject, content.labels["data"])
     client.set_terminated(run_id, end_time=to_milliseconds(content.ended))
-    log_values(store, run, subject.params, last_tags, metrics[num_early:])
+    log_values(store, run, subject.params, last_tags, last)
 
 
 def to_milliseconds(time: datetime) -> int:
@@ -88,7 +93,8 @@ def log_inputs(store: Store, run: "Run", subject: Subject) -> None:
         try:
             return store.client.log_inputs(run.info.run_id, list_inputs(subject))
         except MlflowException as error:
-            if not tries_left or "IntegrityError" not in str(error):
+            is_clash = any(name in str(error) for name in CLASHES)
+            if not tries_left or not is_clash:
                 raise
 
 
@@ -192,13 +198,16 @@ def upload_shown(store: Store, run: "Run", subject: Subject) -> None:
 
 def replace_shown(store: Store, run: "Run", subject: Subject) -> None:
     """Give the run what is shown now, and last the tags that say what that is."""
-    content = read_content(subject)
+    content = replace(
+        read_content(subject), ended=datetime.now(UTC)
+    )  # MLflow shows the latest score
     log_inputs(store, run, subject)
     upload_shown(store, run, subject)
     remove_unshown(store, run, subject)
+    shown = run.data.metrics  # an earlier FORMAT had less, and baselines may be others now
     scores = list_final_scores(content, None)
-    lacking = [score for score in scores if score.key not in run.data.metrics]  # an earlier FORMAT
-    log_values(store, run, {}, list_looks(subject, content.note), lacking)
+    changed = [score for score in scores if shown.get(score.key) != score.value]
+    log_values(store, run, {}, list_looks(subject, content.note), changed)
 
 
 def remove_unshown(store: Store, run: "Run", subject: Subject) -> None:

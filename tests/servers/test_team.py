@@ -78,6 +78,7 @@ def test_two_users_at_once_leave_no_doubles(ada, team, tmp_path):
         start_sync(bobs, **team.identify("bob")),
     ]
     said = [process.communicate() for process in both]
+    assert "cannot be used" not in str(said)  # each goes on though the other names the same data
 
     call(ada, *TRACK, **team.identify("max"))  # who may delete what others made
 

@@ -208,8 +208,15 @@ def test_the_next_sync_repairs_what_a_kill_left_of_figures_and_tables(workspace)
     check()
 
 
+@pytest.mark.parametrize(
+    "clash",
+    [
+        "(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.name",
+        "(psycopg.errors.UniqueViolation) duplicate key value violates unique constraint",
+    ],
+)
 def test_data_that_another_clone_names_at_the_same_moment_are_named_once_more(
-    workspace, monkeypatch
+    workspace, monkeypatch, clash
 ):
     log_inputs = MlflowClient.log_inputs
     met = set()
@@ -217,7 +224,7 @@ def test_data_that_another_clone_names_at_the_same_moment_are_named_once_more(
     def collide_once(client: MlflowClient, run_id: str, *inputs: Any) -> None:
         if run_id not in met:
             met.add(run_id)
-            raise MlflowException("(sqlite3.IntegrityError) UNIQUE constraint failed", BAD_REQUEST)
+            raise MlflowException(clash, BAD_REQUEST)
         log_inputs(client, run_id, *inputs)
 
     monkeypatch.setattr(MlflowClient, "log_inputs", collide_once)

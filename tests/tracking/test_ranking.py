@@ -55,5 +55,11 @@ def test_an_error_of_zero_has_no_order_of_magnitude():
     assert compare_errors(score(0.2, 0.0), BASELINES) == {"validation/log10_vs_baseline": -1.0}
 
 
+def test_a_horizon_that_the_test_lacks_is_not_compared():
+    metrics = {"data": "sunspots", "validation": {"free_run_mse_11": 0.2}}
+
+    assert compare_errors(metrics, BASELINES) == {"validation/log10_vs_baseline": -1.0}
+
+
 def test_without_baselines_nothing_is_compared():
     assert compare_errors(score(0.2, 0.4), {}) == {}

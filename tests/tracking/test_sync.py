@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from stages.shared.errors import InputError
+from stages.shared.json_files import read_json, write_json
 from stages.tracking import content, subjects
 from stages.tracking.content import find_obstacle
 from stages.tracking.location import find_uri
@@ -38,6 +39,7 @@ from tests.workspace import (
     RUNS,
     ask_again,
     measure_again,
+    nest_scores,
     redraw,
     redraw_tour,
     retrain,
@@ -118,21 +120,54 @@ def test_what_is_not_as_the_lock_has_it_is_not_tracked(
 
 
 @pytest.mark.parametrize(
-    ("is_listed", "path"),
+    ("is_listed", "verdict"),
     [
-        (False, "stages/models/sequence_forecaster.py"),
-        (True, "data/code/models/sequence_forecaster.json"),
+        (False, "differs from dvc.lock: run `dvc repro`"),
+        (True, "may differ from dvc.lock: run `dvc pull` or `dvc repro`"),
     ],
 )
-def test_a_model_is_not_packed_with_code_that_it_was_not_trained_by(workspace, is_listed, path):
-    with (workspace / "stages/models/sequence_forecaster.py").open("a", encoding="utf-8") as code:
+def test_a_model_is_not_packed_with_code_that_it_was_not_trained_by(workspace, is_listed, verdict):
+    path = "stages/models/sequence_forecaster.py"
+    with (workspace / path).open("a", encoding="utf-8") as code:
         code.write("# a comment\n")
     if is_listed:
         run(workspace, "python -m stages.imports.follow data/code")
 
     obstacle = find_obstacle(find_subject("carried_rnn"))
 
-    assert obstacle == f"{path} differs from dvc.lock: run `dvc repro`"
+    assert obstacle == f"{path} {verdict}"
+
+
+def test_other_code_than_a_model_is_packed_with_may_have_changed(workspace):
+    with (workspace / "stages/shared/figures.py").open("a", encoding="utf-8") as code:
+        code.write("# a comment\n")
+    run(workspace, "python -m stages.imports.follow data/code")
+
+    assert find_obstacle(find_subject("carried_rnn")) is None
+
+
+def test_a_model_beside_other_baselines_is_compared_anew(workspace):
+    fill(workspace)
+    path = workspace / "data/evaluated/baselines/integer_starts/metrics.json"
+    better = read_json(path)
+    better["ridge"] |= nest_scores("free_run_mse_500", 0.02, 0.02)
+    write_json(path, better)
+    readers = (f"{stage}_sine@carried_rnn" for stage in ("evaluate", "plot"))
+    take_results(workspace, "score_baselines_sine@integer_starts", *readers)
+
+    sync()
+
+    assert find_run("carried_rnn").data.metrics["log10_vs_baseline"] == 1.0  # 0.2 beside 0.02
+
+
+def test_a_model_whose_baselines_are_not_here_is_not_tracked(workspace):
+    (workspace / "data/evaluated/baselines/integer_starts/metrics.json").unlink()
+
+    obstacle = find_obstacle(find_subject("carried_rnn"))
+
+    assert obstacle and obstacle.startswith(
+        "data/evaluated/baselines/integer_starts/metrics.json is"
+    )
 
 
 def draw_blue(workspace: Path) -> None:
