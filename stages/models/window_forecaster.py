@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 
@@ -43,6 +42,9 @@ class WindowForecaster(nn.Module):
     def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
         """Forecast the samples after a history, sliding the window over its own forecasts.
 
+        Written in place, and not to be differentiated: a small tensor kept of each step, among the
+        large ones that it frees, would leave holes in the heap that grow to hundreds of MiB.
+
         Args:
             history: `(B, T)`, oldest first; its last `window` samples count.
             horizon: n, number of samples.
@@ -51,10 +53,11 @@ class WindowForecaster(nn.Module):
         Returns:
             `(B, n)`.
         """
-        forecasts = []
-        samples = history[:, -self.window :]
-        for _ in range(horizon):
-            following, _ = self(samples)
-            forecasts.append(following)
-            samples = torch.cat([samples, following], dim=1)[:, -self.window :]
-        return torch.cat(forecasts, dim=1)
+        given = history[:, -self.window :]
+        length = given.shape[1]
+        samples = given.new_empty(len(given), length + horizon)
+        samples[:, :length] = given
+        for end in range(length, length + horizon):
+            following, _ = self(samples[:, max(end - self.window, 0) : end])
+            samples[:, end] = following.squeeze(1)
+        return samples[:, length:]

@@ -1,3 +1,5 @@
+import gc
+
 import pytest
 import torch
 
@@ -63,3 +65,18 @@ def test_the_scan_is_differentiated_rightly():
     arguments = [torch.randn(size, dtype=torch.double, requires_grad=True) for size in sizes]
 
     assert torch.autograd.gradcheck(ElmanScan.apply, arguments)
+
+
+def test_a_long_forecast_keeps_no_tensor_of_each_step():
+    model = WindowForecaster("lstm", hidden=3, window=4)
+    counts = []
+    model.register_forward_hook(lambda *_: counts.append(count_tensors()))
+
+    with torch.inference_mode():
+        model.forecast(torch.zeros(2, 4), 20)
+
+    assert len(counts) == 20 and counts[-1] == counts[1]
+
+
+def count_tensors():
+    return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
