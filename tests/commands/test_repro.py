@@ -154,7 +154,7 @@ def test_without_mlflow_only_tracking_is_missing(clone):
     alive = repro(clone)
 
     assert dead.returncode == 1
-    assert "carried_rnn" in dead.stdout.partition("best first, by")[2]  # the table
+    assert "carried_rnn" in dead.stdout.partition("best by validation")[2]  # the table
     assert "only tracking is missing" in dead.stdout.splitlines()[-1]
     assert alive.returncode == 0, alive.stdout
     assert "carried_rnn: figures, tables and note replaced" in alive.stdout
@@ -180,8 +180,8 @@ def test_where_stdout_is_no_terminal_each_chain_is_one_line_that_counts_the_stag
     done = repro(clone)
 
     assert done.returncode == 0, done.stdout
-    counts = re.findall(r"^\[ *(\d+)/6\] +\d+ s  \S", done.stdout, re.MULTILINE)
-    assert [int(count) for count in counts] == [1, 2, 3, 4, 5, 6]
+    counts = re.findall(r"^\[ *(\d+)/7\] +\d+ s  \S", done.stdout, re.MULTILINE)
+    assert [int(count) for count in counts] == [1, 2, 3, 4, 5, 6, 7]
     assert "\r" not in done.stdout and "\x1b" not in done.stdout
 
 

@@ -20,7 +20,7 @@ def test_every_model_comes_out_as_dvc_lock_has_it(clone):
     done = call(clone, *VERIFY)
 
     assert done.returncode == 0, done.stdout
-    assert done.stdout.endswith("5 of 5 equal\n")
+    assert done.stdout.endswith("6 of 6 equal\n")
 
 
 @pytest.mark.slow
