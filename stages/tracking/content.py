@@ -123,8 +123,8 @@ def read_model(model: Model) -> Content:
 def read_baseline(baseline: Baseline) -> Content:
     """Read what the stage of the baselines wrote, which holds no clock."""
     now = datetime.now(UTC)
-    data = read_json(Path(baseline.results[0]))["data"]
-    baselines = read_baselines(baseline.experiment, data)
+    baselines = read_json(Path(baseline.results[0]))
+    data = baselines.pop("data")
     metrics = {"data": data} | baselines[baseline.method]
     scores = choose_scores(baseline, metrics, baselines)
     note = describe_baseline(baseline, data, metrics)

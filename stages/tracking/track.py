@@ -122,7 +122,7 @@ def drop_torn(store: Store, finding: Finding) -> Iterator[str]:
     """Drop the run of a search that has lost trials, so that it is made anew."""
     subject, runs = finding.subject, finding.runs
     if runs and isinstance(subject, Search) and find_lack(store, runs[0], subject):
-        dropped = list(store.drop_run(runs[0], "run that had lost trials"))  # those left go last
+        dropped = store.drop_run(runs[0], "run that had lost trials")  # those left go last
         if dropped:
             runs.clear()
         yield from dropped
