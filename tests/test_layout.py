@@ -7,16 +7,18 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 
 from stages.imports.follow import find_imports
 from stages.shared.compute import DECISIVE
+from stages.shared.yaml_files import parse_yaml
+from tests.pipeline import make_clone
+from tests.shell import commit, run
 
 ROOT = Path(__file__).parents[1]
-DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-SEARCHES = yaml.safe_load((ROOT / "searches/dvc.yaml").read_text(encoding="utf-8"))
-SEARCHED = yaml.safe_load((ROOT / "searches/params.yaml").read_text(encoding="utf-8"))
+DVC = parse_yaml((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+PARAMS = parse_yaml((ROOT / "params.yaml").read_text(encoding="utf-8"))
+SEARCHES = parse_yaml((ROOT / "searches/dvc.yaml").read_text(encoding="utf-8"))
+SEARCHED = parse_yaml((ROOT / "searches/params.yaml").read_text(encoding="utf-8"))
 # A room and the rooms that it may import from: data and imports flow one way.
 ROOMS = {
     "stages/models": set(),
@@ -225,6 +227,17 @@ def test_what_decides_numbers_is_pinned_in_both_places():
     assert {*DECISIVE} == {d.split("==")[0] for d in pinned}  # a worker is asked for these
     assert set(pinned) <= set(constraints)
     assert not any(line.startswith("-e") or "+cpu" in line for line in constraints)
+
+
+def test_git_gives_a_clone_the_same_bytes_whatever_its_settings(tmp_path):
+    origin = make_clone(tmp_path / "origin")
+    (origin / "data/series/level.csv").write_bytes(b"level\r\n1\r\n")
+    commit(origin, "a series")
+
+    run(tmp_path, "git clone -q -c core.autocrlf=true origin windows")
+
+    for name in run(origin, "git ls-files").splitlines():
+        assert (tmp_path / "windows" / name).read_bytes() == (origin / name).read_bytes(), name
 
 
 def test_dvc_calls_nobody():

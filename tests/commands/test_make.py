@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shell import PROJECT, call
+from tests.shell import PROJECT, call, run
 
 
 @pytest.mark.parametrize(("jobs", "option"), [("", ""), ("JOBS=3", " --jobs 3")])
@@ -19,6 +19,20 @@ def test_make_repro_makes_the_git_repository_that_dvc_needs(tmp_path, jobs, opti
 
     assert made.stdout.splitlines()[-1] == f"python -m stages.commands.repro{option}"
     assert (folder / ".git").is_dir()
+
+
+@pytest.mark.parametrize(("ignored", "is_nested"), [("", False), ("project/", True)])
+def test_in_a_folder_of_another_repository_none_is_made_unless_that_ignores_it(
+    tmp_path, ignored, is_nested
+):
+    run(tmp_path, "git init -q")
+    (tmp_path / ".gitignore").write_text(ignored, encoding="utf-8")
+    folder = copy_makefile(tmp_path / "project")
+
+    made = make(folder, "repro")
+
+    assert made.returncode == 0, made.stdout
+    assert (folder / ".git").exists() == is_nested
 
 
 @pytest.mark.parametrize("target", ["repro", "results", "sync", "test", "verify", "lint", "dag"])
