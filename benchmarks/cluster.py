@@ -15,12 +15,11 @@ from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import yaml
-
 from benchmarks.clock import ROOT, run_measured, time_call
 from benchmarks.data import Bench
 from benchmarks.table import Row, at_least, say_seconds
 from stages.shared.compute import LOOPBACK, SETTINGS, connect, run_tasks
+from stages.shared.yaml_files import format_yaml
 
 SEARCH = "search_surnames"
 SPACE = {
@@ -60,7 +59,7 @@ def write_folder(bench: Bench) -> Path:
     (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     (folder / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
     (folder / "searches").mkdir()
-    text = yaml.safe_dump({SEARCH: SPACE | ({"recipes": 1} if bench.quick else {})})
+    text = format_yaml({SEARCH: SPACE | ({"recipes": 1} if bench.quick else {})})
     (folder / "searches/params.yaml").write_text(text, encoding="utf-8")
     (folder / "names").symlink_to(bench.surnames)
     return folder

@@ -8,12 +8,11 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-import yaml
-
 from benchmarks.clock import ROOT, Usage, alternate, run_measured
 from benchmarks.data import Bench
 from benchmarks.table import Row, at_most, say_seconds
 from benchmarks.updates import time_programs
+from stages.shared.yaml_files import format_yaml, parse_yaml
 
 NUM_JOBS = 2
 REPEATS = 3
@@ -82,7 +81,7 @@ def measure_idle(
 def count_stages(folder: Path) -> int:
     """How many stages have run in a folder."""
     text = (folder / "dvc.lock").read_text(encoding="utf-8")
-    return len(yaml.load(text, yaml.CSafeLoader)["stages"])
+    return len(parse_yaml(text)["stages"])
 
 
 def make_empty_project(folder: Path, num_stages: int) -> Path:
@@ -92,7 +91,7 @@ def make_empty_project(folder: Path, num_stages: int) -> Path:
     stages = {}
     for number in range(num_stages):
         stages[f"stage_{number}"] = {"cmd": f"touch {number}", "outs": [str(number)]}
-    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}), encoding="utf-8")
+    (folder / "dvc.yaml").write_text(format_yaml({"stages": stages}), encoding="utf-8")
     return folder
 
 

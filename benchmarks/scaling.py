@@ -9,11 +9,10 @@ from itertools import product
 from pathlib import Path
 from string import ascii_uppercase
 
-import yaml
-
 from benchmarks.clock import ROOT, Usage, run_stage
 from benchmarks.data import Bench, read_names
 from benchmarks.table import Row, at_most, say_seconds
+from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.surnames.archive import write_raw
 
 TIMES = [1, 10, 100]  # the surnames
@@ -90,9 +89,9 @@ def run_surnames(names: dict[str, bytes], data: str, times: int, bench: Bench) -
 
 def write_surname_params(path: Path) -> None:
     """The pipeline's own, but for the SVMs: two dozen of them are fitted, which takes hours."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = parse_yaml((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["baselines_surnames"]["names"] = ["majority"]
-    path.write_text(yaml.safe_dump(params), encoding="utf-8")
+    path.write_text(format_yaml(params), encoding="utf-8")
 
 
 def run_series(points: int, bench: Bench) -> Usages:
@@ -117,7 +116,7 @@ def run_series(points: int, bench: Bench) -> Usages:
 
 def write_series_params(path: Path, points: int) -> None:
     """One series of that length and one model."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = parse_yaml((ROOT / "params.yaml").read_text(encoding="utf-8"))
     # free runs cost the same whatever the series, so short ones will do
     short = {"horizons": [49], "validation_horizons": [49], "document_tests": {"long": "recursive"}}
     content = {
@@ -127,7 +126,7 @@ def write_series_params(path: Path, points: int) -> None:
         "baselines_sine": params["baselines_sine"],
         "evaluate_sine": params["evaluate_sine"] | short,
     }
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    path.write_text(format_yaml(content), encoding="utf-8")
 
 
 def tabulate_stages(runs: dict[int, Usages], unit: str) -> list[Row]:

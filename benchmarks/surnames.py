@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import yaml
 from torch import nn
 
 from benchmarks.clock import ROOT, Turns
@@ -14,6 +13,7 @@ from benchmarks.table import Row, at_least
 from benchmarks.trial import Scores, Trial, run_trial, tabulate_trial
 from benchmarks.updates import WARM_UP, make_surname_program
 from stages.shared.params import read_params
+from stages.shared.yaml_files import parse_yaml
 from stages.surnames.assessment import EvaluateParams
 from stages.surnames.blend import BlendParams, blend
 from stages.surnames.evaluate import evaluate
@@ -55,7 +55,7 @@ def train_entry(name: str, bench: Bench) -> Trained:
 
 def list_members() -> list[str]:
     """Members of the blend, as dvc.yaml names them."""
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = parse_yaml((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     folders = shlex.split(stages["blend_surnames"]["cmd"])[3:-1]  # python -m MODULE MEMBER... OUT
     return [folder.rpartition("/")[2] for folder in folders]
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import yaml
 
+from stages.shared.yaml_files import format_yaml, parse_yaml
 from tests.shell import PROJECT, call, commit, run
 
 KEPT = {
@@ -80,10 +80,10 @@ def shrink_params(params: dict[str, Any]) -> None:
 def shrink_searches(folder: Path) -> None:
     """Leave one recipe beside the base, which is as small as the base is now."""
     path = folder / "searches/params.yaml"
-    sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+    sections = parse_yaml(path.read_text(encoding="utf-8"))
     for search in sections.values():
         search |= {"recipes": 1, "seeds": [0], "space": {"rate": {"log": [0.001, 0.1]}}}
-    path.write_text(yaml.safe_dump(sections, sort_keys=False), encoding="utf-8")
+    path.write_text(format_yaml(sections), encoding="utf-8")
     (folder / "searches/dvc.lock").unlink(missing_ok=True)
 
 
@@ -113,14 +113,14 @@ def forget_plots(folder: Path) -> None:
 
 def read_params(folder: Path) -> dict[str, Any]:
     """Read params.yaml."""
-    return yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    return parse_yaml((folder / "params.yaml").read_text(encoding="utf-8"))
 
 
 def edit_params(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
     """Change params.yaml."""
     params = read_params(folder)
     edit(params)
-    text = yaml.safe_dump(params, sort_keys=False)
+    text = format_yaml(params)
     (folder / "params.yaml").write_text(text, encoding="utf-8")
 
 
@@ -192,7 +192,7 @@ def ask_store(folder: Path, query: str) -> list[Any]:
 
 def read_outs(folder: Path) -> dict[str, str]:
     """Md5 of every out in dvc.lock, but of the times."""
-    lock = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))
+    lock = parse_yaml((folder / "dvc.lock").read_text(encoding="utf-8"))
     outs = [out for stage in lock["stages"].values() for out in stage.get("outs", [])]
     return {out["path"]: out["md5"] for out in outs if not out["path"].endswith("/times.json")}
 

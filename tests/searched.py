@@ -4,9 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from stages.searching.outcome import Best, write_best, write_losses, write_trials
+from stages.shared.yaml_files import format_yaml, parse_yaml
 from tests.shell import PROJECT, run
 
 NAME = "search_surnames"
@@ -38,15 +37,15 @@ def add_search(folder: Path, value: float = 0.52) -> None:
         value: best score.
     """
     shutil.copytree(PROJECT / "searches", folder / "searches", dirs_exist_ok=True)
-    sections = yaml.safe_load((folder / "searches/params.yaml").read_text(encoding="utf-8"))
-    text = yaml.safe_dump(sections | {NAME: SEARCH}, sort_keys=False)
+    sections = parse_yaml((folder / "searches/params.yaml").read_text(encoding="utf-8"))
+    text = format_yaml(sections | {NAME: SEARCH})
     (folder / "searches/params.yaml").write_text(text, encoding="utf-8")
     (folder / OUT).mkdir(parents=True, exist_ok=True)
     rows = [[*row[:4], value if row[0] == 1 else row[4], row[5]] for row in ROWS]
     write_trials(folder / OUT, COLUMNS, rows)
     write_losses(folder / OUT, LOSSES)
     changes = {"rate": 0.02, "network.hidden": 64}
-    params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    params = parse_yaml((folder / "params.yaml").read_text(encoding="utf-8"))
     entry = params["surnames"]["surname_gru"]
     entry = entry | {"rate": 0.02, "network": entry["network"] | {"hidden": 64}}
     del entry["seed"]

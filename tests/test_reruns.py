@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from stages.shared.yaml_files import parse_yaml
 from tests.pipeline import (
     KEPT,
     SERIES,
@@ -97,7 +97,7 @@ def change_cell(clone: Path) -> None:
 
 def add_recording(clone: Path) -> None:
     """Have a series from a file, and a model of it, run already."""
-    official = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+    official = parse_yaml((PROJECT / "params.yaml").read_text(encoding="utf-8"))
 
     def edit(params: dict[str, Any]) -> None:
         for section, name in (("generate_sine", "sunspots"), ("sine", "sunspots_rnn")):
@@ -170,7 +170,7 @@ def test_an_edit_reruns_exactly_the_stages_that_read_it(edit, tmp_path):
 
     started = list_started(run(clone, "dvc repro"))
 
-    every = yaml.safe_load((clone / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    every = parse_yaml((clone / "dvc.lock").read_text(encoding="utf-8"))["stages"]
     expected = {s for s in every if any(fnmatchcase(s, pattern) for pattern in stages.split())}
     assert started == expected
     made = Counter(list_tracked(clone)) - Counter(before)

@@ -7,12 +7,13 @@ Only values change: comments, order and spaces of params.yaml stay. The entry is
 import argparse
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
 
 from stages.commands.checks import check_folder
 from stages.searching.outcome import OUTS, Best, read_best
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.params import PARAMS_FILE, read_value
+from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.tracking.lockfile import read_yaml
 from stages.tracking.nested import flatten
 from stages.tracking.ranking import TASKS
@@ -76,7 +77,7 @@ def compare(task: str, entry: str) -> dict[str, tuple[Any, Any]]:
 
 def cite(text: str, task: str, entry: str) -> str:
     """YAML that says which search an entry comes from."""
-    if CITED in yaml.safe_load(text):
+    if CITED in parse_yaml(text):
         return set_value(text, [CITED, entry], task)
     return f"{text.rstrip()}\n\n{CITED}:  # entry: task whose search found it\n  {entry}: {task}\n"
 
@@ -84,7 +85,7 @@ def cite(text: str, task: str, entry: str) -> str:
 def set_value(text: str, path: list[str], value: Any) -> str:
     """YAML in which one value is another; all other characters stay.
 
-    ruamel.yaml would keep comments too, but put lists and long lines into a shape of its own.
+    ruamel.yaml can keep comments too, but puts lists and long lines into a shape of its own.
 
     Args:
         text: mappings.
@@ -94,8 +95,8 @@ def set_value(text: str, path: list[str], value: Any) -> str:
     Raises:
         InputError: another key is missing.
     """
-    node: Any = yaml.compose(text, yaml.SafeLoader)
-    said = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()
+    node: Any = YAML(typ="safe", pure=True).compose(text)
+    said = format_yaml(value, flow=True).removesuffix("...\n").strip()
     for depth, key in enumerate(path, start=1):
         entries = {name.value: (name, inner) for name, inner in node.value}
         if key in entries:

@@ -4,9 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from stages.shared.tables import Rows, read_table, write_table
+from stages.shared.yaml_files import format_yaml, parse_yaml
 
 OUTS = Path("data/searched")
 LABELS = ("recipe", "seed")  # columns of trials.csv before the params
@@ -59,11 +58,10 @@ def read_losses(folder: Path) -> dict[tuple[str, str], list[tuple[int, float]]]:
 
 def write_best(folder: Path, best: Best) -> None:
     """Write best.yaml."""
-    text = yaml.safe_dump(asdict(best), sort_keys=False)
-    (folder / "best.yaml").write_text(text, encoding="utf-8")
+    (folder / "best.yaml").write_text(format_yaml(asdict(best)), encoding="utf-8")
 
 
 def read_best(folder: Path) -> Best:
     """Read best.yaml."""
     text = (folder / "best.yaml").read_text(encoding="utf-8")
-    return Best(**yaml.load(text, yaml.CSafeLoader))
+    return Best(**parse_yaml(text))

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import yaml
 from pydantic import Field, model_validator
 
 from stages.shared.errors import InputError
 from stages.shared.params import Count, Name, Params, Seed, check_params
+from stages.shared.yaml_files import parse_yaml
 
 SEARCHES = Path("searches/params.yaml")
 DIGITS = 3  # of a drawn number: what a person would write into params.yaml
@@ -73,7 +73,7 @@ def read_search(section: str) -> SearchParams:
     Raises:
         InputError: it is missing or wrong.
     """
-    sections = yaml.load(SEARCHES.read_text(encoding="utf-8"), yaml.CSafeLoader)
+    sections = parse_yaml(SEARCHES.read_text(encoding="utf-8"))
     return check_params(sections.get(section), SearchParams, f"{SEARCHES}: {section}")
 
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -14,6 +13,7 @@ from pydantic import (
 )
 
 from stages.shared.errors import InputError
+from stages.shared.yaml_files import parse_yaml
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -63,8 +63,8 @@ def read_value(section: str) -> Any:
         InputError: the file or the section is missing.
     """
     try:
-        value = yaml.load(PARAMS_FILE.read_text(encoding="utf-8"), yaml.CSafeLoader)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        value = parse_yaml(PARAMS_FILE.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(f"{PARAMS_FILE} cannot be read: {' '.join(str(error).split())}") from None
     for key in section.split("."):
         if not isinstance(value, dict) or key not in value:

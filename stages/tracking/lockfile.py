@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json
+from stages.shared.yaml_files import parse_yaml
 from stages.tracking.checksums import CODE, Md5s, compute_md5
 
 SEARCHES_LOCK = "searches/dvc.lock"
@@ -121,9 +120,9 @@ def read_yaml(path: str) -> dict[str, Any]:
             f"`git checkout --ours {path}` or --theirs, then type `make repro`"
         )
     try:
-        content = yaml.load(text, yaml.CSafeLoader) or {}  # the C one: a lock file is long
-    except yaml.YAMLError as error:
-        raise InputError(_say_damage(path, " ".join(str(error).split()))) from None
+        content = parse_yaml(text) or {}
+    except ValueError as error:
+        raise InputError(_say_damage(path, str(error))) from None
     if not isinstance(content, dict):
         raise InputError(_say_damage(path, "no mapping"))
     return content

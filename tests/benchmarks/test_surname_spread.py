@@ -3,7 +3,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from benchmarks.data import Division
 from benchmarks.surname_spread import (
@@ -20,6 +19,7 @@ from benchmarks.surname_spread import (
     try_entries,
 )
 from stages.shared.params import read_params
+from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.surnames.assessment import LEADS, Guesses
 from stages.surnames.names import Names, Splits, Vocabulary
 from stages.surnames.train import SurnameParams, train
@@ -157,10 +157,10 @@ SHORT = {
 @pytest.fixture
 def short_params(tmp_path, monkeypatch):
     """A params.yaml whose trainings take moments."""
-    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    params = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
     for name, changes in SHORT.items():
         params["surnames"][name].update(changes)
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(format_yaml(params), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 
 

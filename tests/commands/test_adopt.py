@@ -4,11 +4,11 @@ import difflib
 from pathlib import Path
 
 import pytest
-import yaml
 
 from stages.commands import adopt
 from stages.searching.outcome import Best, write_best
 from stages.shared.errors import InputError
+from stages.shared.yaml_files import parse_yaml
 from tests.shell import PROJECT
 
 PARAMS = Path("params.yaml")
@@ -39,7 +39,7 @@ def find(changes):
 
 
 def read_entry(name):
-    return yaml.safe_load(PARAMS.read_text(encoding="utf-8"))["surnames"][name]
+    return parse_yaml(PARAMS.read_text(encoding="utf-8"))["surnames"][name]
 
 
 def list_differences(before, after):
@@ -82,7 +82,7 @@ def test_a_second_search_is_cited_beside_the_first(folder):
 
     PARAMS.write_text(adopt.cite(text, "sine", "noisy_rnn"), encoding="utf-8")
 
-    cited = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))["searched"]
+    cited = parse_yaml(PARAMS.read_text(encoding="utf-8"))["searched"]
     assert cited == {"surname_gru": "surnames", "noisy_rnn": "sine"}
 
 

@@ -2,10 +2,10 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 from stages.commands.dag import draw_mermaid, list_arrows, replace_drawing
 from stages.shared.errors import InputError
+from stages.shared.yaml_files import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 KINDS = {"cut": set(), "train": {"cut"}, "score": {"cut", "train"}, "track": {"train", "score"}}
@@ -30,7 +30,7 @@ def test_a_text_without_a_block_is_refused():
 
 def test_the_readme_draws_every_kind_of_stage():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = parse_yaml((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
     _, _, rest = readme.partition("```mermaid\n")
     drawn = re.findall(r"\w+(?= -->)|(?<=--> )\w+", rest.partition("```")[0])

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from stages.shared.errors import InputError
+from stages.shared.yaml_files import parse_yaml
 from tests.faults.test_models import flip
 from tests.pipeline import copy_template, repro
 from tests.shell import PROJECT, call, commit, run
@@ -18,7 +18,7 @@ TRACK = [sys.executable, "-m", "stages.tracking.track"]
 
 def find_object(folder: Path, store: str, path: str) -> Path:
     """The object of an out in DVC's cache or in a remote."""
-    lock = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))
+    lock = parse_yaml((folder / "dvc.lock").read_text(encoding="utf-8"))
     for stage in lock["stages"].values():
         for out in stage.get("outs", []):
             if out["path"] == path:

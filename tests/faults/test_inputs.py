@@ -7,13 +7,13 @@ import time
 
 import psutil
 import pytest
-import yaml
 
 from stages.layers.gradients import ProbeParams
 from stages.shared.errors import InputError
 from stages.shared.figures import FigureParams
 from stages.shared.networks import build_network
 from stages.shared.params import Name, read_params
+from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.sine.assessment import EvaluateParams as SineEvaluateParams
 from stages.sine.preprocess import WindowParams
 from stages.sine.recordings import SECTION, read_every_series
@@ -143,7 +143,7 @@ def test_the_params_in_git_are_within_all_bounds(workspace, section):
 
 @pytest.mark.parametrize(("model", "changes", "reason"), WRONG_NETWORKS)
 def test_a_network_that_fits_no_machine_is_refused_before_it_takes_memory(model, changes, reason):
-    entry = yaml.safe_load((PROJECT / "params.yaml").read_text("utf-8"))["sine"][model]
+    entry = parse_yaml((PROJECT / "params.yaml").read_text("utf-8"))["sine"][model]
     before = psutil.Process().memory_info().rss
 
     with pytest.raises(InputError, match=reason):
@@ -178,9 +178,9 @@ def test_a_params_file_that_yaml_chokes_on_is_one_line(workspace, text):
 
 
 def test_a_series_with_a_path_for_a_name_writes_nothing_elsewhere(workspace):
-    params = yaml.safe_load((workspace / "params.yaml").read_text("utf-8"))
+    params = parse_yaml((workspace / "params.yaml").read_text("utf-8"))
     series = {"../../../evil": params["generate_sine"]["integer_starts"]}
-    (workspace / "params.yaml").write_text(yaml.safe_dump({"generate_sine": series}), "utf-8")
+    (workspace / "params.yaml").write_text(format_yaml({"generate_sine": series}), "utf-8")
     out = workspace / "one/two/three"
 
     said = run_stage(workspace, f"sine.generate {out}")

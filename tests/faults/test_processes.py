@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 
+from stages.shared.yaml_files import format_yaml, parse_yaml
 from tests import shell
 from tests.pipeline import KEPT, copy_template, list_processes, set_param
 from tests.shell import make_environment, run
@@ -176,17 +177,12 @@ def grow_lock(folder: Path, count: int) -> None:
     """Add stages that dvc.yaml has not: DVC keeps them."""
     lock = read_lock(folder)
     entry = lock["stages"]["train_sine@carried_rnn"]
-    lock["stages"] |= {f"left_{number}": entry for number in range(count)}
-
-    class Plain(yaml.SafeDumper):
-        def ignore_aliases(self, data: object) -> bool:
-            return True
-
-    (folder / "dvc.lock").write_text(yaml.dump(lock, Dumper=Plain, sort_keys=False), "utf-8")
+    lock["stages"] |= {f"left_{number}": deepcopy(entry) for number in range(count)}
+    (folder / "dvc.lock").write_text(format_yaml(lock), "utf-8")
 
 
 def read_lock(folder: Path) -> dict:
-    return yaml.load((folder / "dvc.lock").read_text("utf-8"), yaml.CSafeLoader)
+    return parse_yaml((folder / "dvc.lock").read_text("utf-8"))
 
 
 @pytest.mark.slow

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from stages.searching import search_sine, search_surnames
+from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.sine.windows import read_windows, write_windows
 from stages.surnames.archive import read_names_folder
 from stages.surnames.names import Corpus, read_corpus, write_corpus, write_vocabulary
@@ -44,7 +44,7 @@ SEARCHES = {
 
 def make_place(folder: Path) -> Path:
     """Make the folder."""
-    params = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+    params = parse_yaml((PROJECT / "params.yaml").read_text(encoding="utf-8"))
     shrink_params(params)
     (folder / "searches").mkdir(parents=True)
     write_yaml(folder / "params.yaml", params)
@@ -62,7 +62,7 @@ def make_place(folder: Path) -> Path:
 
 def write_yaml(path: Path, content: Any) -> None:
     """Write params."""
-    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    path.write_text(format_yaml(content), encoding="utf-8")
 
 
 def change_search(section: str, **changes: Any) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 
+from stages.shared.yaml_files import format_yaml, parse_yaml
 from tests.pipeline import list_processes, make_clone, set_param
 from tests.shell import commit, run, start
 
@@ -44,9 +44,9 @@ def clone(template: Path, tmp_path: Path) -> Iterator[Path]:
 
 def set_seeds(folder: Path, seeds: list[int]) -> None:
     path = folder / "searches/params.yaml"
-    sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+    sections = parse_yaml(path.read_text(encoding="utf-8"))
     sections["search_surnames"]["seeds"] = seeds
-    path.write_text(yaml.safe_dump(sections, sort_keys=False), encoding="utf-8")
+    path.write_text(format_yaml(sections), encoding="utf-8")
 
 
 def read_outs(folder: Path) -> dict[str, bytes]:

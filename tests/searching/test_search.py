@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import yaml
 
 from stages.searching import search, workers
 from stages.searching.outcome import read_best, read_losses, read_trials
@@ -13,6 +12,7 @@ from stages.searching.spaces import read_search
 from stages.searching.trials import Result
 from stages.shared.errors import InputError
 from stages.shared.params import read_value
+from stages.shared.yaml_files import parse_yaml
 from stages.sine.train import SineParams
 from stages.surnames.train import SurnameParams
 from tests.searching.place import (
@@ -111,8 +111,8 @@ def test_of_an_error_the_smallest_is_best(place):
 def test_the_best_entry_is_the_base_with_what_was_drawn(place):
     search_names()
 
-    best = yaml.safe_load((OUT / "best.yaml").read_text(encoding="utf-8"))
-    base = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["surnames"]
+    best = parse_yaml((OUT / "best.yaml").read_text(encoding="utf-8"))
+    base = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))["surnames"]
     entry = base["surname_gru"]
     entry["rate"] = best["changes"].get("rate", entry["rate"])
     entry["network"]["dropout"] = best["changes"].get(
@@ -174,7 +174,7 @@ def test_another_input_trains_everything_again(place, change, monkeypatch):
         project = Path("pyproject.toml").read_text(encoding="utf-8")
         Path("pyproject.toml").write_text(project.replace("torch==", "torch>="), "utf-8")
     else:
-        params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+        params = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
         params["surnames"]["surname_gru"]["balance"] = 0.3
         write_yaml(Path("params.yaml"), params)
 
@@ -220,7 +220,7 @@ def test_a_trial_that_blows_up_is_a_row_without_scores(place):
 
 
 def test_a_search_in_which_all_fails_says_why(place):
-    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    params = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
     params["surnames"]["surname_gru"]["rate"] = 1e30
     write_yaml(Path("params.yaml"), params)
     change_search("search_surnames", space={"rate": {"choices": [1e30]}}, recipes=1)

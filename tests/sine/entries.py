@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from torch import nn
 
+from stages.shared.yaml_files import parse_yaml
 from stages.sine.assessment import EvaluateParams
 from stages.sine.evaluate import evaluate
 from stages.sine.preprocess import WindowParams, pair_recording, pair_series, split_recording
@@ -17,7 +17,7 @@ from stages.sine.state import State
 from stages.sine.train import SineParams
 from stages.sine.windows import Windows
 
-OFFICIAL = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+OFFICIAL = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
 FILE = {  # an entry of generate_sine, and another
     "kind": "csv",
     "path": "data/series/a.csv",

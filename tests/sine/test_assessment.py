@@ -2,13 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
+from stages.shared.yaml_files import parse_yaml
 from stages.sine.assessment import EvaluateParams, assess, draw_questions, measure_lead
 from stages.sine.free_runs import measure_phases
 from tests.sine.entries import series_of, windows_of
 
-SECTION = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["evaluate_sine"]
+SECTION = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))["evaluate_sine"]
 PARAMS = EvaluateParams.model_validate(
     {**SECTION, "phases": 3, "horizons": [2, 4], "validation_horizons": [2]}
 )

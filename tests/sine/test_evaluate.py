@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from stages.shared.errors import InputError
 from stages.shared.networks import write_model
+from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.sine import score_baselines
 from stages.sine.assessment import EvaluateParams, check_metrics
 from stages.sine.evaluate import REMEDY, evaluate, main
@@ -21,7 +21,7 @@ from stages.sine.train import SineParams, train
 from stages.sine.windows import write_windows
 from tests.sine.entries import params_of, params_of_file, windows_of_file
 
-OFFICIAL = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+OFFICIAL = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
 SHORT = {
     **OFFICIAL["evaluate_sine"],
     "horizons": [49, 500],
@@ -107,7 +107,7 @@ def train_briefly(model):
 def test_every_model_is_scored_beside_the_baselines(model, tmp_path, monkeypatch):
     params, windows, trained = train_briefly(model)
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(yaml.safe_dump({**OFFICIAL, "evaluate_sine": SHORT}))
+    Path("params.yaml").write_text(format_yaml({**OFFICIAL, "evaluate_sine": SHORT}))
     write_windows(Path("windows.npz"), windows)
     write_model(Path("trained"), trained.config, trained.model)
     write_state(Path("trained/state.npy"), trained.state)
@@ -127,7 +127,7 @@ def test_every_model_is_scored_beside_the_baselines(model, tmp_path, monkeypatch
 def test_the_errors_of_a_model_are_of_the_phases_that_baselines_have(tmp_path, monkeypatch):
     params, windows, trained = train_briefly("carried_rnn")
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(yaml.safe_dump({**OFFICIAL, "evaluate_sine": SHORT}))
+    Path("params.yaml").write_text(format_yaml({**OFFICIAL, "evaluate_sine": SHORT}))
     write_windows(Path("windows.npz"), windows)
     torch.nn.init.zeros_(trained.model.head.weight)  # so that it forecasts nothing but zeros
     torch.nn.init.zeros_(trained.model.head.bias)

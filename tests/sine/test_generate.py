@@ -2,10 +2,10 @@ import math
 
 import numpy as np
 import pytest
-import yaml
 
 from stages.shared.errors import InputError
 from stages.shared.params import check_params
+from stages.shared.yaml_files import format_yaml
 from stages.sine.chaos import REST, TICK, integrate
 from stages.sine.generate import main
 from stages.sine.segments import read_segments, write_segments
@@ -162,7 +162,7 @@ def test_series_that_make_no_sense_are_refused(changes, reason):
 
 def test_the_same_params_give_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"generate_sine": {"a": SINE}}))
+    (tmp_path / "params.yaml").write_text(format_yaml({"generate_sine": {"a": SINE}}))
 
     main("one")
     main("two")

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from stages.shared.errors import InputError
+from stages.shared.yaml_files import format_yaml
 from stages.sine.preprocess import (
     WindowParams,
     cut_windows,
@@ -74,7 +74,7 @@ def test_a_series_that_nobody_generates_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cut = {"ghost": {"window": 3, "test_points": 0}}
     entry = {"generate_sine": {}, "preprocess_sine": cut}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(entry))
+    (tmp_path / "params.yaml").write_text(format_yaml(entry))
 
     with pytest.raises(InputError, match="ghost"):
         main("generated", "files", "out")
@@ -86,7 +86,7 @@ def test_a_series_that_is_not_named_keeps_its_segments(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     entry = {"points": 3, "step": 1.0, "starts": {"count": 2, "apart": 5.0}, "period": 9.0}
     sections = {"generate_sine": {"s": entry}, "preprocess_sine": {}}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(sections))
+    (tmp_path / "params.yaml").write_text(format_yaml(sections))
     (tmp_path / "generated").mkdir()
     table = pd.DataFrame(
         {"segment": [0, 0, 0, 1, 1, 1], "t": [0, 1, 2, 5, 6, 7], "y": [0, 1, 2, 5, 6, 7]}

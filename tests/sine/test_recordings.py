@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import yaml
 
 from stages.shared.errors import InputError
+from stages.shared.yaml_files import format_yaml
 from stages.sine.recordings import find_spacing, read_every_series, read_samples
 from stages.sine.signals import SeriesParams
 from tests.sine.entries import FILE, SINE
@@ -87,7 +87,7 @@ def test_a_file_that_is_not_there_and_one_that_is_no_text_are_named(tmp_path):
 
 def read(folder, monkeypatch, **entries):
     monkeypatch.chdir(folder)
-    (folder / "params.yaml").write_text(yaml.safe_dump({"generate_sine": entries}), "utf-8")
+    (folder / "params.yaml").write_text(format_yaml({"generate_sine": entries}), "utf-8")
     return read_every_series()
 
 

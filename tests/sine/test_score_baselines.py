@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from stages.shared.errors import InputError
+from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.sine.assessment import EvaluateParams
 from stages.sine.phase_errors import read_phase_errors
 from stages.sine.preprocess import WindowParams, pair_series
@@ -15,7 +15,7 @@ from stages.sine.signals import SeriesParams, draw_segments
 from stages.sine.windows import write_windows
 from tests.sine.entries import params_of_file, windows_of_file
 
-OFFICIAL = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+OFFICIAL = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
 NAMES = OFFICIAL["baselines_sine"]["names"]
 SHORT = {"horizons": [49, 500], "phases": 4, "bootstrap": {"resamples": 20, "seed": 0}}
 
@@ -141,7 +141,7 @@ def test_a_baseline_that_explodes_is_named(monkeypatch):
 def test_scores_and_errors_are_written_as_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = {**OFFICIAL, "evaluate_sine": {**OFFICIAL["evaluate_sine"], **SHORT}}
-    Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    Path("params.yaml").write_text(format_yaml(params), encoding="utf-8")
     write_windows(Path("w.npz"), make_windows("integer_starts", make_series("integer_starts")))
 
     main("integer_starts", "w.npz", "first")

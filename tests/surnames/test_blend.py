@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from stages.models.elman_classifier import ElmanClassifier
 from stages.shared.bundle import ModelConfig, read_config
 from stages.shared.curves import Curves, read_curves
 from stages.shared.errors import InputError
 from stages.shared.networks import read_model, write_model
+from stages.shared.yaml_files import format_yaml
 from stages.surnames.blend import main
 
 
@@ -27,7 +27,7 @@ def workspace(tmp_path, monkeypatch):
 
 def write_weights(*weights):
     section = {"blend_surnames": {"weights": list(weights)}}
-    Path("params.yaml").write_text(yaml.safe_dump(section))
+    Path("params.yaml").write_text(format_yaml(section))
 
 
 def test_a_blend_is_rebuilt_as_the_weighted_mean_of_its_members(workspace):

@@ -5,9 +5,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import yaml
 
 from stages.shared.errors import InputError
+from stages.shared.yaml_files import format_yaml
 from stages.surnames import archive
 from stages.surnames.download import main
 from tests.surnames.test_archive import NAMES, SAMPLE, zip_names
@@ -30,7 +30,7 @@ def fetch(tmp_path, monkeypatch):
 
     def run(**changes):
         (tmp_path / "params.yaml").write_text(
-            yaml.safe_dump({"download_surnames": {**PARAMS, **changes}})
+            format_yaml({"download_surnames": {**PARAMS, **changes}})
         )
         main(str(SAMPLE), "data/raw")
         return archive.read_source(Path("data/raw"))

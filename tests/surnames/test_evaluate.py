@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from stages.models.elman_classifier import ElmanClassifier
 from stages.shared.bundle import ModelConfig
@@ -13,6 +12,7 @@ from stages.shared.errors import InputError
 from stages.shared.intervals import BootstrapParams
 from stages.shared.networks import write_model
 from stages.shared.tables import read_table
+from stages.shared.yaml_files import format_yaml
 from stages.surnames import score_baselines
 from stages.surnames.assessment import EvaluateParams
 from stages.surnames.evaluate import batch_names, evaluate, main
@@ -171,7 +171,7 @@ def prepare(folder, split="test", test_languages=(0, 1)):
     baselines = {"names": ["majority"], "costs": [1.0]}
     evaluation = PARAMS.model_dump() | {"split": split}
     params = {"evaluate_surnames": evaluation, "baselines_surnames": baselines}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "params.yaml").write_text(format_yaml(params))
     corpus = Corpus(
         letters=np.arange(24, dtype=np.uint8) % 3,
         lengths=np.full(12, 2),

@@ -1,11 +1,11 @@
 import json
 
 import numpy as np
-import yaml
 
 from stages.shared.bundle import ModelConfig, write_config
 from stages.shared.curves import Curves, write_curves
 from stages.shared.tables import write_table
+from stages.shared.yaml_files import format_yaml
 from stages.surnames.plot import draw_confusion, draw_languages, draw_reliability, main
 
 ALWAYS = {"confusion", "languages", "reliability"}
@@ -39,7 +39,7 @@ def write_files(folder, curves):
     params = {"figures": {"dpi": 40}}
     if curves.loss:  # a blend has no entry
         params["surnames"] = {"tiny": {"clip_norm": None}}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    (folder / "params.yaml").write_text(format_yaml(params), encoding="utf-8")
 
 
 def draw(folder, monkeypatch, out="plotted"):

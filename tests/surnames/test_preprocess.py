@@ -2,9 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from stages.shared.errors import InputError
+from stages.shared.yaml_files import format_yaml
 from stages.surnames.alphabet import SYMBOLS
 from stages.surnames.archive import write_raw
 from stages.surnames.names import Corpus, decode_name, read_vocabulary
@@ -93,7 +93,7 @@ def workspace(tmp_path, monkeypatch):
 
 def write_params(**changes):
     section = PARAMS.model_dump() | changes
-    Path("params.yaml").write_text(yaml.safe_dump({"preprocess_surnames": section}))
+    Path("params.yaml").write_text(format_yaml({"preprocess_surnames": section}))
 
 
 def test_languages_are_sorted_and_saved_with_the_data(workspace):

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from stages.shared.intervals import BootstrapParams
 from stages.shared.tables import read_table
+from stages.shared.yaml_files import format_yaml
 from stages.surnames.assessment import EvaluateParams
 from stages.surnames.names import (
     Corpus,
@@ -121,7 +121,7 @@ def test_scores_and_predictions_are_written_as_files(tmp_path, monkeypatch):
         "baselines_surnames": PARAMS.model_dump(),
         "evaluate_surnames": EVALUATION.model_dump(),
     }
-    Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    Path("params.yaml").write_text(format_yaml(params), encoding="utf-8")
     corpus = Corpus(
         letters=np.arange(36, dtype=np.uint8) % 4,
         lengths=np.full(12, 3),

@@ -4,13 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from benchmarks.published import surname_rnn
 from stages.models.elman_classifier import ElmanClassifier
 from stages.shared.errors import InputError
 from stages.shared.fit import Step
 from stages.shared.params import check_params
+from stages.shared.yaml_files import parse_yaml
 from stages.surnames.alphabet import SYMBOLS, encode_name
 from stages.surnames.archive import read_names_folder
 from stages.surnames.names import (
@@ -32,7 +32,7 @@ from stages.surnames.train import (
     train,
 )
 
-PARAMS = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+PARAMS = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
 OFFICIAL = PARAMS["surnames"]["surname_rnn"]
 SAMPLE = Path("data/sample")
 

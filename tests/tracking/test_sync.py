@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
+from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.tracking import content, subjects
 from stages.tracking.content import find_obstacle
 from stages.tracking.location import find_uri
@@ -18,6 +18,7 @@ from stages.tracking.pending import begin
 from stages.tracking.runs import COMMIT_TAG, publish
 from stages.tracking.store import Store
 from stages.tracking.subjects import Baseline, Subject, read_subjects
+from stages.tracking.track import find_commit
 from tests.pipeline import set_param
 from tests.shell import commit, find_server, run
 from tests.store import (
@@ -292,9 +293,9 @@ def test_a_tour_that_measured_something_else_is_another_run(workspace):
 
 
 def test_a_lock_without_the_tour_does_not_ask_for_it(workspace):
-    lock = yaml.safe_load((workspace / "dvc.lock").read_text(encoding="utf-8"))
+    lock = parse_yaml((workspace / "dvc.lock").read_text(encoding="utf-8"))
     del lock["stages"]["probe_layers"]
-    (workspace / "dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
+    (workspace / "dvc.lock").write_text(format_yaml(lock), encoding="utf-8")
 
     sync()
 
@@ -347,6 +348,21 @@ def test_the_commit_is_noted_only_once_it_holds_the_model(workspace):
     run(workspace, "git commit -q --allow-empty -m later")
     sync()
     assert list_files(workspace) == before  # the first commit that held it stays
+
+
+def test_in_a_subfolder_of_a_repository_the_commit_is_noted_when_that_folder_is_clean(
+    tmp_path, monkeypatch
+):
+    run(tmp_path, "git init -q && mkdir project && touch project/dvc.lock")
+    commit(tmp_path, "the project")
+    monkeypatch.chdir(tmp_path / "project")
+    head = run(tmp_path, "git rev-parse HEAD").strip()
+
+    (tmp_path / "of_another_team.txt").touch()
+    assert find_commit() == head
+
+    (tmp_path / "project/params.yaml").touch()
+    assert find_commit() is None
 
 
 # Several writers
