@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 
 from stages.shared.verdicts import judge
+from stages.tracking.checksums import find_departure, find_missing
 from stages.tracking.description import say_score
-from stages.tracking.metrics import Metrics, read_baselines, read_metrics
+from stages.tracking.lockfile import read_searches
+from stages.tracking.metrics import Metrics, find_metrics, read_baselines, read_metrics
 from stages.tracking.ranking import COMPARED, TASKS, Candidate, list_candidates
 from stages.tracking.store import Store
-from stages.tracking.subjects import Model, Search, Subject, keep_models
+from stages.tracking.subjects import BASELINES, Model, Search, Subject, keep_models
 from stages.tracking.trials import list_drawn, name_metric
 from stages.tracking.views import (
     VIEW_TAG,
@@ -31,9 +33,16 @@ QUESTIONS = {
 
 
 def prepare_pages(store: Store, subjects: list[Subject]) -> Iterator[str]:
-    """Give each experiment its note and its view; tells which were changed."""
+    """Give each experiment its note and its view; yields which were changed or left alone.
+
+    A page compares all models of its experiment: in a clone that lacks files of some it stays.
+    """
     models = keep_models(subjects)
     for name, experiment_id in store.experiments.items():
+        problem = find_page_problem(name, models)
+        if problem:
+            yield f"{name}: page left as it is, {problem}"
+            continue
         view = encode_view(choose_view(name, subjects))
         wanted = {NOTE_TAG: describe_experiment(name, models), VIEW_TAG: view}
         there = store.tags[name]
@@ -43,6 +52,25 @@ def prepare_pages(store: Store, subjects: list[Subject]) -> Iterator[str]:
             store.client.set_experiment_tag(experiment_id, tag, text)
         if changed:
             yield f"{name}: page prepared"
+
+
+def find_page_problem(name: str, models: list[Model]) -> str | None:
+    """Why the page of an experiment cannot be written here, or None.
+
+    Args:
+        name: of the experiment.
+        models: of dvc.lock.
+    """
+    if name == "searches":
+        return find_missing(path for search in read_searches() for path in search.outs)
+    for model in models:
+        if model.experiment == name:
+            scores = [path for path in model.md5s if path.startswith(BASELINES)]
+            read = [f"data/trained/{model.name}/config.json", str(find_metrics(model.name))]
+            problem = find_missing(read + scores) or find_departure(read + scores, model.md5s)
+            if problem:
+                return problem
+    return None
 
 
 def choose_view(name: str, subjects: list[Subject]) -> View:

@@ -113,7 +113,7 @@ def load_served(store: Store, run: "Run") -> "PyFuncModel":
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    store.renew_patience()
+    store.restart_time_limit()
     mlflow.set_tracking_uri(store.uri)
     [model_id] = store.list_models(run)
     try:

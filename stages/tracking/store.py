@@ -235,9 +235,10 @@ class Store:
                 raise
             self.refused.append(f"{what} stays (403): ask for MANAGE on {self.place}")
 
-    def renew_patience(self) -> None:
-        """Grant a store that has answered so far more time for more work: a run, a model."""
-        signal.alarm(6 * int(os.environ["TRACK_SECONDS"]))
+    def restart_time_limit(self) -> None:
+        """Give a server that has answered so far more time for more work: a run, a model."""
+        if not find_database(self.uri):
+            signal.alarm(6 * int(os.environ["TRACK_SECONDS"]))
 
 
 def find_parent(run: "Run") -> str | None:
@@ -250,7 +251,8 @@ def open_store(uri: str, to_write: bool = False, to_make: bool = False) -> Itera
     """Open the store, and end with one line if it is dead, slow, damaged or refuses.
 
     Retries and timeouts give up on a dead server, the alarm on one that answers each request,
-    but slowly. Whatever is then half-written, the next call drops.
+    but slowly. Whatever is then half-written, the next call drops. A file has no time limit: many
+    commands at once on a busy machine are slow, and all come to an end.
 
     Args:
         uri: of `find_uri`.
@@ -272,7 +274,8 @@ def open_store(uri: str, to_write: bool = False, to_make: bool = False) -> Itera
     store = None
     try:
         prepare(uri, to_write, to_make)
-        signal.alarm(int(os.environ["TRACK_SECONDS"]))
+        if not find_database(uri):
+            signal.alarm(int(os.environ["TRACK_SECONDS"]))
         store = Store(uri)
         yield store
     except (MlflowException, SQLAlchemyError, OSError) as error:  # requests raises OSErrors

@@ -80,18 +80,16 @@ def find_fault(store: Store, subject: Subject, runs: "list[Run]") -> str | None:
 
 
 def sync(store: Store, findings: list[Finding], commit: str | None) -> Iterator[str]:
-    """Make, complete and drop runs; tells what was done.
+    """Drop, make and complete runs; yields what was done.
 
     Args:
         store: to write to.
         findings: what it has.
         commit: that holds this dvc.lock, if one does.
     """
-    pending = begin()
     due = [finding for finding in findings if not finding.obstacle]
-    for finding in due:
-        turn_to(store, finding)
-        yield from drop_torn(store, finding)
+    yield from drop_abandoned(store, due)  # first, or each sync that fails would leave one more
+    pending = begin()
     new = [finding for finding in due if not finding.runs]
     yield from make_runs(store, new, commit, pending)
     for finding in due:
@@ -100,22 +98,29 @@ def sync(store: Store, findings: list[Finding], commit: str | None) -> Iterator[
             yield from store.drop_run(double, "double")
         if finding not in new:
             yield from complete(store, finding, commit)
-    for run in store.find_pending():
-        if is_abandoned(run.data.tags["key"]):
-            store.place = store.name_place(run)
-            yield from store.drop_run(run, "unfinished run")
     if not store.refused:
         end()
-    store.place = "experiment searches"
-    for run in store.find_orphans():
-        yield from store.drop_run(run, "trial without a search")
     yield from prepare_pages(store, [finding.subject for finding in findings])
 
 
 def turn_to(store: Store, finding: Finding) -> None:
-    """Have the time that a run needs, and say of refusals where they were met."""
-    store.renew_patience()
+    """Restart the time limit, and remember which experiment is written, for error messages."""
+    store.restart_time_limit()
     store.place = f"experiment {finding.subject.experiment}"
+
+
+def drop_abandoned(store: Store, findings: list[Finding]) -> Iterator[str]:
+    """Drop runs that no process fills any more, searches that lost trials, and such trials."""
+    for run in store.find_pending():
+        if is_abandoned(run.data.tags["key"]):
+            store.place = store.name_place(run)
+            yield from store.drop_run(run, "unfinished run")
+    for finding in findings:
+        turn_to(store, finding)
+        yield from drop_torn(store, finding)
+    store.place = "experiment searches"
+    for run in store.find_orphans():
+        yield from store.drop_run(run, "trial without a search")
 
 
 def drop_torn(store: Store, finding: Finding) -> Iterator[str]:
@@ -195,10 +200,10 @@ def is_up_to_date() -> bool:
 
 
 def find_commit() -> str | None:
-    """Name the commit that holds this dvc.lock: HEAD, if nothing has changed since."""
+    """The commit that holds this dvc.lock: HEAD, if nothing in this folder has changed since."""
     try:
         ask_git("ls-files", "--error-unmatch", "dvc.lock")
-        changes = ask_git("status", "--porcelain")
+        changes = ask_git("status", "--porcelain", ".")  # other folders may be other projects
         head = ask_git("rev-parse", "HEAD")
     except (OSError, subprocess.CalledProcessError):
         return None  # no git, no repository, no commit

@@ -71,7 +71,7 @@ def log_trials(store: Store, run: "Run", search: Search, data: str) -> None:
 
     now = int(time.time() * 1000)
     for trial in list_trials(search):
-        store.renew_patience()
+        store.restart_time_limit()
         tags = {PARENT_TAG: run.info.run_id, "kind": "trial", "data": data}
         if trial.failure:
             tags[FAILURE] = trial.failure

@@ -235,6 +235,28 @@ def test_data_that_another_clone_names_at_the_same_moment_are_named_once_more(
     assert_complete()
 
 
+def test_syncs_that_fail_leave_no_more_than_one_unfinished_run(workspace, monkeypatch):
+    def fail(*_: Any) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(MlflowClient, "log_inputs", fail)
+
+    for _ in range(3):
+        with pytest.raises(InputError, match="the disk is full"):
+            sync()
+
+    assert len(list_runs()) == 1
+
+
+def test_a_store_that_is_a_file_has_no_time_limit(workspace):
+    fill(workspace)
+
+    process = start_sync(workspace, "--check", TRACK_SECONDS="1")  # importing mlflow takes longer
+
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+
+
 def test_unfinished_runs_of_others_are_left_alone(workspace):
     fill(workspace)
     store = Store(find_uri())

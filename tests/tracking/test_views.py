@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import zlib
 from typing import Any
 
@@ -27,6 +28,26 @@ def decode(tag: str) -> dict[str, Any]:
 
 def read_tags(experiment: str) -> dict[str, str]:
     return Store(find_uri()).tags[experiment]
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "data",
+        "data/evaluated/surname_ngrams/metrics.json",
+        "data/evaluated/baselines/surnames/metrics.json",
+    ],
+)
+def test_a_clone_without_files_of_all_models_leaves_the_page_as_it_is(workspace, capsys, missing):
+    fill(workspace)
+    before = read_tags("surnames")
+    path = workspace / missing
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    sync()
+
+    assert read_tags("surnames") == before
+    assert "surnames: page left as it is, data/" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
