@@ -51,4 +51,4 @@ def add_search(folder: Path, value: float = 0.52) -> None:
     del entry["seed"]
     best = Best("surname_gru", "official", 1, changes, entry, "macro_f1", value, 0.41234)
     write_best(folder / OUT, best)
-    run(folder, f"dvc commit --force --quiet searches/dvc.yaml:{NAME}")
+    run(folder, f"dvc commit --force --quiet searches/dvc.yaml:{NAME} follow_imports")
