@@ -49,7 +49,8 @@ def make_clone(folder: Path, kept: dict[str, list[str]] | None = None) -> Path:
     edit_params(folder, shrink_params)
     shrink_searches(folder)
     if kept:
-        shutil.rmtree(folder / "searches")
+        for name in ("searches/dvc.yaml", "searches/dvc.lock"):
+            (folder / name).unlink(missing_ok=True)
         edit_params(folder, lambda params: keep_models(params, kept))
         forget_plots(folder)
     run(folder, "git init -q")
@@ -145,7 +146,9 @@ def replace_text(path: Path, old: str, new: str) -> None:
 
 def repro(folder: Path, jobs: int = 2, **environment: str) -> subprocess.CompletedProcess[str]:
     """What `make repro` calls."""
-    return call(folder, "python", "-m", "stages.commands.repro", "--jobs", str(jobs), **environment)
+    return call(
+        folder, "python", "stages/run.py", "commands.repro", "--jobs", str(jobs), **environment
+    )
 
 
 def list_started(output: str) -> set[str]:

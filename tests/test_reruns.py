@@ -117,13 +117,13 @@ def list_baselines(*series: str) -> list[str]:
 
 
 # Edit -> the stages that run again, and what gets another run in MLflow. Where training runs
-# again, its times are new, and `track` reads them.
+# again, its times are new, and `track` reads them. The first stage checks the names in params.
 RERUNS = {
     change_nothing: ("", []),
-    change_dpi: ("plot_sine@* plot_surnames@* plot_blend probe_layers track", []),
-    change_rate: ("*_sine@carried_rnn track", ["carried_rnn"]),
+    change_dpi: ("follow_imports plot_sine@* plot_surnames@* plot_blend probe_layers track", []),
+    change_rate: ("follow_imports *_sine@carried_rnn track", ["carried_rnn"]),
     change_document_test: (
-        "score_baselines_sine@* evaluate_sine@* plot_sine@carried_rnn track",
+        "follow_imports score_baselines_sine@* evaluate_sine@* plot_sine@carried_rnn track",
         ["carried_rnn", *list_baselines("integer_starts")],
     ),
     change_metric: (
@@ -148,9 +148,9 @@ RERUNS = {
         "follow_imports train_* blend_surnames score_* evaluate_* plot_sine@* probe_layers track",
         [],
     ),
-    add_model: ("*_sine@extra_rnn track", ["extra_rnn"]),
+    add_model: ("follow_imports *_sine@extra_rnn track", ["extra_rnn"]),
     add_series: (
-        "generate_sine preprocess_sine score_baselines_sine@extra track",
+        "follow_imports generate_sine preprocess_sine score_baselines_sine@extra track",
         list_baselines("extra"),
     ),
     change_cell: (

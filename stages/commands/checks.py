@@ -48,7 +48,7 @@ def check_architectures() -> None:
         InputError: a model has none, or one that is not in stages/models/.
     """
     for task in TASKS:
-        for model, entry in read_params(task, dict[str, Entry]).items():
+        for model, entry in read_params(task, dict[Name, Entry]).items():
             check_architecture(entry.architecture, f"params.yaml: {task}.{model}")
 
 

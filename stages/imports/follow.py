@@ -1,8 +1,8 @@
-"""Name the code that each stage runs: stages/ -> data/code/.
+"""List the code that each stage runs: stages/ -> data/code/. Before that, check names in params.
 
-Run by DVC as `python -m stages.imports.follow OUT`. DVC does not follow imports. So a
-stage depends on the list of its module, OUT/sine/train.json, which changes with each file that the
-module imports, directly or not, and with each package that these files need.
+Run by DVC as `python stages/run.py imports.follow OUT`, before all other stages. DVC does not
+follow imports. So a stage depends on the list of its module, OUT/sine/train.json, which changes
+with each file that the module imports, directly or not, and with each package that these need.
 """
 
 import ast
@@ -18,6 +18,7 @@ from typing import Any
 
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.json_files import write_json
+from stages.shared.params import check_names
 
 CODE = Path("stages")
 MODELS = "stages.models."  # loaded by names in params.yaml: no import tells of them
@@ -130,8 +131,9 @@ def main(out: str) -> None:
     """Write one list for each module that is run, and for each network.
 
     Raises:
-        InputError: a file is no Python.
+        InputError: a name in params.yaml is none, or a file is no Python.
     """
+    check_names()
     sources = read_sources(CODE)
     requirements = read_requirements(Path("pyproject.toml"))
     for module, source in sources.items():

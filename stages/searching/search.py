@@ -19,7 +19,6 @@ from stages.searching.outcome import (
     write_trials,
 )
 from stages.searching.spaces import (
-    SEARCHES,
     Changes,
     SearchParams,
     change_entry,
@@ -30,7 +29,7 @@ from stages.searching.trials import Identity, Result, Trial, find_place, keep_re
 from stages.searching.workers import run_side_by_side
 from stages.shared.errors import InputError
 from stages.shared.fit import FitParams
-from stages.shared.params import check_params, read_value
+from stages.shared.params import SEARCHES_FILE, check_params, read_value
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def list_trials(task: Task, params: SearchParams) -> list[Trial]:
     """
     where = f"params.yaml: {task.entries}.{params.base}"
     base = read_value(f"{task.entries}.{params.base}")
-    section = f"{SEARCHES}: {task.section}"
+    section = f"{SEARCHES_FILE}: {task.section}"
     for key, value in (("architecture", params.architecture), ("series", params.series)):
         if base.get(key) != value:
             raise InputError(f"{section}.{key} is {value}, {where} has {base.get(key)}: correct it")

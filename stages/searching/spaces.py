@@ -7,17 +7,15 @@ recipes or another param leave all that was drawn before as it is.
 import copy
 import math
 import zlib
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from stages.shared.errors import InputError
-from stages.shared.params import Count, Name, Params, Seed, check_params
+from stages.shared.params import SEARCHES_FILE, Count, Name, Params, Seed, check_params
 from stages.shared.yaml_files import parse_yaml
 
-SEARCHES = Path("searches/params.yaml")
 DIGITS = 3  # of a drawn number: what a person would write into params.yaml
 
 Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]  # low, high
@@ -73,8 +71,8 @@ def read_search(section: str) -> SearchParams:
     Raises:
         InputError: it is missing or wrong.
     """
-    sections = parse_yaml(SEARCHES.read_text(encoding="utf-8"))
-    return check_params(sections.get(section), SearchParams, f"{SEARCHES}: {section}")
+    sections = parse_yaml(SEARCHES_FILE.read_text(encoding="utf-8"))
+    return check_params(sections.get(section), SearchParams, f"{SEARCHES_FILE}: {section}")
 
 
 def draw_recipes(params: SearchParams) -> list[Changes]:

@@ -16,6 +16,7 @@ from stages.shared.errors import InputError
 from stages.shared.yaml_files import parse_yaml
 
 PARAMS_FILE = Path("params.yaml")
+SEARCHES_FILE = Path("searches/params.yaml")
 
 LONGEST_VALUE = 100  # characters of a wrong value that are shown
 
@@ -46,6 +47,31 @@ def read_params(section: str, schema: type[T]) -> T:
         InputError: the file, the section or a field is missing or wrong.
     """
     return check_params(read_value(section), schema, f"{PARAMS_FILE}: {section}")
+
+
+class _Entry(BaseModel):
+    """What dvc.yaml puts into commands and paths of an entry of params, as far as that has it."""
+
+    architecture: Name | None = None
+    base: Name | None = None
+    series: Name | None = None
+
+
+def check_names() -> None:
+    """Stop at a name that a shell would read as something else: DVC puts names into commands.
+
+    Looks at the entries of which dvc.yaml makes stages, and at those of the searches.
+
+    Raises:
+        InputError: a name has other characters than a to z, 0 to 9 and _.
+    """
+    for stage in parse_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"].values():
+        if "foreach" in stage:
+            read_params(stage["foreach"].strip("${}"), dict[Name, _Entry])
+    if SEARCHES_FILE.exists():
+        searches = parse_yaml(SEARCHES_FILE.read_text(encoding="utf-8"))
+        for section, entry in searches.items():
+            check_params(entry, _Entry, f"{SEARCHES_FILE}: {section}")
 
 
 def check_params(value: Any, schema: type[T], where: str) -> T:

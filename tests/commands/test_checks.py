@@ -4,8 +4,9 @@ import pytest
 
 from stages.commands.checks import check_architectures, list_forgotten_plots
 from stages.shared.errors import InputError
-from tests.pipeline import replace_text, repro, set_param
-from tests.shell import PROJECT, call
+from stages.shared.yaml_files import format_yaml, parse_yaml
+from tests.pipeline import edit_params, list_started, replace_text, repro, set_param
+from tests.shell import PROJECT, assert_one_line, call
 
 COMMANDS = [
     "dag",
@@ -13,6 +14,7 @@ COMMANDS = [
     "lineage carried_rnn",
     "predict Schmidt",
     "promote sunspots",
+    "pull",
     "repro",
     "results",
     "verify",
@@ -23,9 +25,7 @@ COMMANDS = [
 def test_in_another_folder_a_command_says_where_to_go_and_leaves_nothing(tmp_path, command):
     module, *arguments = command.split()
 
-    said = call(
-        tmp_path, "python", "-m", f"stages.commands.{module}", *arguments, PYTHONPATH=str(PROJECT)
-    )
+    said = call(tmp_path, "python", f"{PROJECT}/stages/run.py", f"commands.{module}", *arguments)
 
     assert said.returncode == 1
     assert (
@@ -53,6 +53,58 @@ def test_an_architecture_that_is_no_name_is_refused(workspace, value):
 
     with pytest.raises(InputError, match=r"surname_gru.architecture: (string|input) should"):
         check_architectures()
+
+
+COMMAND = "$(touch ran)"
+
+
+def rename(section, old):
+    """Give an entry of params.yaml a name that a shell runs."""
+
+    def edit(params):
+        params[section][COMMAND] = params[section].pop(old)
+
+    return lambda folder: edit_params(folder, edit)
+
+
+def set_value(path):
+    return lambda folder: set_param(folder, path, f"{COMMAND}")
+
+
+def name_series_of_search(folder):
+    sections = parse_yaml((folder / "searches/params.yaml").read_text("utf-8"))
+    sections["search_sine"]["series"] = COMMAND
+    (folder / "searches/params.yaml").write_text(format_yaml(sections), "utf-8")
+
+
+NAMED = [
+    pytest.param(rename("sine", "carried_rnn"), "params.yaml: sine.", id="forecaster"),
+    pytest.param(rename("surnames", "surname_gru"), "params.yaml: surnames.", id="classifier"),
+    pytest.param(rename("generate_sine", "period_40"), "params.yaml: generate_sine.", id="series"),
+    pytest.param(set_value("sine.carried_rnn.series"), "carried_rnn.series", id="series_of_model"),
+    pytest.param(set_value("surnames.surname_gru.architecture"), "architecture", id="architecture"),
+    pytest.param(name_series_of_search, "searches/params.yaml: search_sine.series", id="search"),
+]
+
+
+@pytest.mark.parametrize(("edit", "where"), NAMED)
+def test_a_name_that_a_shell_would_run_is_rejected_before_dvc_is_asked(workspace, edit, where):
+    edit(workspace)
+
+    assert_one_line(repro(workspace), where, f"got '{COMMAND}'")
+    assert not (workspace / "ran").exists()
+
+
+@pytest.mark.parametrize(("edit", "where"), NAMED)
+def test_under_plain_dvc_the_first_stage_rejects_it_before_another_runs(workspace, edit, where):
+    edit(workspace)
+
+    done = call(workspace, "dvc", "repro")
+
+    assert done.returncode == 255
+    assert list_started(done.stdout) == {"follow_imports"}
+    assert where in done.stdout and f"got '{COMMAND}'" in done.stdout
+    assert not (workspace / "ran").exists()
 
 
 def test_the_architectures_in_git_are_known(workspace):

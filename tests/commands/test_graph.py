@@ -11,9 +11,10 @@ from tests.shell import PROJECT, run
 
 @pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")  # DVC's own
 def test_searches_that_have_never_run_are_no_stages_to_run(workspace):
-    shutil.copytree(PROJECT / "searches", workspace / "searches")
+    shutil.copytree(PROJECT / "searches", workspace / "searches", dirs_exist_ok=True)
     (workspace / "searches/dvc.lock").unlink(missing_ok=True)
     set_param(workspace, "surnames.surname_gru.rate", 0.02)  # that a search would read too
+    run(workspace, "dvc repro --quiet --single-item follow_imports")  # `make repro` does so first
     asked = run(workspace, "dvc status")
 
     graph, changed = read_graph()
