@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-import subprocess
-import sys
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from stages.shared.errors import InputError
 from stages.tracking.seal import compute_file_md5
 
 Md5s = dict[str, str]  # path -> md5, `.dir` at the end of a folder's
+MD5 = re.compile("[0-9a-f]{32}")
 CODE = "data/code/"  # lists of the code that stages run, by stages/imports/follow.py
 
 
@@ -31,7 +32,7 @@ def find_missing(paths: Iterable[str]) -> str | None:
     """Say which is the first file or folder that is not there, or nothing."""
     for path in paths:
         if not Path(path).exists():
-            return f"{path} is missing: run `dvc pull` or `dvc repro`"
+            return f"{path} is missing: run `make pull` or `dvc repro`"
     return None
 
 
@@ -80,9 +81,53 @@ def find_rotten_object(md5: str, objects: Path) -> Path | None:
 
 def find_objects() -> Path:
     """The folder of DVC's cache that holds files by their md5; several clones may share it."""
-    command = [sys.executable, "-m", "dvc", "cache", "dir"]
-    done = subprocess.run(command, capture_output=True, check=True, text=True)
-    return Path(done.stdout.strip(), "files", "md5")
+    from dvc.config import Config
+
+    config = Config.from_cwd()
+    return Path(config["cache"].get("dir") or Path(config.dvc_dir, "cache"), "files", "md5")
+
+
+def check_listings(folders: Md5s) -> None:
+    """Compare the listings of folders in DVC's cache with dvc.lock.
+
+    DVC writes what a listing names, and compares the files alone with their md5s: a changed listing
+    on a remote could place files anywhere.
+
+    Args:
+        folders: md5 of each folder that DVC may write.
+
+    Raises:
+        InputError: a listing is another one, or names what does not lie in its folder.
+    """
+    if not folders:
+        return
+    objects = find_objects()
+    for folder, md5 in folders.items():
+        path = objects / md5[:2] / md5[2:]
+        if not path.exists():
+            continue
+        problem = listing_problem(path.read_bytes(), md5)
+        if problem:
+            raise InputError(
+                f"DVC's listing of {folder} {problem}: delete {path} and {folder}, then type "
+                "`make pull` or `make repro`"
+            )
+
+
+def listing_problem(listing: bytes, md5: str) -> str | None:
+    """Why DVC must not write what the listing of a folder names, or None.
+
+    Args:
+        listing: JSON, as DVC keeps it: [{"md5": …, "relpath": …}, …].
+        md5: of the folder in dvc.lock, with `.dir` at its end.
+    """
+    if hashlib.md5(listing, usedforsecurity=False).hexdigest() != md5.removesuffix(".dir"):
+        return "is not that of dvc.lock"
+    for entry in json.loads(listing):
+        parts = entry["relpath"].split("/")
+        if {"", ".", ".."} & {*parts} or not MD5.fullmatch(entry["md5"]):
+            return f"names {entry['relpath']!r}, which does not lie in it"
+    return None
 
 
 def find_entry(path: str, entries: Iterable[str]) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json
 from stages.shared.yaml_files import parse_yaml
-from stages.tracking.checksums import CODE, Md5s, compute_md5
+from stages.tracking.checksums import CODE, Md5s, check_listings, compute_md5
 
 SEARCHES_LOCK = "searches/dvc.lock"
 
@@ -68,6 +68,39 @@ def read_searches() -> list[Stage]:
     if not Path(SEARCHES_LOCK).exists():
         return []
     return _read_asked(SEARCHES_LOCK, set(read_yaml("searches/dvc.yaml")["stages"]))
+
+
+def check_dvc_listings() -> None:
+    """Stop at a listing of a folder in DVC's cache that would have DVC write what it must not.
+
+    Raises:
+        InputError: a listing is not that of dvc.lock, or names what does not lie in its folder.
+    """
+    check_listings(read_folders())
+
+
+def read_folders() -> Md5s:
+    """Folders that DVC may write: those of the lock files, and of `dvc add`.
+
+    Raises:
+        InputError: a file of DVC is damaged.
+    """
+    added = [*Path().glob("*.dvc"), *Path("data").rglob("*.dvc")]
+    folders: Md5s = {}
+    for path in [Path("dvc.lock"), Path(SEARCHES_LOCK), *added]:
+        if path.is_file():
+            folders |= _read_folders(path)
+    return folders
+
+
+def _read_folders(path: Path) -> Md5s:
+    content = read_yaml(str(path))
+    try:
+        entries = [content, *(content.get("stages") or {}).values()]
+        outs = [out for entry in entries for out in entry.get("outs", [])]
+        return {out["path"]: out["md5"] for out in outs if out["md5"].endswith(".dir")}
+    except (AttributeError, KeyError, TypeError):
+        raise InputError(_say_damage(str(path), "no whole entry of a folder")) from None
 
 
 def _read_asked(path: str, asked: set[str]) -> list[Stage]:
