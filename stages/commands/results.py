@@ -1,4 +1,4 @@
-"""Print what came out, as far as it is here: `python -m stages.commands.results`.
+"""Print what came out, as far as it is here: `python stages/run.py commands.results`.
 
 The scores of every model, the best on validation first, above the best baseline of its data; what
 each classifier answers to the names that the walk-through asks about; what each recurrent layer
@@ -11,7 +11,13 @@ from stages.commands.checks import check_folder
 from stages.commands.text import align
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.tables import Rows, read_table
-from stages.tracking.metrics import Metrics, list_scores, read_baselines, read_metrics
+from stages.tracking.metrics import (
+    Metrics,
+    list_scores,
+    name_interval,
+    read_baselines,
+    read_metrics,
+)
 from stages.tracking.ranking import FREE_RUN, Ranking, find_ranking, list_scored
 from stages.tracking.subjects import TOUR, Model, read_models
 
@@ -141,7 +147,8 @@ def print_table(
     top, bottom = zip(*columns.values(), strict=True)
     header = [("model", *top), ("   data: best baseline", *bottom)]
     rows = list_rows(scored, read_beside(task, scored), ranking, columns, digits)
-    print(f"\n{title} ± half of the 95 % interval; best by {ranking.validation} first")
+    interval = name_interval(next(iter(scored.values())))
+    print(f"\n{title} ± half of the {interval}; best by {ranking.validation} first")
     print(align([*header, *rows]))
 
 
@@ -218,7 +225,7 @@ def main() -> None:
     has_scores = any(list_scored(task, models) for task in TABLES)
     if not has_scores and not Path(TOUR, "layers.csv").exists():
         raise InputError(
-            "no results are here yet: `make repro` makes them, in minutes; `dvc pull` fetches "
+            "no results are here yet: `make repro` makes them, in minutes; `make pull` fetches "
             "them, where `dvc remote list` names a place"
         )
     print_scores(models)

@@ -2,7 +2,7 @@
 
 from stages.searching.outcome import Best
 from stages.shared.tables import Rows
-from stages.tracking.metrics import Metrics, list_labels
+from stages.tracking.metrics import Metrics, list_labels, name_interval
 from stages.tracking.subjects import Baseline, Model, Search, Subject
 
 
@@ -70,7 +70,7 @@ def tabulate_scores(scored: dict[str, Metrics]) -> list[str]:
     """
     first = next(iter(scored.values()))
     lines = [
-        f"| test score [95 % interval] | {' | '.join(scored)} |",
+        f"| test score [{name_interval(first)}] | {' | '.join(scored)} |",
         f"|---|{'---|' * len(scored)}",
     ]
     for name in first["intervals"]:

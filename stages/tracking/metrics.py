@@ -42,6 +42,15 @@ def list_scores(metrics: Metrics) -> dict[str, float]:
     return {name: value for name, value in values.items() if not isinstance(value, str)}
 
 
+def name_interval(metrics: Metrics) -> str:
+    """What the intervals of scores are called.
+
+    Those of a series from a file are of forecasts that overlap, and hold less than 95 %.
+    """
+    is_backtest = any("_mase_" in name for name in metrics)
+    return "block bootstrap interval" if is_backtest else "95 % interval"
+
+
 def list_labels(metrics: Metrics) -> dict[str, str]:
     """List what is no number: which data the model was scored on."""
     return {name: value for name, value in metrics.items() if isinstance(value, str)}

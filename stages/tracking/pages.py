@@ -151,7 +151,8 @@ def describe_sine(candidates: list[Candidate]) -> str:
             "",
             f"{QUESTIONS['sine']} Runs are sorted by {COMPARED}: 1 says that the error is ten "
             "times that of the best method without a network, and below 0 it is smaller. Errors "
-            "[95 % intervals] of the best on validation:",
+            "[95 % intervals; of series from files, whose forecasts overlap, narrower ones] of the "
+            "best on validation:",
             "",
             "| series | score | network | error | without a network | error | the network is |",
             "|---|---|---|---|---|---|---|",

@@ -20,7 +20,7 @@ from stages.tracking.nested import flatten
 
 TOUR = "data/plotted/layers"
 BASELINES = "data/evaluated/baselines"
-FORMAT = 3  # of what a run shows: another number has every run shown anew, under its old key
+FORMAT = 4  # of what a run shows: another number has every run shown anew, under its old key
 SEARCHES_PARAMS = "searches/params.yaml"
 SEARCHED = "recipes drawn at random, trained, and scored on validation alone"
 PLACES = ("", "tables", "figures")  # folders of a run: see `find_place`
