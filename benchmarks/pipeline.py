@@ -17,7 +17,7 @@ from stages.shared.yaml_files import format_yaml, parse_yaml
 NUM_JOBS = 2
 REPEATS = 3
 REPRO = [sys.executable, "-m", "dvc", "repro"]
-SIDE_BY_SIDE = [sys.executable, "-m", "stages.commands.repro", "--jobs", str(NUM_JOBS)]
+SIDE_BY_SIDE = [sys.executable, "stages/run.py", "commands.repro", "--jobs", str(NUM_JOBS)]
 
 
 def measure(bench: Bench) -> list[Row]:
@@ -130,7 +130,7 @@ def copy_workspace(folder: Path) -> Path:
 def measure_start_up(bench: Bench) -> Row:
     """Seconds that each stage takes before it does anything."""
     commands = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
-    modules = sorted(set(re.findall(r"python -m stages\.(\S+)", commands)))
+    modules = sorted(set(re.findall(r"python stages/run\.py (\S+)", commands)))
     seconds = []
     for module in modules:
         seconds.append(f"{module} {time_import(f'stages.{module}', bench):.2g}")

@@ -38,13 +38,13 @@ def find_filled_template() -> Path:
     folder = tempfile.TemporaryDirectory()
     atexit.register(folder.cleanup)
     workspace = copy_workspace(Path(folder.name, "workspace"))
-    run(workspace, "python -m stages.tracking.track")
+    run(workspace, "python stages/run.py tracking.track")
     return workspace
 
 
 def start_sync(folder: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
     """Start the same in a process of its own."""
-    return start_python(folder, "-m", "stages.tracking.track", *options, **environment)
+    return start_python(folder, "stages/run.py", "tracking.track", *options, **environment)
 
 
 def start_python(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:

@@ -54,7 +54,7 @@ def test_a_stage_that_dvc_takes_from_its_cache_has_its_run(clone):
     (clone / "mlflow.db").unlink()
     set_param(clone, "sine.carried_rnn.rate", 0.01)
 
-    said = run(clone, "dvc repro && python -m stages.tracking.track")
+    said = run(clone, "dvc repro && python stages/run.py tracking.track")
 
     assert "'train_sine@carried_rnn' is cached" in said
     assert list_tracked(clone) == TRACKED

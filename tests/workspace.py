@@ -86,7 +86,7 @@ def make_workspace(folder: Path) -> Path:
         write_metrics(folder, model, score)
         write_shown(folder, model, "red")
     write_tour(folder, "red")
-    run(folder, "python -m stages.imports.follow data/code")  # a model is packed with its code
+    run(folder, "python stages/run.py imports.follow data/code")  # a model is packed with its code
     status = json.loads(run(folder, "dvc status --json"))  # nothing has run: it names all stages
     write_missing(folder, status)
     status.pop("track")

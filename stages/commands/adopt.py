@@ -1,4 +1,6 @@
-"""Give an entry of params.yaml the best recipe of a search: `python -m stages.commands.adopt sine`.
+"""Give an entry of params.yaml the best recipe of a search.
+
+`python stages/run.py commands.adopt sine`.
 
 Only values change: comments, order and spaces of params.yaml stay. The entry is cited below
 `searched:`, by which `--check` finds what departs from the search since.
@@ -30,8 +32,8 @@ def find_best(task: str) -> Best:
     """
     if not (OUTS / task / "best.yaml").exists():
         raise InputError(
-            f"{OUTS / task}/best.yaml is not here: run `dvc pull searches/dvc.yaml` or "
-            f"`dvc repro searches/dvc.yaml`"
+            f"{OUTS / task}/best.yaml is not here: run `git checkout {OUTS / task}` or "
+            "`dvc repro searches/dvc.yaml`"
         )
     return read_best(OUTS / task)
 

@@ -1,6 +1,7 @@
-"""Draw the stages in README.md, one box for all models of a kind: `python -m stages.commands.dag`.
+"""Draw the stages in README.md, one box for all models of a kind.
 
-`dvc dag` draws one box a model, some fifty; GitHub renders the block that is written here.
+`python stages/run.py commands.dag`, what `make dag` calls. `dvc dag` draws one box per model, some
+fifty; GitHub renders the block that is written here.
 """
 
 from pathlib import Path

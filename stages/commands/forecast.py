@@ -1,5 +1,6 @@
-"""Forecast a column of a CSV file: `python -m stages.commands.forecast series.csv y forecast.csv`.
+"""Forecast a column of a CSV file.
 
+`python stages/run.py commands.forecast series.csv y forecast.csv`.
 `--series sunspots` asks the champion of that series in MLflow, or the workspace's best model of it
 where none is registered; `--model carried_rnn` that one, whichever of the two has it. The forecast
 has a band from the errors on validation; its picture goes beside it, `forecast.png`. A history
@@ -28,6 +29,7 @@ from stages.shared.figures import (
 from stages.shared.params import read_params
 from stages.shared.tables import write_table
 from stages.sine.recordings import find_spacing, read_samples
+from stages.tracking.lockfile import check_dvc_listings
 from stages.tracking.predictors import Predictor, load_named, load_predictor
 from stages.tracking.subjects import read_models
 
@@ -145,6 +147,7 @@ def main(
         InputError: the file cannot be used, or is unlike what the model was trained on.
     """
     check_folder()
+    check_dvc_listings()
     params = read_params("figures", FigureParams)
     history, times = read_samples(source, column, time)
     predictor = choose_predictor(series, model)

@@ -1,7 +1,7 @@
 """Run stages side by side, in a few dvc processes that never outlive this one.
 
-`python -m stages.commands.jobs STARTER MODULE [ARGUMENT...]` is such a process: it runs a module
-until SIGTERM comes or its starter has ended, and it ends between DVC's own writes.
+`python stages/run.py commands.jobs STARTER MODULE [ARGUMENT...]` is such a process: it runs a
+module until SIGTERM comes or its starter has ended, and it ends between DVC's own writes.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from tqdm import tqdm
 
+from stages import run
 from stages.commands.graph import Graph, find_chain
 from stages.commands.lock_entries import write_entries_alone
 from stages.commands.locks import is_writing
@@ -184,9 +185,9 @@ def start_module(*command: str, **options: Any) -> subprocess.Popen[bytes]:
         command: its name and its arguments.
         options: of Popen.
     """
-    job = ["-m", "stages.commands.jobs", str(os.getpid()), *command]
+    job = [sys.executable, run.__file__, "commands.jobs", str(os.getpid()), *command]
     # a session of its own: Ctrl-C reaches it through us alone, and it ends with all it started
-    return subprocess.Popen([sys.executable, *job], start_new_session=True, **options)
+    return subprocess.Popen(job, start_new_session=True, **options)
 
 
 def finish_job(job: Job, count: str) -> None:
@@ -270,6 +271,9 @@ def run_as_job(starter: str, module: str, *arguments: str) -> None:
     die_with_parent(int(starter))
     if module == "dvc":
         write_entries_alone()
+        name, value = run.SAFE_PATH
+        if os.environ.get(name) == value:
+            del os.environ[name]  # stages start as they do under a plain `dvc repro`
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

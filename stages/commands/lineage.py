@@ -1,4 +1,4 @@
-"""Where a model comes from and where it went: `python -m stages.commands.lineage MODEL`.
+"""Where a model comes from and where it went: `python stages/run.py commands.lineage MODEL`.
 
 Follows dvc.lock from the scores back to the first data, and on to the run in MLflow.
 """

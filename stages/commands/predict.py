@@ -1,4 +1,4 @@
-"""Name the languages of surnames: `python -m stages.commands.predict "Yue Tingsong" Schmidt`.
+"""Name the languages of surnames: `python stages/run.py commands.predict "Yue Tingsong" Schmidt`.
 
 Asks the champion in MLflow, or the workspace's best model where nothing is registered; with
 `--model surname_rnn` that one, whichever of the two has it.
@@ -11,6 +11,7 @@ from typing import Any
 from stages.commands.checks import check_folder
 from stages.commands.text import align
 from stages.shared.errors import InputError, exit_on_input_error
+from stages.tracking.lockfile import check_dvc_listings
 from stages.tracking.predictors import load_named, load_predictor
 
 # {"name", "top": [{"language", "probability", "log_probability"}, …]}
@@ -42,6 +43,7 @@ def main(names: list[str], model: str | None, top: int, score: str, as_json: boo
         as_json: print what the model answers instead.
     """
     check_folder()
+    check_dvc_listings()
     predictor = load_named("surnames", model) if model else load_predictor("surnames")
     answers: list[Answer] = predictor.predict(names, top=top)
     if as_json:

@@ -1,5 +1,6 @@
-"""Make the best model the champion: `python -m stages.commands.promote surnames`, or of a series.
+"""Make the best model the champion.
 
+`python stages/run.py commands.promote surnames`, or the name of a series.
 The models of dvc.lock are compared on validation, forecasters with those of the same series. The
 best one is registered in MLflow as `surnames` or under the name of the series, and the alias
 `champion`, by which it is served, moves to it.
@@ -14,7 +15,8 @@ from stages.shared.errors import InputError, exit_on_input_error
 from stages.tracking.content import find_obstacle
 from stages.tracking.description import say_score
 from stages.tracking.location import find_uri, lock_store
-from stages.tracking.metrics import read_metrics
+from stages.tracking.lockfile import check_dvc_listings
+from stages.tracking.metrics import name_interval, read_metrics
 from stages.tracking.pages import QUESTIONS
 from stages.tracking.ranking import Candidate, rank_candidates
 from stages.tracking.store import CHAMPION, Store, open_store
@@ -47,7 +49,8 @@ def check_workspace() -> None:
 def tabulate(candidates: list[Candidate]) -> str:
     """The ranking as text."""
     ranking = candidates[0].ranking
-    rows = [("model", "data", ranking.validation, f"{ranking.test} [95 % interval]")]
+    interval = name_interval(read_metrics(candidates[0].model.name))
+    rows = [("model", "data", ranking.validation, f"{ranking.test} [{interval}]")]
     for candidate in candidates:
         name = candidate.model.name
         test = say_score(read_metrics(name), ranking.test)
@@ -159,6 +162,7 @@ def main(contest: str, force: bool) -> None:
         InputError: the best model may not or cannot be promoted.
     """
     check_folder()
+    check_dvc_listings()
     check_workspace()
     candidates = rank_candidates(contest)
     print(tabulate(candidates))

@@ -1,7 +1,7 @@
 """Run the pipeline, independent stages side by side, then track it and print the results.
 
-`python -m stages.commands.repro [--jobs N]`, what `make repro` calls. With SURNAMES_ZIP set, the
-surnames are taken from that zip: DVC sees no environment variable, so the stage is forced here.
+`python stages/run.py commands.repro [--jobs N]`, what `make repro` calls. With SURNAMES_ZIP set,
+the surnames are taken from that zip: DVC sees no environment variable, so the stage is forced here.
 """
 
 import argparse
@@ -21,8 +21,10 @@ from stages.commands.jobs import exit_on_signals, run_module, run_side_by_side, 
 from stages.commands.locks import lock_workspace, repair_rwlock
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.lifeline import die_with_starter
+from stages.shared.params import check_names
 from stages.surnames.archive import read_archive, read_names_folder
 from stages.tracking.agreement import was_noted_since
+from stages.tracking.lockfile import check_dvc_listings
 from stages.tracking.track import is_up_to_date
 
 RAW = Path("data/raw")
@@ -86,8 +88,10 @@ def main(num_jobs: int) -> None:
         InputError: a stage failed, MLflow did not answer, or another call is at work here.
     """
     check_folder()
+    check_dvc_listings()
     with lock_workspace():
         check_files()
+        check_names()
         check_architectures()
         repair_rwlock()
         has_changed = run_pipeline(num_jobs)

@@ -1,4 +1,4 @@
-"""Open MLflow on the runs: `python -m stages.commands.ui [--port N]`, what `make ui` calls.
+"""Open MLflow on the runs: `python stages/run.py commands.ui [--port N]`, what `make ui` calls.
 
 Starts MLflow on the store, waits until it answers, and prints where each experiment opens. Where
 MLFLOW_TRACKING_URI names a server, that is shown instead.
@@ -7,10 +7,12 @@ MLFLOW_TRACKING_URI names a server, that is shown instead.
 import argparse
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -51,8 +53,20 @@ def serve(uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
         InputError: it did not start.
     """
     options = ["--host", HOST, "--port", str(port), "--workers", "1"]
-    quiet = ["--uvicorn-opts", "--log-level warning"]
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, *options, *quiet]
+    # its server would look for modules in the working folder first
+    folder = shlex.quote(sysconfig.get_path("purelib"))
+    quiet = ["--uvicorn-opts", f"--log-level warning --app-dir {folder}"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "mlflow",
+        "ui",
+        "--backend-store-uri",
+        uri,
+        *options,
+        *quiet,
+    ]
     server = subprocess.Popen(command, start_new_session=True)  # Ctrl-C reaches it through us
     try:
         wait_for(server, f"http://{HOST}:{port}/health")

@@ -1,6 +1,6 @@
 """Train again what dvc.lock says was trained, elsewhere, and compare the bytes.
 
-`python -m stages.commands.verify [MODEL...]`; nothing in the workspace changes.
+`python stages/run.py commands.verify [MODEL...]`; nothing in the workspace changes.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Tour the recurrent layers and follow the gradient through time: params -> data/plotted/layers/.
 
-Run by DVC as `python -m stages.layers.probe OUT`.
+Run by DVC as `python stages/run.py layers.probe OUT`.
 """
 
 import sys

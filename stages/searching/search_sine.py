@@ -1,6 +1,6 @@
 """Search for a recipe of a sine forecaster: data/preprocessed/sine/ -> data/searched/.
 
-Run by DVC as `python -m stages.searching.search_sine WINDOWS OUT`.
+Run by DVC as `python stages/run.py searching.search_sine WINDOWS OUT`.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Search for a recipe of a surname classifier: data/preprocessed/surnames/ -> data/searched/.
 
-Run by DVC as `python -m stages.searching.search_surnames SURNAMES OUT`.
+Run by DVC as `python stages/run.py searching.search_surnames SURNAMES OUT`.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Score one sine forecaster beside the baselines: data/trained/ -> data/evaluated/<model>/.
 
-Run by DVC as `python -m stages.sine.evaluate MODEL TRAINED WINDOWS BASELINES OUT`.
+Run by DVC as `python stages/run.py sine.evaluate MODEL TRAINED WINDOWS BASELINES OUT`.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Generate the series of params.yaml as tables: params -> data/generated/.
 
-Run by DVC as `python -m stages.sine.generate OUT`.
+Run by DVC as `python stages/run.py sine.generate OUT`.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Draw a sine forecaster: data/trained/, data/evaluated/, data/preprocessed/ -> data/plotted/.
 
-Run by DVC as `python -m stages.sine.plot TRAINED EVALUATED WINDOWS BASELINES OUT`. What the files
-hold decides which figures appear, never the name of a model.
+Run by DVC as `python stages/run.py sine.plot TRAINED EVALUATED WINDOWS BASELINES OUT`. What the
+files hold decides which figures appear, never the name of a model.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Cut the series into inputs and targets: generated ones and files -> data/preprocessed/sine/.
 
-Run by DVC as `python -m stages.sine.preprocess GENERATED FILES OUT`.
+Run by DVC as `python stages/run.py sine.preprocess GENERATED FILES OUT`.
 """
 
 import os.path

@@ -1,6 +1,6 @@
 """Score what a network has to beat on a series: windows -> data/evaluated/baselines/<series>/.
 
-Run by DVC as `python -m stages.sine.score_baselines SERIES WINDOWS OUT`.
+Run by DVC as `python stages/run.py sine.score_baselines SERIES WINDOWS OUT`.
 """
 
 import math

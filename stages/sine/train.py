@@ -1,6 +1,6 @@
 """Train one sine forecaster: data/preprocessed/sine/ -> data/trained/<model>/.
 
-Run by DVC as `python -m stages.sine.train MODEL WINDOWS OUT`.
+Run by DVC as `python stages/run.py sine.train MODEL WINDOWS OUT`.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Blend trained classifiers into one: data/trained/<members>/ -> data/trained/surname_blend/.
 
-Run by DVC as `python -m stages.surnames.blend MEMBER... OUT`, members as folders.
+Run by DVC as `python stages/run.py surnames.blend MEMBER... OUT`, members as folders.
 """
 
 import sys

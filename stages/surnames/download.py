@@ -1,6 +1,6 @@
 """Fetch the surname zip: the network, a copy, or the sample in git -> data/raw/.
 
-Run by DVC as `python -m stages.surnames.download SAMPLE OUT`; the environment variable
+Run by DVC as `python stages/run.py surnames.download SAMPLE OUT`; the environment variable
 SURNAMES_ZIP names a copy to take instead of the network.
 """
 
@@ -125,7 +125,7 @@ def read_cached(out: Path) -> dict[str, bytes]:
 
 
 def _ask_dvc(*question: str) -> str:
-    command = [sys.executable, "-m", "dvc", *question]
+    command = [sys.executable, "-P", "-m", "dvc", *question]
     return subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ).stdout

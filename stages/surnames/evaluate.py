@@ -1,6 +1,6 @@
 """Score one surname classifier beside the baselines: data/trained/ -> data/evaluated/<model>/.
 
-Run by DVC as `python -m stages.surnames.evaluate TRAINED SURNAMES BASELINES OUT`.
+Run by DVC as `python stages/run.py surnames.evaluate TRAINED SURNAMES BASELINES OUT`.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Draw a surname classifier: data/trained/, data/evaluated/ -> data/plotted/.
 
-Run by DVC as `python -m stages.surnames.plot TRAINED EVALUATED OUT`. A blend is not trained by
+Run by DVC as `python stages/run.py surnames.plot TRAINED EVALUATED OUT`. A blend is not trained by
 updates: its curves.csv has no rows, and it gets no curves.
 """
 

@@ -1,6 +1,6 @@
 """Clean, de-duplicate, split and encode the surnames: data/raw/ -> data/preprocessed/surnames/.
 
-Run by DVC as `python -m stages.surnames.preprocess RAW OUT`.
+Run by DVC as `python stages/run.py surnames.preprocess RAW OUT`.
 """
 
 import sys

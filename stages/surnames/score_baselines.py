@@ -1,6 +1,6 @@
 """Score what a network has to beat on the surnames -> data/evaluated/baselines/surnames/.
 
-Run by DVC as `python -m stages.surnames.score_baselines SURNAMES OUT`.
+Run by DVC as `python stages/run.py surnames.score_baselines SURNAMES OUT`.
 """
 
 import sys

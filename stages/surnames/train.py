@@ -1,6 +1,6 @@
 """Train one surname classifier: data/preprocessed/surnames/ -> data/trained/<model>/.
 
-Run by DVC as `python -m stages.surnames.train MODEL SURNAMES OUT`.
+Run by DVC as `python stages/run.py surnames.train MODEL SURNAMES OUT`.
 """
 
 import math

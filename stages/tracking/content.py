@@ -89,7 +89,7 @@ def find_unloadable(model: Model) -> str | None:
     paths = list_artifacts(model.name, read_config(Path(config).parent)).values()
     for path in paths:
         if not find_entry(path, model.md5s):  # code, whose list is missing here, or another one
-            return f"{path} may differ from dvc.lock: run `dvc pull` or `dvc repro`"
+            return f"{path} may differ from dvc.lock: run `make pull` or `dvc repro`"
     return find_missing(paths) or find_departure(paths, model.md5s)
 
 

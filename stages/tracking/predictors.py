@@ -65,7 +65,7 @@ def load_named(task: str, name: str) -> Predictor:
     predictor = load_from_store(models[name])
     if not predictor:
         raise InputError(
-            f"{name} is neither in data/ nor in MLflow at {find_uri()}: run `dvc pull` or "
+            f"{name} is neither in data/ nor in MLflow at {find_uri()}: run `make pull` or "
             "`dvc repro`"
         )
     return predictor

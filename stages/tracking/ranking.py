@@ -108,7 +108,7 @@ def rank_candidates(contest: str) -> list[Candidate]:
         candidates += list_candidates(task, models)
     known = sorted({candidate.contest for candidate in candidates})
     if not known:
-        raise InputError("no model with scores is here: run `dvc repro` or `dvc pull`")
+        raise InputError("no model with scores is here: run `dvc repro` or `make pull`")
     if contest not in known:
         raise InputError(f"no model of {contest} is here: choose of {', '.join(known)}")
     return [candidate for candidate in candidates if candidate.contest == contest]

@@ -1,6 +1,6 @@
 """Make MLflow agree with dvc.lock: every trained model, search and baseline has its one run.
 
-Run by DVC as `python -m stages.tracking.track`, and by hand (`make sync`) after whatever changes
+Run by DVC as `python stages/run.py tracking.track`, and by hand (`make sync`) after what changes
 data/ without running code: `dvc pull`, `dvc checkout`, a stage that DVC took from its cache. What
 MLflow has already is left alone, so a second call writes nothing. `--check` never writes; it lists
 what is missing or stale.
@@ -17,6 +17,7 @@ from stages.tracking.agreement import is_agreed, note_agreement
 from stages.tracking.artifacts import find_loss
 from stages.tracking.content import find_change, find_obstacle
 from stages.tracking.location import find_uri, is_absent, is_default, lock_store
+from stages.tracking.lockfile import check_dvc_listings
 from stages.tracking.pages import prepare_pages
 from stages.tracking.pending import begin, end, is_abandoned
 from stages.tracking.runs import COMMIT_TAG, LOOKS_TAG, publish, replace_shown, restore
@@ -226,6 +227,7 @@ def main(check: bool, new: bool = False) -> None:
     Raises:
         InputError: the store cannot be used, or something of dvc.lock cannot be tracked.
     """
+    check_dvc_listings()
     subjects = read_subjects()
     uri = find_uri()
     if check:
@@ -240,7 +242,7 @@ def main(check: bool, new: bool = False) -> None:
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m stages.tracking.track", description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, only say what lacks")
     parser.add_argument("--new", action="store_true", help="make the SQLite file if it is missing")
     return parser.parse_args()

@@ -13,7 +13,7 @@ from tests.shell import call
 
 STAGES = ("generate_sine", "train_sine@carried_rnn", "evaluate_blend", "probe_layers")
 DVC = ("dvc", "commit", "--force", "--quiet")
-JOB = (sys.executable, "-m", "stages.commands.jobs", str(os.getpid()))
+JOB = (sys.executable, "stages/run.py", "commands.jobs", str(os.getpid()))
 
 
 def drop_entries(text: str) -> str:

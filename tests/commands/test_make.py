@@ -17,7 +17,7 @@ def test_make_repro_makes_the_git_repository_that_dvc_needs(tmp_path, jobs, opti
 
     made = make(folder, "repro", *filter(None, [jobs]))
 
-    assert made.stdout.splitlines()[-1] == f"python -m stages.commands.repro{option}"
+    assert made.stdout.splitlines()[-1] == f"python stages/run.py commands.repro{option}"
     assert (folder / ".git").is_dir()
 
 

@@ -87,7 +87,7 @@ def test_a_signal_stops_the_children_and_the_next_call_completes(clone):
 
 def start_repro(clone: Path, jobs: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        ["python", "-m", "stages.commands.repro", "--jobs", str(jobs)],
+        ["python", "stages/run.py", "commands.repro", "--jobs", str(jobs)],
         cwd=clone,
         env=make_environment(clone),
         stdout=subprocess.DEVNULL,
@@ -99,7 +99,7 @@ def start_repro(clone: Path, jobs: int) -> subprocess.Popen[bytes]:
 def wait_for_trainings(clone: Path, count: int) -> None:
     for _ in range(600):
         commands = (read_command(process) for process in list_processes(clone))
-        if sum(command[1:3] == ["-m", "stages.sine.train"] for command in commands) == count:
+        if sum(command[1:3] == ["stages/run.py", "sine.train"] for command in commands) == count:
             return
         time.sleep(0.1)
     raise TimeoutError(f"{count} trainings did not start in {clone}")
@@ -187,9 +187,9 @@ def test_where_stdout_is_no_terminal_each_chain_is_one_line_that_counts_the_stag
 
 @pytest.mark.parametrize("number", ["0", "-1"])
 def test_no_jobs_are_refused(tmp_path, number):
-    command = ("python", "-m", "stages.commands.repro", "--jobs", number)
+    command = ("python", f"{PROJECT}/stages/run.py", "commands.repro", "--jobs", number)
 
-    refused = call(tmp_path, *command, PYTHONPATH=str(PROJECT))
+    refused = call(tmp_path, *command)
 
     assert refused.returncode == 2
     assert refused.stdout.splitlines()[-1].endswith(f"--jobs must be at least 1, got {number}")

@@ -13,7 +13,7 @@ from tests.shell import PROJECT, call, commit, run
 from tests.store import check, fill, sync
 
 WEIGHTS = "data/trained/carried_rnn/weights.pt"
-TRACK = [sys.executable, "-m", "stages.tracking.track"]
+TRACK = [sys.executable, "stages/run.py", "tracking.track"]
 
 
 def find_object(folder: Path, store: str, path: str) -> Path:
@@ -119,7 +119,7 @@ def test_a_file_that_was_edited_by_hand_says_how_to_take_it_back(workspace):
 def test_json_that_was_damaged_is_one_line(workspace):
     (workspace / "data/evaluated/surname_gru/metrics.json").write_text("{", encoding="utf-8")
 
-    stopped = call(workspace, sys.executable, "-m", "stages.commands.results")
+    stopped = call(workspace, sys.executable, "stages/run.py", "commands.results")
 
     assert stopped.returncode == 1
     assert "metrics.json is damaged" in stopped.stdout.splitlines()[-1]

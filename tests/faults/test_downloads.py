@@ -103,7 +103,7 @@ def test_an_endless_file_is_not_read_to_its_end(tmp_path):
 
 def fetch(folder, **environment):
     """Run the stage by hand; returns what it printed."""
-    command = f"PYTHONPATH={PROJECT} python -m stages.surnames.download data/sample data/raw"
+    command = f"python {PROJECT}/stages/run.py surnames.download data/sample data/raw"
     return run(folder, command, check=False, **environment)
 
 

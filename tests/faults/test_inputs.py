@@ -191,7 +191,7 @@ def test_a_series_with_a_path_for_a_name_writes_nothing_elsewhere(workspace):
 
 def run_stage(folder, stage, prefix=""):
     """Run a stage by hand, which fails; returns the one line that it ends with."""
-    command = f"{prefix} PYTHONPATH={PROJECT} python -m stages.{stage}"
+    command = f"{prefix} python {PROJECT}/stages/run.py {stage}"
     failed = call(folder, "bash", "-c", command)
     assert failed.returncode == 1, failed.stdout
     assert "Traceback" not in failed.stdout
@@ -203,7 +203,7 @@ def series(workspace):
     """A folder in which forecasters can be trained."""
     shutil.copytree(PROJECT / "data/series", workspace / "data/series")
     for stage in ("sine.generate csv", "sine.preprocess csv data/series npz"):
-        call(workspace, "bash", "-c", f"PYTHONPATH={PROJECT} python -m stages.{stage}")
+        call(workspace, "bash", "-c", f"python {PROJECT}/stages/run.py {stage}")
     return workspace
 
 
@@ -242,7 +242,7 @@ def run_in_tmpfs(folder, size, stage, prepare=""):
     (folder / "small").mkdir(exist_ok=True)
     mount = f"mount -t tmpfs -o size={size} none small && {prepare or 'true'}"
     prefix = f"unshare --user --map-root-user --mount bash -c '{mount} && exec "
-    command = f"{prefix} env PYTHONPATH={PROJECT} python -m stages.{stage}'"
+    command = f"{prefix} python {PROJECT}/stages/run.py {stage}'"
     failed = call(folder, "bash", "-c", command)
     if "unshare" in failed.stdout or "mount" in failed.stdout.splitlines()[0]:
         pytest.skip("this machine gives no namespace to mount in")
@@ -303,7 +303,7 @@ def test_a_trainer_that_was_killed_is_said_to_have_been_killed(tmp_path, jobs):
     clone = copy_template(tmp_path / "clone")
     set_param(clone, "sine.carried_rnn.iterations", 10**6)
     command = subprocess.Popen(
-        ["python", "-m", "stages.commands.repro", "--jobs", str(jobs)],
+        ["python", "stages/run.py", "commands.repro", "--jobs", str(jobs)],
         cwd=clone,
         env=make_environment(clone),
         stdout=subprocess.PIPE,
@@ -321,7 +321,7 @@ def test_a_trainer_that_was_killed_is_said_to_have_been_killed(tmp_path, jobs):
 def kill_trainer(clone):
     for _ in range(600):
         for process in list_processes(clone):
-            if "stages.sine.train" in process.cmdline():
+            if "sine.train" in process.cmdline():
                 process.kill()
                 return
         time.sleep(0.1)

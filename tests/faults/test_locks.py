@@ -20,8 +20,8 @@ from tests.pipeline import (
 from tests.shell import assert_one_line, call, commit, run
 from tests.workspace import retrain
 
-TRACK = [sys.executable, "-m", "stages.tracking.track"]
-RESULTS = [sys.executable, "-m", "stages.commands.results"]
+TRACK = [sys.executable, "stages/run.py", "tracking.track"]
+RESULTS = [sys.executable, "stages/run.py", "commands.results"]
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from tests.shell import assert_one_line, call
 from tests.store import check, fill, list_runs, sync
 from tests.workspace import copy_workspace, take_results
 
-PREDICT = [sys.executable, "-m", "stages.commands.predict", "Schmidt"]
-FORECAST = [sys.executable, "-m", "stages.commands.forecast", "series.csv", "y", "out.csv"]
+PREDICT = [sys.executable, "stages/run.py", "commands.predict", "Schmidt"]
+FORECAST = [sys.executable, "stages/run.py", "commands.forecast", "series.csv", "y", "out.csv"]
 STAGES = [f"{kind}_surnames@surname_gru" for kind in ("train", "evaluate", "plot")]
 
 
@@ -174,7 +174,7 @@ ODD: list[tuple[str, Callable[[], object], dict[str, int], str]] = [
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace whose store is complete."""
     folder = copy_workspace(tmp_path_factory.mktemp("published") / "workspace")
-    assert call(folder, sys.executable, "-m", "stages.tracking.track").returncode == 0
+    assert call(folder, sys.executable, "stages/run.py", "tracking.track").returncode == 0
     return folder
 
 

@@ -22,10 +22,10 @@ from tests.pipeline import KEPT, copy_template, list_processes, set_param
 from tests.shell import make_environment, run
 
 MAKE = ["make", "repro", "--old-file", ".venv/installed", f"BIN={Path(sys.executable).parent}"]
-REPRO = [sys.executable, "-m", "stages.commands.repro", "--jobs", "2"]
-JOB = [sys.executable, "-m", "stages.commands.jobs"]
+REPRO = [sys.executable, "stages/run.py", "commands.repro", "--jobs", "2"]
+JOB = [sys.executable, "stages/run.py", "commands.jobs"]
 ENDLESS = 10**6  # iterations: minutes
-TRAINER = ["-m", "stages.sine.train"]
+TRAINER = ["stages/run.py", "sine.train"]
 
 
 @pytest.fixture
@@ -60,8 +60,11 @@ def read_command(process: psutil.Process) -> list[str]:
 
 def find_process(folder: Path, *words: str) -> psutil.Process:
     """The process whose command begins with these words, after the program."""
-    found = [p for p in list_processes(folder) if read_command(p)[1 : 1 + len(words)] == [*words]]
-    return found[0]
+    for process in list_processes(folder):
+        command = [word.removeprefix(f"{folder}/") for word in read_command(process)]
+        if command[1 : 1 + len(words)] == [*words]:
+            return process
+    raise LookupError(words)
 
 
 def assert_nothing_runs(folder: Path) -> None:
@@ -70,7 +73,7 @@ def assert_nothing_runs(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", [["repro"], ["-m", "stages.commands.repro"]])
+@pytest.mark.parametrize("victim", [["repro"], ["stages/run.py", "commands.repro"]])
 def test_a_killed_make_leaves_no_trainer_behind(clone, victim):
     command = start(clone, MAKE)
     wait_for_trainers(clone, 2)
@@ -86,7 +89,7 @@ def test_a_killed_dvc_takes_its_trainer_and_the_others_with_it(clone):
     command = start(clone, REPRO)
     wait_for_trainers(clone, 2)
 
-    find_process(clone, "-m", "stages.commands.jobs").kill()
+    find_process(clone, "stages/run.py", "commands.jobs").kill()
 
     assert command.wait(timeout=10) == 1
     assert_nothing_runs(clone)

@@ -28,8 +28,8 @@ from tests.shell import (
 from tests.store import assert_complete, check, list_runs, start_sync, sync
 from tests.workspace import RUNS, copy_workspace, work_in
 
-PROMOTE = [sys.executable, "-m", "stages.commands.promote", "surnames"]
-TRACK = [sys.executable, "-m", "stages.tracking.track"]
+PROMOTE = [sys.executable, "stages/run.py", "commands.promote", "surnames"]
+TRACK = [sys.executable, "stages/run.py", "tracking.track"]
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from tests.shell import PROJECT, call, find_free_port, start
 
 pytestmark = pytest.mark.slow
 
-SEARCH_SURNAMES = ["stages.searching.search_surnames", str(SURNAMES), str(OUT)]
-SEARCH_SINE = ["stages.searching.search_sine", str(WINDOWS), str(OUT)]
+SEARCH_SURNAMES = ["searching.search_surnames", str(SURNAMES), str(OUT)]
+SEARCH_SINE = ["searching.search_sine", str(WINDOWS), str(OUT)]
 KEPT = ".dvc/tmp/trials"
 
 
@@ -29,20 +29,20 @@ def place(tmp_path: Path) -> Path:
 
 
 def list_command(search: list[str]) -> list[str]:
-    return [sys.executable, "-m", *search]
+    return [sys.executable, f"{PROJECT}/stages/run.py", *search]
 
 
 def search_in(place: Path, search: list[str], **environment: str) -> dict[str, bytes]:
     """Search with no trial kept from before; what was written, by name."""
     call(place, "rm", "-rf", KEPT)
-    done = call(place, *list_command(search), PYTHONPATH=str(PROJECT), **environment)
+    done = call(place, *list_command(search), **environment)
     assert done.returncode == 0, done.stdout
     return {path.name: path.read_bytes() for path in (place / OUT).iterdir()}
 
 
 def start_search(place: Path, cluster: Any) -> subprocess.Popen[str]:
     """A search of the surnames on the cluster."""
-    where = {"PYTHONPATH": str(PROJECT), "RAY_ADDRESS": cluster.address}
+    where = {"RAY_ADDRESS": cluster.address}
     return start(place, list_command(SEARCH_SURNAMES), **where)
 
 
@@ -102,7 +102,7 @@ def test_trials_end_with_their_search_and_what_is_done_is_kept(cluster, place, n
 def test_no_cluster_is_one_line(ray, place):
     address = f"127.0.0.1:{find_free_port()}"
 
-    done = call(place, *list_command(SEARCH_SURNAMES), PYTHONPATH=str(PROJECT), RAY_ADDRESS=address)
+    done = call(place, *list_command(SEARCH_SURNAMES), RAY_ADDRESS=address)
 
     assert done.returncode == 1
     assert f"error: no Ray cluster for us at RAY_ADDRESS={address}" in done.stdout

@@ -80,6 +80,6 @@ def assert_rot_is_refused(
 
 def assert_whole(clone: Path) -> None:
     """All that dvc.lock names is there, as dvc.lock has it."""
-    done = call(clone, "python", "-m", "stages.tracking.track")
+    done = call(clone, "python", "stages/run.py", "tracking.track")
     assert done.returncode == 0, done.stdout
     assert "deleted" not in run(clone, "dvc status")

@@ -19,8 +19,8 @@ from tests.workspace import RUNS, copy_workspace, retrain, work_in
 
 pytestmark = pytest.mark.slow
 
-TRACK = [sys.executable, "-m", "stages.tracking.track"]
-PROMOTE = [sys.executable, "-m", "stages.commands.promote", "surnames"]
+TRACK = [sys.executable, "stages/run.py", "tracking.track"]
+PROMOTE = [sys.executable, "stages/run.py", "commands.promote", "surnames"]
 
 
 @pytest.fixture

@@ -28,9 +28,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clone = make_clone(tmp_path_factory.mktemp("prepared") / "clone", KEPT)
     raw = "download data/sample data/raw", "preprocess data/raw data/preprocessed/surnames"
     for line in raw:
-        run(clone, f"python -m stages.surnames.{line}")
-    run(clone, "python -m stages.sine.generate data/generated")
-    run(clone, "python -m stages.sine.preprocess data/generated data/series data/preprocessed/sine")
+        run(clone, f"python stages/run.py surnames.{line}")
+    run(clone, "python stages/run.py sine.generate data/generated")
+    run(
+        clone,
+        "python stages/run.py sine.preprocess data/generated data/series data/preprocessed/sine",
+    )
     return clone
 
 
@@ -41,7 +44,7 @@ def clone(prepared: Path, tmp_path: Path) -> Path:
 
 
 def list_command(task: str, entry: list[str], folder: str = "data/trained") -> list[str]:
-    return [sys.executable, "-m", f"stages.{task}.train", *entry, f"{folder}/{entry[0]}"]
+    return [sys.executable, "stages/run.py", f"{task}.train", *entry, f"{folder}/{entry[0]}"]
 
 
 def train_on(cluster: Any, folder: Path, command: list[str], **environment: str):

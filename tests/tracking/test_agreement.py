@@ -66,7 +66,7 @@ CHANGES = [
 
 @pytest.mark.parametrize(("change", "agrees"), CHANGES)
 def test_what_has_changed_since_a_sync_is_seen_without_the_store(workspace, change, agrees):
-    run(workspace, "python -m stages.tracking.track")  # this process would keep the file open
+    run(workspace, "python stages/run.py tracking.track")  # this process would keep the file open
 
     change(workspace)
 
@@ -76,13 +76,13 @@ def test_what_has_changed_since_a_sync_is_seen_without_the_store(workspace, chan
 @pytest.mark.slow
 def test_the_first_commit_of_a_lock_is_noted_and_a_later_one_changes_nothing(workspace):
     retrain(workspace, "carried_rnn", seed=1)
-    run(workspace, "python -m stages.tracking.track")
+    run(workspace, "python stages/run.py tracking.track")
     assert is_up_to_date()
 
     commit(workspace, "results")
     assert not is_up_to_date()
 
-    run(workspace, "python -m stages.tracking.track")
+    run(workspace, "python stages/run.py tracking.track")
     run(workspace, "git commit -q --allow-empty -m more")
     assert is_up_to_date()
 
@@ -91,7 +91,7 @@ def test_the_first_commit_of_a_lock_is_noted_and_a_later_one_changes_nothing(wor
 def test_a_sync_that_leaves_something_out_is_no_agreement(workspace):
     (workspace / "data/trained/carried_rnn/weights.pt").unlink()
 
-    run(workspace, "python -m stages.tracking.track", check=False)
+    run(workspace, "python stages/run.py tracking.track", check=False)
 
     assert not is_up_to_date()
 

@@ -127,7 +127,7 @@ def assert_gives_up(workspace: Path, serve: Serve | None, reason: str, *options:
 def test_dvc_runs_track_again_after_a_server_was_dead(workspace):
     with listen(None) as uri:
         failed = run(workspace, "dvc repro", check=False, MLFLOW_TRACKING_URI=uri)
-    assert "failed to run: python -m stages.tracking.track" in failed
+    assert "failed to run: python stages/run.py tracking.track" in failed
     assert "training and evaluation do not need it" in failed
 
     assert "Running stage 'track'" in run(workspace, "dvc repro")

@@ -11,7 +11,7 @@ from stages.tracking.subjects import Model, Tour, read_models
 
 TRAIN = Stage(
     "train_sine@m",
-    "python -m stages.sine.train",
+    "python stages/run.py sine.train",
     {"data/windows.npz": "1", "stages/sine/train.py": "2"},
     {"data/trained/m/weights.pt": "3", "data/trained/m/curves.csv": "4"},
     {"params.yaml": {"sine.m": {"network": {"hidden": 3}}}, "pyproject.toml": {"torch": "2"}},
@@ -45,7 +45,7 @@ def test_data_params_weights_curves_and_scores_make_the_key(changes):
     "changes",
     [
         {"train": {"deps": {"data/windows.npz": "1", "stages/sine/train.py": "9"}}},
-        {"train": {"cmd": "python -m stages.sine.train --verbose"}},
+        {"train": {"cmd": "python stages/run.py sine.train --verbose"}},
         {"evaluate": {"deps": {"stages/sine/evaluate.py": "9"}}},
         {"plot": {"outs": {"data/plotted/m": "9"}}},
     ],
@@ -56,7 +56,7 @@ def test_code_commands_and_figures_do_not(changes):
 
 PROBE = Stage(
     "probe_layers",
-    "python -m stages.layers.probe",
+    "python stages/run.py layers.probe",
     {"stages/layers/probe.py": "1"},
     {
         "data/plotted/layers/layers.csv": "2",

@@ -60,7 +60,7 @@ def test_a_second_sync_writes_nothing(workspace):
 
 @pytest.mark.slow
 def test_a_store_that_was_deleted_is_made_again(workspace):
-    run(workspace, "python -m stages.tracking.track")  # this process would keep the file open
+    run(workspace, "python stages/run.py tracking.track")  # this process would keep the file open
     (workspace / "mlflow.db").unlink()
     shutil.rmtree(workspace / "mlartifacts")
 
@@ -98,7 +98,7 @@ def test_artifacts_lie_in_the_repository_wherever_the_process_works(
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        pytest.param(Path.unlink, "is missing: run `dvc pull`", id="missing"),
+        pytest.param(Path.unlink, "is missing: run `make pull`", id="missing"),
         pytest.param(lambda path: path.write_bytes(b""), "differs from dvc.lock", id="changed"),
     ],
 )
@@ -124,7 +124,7 @@ def test_what_is_not_as_the_lock_has_it_is_not_tracked(
     ("is_listed", "verdict"),
     [
         (False, "differs from dvc.lock: run `dvc repro`"),
-        (True, "may differ from dvc.lock: run `dvc pull` or `dvc repro`"),
+        (True, "may differ from dvc.lock: run `make pull` or `dvc repro`"),
     ],
 )
 def test_a_model_is_not_packed_with_code_that_it_was_not_trained_by(workspace, is_listed, verdict):
@@ -132,7 +132,7 @@ def test_a_model_is_not_packed_with_code_that_it_was_not_trained_by(workspace, i
     with (workspace / path).open("a", encoding="utf-8") as code:
         code.write("# a comment\n")
     if is_listed:
-        run(workspace, "python -m stages.imports.follow data/code")
+        run(workspace, "python stages/run.py imports.follow data/code")
 
     obstacle = find_obstacle(find_subject("carried_rnn"))
 
@@ -142,7 +142,7 @@ def test_a_model_is_not_packed_with_code_that_it_was_not_trained_by(workspace, i
 def test_other_code_than_a_model_is_packed_with_may_have_changed(workspace):
     with (workspace / "stages/shared/figures.py").open("a", encoding="utf-8") as code:
         code.write("# a comment\n")
-    run(workspace, "python -m stages.imports.follow data/code")
+    run(workspace, "python stages/run.py imports.follow data/code")
 
     assert find_obstacle(find_subject("carried_rnn")) is None
 
@@ -313,7 +313,7 @@ def test_a_fresh_clone_has_all_runs_after_dvc_pull(workspace, tmp_path):
     clone = tmp_path / "clone"
 
     run(clone, "dvc pull -q")
-    run(clone, "python -m stages.tracking.track")
+    run(clone, "python stages/run.py tracking.track")
 
     assert_complete(f"sqlite:///{clone}/mlflow.db")
     assert list(clone.glob("mlartifacts/sine/*/artifacts/figures/loss.png"))

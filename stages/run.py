@@ -1,0 +1,34 @@
+"""Run a module of this repository: `python stages/run.py surnames.download ARGUMENT...`.
+
+`python -m` looks into the working folder first: a file there that has the name of an installed
+package, wherever it came from, would run in its place. Here this repository comes last, and it is
+this one, even where another clone was installed by `pip install -e`.
+"""
+
+import os
+import sys
+
+# its value tells who has set it; processes that this one starts look nowhere else either
+SAFE_PATH = "PYTHONSAFEPATH", "stages/run.py"
+
+
+def put_repository_last() -> None:
+    """Leave installed packages and the standard library in front, and other clones out."""
+    folder = os.path.dirname(os.path.realpath(__file__))
+    kept = []
+    for path in sys.path:
+        is_clone = os.path.exists(os.path.join(path, "stages", "run.py"))
+        if os.path.realpath(path) != folder and not is_clone:
+            kept.append(path)
+    sys.path[:] = [*kept, os.path.dirname(folder)]
+    os.environ.setdefault(*SAFE_PATH)
+
+
+if __name__ == "__main__":
+    put_repository_last()
+    import runpy  # only now: it is looked for in sys.path, as all that follows
+
+    if len(sys.argv) < 2:
+        sys.exit("usage: python stages/run.py MODULE [ARGUMENT...], such as commands.results")
+    del sys.argv[0]
+    runpy.run_module(f"stages.{sys.argv[0]}", run_name="__main__", alter_sys=True)
