@@ -51,6 +51,7 @@ def make_clone(folder: Path, kept: dict[str, list[str]] | None = None) -> Path:
     if kept:
         for name in ("searches/dvc.yaml", "searches/dvc.lock"):
             (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / "data/searched")
         edit_params(folder, lambda params: keep_models(params, kept))
         forget_plots(folder)
     run(folder, "git init -q")

@@ -36,7 +36,7 @@ def add_search(folder: Path, value: float = 0.52) -> None:
         folder: a workspace.
         value: best score.
     """
-    shutil.copytree(PROJECT / "searches", folder / "searches", dirs_exist_ok=True)
+    shutil.copy(PROJECT / "searches/dvc.yaml", folder / "searches")
     sections = parse_yaml((folder / "searches/params.yaml").read_text(encoding="utf-8"))
     text = format_yaml(sections | {NAME: SEARCH})
     (folder / "searches/params.yaml").write_text(text, encoding="utf-8")

@@ -138,7 +138,7 @@ def test_a_search_that_is_not_here_is_asked_for(folder):
         ("a: {b: 1, c: [1, 2]}  # x\n", "a.b", None, "a: {b: null, c: [1, 2]}  # x\n"),
         ("a: {b: 1, c: 2}\n", "a.d", 0.5, "a: {b: 1, d: 0.5, c: 2}\n"),
         ("a:\n  b: 1\n  c: 2  # two\n", "a.d", "x", "a:\n  b: 1\n  d: x\n  c: 2  # two\n"),
-        ("ä: 1\nb: 2\n", "b", 1e-05, "ä: 1\nb: 1.0e-05\n"),
+        ("ä: 1\nb: 2\n", "b", 1e-05, "ä: 1\nb: 1e-05\n"),
     ],
 )
 def test_a_value_is_set_where_it_stands(before, path, value, after):

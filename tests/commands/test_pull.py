@@ -62,6 +62,7 @@ def test_what_readme_says_of_sharing_works_where_nobody_ran_the_searches(workspa
         (ada / ".dvc/cache/files/md5" / out["md5"][:2] / out["md5"][2:]).unlink(missing_ok=True)
     share, get = read_blocks("Share it with a team")
 
+    assert type_in(ada, "make repro").returncode == 0
     shared = type_in(ada, share.replace("/shared/folder", str(tmp_path / "remote")))
     bob = clone(origin, tmp_path / "bob")
     got = type_in(bob, get)

@@ -31,7 +31,7 @@ TRAIN = [file for file in CODE if file not in ("stages/shared/unused.py", "stage
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A project of a few files."""
-    for name, text in (CODE | {"pyproject.toml": PROJECT}).items():
+    for name, text in (CODE | {"pyproject.toml": PROJECT, "dvc.yaml": "stages: {}"}).items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -32,7 +32,7 @@ def test_a_section_is_found_by_its_dotted_path():
     [
         ("knobs: {rate: 0.1, layers: 2, colour: red}", "knobs.colour", "not a known key"),
         ("knobs: {rate: '1e-3', layers: 2}", "knobs.rate", "valid number, got '1e-3'"),
-        ("knobs: {rate: 0.1, layers: 1:30}", "knobs.layers", "valid integer, got '1:30'"),
+        ("knobs:\n  rate: 0.1\n  layers: 1:30", "knobs.layers", "valid integer, got '1:30'"),
         ("knobs: {rate: 0.1, layers: 2, layers: 3}", "params.yaml", "duplicate key"),
         ("knobs: {rate: abc, layers: 2}", "knobs.rate", "got 'abc'"),
         ("knobs: {rate: -1.0, layers: 2}", "knobs.rate", "greater than 0, got -1.0"),
