@@ -12,10 +12,10 @@ export MLFLOW_DISABLE_TELEMETRY := true
 .DEFAULT_GOAL := repro
 
 repro: .venv/installed git  ## run what changed, track it, print the results
-	"$(BIN)"/python stages/run.py commands.repro $(if $(JOBS),--jobs $(JOBS))
+	"$(BIN)"/srn repro $(if $(JOBS),--jobs $(JOBS))
 
 pull: .venv/installed git  ## get from the team's remote what dvc.lock names, checked
-	"$(BIN)"/python stages/run.py commands.pull
+	"$(BIN)"/srn pull
 
 test: .venv/installed git  ## the fast tests on all cores, minutes at most
 	"$(BIN)"/python -m pytest -q --numprocesses auto
@@ -35,16 +35,16 @@ test-servers: .venv/installed git  ## share results by real S3, SSH and MLflow s
 	"$(BIN)"/python -m pytest -q -m "" tests/servers $(if $(ONLY),-k "$(ONLY)")
 
 results: .venv/installed  ## print the scores once more
-	"$(BIN)"/python stages/run.py commands.results
+	"$(BIN)"/srn results
 
 sync: .venv/installed git  ## make MLflow agree with dvc.lock
-	"$(BIN)"/python stages/run.py tracking.track
+	"$(BIN)"/srn sync
 
 ui: sync  ## show the runs in MLflow, best first (PORT=5001: at another port)
-	"$(BIN)"/python stages/run.py commands.ui $(if $(PORT),--port $(PORT))
+	"$(BIN)"/srn ui $(if $(PORT),--port $(PORT))
 
 verify: .venv/installed git  ## train again what dvc.lock says was trained, and compare the bytes
-	"$(BIN)"/python stages/run.py commands.verify
+	"$(BIN)"/srn verify
 
 bench: .venv/installed git  ## measure speed and quality against the published programs
 	"$(BIN)"/python -m benchmarks

@@ -24,11 +24,26 @@ def put_repository_last() -> None:
     os.environ.setdefault(*SAFE_PATH)
 
 
+def srn() -> None:
+    """The installed command `srn`: run that of the repository around the working folder.
+
+    It may be another clone than the one that was installed.
+    """
+    folder = os.getcwd()
+    while not os.path.exists(os.path.join(folder, "stages", "run.py")):
+        if folder == os.path.dirname(folder):
+            installed = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+            sys.exit(f"error: {os.getcwd()} is in no repository of srn: cd '{installed}'")
+        folder = os.path.dirname(folder)
+    script = os.path.join(folder, "stages", "run.py")
+    os.execv(sys.executable, [sys.executable, script, "commands", *sys.argv[1:]])
+
+
 if __name__ == "__main__":
     put_repository_last()
     import runpy  # only now: it is looked for in sys.path, as all that follows
 
     if len(sys.argv) < 2:
-        sys.exit("usage: python stages/run.py MODULE [ARGUMENT...], such as commands.results")
+        sys.exit("usage: python stages/run.py MODULE [ARGUMENT...], such as sine.generate OUT")
     del sys.argv[0]
     runpy.run_module(f"stages.{sys.argv[0]}", run_name="__main__", alter_sys=True)

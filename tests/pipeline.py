@@ -148,7 +148,7 @@ def replace_text(path: Path, old: str, new: str) -> None:
 def repro(folder: Path, jobs: int = 2, **environment: str) -> subprocess.CompletedProcess[str]:
     """What `make repro` calls."""
     return call(
-        folder, "python", "stages/run.py", "commands.repro", "--jobs", str(jobs), **environment
+        folder, "python", "stages/run.py", "commands", "repro", "--jobs", str(jobs), **environment
     )
 
 

@@ -1,19 +1,17 @@
 """Give an entry of params.yaml the best recipe of a search.
 
-`python stages/run.py commands.adopt sine`.
+`srn adopt sine`.
 
 Only values change: comments, order and spaces of params.yaml stay. The entry is cited below
 `searched:`, by which `--check` finds what departs from the search since.
 """
 
-import argparse
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from stages.commands.checks import check_folder
 from stages.searching.outcome import OUTS, Best, read_best
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.errors import InputError
 from stages.shared.params import PARAMS_FILE, read_value
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.tracking.lockfile import read_yaml
@@ -130,25 +128,12 @@ def list_departures() -> list[str]:
     return departures
 
 
-def main(task: str, entry: str | None) -> None:
-    """Change params.yaml.
-
-    Raises:
-        InputError: there is no such search or entry.
-    """
-    check_folder()
-    entry = entry or find_best(task).base
-    for line in adopt(task, entry) or [f"{task}.{entry} was that already"]:
-        print(line)
-
-
 def check() -> None:
-    """Say where params.yaml departs from the searches that it cites.
+    """Print where params.yaml differs from the searches that it cites.
 
     Raises:
         InputError: somewhere.
     """
-    check_folder()
     departures = list_departures()
     if departures:
         remedy = "adopt again, or take the entry out of `searched:`"
@@ -156,22 +141,22 @@ def check() -> None:
     print(f"{PARAMS_FILE} agrees with the searches that it cites")
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", nargs="?", choices=TASKS)
-    parser.add_argument("entry", nargs="?", help="default: the base of the search")
-    parser.add_argument("--check", action="store_true", help="write nothing, say what departs")
-    arguments = parser.parse_args()
-    if arguments.check == bool(arguments.task):
-        parser.error("give a task, or --check alone")
-    return arguments
+def main(task: str | None, entry: str | None, check_only: bool = False) -> None:
+    """Change params.yaml, or only check it.
 
+    Args:
+        task: sine or surnames; None where only is checked.
+        entry: of params.yaml; None: the base of the search.
+        check_only: write nothing.
 
-if __name__ == "__main__":
-    with exit_on_input_error():
-        arguments = parse_arguments()
-        if arguments.check:
-            check()
-        else:
-            main(arguments.task, arguments.entry)
+    Raises:
+        InputError: there is no such search or entry, or a check found a difference.
+    """
+    if check_only and not task:
+        check()
+    elif task in TASKS and not check_only:
+        entry = entry or find_best(task).base
+        for line in adopt(task, entry) or [f"{task}.{entry} was that already"]:
+            print(line)
+    else:
+        raise InputError(f"name one of {', '.join(TASKS)}, or type --check alone")

@@ -5,29 +5,16 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from stages.shared.bundle import check_architecture
-from stages.shared.errors import InputError
 from stages.shared.params import Name, read_params
 from stages.tracking.lockfile import read_yaml
 from stages.tracking.ranking import TASKS
 from stages.tracking.subjects import read_models
-
-ROOT = Path(__file__).parents[2]
 
 
 class Entry(BaseModel):
     """A model in params.yaml, as far as DVC reads it; the rest is checked by its stage."""
 
     architecture: Name
-
-
-def check_folder() -> None:
-    """Refuse to work elsewhere than at the root of the repository, where all paths begin.
-
-    Raises:
-        InputError: this is another folder.
-    """
-    if not Path("dvc.yaml").exists():
-        raise InputError(f"{Path.cwd()} has no dvc.yaml: go to the repository, cd '{ROOT}'")
 
 
 def check_files() -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from dvc.repo import Repo
 
-from stages.commands.checks import check_folder
 from stages.commands.graph import PIPELINE
 from stages.shared.errors import InputError, exit_on_input_error
 
@@ -80,7 +79,6 @@ def replace_drawing(text: str, drawing: str) -> str:
 
 def main() -> None:
     """Write the drawing into README.md."""
-    check_folder()
     text = README.read_text(encoding="utf-8")
     README.write_text(replace_drawing(text, draw_mermaid(read_kinds())), encoding="utf-8")
 

@@ -1,13 +1,12 @@
 """Forecast a column of a CSV file.
 
-`python stages/run.py commands.forecast series.csv y forecast.csv`.
+`srn forecast series.csv y forecast.csv`.
 `--series sunspots` asks the champion of that series in MLflow, or the workspace's best model of it
 where none is registered; `--model carried_rnn` that one, whichever of the two has it. The forecast
 has a band from the errors on validation; its picture goes beside it, `forecast.png`. A history
 unlike what the model was trained on is refused, since networks answer anything.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stages.commands.checks import check_folder
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.errors import InputError
 from stages.shared.figures import (
     BLUE,
     GREY,
@@ -146,7 +144,8 @@ def main(
     Raises:
         InputError: the file cannot be used, or is unlike what the model was trained on.
     """
-    check_folder()
+    if out == source:
+        raise InputError(f"{out} would be overwritten: name another file for the forecast")
     check_dvc_listings()
     params = read_params("figures", FigureParams)
     history, times = read_samples(source, column, time)
@@ -166,30 +165,3 @@ def main(
     print(f"{predictor.origin}: {out}, {picture}")
     if band[0]:
         print(f"its band, meant for 80 %, held {scope['coverage']:.0%} of the test")
-
-
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path, metavar="CSV")
-    parser.add_argument("column")
-    parser.add_argument("out", type=Path, help="CSV file to write")
-    asked = parser.add_mutually_exclusive_group()
-    asked.add_argument("--series", help="entry of generate_sine whose champion is asked, or best")
-    asked.add_argument("--model", help="of dvc.lock, instead")
-    parser.add_argument("--time", help="column of times, whose spacing is compared")
-    parser.add_argument("--horizon", type=int, help="samples (default: as far as the band goes)")
-    parser.add_argument("--force", action="store_true", help="whatever the model was trained on")
-    arguments = parser.parse_args()
-    if arguments.horizon is not None and arguments.horizon < 1:
-        parser.error(f"--horizon must be at least 1, not {arguments.horizon}")
-    if arguments.out.suffix != ".csv" or arguments.out == arguments.source:
-        parser.error(f"{arguments.out} must be another .csv file; the picture goes beside it")
-    if not arguments.out.parent.is_dir():
-        parser.error(f"{arguments.out.parent} is no folder: make it first")
-    return arguments
-
-
-if __name__ == "__main__":
-    with exit_on_input_error():
-        main(**vars(parse_arguments()))

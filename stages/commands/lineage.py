@@ -1,13 +1,10 @@
-"""Where a model comes from and where it went: `python stages/run.py commands.lineage MODEL`.
+"""Where a model comes from and where it went: `srn lineage MODEL`.
 
 Follows dvc.lock from the scores back to the first data, and on to the run in MLflow.
 """
 
-import argparse
-
-from stages.commands.checks import check_folder
 from stages.commands.text import align
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.errors import InputError
 from stages.tracking.checksums import find_entry
 from stages.tracking.location import find_uri, is_absent
 from stages.tracking.lockfile import Stage, read_stages
@@ -75,21 +72,8 @@ def main(name: str) -> None:
     Raises:
         InputError: dvc.lock has no such model.
     """
-    check_folder()
     models = {model.name: model for model in read_models()}
     if name not in models:
         raise InputError(f"dvc.lock has no model {name}: choose one of {', '.join(models)}")
     print(align(trace(models[name])))
     print(f"\nrun {find_address(models[name])}")
-
-
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    with exit_on_input_error():
-        main(parse_arguments().model)

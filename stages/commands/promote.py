@@ -1,17 +1,15 @@
 """Make the best model the champion.
 
-`python stages/run.py commands.promote surnames`, or the name of a series.
+`srn promote surnames`, or the name of a series.
 The models of dvc.lock are compared on validation, forecasters with those of the same series. The
 best one is registered in MLflow as `surnames` or under the name of the series, and the alias
 `champion`, by which it is served, moves to it.
 """
 
-import argparse
 from dataclasses import dataclass
 
-from stages.commands.checks import check_folder
 from stages.commands.text import align
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.errors import InputError
 from stages.tracking.content import find_obstacle
 from stages.tracking.description import say_score
 from stages.tracking.location import find_uri, lock_store
@@ -161,7 +159,6 @@ def main(contest: str, force: bool) -> None:
     Raises:
         InputError: the best model may not or cannot be promoted.
     """
-    check_folder()
     check_dvc_listings()
     check_workspace()
     candidates = rank_candidates(contest)
@@ -180,17 +177,3 @@ def main(contest: str, force: bool) -> None:
             raise InputError(f"{objection}; --force overrules")
         reason = explain_choice(candidates, objection)
         print(promote(store, best, champion, reason))
-
-
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("contest", metavar="surnames|SERIES")
-    parser.add_argument("--force", action="store_true", help="even if the champion is better")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    with exit_on_input_error():
-        arguments = parse_arguments()
-        main(arguments.contest, arguments.force)

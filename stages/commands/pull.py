@@ -6,10 +6,9 @@ fetched first, and compared with dvc.lock before anything else is fetched or wri
 
 from pathlib import Path
 
-from stages.commands.checks import check_folder
-from stages.commands.jobs import exit_on_signals, run_module
+from stages.commands.jobs import run_module
 from stages.commands.locks import lock_workspace
-from stages.shared.errors import InputError, exit_on_input_error, summarize
+from stages.shared.errors import InputError, summarize
 from stages.tracking.checksums import Md5s, find_departure, find_objects, listing_problem
 from stages.tracking.lockfile import check_dvc_listings, read_folders
 
@@ -52,7 +51,6 @@ def main() -> None:
     Raises:
         InputError: something cannot be fetched or written, or is not what dvc.lock names.
     """
-    check_folder()
     check_dvc_listings()
     with lock_workspace():
         folders = read_folders()
@@ -65,9 +63,3 @@ def main() -> None:
         problem = find_departure(here, folders)
         if problem:
             raise InputError(problem)
-
-
-if __name__ == "__main__":
-    exit_on_signals()
-    with exit_on_input_error():
-        main()

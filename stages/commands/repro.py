@@ -1,10 +1,9 @@
 """Run the pipeline, independent stages side by side, then track it and print the results.
 
-`python stages/run.py commands.repro [--jobs N]`, what `make repro` calls. With SURNAMES_ZIP set,
+`srn repro [--jobs N]`, what `make repro` calls. With SURNAMES_ZIP set,
 the surnames are taken from that zip: DVC sees no environment variable, so the stage is forced here.
 """
 
-import argparse
 import os
 import time
 from pathlib import Path
@@ -13,14 +12,12 @@ from stages.commands import results
 from stages.commands.checks import (
     check_architectures,
     check_files,
-    check_folder,
     list_forgotten_plots,
 )
 from stages.commands.graph import FIRST, Graph, find_stale, read_graph
-from stages.commands.jobs import exit_on_signals, run_module, run_side_by_side, signals_held
+from stages.commands.jobs import run_module, run_side_by_side, signals_held
 from stages.commands.locks import lock_workspace, repair_rwlock
-from stages.shared.errors import InputError, exit_on_input_error
-from stages.shared.lifeline import die_with_starter
+from stages.shared.errors import InputError
 from stages.shared.params import check_names
 from stages.surnames.archive import read_archive, read_names_folder
 from stages.tracking.agreement import was_noted_since
@@ -28,6 +25,9 @@ from stages.tracking.lockfile import check_dvc_listings
 from stages.tracking.track import is_up_to_date
 
 RAW = Path("data/raw")
+NEXT = """\
+make ui shows the runs in MLflow.
+`. .venv/bin/activate` puts all other commands on the PATH: srn --help"""
 
 
 def run_pipeline(num_jobs: int) -> bool:
@@ -87,7 +87,6 @@ def main(num_jobs: int) -> None:
     Raises:
         InputError: a stage failed, MLflow did not answer, or another call is at work here.
     """
-    check_folder()
     check_dvc_listings()
     with lock_workspace():
         check_files()
@@ -101,27 +100,9 @@ def main(num_jobs: int) -> None:
         raise InputError(
             "only tracking is missing, see above: all stages ran. Once that is mended, `make sync`"
         )
-    print("\nmake ui shows the runs in MLflow.")
+    print(f"\n{NEXT}")
     for model in list_forgotten_plots():
         print(
             f"warning: `plots:` in dvc.yaml has no line `- data/plotted/{model}`: without it "
             "`dvc plots show` leaves its pictures out"
         )
-
-
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: all cores")
-    arguments = parser.parse_args()
-    if arguments.jobs < 1:
-        parser.error(f"--jobs must be at least 1, got {arguments.jobs}")
-    return arguments
-
-
-if __name__ == "__main__":
-    exit_on_signals()
-    if "MAKELEVEL" in os.environ:  # typed by hand, with nohup, it may outlive the shell
-        die_with_starter()
-    with exit_on_input_error():
-        main(parse_arguments().jobs)

@@ -1,4 +1,4 @@
-"""Print what came out, as far as it is here: `python stages/run.py commands.results`.
+"""Print what came out, as far as it is here: `srn results`.
 
 The scores of every model, the best on validation first, above the best baseline of its data; what
 each classifier answers to the names that the walk-through asks about; what each recurrent layer
@@ -7,9 +7,8 @@ takes and gives. All of it fits 100 columns.
 
 from pathlib import Path
 
-from stages.commands.checks import check_folder
 from stages.commands.text import align
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.errors import InputError
 from stages.shared.tables import Rows, read_table
 from stages.tracking.metrics import (
     Metrics,
@@ -220,7 +219,6 @@ def main() -> None:
     Raises:
         InputError: nothing is.
     """
-    check_folder()
     models = read_models()
     has_scores = any(list_scored(task, models) for task in TABLES)
     if not has_scores and not Path(TOUR, "layers.csv").exists():
@@ -231,8 +229,3 @@ def main() -> None:
     print_scores(models)
     print_answers(models)
     print_tour()
-
-
-if __name__ == "__main__":
-    with exit_on_input_error():
-        main()

@@ -1,10 +1,9 @@
-"""Open MLflow on the runs: `python stages/run.py commands.ui [--port N]`, what `make ui` calls.
+"""Open MLflow on the runs: `srn ui [--port N]`, what `make ui` calls.
 
 Starts MLflow on the store, waits until it answers, and prints where each experiment opens. Where
 MLFLOW_TRACKING_URI names a server, that is shown instead.
 """
 
-import argparse
 import contextlib
 import os
 import shlex
@@ -17,10 +16,8 @@ import time
 import urllib.request
 from collections.abc import Iterator
 
-from stages.commands.checks import check_folder
-from stages.commands.jobs import exit_on_signals
 from stages.commands.text import align
-from stages.shared.errors import InputError, exit_on_input_error, hide_passwords
+from stages.shared.errors import InputError, hide_passwords
 from stages.tracking.location import find_uri
 from stages.tracking.store import open_store
 from stages.tracking.views import find_address
@@ -109,7 +106,6 @@ def main(port: int) -> None:
     Raises:
         InputError: there is no store, its server does not start or the port is taken.
     """
-    check_folder()
     uri = find_uri()
     is_remote = uri.startswith("http")
     if not is_remote:
@@ -124,16 +120,3 @@ def main(port: int) -> None:
         addresses = say_addresses(experiments, f"http://{HOST}:{port}")
         print(f"\n{addresses}\n\nCtrl-C ends MLflow.", flush=True)
         server.wait()
-
-
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--port", type=int, default=5000, help="default: 5000")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    exit_on_signals()
-    with exit_on_input_error():
-        main(parse_arguments().port)

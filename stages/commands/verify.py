@@ -1,10 +1,8 @@
 """Train again what dvc.lock says was trained, elsewhere, and compare the bytes.
 
-`python stages/run.py commands.verify [MODEL...]`; nothing in the workspace changes.
+`srn verify [MODEL...]`; nothing in the workspace changes.
 """
 
-import argparse
-import os
 import shlex
 import subprocess
 import sys
@@ -13,8 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from stages.commands.checks import check_folder
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.errors import InputError
 from stages.tracking.checksums import compute_md5, find_departure, find_missing
 from stages.tracking.subjects import Model, read_models
 
@@ -69,7 +66,6 @@ def main(names: list[str], num_jobs: int) -> None:
     Raises:
         InputError: some are not.
     """
-    check_folder()
     models = choose_models(names)
     num_equal = 0
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(num_jobs) as pool:
@@ -81,17 +77,3 @@ def main(names: list[str], num_jobs: int) -> None:
     print(f"{num_equal} of {len(models)} equal")
     if num_equal < len(models):
         raise InputError("trainings differ: README says on which machines they should be equal")
-
-
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="default: all")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="default: all cores")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    with exit_on_input_error():
-        arguments = parse_arguments()
-        main(arguments.models, arguments.jobs)

@@ -47,8 +47,8 @@ def check_database(database: Path, to_write: bool) -> None:
     if not database.exists():
         raise InputError(
             f"there is no store {database}: `make sync` makes that of this repository; if "
-            "MLFLOW_TRACKING_URI names another, correct it, or let `python "
-            "stages/run.py tracking.track --new` make it"
+            "MLFLOW_TRACKING_URI names another, correct it, or let `srn sync --new` "
+            "make it"
         )
     remedy = "move it away, and `make sync` fills a new one"
     try:

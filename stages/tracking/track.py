@@ -1,12 +1,11 @@
 """Make MLflow agree with dvc.lock: every trained model, search and baseline has its one run.
 
-Run by DVC as `python stages/run.py tracking.track`, and by hand (`make sync`) after what changes
+Run by DVC as `python stages/run.py tracking.track`, and by hand (`srn sync`) after what changes
 data/ without running code: `dvc pull`, `dvc checkout`, a stage that DVC took from its cache. What
-MLflow has already is left alone, so a second call writes nothing. `--check` never writes; it lists
-what is missing or stale.
+MLflow has already is left alone, so a second call writes nothing. `srn check` never writes; it
+lists what is missing or stale.
 """
 
-import argparse
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -217,7 +216,7 @@ def ask_git(*arguments: str) -> str:
     return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
 
 
-def main(check: bool, new: bool = False) -> None:
+def main(check: bool = False, new: bool = False) -> None:
     """Bring the store up to date, or say what it lacks.
 
     Args:
@@ -240,15 +239,6 @@ def main(check: bool, new: bool = False) -> None:
     print(hide_passwords(f"MLflow at {uri}: {len(subjects)} runs for this dvc.lock"))
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, only say what lacks")
-    parser.add_argument("--new", action="store_true", help="make the SQLite file if it is missing")
-    return parser.parse_args()
-
-
 if __name__ == "__main__":
     with exit_on_input_error():
-        arguments = parse_arguments()
-        main(arguments.check, arguments.new)
+        main()

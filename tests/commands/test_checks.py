@@ -6,32 +6,7 @@ from stages.commands.checks import check_architectures, list_forgotten_plots
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from tests.pipeline import edit_params, list_started, replace_text, repro, set_param
-from tests.shell import PROJECT, assert_one_line, call
-
-COMMANDS = [
-    "dag",
-    "forecast series.csv y out.csv",
-    "lineage carried_rnn",
-    "predict Schmidt",
-    "promote sunspots",
-    "pull",
-    "repro",
-    "results",
-    "verify",
-]
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_in_another_folder_a_command_says_where_to_go_and_leaves_nothing(tmp_path, command):
-    module, *arguments = command.split()
-
-    said = call(tmp_path, "python", f"{PROJECT}/stages/run.py", f"commands.{module}", *arguments)
-
-    assert said.returncode == 1
-    assert (
-        said.stdout == f"error: {tmp_path} has no dvc.yaml: go to the repository, cd '{PROJECT}'\n"
-    )
-    assert list(tmp_path.iterdir()) == []
+from tests.shell import assert_one_line, call
 
 
 def test_an_unknown_architecture_is_named_before_anything_runs(workspace):

@@ -31,7 +31,7 @@ def make_sine(length):
 def test_it_writes_the_forecast_in_its_band_and_a_picture(workspace):
     write_history(workspace, make_sine(30))
 
-    command = "python stages/run.py commands.forecast series.csv y out.csv"
+    command = "python stages/run.py commands forecast series.csv y out.csv"
     said = run(workspace, f"{command} --series integer_starts --time t --horizon 4")
 
     rows = read_table(workspace / "out.csv")

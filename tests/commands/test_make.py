@@ -17,7 +17,7 @@ def test_make_repro_makes_the_git_repository_that_dvc_needs(tmp_path, jobs, opti
 
     made = make(folder, "repro", *filter(None, [jobs]))
 
-    assert made.stdout.splitlines()[-1] == f"python stages/run.py commands.repro{option}"
+    assert made.stdout.splitlines()[-1] == f"srn repro{option}"
     assert (folder / ".git").is_dir()
 
 
@@ -64,7 +64,7 @@ def copy_makefile(folder: Path) -> Path:
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(PROJECT / name, folder / name)
     (folder / "bin").mkdir()
-    for name in ("python", "ruff", "mypy"):
+    for name in ("python", "ruff", "mypy", "srn"):
         write_program(folder / "bin" / name, f'echo "{name} $*"')
     return folder
 

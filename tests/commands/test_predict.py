@@ -22,7 +22,7 @@ SCORED = {"language", "probability", "log_probability"}
 
 
 def predict(workspace: Path, *arguments: str, **environment: str) -> str:
-    command = [sys.executable, "stages/run.py", "commands.predict", *arguments]
+    command = [sys.executable, "stages/run.py", "commands", "predict", *arguments]
     done = call(workspace, *command, **environment)
     assert done.returncode == 0, done.stdout
     return done.stdout

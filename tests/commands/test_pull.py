@@ -16,15 +16,16 @@ from tests.pipeline import list_started
 from tests.searched import add_search
 from tests.shell import PROJECT, assert_one_line, call, commit, run
 
-PULL = [sys.executable, "stages/run.py", "commands.pull"]
+SRN = [sys.executable, "stages/run.py", "commands"]
+PULL = [*SRN, "pull"]
 COMMANDS = [
-    pytest.param(["commands.repro"], id="repro"),
-    pytest.param(["tracking.track"], id="sync"),
-    pytest.param(["tracking.track", "--check"], id="check"),
-    pytest.param(["commands.predict", "Schmidt"], id="predict"),
-    pytest.param(["commands.forecast", "series.csv", "y", "out.csv"], id="forecast"),
-    pytest.param(["commands.promote", "surnames"], id="promote"),
-    pytest.param(["commands.pull"], id="pull"),
+    pytest.param(["repro"], id="repro"),
+    pytest.param(["sync"], id="sync"),
+    pytest.param(["check"], id="check"),
+    pytest.param(["predict", "Schmidt"], id="predict"),
+    pytest.param(["forecast", "series.csv", "y", "out.csv"], id="forecast"),
+    pytest.param(["promote", "surnames"], id="promote"),
+    pytest.param(["pull"], id="pull"),
 ]
 MODULE = b"raise SystemExit('planted')\n"
 FOLDER = "data/plotted/carried_rnn"
@@ -146,7 +147,7 @@ def test_after_a_plain_dvc_pull_of_it_commands_reject_it(workspace, remote, team
     run(teammate, "dvc remote modify --local team verify false && dvc pull", check=False)
     assert (teammate / "tqdm.py").read_bytes() == MODULE  # what DVC lets happen
 
-    done = call(teammate, sys.executable, "stages/run.py", *command)
+    done = call(teammate, *SRN, *command)
 
     listing = find_object(teammate / ".dvc/cache", md5)
     assert_one_line(done, f"DVC's listing of {FOLDER}", "is not that of dvc.lock", str(listing))
@@ -159,7 +160,7 @@ def test_what_such_a_listing_planted_is_not_imported(workspace, remote, teammate
     call(teammate, "dvc", "pull")
     assert (teammate / "tqdm.py").read_bytes() == MODULE
 
-    done = call(teammate, sys.executable, "stages/run.py", *command)
+    done = call(teammate, *SRN, *command)
 
     assert "planted" not in done.stdout
 
@@ -173,7 +174,7 @@ def test_a_listing_that_dvc_lock_names_may_lead_nowhere_else(workspace, relpath)
     old = read_md5(workspace, FOLDER)
     lock.write_text(lock.read_text(encoding="utf-8").replace(old, md5), encoding="utf-8")
 
-    done = call(workspace, sys.executable, "stages/run.py", "tracking.track", "--check")
+    done = call(workspace, *SRN, "check")
 
     assert_one_line(done, f"names {relpath!r}, which does not lie in it")
 
@@ -189,7 +190,7 @@ def test_a_file_in_a_folder_that_its_listing_does_not_have_is_named(workspace, r
     call(teammate, *PULL)
     (teammate / FOLDER / "unlisted.png").write_bytes(b"")
 
-    done = call(teammate, sys.executable, "stages/run.py", "tracking.track", "--check")
+    done = call(teammate, *SRN, "check")
 
     assert done.returncode == 1
     assert f"{FOLDER} differs from dvc.lock" in done.stdout

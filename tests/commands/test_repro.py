@@ -87,7 +87,7 @@ def test_a_signal_stops_the_children_and_the_next_call_completes(clone):
 
 def start_repro(clone: Path, jobs: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        ["python", "stages/run.py", "commands.repro", "--jobs", str(jobs)],
+        ["python", "stages/run.py", "commands", "repro", "--jobs", str(jobs)],
         cwd=clone,
         env=make_environment(clone),
         stdout=subprocess.DEVNULL,
@@ -187,9 +187,9 @@ def test_where_stdout_is_no_terminal_each_chain_is_one_line_that_counts_the_stag
 
 @pytest.mark.parametrize("number", ["0", "-1"])
 def test_no_jobs_are_refused(tmp_path, number):
-    command = ("python", f"{PROJECT}/stages/run.py", "commands.repro", "--jobs", number)
+    command = ("python", f"{PROJECT}/stages/run.py", "commands", "repro", "--jobs", number)
 
     refused = call(tmp_path, *command)
 
     assert refused.returncode == 2
-    assert refused.stdout.splitlines()[-1].endswith(f"--jobs must be at least 1, got {number}")
+    assert refused.stdout.splitlines()[-1].endswith(f"--jobs: must be at least 1, got {number}")

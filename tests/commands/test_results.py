@@ -179,7 +179,7 @@ def test_a_fresh_clone_says_how_to_get_results(workspace, monkeypatch):
 def test_a_reader_that_closes_the_pipe_gets_no_traceback(workspace):
     buffered = {"PYTHONUNBUFFERED": ""}  # then the pipe is met as late as it can be
     command = subprocess.Popen(
-        [sys.executable, "stages/run.py", "commands.results"],
+        [sys.executable, "stages/run.py", "commands", "results"],
         cwd=workspace,
         env=make_environment(workspace) | buffered,
         stdout=subprocess.PIPE,

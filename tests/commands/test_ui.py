@@ -13,7 +13,7 @@ import pytest
 from tests.shell import call, find_free_port, start
 from tests.store import fill
 
-UI = [sys.executable, "stages/run.py", "commands.ui"]
+UI = [sys.executable, "stages/run.py", "commands", "ui"]
 
 
 @pytest.mark.slow

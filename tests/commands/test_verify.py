@@ -7,7 +7,7 @@ import pytest
 from tests.pipeline import copy_template
 from tests.shell import call
 
-VERIFY = ("python", "stages/run.py", "commands.verify")
+VERIFY = ("python", "stages/run.py", "commands", "verify")
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from tests.shell import PROJECT, call, commit, run
 from tests.store import check, fill, sync
 
 WEIGHTS = "data/trained/carried_rnn/weights.pt"
-TRACK = [sys.executable, "stages/run.py", "tracking.track"]
+TRACK = [sys.executable, "stages/run.py", "commands", "sync"]
+CHECK = [*TRACK[:-1], "check"]
 
 
 def find_object(folder: Path, store: str, path: str) -> Path:
@@ -50,8 +51,8 @@ def test_what_rotted_in_the_cache_is_named_by_sync_and_check(workspace, is_track
         sync()
     spoiled = rot(workspace, WEIGHTS)
 
-    for options in ([], ["--check"]):
-        stopped = call(workspace, *TRACK, *options)
+    for command in (TRACK, CHECK):
+        stopped = call(workspace, *command)
 
         assert stopped.returncode == 1
         [line] = [line for line in stopped.stdout.splitlines() if "carried_rnn:" in line]
@@ -119,7 +120,7 @@ def test_a_file_that_was_edited_by_hand_says_how_to_take_it_back(workspace):
 def test_json_that_was_damaged_is_one_line(workspace):
     (workspace / "data/evaluated/surname_gru/metrics.json").write_text("{", encoding="utf-8")
 
-    stopped = call(workspace, sys.executable, "stages/run.py", "commands.results")
+    stopped = call(workspace, sys.executable, "stages/run.py", "commands", "results")
 
     assert stopped.returncode == 1
     assert "metrics.json is damaged" in stopped.stdout.splitlines()[-1]

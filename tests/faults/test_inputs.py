@@ -303,7 +303,7 @@ def test_a_trainer_that_was_killed_is_said_to_have_been_killed(tmp_path, jobs):
     clone = copy_template(tmp_path / "clone")
     set_param(clone, "sine.carried_rnn.iterations", 10**6)
     command = subprocess.Popen(
-        ["python", "stages/run.py", "commands.repro", "--jobs", str(jobs)],
+        ["python", "stages/run.py", "commands", "repro", "--jobs", str(jobs)],
         cwd=clone,
         env=make_environment(clone),
         stdout=subprocess.PIPE,

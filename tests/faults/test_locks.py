@@ -20,8 +20,9 @@ from tests.pipeline import (
 from tests.shell import assert_one_line, call, commit, run
 from tests.workspace import retrain
 
-TRACK = [sys.executable, "stages/run.py", "tracking.track"]
-RESULTS = [sys.executable, "stages/run.py", "commands.results"]
+TRACK = [sys.executable, "stages/run.py", "commands", "sync"]
+CHECK = [*TRACK[:-1], "check"]
+RESULTS = [sys.executable, "stages/run.py", "commands", "results"]
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_a_damaged_rwlock_is_removed_with_a_word(tmp_path, left):
     [
         pytest.param(REPRO, id="repro", marks=pytest.mark.slow),
         pytest.param(TRACK, id="sync"),
-        pytest.param([*TRACK, "--check"], id="check", marks=pytest.mark.slow),
+        pytest.param(CHECK, id="check", marks=pytest.mark.slow),
         pytest.param(RESULTS, id="results", marks=pytest.mark.slow),
     ],
 )
@@ -161,7 +162,7 @@ def test_in_a_checkout_that_can_only_be_read_a_command_ends_with_one_line(worksp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", [[*TRACK, "--check"], RESULTS], ids=["check", "results"])
+@pytest.mark.parametrize("command", [CHECK, RESULTS], ids=["check", "results"])
 def test_what_only_reads_works_there(workspace, command):
     run(workspace, " ".join(TRACK))
 

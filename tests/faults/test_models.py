@@ -19,8 +19,8 @@ from tests.shell import assert_one_line, call
 from tests.store import check, fill, list_runs, sync
 from tests.workspace import copy_workspace, take_results
 
-PREDICT = [sys.executable, "stages/run.py", "commands.predict", "Schmidt"]
-FORECAST = [sys.executable, "stages/run.py", "commands.forecast", "series.csv", "y", "out.csv"]
+PREDICT = [sys.executable, "stages/run.py", "commands", "predict", "Schmidt"]
+FORECAST = [sys.executable, "stages/run.py", "commands", "forecast", "series.csv", "y", "out.csv"]
 STAGES = [f"{kind}_surnames@surname_gru" for kind in ("train", "evaluate", "plot")]
 
 

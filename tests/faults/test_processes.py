@@ -22,7 +22,7 @@ from tests.pipeline import KEPT, copy_template, list_processes, set_param
 from tests.shell import make_environment, run
 
 MAKE = ["make", "repro", "--old-file", ".venv/installed", f"BIN={Path(sys.executable).parent}"]
-REPRO = [sys.executable, "stages/run.py", "commands.repro", "--jobs", "2"]
+REPRO = [sys.executable, "stages/run.py", "commands", "repro", "--jobs", "2"]
 JOB = [sys.executable, "stages/run.py", "commands.jobs"]
 ENDLESS = 10**6  # iterations: minutes
 TRAINER = ["stages/run.py", "sine.train"]
@@ -73,7 +73,7 @@ def assert_nothing_runs(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", [["repro"], ["stages/run.py", "commands.repro"]])
+@pytest.mark.parametrize("victim", [["repro"], ["stages/run.py", "commands", "repro"]])
 def test_a_killed_make_leaves_no_trainer_behind(clone, victim):
     command = start(clone, MAKE)
     wait_for_trainers(clone, 2)

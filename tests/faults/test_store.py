@@ -28,8 +28,9 @@ from tests.shell import (
 from tests.store import assert_complete, check, list_runs, start_sync, sync
 from tests.workspace import RUNS, copy_workspace, work_in
 
-PROMOTE = [sys.executable, "stages/run.py", "commands.promote", "surnames"]
-TRACK = [sys.executable, "stages/run.py", "tracking.track"]
+PROMOTE = [sys.executable, "stages/run.py", "commands", "promote", "surnames"]
+TRACK = [sys.executable, "stages/run.py", "commands", "sync"]
+CHECK = [*TRACK[:-1], "check"]
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_a_damaged_store_is_one_line_that_says_what_to_do(tracked):
             file.write(b"\xff" * 100)
 
     assert_one_line(call(tracked, *TRACK), "mlflow.db is damaged", "move it away")
-    assert_one_line(call(tracked, *TRACK, "--check"), "mlflow.db is damaged")
+    assert_one_line(call(tracked, *CHECK), "mlflow.db is damaged")
 
 
 def test_a_file_that_is_no_database_is_one_line(workspace):
@@ -125,11 +126,11 @@ def test_an_address_that_is_none_is_one_line_without_its_password(workspace, uri
     assert "secret" not in stopped.stdout
 
 
-@pytest.mark.parametrize("options", [[], ["--check"]], ids=["sync", "check"])
-def test_the_password_of_a_server_is_never_printed(workspace, options):
+@pytest.mark.parametrize("command", [TRACK, CHECK], ids=["sync", "check"])
+def test_the_password_of_a_server_is_never_printed(workspace, command):
     uri = f"http://me:secret@127.0.0.1:{find_free_port()}"
 
-    stopped = call(workspace, *TRACK, *options, MLFLOW_TRACKING_URI=uri)
+    stopped = call(workspace, *command, MLFLOW_TRACKING_URI=uri)
 
     assert_one_line(stopped, "http://me:***@127.0.0.1")
     assert "secret" not in stopped.stdout

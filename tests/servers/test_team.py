@@ -19,8 +19,9 @@ from tests.workspace import RUNS, copy_workspace, retrain, work_in
 
 pytestmark = pytest.mark.slow
 
-TRACK = [sys.executable, "stages/run.py", "tracking.track"]
-PROMOTE = [sys.executable, "stages/run.py", "commands.promote", "surnames"]
+TRACK = [sys.executable, "stages/run.py", "commands", "sync"]
+CHECK = [*TRACK[:-1], "check"]
+PROMOTE = [sys.executable, "stages/run.py", "commands", "promote", "surnames"]
 
 
 @pytest.fixture
@@ -45,8 +46,8 @@ def test_who_is_unknown_is_told_which_variables_to_set(ada, team, settings, word
     known = {name: team.identify("ada")[name] for name in settings}
     known["MLFLOW_TRACKING_PASSWORD"] = "a-wrong-secret"
 
-    for options in ([], ["--check"]):
-        stopped = call(ada, *TRACK, *options, **known)
+    for command in (TRACK, CHECK):
+        stopped = call(ada, *command, **known)
 
         both = ["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"]
         assert_one_line(stopped, *words, *both)
@@ -57,7 +58,7 @@ def test_a_reader_reads_and_writes_nothing(ada, team):
     sync()
     eve = team.identify("eve")
 
-    assert call(ada, *TRACK, "--check", **eve).returncode == 0
+    assert call(ada, *CHECK, **eve).returncode == 0
     retrain(ada, "carried_rnn", seed=1)
     assert_one_line(
         call(ada, *TRACK, **eve), "eve may not do this (403)", "EDIT on experiment sine"
