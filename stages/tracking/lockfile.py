@@ -14,6 +14,8 @@ from stages.shared.yaml_files import parse_yaml
 from stages.tracking.checksums import CODE, Md5s, check_listings, compute_md5
 
 SEARCHES_LOCK = "searches/dvc.lock"
+Descriptions = dict[str, dict[str, str]]  # kind of a run -> its name -> a sentence
+DESCRIPTIONS = "stages/tracking/descriptions.yaml"
 
 
 @dataclass(frozen=True)
@@ -123,14 +125,9 @@ def _read_stage(path: str, name: str, entry: dict[str, Any]) -> Stage:
         raise InputError(_say_damage(path, f"no whole entry of {name}")) from None
 
 
-def read_descriptions() -> dict[str, str]:
-    """Read what params.yaml says of models, baselines and the tour, for people alone."""
-    return read_yaml("params.yaml").get("descriptions") or {}
-
-
-def read_published() -> list[str]:
-    """Read which models are those of the walk-throughs."""
-    return read_yaml("params.yaml").get("published") or []
+def read_descriptions() -> Descriptions:
+    """Read what people are told of each run."""
+    return read_yaml(DESCRIPTIONS)
 
 
 def read_yaml(path: str) -> dict[str, Any]:

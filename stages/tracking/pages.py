@@ -104,7 +104,7 @@ def describe_surnames(candidates: list[Candidate]) -> str:
     metrics = scored[best.model.name]
     parts = [f"**{best.model.name} {metrics['macro_f1']:.3f}**, best on validation"]
     for candidate in candidates[1:]:
-        if candidate.model.kind == "published":
+        if candidate.model.kind == "walk-through":
             parts.append(f"{candidate.model.name} {candidate.test:.3f} as published")
     for name, scores in baselines.items():
         parts.append(f"{name} {scores['macro_f1']:.3f}")

@@ -10,9 +10,9 @@ from typing import Any
 
 from stages.tracking.checksums import CODE, Md5s
 from stages.tracking.lockfile import (
+    Descriptions,
     Stage,
     read_descriptions,
-    read_published,
     read_searches,
     read_stages,
 )
@@ -24,7 +24,7 @@ FORMAT = 4  # of what a run shows: another number has every run shown anew, unde
 SEARCHES_PARAMS = "searches/params.yaml"
 SEARCHED = "recipes drawn at random, trained, and scored on validation alone"
 PLACES = ("", "tables", "figures")  # folders of a run: see `find_place`
-UNDESCRIBED = "no words about it under `descriptions` in params.yaml"
+UNDESCRIBED = "not described in stages/tracking/descriptions.yaml"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Subject(ABC):
 
     Args:
         name: of the run.
-        kind: published, ours, baseline, tour or search.
+        kind: walk-through, own, baseline, tour or search.
         description: one sentence for its page.
     """
 
@@ -319,7 +319,7 @@ def read_subjects() -> list[Subject]:
             subjects += list_baselines(stage, descriptions)
     probe = makers.get(f"{TOUR}/layers.csv")
     if probe:
-        description = descriptions.get("layer_tour", UNDESCRIBED)
+        description = _describe("tour", "layer_tour", descriptions)
         subjects.append(Tour("layer_tour", "tour", description, probe))
     return subjects + list_searches()
 
@@ -335,34 +335,33 @@ def list_searches() -> list[Search]:
     return searches
 
 
-def list_models(makers: dict[str, Stage], descriptions: dict[str, str]) -> list[Model]:
+def list_models(makers: dict[str, Stage], descriptions: Descriptions) -> list[Model]:
     """List the trained models, by name.
 
     Args:
         makers: path of an out -> the stage that made it.
-        descriptions: by name.
+        descriptions: by kind and name.
     """
-    published = read_published()
     models = []
     for path in sorted(makers):
         found = re.fullmatch("data/trained/(.+)/weights.pt", path)
         if found:
             name = found[1]
-            kind = "published" if name in published else "ours"
-            description = descriptions.get(name, UNDESCRIBED)
+            kind = "walk-through" if name in descriptions["walk-through"] else "own"
+            description = _describe(kind, name, descriptions)
             evaluate = makers.get(f"data/evaluated/{name}/metrics.json")
             plot = makers.get(f"data/plotted/{name}")
             models.append(Model(name, kind, description, makers[path], evaluate, plot))
     return models
 
 
-def list_baselines(stage: Stage, descriptions: dict[str, str]) -> list[Baseline]:
+def list_baselines(stage: Stage, descriptions: Descriptions) -> list[Baseline]:
     """List the baselines that a stage scored; those of a series carry its name."""
     series = stage.name.partition("@")[2]
     baselines = []
     for method in _find_baseline_params(stage).get("names") or []:
         name = f"{method} ({series})" if series else method
-        description = descriptions.get(method, UNDESCRIBED)
+        description = _describe("baseline", method, descriptions)
         baselines.append(Baseline(name, "baseline", description, method, stage))
     return baselines
 
@@ -374,6 +373,10 @@ def find_place(path: str) -> str | None:
     if path.endswith((".csv", "/best.yaml")):
         return "tables"
     return "figures" if path.startswith("data/plotted/") else None
+
+
+def _describe(kind: str, name: str, descriptions: Descriptions) -> str:
+    return descriptions[kind].get(name, UNDESCRIBED)
 
 
 def _find_task(stage: Stage) -> str:

@@ -13,11 +13,12 @@ from requests.adapters import HTTPAdapter
 from stages.shared.errors import InputError
 from stages.tracking.agreement import was_noted_since
 from stages.tracking.location import find_uri
+from stages.tracking.lockfile import DESCRIPTIONS
 from stages.tracking.pending import begin
 from stages.tracking.runs import publish
 from stages.tracking.store import Store, open_store
 from stages.tracking.track import is_up_to_date
-from tests.pipeline import edit_params
+from tests.pipeline import replace_text
 from tests.searched import add_search
 from tests.shell import commit, find_server, run
 from tests.store import check, find_run, find_subject, sync
@@ -37,7 +38,7 @@ def draw_again(workspace: Path) -> None:
 
 
 def describe_otherwise(workspace: Path) -> None:
-    edit_params(workspace, lambda params: params["descriptions"].update(carried_rnn="Another."))
+    replace_text(workspace / DESCRIPTIONS, "The published next-step sine", "Another")
 
 
 def drop_store(workspace: Path) -> None:

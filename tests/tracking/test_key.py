@@ -24,7 +24,7 @@ def make_model(**changes: dict[str, Any]) -> Model:
     stages = {"train": TRAIN, "evaluate": EVALUATE, "plot": PLOT}
     for role, change in changes.items():
         stages[role] = dataclasses.replace(stages[role], **change)
-    return Model("m", "ours", "A model.", **stages)
+    return Model("m", "own", "A model.", **stages)
 
 
 @pytest.mark.parametrize(

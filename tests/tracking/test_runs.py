@@ -4,8 +4,10 @@ import json
 
 from mlflow import MlflowClient
 
+from stages.shared.yaml_files import parse_yaml
 from stages.tracking.checksums import compute_md5
 from stages.tracking.location import find_uri
+from stages.tracking.lockfile import DESCRIPTIONS
 from tests.pipeline import read_params
 from tests.shell import PROJECT
 from tests.store import find_model, find_run, list_runs, read_artifacts
@@ -121,10 +123,11 @@ def test_every_model_and_the_tour_are_described_in_one_sentence():
 
     names = {*params["sine"], *params["surnames"], "surname_blend", "layer_tour"}
     names |= {*params["baselines_sine"]["names"], *params["baselines_surnames"]["names"]}
-    assert params["descriptions"].keys() == names
-    for text in params["descriptions"].values():
-        assert text.endswith(".") and ". " not in text
-    assert len(set(params["descriptions"].values())) == len(names)
+    described = parse_yaml((PROJECT / DESCRIPTIONS).read_text(encoding="utf-8"))
+    texts = {name: text for named in described.values() for name, text in named.items()}
+    assert texts.keys() == names
+    assert all(text.endswith(".") and ". " not in text for text in texts.values())
+    assert len(set(texts.values())) == len(names) == sum(map(len, described.values()))
 
 
 def test_a_run_tells_what_it_is_and_how_it_compares(tracked):
@@ -145,11 +148,11 @@ def test_a_handful_of_short_tags_stays(tracked):
         assert len(tags) <= 12 and max(len(text) for text in tags.values()) < 200
 
 
-def test_what_was_published_what_is_ours_and_what_needs_no_network_are_told_apart(tracked):
+def test_walk_throughs_own_models_and_baselines_are_told_apart(tracked):
     kinds = {run.info.run_name: run.data.tags["kind"] for run in list_runs()}
 
-    assert kinds["carried_rnn"] == "published"
-    assert kinds["surname_gru"] == "ours"
+    assert kinds["carried_rnn"] == "walk-through"
+    assert kinds["surname_gru"] == "own"
     assert kinds["hold_last (integer_starts)"] == kinds["majority"] == "baseline"
     assert kinds["layer_tour"] == "tour"
 

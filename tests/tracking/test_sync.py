@@ -14,12 +14,13 @@ from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.tracking import content, subjects
 from stages.tracking.content import find_obstacle
 from stages.tracking.location import find_uri
+from stages.tracking.lockfile import DESCRIPTIONS
 from stages.tracking.pending import begin
 from stages.tracking.runs import COMMIT_TAG, publish
 from stages.tracking.store import Store
 from stages.tracking.subjects import Baseline, Subject, read_subjects
 from stages.tracking.track import find_commit
-from tests.pipeline import set_param
+from tests.pipeline import replace_text
 from tests.shell import commit, find_server, run
 from tests.store import (
     assert_complete,
@@ -267,7 +268,7 @@ def test_a_figure_that_is_drawn_no_more_is_gone(workspace):
 def test_another_description_is_written_into_the_same_run(workspace, name):
     fill(workspace)
     before = find_run(name)
-    set_param(workspace, f"descriptions.{name}", "Other words.")
+    replace_text(workspace / DESCRIPTIONS, f"  {name}: >-\n", f"  {name}: >-\n    Other words.\n")
     with pytest.raises(InputError, match=f"{name}: stale figures, tables or note"):
         check()
 
