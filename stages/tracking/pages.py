@@ -8,11 +8,10 @@ from stages.tracking.description import say_score
 from stages.tracking.lockfile import read_searches
 from stages.tracking.metrics import Metrics, find_metrics, read_baselines, read_metrics
 from stages.tracking.ranking import COMPARED, TASKS, Candidate, list_candidates
-from stages.tracking.store import Store
+from stages.tracking.store import VIEW_TAG, Store
 from stages.tracking.subjects import BASELINES, Model, Search, Subject, keep_models
 from stages.tracking.trials import list_drawn, name_metric
 from stages.tracking.views import (
-    VIEW_TAG,
     VIEWS,
     Parallel,
     View,

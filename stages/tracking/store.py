@@ -25,6 +25,8 @@ EXPERIMENTS = (
     "layers",
     "searches",
 )
+EXPERIMENT_TAG = "srn.experiment"  # which of them it is, whatever people call it
+VIEW_TAG = "mlflow.sharedViewState.best"  # the prepared view of an experiment: see views.py
 PARENT_TAG = "mlflow.parentRunId"  # by which the UI shows a run below another
 MOST_RUNS = 50_000  # that MLflow gives at once
 NOT_NEEDED = "training and evaluation do not need it"
@@ -57,13 +59,14 @@ class Store:
         self._searched: list[Run] | None = None  # all runs of the searches, once asked for
         self._locations: dict[str, str] = {}  # id of an experiment -> where its artifacts are
         self._folders: dict[str, set[str]] = {}  # address -> folders there, once asked for
-        active = {experiment.name: experiment for experiment in self._list_experiments()}
-        for name in EXPERIMENTS:
-            if name in active:
-                experiment = active[name]
+        for experiment in self._list_experiments():
+            name = experiment.tags.get(EXPERIMENT_TAG)
+            if name in EXPERIMENTS and name not in self.experiments:
                 self.experiments[name] = experiment.experiment_id
                 self.tags[name] = experiment.tags
                 self._locations[experiment.experiment_id] = experiment.artifact_location
+            elif name not in EXPERIMENTS and VIEW_TAG in experiment.tags:
+                self._check_age()
 
     def _list_experiments(self) -> "Iterator[Experiment]":
         """All that are active, anybody's: one request, where asking by name takes one each."""
@@ -72,6 +75,19 @@ class Store:
         while page.token:
             page = self.client.search_experiments(page_token=page.token)
             yield from page
+
+    def _check_age(self) -> None:
+        """Stop at a file of an earlier version; on a server its experiments are left alone.
+
+        Raises:
+            InputError: the store is such a file.
+        """
+        database = find_database(self.uri)
+        if database:
+            raise InputError(
+                f"{database} was made by an earlier version: delete it and mlartifacts beside it, "
+                "`srn sync` fills it again"
+            )
 
     def find_runs(self, key: str) -> "list[Run]":
         """Runs with a key, the smallest id first: it stays where two clones made one each."""
@@ -130,29 +146,36 @@ class Store:
 
         if name not in self.experiments:
             try:
-                self.experiments[name] = self._create_experiment(name)
+                self.experiments[name] = self._create_experiment(name, name)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-                self.experiments[name] = self._restore_experiment(name)
+                self.experiments[name] = self._take_experiment(name)
         return self.experiments[name]
 
-    def _create_experiment(self, name: str) -> str:
+    def _create_experiment(self, name: str, shown: str) -> str:
         folder = None  # a server knows where artifacts go
         database = find_database(self.uri)
         if database:  # it would put them in the working folder
             folder = f"{find_artifacts(database)}/{name}"
         # the UI then opens on runs and curves rather than on chats
-        tags = {"mlflow.experimentKind": "custom_model_development"}
-        return self.client.create_experiment(name, folder, tags)
+        tags = {"mlflow.experimentKind": "custom_model_development", EXPERIMENT_TAG: name}
+        return self.client.create_experiment(shown, folder, tags)
 
-    def _restore_experiment(self, name: str) -> str:
-        """Id of an experiment that somebody has deleted, or that another clone has just made."""
+    def _take_experiment(self, name: str) -> str:
+        """Id of the experiment that has the name: deleted, or just made by another clone.
+
+        If it is not one of ours, one of another name is made.
+        """
         experiment = self.client.get_experiment_by_name(name)
         assert experiment is not None  # MLflow has just said that it exists
+        if not {EXPERIMENT_TAG, VIEW_TAG} & experiment.tags.keys():
+            return self._create_experiment(name, f"{name} (srn)")
+        experiment_id: str = experiment.experiment_id
         if experiment.lifecycle_stage == "deleted":
-            self.client.restore_experiment(experiment.experiment_id)
-        return experiment.experiment_id
+            self.client.restore_experiment(experiment_id)
+        self.client.set_experiment_tag(experiment_id, EXPERIMENT_TAG, name)
+        return experiment_id
 
     def find_champion(self, name: str) -> "ModelVersion | None":
         """The version of a registered model that carries the alias `champion`."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stages.tracking.ranking import COMPARED
+from stages.tracking.store import VIEW_TAG
 
-KEY = "best"  # of the view, in its address
-VIEW_TAG = f"mlflow.sharedViewState.{KEY}"
+KEY = VIEW_TAG.rpartition(".")[2]  # of the view, in its address
 SECTION = "comparison"
 
 

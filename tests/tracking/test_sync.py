@@ -7,17 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.tracking import content, subjects
 from stages.tracking.content import find_obstacle
+from stages.tracking.database import make_database
 from stages.tracking.location import find_uri
 from stages.tracking.lockfile import DESCRIPTIONS
 from stages.tracking.pending import begin
 from stages.tracking.runs import COMMIT_TAG, publish
-from stages.tracking.store import Store
+from stages.tracking.store import VIEW_TAG, Store
 from stages.tracking.subjects import Baseline, Subject, read_subjects
 from stages.tracking.track import find_commit
 from tests.pipeline import replace_text
@@ -78,6 +80,37 @@ def test_an_experiment_that_somebody_deleted_is_restored(workspace):
     sync()
 
     assert_complete()
+
+
+def test_an_experiment_that_somebody_renamed_is_not_filled_twice(workspace):
+    fill(workspace)
+    store = Store(find_uri())
+    store.client.rename_experiment(store.experiments["surnames"], "names of people")
+    before = list_runs()
+
+    sync()
+
+    assert [made.info.run_id for made in list_runs()] == [made.info.run_id for made in before]
+    assert Store(find_uri()).experiments == store.experiments
+
+
+def test_an_experiment_of_somebody_else_that_has_the_name_is_left_alone(workspace):
+    make_database(workspace / "mlflow.db")
+    other = MlflowClient(find_uri()).create_experiment("surnames")
+
+    sync()
+
+    assert MlflowClient(find_uri()).get_experiment(other).tags == {}
+    assert MlflowClient(find_uri()).search_runs([other]) == []
+    assert_complete()
+
+
+def test_a_store_of_an_earlier_version_is_one_line_that_says_how_to_fill_it_again(workspace):
+    make_database(workspace / "mlflow.db")
+    MlflowClient(find_uri()).create_experiment("sine", tags={VIEW_TAG: "a view"})
+
+    with pytest.raises(InputError, match=r"mlflow.db was made by an earlier version: delete it"):
+        sync()
 
 
 def test_artifacts_lie_in_the_repository_wherever_the_process_works(

@@ -11,9 +11,9 @@ import pytest
 from stages.shared.json_files import read_json, write_json
 from stages.tracking.location import find_uri
 from stages.tracking.pages import describe_experiment
-from stages.tracking.store import EXPERIMENTS, Store
+from stages.tracking.store import EXPERIMENTS, VIEW_TAG, Store
 from stages.tracking.subjects import read_models
-from stages.tracking.views import VIEW_TAG, VIEWS, encode_view, find_address
+from stages.tracking.views import VIEWS, encode_view, find_address
 from tests.pipeline import copy_template, repro
 from tests.store import fill, list_files, list_runs, sync
 from tests.workspace import rescore, work_in
