@@ -79,7 +79,7 @@ class EvaluateParams(Params):
 class Questions:
     """What is asked."""
 
-    documents: list[DocumentTest]  # of the one-point test, one for each start; none of a recording
+    walkthroughs: list[DocumentTest]  # one for each start of the one-point test; none of a file
     drawn: int  # which of them the walk-through asks
     validation: FreeRuns
     test: FreeRuns
@@ -125,9 +125,9 @@ def draw_questions(
         after += series.spread + series.time_step * (params.context + longest)
     test = draw(after, max(params.horizons), seed)
     kind = params.walkthrough_tests.get(series_name, "one_point")
-    documents = list_document_tests(kind, windows, series, params.walkthrough_steps)
-    drawn = int(np.random.default_rng(params.walkthrough_seed).integers(len(documents)))
-    return Questions(documents, drawn, validation, test)
+    walkthroughs = list_document_tests(kind, windows, series, params.walkthrough_steps)
+    drawn = int(np.random.default_rng(params.walkthrough_seed).integers(len(walkthroughs)))
+    return Questions(walkthroughs, drawn, validation, test)
 
 
 def roll_questions(recording: Recording, params: EvaluateParams) -> Questions:

@@ -96,17 +96,17 @@ def score_walkthrough(
     forecast: Forecaster, questions: Questions
 ) -> tuple[dict[str, float], dict[str, Array]]:
     """The walk-through's own test: its scores, and for the figures the one that it asks."""
-    documents, drawn = questions.documents, questions.drawn
-    if not documents:
+    tests, drawn = questions.walkthroughs, questions.drawn
+    if not tests:
         return {}, {}
-    answers = [forecast(document.history[None], document.steps)[0] for document in documents]
-    errors = [d.measure_mse(answer) for d, answer in zip(documents, answers, strict=True)]
+    answers = [forecast(test.history[None], test.steps)[0] for test in tests]
+    errors = [test.measure_mse(answer) for test, answer in zip(tests, answers, strict=True)]
     scores = {"walkthrough_mse": errors[drawn]}
     if len(errors) > 1:
         scores["walkthrough_mse_all_starts"] = float(np.mean(errors))
     return scores, {
-        "walkthrough_times": documents[drawn].times,
-        "walkthrough_truth": documents[drawn].truth,
+        "walkthrough_times": tests[drawn].times,
+        "walkthrough_truth": tests[drawn].truth,
         "walkthrough_forecast": answers[drawn],
     }
 

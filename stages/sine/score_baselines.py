@@ -135,10 +135,10 @@ def score_walkthrough(
     forecast: Forecaster, material: Material, series: SeriesParams
 ) -> dict[str, float]:
     """The walk-through's own test, which tells baselines the past too."""
-    document = material.questions.documents[material.questions.drawn]
-    past = sample_past(document, series, material.evaluation.context)[None]
-    answer = forecast(past, document.steps)[0]
-    return {"walkthrough_mse": document.measure_mse(answer)}
+    test = material.questions.walkthroughs[material.questions.drawn]
+    past = sample_past(test, series, material.evaluation.context)[None]
+    answer = forecast(past, test.steps)[0]
+    return {"walkthrough_mse": test.measure_mse(answer)}
 
 
 def collect_samples(windows: Windows) -> Array:
