@@ -44,7 +44,7 @@ The literal programs, in benchmarks/published/, are our own code for the publish
 step by step as those describe them. Ours and theirs run in turn, A B A B, in one process with one
 PyTorch thread; a ratio is the median of the repeats with the smallest and the largest. The time of
 the published surname program is that of its 200,000 literal updates, timed in blocks that lie
-between the runs compared with it. Scores are those that the pipeline writes to metrics.json.
+between the runs compared with it. Scores are those that the pipeline writes to scores.json.
 
 Where recipes come from: those of surname_gru and noisy_rnn were found by the searches of searches/,
 on validation: the best of 8 in the mean over two seeds, one of them the recipe that was tuned by

@@ -118,7 +118,8 @@ def write_series_params(path: Path, points: int) -> None:
     """One series of that length and one model."""
     params = parse_yaml((ROOT / "params.yaml").read_text(encoding="utf-8"))
     # free runs cost the same whatever the series, so short ones will do
-    short = {"horizons": [49], "validation_horizons": [49], "document_tests": {"long": "recursive"}}
+    tests = {"long": "recursive"}
+    short = {"horizons": [49], "validation_horizons": [49], "walkthrough_tests": tests}
     content = {
         "generate_sine": {"long": SERIES | {"points": points}},
         "preprocess_sine": {"long": {"window": 40, "test_points": 40}},

@@ -1,4 +1,4 @@
-"""The forecasters of the sines over seeds and test phases, and how far ahead of a baseline."""
+"""The forecasters of the sines over seeds and phases, and their improvements over a baseline."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.data import make_windows, read_series
-from benchmarks.leads import Lead, find_leads
+from benchmarks.improvements import Improvement, find_improvements
 from stages.shared.params import read_params
 from stages.sine.assessment import EvaluateParams
 from stages.sine.evaluate import evaluate
@@ -27,7 +27,7 @@ class Result:
     name: str
     series: str
     draw: int
-    metrics: dict[str, Any]  # as in metrics.json
+    scores: dict[str, Any]  # as in scores.json
     errors: PhaseErrors  # on the test phases
 
 
@@ -56,11 +56,11 @@ def try_entry(name: str, shift: int, num_draws: int) -> list[Result]:
     for draw in range(num_draws):
         asked = read_evaluation(draw)
         scored = evaluate(model, trained.state, windows, params.series, series, asked)
-        results.append(Result(name, params.series, draw, scored.metrics, scored.errors))
+        results.append(Result(name, params.series, draw, scored.scores, scored.errors))
     return results
 
 
-def score_rivals(series: str, draw: int) -> list[Result]:
+def try_baselines(series: str, draw: int) -> list[Result]:
     """Fit, choose and score the baselines of a series for one draw of phases."""
     scored = score_baselines(
         make_windows(series),
@@ -70,8 +70,8 @@ def score_rivals(series: str, draw: int) -> list[Result]:
         read_evaluation(draw),
     )
     results = []
-    for name, metrics in scored.scores.items():
-        results.append(Result(name, series, draw, metrics, scored.errors[name]))
+    for name, scores in scored.scores.items():
+        results.append(Result(name, series, draw, scores, scored.errors[name]))
     return results
 
 
@@ -86,32 +86,34 @@ def pool_errors(results: list[Result], score: str) -> PhaseErrors:
     return {score: np.concatenate(pooled)}
 
 
-def measure_leads(results: list[Result], rivals: dict[str, list[Result]]) -> dict[str, Lead]:
-    """How far ahead of the best baseline a forecaster is: score -> lead.
+def measure_improvements(
+    results: list[Result], baselines: dict[str, list[Result]]
+) -> dict[str, Improvement]:
+    """The improvement of a forecaster over the best baseline, by score.
 
     It is the error of the baseline less its own, the mean over draws, phases and seeds, for each
     free run that validation has too.
 
     Args:
         results: of the forecaster, on all draws.
-        rivals: those of the baselines of its series, by name.
+        baselines: results of the baselines of its series, by name.
     """
     params = read_params("evaluate_sine", EvaluateParams)
     num_draws = 1 + max(result.draw for result in results)
     strata = np.repeat(np.arange(num_draws), params.phases)
-    leads = {}
+    improvements = {}
     for horizon in params.validation_horizons:
-        score = f"free_run_mse_{horizon}"
-        over = choose_rival(rivals, score)
-        theirs = partial(average_phases, pool_errors(rivals[over], score))
+        score = f"mse_{horizon}"
+        best = choose_baseline(baselines, score)
+        theirs = partial(average_phases, pool_errors(baselines[best], score))
         own = partial(average_phases, pool_errors(results, score))
-        leads[score] = find_leads(theirs, own, strata, params.bootstrap, over)[score]
-    return leads
+        improvements[score] = find_improvements(theirs, own, strata, params.bootstrap, best)[score]
+    return improvements
 
 
-def choose_rival(rivals: dict[str, list[Result]], score: str) -> str:
+def choose_baseline(baselines: dict[str, list[Result]], score: str) -> str:
     """The baseline with the least mean error over the draws of validation."""
     means = {}
-    for name, results in rivals.items():
-        means[name] = fmean(result.metrics["validation"][score] for result in results)
+    for name, results in baselines.items():
+        means[name] = fmean(result.scores["validation"][score] for result in results)
     return min(means, key=lambda name: means[name])

@@ -1,4 +1,4 @@
-"""Section `spread`: what other seeds, splits and phases give, and which leads outlast them."""
+"""Section `spread`: what other seeds, splits and phases give, and and how networks compare then."""
 
 import os
 from dataclasses import dataclass
@@ -136,8 +136,8 @@ def list_surname_jobs(extent: Extent, source: Source) -> list[Job[list[surname_s
         entries = partial(surname_spread.try_entries, names, source, split, shift)
         jobs.append(Job(f"surnames, split {split}: seeds + {shift}", entries))
     for split in splits:
-        rivals = partial(surname_spread.score_rivals, source, split)
-        jobs.append(Job(f"surnames, split {split}: baselines", rivals))
+        baselines = partial(surname_spread.try_baselines, source, split)
+        jobs.append(Job(f"surnames, split {split}: baselines", baselines))
     for updates in extent.updates:
         shorter = partial(surname_spread.try_updates, source, updates)
         jobs.append(Job(f"{RNN}: {updates:,} updates", shorter))
@@ -170,6 +170,6 @@ def list_sine_jobs(extent: Extent) -> list[Job[list[sine_spread.Result]]]:
             entry = partial(sine_spread.try_entry, name, shift, extent.num_splits)
             jobs.append(Job(f"{name}: seed + {shift}", entry))
     for name, draw in product(series, range(extent.num_splits)):
-        rivals = partial(sine_spread.score_rivals, name, draw)
-        jobs.append(Job(f"{name}: baselines, draw {draw}", rivals))
+        baselines = partial(sine_spread.try_baselines, name, draw)
+        jobs.append(Job(f"{name}: baselines, draw {draw}", baselines))
     return jobs

@@ -5,31 +5,31 @@ from typing import Any, TypeVar
 
 from benchmarks import sine_spread, surname_spread
 from benchmarks.data import Division
-from benchmarks.leads import Lead, say_lead
+from benchmarks.improvements import Improvement, say_improvement
 from benchmarks.surname_spread import CHECKPOINTS, STARTS
 from benchmarks.table import NOTHING, render_grid, say_spread
 from stages.shared.params import read_params, read_value
 from stages.sine.assessment import EvaluateParams
-from stages.surnames.assessment import LEADS
+from stages.surnames.assessment import IMPROVED
 
-SCORES = ("accuracy", "macro_f1", "macro_f1_corrected")  # of the surnames
+SCORES = ("accuracy", "macro_f1", "macro_f1_adjusted")  # of the surnames
 
 Result = TypeVar("Result", surname_spread.Result, sine_spread.Result)
 
 
 def tabulate_classifiers(results: list[surname_spread.Result], divisions: list[Division]) -> str:
-    """Baselines, then classifiers with their leads."""
+    """Baselines, then classifiers with their improvements."""
     groups = group_by_name(results)
-    rivals = take_out(groups, read_value("baselines_surnames.names"))
+    baselines = take_out(groups, read_value("baselines_surnames.names"))
     take_out(groups, [CHECKPOINTS, STARTS])
     rows = []
-    for name, found in rivals.items():
-        rows.append([f"*{name}*", *say_scores(found), *[NOTHING] * len(LEADS)])
+    for name, found in baselines.items():
+        rows.append([f"*{name}*", *say_scores(found), *[NOTHING] * len(IMPROVED)])
     for name, found in groups.items():
-        leads = surname_spread.measure_leads(found, rivals, divisions)
-        rows.append([f"`{name}`", *say_scores(found), *say_leads(leads, LEADS)])
+        improvements = surname_spread.measure_improvements(found, baselines, divisions)
+        rows.append([f"`{name}`", *say_scores(found), *say_improvements(improvements, IMPROVED)])
     columns = ["classifier", "trainings", *SCORES]
-    columns.extend(f"{score}: difference" for score in LEADS)
+    columns.extend(f"{score}: difference" for score in IMPROVED)
     return render_grid(columns, rows)
 
 
@@ -44,15 +44,15 @@ def tabulate_rnn(results: list[surname_spread.Result]) -> str:
 
 def say_scores(results: list[surname_spread.Result]) -> list[str]:
     """Number of trainings, and the spread of each score."""
-    metrics = [result.metrics for result in results]
-    return [str(len(results)), *say_spreads(metrics, SCORES)]
+    scores = [result.scores for result in results]
+    return [str(len(results)), *say_spreads(scores, SCORES)]
 
 
 def tabulate_forecasters(results: list[sine_spread.Result]) -> str:
     """Below each series its baselines and its networks."""
     params = read_params("evaluate_sine", EvaluateParams)
-    scores = [f"free_run_mse_{horizon}" for horizon in params.horizons]
-    asked = [f"free_run_mse_{horizon}" for horizon in params.validation_horizons]
+    scores = [f"mse_{horizon}" for horizon in params.horizons]
+    asked = [f"mse_{horizon}" for horizon in params.validation_horizons]
     by_series: dict[str, list[sine_spread.Result]] = {}
     for result in results:
         by_series.setdefault(result.series, []).append(result)
@@ -69,7 +69,7 @@ def tabulate_forecasters(results: list[sine_spread.Result]) -> str:
 def tabulate_series(
     results: list[sine_spread.Result], scores: list[str], asked: list[str]
 ) -> list[list[str]]:
-    """Baselines, then networks with their leads.
+    """Baselines, then networks with their improvements.
 
     Args:
         results: of one series.
@@ -77,14 +77,14 @@ def tabulate_series(
         asked: those that validation has too.
     """
     groups = group_by_name(results)
-    rivals = take_out(groups, read_value("baselines_sine.names"))
+    baselines = take_out(groups, read_value("baselines_sine.names"))
     rows = []
-    for name, found in rivals.items():
+    for name, found in baselines.items():
         rows.append([f"*{name}*", *say_errors(found, scores, asked), *[NOTHING] * len(asked)])
     for name, found in groups.items():
-        leads = sine_spread.measure_leads(found, rivals)
+        improvements = sine_spread.measure_improvements(found, baselines)
         cells = say_errors(found, scores, asked)
-        rows.append([f"`{name}`", *cells, *say_leads(leads, asked)])
+        rows.append([f"`{name}`", *cells, *say_improvements(improvements, asked)])
     return rows
 
 
@@ -92,8 +92,8 @@ def say_errors(results: list[sine_spread.Result], scores: list[str], asked: list
     """Number of trainings and draws, and the spread of each error on test and validation."""
     on_test, on_validation = [], []
     for result in results:
-        on_test.append(result.metrics)
-        on_validation.append(result.metrics["validation"])
+        on_test.append(result.scores)
+        on_validation.append(result.scores["validation"])
     spreads = say_spreads(on_test, scores) + say_spreads(on_validation, asked)
     return [str(len(results)), *spreads]
 
@@ -115,14 +115,14 @@ def take_out(groups: dict[str, list[Result]], names: list[str]) -> dict[str, lis
     return taken
 
 
-def say_spreads(metrics: list[dict[str, Any]], scores: Sequence[str]) -> list[str]:
+def say_spreads(results: list[dict[str, Any]], scores: Sequence[str]) -> list[str]:
     """Median and range of each score."""
     cells = []
     for score in scores:
-        cells.append(say_spread([of_one[score] for of_one in metrics]))
+        cells.append(say_spread([of_one[score] for of_one in results]))
     return cells
 
 
-def say_leads(leads: dict[str, Lead], scores: Sequence[str]) -> list[str]:
-    """The lead in each score."""
-    return [say_lead(leads[score]) for score in scores]
+def say_improvements(improvements: dict[str, Improvement], scores: Sequence[str]) -> list[str]:
+    """The improvement in each score."""
+    return [say_improvement(improvements[score]) for score in scores]

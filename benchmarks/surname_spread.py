@@ -1,4 +1,4 @@
-"""The classifiers of surnames over seeds and splits, and how far ahead of the best baseline."""
+"""The classifiers of surnames over seeds and splits, and their improvements over a baseline."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from benchmarks.data import Division, divide_names
-from benchmarks.leads import Lead, find_leads
+from benchmarks.improvements import Improvement, find_improvements
 from benchmarks.surnames import BLEND, list_members
 from stages.shared.intervals import BootstrapParams, Items
 from stages.shared.params import read_params
 from stages.surnames.assessment import (
-    LEADS,
+    IMPROVED,
     EvaluateParams,
     Guesses,
     collect_guesses,
@@ -52,7 +52,7 @@ class Result:
 
     name: str
     split: int
-    metrics: dict[str, Any]  # as in metrics.json
+    scores: dict[str, Any]  # as in scores.json
     guesses: Guesses  # on test
 
 
@@ -120,10 +120,10 @@ def score(name: str, model: nn.Module, division: Division, split: int) -> Result
     params = read_params("evaluate_surnames", EvaluateParams)
     params = params.model_copy(update={"bootstrap": NO_INTERVALS})
     evaluation = evaluate(model.eval(), division.splits, division.vocabulary, params)
-    return Result(name, split, evaluation.metrics, evaluation.guesses)
+    return Result(name, split, evaluation.scores, evaluation.guesses)
 
 
-def score_rivals(source: Source, split: int) -> list[Result]:
+def try_baselines(source: Source, split: int) -> list[Result]:
     """Fit and score the baselines on one split."""
     division = source.divide(split)
     params = read_params("baselines_surnames", BaselineParams)
@@ -133,8 +133,8 @@ def score_rivals(source: Source, split: int) -> list[Result]:
     rows: Any = scored.predictions.to_dict("records")
     guesses = collect_guesses(rows, division.vocabulary)
     results = []
-    for name, metrics in scored.scores.items():
-        results.append(Result(name, split, metrics, guesses[name]))
+    for name, scores in scored.scores.items():
+        results.append(Result(name, split, scores, guesses[name]))
     return results
 
 
@@ -195,35 +195,37 @@ def score_pooled(
     for seeds, test, places in zip(guesses, pool.tests, pool.places, strict=True):
         items = places[chosen]
         items = items[items >= 0]
-        unknown = np.zeros(len(test.languages), dtype=np.bool_)  # no lead is about the top three
+        unknown = np.zeros(
+            len(test.languages), dtype=np.bool_
+        )  # improvements are not of the top three
         by_seed = []
         for answers in seeds:
             by_seed.append(score_items(answers, unknown, test.languages, num_languages, items))
-        for metric in LEADS:
+        for metric in IMPROVED:
             mean = fmean(of_one[metric] for of_one in by_seed)
             scores.setdefault(metric, []).append(mean)
     return {metric: fmean(of_splits) for metric, of_splits in scores.items()}
 
 
-def measure_leads(
-    results: list[Result], rivals: dict[str, list[Result]], divisions: list[Division]
-) -> dict[str, Lead]:
-    """How far ahead of the best baseline a classifier is: score -> lead.
+def measure_improvements(
+    results: list[Result], baselines: dict[str, list[Result]], divisions: list[Division]
+) -> dict[str, Improvement]:
+    """The improvement of a classifier over the best baseline, by score.
 
     Args:
         results: of the classifier, on all splits.
-        rivals: those of the baselines, by name.
+        baselines: results of the baselines, by name.
         divisions: the names of each split.
     """
     params = read_params("evaluate_surnames", EvaluateParams).bootstrap
     pool = pool_tests(divisions)
     own = partial(score_pooled, collect_guesses_by_split(results), pool)
-    leads = {}
-    for metric in LEADS:
-        over = choose_rival(rivals, metric)
-        theirs = partial(score_pooled, collect_guesses_by_split(rivals[over]), pool)
-        leads[metric] = find_leads(own, theirs, pool.languages, params, over)[metric]
-    return leads
+    improvements = {}
+    for metric in IMPROVED:
+        best = choose_baseline(baselines, metric)
+        theirs = partial(score_pooled, collect_guesses_by_split(baselines[best]), pool)
+        improvements[metric] = find_improvements(own, theirs, pool.languages, params, best)[metric]
+    return improvements
 
 
 def collect_guesses_by_split(results: list[Result]) -> list[list[Guesses]]:
@@ -234,9 +236,9 @@ def collect_guesses_by_split(results: list[Result]) -> list[list[Guesses]]:
     return [by_split[split] for split in sorted(by_split)]
 
 
-def choose_rival(rivals: dict[str, list[Result]], metric: str) -> str:
+def choose_baseline(baselines: dict[str, list[Result]], metric: str) -> str:
     """The baseline with the best mean over the validation parts."""
     means = {}
-    for name, results in rivals.items():
-        means[name] = fmean(result.metrics["validation"][metric] for result in results)
+    for name, results in baselines.items():
+        means[name] = fmean(result.scores["validation"][metric] for result in results)
     return max(means, key=lambda name: means[name])

@@ -201,9 +201,10 @@ def read_outs(folder: Path) -> dict[str, str]:
     return {out["path"]: out["md5"] for out in outs if not out["path"].endswith("/times.json")}
 
 
-def read_metrics(folder: Path, model: str) -> dict[str, Any]:
+def read_scores(folder: Path, model: str) -> dict[str, Any]:
     """Scores of one model."""
-    return json.loads((folder / f"data/evaluated/{model}/metrics.json").read_text("utf-8"))
+    [path] = folder.glob(f"data/evaluated/*/{model}/scores.json")
+    return json.loads(path.read_text("utf-8"))
 
 
 @cache

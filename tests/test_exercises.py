@@ -13,14 +13,14 @@ from tests.pipeline import (
     list_started,
     list_tracked,
     list_tried,
-    read_metrics,
     read_params,
+    read_scores,
 )
 from tests.shell import run
 
 pytestmark = pytest.mark.slow
 
-METRICS = "data/evaluated/carried_rnn/metrics.json"
+METRICS = "data/evaluated/forecasting/carried_rnn/metrics.json"
 
 
 @pytest.fixture
@@ -36,29 +36,29 @@ def show_experiment(clone, name):
 
 
 def test_gradients_are_clipped_by_one_param(clone):
-    before = read_metrics(clone, "carried_rnn")
+    before = read_scores(clone, "carried_rnn")
 
     said = run(clone, "dvc exp run --name clipped -S sine.carried_rnn.clip_norm=10")
 
     # no norm of these few updates is above 10: the weights are the same, and so are their scores
     stages = {"train_sine@carried_rnn", "plot_sine@carried_rnn", "track"}
     assert list_started(said) == stages
-    assert read_metrics(clone, "carried_rnn") == before
+    assert read_scores(clone, "carried_rnn") == before
     assert read_params(clone)["sine"]["carried_rnn"]["clip_norm"] == 10
     assert show_experiment(clone, "clipped")["sine.carried_rnn.clip_norm"] == "10"
     assert list_tried(clone, "clip_norm") == {"clipped": "10"}
 
 
 def test_a_small_norm_clips_and_changes_the_scores(clone):
-    before = read_metrics(clone, "carried_rnn")
+    before = read_scores(clone, "carried_rnn")
 
     said = run(clone, "dvc exp run --name clipped -S sine.carried_rnn.clip_norm=0.001")
 
     assert list_started(said) == find_stages()
-    after = read_metrics(clone, "carried_rnn")
-    assert after["document_mse"] != before["document_mse"]
-    shown = show_experiment(clone, "clipped")[f"{METRICS}:document_mse"]
-    assert float(shown) == pytest.approx(after["document_mse"])
+    after = read_scores(clone, "carried_rnn")
+    assert after["walkthrough_mse"] != before["walkthrough_mse"]
+    shown = show_experiment(clone, "clipped")[f"{METRICS}:walkthrough_mse"]
+    assert float(shown) == pytest.approx(after["walkthrough_mse"])
 
 
 def find_stages():
@@ -67,7 +67,7 @@ def find_stages():
 
 
 def test_an_lstm_takes_the_place_of_the_rnn_by_one_param(clone):
-    before = read_metrics(clone, "carried_rnn")
+    before = read_scores(clone, "carried_rnn")
 
     said = run(clone, "dvc exp run --name lstm -S sine.carried_rnn.network.cell=lstm")
 
@@ -77,7 +77,7 @@ def test_an_lstm_takes_the_place_of_the_rnn_by_one_param(clone):
     assert len(np.load(clone / "data/trained/carried_rnn/state.npy")) == 2  # h and c are carried
     row = show_experiment(clone, "lstm")
     assert row["sine.carried_rnn.network.cell"] == "lstm"
-    after = read_metrics(clone, "carried_rnn")
-    assert float(row[f"{METRICS}:document_mse"]) == pytest.approx(after["document_mse"])
-    assert after["document_mse"] != before["document_mse"]
+    after = read_scores(clone, "carried_rnn")
+    assert float(row[f"{METRICS}:walkthrough_mse"]) == pytest.approx(after["walkthrough_mse"])
+    assert after["walkthrough_mse"] != before["walkthrough_mse"]
     assert ("carried_rnn", "lstm") in list_tracked(clone)

@@ -36,8 +36,8 @@ def change_rate(clone: Path) -> None:
     set_param(clone, "sine.carried_rnn.rate", 0.02)
 
 
-def change_document_test(clone: Path) -> None:
-    set_param(clone, "evaluate_sine.document_tests.integer_starts", "continuation")
+def change_walkthrough_test(clone: Path) -> None:
+    set_param(clone, "evaluate_sine.walkthrough_tests.integer_starts", "continuation")
 
 
 def change_metric(clone: Path) -> None:
@@ -122,7 +122,7 @@ RERUNS = {
     change_nothing: ("", []),
     change_dpi: ("follow_imports plot_sine@* plot_surnames@* plot_blend probe_layers track", []),
     change_rate: ("follow_imports *_sine@carried_rnn track", ["carried_rnn"]),
-    change_document_test: (
+    change_walkthrough_test: (
         "follow_imports score_baselines_sine@* evaluate_sine@* plot_sine@carried_rnn track",
         ["carried_rnn", *list_baselines("integer_starts")],
     ),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from stages.surnames.assessment import METRICS
 from tests.pipeline import (
     KEPT,
-    SERIES,
     copy_template,
     list_processes,
     list_started,
@@ -24,6 +24,8 @@ from tests.workspace import MODELS, RUNS
 
 pytestmark = pytest.mark.slow
 
+FORECASTER_SCORES = {"mse_short", "mse_long", "ratio_to_baseline", "walkthrough_mse"}
+CLASSIFIER_SCORES = {*METRICS}
 TRACKED = sorted([(name, None) for name in RUNS], key=str)
 
 
@@ -64,12 +66,22 @@ def test_scores_and_pictures_are_shown(clone):
     scores = json.loads(run(clone, "dvc metrics show --json"))[""]["data"]
     page = Path(run(clone, "dvc plots show").strip().removeprefix("file://"))
 
-    assert {Path(path).parent.name for path in scores} == {*MODELS, *SERIES, "surnames"}
-    blend = scores["data/evaluated/surname_blend/metrics.json"]["data"]
-    assert "accuracy" in blend and "accuracy" in blend["validation"]
+    assert {Path(path).parent.name for path in scores} == {*MODELS}
+    for path, file in scores.items():
+        names = CLASSIFIER_SCORES if "/surnames/" in path else FORECASTER_SCORES
+        assert set(file["data"]) == names
     html = page.read_text(encoding="utf-8")
     assert all(f"{model}_loss.png" in html for model in KEPT["sine"])
     assert run(clone, "git status --porcelain") == ""
+
+
+@pytest.mark.parametrize("task", ["forecasting", "surnames"])
+def test_the_table_of_scores_of_a_task_fits_into_130_columns(clone, task):
+    table = run(clone / "data/evaluated" / task, "dvc metrics show */metrics.json")
+
+    lines = table.splitlines()
+    assert len(lines) > 2
+    assert max(len(line) for line in lines) <= 130
 
 
 def test_an_experiment_is_compared_with_the_commit(clone):
@@ -77,7 +89,7 @@ def test_an_experiment_is_compared_with_the_commit(clone):
 
     assert "train_sine@carried_rnn" in list_started(said)
     changed = json.loads(run(clone, "dvc metrics diff --json"))
-    assert list(changed) == ["data/evaluated/carried_rnn/metrics.json"]
+    assert list(changed) == ["data/evaluated/forecasting/carried_rnn/metrics.json"]
     table = list(csv.DictReader(io.StringIO(run(clone, "dvc exp show --csv"))))
     rates = {row["Experiment"]: row["sine.carried_rnn.rate"] for row in table if row["Experiment"]}
     assert rates == {"faster": "0.02"}

@@ -21,6 +21,8 @@ from stages.shared.curves import Curves, write_curves
 from stages.shared.json_files import write_json
 from stages.shared.networks import build_network, write_model
 from stages.shared.tables import write_table
+from stages.sine.metrics import choose_metrics
+from stages.tracking.subjects import EVALUATED
 from tests.pipeline import KEPT, SERIES, make_clone, read_params, set_param
 from tests.shell import commit, run
 
@@ -83,7 +85,7 @@ def make_workspace(folder: Path) -> Path:
     write_baselines(folder)
     for model, score in SCORES.items():
         write_trained(folder, model, seed=0)
-        write_metrics(folder, model, score)
+        write_scores(folder, model, score)
         write_shown(folder, model, "red")
     write_tour(folder, "red")
     run(folder, "python stages/run.py imports.follow data/code")  # a model is packed with its code
@@ -104,7 +106,7 @@ def retrain(folder: Path, model: str, seed: int) -> None:
 
 def rescore(folder: Path, model: str, score: float, data: str = "official") -> None:
     """Give a surname model other scores."""
-    write_metrics(folder, model, score, data)
+    write_scores(folder, model, score, data)
     name = "blend" if model == "surname_blend" else f"surnames@{model}"
     take_results(folder, f"evaluate_{name}", f"plot_{name}")
 
@@ -174,19 +176,20 @@ def write_baselines(folder: Path) -> None:
     """Write what all baselines of params.yaml scored: the same."""
     params = read_params(folder)
     for series in params["generate_sine"]:
-        scores = nest_scores("free_run_mse_500", BASELINE_ERROR, BASELINE_ERROR)
+        scores = nest_errors(BASELINE_ERROR, BASELINE_ERROR, ratio=1.0)
         baselines = dict.fromkeys(params["baselines_sine"]["names"], scores)
-        write_json(find_baselines(folder, series), {"data": series, **baselines})
+        path = folder / "data/evaluated/forecasting/baselines" / series / "scores.json"
+        write_file(path, {"data": series, **baselines})
     scores = nest_scores("macro_f1", BASELINE_F1, BASELINE_F1)
     baselines = dict.fromkeys(params["baselines_surnames"]["names"], scores)
-    write_json(find_baselines(folder, "surnames"), {"data": "official", **baselines})
+    path = folder / "data/evaluated/surnames/baselines/scores.json"
+    write_file(path, {"data": "official", **baselines})
 
 
-def find_baselines(folder: Path, data: str) -> Path:
-    """Where the scores of the baselines of a data set lie."""
-    path = folder / "data/evaluated/baselines" / data / "metrics.json"
+def write_file(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON, and the folder where it lies."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+    write_json(path, content)
 
 
 def nest_scores(name: str, test: float, validation: float) -> dict[str, Any]:
@@ -195,18 +198,32 @@ def nest_scores(name: str, test: float, validation: float) -> dict[str, Any]:
     return {name: test, "intervals": {name: interval}, "validation": {name: validation}}
 
 
-def write_metrics(folder: Path, name: str, score: float, data: str = "official") -> None:
+def nest_errors(test: float, validation: float, ratio: float) -> dict[str, Any]:
+    """Errors over 500 steps, and the ratio to the error of the best baseline."""
+    scores = nest_scores("mse_500", test, validation)
+    scores["validation"]["ratio_to_baseline"] = ratio
+    horizons = {"horizon_short": 500, "horizon_long": 500}
+    return {**horizons, **scores, "ratio_to_baseline": ratio}
+
+
+def write_scores(folder: Path, name: str, score: float, data: str = "official") -> None:
     """Write scores in which the model is as good on validation as `score` says."""
+    evaluated = find_evaluated(folder, name)
     if find_task(name) == "surnames":
-        scores = nest_scores("macro_f1", score - 0.01, score)
-        metrics = {"data": data, "num_test": 100, "temperature": TEMPERATURE, **scores}
+        nested = nest_scores("macro_f1", score - 0.01, score)
+        scores = {"data": data, "num_test": 100, "temperature": TEMPERATURE, **nested}
+        metrics = {"macro_f1": scores["macro_f1"]}
     else:
-        metrics = {"data": "integer_starts", **nest_scores("free_run_mse_500", score, score)}
-    path = folder / "data/evaluated" / name / "metrics.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, metrics)
-    if find_task(name) == "sine":
-        write_json(path.with_name("scope.json"), SCOPE)
+        scores = {"data": "integer_starts", **nest_errors(score, score, score / BASELINE_ERROR)}
+        metrics = choose_metrics(scores)
+        write_file(evaluated / "scope.json", SCOPE)
+    write_file(evaluated / "scores.json", scores)
+    write_file(evaluated / "metrics.json", metrics)
+
+
+def find_evaluated(folder: Path, name: str) -> Path:
+    """The folder of the scores of a model."""
+    return folder / EVALUATED[find_task(name)] / name
 
 
 def write_shown(folder: Path, name: str, color: str) -> None:
@@ -239,7 +256,7 @@ def write_asked(folder: Path, name: str, answers: dict[str, tuple[str, float]]) 
         rows.append((query, query, 1, language, log_probability, calibrated))
         rows.append((query, query, 2, "Spanish", -4.0, -3.0))
     columns = ("query", "cleaned", "rank", "language", "log_probability", "calibrated")
-    write_table(folder / "data/evaluated" / name / "asked.csv", columns, rows)
+    write_table(find_evaluated(folder, name) / "asked.csv", columns, rows)
 
 
 def write_tour(folder: Path, color: str) -> None:

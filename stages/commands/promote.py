@@ -14,7 +14,7 @@ from stages.tracking.content import find_obstacle
 from stages.tracking.description import say_score
 from stages.tracking.location import find_uri, lock_store
 from stages.tracking.lockfile import check_dvc_listings
-from stages.tracking.metrics import name_interval, read_metrics
+from stages.tracking.metrics import name_interval, read_scores
 from stages.tracking.pages import QUESTIONS
 from stages.tracking.ranking import Candidate, rank_candidates
 from stages.tracking.store import CHAMPION, Store, open_store
@@ -29,7 +29,7 @@ class Champion:
     run_id: str
     name: str
     data: str
-    validation: float | None  # None: its run has the score under no such name
+    validation: float | None  # None: its run lacks the score, or has it over another horizon
 
 
 def check_workspace() -> None:
@@ -47,12 +47,11 @@ def check_workspace() -> None:
 def tabulate(candidates: list[Candidate]) -> str:
     """The ranking as text."""
     ranking = candidates[0].ranking
-    interval = name_interval(read_metrics(candidates[0].model.name))
+    interval = name_interval(read_scores(candidates[0].model))
     rows = [("model", "data", ranking.validation, f"{ranking.test} [{interval}]")]
     for candidate in candidates:
-        name = candidate.model.name
-        test = say_score(read_metrics(name), ranking.test)
-        rows.append((name, candidate.data, f"{candidate.validation:.4g}", test))
+        test = say_score(read_scores(candidate.model), ranking.test)
+        rows.append((candidate.model.name, candidate.data, f"{candidate.validation:.4g}", test))
     return align(rows)
 
 
@@ -62,12 +61,14 @@ def read_champion(store: Store, best: Candidate) -> Champion | None:
     if not version:
         return None
     run = store.find_origin(version)
+    metrics = run.data.metrics
+    is_comparable = metrics.get("horizon_long") == best.ranking.horizon
     return Champion(
         version.version,
         run.info.run_id,
         run.info.run_name,
         run.data.tags["data"],
-        run.data.metrics.get(best.ranking.validation),
+        metrics.get(best.ranking.metric) if is_comparable else None,
     )
 
 
@@ -164,7 +165,7 @@ def main(contest: str, force: bool) -> None:
     candidates = rank_candidates(contest)
     print(tabulate(candidates))
     best = candidates[0]
-    if "split" in read_metrics(best.model.name):
+    if "split" in read_scores(best.model):
         section = f"evaluate_{best.model.experiment}"
         raise InputError(f"these hide the test: set {section}.split: test in params.yaml")
     uri = find_uri()

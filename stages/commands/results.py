@@ -11,28 +11,29 @@ from stages.commands.text import align
 from stages.shared.errors import InputError
 from stages.shared.tables import Rows, read_table
 from stages.tracking.metrics import (
-    Metrics,
+    Scores,
+    find_scores,
     list_scores,
     name_interval,
     read_baselines,
-    read_metrics,
+    read_scores,
 )
-from stages.tracking.ranking import FREE_RUN, Ranking, find_ranking, list_scored
+from stages.tracking.ranking import Ranking, find_ranking, list_scored
 from stages.tracking.subjects import TOUR, Model, read_models
 
-# score in metrics.json -> the two lines above its column
+# score in scores.json -> the two lines above its column
 Columns = dict[str, tuple[str, str]]
 SINE: Columns = {
-    "validation/free_run_mse_500": ("validation", "500 steps"),
-    "free_run_mse_500": ("test", "500"),
-    "free_run_mse_49": ("test", "49"),
-    "free_run_mse_5000": ("test", "5000"),
-    "document_mse": ("document", "test"),  # one forecast, which has no interval
+    "validation/mse_500": ("validation", "500 steps"),
+    "mse_500": ("test", "500"),
+    "mse_49": ("test", "49"),
+    "mse_5000": ("test", "5000"),
+    "walkthrough_mse": ("walk-", "through"),  # one forecast, which has no interval
 }
 SURNAMES: Columns = {
     "validation/macro_f1": ("validation", "macro F1"),
     "macro_f1": ("test", "macro F1"),
-    "macro_f1_corrected": ("", "corrected"),
+    "macro_f1_adjusted": ("", "adjusted"),
     "accuracy": ("", "accuracy"),
     "top3_accuracy": ("", "top 3"),
 }
@@ -47,25 +48,25 @@ Row = tuple[str, ...]
 Digits = tuple[str, str]
 
 
-def read_scored(task: str, models: list[Model]) -> dict[str, Metrics]:
-    """The metrics of every scored model of a task, by its name."""
-    return {model.name: read_metrics(model.name) for model in list_scored(task, models)}
+def read_scored(task: str, models: list[Model]) -> dict[str, Scores]:
+    """The scores of every scored model of a task, by its name."""
+    return {model.name: read_scores(model) for model in list_scored(task, models)}
 
 
-def read_beside(task: str, models: dict[str, Metrics]) -> dict[str, dict[str, Metrics]]:
+def read_beside(task: str, models: dict[str, Scores]) -> dict[str, dict[str, Scores]]:
     """The baselines by name, of each data that models were scored on."""
     beside = {}
-    for metrics in models.values():
-        beside[metrics["data"]] = read_baselines(task, metrics["data"])
+    for scores in models.values():
+        beside[scores["data"]] = read_baselines(task, scores["data"])
     return beside
 
 
-def rank(models: dict[str, Metrics], score: str, sign: int) -> list[str]:
+def rank(models: dict[str, Scores], score: str, sign: int) -> list[str]:
     """Names, the best score first, those without it last.
 
     Args:
-        models: metrics by name.
-        score: that decides, by its path in metrics.json.
+        models: scores by name.
+        score: that decides, by its path in scores.json.
         sign: 1: more is better, -1: less is.
     """
 
@@ -77,8 +78,8 @@ def rank(models: dict[str, Metrics], score: str, sign: int) -> list[str]:
 
 
 def list_rows(
-    models: dict[str, Metrics],
-    beside: dict[str, dict[str, Metrics]],
+    models: dict[str, Scores],
+    beside: dict[str, dict[str, Scores]],
     ranking: Ranking,
     columns: Columns,
     digits: Digits,
@@ -86,8 +87,8 @@ def list_rows(
     """The networks, the best marked; below those that share their data its best baseline.
 
     Args:
-        models: metrics by the name of the model.
-        beside: of each data its baselines, metrics by name.
+        models: scores by the name of the model.
+        beside: of each data its baselines, scores by name.
         ranking: which score decides.
         columns: scores to show.
         digits: formats of a score and of half its interval.
@@ -95,25 +96,25 @@ def list_rows(
     names = rank(models, ranking.validation, ranking.sign)
     rows = []
     for place, name in enumerate(names):
-        metrics = models[name]
+        scores = models[name]
         mark = "*" if place == 0 else " "
-        rows.append(make_row(f"{mark} {name}", metrics, columns, digits))
+        rows.append(make_row(f"{mark} {name}", scores, columns, digits))
         following = names[place + 1 : place + 2]
-        if not following or models[following[0]]["data"] != metrics["data"]:
-            baselines = beside[metrics["data"]]
+        if not following or models[following[0]]["data"] != scores["data"]:
+            baselines = beside[scores["data"]]
             for best in rank(baselines, ranking.validation, ranking.sign)[:1]:
-                title = f"   {metrics['data']}: {best}"
+                title = f"   {scores['data']}: {best}"
                 rows.append(make_row(title, baselines[best], columns, digits))
     return rows
 
 
-def make_row(title: str, metrics: Metrics, columns: Columns, digits: Digits) -> Row:
+def make_row(title: str, scores: Scores, columns: Columns, digits: Digits) -> Row:
     """One cell more a column, a dash where there is no such score."""
-    scores = list_scores(metrics)
-    intervals = metrics.get("intervals", {})
+    numbers = list_scores(scores)
+    intervals = scores.get("intervals", {})
     cells = [title]
     for column in columns:
-        cell = format(scores[column], digits[0]) if column in scores else "-"
+        cell = format(numbers[column], digits[0]) if column in numbers else "-"
         if column in intervals:
             half = (intervals[column]["high"] - intervals[column]["low"]) / 2
             cell += f" ±{format(half, digits[1])}"
@@ -124,13 +125,13 @@ def make_row(title: str, metrics: Metrics, columns: Columns, digits: Digits) -> 
 def print_scores(models: list[Model]) -> None:
     """Print a table a task, and one a series from a file, which has horizons of its own."""
     for task, (title, columns, digits) in TABLES.items():
-        common: dict[str, Metrics] = {}
-        recorded: dict[str, dict[str, Metrics]] = {}  # by series
-        for name, metrics in read_scored(task, models).items():
-            if COVERAGE in metrics:
-                recorded.setdefault(metrics["data"], {})[name] = metrics
+        common: dict[str, Scores] = {}
+        recorded: dict[str, dict[str, Scores]] = {}  # by series
+        for name, scores in read_scored(task, models).items():
+            if COVERAGE in scores:
+                recorded.setdefault(scores["data"], {})[name] = scores
             else:
-                common[name] = metrics
+                common[name] = scores
         if common:
             print_table(task, f"{task}: {title}", common, columns, digits)
         for series, scored in recorded.items():
@@ -139,7 +140,7 @@ def print_scores(models: list[Model]) -> None:
 
 
 def print_table(
-    task: str, title: str, scored: dict[str, Metrics], columns: Columns, digits: Digits
+    task: str, title: str, scored: dict[str, Scores], columns: Columns, digits: Digits
 ) -> None:
     """Print the scores of models by name."""
     ranking = find_ranking(task, next(iter(scored.values())))
@@ -151,19 +152,19 @@ def print_table(
     print(align([*header, *rows]))
 
 
-def list_columns(scored: dict[str, Metrics]) -> Columns:
+def list_columns(scored: dict[str, Scores]) -> Columns:
     """What there is of a series from a file, the longest horizon first."""
-    metrics = next(iter(scored.values()))
-    ranking = find_ranking("sine", metrics)
-    longest = ranking.test.removeprefix(FREE_RUN)
+    scores = next(iter(scored.values()))
+    ranking = find_ranking("sine", scores)
+    longest = ranking.horizon
     columns = {
         ranking.validation: ("validation", f"{longest} steps"),
-        ranking.test: ("test", longest),
+        ranking.test: ("test", f"{longest}"),
     }
-    for score in metrics:
-        if score.startswith(FREE_RUN) and score not in columns:
-            columns[score] = ("", score.removeprefix(FREE_RUN))
-    columns[f"free_run_mase_{longest}"] = ("MASE", longest)
+    for score in scores:
+        if score.startswith("mse_") and score not in columns:
+            columns[score] = ("", score.removeprefix("mse_"))
+    columns[f"mase_{longest}"] = ("MASE", f"{longest}")
     columns[COVERAGE] = ("share in", "its band")
     return columns
 
@@ -172,7 +173,7 @@ def print_answers(models: list[Model]) -> None:
     """Print the language that each classifier answers to each name."""
     answers = {}
     for model in list_scored("surnames", models):
-        path = Path("data/evaluated", model.name, "asked.csv")
+        path = find_scores(model).with_name("asked.csv")
         if path.exists():
             answers[model.name] = read_table(path)
     if answers:

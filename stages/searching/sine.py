@@ -34,7 +34,7 @@ class SineAttempt:
     @property
     def scores(self) -> list[str]:
         """What is measured."""
-        return ["one_step_mse", *(f"free_run_mse_{horizon}" for horizon in self.horizons)]
+        return ["one_step_mse", *(f"mse_{horizon}" for horizon in self.horizons)]
 
     def __call__(self, params: SineParams) -> Result:
         """What a recipe gives.

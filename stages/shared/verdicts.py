@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 
 def judge(interval: Mapping[str, float]) -> str:
-    """Ahead or behind only if the interval of the lead excludes zero."""
+    """Ahead or behind only if the interval of the improvement excludes zero."""
     if interval["low"] > 0:
         return "ahead"
     return "behind" if interval["high"] < 0 else "within the noise"

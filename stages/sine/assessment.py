@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stages.shared.baselines import Baselines
 from stages.shared.errors import InputError
@@ -35,7 +35,13 @@ Array = NDArray[np.float64]
 
 
 class EvaluateParams(Params):
-    """Section `evaluate_sine` of params.yaml."""
+    """Section `evaluate_sine` of params.yaml.
+
+    Two horizons have the same names for every series, so that models can be compared: `mse_short`
+    is the error over the shortest, `mse_long` over the longest of those that test and validation
+    have in common (49 and 500 steps; of a file its shortest and longest). Models are ranked by
+    `mse_long` on validation.
+    """
 
     split: Literal["test", "validation"]  # validation: while recipes are chosen
     phases: Count  # random starting points of the free runs
@@ -44,10 +50,22 @@ class EvaluateParams(Params):
     validation_horizons: list[Count] = Field(min_length=1)
     seed: Seed  # of the test phases
     validation_seed: Seed
-    document_tests: dict[Name, Kind]  # how a walk-through ends, by series; default: one_point
-    document_steps: Count  # of the one-point and continuation tests
-    document_seed: Seed  # of the start that the one-point test draws
+    walkthrough_tests: dict[Name, Kind]  # how a walk-through ends, by series; default: one_point
+    walkthrough_steps: Count  # of the one-point and continuation tests
+    walkthrough_seed: Seed  # of the start that the one-point test draws
     bootstrap: BootstrapParams  # of the intervals, over the test phases
+
+    @model_validator(mode="after")
+    def check_horizons(self) -> "EvaluateParams":
+        """Reject horizons of which none is scored on both test and validation."""
+        if not self.common_horizons:
+            raise ValueError("horizons and validation_horizons have none in common")
+        return self
+
+    @property
+    def common_horizons(self) -> list[int]:
+        """The horizons that test and validation have in common, in ascending order."""
+        return sorted(set(self.horizons) & set(self.validation_horizons))
 
     def suit(self, series: SeriesParams | FileParams) -> "EvaluateParams":
         """The same with context and horizons of a series from a file, which has its own."""
@@ -61,7 +79,7 @@ class EvaluateParams(Params):
 class Questions:
     """What is asked."""
 
-    documents: list[DocumentTest]  # of the one-point test, one for each start; none of a recording
+    walkthroughs: list[DocumentTest]  # one for each start of the one-point test; none of a file
     drawn: int  # which of them the walk-through asks
     validation: FreeRuns
     test: FreeRuns
@@ -106,10 +124,10 @@ def draw_questions(
     elif series.delay:  # it never comes again: the test lies after all that validation saw
         after += series.spread + series.time_step * (params.context + longest)
     test = draw(after, max(params.horizons), seed)
-    kind = params.document_tests.get(series_name, "one_point")
-    documents = list_document_tests(kind, windows, series, params.document_steps)
-    drawn = int(np.random.default_rng(params.document_seed).integers(len(documents)))
-    return Questions(documents, drawn, validation, test)
+    kind = params.walkthrough_tests.get(series_name, "one_point")
+    walkthroughs = list_document_tests(kind, windows, series, params.walkthrough_steps)
+    drawn = int(np.random.default_rng(params.walkthrough_seed).integers(len(walkthroughs)))
+    return Questions(walkthroughs, drawn, validation, test)
 
 
 def roll_questions(recording: Recording, params: EvaluateParams) -> Questions:
@@ -135,7 +153,10 @@ def assess(forecast: Forecaster, questions: Questions, params: EvaluateParams) -
         errors["band_coverage"] = covered
     measure = partial(average_phases, errors)
     alike = np.zeros(len(forecasts), dtype=np.int64)
+    common = params.common_horizons
     scores = {
+        "horizon_short": common[0],
+        "horizon_long": common[-1],
         **average_phases(errors),
         "intervals": bootstrap(measure, alike, params.bootstrap, questions.test.block),
         "validation": score_forecasts(guesses, questions.validation, horizons),
@@ -143,50 +164,99 @@ def assess(forecast: Forecaster, questions: Questions, params: EvaluateParams) -
     return Assessment(scores, errors, forecasts, band, float(covered.mean()))
 
 
-def measure_lead(
+def compare_with_baselines(
+    scores: Mapping[str, Any],
     errors: PhaseErrors,
     baselines: Baselines,
     baseline_errors: Mapping[str, PhaseErrors],
     params: EvaluateParams,
     block: int = 1,
 ) -> dict[str, Any]:
-    """How far ahead of a baseline a forecaster is, for each free run that validation has too.
+    """The scores of a forecaster, with its improvement over the best baseline.
 
-    It is the error of the baseline less its own, as an interval of the paired difference: all
-    above 0, it is ahead; all below, behind.
+    Args:
+        scores: of the forecaster, as `assess` gives them.
+        errors: of the forecaster, on the test phases.
+        baselines: scores of the baselines, by name.
+        baseline_errors: errors of the baselines, on the same phases.
+        params: of the forecasts.
+        block: neighbouring errors that are drawn together.
+    """
+    improvement = measure_improvement(errors, baselines, baseline_errors, params, block)
+    return {**add_ratios(scores, baselines), "improvement": improvement}
+
+
+def add_ratios(scores: Mapping[str, Any], baselines: Baselines) -> dict[str, Any]:
+    """The scores with `ratio_to_baseline`, on test and on validation.
+
+    It is the error over the long horizon, divided by that of the baseline whose error over this
+    horizon is the least on validation. Below 1 is better than the baseline. There is none if the
+    error of the baseline is 0, or so small that the ratio overflows.
+
+    Args:
+        scores: of a forecaster, as `assess` gives them.
+        baselines: scores of the baselines, by name.
+    """
+    score = f"mse_{scores['horizon_long']}"
+    best = baselines[choose_baseline(baselines, score)]
+    validation = dict(scores["validation"])
+    extended = {**scores, "validation": validation}
+    pairs = ((extended, best), (validation, best["validation"]))
+    for own, theirs in pairs:
+        ratio = own[score] / theirs[score] if theirs[score] else math.inf
+        if math.isfinite(ratio):
+            own["ratio_to_baseline"] = ratio
+    return extended
+
+
+def choose_baseline(baselines: Baselines, score: str) -> str:
+    """The name of the baseline with the least error on validation."""
+    return min(baselines, key=lambda name: baselines[name]["validation"][score])
+
+
+def measure_improvement(
+    errors: PhaseErrors,
+    baselines: Baselines,
+    baseline_errors: Mapping[str, PhaseErrors],
+    params: EvaluateParams,
+    block: int = 1,
+) -> dict[str, Any]:
+    """The improvement over the best baseline, for each horizon that test and validation have.
+
+    It is the error of the baseline less that of the forecaster, as an interval of the paired
+    difference: all above 0, the forecaster is ahead; all below, behind.
 
     Args:
         errors: of the forecaster, on the test phases.
-        baselines: their scores; that which is best on validation is compared.
-        baseline_errors: theirs on the same phases.
-        params: of the free runs.
+        baselines: scores of the baselines; that which is best on validation is compared.
+        baseline_errors: errors of the baselines, on the same phases.
+        params: of the forecasts.
         block: neighbouring errors that are drawn together.
     """
-    lead = {}
-    for horizon in params.validation_horizons:
-        score = f"free_run_mse_{horizon}"
-        if horizon in params.horizons:
-            best = min(baselines, key=lambda name: baselines[name]["validation"][score])
-            own, theirs = {score: errors[score]}, {score: baseline_errors[best][score]}
-            intervals = bootstrap_difference(
-                partial(average_phases, theirs),
-                partial(average_phases, own),
-                np.zeros(len(errors[score]), dtype=np.int64),
-                params.bootstrap,
-                block,
-            )
-            lead[score] = {"over": best, **intervals[score]}
-    return lead
+    improvement = {}
+    for horizon in params.common_horizons:
+        score = f"mse_{horizon}"
+        best = choose_baseline(baselines, score)
+        own, theirs = {score: errors[score]}, {score: baseline_errors[best][score]}
+        intervals = bootstrap_difference(
+            partial(average_phases, theirs),
+            partial(average_phases, own),
+            np.zeros(len(errors[score]), dtype=np.int64),
+            params.bootstrap,
+            block,
+        )
+        improvement[score] = {"baseline": best, **intervals[score]}
+    return improvement
 
 
-def check_metrics(metrics: Mapping[str, Any], remedy: str, prefix: str = "") -> None:
-    """Refuse scores that say nothing.
+def check_scores(scores: Mapping[str, Any], remedy: str, prefix: str = "") -> None:
+    """Reject scores that are not finite.
 
     Raises:
         InputError: a score is not finite.
     """
-    for name, value in metrics.items():
+    for name, value in scores.items():
         if isinstance(value, dict):
-            check_metrics(value, remedy, f"{prefix}{name}.")
+            check_scores(value, remedy, f"{prefix}{name}.")
         elif isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{prefix}{name} is {value}: {remedy} in params.yaml")

@@ -1,4 +1,4 @@
-"""Score one sine forecaster beside the baselines: data/trained/ -> data/evaluated/<model>/.
+"""Score one forecaster beside the baselines: data/trained/ -> data/evaluated/.
 
 Run by DVC as `python stages/run.py sine.evaluate MODEL TRAINED WINDOWS BASELINES OUT`.
 """
@@ -22,12 +22,13 @@ from stages.sine.assessment import (
     EvaluateParams,
     Questions,
     assess,
-    check_metrics,
+    check_scores,
+    compare_with_baselines,
     draw_questions,
-    measure_lead,
 )
 from stages.sine.forecasters import wrap_model
 from stages.sine.free_runs import FreeRuns, PhaseErrors
+from stages.sine.metrics import choose_metrics
 from stages.sine.phase_errors import read_phase_errors, write_phase_errors
 from stages.sine.recordings import FileParams, read_series
 from stages.sine.scaling import Forecaster
@@ -47,7 +48,7 @@ REMEDY = "train at a lower rate"
 class Evaluation:
     """What evaluation gives."""
 
-    metrics: dict[str, Any]  # nested: scores on the test, `intervals`, `validation`
+    scores: dict[str, Any]  # nested: on the test, `intervals`, `validation`
     errors: PhaseErrors  # on the test phases
     forecasts: dict[str, NDArray[Any]]  # a few of them, for the figures
     scope: Scope
@@ -66,7 +67,7 @@ def evaluate(
 
     Args:
         model: what was trained.
-        state: that its training carried out, which only the document's test starts from.
+        state: that its training carried out, which only the walk-through's test starts from.
         windows: what it was trained on, and the end of the series that it was not.
         series_name: entry of generate_sine.
         series: that entry, by which the signal goes on after the windows.
@@ -76,37 +77,37 @@ def evaluate(
         InputError: a score is not finite.
     """
     questions = draw_questions(windows, series_name, series, params)
-    document_scores, answer = ask_documents(wrap_model(model, state), questions)
+    walkthrough_scores, answer = score_walkthrough(wrap_model(model, state), questions)
     free = assess(wrap_model(model, scaling=windows.scaling), questions, params)
-    metrics = {"data": series_name, **document_scores, **free.scores}
+    scores = {"data": series_name, **walkthrough_scores, **free.scores}
     if params.split != "test":
-        metrics = {"data": series_name, **free.scores, "split": params.split}
-    check_metrics(metrics, REMEDY)
+        scores = {"data": series_name, **free.scores, "split": params.split}
+    check_scores(scores, REMEDY)
     scope = describe_scope(series_name, series, windows, params.context, free.band, free.coverage)
     kept = {
         **answer,
         **keep_free_runs(questions.test, free.forecasts),
         "step": np.array(scope.spacing or 1.0),
     }
-    return Evaluation(metrics, free.errors, kept, scope, questions.test.block)
+    return Evaluation(scores, free.errors, kept, scope, questions.test.block)
 
 
-def ask_documents(
+def score_walkthrough(
     forecast: Forecaster, questions: Questions
 ) -> tuple[dict[str, float], dict[str, Array]]:
     """The walk-through's own test: its scores, and for the figures the one that it asks."""
-    documents, drawn = questions.documents, questions.drawn
-    if not documents:
+    tests, drawn = questions.walkthroughs, questions.drawn
+    if not tests:
         return {}, {}
-    answers = [forecast(document.history[None], document.steps)[0] for document in documents]
-    errors = [d.measure_mse(answer) for d, answer in zip(documents, answers, strict=True)]
-    scores = {"document_mse": errors[drawn]}
+    answers = [forecast(test.history[None], test.steps)[0] for test in tests]
+    errors = [test.measure_mse(answer) for test, answer in zip(tests, answers, strict=True)]
+    scores = {"walkthrough_mse": errors[drawn]}
     if len(errors) > 1:
-        scores["document_mse_all_starts"] = float(np.mean(errors))
+        scores["walkthrough_mse_all_starts"] = float(np.mean(errors))
     return scores, {
-        "document_times": documents[drawn].times,
-        "document_truth": documents[drawn].truth,
-        "document_forecast": answers[drawn],
+        "walkthrough_times": tests[drawn].times,
+        "walkthrough_truth": tests[drawn].truth,
+        "walkthrough_forecast": answers[drawn],
     }
 
 
@@ -123,7 +124,7 @@ def keep_free_runs(test: FreeRuns, forecasts: Array) -> dict[str, Array]:
 
 
 def main(name: str, trained: str, windows: str, baselines: str, out: str) -> None:
-    """Write metrics.json, errors.csv, forecasts.npz and scope.json."""
+    """Write metrics.json, scores.json, errors.csv, forecasts.npz and scope.json."""
     series_name = read_params(f"sine.{name}.series", str)
     series = read_series(series_name)
     params = read_params("evaluate_sine", EvaluateParams).suit(series)
@@ -132,12 +133,18 @@ def main(name: str, trained: str, windows: str, baselines: str, out: str) -> Non
     state = read_state(Path(trained) / "state.npy")
     given = read_windows(Path(windows))
     evaluation = evaluate(model, state, given, series_name, series, params)
-    beside = read_baselines(Path(baselines))
-    their_errors = read_phase_errors(Path(baselines) / "errors.csv")
-    lead = measure_lead(evaluation.errors, beside, their_errors, params, evaluation.block)
+    scores = compare_with_baselines(
+        evaluation.scores,
+        evaluation.errors,
+        read_baselines(Path(baselines)),
+        read_phase_errors(Path(baselines) / "errors.csv"),
+        params,
+        evaluation.block,
+    )
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "metrics.json", evaluation.metrics | {"lead": lead})
+    write_json(folder / "metrics.json", choose_metrics(scores))
+    write_json(folder / "scores.json", scores)
     write_phase_errors(folder / "errors.csv", {name: evaluation.errors})
     np.savez(folder / "forecasts.npz", allow_pickle=False, **evaluation.forecasts)
     write_scope(folder, evaluation.scope)

@@ -99,7 +99,7 @@ def average_steps(errors: Array, kind: str, horizons: list[int]) -> PhaseErrors:
     """Means over the steps of each horizon: `(B, n)` -> `(B,)` by the name of the score."""
     measured = {f"one_step_{kind}": errors[:, 0]}
     for horizon in horizons:
-        measured[f"free_run_{kind}_{horizon}"] = errors[:, :horizon].mean(axis=1)
+        measured[f"{kind}_{horizon}"] = errors[:, :horizon].mean(axis=1)
     return measured
 
 

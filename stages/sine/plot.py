@@ -55,7 +55,8 @@ INPUT_COLOR = "red"  # what a network is given, as the walk-throughs draw it
 ANSWER_COLOR = "blue"  # what it should answer, and what it does answer in training
 TRUTH_COLOR, FORECAST_COLOR = BLUE, ORANGE
 BAR_COLORS = (BLUE, "0.8", "#999999", YELLOW, GREEN, PINK, ORANGE)  # network, then baselines
-ALL_STARTS = "document_mse_all_starts"  # of networks alone
+ALL_STARTS = "walkthrough_mse_all_starts"  # of networks alone
+MEASURES = {"walkthrough_mse": "the walk-through's test", "one_step_mse": "one step"}
 BLUE_LOSS = "blue"
 DRAWN_IN_BLUE = {"half_periods"}  # series whose walk-through draws its loss so; the others: red
 
@@ -146,10 +147,10 @@ def draw_split(windows: Windows, step: float, subject: str) -> Figure:
     return figure
 
 
-def draw_document_test(forecasts: Arrays, windows: Windows, mse: float, subject: str) -> Figure:
-    """The system's own test; of a long series, its end."""
-    times, truth = forecasts["document_times"], forecasts["document_truth"]
-    figure = make_figure("The system's own test", subject)
+def draw_walkthrough_test(forecasts: Arrays, windows: Windows, mse: float, subject: str) -> Figure:
+    """The test of the walk-through; of a long series, its end."""
+    times, truth = forecasts["walkthrough_times"], forecasts["walkthrough_truth"]
+    figure = make_figure("The walk-through's own test", subject)
     axes = figure.subplots()
     if windows.are_slid:
         past_times, past = join_windows(windows, float(forecasts["step"]))
@@ -157,7 +158,7 @@ def draw_document_test(forecasts: Arrays, windows: Windows, mse: float, subject:
         length = times[-1] - times[0]
         axes.set_xlim(times[0] - 1.5 * length, times[-1] + 0.05 * length)
     axes.plot(times, truth, "o-", color=TRUTH_COLOR, lw=1, ms=8, alpha=0.6, label="truth")
-    answers = forecasts["document_forecast"]
+    answers = forecasts["walkthrough_forecast"]
     axes.plot(times[1:], answers, "o", color=FORECAST_COLOR, ms=3.5, label="forecast")
     axes.set_title(f"mean squared error {mse:.2g} over {len(times) - 1} steps")
     axes.set(xlabel=TIME, ylabel=AMPLITUDE)
@@ -204,23 +205,23 @@ def draw_phase(
 
 
 def name_measure(metric: str) -> str:
-    """`free_run_mse_49` -> `free run, 49 steps`."""
-    kind, _, steps = metric.partition("_mse")
-    words = "the walk-through's test" if kind == "document" else kind.replace("_", " ")
-    return f"{words},\n{steps[1:]} steps" if steps else words
+    """`mse_49` -> `free run, 49 steps`."""
+    if metric in MEASURES:
+        return MEASURES[metric]
+    return f"free run,\n{metric.removeprefix('mse_')} steps"
 
 
 def draw_baselines(
-    metrics: Mapping[str, Any], baselines: Baselines, subject: str, unit: str = ERROR
+    scores: Mapping[str, Any], baselines: Baselines, subject: str, unit: str = ERROR
 ) -> Figure:
     """Errors of the network beside those of forecasters that learn little or nothing."""
-    forecasters = {"network": metrics, **baselines}
-    measures = [name for name in metrics if "_mse" in name and name != ALL_STARTS]
+    forecasters = {"network": scores, **baselines}
+    measures = [name for name in scores if "mse" in name and name != ALL_STARTS]
     figure = make_figure("What the network is worth", subject, 1.9 * WIDTH)
     axes = figure.subplots()
     width = 0.85 / len(forecasters)
-    for i, (name, scores) in enumerate(forecasters.items()):
-        errors = np.array([scores[measure] for measure in measures])
+    for i, (name, of_one) in enumerate(forecasters.items()):
+        errors = np.array([of_one[measure] for measure in measures])
         left = np.arange(len(measures)) + (i - (len(forecasters) - 1) / 2) * width
         color = BAR_COLORS[i % len(BAR_COLORS)]
         heights = np.maximum(errors, ROUNDING)
@@ -246,7 +247,7 @@ def plot(
     clip_norm: float | None,
     network: Mapping[str, Any],
     snapshots: Arrays,
-    metrics: Mapping[str, Any],
+    scores: Mapping[str, Any],
     baselines: Baselines,
     forecasts: Arrays,
     windows: Windows,
@@ -260,15 +261,15 @@ def plot(
         clip_norm: largest total gradient norm that an update could have; None: any.
         network: arguments of its architecture.
         snapshots: as `read_snapshots` gives them.
-        metrics: as `evaluate` gives them.
+        scores: as `evaluate` gives them.
         baselines: by name, as `score_baselines` gives them.
         forecasts: as `evaluate` gives them.
         windows: what the model was trained on.
         band: `(2, n)`, what most errors lie between.
     """
     step = float(forecasts["step"])
-    subject = f"model {name} · series {metrics['data']}"
-    color = BLUE_LOSS if metrics["data"] in DRAWN_IN_BLUE else LOSS_COLOR
+    subject = f"model {name} · series {scores['data']}"
+    color = BLUE_LOSS if scores["data"] in DRAWN_IN_BLUE else LOSS_COLOR
     figures = {
         **draw_curves(curves, clip_norm, network, ERROR, subject, color),
         "window": draw_window(windows, step, subject),
@@ -276,17 +277,18 @@ def plot(
     recording = windows.recording
     if recording:
         first = recording.num_train
-        if "split" not in metrics:
+        if "split" not in scores:
             first += recording.num_validation
         figures["snapshots"] = draw_snapshots(snapshots, step, subject, STANDARDISED)
-        figures["baselines"] = draw_baselines(metrics, baselines, subject, FILE_ERROR)
+        figures["baselines"] = draw_baselines(scores, baselines, subject, FILE_ERROR)
         figures["origins"] = draw_origins(recording, first, forecasts, band, baselines, subject)
         figures["split"] = draw_parts(recording, subject)
         return figures
     figures["snapshots"] = draw_snapshots(snapshots, step, subject)
-    figures["baselines"] = draw_baselines(metrics, baselines, subject)
-    document_mse = metrics["document_mse"]
-    figures["document"] = draw_document_test(forecasts, windows, document_mse, subject)
+    figures["baselines"] = draw_baselines(scores, baselines, subject)
+    if "walkthrough_mse" in scores:  # not while the test is hidden
+        walkthrough_mse = scores["walkthrough_mse"]
+        figures["walkthrough"] = draw_walkthrough_test(forecasts, windows, walkthrough_mse, subject)
     figures["free_run"] = draw_free_run(forecasts, subject)
     if windows.are_slid:
         figures["series"] = draw_series(windows, step, subject)
@@ -308,7 +310,7 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
             read_value(f"sine.{name}.clip_norm"),
             read_config(Path(trained)).network,
             read_snapshots(Path(trained) / "snapshots.npz"),
-            read_json(Path(evaluated) / "metrics.json"),
+            read_json(Path(evaluated) / "scores.json"),
             read_baselines(Path(baselines)),
             forecasts,
             read_windows(Path(windows)),

@@ -19,7 +19,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 TIME = "time (units of the file)"
 SAMPLE = "sample (units of the file)"
-RIVAL = "ar_best"  # drawn beside the network, where it is among the baselines
+BASELINE = "ar_best"  # drawn beside the network, where it is among the baselines
 
 
 def draw_parts(recording: Recording, subject: str) -> Figure:
@@ -73,10 +73,10 @@ def draw_origins(
         bounds = answers[row] + band
         axes.fill_between(times[row], *bounds, color=ORANGE, alpha=0.15, lw=0, label=label)
     draw_rows(axes, times, answers, color=ORANGE, marker=".", label="network")
-    if RIVAL in baselines:
-        order = baselines[RIVAL]["order"]
-        rival = forecast_linearly(recording, order, contexts, steps)
-        draw_rows(axes, times, rival, color=GREEN, ls="--", label=f"AR({order})")
+    if BASELINE in baselines:
+        order = baselines[BASELINE]["order"]
+        linear = forecast_linearly(recording, order, contexts, steps)
+        draw_rows(axes, times, linear, color=GREEN, ls="--", label=f"AR({order})")
     axes.set_title(f"{steps} steps from each of {num_origins} origins")
     axes.set(xlabel=TIME, ylabel=SAMPLE)
     add_legend(figure)

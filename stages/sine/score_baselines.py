@@ -1,6 +1,7 @@
-"""Score what a network has to beat on a series: windows -> data/evaluated/baselines/<series>/.
+"""Score what a network has to beat on a series: its windows -> data/evaluated/.
 
-Run by DVC as `python stages/run.py sine.score_baselines SERIES WINDOWS OUT`.
+Run by DVC as `python stages/run.py sine.score_baselines SERIES WINDOWS OUT`, where OUT is
+data/evaluated/forecasting/baselines/<series>.
 """
 
 import math
@@ -22,8 +23,9 @@ from stages.shared.params import Count, Params, read_params
 from stages.sine.assessment import (
     EvaluateParams,
     Questions,
+    add_ratios,
     assess,
-    check_metrics,
+    check_scores,
     draw_questions,
 )
 from stages.sine.baselines import (
@@ -122,20 +124,21 @@ def score_baselines(
         free = assess(fitted.forecast, questions, evaluation)
         scores[name] = {**free.scores, **fitted.chosen}
         if evaluation.split == "test" and isinstance(series, SeriesParams):
-            scores[name] = score_document(fitted.forecast, material, series) | scores[name]
+            scores[name] = score_walkthrough(fitted.forecast, material, series) | scores[name]
         errors[name] = free.errors
-    check_metrics(scores, REMEDY)
-    return Scored(scores, errors)
+    check_scores(scores, REMEDY)
+    compared = {name: add_ratios(scores[name], scores) for name in scores}
+    return Scored(compared, errors)
 
 
-def score_document(
+def score_walkthrough(
     forecast: Forecaster, material: Material, series: SeriesParams
 ) -> dict[str, float]:
     """The walk-through's own test, which tells baselines the past too."""
-    document = material.questions.documents[material.questions.drawn]
-    past = sample_past(document, series, material.evaluation.context)[None]
-    answer = forecast(past, document.steps)[0]
-    return {"document_mse": document.measure_mse(answer)}
+    test = material.questions.walkthroughs[material.questions.drawn]
+    past = sample_past(test, series, material.evaluation.context)[None]
+    answer = forecast(past, test.steps)[0]
+    return {"walkthrough_mse": test.measure_mse(answer)}
 
 
 def collect_samples(windows: Windows) -> Array:
@@ -246,7 +249,7 @@ def choose(candidates: Mapping[float, Forecaster], material: Material) -> float:
     for value, forecast in candidates.items():
         with np.errstate(over="ignore", invalid="ignore"):  # of a run that explodes
             scores = score_forecasts(forecast(validation.contexts, longest), validation, [longest])
-        mse = scores[f"free_run_mse_{longest}"]
+        mse = scores[f"mse_{longest}"]
         errors[value] = mse if math.isfinite(mse) else math.inf
     return min(errors, key=lambda value: errors[value])
 
@@ -262,7 +265,7 @@ FITS: dict[Baseline, Callable[[Material], Fitted]] = {
 
 
 def main(name: str, windows: str, out: str) -> None:
-    """Write metrics.json and errors.csv of one series."""
+    """Write scores.json and errors.csv of one series."""
     params = read_params("baselines_sine", BaselineParams)
     series = read_series(name)
     evaluation = read_params("evaluate_sine", EvaluateParams).suit(series)

@@ -23,8 +23,8 @@ from stages.surnames.names import Names, Splits, Vocabulary, decode_names
 from stages.surnames.scores import (
     Array,
     Classes,
+    adjust_logits,
     average_nll,
-    correct_prior,
     expected_calibration_error,
     find_temperature,
     is_in_top,
@@ -33,7 +33,8 @@ from stages.surnames.scores import (
 )
 
 TOP = 3  # languages of top3_accuracy
-LEADS = ("accuracy", "macro_f1_corrected")  # scores in which a baseline is compared with
+IMPROVED = ("accuracy", "macro_f1_adjusted")  # scores whose improvement over a baseline is taken
+METRICS = ("accuracy", "macro_f1", "macro_f1_adjusted", "top3_accuracy", "calibration_error")
 
 Question = Annotated[str, StringConstraints(max_length=200)]  # the longest names have some 20
 Strength = Annotated[float, Field(ge=-100, le=100)]  # exp of it times a logarithm stays finite
@@ -64,7 +65,7 @@ class Guesses:
     """The languages that names are taken for."""
 
     plain: Classes  # (N,)
-    corrected: Classes  # (N,), after the logit adjustment
+    adjusted: Classes  # (N,), after the logit adjustment
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def find_prior_strength(
     """The τ with the best macro F1; the smallest of equals."""
 
     def macro_f1(strength: float) -> float:
-        guesses = correct_prior(log_probabilities, prior, strength).argmax(axis=1)
+        guesses = adjust_logits(log_probabilities, prior, strength).argmax(axis=1)
         return score_guesses(guesses, truths, len(prior))["macro_f1"]
 
     return max(sorted(strengths), key=macro_f1)
@@ -136,8 +137,8 @@ def find_prior_strength(
 
 def guess(log_probabilities: Array, adjustment: Adjustment) -> Guesses:
     """The most probable languages."""
-    corrected = correct_prior(log_probabilities, adjustment.prior, adjustment.prior_strength)
-    return Guesses(log_probabilities.argmax(axis=1), corrected.argmax(axis=1))
+    adjusted = adjust_logits(log_probabilities, adjustment.prior, adjustment.prior_strength)
+    return Guesses(log_probabilities.argmax(axis=1), adjusted.argmax(axis=1))
 
 
 def score(
@@ -150,8 +151,10 @@ def score(
     scores = score_items(guesses, is_near, truths, log_probabilities.shape[1])
     scores["nll"] = average_nll(log_probabilities, truths)
     scores["nll_calibrated"] = average_nll(calibrated, truths)
-    scores["ece"] = expected_calibration_error(calibrated, truths, bins)
-    scores["ece_uncalibrated"] = expected_calibration_error(log_probabilities, truths, bins)
+    scores["calibration_error"] = expected_calibration_error(calibrated, truths, bins)
+    scores["calibration_error_uncalibrated"] = expected_calibration_error(
+        log_probabilities, truths, bins
+    )
     return scores
 
 
@@ -173,9 +176,9 @@ def score_items(
     """
     scores = score_guesses(guesses.plain[chosen], truths[chosen], num_languages)
     scores["top3_accuracy"] = float(is_near[chosen].mean())
-    corrected = score_guesses(guesses.corrected[chosen], truths[chosen], num_languages)
-    for metric, value in corrected.items():
-        scores[f"{metric}_corrected"] = value
+    adjusted = score_guesses(guesses.adjusted[chosen], truths[chosen], num_languages)
+    for metric, value in adjusted.items():
+        scores[f"{metric}_adjusted"] = value
     return scores
 
 
@@ -188,17 +191,17 @@ def find_intervals(
     return bootstrap(measure, truths, params)
 
 
-def measure_lead(
+def measure_improvement(
     guesses: Guesses,
     baselines: Baselines,
     baseline_guesses: Mapping[str, Guesses],
     splits: Splits,
     params: EvaluateParams,
 ) -> dict[str, Any]:
-    """How far ahead of a baseline a classifier is.
+    """The improvement over the best baseline.
 
-    It is its score less that of the baseline, as an interval of the paired difference: all above
-    0, it is ahead; all below, behind.
+    It is the score of the classifier less that of the baseline, as an interval of the paired
+    difference: all above 0, the classifier is ahead; all below, behind.
 
     Args:
         guesses: of the classifier, on test.
@@ -209,9 +212,9 @@ def measure_lead(
     """
     truths = splits.test.languages
     num_languages = int(max(truths.max(), splits.train.languages.max())) + 1
-    unknown = np.zeros(len(truths), dtype=np.bool_)  # no lead is about the three most probable
-    lead = {}
-    for metric in LEADS:
+    unknown = np.zeros(len(truths), dtype=np.bool_)  # no improvement is of the three most probable
+    improvement = {}
+    for metric in IMPROVED:
         best = max(baselines, key=lambda name: baselines[name]["validation"][metric])
         intervals = bootstrap_difference(
             partial(score_items, guesses, unknown, truths, num_languages),
@@ -219,8 +222,20 @@ def measure_lead(
             truths,
             params.bootstrap,
         )
-        lead[metric] = {"over": best, **intervals[metric]}
-    return lead
+        improvement[metric] = {"baseline": best, **intervals[metric]}
+    return improvement
+
+
+def choose_metrics(scores: Mapping[str, Any]) -> dict[str, float]:
+    """The scores that people compare: metrics.json, beside scores.json.
+
+    scores.json holds these and all others, so that whoever reads scores reads one file. DVC prints
+    a column for each number of metrics.json, which therefore repeats five of them alone.
+
+    Args:
+        scores: of a classifier, as in scores.json.
+    """
+    return {metric: scores[metric] for metric in METRICS}
 
 
 def tabulate_predictions(
@@ -234,7 +249,7 @@ def tabulate_predictions(
             "name": decode_names(test, vocabulary.symbols),
             "language": languages[test.languages],
             "guess": languages[assessment.guesses.plain],
-            "guess_corrected": languages[assessment.guesses.corrected],
+            "guess_adjusted": languages[assessment.guesses.adjusted],
             "probability": probabilities.max(axis=1),
         }
     )
@@ -244,8 +259,8 @@ def collect_guesses(predictions: Rows, vocabulary: Vocabulary) -> dict[str, Gues
     """The guesses of each baseline, from the rows of their predictions.csv."""
     index_of = {language: index for index, language in enumerate(vocabulary.languages)}
     plain: dict[str, list[int]] = {}
-    corrected: dict[str, list[int]] = {}
+    adjusted: dict[str, list[int]] = {}
     for row in predictions:
         plain.setdefault(row["baseline"], []).append(index_of[row["guess"]])
-        corrected.setdefault(row["baseline"], []).append(index_of[row["guess_corrected"]])
-    return {name: Guesses(np.array(plain[name]), np.array(corrected[name])) for name in plain}
+        adjusted.setdefault(row["baseline"], []).append(index_of[row["guess_adjusted"]])
+    return {name: Guesses(np.array(plain[name]), np.array(adjusted[name])) for name in plain}

@@ -1,4 +1,4 @@
-"""Score one surname classifier beside the baselines: data/trained/ -> data/evaluated/<model>/.
+"""Score one surname classifier beside the baselines: data/trained/ -> data/evaluated/.
 
 Run by DVC as `python stages/run.py surnames.evaluate TRAINED SURNAMES BASELINES OUT`.
 """
@@ -25,9 +25,10 @@ from stages.surnames.assessment import (
     EvaluateParams,
     Guesses,
     assess,
+    choose_metrics,
     collect_guesses,
     hide_test,
-    measure_lead,
+    measure_improvement,
     tabulate_predictions,
 )
 from stages.surnames.names import (
@@ -51,9 +52,9 @@ AT_ONCE = 1000  # names that go through the network together
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What there is to say about a classifier: metrics.json, and a CSV file a table."""
+    """The scores of a classifier, and its tables, one CSV file each."""
 
-    metrics: dict[str, Any]  # test scores; `intervals` and those of validation in mappings
+    scores: dict[str, Any]  # nested: on test, `intervals`, `validation`
     tables: dict[str, pd.DataFrame]
     guesses: Guesses  # on test
 
@@ -73,9 +74,9 @@ def evaluate(
     on_test = classify_names(model, splits.test)
     assessment = assess(on_validation, on_test, splits, params)
     truths, guesses = splits.test.languages, assessment.guesses
-    metrics = {"data": vocabulary.data, "num_test": len(truths), **assessment.scores}
+    scores = {"data": vocabulary.data, "num_test": len(truths), **assessment.scores}
     if params.split != "test":
-        metrics["split"] = params.split
+        scores["split"] = params.split
     confusion = count_confusion(guesses.plain, truths, len(vocabulary.languages))
     temperature = assessment.adjustment.temperature
     tables = {
@@ -84,7 +85,7 @@ def evaluate(
         "languages": tabulate_languages(confusion, splits.train, vocabulary),
         "asked": tabulate_asked(model, params, temperature, vocabulary),
     }
-    return Evaluation(metrics, tables, guesses)
+    return Evaluation(scores, tables, guesses)
 
 
 def classify_names(model: nn.Module, names: Names) -> Array:
@@ -164,7 +165,7 @@ def tabulate_asked(
 
 
 def main(trained: str, surnames: str, baselines: str, out: str) -> None:
-    """Write metrics.json and four tables."""
+    """Write metrics.json, scores.json and four tables."""
     params = read_params("evaluate_surnames", EvaluateParams)
     splits = hide_test(read_splits(Path(surnames)), params)
     vocabulary = read_vocabulary(Path(surnames))
@@ -172,10 +173,12 @@ def main(trained: str, surnames: str, baselines: str, out: str) -> None:
     evaluation = evaluate(read_model(Path(trained)), splits, vocabulary, params)
     beside = read_baselines(Path(baselines))
     their_guesses = collect_guesses(read_table(Path(baselines) / "predictions.csv"), vocabulary)
-    lead = measure_lead(evaluation.guesses, beside, their_guesses, splits, params)
+    improvement = measure_improvement(evaluation.guesses, beside, their_guesses, splits, params)
+    scores = evaluation.scores | {"improvement": improvement}
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "metrics.json", evaluation.metrics | {"lead": lead})
+    write_json(folder / "metrics.json", choose_metrics(scores))
+    write_json(folder / "scores.json", scores)
     for name, table in evaluation.tables.items():
         table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
 

@@ -46,7 +46,7 @@ NUM_BINS = 10  # of the reliability figure, over probabilities 0 to 1
 class Evaluated:
     """What evaluation found, as far as it is drawn."""
 
-    metrics: dict[str, Any]
+    scores: dict[str, Any]
     confusion: Rows
     languages: Rows
     predictions: Rows
@@ -68,12 +68,12 @@ def plot(
         network: arguments of its architecture.
         evaluated: its test.
     """
-    metrics = evaluated.metrics
-    subject = f"model {name} · surnames, {metrics['data']} data"
+    scores = evaluated.scores
+    subject = f"model {name} · surnames, {scores['data']} data"
     return {
         "confusion": draw_confusion(evaluated.confusion, subject),
-        "languages": draw_languages(evaluated.languages, metrics, subject),
-        "reliability": draw_reliability(evaluated.predictions, metrics, subject),
+        "languages": draw_languages(evaluated.languages, scores, subject),
+        "reliability": draw_reliability(evaluated.predictions, scores, subject),
         **draw_curves(curves, clip_norm, network, LOSS, subject),
     }
 
@@ -116,13 +116,13 @@ def label_languages(languages: list[str], num_names: list[int]) -> list[str]:
     return [f"{name} ({n})" for name, n in zip(languages, num_names, strict=True)]
 
 
-def draw_languages(rows: Rows, metrics: Mapping[str, float], subject: str) -> Figure:
+def draw_languages(rows: Rows, scores: Mapping[str, float], subject: str) -> Figure:
     """Recall and F1 of each language, the largest at the top, beside their plain means."""
     rows = sorted(rows, key=lambda row: int(row["num_test"]))
     places = np.arange(len(rows))
     figure = make_figure("Recall and F1 by language", subject, height=0.3 * len(rows) + 1.5)
     axes = figure.subplots()
-    recall, f1 = metrics["balanced_accuracy"], metrics["macro_f1"]
+    recall, f1 = scores["balanced_accuracy"], scores["macro_f1"]
     axes.set_title(f"means over languages: recall {recall:.2f} (dashed), F1 {f1:.2f} (dotted)")
 
     recalls = [float(row["recall"]) for row in rows]
@@ -142,7 +142,7 @@ def draw_languages(rows: Rows, metrics: Mapping[str, float], subject: str) -> Fi
     return figure
 
 
-def draw_reliability(rows: Rows, metrics: Mapping[str, float], subject: str) -> Figure:
+def draw_reliability(rows: Rows, scores: Mapping[str, float], subject: str) -> Figure:
     """How often a guess is right, against the probability that the network gave it."""
     sure = np.array([float(row["probability"]) for row in rows])
     is_right = np.array([row["guess"] == row["language"] for row in rows])
@@ -157,7 +157,7 @@ def draw_reliability(rows: Rows, metrics: Mapping[str, float], subject: str) -> 
     axes, names = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     axes.plot([0, 1], [0, 1], "--", color=GREY, lw=1, label="perfectly calibrated")
     axes.plot(confidences, accuracies, "o-", color=BLUE, label="this model")
-    axes.set_title(f"expected calibration error {metrics['ece']:.3f}")
+    axes.set_title(f"expected calibration error {scores['calibration_error']:.3f}")
     axes.set(ylim=(0, 1), ylabel="guesses that are right (share)")
     names.hist(sure, np.linspace(0, 1, NUM_BINS + 1), color=BLUE, rwidth=0.9)
     names.set(xlim=(0, 1), xlabel="probability of the guess (0 to 1)", ylabel="test names")
@@ -166,9 +166,9 @@ def draw_reliability(rows: Rows, metrics: Mapping[str, float], subject: str) -> 
 
 
 def read_evaluated(folder: Path) -> Evaluated:
-    """Read what is drawn of data/evaluated/<model>/."""
+    """Read what is drawn of data/evaluated/surnames/<model>/."""
     return Evaluated(
-        metrics=read_json(folder / "metrics.json"),
+        scores=read_json(folder / "scores.json"),
         confusion=read_table(folder / "confusion.csv"),
         languages=read_table(folder / "languages.csv"),
         predictions=read_table(folder / "predictions.csv"),

@@ -1,4 +1,4 @@
-"""Score what a network has to beat on the surnames -> data/evaluated/baselines/surnames/.
+"""Score what a network has to beat on the surnames -> data/evaluated/surnames/baselines/.
 
 Run by DVC as `python stages/run.py surnames.score_baselines SURNAMES OUT`.
 """
@@ -168,7 +168,7 @@ FITS: dict[Baseline, Fit] = {"majority": fit_majority, "tfidf_svc": fit_tfidf_sv
 
 
 def main(surnames: str, out: str) -> None:
-    """Write metrics.json and predictions.csv."""
+    """Write scores.json and predictions.csv."""
     params = read_params("baselines_surnames", BaselineParams)
     evaluation = read_params("evaluate_surnames", EvaluateParams)
     prepare_arithmetic()

@@ -69,6 +69,6 @@ def expected_calibration_error(log_probabilities: Array, truths: Classes, bins: 
     return float(np.abs(gaps).sum() / len(truths))
 
 
-def correct_prior(log_probabilities: Array, prior: Array, strength: float) -> Array:
-    """Logit adjustment log p - τ log prior (Menon et al., Long-tail learning, 2021)."""
+def adjust_logits(log_probabilities: Array, prior: Array, strength: float) -> Array:
+    """Logit adjustment, log p - τ log prior (Menon et al., Long-tail learning, 2021)."""
     return log_probabilities - strength * np.log(prior)

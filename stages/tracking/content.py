@@ -19,16 +19,21 @@ from stages.tracking.description import (
     describe_tour,
 )
 from stages.tracking.metrics import (
-    Metrics,
     list_labels,
-    list_scores,
+    list_metrics,
     read_baselines,
-    read_metrics,
+    read_scores,
     shorten,
 )
 from stages.tracking.packing import list_artifacts
-from stages.tracking.ranking import compare_errors
-from stages.tracking.subjects import BASELINES, TOUR, Baseline, Model, Search, Subject
+from stages.tracking.subjects import (
+    TOUR,
+    Baseline,
+    Model,
+    Search,
+    Subject,
+    is_of_baselines,
+)
 
 
 class Point(NamedTuple):
@@ -67,7 +72,7 @@ def find_obstacle(subject: Subject) -> str | None:
     """Say why there can be no run: no scores yet, or the files are not those of dvc.lock."""
     if isinstance(subject, Model) and not subject.evaluate:
         return "it has no scores in dvc.lock: run `dvc repro`"
-    beside = [path for path in subject.md5s if path.startswith(BASELINES)]
+    beside = [path for path in subject.md5s if is_of_baselines(path)]
     needed = [*subject.outs, *beside]
     obstacle = find_missing(needed) or find_departure(needed, subject.md5s)
     if obstacle or not isinstance(subject, Model):
@@ -107,15 +112,15 @@ def read_content(subject: Subject) -> Content:
 def read_model(model: Model) -> Content:
     """Read what training and evaluation wrote."""
     folder = Path("data/trained", model.name)
-    config, times, metrics = read_config(folder), read_times(folder), read_metrics(model.name)
-    baselines = read_baselines(model.experiment, metrics["data"])
+    config, times, scores = read_config(folder), read_times(folder), read_scores(model)
+    baselines = read_baselines(model.experiment, scores["data"])
     return Content(
         times.started,
         times.ended,
         list_points(read_curves(folder / "curves.csv"), times),
-        choose_scores(model, metrics, baselines),
-        {"processor": times.processor} | list_labels(metrics),
-        describe_model(model, config.architecture, metrics, baselines),
+        shorten(list_metrics(scores)),
+        {"processor": times.processor} | list_labels(scores),
+        describe_model(model, config.architecture, scores, baselines),
         config,
     )
 
@@ -125,20 +130,9 @@ def read_baseline(baseline: Baseline) -> Content:
     now = datetime.now(UTC)
     baselines = read_json(Path(baseline.results[0]))
     data = baselines.pop("data")
-    metrics = {"data": data} | baselines[baseline.method]
-    scores = choose_scores(baseline, metrics, baselines)
-    note = describe_baseline(baseline, data, metrics)
-    return Content(now, now, [], scores, list_labels(metrics), note)
-
-
-def choose_scores(
-    subject: Subject, metrics: Metrics, baselines: dict[str, Metrics]
-) -> dict[str, float]:
-    """The scores as MLflow shows them; those of series beside the baselines too."""
-    scores = shorten(list_scores(metrics))
-    if subject.experiment == "sine":
-        scores |= compare_errors(metrics, baselines)
-    return scores
+    scores = {"data": data} | baselines[baseline.method]
+    note = describe_baseline(baseline, data, scores)
+    return Content(now, now, [], shorten(list_metrics(scores)), list_labels(scores), note)
 
 
 def list_points(curves: Curves, times: Times) -> list[Point]:

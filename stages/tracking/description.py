@@ -2,23 +2,23 @@
 
 from stages.searching.outcome import Best
 from stages.shared.tables import Rows
-from stages.tracking.metrics import Metrics, list_labels, name_interval
+from stages.tracking.metrics import Scores, list_labels, name_interval
 from stages.tracking.subjects import Baseline, Model, Search, Subject
 
 
 def describe_model(
-    model: Model, architecture: str, metrics: Metrics, baselines: dict[str, Metrics]
+    model: Model, architecture: str, scores: Scores, baselines: dict[str, Scores]
 ) -> str:
     """Say what system it is, on which data, and how it compares with baselines."""
     lines = [f"**{model.name}** ({architecture}): {model.description}", ""]
-    for label, value in list_labels(metrics).items():
+    for label, value in list_labels(scores).items():
         lines.append(f"- {label}: {value}")
     lines.append("")
-    lines += tabulate_scores({model.name: metrics} | baselines)
+    lines += tabulate_scores({model.name: scores} | baselines)
     return "\n".join(lines)
 
 
-def describe_baseline(baseline: Baseline, data: str, scores: Metrics) -> str:
+def describe_baseline(baseline: Baseline, data: str, scores: Scores) -> str:
     """Say what is done without a network, on which data, and how well."""
     lines = [f"**{baseline.name}**: {baseline.description}", "", f"- data: {data}", ""]
     lines += tabulate_scores({baseline.method: scores})
@@ -62,7 +62,7 @@ def describe_tour(tour: Subject, norms: Rows, difference: float) -> str:
     return "\n".join(lines)
 
 
-def tabulate_scores(scored: dict[str, Metrics]) -> list[str]:
+def tabulate_scores(scored: dict[str, Scores]) -> list[str]:
     """Lines of a table: the test scores that have an interval, a column each.
 
     Args:
@@ -74,16 +74,16 @@ def tabulate_scores(scored: dict[str, Metrics]) -> list[str]:
         f"|---|{'---|' * len(scored)}",
     ]
     for name in first["intervals"]:
-        cells = [say_score(metrics, name) for metrics in scored.values()]
+        cells = [say_score(scores, name) for scores in scored.values()]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
 
-def say_score(metrics: Metrics, name: str) -> str:
+def say_score(scores: Scores, name: str) -> str:
     """A score with its interval; nothing, if there is none."""
-    if name not in metrics:
+    if name not in scores:
         return ""
-    interval = metrics.get("intervals", {}).get(name)
+    interval = scores.get("intervals", {}).get(name)
     if not interval:
-        return f"{metrics[name]:.3g}"
-    return f"{metrics[name]:.3g} [{interval['low']:.3g}, {interval['high']:.3g}]"
+        return f"{scores[name]:.3g}"
+    return f"{scores[name]:.3g} [{interval['low']:.3g}, {interval['high']:.3g}]"

@@ -1,70 +1,90 @@
-"""The scores of models and baselines, metrics.json, and the names that MLflow gives them."""
+"""The scores of models and baselines, scores.json, and the names that MLflow gives them."""
 
 import math
 from pathlib import Path
 from typing import Any
 
-from stages.shared.baselines import read_baselines as read_scores
+from stages.shared.baselines import read_baselines as read_baseline_scores
 from stages.shared.json_files import read_json
+from stages.sine.metrics import name_metrics
 from stages.tracking.nested import flatten
-from stages.tracking.subjects import BASELINES
+from stages.tracking.subjects import EVALUATED, Model
 
-Metrics = dict[str, Any]  # test scores and labels; `validation`, `intervals`, `lead` hold more
-NO_SCORES = ("intervals", "lead")  # for the note on the page; as metrics they would fill it
-
-
-def find_metrics(model: str) -> Path:
-    """Where the scores of a model lie, if it has been scored."""
-    return Path("data/evaluated", model, "metrics.json")
+Scores = dict[str, Any]  # test scores and labels; `validation`, `intervals` … hold more
+NO_SCORES = ("intervals", "improvement")  # for the note on the page; as metrics they would fill it
 
 
-def read_metrics(model: str) -> Metrics:
+def find_scores(model: Model) -> Path:
+    """The path of the scores of a model, whether it has been scored or not."""
+    return Path(EVALUATED[model.experiment], model.name, "scores.json")
+
+
+def read_scores(model: Model) -> Scores:
     """Read the scores of a model."""
-    metrics: Metrics = read_json(find_metrics(model))
-    return metrics
+    scores: Scores = read_json(find_scores(model))
+    return scores
 
 
-def read_baselines(task: str, data: str) -> dict[str, Metrics]:
+def read_baselines(task: str, data: str) -> dict[str, Scores]:
     """Read the scores of the baselines by name; none, if they are not here.
 
     Args:
         task: sine or surnames.
         data: the series; the surnames have one set of baselines.
     """
-    folder = Path(BASELINES, "surnames" if task == "surnames" else data)
-    return read_scores(folder) if (folder / "metrics.json").exists() else {}
+    folder = Path(EVALUATED[task], "baselines")
+    if task == "sine":
+        folder /= data
+    return read_baseline_scores(folder) if (folder / "scores.json").exists() else {}
 
 
-def list_scores(metrics: Metrics) -> dict[str, float]:
+def list_scores(scores: Scores) -> dict[str, float]:
     """List the numbers by path: `macro_f1`, `validation/macro_f1`."""
-    kept = {name: value for name, value in metrics.items() if name not in NO_SCORES}
+    kept = {name: value for name, value in scores.items() if name not in NO_SCORES}
     values = flatten(kept, "/")
     return {name: value for name, value in values.items() if not isinstance(value, str)}
 
 
-def name_interval(metrics: Metrics) -> str:
+def list_metrics(scores: Scores) -> dict[str, float]:
+    """List the numbers by their names in MLflow: those of metrics.json have its names."""
+    names = {}
+    if "horizon_long" in scores:
+        names = {name: metric for metric, name in name_metrics(scores).items()}
+    metrics = {}
+    for path, value in list_scores(scores).items():
+        section, slash, name = path.rpartition("/")
+        metrics[f"{section}{slash}{names.get(name, name)}"] = value
+    return metrics
+
+
+def name_interval(scores: Scores) -> str:
     """What the intervals of scores are called.
 
     Those of a series from a file are of forecasts that overlap, and hold less than 95 %.
     """
-    is_backtest = any("_mase_" in name for name in metrics)
+    is_backtest = any("mase" in name for name in scores)
     return "block bootstrap interval" if is_backtest else "95 % interval"
 
 
-def list_labels(metrics: Metrics) -> dict[str, str]:
+def list_labels(scores: Scores) -> dict[str, str]:
     """List what is no number: which data the model was scored on."""
-    return {name: value for name, value in metrics.items() if isinstance(value, str)}
+    return {name: value for name, value in scores.items() if isinstance(value, str)}
 
 
-def shorten(scores: dict[str, float]) -> dict[str, float]:
-    """Scores as a column of MLflow has room for, errors by their logarithm too.
+def has_logarithm(name: str) -> bool:
+    """Whether a score spans orders of magnitude: an error, or a ratio of errors."""
+    return "mse" in name or "ratio" in name
 
-    Errors span 25 orders of magnitude, and charts show the small ones as 0.00.
+
+def shorten(metrics: dict[str, float]) -> dict[str, float]:
+    """Metrics as a column of MLflow has room for, errors and their ratios by logarithm too.
+
+    They span 25 orders of magnitude, and charts show the small ones as 0.00.
     """
     shortened = {}
-    for name, score in scores.items():
-        shortened[name] = float(f"{score:.4g}")
-        if "_mse" in name and score > 0:
+    for name, value in metrics.items():
+        shortened[name] = float(f"{value:.4g}")
+        if has_logarithm(name) and value > 0:
             section, slash, last = name.rpartition("/")
-            shortened[f"{section}{slash}log10_{last}"] = round(math.log10(score), 3)
+            shortened[f"{section}{slash}log10_{last}"] = round(math.log10(value), 3)
     return shortened

@@ -6,10 +6,10 @@ from stages.shared.verdicts import judge
 from stages.tracking.checksums import find_departure, find_missing
 from stages.tracking.description import say_score
 from stages.tracking.lockfile import read_searches
-from stages.tracking.metrics import Metrics, find_metrics, read_baselines, read_metrics
-from stages.tracking.ranking import COMPARED, TASKS, Candidate, list_candidates
+from stages.tracking.metrics import Scores, find_scores, read_baselines, read_scores
+from stages.tracking.ranking import TASKS, Candidate, list_candidates
 from stages.tracking.store import VIEW_TAG, Store
-from stages.tracking.subjects import BASELINES, Model, Search, Subject, keep_models
+from stages.tracking.subjects import Model, Search, Subject, is_of_baselines, keep_models
 from stages.tracking.trials import list_drawn, name_metric
 from stages.tracking.views import (
     VIEWS,
@@ -24,7 +24,7 @@ OTHER_NOTES = {
     "layers": "What recurrent layers take and give, what is left of the gradient through time.",
     "searches": "Which recipe is best on validation? Trials have runs below that of their search.",
 }
-SURNAME_SCORES = ("accuracy", "macro_f1", "macro_f1_corrected")
+SURNAME_SCORES = ("accuracy", "macro_f1", "macro_f1_adjusted")
 QUESTIONS = {
     "surnames": "Which language is a surname from?",
     "sine": "How does a series go on?",
@@ -64,8 +64,8 @@ def find_page_problem(name: str, models: list[Model]) -> str | None:
         return find_missing(path for search in read_searches() for path in search.outs)
     for model in models:
         if model.experiment == name:
-            scores = [path for path in model.md5s if path.startswith(BASELINES)]
-            read = [f"data/trained/{model.name}/config.json", str(find_metrics(model.name))]
+            scores = [path for path in model.md5s if is_of_baselines(path)]
+            read = [f"data/trained/{model.name}/config.json", str(find_scores(model))]
             problem = find_missing(read + scores) or find_departure(read + scores, model.md5s)
             if problem:
                 return problem
@@ -99,18 +99,18 @@ def describe_surnames(candidates: list[Candidate]) -> str:
     """
     best = candidates[0]
     baselines = read_baselines("surnames", best.data)
-    scored = {found.model.name: read_metrics(found.model.name) for found in candidates}
-    metrics = scored[best.model.name]
-    parts = [f"**{best.model.name} {metrics['macro_f1']:.3f}**, best on validation"]
+    scored = {found.model.name: read_scores(found.model) for found in candidates}
+    own = scored[best.model.name]
+    parts = [f"**{best.model.name} {own['macro_f1']:.3f}**, best on validation"]
     for candidate in candidates[1:]:
         if candidate.model.kind == "walk-through":
             parts.append(f"{candidate.model.name} {candidate.test:.3f} as published")
     for name, scores in baselines.items():
         parts.append(f"{name} {scores['macro_f1']:.3f}")
     lines = [
-        f"Macro F1 on {metrics['num_test']:,} {best.data} test names: {', '.join(parts)}.",
+        f"Macro F1 on {own['num_test']:,} {best.data} test names: {', '.join(parts)}.",
         "",
-        f"{QUESTIONS['surnames']} {say_lead(best.model.name, metrics, 'macro_f1_corrected')}",
+        f"{QUESTIONS['surnames']} {say_improvement(best.model.name, own, 'macro_f1_adjusted')}",
         "",
         f"| test score [95 % interval] | {' | '.join(SURNAME_SCORES)} |",
         f"|---|{'---|' * len(SURNAME_SCORES)}",
@@ -134,13 +134,14 @@ def describe_sine(candidates: list[Candidate]) -> str:
     rows = []
     for series, candidate in best.items():
         model, score = candidate.model.name, candidate.ranking.test
-        metrics = read_metrics(model)
-        cells = [series, score, model, say_score(metrics, score)]
-        lead = metrics.get("lead", {}).get(score)
-        if lead:
-            rival = read_baselines("sine", series)[lead["over"]]
-            cells += [lead["over"], say_score(rival, score), judge(lead)]
-            if lead["low"] > 0:
+        scores = read_scores(candidate.model)
+        cells = [series, score, model, say_score(scores, score)]
+        improvement = scores.get("improvement", {}).get(score)
+        if improvement:
+            name = improvement["baseline"]
+            baseline = read_baselines("sine", series)[name]
+            cells += [name, say_score(baseline, score), judge(improvement)]
+            if improvement["low"] > 0:
                 ahead.append(f"**{model}** ({series})")
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(
@@ -148,10 +149,10 @@ def describe_sine(candidates: list[Candidate]) -> str:
             "Over long free runs these networks are ahead of the best method without one: "
             f"{', '.join(ahead) or 'none'}.",
             "",
-            f"{QUESTIONS['sine']} Runs are sorted by {COMPARED}: 1 says that the error is ten "
-            "times that of the best method without a network, and below 0 it is smaller. Errors "
-            "[95 % intervals; of series from files, whose forecasts overlap, narrower ones] of the "
-            "best on validation:",
+            f"{QUESTIONS['sine']} Runs are sorted by ratio_to_baseline on validation: the error "
+            "over the long horizon, divided by that of the best method without a network; below 1 "
+            "is better. Errors [95 % intervals; of series from files, whose forecasts overlap, "
+            "narrower ones] of the best on validation:",
             "",
             "| series | score | network | error | without a network | error | the network is |",
             "|---|---|---|---|---|---|---|",
@@ -160,10 +161,10 @@ def describe_sine(candidates: list[Candidate]) -> str:
     )
 
 
-def say_lead(name: str, metrics: Metrics, score: str) -> str:
-    """By how much a model is ahead of the baseline that is best on validation."""
-    lead = metrics.get("lead", {}).get(score)
-    if not lead:
+def say_improvement(name: str, scores: Scores, score: str) -> str:
+    """The improvement over the baseline that is best on validation."""
+    improvement = scores.get("improvement", {}).get(score)
+    if not improvement:
         return ""
-    interval = f"[{lead['low']:+.3f}, {lead['high']:+.3f}]"
-    return f"In {score} {name} is {judge(lead)} of {lead['over']}: {interval}."
+    interval = f"[{improvement['low']:+.3f}, {improvement['high']:+.3f}]"
+    return f"In {score} {name} is {judge(improvement)} of {improvement['baseline']}: {interval}."

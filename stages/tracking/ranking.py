@@ -4,30 +4,37 @@ Surnames are compared with one another, forecasters with those of the same serie
 another one says nothing.
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from stages.shared.bundle import read_config
 from stages.shared.errors import InputError
-from stages.tracking.metrics import Metrics, find_metrics, list_scores, read_metrics
+from stages.tracking.metrics import Scores, find_scores, list_scores, read_scores
 from stages.tracking.subjects import Model, read_models
 
 TASKS = ("sine", "surnames")
-FREE_RUN = "free_run_mse_"
-COMPARED = "log10_vs_baseline"
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """How models are compared: on validation; the test score is only shown."""
+    """How models are compared: on validation; the test score is only shown.
+
+    Args:
+        validation: path of the score in scores.json.
+        test: likewise.
+        sign: 1: more is better, -1: less is.
+        metric: name of the validation score in MLflow.
+        horizon: steps over which errors are taken; None: they are no forecasts.
+    """
 
     validation: str
     test: str
-    sign: int  # 1: more is better, -1: less is
+    sign: int
+    metric: str
+    horizon: int | None = None
 
 
-SURNAMES = Ranking("validation/macro_f1", "macro_f1", 1)
+SURNAMES = Ranking("validation/macro_f1", "macro_f1", 1, "validation/macro_f1")
 
 
 @dataclass(frozen=True)
@@ -46,51 +53,18 @@ class Candidate:
         return self.model.experiment if self.model.experiment == "surnames" else self.data
 
 
-def find_ranking(task: str, metrics: Metrics) -> Ranking:
-    """What decides: macro F1, or the longest free run that validation has.
+def find_ranking(task: str, scores: Scores) -> Ranking:
+    """What decides: macro F1, or the error over the long horizon (`mse_long` in metrics.json).
 
     Args:
         task: sine or surnames.
-        metrics: of any model of the contest.
-
-    Raises:
-        InputError: validation has no free run.
+        scores: of any model of the contest.
     """
     if task == "surnames":
         return SURNAMES
-    steps = []
-    for score in metrics.get("validation", {}):
-        if score.startswith(FREE_RUN):
-            steps.append(int(score.removeprefix(FREE_RUN)))
-    if not steps:
-        raise InputError(
-            f"a model of {metrics['data']} has no free run on validation: run `dvc repro`"
-        )
-    score = f"{FREE_RUN}{max(steps)}"
-    return Ranking(f"validation/{score}", score, -1)
-
-
-def compare_errors(metrics: Metrics, baselines: dict[str, Metrics]) -> dict[str, float]:
-    """How many orders of magnitude the errors that decide are above those without a network.
-
-    Unlike the errors they can be compared between series. Below 0: ahead.
-
-    Args:
-        metrics: of a forecaster.
-        baselines: of its series, by name; the best on validation is compared with.
-    """
-    ranking = find_ranking("sine", metrics)
-    errors = list_scores(metrics)
-    scored = [list_scores(baseline) for baseline in baselines.values()]
-    if not scored:
-        return {}
-    best = min(scored, key=lambda scores: scores[ranking.validation])
-    compared = {}
-    for name, score in ((f"validation/{COMPARED}", ranking.validation), (COMPARED, ranking.test)):
-        error, least = errors.get(score, 0.0), best.get(score, 0.0)
-        if error > 0 and least > 0:
-            compared[name] = round(math.log10(error / least), 3)
-    return compared
+    horizon = scores["horizon_long"]
+    score = f"mse_{horizon}"
+    return Ranking(f"validation/{score}", score, -1, "validation/mse_long", horizon)
 
 
 def rank_candidates(contest: str) -> list[Candidate]:
@@ -125,27 +99,16 @@ def list_scored(task: str, models: list[Model]) -> list[Model]:
     scored = []
     for model in models:
         folder = Path("data/trained", model.name)
-        is_here = (folder / "config.json").exists() and find_metrics(model.name).exists()
+        is_here = (folder / "config.json").exists() and find_scores(model).exists()
         if is_here and read_config(folder).task == task:
             scored.append(model)
     return scored
 
 
 def read_candidate(model: Model, task: str) -> Candidate:
-    """Read the scores of a model.
-
-    Raises:
-        InputError: the score that decides is missing.
-    """
-    metrics = read_metrics(model.name)
-    ranking = find_ranking(task, metrics)
-    scores = list_scores(metrics)
-    for score in (ranking.validation, ranking.test):
-        if score not in scores:
-            raise InputError(
-                f"{find_metrics(model.name)} has no {score}: score it in the evaluate section of "
-                "params.yaml"
-            )
-    return Candidate(
-        model, metrics["data"], ranking, scores[ranking.validation], scores[ranking.test]
-    )
+    """Read the scores of a model."""
+    scores = read_scores(model)
+    ranking = find_ranking(task, scores)
+    numbers = list_scores(scores)
+    validation, test = numbers[ranking.validation], numbers[ranking.test]
+    return Candidate(model, scores["data"], ranking, validation, test)

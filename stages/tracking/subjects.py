@@ -19,7 +19,7 @@ from stages.tracking.lockfile import (
 from stages.tracking.nested import flatten
 
 TOUR = "data/plotted/layers"
-BASELINES = "data/evaluated/baselines"
+EVALUATED = {"sine": "data/evaluated/forecasting", "surnames": "data/evaluated/surnames"}  # by task
 FORMAT = 4  # of what a run shows: another number has every run shown anew, under its old key
 SEARCHES_PARAMS = "searches/params.yaml"
 SEARCHED = "recipes drawn at random, trained, and scored on validation alone"
@@ -117,7 +117,7 @@ class Subject(ABC):
     def looks(self) -> str:
         """Digest of all that is shown, and no part of the identity."""
         md5s = {path: self.outs[path] for path in self.shown}
-        beside = {path: md5 for path, md5 in self.md5s.items() if path.startswith(BASELINES)}
+        beside = {path: md5 for path, md5 in self.md5s.items() if is_of_baselines(path)}
         return _digest([FORMAT, self.kind, self.description, md5s, beside])
 
 
@@ -154,7 +154,7 @@ class Model(Subject):
         return {
             path: md5
             for path, md5 in read.items()
-            if path not in known and not path.startswith(BASELINES)
+            if path not in known and not is_of_baselines(path)
         }
 
     @property
@@ -171,7 +171,8 @@ class Model(Subject):
         return [
             f"data/trained/{self.name}/weights.pt",
             f"data/trained/{self.name}/curves.csv",
-            f"data/evaluated/{self.name}/metrics.json",
+            f"{EVALUATED[self.experiment]}/{self.name}/metrics.json",
+            f"{EVALUATED[self.experiment]}/{self.name}/scores.json",
         ]
 
 
@@ -180,7 +181,7 @@ class Baseline(Subject):
     """A forecaster or classifier without a network.
 
     Args:
-        method: as metrics.json calls it.
+        method: as scores.json calls it.
         score: the stage that scores all baselines on the same data.
     """
 
@@ -212,7 +213,7 @@ class Baseline(Subject):
     @property
     def results(self) -> list[str]:
         """The scores."""
-        return [path for path in self.score.outs if path.endswith("/metrics.json")]
+        return [path for path in self.score.outs if path.endswith("/scores.json")]
 
 
 @dataclass(frozen=True)
@@ -349,7 +350,7 @@ def list_models(makers: dict[str, Stage], descriptions: Descriptions) -> list[Mo
             name = found[1]
             kind = "walk-through" if name in descriptions["walk-through"] else "own"
             description = _describe(kind, name, descriptions)
-            evaluate = makers.get(f"data/evaluated/{name}/metrics.json")
+            evaluate = makers.get(f"{EVALUATED[_find_task(makers[path])]}/{name}/scores.json")
             plot = makers.get(f"data/plotted/{name}")
             models.append(Model(name, kind, description, makers[path], evaluate, plot))
     return models
@@ -364,6 +365,11 @@ def list_baselines(stage: Stage, descriptions: Descriptions) -> list[Baseline]:
         description = _describe("baseline", method, descriptions)
         baselines.append(Baseline(name, "baseline", description, method, stage))
     return baselines
+
+
+def is_of_baselines(path: str) -> bool:
+    """Whether a file holds scores of baselines."""
+    return path.startswith(tuple(f"{folder}/baselines/" for folder in EVALUATED.values()))
 
 
 def find_place(path: str) -> str | None:

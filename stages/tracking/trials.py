@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stages.searching.outcome import FAILURE, LABELS, SCORE, is_error, read_losses, read_trials
-from stages.tracking.metrics import shorten
+from stages.tracking.metrics import has_logarithm, shorten
 from stages.tracking.store import PARENT_TAG, Store
 from stages.tracking.subjects import Search
 
@@ -24,7 +24,7 @@ class Trial:
 
     name: str
     params: dict[str, str]
-    scores: dict[str, float]  # as metrics.json names them, with `rank`: 1, the best of the search
+    scores: dict[str, float]  # as scores.json names them, with `rank`: 1, the best of the search
     losses: list[tuple[int, float]]  # iteration and loss
     failure: str
 
@@ -94,7 +94,7 @@ def find_lack(store: Store, run: "Run", search: Search) -> str | None:
 
 def name_metric(search: Search) -> str:
     """What the score that decides is called in MLflow; of an error it is the logarithm."""
-    prefix = "log10_" if "_mse" in search.score else ""
+    prefix = "log10_" if has_logarithm(search.score) else ""
     return f"{SCORE}{prefix}{search.score}"
 
 

@@ -10,7 +10,6 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stages.tracking.ranking import COMPARED
 from stages.tracking.store import VIEW_TAG
 
 KEY = VIEW_TAG.rpartition(".")[2]  # of the view, in its address
@@ -66,20 +65,20 @@ VIEWS = {
             _metric("accuracy"),
             *ORIGIN,
         ),
-        bars=("validation/macro_f1", "macro_f1", "accuracy", "macro_f1_corrected"),
+        bars=("validation/macro_f1", "macro_f1", "accuracy", "macro_f1_adjusted"),
         lines=("loss", "gradient_norm"),
     ),
     "sine": View(
         "Best beside the baselines first",
-        _metric(f"validation/{COMPARED}"),
+        _metric("validation/ratio_to_baseline"),
         ascending=True,
         columns=(
-            _metric(f"validation/{COMPARED}"),
-            _metric(COMPARED),
-            _metric("log10_free_run_mse_500"),
+            _metric("validation/ratio_to_baseline"),
+            _metric("ratio_to_baseline"),
+            _metric("mse_long"),
             *ORIGIN,
         ),
-        bars=(COMPARED, "log10_free_run_mse_500"),
+        bars=("log10_ratio_to_baseline", "log10_mse_long"),
         lines=("loss", "gradient_norm"),
     ),
     "searches": View(  # sorted by a metric, since the page folds what lies below a run otherwise

@@ -3,17 +3,17 @@ import pytest
 
 from benchmarks.sine_spread import (
     Result,
-    choose_rival,
-    measure_leads,
+    choose_baseline,
+    measure_improvements,
     pool_errors,
     read_evaluation,
-    score_rivals,
+    try_baselines,
     try_entry,
 )
 from stages.shared.params import read_value
 
-SCORE = "free_run_mse_49"
-HORIZONS = ("free_run_mse_49", "free_run_mse_500")
+SCORE = "mse_49"
+HORIZONS = ("mse_49", "mse_500")
 PHASES = 64
 
 
@@ -39,13 +39,15 @@ def test_less_error_than_the_best_baseline_of_validation_is_a_lead():
     for draw, validation in enumerate([9.0, 0.1]):
         good.append(make_result("good", draw, [2.0 + 2 * draw] * PHASES))
         bad.append(make_result("bad", draw, [0.0] * PHASES, validation))
-    rivals = {"good": good, "bad": bad}
+    baselines = {"good": good, "bad": bad}
 
-    lead = measure_leads(own, rivals)[SCORE]
+    improvement = measure_improvements(own, baselines)[SCORE]
 
-    assert lead.over == choose_rival(rivals, SCORE) == "good"
-    assert lead.difference == pytest.approx(1.5)  # 2 - 1 and 4 - 2
-    assert lead.interval == pytest.approx({"low": 1.5, "high": 1.5})  # each draw keeps its phases
+    assert improvement.baseline == choose_baseline(baselines, SCORE) == "good"
+    assert improvement.difference == pytest.approx(1.5)  # 2 - 1 and 4 - 2
+    assert improvement.interval == pytest.approx(
+        {"low": 1.5, "high": 1.5}
+    )  # each draw keeps its phases
 
 
 def test_no_draw_tests_the_phases_of_another_or_of_any_validation():
@@ -62,10 +64,10 @@ def test_no_draw_tests_the_phases_of_another_or_of_any_validation():
 
 def test_a_forecaster_is_scored_on_every_draw_by_each_seed():
     first, second = try_entry("carried_rnn", 0, 2), try_entry("carried_rnn", 1, 2)
-    rivals = score_rivals("integer_starts", 1)
+    baselines = try_baselines("integer_starts", 1)
 
     assert [result.draw for result in first] == [0, 1]
-    errors = {result.metrics[SCORE] for result in first + second}
+    errors = {result.scores[SCORE] for result in first + second}
     assert len(errors) == 4
-    assert {rival.name for rival in rivals} == set(read_value("baselines_sine.names"))
-    assert rivals[0].errors[SCORE].shape == first[0].errors[SCORE].shape
+    assert {baseline.name for baseline in baselines} == set(read_value("baselines_sine.names"))
+    assert baselines[0].errors[SCORE].shape == first[0].errors[SCORE].shape

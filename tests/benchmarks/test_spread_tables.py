@@ -6,7 +6,7 @@ from tests.benchmarks.test_sine_spread import PHASES, make_result
 def test_a_row_has_the_number_of_trainings_and_the_spread_of_each_score():
     results = []
     for accuracy in (0.5, 0.625, 0.55):
-        metrics = {"accuracy": accuracy, "macro_f1": 0.25, "macro_f1_corrected": 0.375}
+        metrics = {"accuracy": accuracy, "macro_f1": 0.25, "macro_f1_adjusted": 0.375}
         results.append(Result(CHECKPOINTS, 0, metrics, None))
         results.append(Result(STARTS, 0, metrics | {"accuracy": 0.75}, None))
 
@@ -20,7 +20,7 @@ def test_a_row_has_the_number_of_trainings_and_the_spread_of_each_score():
 
 
 def score(result, value):
-    result.metrics["free_run_mse_49"] = value
+    result.scores["mse_49"] = value
     return result
 
 
@@ -32,11 +32,11 @@ def test_a_network_stands_below_the_baselines_with_its_lead_over_the_best():
         score(make_result("ridge", 1, [6.0] * PHASES), 6.0),
     ]
 
-    rows = tabulate_series(results, ["free_run_mse_49"], ["free_run_mse_49", "free_run_mse_500"])
+    rows = tabulate_series(results, ["mse_49"], ["mse_49", "mse_500"])
 
     spread = "1 [1–1]"  # of validation
-    lead = "+3 [+3, +3] ridge: ahead"
+    improvement = "+3 [+3, +3] ridge: ahead"
     assert rows == [
         ["*ridge*", "2", "5 [4–6]", spread, spread, "–", "–"],
-        ["`net`", "2", "2 [1–3]", spread, spread, lead, lead],
+        ["`net`", "2", "2 [1–3]", spread, spread, improvement, improvement],
     ]

@@ -9,9 +9,9 @@ from benchmarks.surname_spread import (
     BLEND,
     Result,
     Source,
-    choose_rival,
+    choose_baseline,
     has_chance,
-    measure_leads,
+    measure_improvements,
     pool_tests,
     scale_weights,
     score_pooled,
@@ -20,7 +20,7 @@ from benchmarks.surname_spread import (
 )
 from stages.shared.params import read_params
 from stages.shared.yaml_files import format_yaml, parse_yaml
-from stages.surnames.assessment import LEADS, Guesses
+from stages.surnames.assessment import IMPROVED, Guesses
 from stages.surnames.names import Names, Splits, Vocabulary
 from stages.surnames.train import SurnameParams, train
 
@@ -64,11 +64,11 @@ def test_the_statistic_is_the_mean_over_splits_of_the_mean_over_seeds():
 
     scores = score_pooled([[right, wrong], [right]], pool)
 
-    assert scores == {"accuracy": 0.75, "macro_f1_corrected": 0.75}  # not 2 of 3 trainings
+    assert scores == {"accuracy": 0.75, "macro_f1_adjusted": 0.75}  # not 2 of 3 trainings
 
 
 def make_result(name, split, guesses, **validation):
-    return Result(name, split, {"validation": dict.fromkeys(LEADS, 0.5) | validation}, guesses)
+    return Result(name, split, {"validation": dict.fromkeys(IMPROVED, 0.5) | validation}, guesses)
 
 
 def test_a_pair_in_several_tests_moves_in_all_of_them_at_once():
@@ -76,25 +76,27 @@ def test_a_pair_in_several_tests_moves_in_all_of_them_at_once():
     own, theirs = [], []
     for split in range(3):
         own.append(make_result("entry", split, guess(0, 0, 1)))
-        theirs.append(make_result("rival", split, guess(1, 0, 1)))
+        theirs.append(make_result("baseline", split, guess(1, 0, 1)))
 
-    lead = measure_leads(own, {"rival": theirs}, divisions)["accuracy"]
+    improvement = measure_improvements(own, {"baseline": theirs}, divisions)["accuracy"]
 
-    assert lead.over == "rival"
-    assert lead.difference == pytest.approx(1 / 3)
+    assert improvement.baseline == "baseline"
+    assert improvement.difference == pytest.approx(1 / 3)
     # row 0 is drawn 0, 1 or 2 times, a quarter, half and a quarter of the draws; by itself in each
     # test it would be drawn 0 times in all three in 1 of 64, which the interval would leave out
-    assert lead.interval == pytest.approx({"low": 0, "high": 2 / 3})
+    assert improvement.interval == pytest.approx({"low": 0, "high": 2 / 3})
 
 
 def test_each_language_keeps_its_number_of_pairs():
     divisions = [divide(0, 1, 2, 3)]
     entry = make_result("entry", 0, guess(0, 0, 1, 1))
-    right_on_language_1 = make_result("rival", 0, guess(1, 1, 1, 1))
+    right_on_language_1 = make_result("baseline", 0, guess(1, 1, 1, 1))
 
-    lead = measure_leads([entry], {"rival": [right_on_language_1]}, divisions)["accuracy"]
+    improvement = measure_improvements([entry], {"baseline": [right_on_language_1]}, divisions)[
+        "accuracy"
+    ]
 
-    assert lead.interval == {"low": 0.5, "high": 0.5}
+    assert improvement.interval == {"low": 0.5, "high": 0.5}
 
 
 def test_the_rival_is_the_best_on_validation_in_the_mean_over_splits():
@@ -103,7 +105,7 @@ def test_the_rival_is_the_best_on_validation_in_the_mean_over_splits():
         lucky.append(make_result("lucky", split, guess(0), accuracy=accuracy))
         steady.append(make_result("steady", split, guess(0), accuracy=0.6))
 
-    assert choose_rival({"lucky": lucky, "steady": steady}, "accuracy") == "steady"
+    assert choose_baseline({"lucky": lucky, "steady": steady}, "accuracy") == "steady"
 
 
 NAMES = Names(
@@ -173,5 +175,5 @@ def test_entries_are_scored_and_blended_by_each_seed(short_params):
     assert [result.name for result in first] == [*SHORT, BLEND]
     assert [result.name for result in second] == ["surname_gru", "surname_ngrams", BLEND]
     assert {result.split for result in first + second} == {1}
-    assert first[0].metrics["nll"] != second[0].metrics["nll"]
-    assert first[-1].metrics["nll"] != second[-1].metrics["nll"]
+    assert first[0].scores["nll"] != second[0].scores["nll"]
+    assert first[-1].scores["nll"] != second[-1].scores["nll"]

@@ -18,7 +18,7 @@ def test_it_leads_from_the_data_to_the_run(workspace, capsys):
     rows = [line.split() for line in data]
     makers = {path: stage for path, _, stage in rows}
     weights = "data/trained/carried_rnn/weights.pt"
-    scores = "data/evaluated/carried_rnn/metrics.json"
+    scores = "data/evaluated/forecasting/carried_rnn/scores.json"
     assert [path for path in makers if path in ("data/generated", weights, scores)] == [
         "data/generated",
         weights,

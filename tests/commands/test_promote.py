@@ -1,5 +1,7 @@
 """The best model on validation becomes the champion, unless there is an objection."""
 
+import dataclasses
+
 import pytest
 
 from stages.commands import promote
@@ -9,7 +11,7 @@ from stages.tracking.location import find_uri
 from stages.tracking.ranking import rank_candidates
 from stages.tracking.store import Store
 from tests.store import fill, find_champion, sync
-from tests.workspace import nest_scores, rescore, take_results
+from tests.workspace import nest_errors, rescore, take_results
 
 
 def test_the_model_best_on_validation_becomes_the_champion(workspace, capsys):
@@ -87,11 +89,22 @@ def test_a_champion_that_lacks_the_deciding_score_is_not_replaced_unasked(worksp
 
     objection = promote.find_objection(best, champion)
 
-    assert objection == "the run of the champion old_rnn has no validation/free_run_mse_500"
+    assert objection == "the run of the champion old_rnn has no validation/mse_500"
+
+
+def test_a_champion_that_was_scored_over_another_horizon_is_not_compared(workspace):
+    fill(workspace)
+    promote.main("integer_starts", force=False)
+    [best, *_] = rank_candidates("integer_starts")
+    shorter = dataclasses.replace(best, ranking=dataclasses.replace(best.ranking, horizon=200))
+    store = Store(find_uri())
+
+    assert promote.read_champion(store, best).validation == 0.2
+    assert promote.read_champion(store, shorter).validation is None
 
 
 def test_scores_that_hide_the_test_promote_nobody(workspace):
-    path = workspace / "data/evaluated/surname_blend/metrics.json"
+    path = workspace / "data/evaluated/surnames/surname_blend/scores.json"
     write_json(path, read_json(path) | {"split": "validation"})
     take_results(workspace, "evaluate_blend", "plot_blend")
     sync()
@@ -101,7 +114,7 @@ def test_scores_that_hide_the_test_promote_nobody(workspace):
 
 
 @pytest.mark.parametrize(
-    "file", ["trained/surname_gru/weights.pt", "evaluated/surname_blend/metrics.json"]
+    "file", ["trained/surname_gru/weights.pt", "evaluated/surnames/surname_blend/scores.json"]
 )
 def test_a_workspace_that_departs_from_the_lock_is_refused(workspace, file):
     fill(workspace)
@@ -138,9 +151,8 @@ def test_the_pages_of_model_and_version_say_what_they_are_and_why(workspace):
 
 
 def test_a_model_of_another_series_does_not_compete(workspace):
-    path = workspace / "data/evaluated/windowed_lstm_fast/metrics.json"
-    scores = nest_scores("free_run_mse_5", 0.001, 0.001)
-    write_json(path, {"data": "sunspots", **scores})
+    path = workspace / "data/evaluated/forecasting/windowed_lstm_fast/scores.json"
+    write_json(path, {"data": "sunspots", **nest_errors(0.001, 0.001, ratio=0.5)})
     take_results(workspace, "evaluate_sine@windowed_lstm_fast", "plot_sine@windowed_lstm_fast")
     sync()
 

@@ -20,8 +20,8 @@ from tests.pipeline import (
     list_processes,
     list_started,
     make_clone,
-    read_metrics,
     read_outs,
+    read_scores,
     repro,
     set_param,
 )
@@ -121,7 +121,7 @@ def assert_nothing_runs(clone: Path) -> None:
 
 @pytest.mark.slow
 def test_a_copy_of_the_zip_replaces_the_sample_once(clone):
-    assert read_metrics(clone, "surname_ngrams")["data"] == "sample"
+    assert read_scores(clone, "surname_ngrams")["data"] == "sample"
     set_param(clone, "download_surnames.archive", "any")
     run(clone, "dvc repro --single-item download_surnames")  # else DVC sees a change by itself
     copy = write_zip(clone.parent / "copy.zip")
@@ -135,7 +135,7 @@ def test_a_copy_of_the_zip_replaces_the_sample_once(clone):
     assert list_started(again.stdout) == set()
     assert emptied.returncode == 0, emptied.stdout
     assert read_outs(clone) == outs
-    assert read_metrics(clone, "surname_ngrams")["data"] == "custom (copy.zip)"
+    assert read_scores(clone, "surname_ngrams")["data"] == "custom (copy.zip)"
 
 
 def write_zip(path: Path) -> Path:

@@ -11,11 +11,11 @@ from stages.commands.results import SINE, SURNAMES
 from stages.commands.text import align
 from stages.shared.errors import InputError
 from stages.tracking.ranking import Ranking, find_ranking
-from tests.pipeline import read_metrics
+from tests.pipeline import read_scores
 from tests.shell import make_environment, run
 from tests.workspace import ask_again, rescore
 
-LOW = Ranking("validation/error", "error", -1)
+LOW = Ranking("validation/error", "error", -1, "validation/error")
 COLUMNS = {"validation/error": ("", ""), "error": ("", ""), "rarely": ("", "")}
 MODELS = {
     "slow": {"data": "waves", "error": 0.5, "validation": {"error": 0.5}},
@@ -54,7 +54,7 @@ def test_where_more_is_better_the_largest_score_is_first():
     assert results.rank(scores, "share", 1) == ["large", "small", "none"]
 
 
-def test_the_scores_of_the_workspace_are_those_of_metrics_json(workspace, capsys):
+def test_the_scores_of_the_workspace_are_those_of_scores_json(workspace, capsys):
     rescore(workspace, "surname_gru", 0.7)
 
     results.main()
@@ -64,8 +64,8 @@ def test_the_scores_of_the_workspace_are_those_of_metrics_json(workspace, capsys
         "surnames: shares of names ± half of the 95 % interval; best by validation/macro_f1 first"
     )
     rows = [line.split() for line in lines[start + 3 : start + 8]]
-    metrics = read_metrics(workspace, "surname_gru")
-    validation, test = metrics["validation"]["macro_f1"], metrics["macro_f1"]
+    scores = read_scores(workspace, "surname_gru")
+    validation, test = scores["validation"]["macro_f1"], scores["macro_f1"]
     assert rows[0][:4] == ["*", "surname_gru", f"{validation:.3f}", f"{test:.3f}"]
     others = ["surname_blend", "surname_ngrams", "surname_markov", "official:"]
     assert [row[0] for row in rows[1:]] == others
@@ -93,9 +93,10 @@ def test_the_tables_of_the_published_models_fit_into_100_columns(
     scores = {column.removeprefix("validation/"): score for column in columns}
     intervals = {}
     for column in columns:
-        if "/" not in column and column != "document_mse":
+        if "/" not in column and column != "walkthrough_mse":
             intervals[column] = {"low": 0.0, "high": score}
-    metrics = {"data": data, "validation": scores, "intervals": intervals} | scores
+    labels = {"data": data, "horizon_long": 500}
+    metrics = {**labels, "validation": scores, "intervals": intervals} | scores
     beside = {data: {baseline: metrics}}
     top, bottom = zip(*columns.values(), strict=True)
 
@@ -159,7 +160,7 @@ def test_the_layer_tour_is_printed(workspace, capsys):
 
 def test_what_is_not_here_is_not_printed(workspace, capsys):
     shutil.rmtree(workspace / "data/plotted/layers")
-    for path in workspace.glob("data/evaluated/*/asked.csv"):
+    for path in workspace.glob("data/evaluated/surnames/*/asked.csv"):
         path.unlink()
 
     results.main()
@@ -194,15 +195,16 @@ def test_a_reader_that_closes_the_pipe_gets_no_traceback(workspace):
 
 
 def test_the_table_of_a_file_has_its_own_horizons_the_longest_first():
-    scores = {"free_run_mse_5": 0.2, "free_run_mse_11": 0.3, "free_run_mase_11": 0.9}
-    metrics = {"data": "sunspots", **scores, "band_coverage": 0.5, "validation": scores}
+    scores = {"mse_5": 0.2, "mse_11": 0.3, "mase_11": 0.9}
+    labels = {"data": "sunspots", "horizon_long": 11}
+    scored = {**labels, **scores, "band_coverage": 0.5, "validation": scores}
 
-    columns = results.list_columns({"sunspots_rnn": metrics})
+    columns = results.list_columns({"sunspots_rnn": scored})
 
     assert list(columns) == [
-        "validation/free_run_mse_11",
-        "free_run_mse_11",
-        "free_run_mse_5",
-        "free_run_mase_11",
+        "validation/mse_11",
+        "mse_11",
+        "mse_5",
+        "mase_11",
         "band_coverage",
     ]

@@ -118,10 +118,11 @@ def test_a_file_that_was_edited_by_hand_says_how_to_take_it_back(workspace):
 
 
 def test_json_that_was_damaged_is_one_line(workspace):
-    (workspace / "data/evaluated/surname_gru/metrics.json").write_text("{", encoding="utf-8")
+    path = workspace / "data/evaluated/surnames/surname_gru/scores.json"
+    path.write_text("{", encoding="utf-8")
 
     stopped = call(workspace, sys.executable, "stages/run.py", "commands", "results")
 
     assert stopped.returncode == 1
-    assert "metrics.json is damaged" in stopped.stdout.splitlines()[-1]
+    assert "scores.json is damaged" in stopped.stdout.splitlines()[-1]
     assert "Traceback" not in stopped.stdout

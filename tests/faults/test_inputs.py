@@ -95,7 +95,7 @@ WRONG = [
     ("baselines_surnames.costs", [0.0]),
     ("evaluate_sine.bootstrap.resamples", 10**13),
     ("evaluate_sine.validation_seed", 10**40),
-    ("evaluate_sine.document_tests", {"../evil": "one_point"}),
+    ("evaluate_sine.walkthrough_tests", {"../evil": "one_point"}),
     ("evaluate_surnames.bins", 10**13),
     ("evaluate_surnames.prior_strengths", [INFINITE]),
     ("evaluate_surnames.asked", ["x" * 10**6]),

@@ -36,7 +36,7 @@ SEARCHES = {
         "recipes": 2,
         "seed": 0,
         "seeds": [0],
-        "score": "free_run_mse_500",
+        "score": "mse_500",
         "space": {"rate": {"uniform": [0.003, 0.3]}},
     },
 }

@@ -103,7 +103,7 @@ def test_each_row_has_the_scores_of_its_own_recipe(place):
 def test_of_an_error_the_smallest_is_best(place):
     search_forecasts()
 
-    errors = [float(row["validation/free_run_mse_500"]) for row in read_trials(OUT)]
+    errors = [float(row["validation/mse_500"]) for row in read_trials(OUT)]
     assert len(set(errors)) == 3
     assert read_best(OUT).value == min(errors)
 

@@ -48,13 +48,13 @@ def windows_of(model: str, **changes: Any) -> Windows:
     return pair_series(times, values, cut and WindowParams.model_validate(cut))
 
 
-def score_document(model: str, network: nn.Module, state: State | None, seed: int = 0) -> float:
+def score_walkthrough(model: str, network: nn.Module, state: State | None, seed: int = 0) -> float:
     """The score of the test with which its walk-through ends; the other scores are cut short."""
-    short = {"phases": 1, "horizons": [1], "validation_horizons": [1], "document_seed": seed}
+    short = {"phases": 1, "horizons": [1], "validation_horizons": [1], "walkthrough_seed": seed}
     params = EvaluateParams.model_validate({**OFFICIAL["evaluate_sine"], **short})
     name, windows = OFFICIAL["sine"][model]["series"], windows_of(model)
     evaluation = evaluate(network, state, windows, name, series_of(model), params)
-    score: float = evaluation.metrics["document_mse"]
+    score: float = evaluation.scores["walkthrough_mse"]
     return score
 
 

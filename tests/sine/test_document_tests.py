@@ -9,7 +9,7 @@ from benchmarks.published import carried_rnn, lagged_rnn, small_init_rnn, window
 from stages.shared.json_files import read_json
 from stages.shared.networks import build_network
 from stages.sine import evaluate, generate, preprocess, score_baselines, train
-from tests.sine.entries import OFFICIAL, score_document
+from tests.sine.entries import OFFICIAL, score_walkthrough
 
 SEEDS = range(12)  # of the start: each of the three is drawn
 
@@ -37,7 +37,7 @@ def test_the_one_point_test_starts_at_one_of_three_segments_in_the_carried_state
     trained = literal.train(300, seed=3)
     network = rebuild(model, trained.model)
 
-    scores = {score_document(model, network, trained.state, seed) for seed in SEEDS}
+    scores = {score_walkthrough(model, network, trained.state, seed) for seed in SEEDS}
 
     assert sorted(scores) == pytest.approx(run_from_one_point(literal, trained), rel=1e-3)
 
@@ -46,7 +46,7 @@ def test_the_continuation_goes_on_after_training_in_the_carried_state():
     trained = lagged_rnn.train(seed=3)
     network = rebuild("lagged_rnn", trained.model)
 
-    score = score_document("lagged_rnn", network, trained.state)
+    score = score_walkthrough("lagged_rnn", network, trained.state)
 
     theirs = lagged_rnn.continue_free_run(trained.model, trained.state)
     assert score == pytest.approx(theirs, rel=1e-3)
@@ -56,7 +56,7 @@ def test_the_recursive_forecast_is_the_published_one():
     trained = windowed_lstm.train(720)
     network = rebuild("windowed_lstm", trained.model)
 
-    score = score_document("windowed_lstm", network, None)
+    score = score_walkthrough("windowed_lstm", network, None)
 
     theirs = windowed_lstm.forecast(trained.model, windowed_lstm.make_series())
     assert score == pytest.approx(theirs, rel=1e-3)
@@ -76,12 +76,12 @@ def workspace(tmp_path_factory):
 
 
 def run_stages(model):
-    """Train and score in the working folder; returns the score of the document test."""
+    """Train and score in the working folder; returns the score of the walk-through test."""
     windows = f"windows/{OFFICIAL['sine'][model]['series']}.npz"
     train.main(model, windows, "trained")
     score_baselines.main(OFFICIAL["sine"][model]["series"], windows, "baselines")
     evaluate.main(model, "trained", windows, "baselines", "evaluated")
-    return read_json(Path("evaluated/metrics.json"))["document_mse"]
+    return read_json(Path("evaluated/scores.json"))["walkthrough_mse"]
 
 
 def test_the_stages_of_carried_rnn_end_with_the_published_score(workspace, monkeypatch):

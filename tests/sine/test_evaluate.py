@@ -1,4 +1,3 @@
-import json
 import math
 from pathlib import Path
 
@@ -7,10 +6,11 @@ import pytest
 import torch
 
 from stages.shared.errors import InputError
+from stages.shared.json_files import read_json
 from stages.shared.networks import write_model
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.sine import score_baselines
-from stages.sine.assessment import EvaluateParams, check_metrics
+from stages.sine.assessment import EvaluateParams, check_scores
 from stages.sine.evaluate import REMEDY, evaluate, main
 from stages.sine.free_runs import FreeRuns, draw_free_runs, score_forecasts
 from stages.sine.phase_errors import read_phase_errors
@@ -91,7 +91,7 @@ def test_scores_average_the_steps_of_each_horizon():
     scores = score_forecasts(off_by_growing, FreeRuns(truths, truths), [2, 4])
 
     assert scores == pytest.approx(
-        {"one_step_mse": 1, "free_run_mse_2": (1 + 4) / 2, "free_run_mse_4": (1 + 4 + 9 + 16) / 4}
+        {"one_step_mse": 1, "mse_2": (1 + 4) / 2, "mse_4": (1 + 4 + 9 + 16) / 4}
     )
 
 
@@ -115,13 +115,19 @@ def test_every_model_is_scored_beside_the_baselines(model, tmp_path, monkeypatch
 
     main(model, "trained", "windows.npz", "baselines", "evaluated")
 
-    metrics = json.loads(Path("evaluated/metrics.json").read_text(encoding="utf-8"))
-    assert metrics["data"] == params.series
-    assert {"document_mse", "one_step_mse", "free_run_mse_500"} <= metrics.keys()
-    assert metrics["intervals"].keys() == {"one_step_mse", "free_run_mse_49", "free_run_mse_500"}
-    assert "free_run_mse_500" in metrics["validation"]
-    assert metrics["lead"].keys() == {"free_run_mse_49", "free_run_mse_500"}
-    assert metrics["lead"]["free_run_mse_500"]["high"] < 0  # linear recurrences are exact
+    scores = read_json(Path("evaluated/scores.json"))
+    assert scores["data"] == params.series
+    assert {"walkthrough_mse", "one_step_mse", "mse_500"} <= scores.keys()
+    assert scores["intervals"].keys() == {"one_step_mse", "mse_49", "mse_500"}
+    assert "mse_500" in scores["validation"]
+    assert scores["improvement"].keys() == {"mse_49", "mse_500"}
+    assert scores["improvement"]["mse_500"]["high"] < 0  # linear recurrences are exact
+    assert read_json(Path("evaluated/metrics.json")) == {
+        "mse_short": scores["mse_49"],
+        "mse_long": scores["mse_500"],
+        "ratio_to_baseline": scores["ratio_to_baseline"],
+        "walkthrough_mse": scores["walkthrough_mse"],
+    }
 
 
 def test_the_errors_of_a_model_are_of_the_phases_that_baselines_have(tmp_path, monkeypatch):
@@ -151,7 +157,7 @@ def test_the_same_model_and_data_give_the_same_scores():
     first = evaluate(*given, EvaluateParams(**SHORT))
     second = evaluate(*given, EvaluateParams(**SHORT))
 
-    assert first.metrics == second.metrics
+    assert first.scores == second.scores
 
 
 def test_the_one_point_test_is_also_averaged_over_its_starts():
@@ -160,21 +166,21 @@ def test_the_one_point_test_is_also_averaged_over_its_starts():
 
     scores = []
     for seed in range(20):
-        section = {**SHORT, "phases": 1, "document_seed": seed}
-        scores.append(evaluate(*given, EvaluateParams(**section)).metrics)
+        section = {**SHORT, "phases": 1, "walkthrough_seed": seed}
+        scores.append(evaluate(*given, EvaluateParams(**section)).scores)
 
-    by_start = {metrics["document_mse"] for metrics in scores}
+    by_start = {metrics["walkthrough_mse"] for metrics in scores}
     assert len(by_start) == 3  # starts 0, 1 and 2
-    assert scores[0]["document_mse_all_starts"] == pytest.approx(sum(by_start) / 3)
+    assert scores[0]["walkthrough_mse_all_starts"] == pytest.approx(sum(by_start) / 3)
 
 
 def test_the_recursive_test_has_one_start():
     params, windows, trained = train_briefly("windowed_lstm")
     given = (trained.model, trained.state, windows, params.series, series(params.series))
 
-    metrics = evaluate(*given, EvaluateParams(**SHORT)).metrics
+    metrics = evaluate(*given, EvaluateParams(**SHORT)).scores
 
-    assert "document_mse_all_starts" not in metrics
+    assert "walkthrough_mse_all_starts" not in metrics
 
 
 def test_while_recipes_are_chosen_the_test_phases_change_nothing():
@@ -183,18 +189,18 @@ def test_while_recipes_are_chosen_the_test_phases_change_nothing():
 
     scores = []
     for seed in (1, 2):
-        section = {**SHORT, "split": "validation", "seed": seed, "document_seed": seed}
-        scores.append(evaluate(*given, EvaluateParams(**section)).metrics)
+        section = {**SHORT, "split": "validation", "seed": seed, "walkthrough_seed": seed}
+        scores.append(evaluate(*given, EvaluateParams(**section)).scores)
 
     assert scores[0] == scores[1]
     assert scores[0]["split"] == "validation"
-    assert scores[0]["free_run_mse_500"] == scores[0]["validation"]["free_run_mse_500"]
-    assert "document_mse" not in scores[0]
+    assert scores[0]["mse_500"] == scores[0]["validation"]["mse_500"]
+    assert "walkthrough_mse" not in scores[0]
 
 
 def test_a_score_that_is_not_finite_is_named():
     with pytest.raises(InputError, match=r"validation\.one_step_mse is inf: train at a lower rate"):
-        check_metrics({"data": "x", "validation": {"one_step_mse": math.inf}}, REMEDY)
+        check_scores({"data": "x", "validation": {"one_step_mse": math.inf}}, REMEDY)
 
 
 def evaluate_file(samples, **changes):
@@ -213,19 +219,19 @@ def test_a_file_is_scored_at_its_own_horizons_over_all_origins_of_its_test():
     evaluation = evaluate_file(SWING)
 
     scores = [f"{run}_{kind}" for kind in ("mse", "mase") for run in ("one_step",)]
-    scores += [f"free_run_{kind}_{horizon}" for kind in ("mse", "mase") for horizon in (2, 5)]
-    assert {*evaluation.metrics["intervals"]} == {*scores, "band_coverage"}
-    assert {*evaluation.metrics["validation"]} == {*scores}
+    scores += [f"{kind}_{horizon}" for kind in ("mse", "mase") for horizon in (2, 5)]
+    assert {*evaluation.scores["intervals"]} == {*scores, "band_coverage"}
+    assert {*evaluation.scores["validation"]} == {*scores}
     assert {len(errors) for errors in evaluation.errors.values()} == {30 - 5 + 1}
     assert evaluation.scope.least_history == 40
     assert len(evaluation.scope.band["low"]) == 5
 
 
 def test_scores_are_in_the_units_of_the_file_but_for_mase_and_coverage():
-    plain, large = evaluate_file(SWING).metrics, evaluate_file(10 * SWING + 3).metrics
+    plain, large = evaluate_file(SWING).scores, evaluate_file(10 * SWING + 3).scores
 
-    assert large["free_run_mse_5"] == pytest.approx(100 * plain["free_run_mse_5"], rel=1e-3)
-    assert large["free_run_mase_5"] == pytest.approx(plain["free_run_mase_5"], rel=1e-3)
+    assert large["mse_5"] == pytest.approx(100 * plain["mse_5"], rel=1e-3)
+    assert large["mase_5"] == pytest.approx(plain["mase_5"], rel=1e-3)
     assert large["band_coverage"] == pytest.approx(plain["band_coverage"], abs=0.02)
 
 
@@ -233,7 +239,7 @@ def test_while_recipes_are_chosen_a_file_shows_nothing_of_its_test():
     changed = SWING.copy()
     changed[90:] *= 3
 
-    metrics = [evaluate_file(samples, split="validation").metrics for samples in (SWING, changed)]
+    metrics = [evaluate_file(samples, split="validation").scores for samples in (SWING, changed)]
 
     assert metrics[0] == metrics[1]
     assert metrics[0]["split"] == "validation"

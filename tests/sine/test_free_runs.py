@@ -32,9 +32,9 @@ def test_mase_is_the_absolute_error_by_that_of_repeating_the_last_sample_in_trai
     errors = measure_phases(np.array([[1.0, -3.0]]), runs, [2])
 
     assert errors["one_step_mse"].tolist() == [1]
-    assert errors["free_run_mse_2"].tolist() == [5]
+    assert errors["mse_2"].tolist() == [5]
     assert errors["one_step_mase"].tolist() == [0.5]
-    assert errors["free_run_mase_2"].tolist() == [1]  # (1 + 3) / 2 / 2
+    assert errors["mase_2"].tolist() == [1]  # (1 + 3) / 2 / 2
 
 
 def test_a_scaled_forecaster_takes_and_gives_the_units_of_the_file():

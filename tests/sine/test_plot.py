@@ -12,7 +12,7 @@ from stages.sine.preprocess import WindowParams, pair_series
 from stages.sine.windows import Windows, write_windows
 from tests.sine.entries import windows_of_file
 
-ALWAYS = {"loss", "loss_linear", "window", "snapshots", "document", "free_run", "baselines"}
+ALWAYS = {"loss", "loss_linear", "window", "snapshots", "walkthrough", "free_run", "baselines"}
 STEPS = 60  # of the free runs
 
 
@@ -41,19 +41,19 @@ def write_files(folder, window=None, norms=(0.9, None)):
     free = np.sin(np.arange(2.0 * STEPS)).reshape(2, STEPS)
     np.savez(
         evaluated / "forecasts.npz",
-        document_times=np.arange(23.0, 30.0),
-        document_truth=np.sin(np.arange(23.0, 30.0)),
-        document_forecast=np.zeros(6),
+        walkthrough_times=np.arange(23.0, 30.0),
+        walkthrough_truth=np.sin(np.arange(23.0, 30.0)),
+        walkthrough_forecast=np.zeros(6),
         free_context=free[:, :5],
         free_truth=free,
         free_forecast=-free,
         step=1.0,
     )
-    scores = {"one_step_mse": 0.1, "free_run_mse_49": 0.5}
-    exact = {"document_mse": 1e-30, "one_step_mse": 1e-30, "free_run_mse_49": 0.0, "order": 8}
-    beside = {"hold_last": {"document_mse": 0.7, **scores}, "ar_best": exact}
-    metrics = {"data": "short", "document_mse": 0.5, **scores}
-    (evaluated / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    scores = {"one_step_mse": 0.1, "mse_49": 0.5}
+    exact = {"walkthrough_mse": 1e-30, "one_step_mse": 1e-30, "mse_49": 0.0, "order": 8}
+    beside = {"hold_last": {"walkthrough_mse": 0.7, **scores}, "ar_best": exact}
+    own = {"data": "short", "walkthrough_mse": 0.5, **scores}
+    (evaluated / "scores.json").write_text(json.dumps(own), encoding="utf-8")
     scope = {"band": {"low": [-0.1], "high": [0.1]}}
     (evaluated / "scope.json").write_text(json.dumps(scope), encoding="utf-8")
     write_baselines(folder / "baselines", "short", beside)
@@ -111,7 +111,7 @@ def test_of_a_file_its_parts_and_forecasts_from_origins_are_drawn(tmp_path, monk
 
     figures = plot(tmp_path, monkeypatch)
 
-    drawn = ALWAYS - {"document", "free_run"} | {"gradient_norm", "origins", "split"}
+    drawn = ALWAYS - {"walkthrough", "free_run"} | {"gradient_norm", "origins", "split"}
     assert set(figures) == drawn
 
 

@@ -43,16 +43,16 @@ def test_linear_recurrences_follow_a_clean_sine(name):
 
     assert list(scores) == NAMES
     for baseline in ("ar2", "ar_best", "ridge"):
-        assert scores[baseline]["free_run_mse_500"] < 1e-9
-        assert scores[baseline]["document_mse"] < 1e-9
-    assert scores["predict_zero"]["free_run_mse_500"] == pytest.approx(0.5, abs=0.02)
+        assert scores[baseline]["mse_500"] < 1e-9
+        assert scores[baseline]["walkthrough_mse"] < 1e-9
+    assert scores["predict_zero"]["mse_500"] == pytest.approx(0.5, abs=0.02)
 
 
 def test_baselines_of_the_recursive_test_are_those_of_the_walk_through():
     scores = score("period_40").scores
 
-    assert scores["predict_zero"]["document_mse"] == pytest.approx(0.5, abs=1e-3)  # its variance
-    assert scores["copy_period"]["document_mse"] < 1e-9  # it holds nothing that training lacks
+    assert scores["predict_zero"]["walkthrough_mse"] == pytest.approx(0.5, abs=1e-3)  # its variance
+    assert scores["copy_period"]["walkthrough_mse"] < 1e-9  # it holds nothing that training lacks
 
 
 def test_a_chaotic_series_has_all_baselines_too():
@@ -61,7 +61,7 @@ def test_a_chaotic_series_has_all_baselines_too():
     scores = score("mackey_glass", series).scores
 
     assert list(scores) == NAMES
-    assert all(scores[name]["free_run_mse_500"] > 1e-3 for name in NAMES)  # nothing linear does
+    assert all(scores[name]["mse_500"] > 1e-3 for name in NAMES)  # nothing linear does
 
 
 def test_a_season_is_what_copying_repeats():
@@ -78,10 +78,22 @@ def test_every_baseline_has_its_interval_and_its_validation():
     for name in NAMES:
         assert set(scores[name]["intervals"]) == {
             "one_step_mse",
-            "free_run_mse_49",
-            "free_run_mse_500",
+            "mse_49",
+            "mse_500",
         }
-        assert "free_run_mse_500" in scores[name]["validation"]
+        assert "mse_500" in scores[name]["validation"]
+
+
+def test_the_ratio_of_a_baseline_is_to_the_best_on_validation():
+    scores = score(
+        "noisy_sine", make_series("noisy_sine", starts={"count": 8, "below": 6.28})
+    ).scores
+
+    best = min(scores.values(), key=lambda of_one: of_one["validation"]["mse_500"])
+    assert best["ratio_to_baseline"] == 1.0
+    zero = scores["predict_zero"]
+    assert zero["ratio_to_baseline"] == pytest.approx(zero["mse_500"] / best["mse_500"])
+    assert zero["validation"]["ratio_to_baseline"] > 1
 
 
 def test_validation_chooses_order_and_penalty():
@@ -93,7 +105,7 @@ def test_validation_chooses_order_and_penalty():
         errors = {}
         for value in OFFICIAL["baselines_sine"][one_by_one]:
             alone = score("noisy_sine", noisy, names=[baseline], **{one_by_one: [value]})
-            errors[value] = alone.scores[baseline]["validation"]["free_run_mse_500"]
+            errors[value] = alone.scores[baseline]["validation"]["mse_500"]
         chosen = best.scores[baseline]["order" if baseline == "ar_best" else "penalty"]
         assert errors[chosen] == min(errors.values())
 
@@ -134,7 +146,7 @@ def test_a_baseline_that_explodes_is_named(monkeypatch):
 
     monkeypatch.setattr("stages.sine.score_baselines.hold_last", explode)
 
-    with pytest.raises(InputError, match=r"hold_last\.document_mse is inf: drop this baseline"):
+    with pytest.raises(InputError, match=r"hold_last\.walkthrough_mse is inf: drop this baseline"):
         score("integer_starts", names=["hold_last"])
 
 
@@ -147,13 +159,13 @@ def test_scores_and_errors_are_written_as_files(tmp_path, monkeypatch):
     main("integer_starts", "w.npz", "first")
     main("integer_starts", "w.npz", "second")
 
-    metrics = json.loads(Path("first/metrics.json").read_text(encoding="utf-8"))
-    assert list(metrics) == ["data", *NAMES]
-    assert metrics["data"] == "integer_starts"
+    scores = json.loads(Path("first/scores.json").read_text(encoding="utf-8"))
+    assert list(scores) == ["data", *NAMES]
+    assert scores["data"] == "integer_starts"
     errors = read_phase_errors(Path("first/errors.csv"))
     assert list(errors) == NAMES
-    assert errors["ar2"]["one_step_mse"].mean() == metrics["ar2"]["one_step_mse"]
-    for file in ("metrics.json", "errors.csv"):
+    assert errors["ar2"]["one_step_mse"].mean() == scores["ar2"]["one_step_mse"]
+    for file in ("scores.json", "errors.csv"):
         assert Path("first", file).read_bytes() == Path("second", file).read_bytes()
 
 
@@ -169,6 +181,6 @@ def test_baselines_of_a_file_are_fitted_to_its_training_part_and_scored_in_its_u
     scores = scored.scores
     assert list(scores) == NAMES
     for baseline in ("copy_period", "ar2", "ar_best"):
-        assert scores[baseline]["free_run_mse_5"] < 1e-9
-    assert scores["predict_zero"]["free_run_mse_5"] == pytest.approx(12.5, rel=0.1)  # 5² / 2
-    assert "document_mse" not in scores["hold_last"]  # no walk-through asks about a file
+        assert scores[baseline]["mse_5"] < 1e-9
+    assert scores["predict_zero"]["mse_5"] == pytest.approx(12.5, rel=0.1)  # 5² / 2
+    assert "walkthrough_mse" not in scores["hold_last"]  # no walk-through asks about a file

@@ -12,7 +12,7 @@ from stages.sine.train import SineParams, find_kernel, train
 from tests.sine.entries import (
     OFFICIAL,
     params_of,
-    score_document,
+    score_walkthrough,
     windows_of,
     windows_of_file,
 )
@@ -145,7 +145,7 @@ def test_what_no_kernel_knows_is_differentiated_automatically(changes):
 def test_the_windowed_lstm_gives_the_published_score():
     trained = train(params_of("windowed_lstm"), windows_of("windowed_lstm"), "windowed_lstm")
 
-    score = score_document("windowed_lstm", trained.model, trained.state)
+    score = score_walkthrough("windowed_lstm", trained.model, trained.state)
     assert score == pytest.approx(0.0089, abs=5e-5)
     assert trained.curves.loss[-1] == pytest.approx(1.3e-4, rel=0.05)  # last window
     assert trained.curves.mean_loss[-1] == pytest.approx(4.3e-4, rel=0.05)  # mean of the epoch
@@ -169,7 +169,7 @@ def test_the_median_of_five_seeds_lies_in_the_published_band(model, loss_band, s
     for seed in range(5):
         trained = train(params_of(model, seed=seed), windows_of(model), model)
         losses.append(trained.curves.loss[-1])
-        scores.append(score_document(model, trained.model, trained.state, seed))
+        scores.append(score_walkthrough(model, trained.model, trained.state, seed))
 
     assert loss_band[0] < np.median(losses) < loss_band[1]
     assert score_band[0] < np.median(scores) < score_band[1]
@@ -210,7 +210,7 @@ def test_progress_of_epochs_ends_with_the_performance_on_the_test_range():
 
     trained = train(params, windows_of("windowed_lstm"), "x")
 
-    mse = score_document("windowed_lstm", trained.model, trained.state)
+    mse = score_walkthrough("windowed_lstm", trained.model, trained.state)
     assert trained.progress[-3:] == [
         f"Epoch 1 Loss: {trained.curves.loss[9]:.8f}",
         f"Epoch 2 Loss: {trained.curves.loss[19]:.8f}",

@@ -9,7 +9,7 @@ from stages.surnames.assessment import (
     assess,
     collect_guesses,
     guess,
-    measure_lead,
+    measure_improvement,
 )
 from stages.surnames.names import Names, Splits, Vocabulary
 
@@ -65,9 +65,9 @@ def test_every_score_that_counts_names_has_an_interval_around_it():
     scores = assess(answer(HALF), answer(HALF), SPLITS, PARAMS).scores
 
     plain = {"accuracy", "balanced_accuracy", "macro_f1"}
-    corrected = {f"{name}_corrected" for name in plain}
-    assert scores["intervals"].keys() == plain | corrected | {"top3_accuracy"}
-    for name in plain | corrected:
+    adjusted = {f"{name}_adjusted" for name in plain}
+    assert scores["intervals"].keys() == plain | adjusted | {"top3_accuracy"}
+    for name in plain | adjusted:
         assert scores["intervals"][name]["low"] < scores[name] < scores["intervals"][name]["high"]
 
 
@@ -78,47 +78,47 @@ def test_correction_takes_doubtful_names_for_the_rarer_language():
     guesses = guess(log_probabilities, adjustment)
 
     assert guesses.plain.tolist() == [0, 0]
-    assert guesses.corrected.tolist() == [1, 0]  # 0.7 / 0.8 < 0.3 / 0.2
+    assert guesses.adjusted.tolist() == [1, 0]  # 0.7 / 0.8 < 0.3 / 0.2
 
 
 def score_on_validation(value):
-    return {"validation": {"accuracy": value, "macro_f1_corrected": value}}
+    return {"validation": {"accuracy": value, "macro_f1_adjusted": value}}
 
 
-def test_a_lead_is_over_the_baseline_that_validation_prefers():
+def test_an_improvement_is_over_the_baseline_that_validation_prefers():
     truths = np.array(TRUTHS)
     wrong = Guesses(1 - truths, 1 - truths)
     guesses = {"good": wrong, "lucky": Guesses(truths, truths)}
     baselines = {"good": score_on_validation(0.9), "lucky": score_on_validation(0.8)}
 
-    lead = measure_lead(Guesses(truths, truths), baselines, guesses, SPLITS, PARAMS)
+    improvement = measure_improvement(Guesses(truths, truths), baselines, guesses, SPLITS, PARAMS)
 
-    ahead = {"over": "good", "low": 1.0, "high": 1.0}
-    assert lead == {"accuracy": ahead, "macro_f1_corrected": ahead}
+    ahead = {"baseline": "good", "low": 1.0, "high": 1.0}
+    assert improvement == {"accuracy": ahead, "macro_f1_adjusted": ahead}
 
 
-def test_a_lead_of_names_told_apart_alike_is_zero():
+def test_an_improvement_of_names_told_apart_alike_is_zero():
     truths = np.array(TRUTHS)
     plain = np.where(HALF, truths, 1 - truths)
     guesses = Guesses(plain, truths)
 
-    lead = measure_lead(
+    improvement = measure_improvement(
         guesses, {"same": score_on_validation(0.5)}, {"same": guesses}, SPLITS, PARAMS
     )
 
-    even = {"over": "same", "low": 0.0, "high": 0.0}
-    assert lead == {"accuracy": even, "macro_f1_corrected": even}
+    even = {"baseline": "same", "low": 0.0, "high": 0.0}
+    assert improvement == {"accuracy": even, "macro_f1_adjusted": even}
 
 
 def test_guesses_are_read_by_baseline():
     rows = [
-        {"baseline": "majority", "guess": "Bb", "guess_corrected": "Aa"},
-        {"baseline": "majority", "guess": "Bb", "guess_corrected": "Bb"},
-        {"baseline": "tfidf_svc", "guess": "Aa", "guess_corrected": "Aa"},
+        {"baseline": "majority", "guess": "Bb", "guess_adjusted": "Aa"},
+        {"baseline": "majority", "guess": "Bb", "guess_adjusted": "Bb"},
+        {"baseline": "tfidf_svc", "guess": "Aa", "guess_adjusted": "Aa"},
     ]
 
     guesses = collect_guesses(rows, VOCABULARY)
 
     assert guesses["majority"].plain.tolist() == [1, 1]
-    assert guesses["majority"].corrected.tolist() == [0, 1]
+    assert guesses["majority"].adjusted.tolist() == [0, 1]
     assert guesses["tfidf_svc"].plain.tolist() == [0]

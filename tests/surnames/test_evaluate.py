@@ -26,6 +26,7 @@ from stages.surnames.names import (
     write_vocabulary,
 )
 
+FIVE = ["accuracy", "macro_f1", "macro_f1_adjusted", "top3_accuracy", "calibration_error"]
 VOCABULARY = Vocabulary("custom", "abc", ["Aa", "Bb"])
 PARAMS = EvaluateParams(
     split="test",
@@ -71,25 +72,32 @@ def test_names_of_different_lengths_make_one_batch():
 
 
 def test_scores_on_test_stand_at_the_top_beside_validation():
-    metrics = evaluate(FirstLetter(), SPLITS, VOCABULARY, PARAMS).metrics
+    scores = evaluate(FirstLetter(), SPLITS, VOCABULARY, PARAMS).scores
 
-    assert metrics["data"] == "custom"
-    assert metrics["num_test"] == 4
-    assert metrics["accuracy"] == 3 / 4
-    assert metrics["balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
-    assert metrics["macro_f1"] == pytest.approx((4 / 5 + 2 / 3) / 2)
-    assert metrics["nll"] == pytest.approx(-(3 * math.log(0.8) + math.log(0.2)) / 4)
-    assert metrics["ece_uncalibrated"] == pytest.approx(0.8 - 3 / 4)
-    assert metrics["validation"]["accuracy"] == 1
+    assert scores["data"] == "custom"
+    assert scores["num_test"] == 4
+    assert scores["accuracy"] == 3 / 4
+    assert scores["balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
+    assert scores["macro_f1"] == pytest.approx((4 / 5 + 2 / 3) / 2)
+    assert scores["nll"] == pytest.approx(-(3 * math.log(0.8) + math.log(0.2)) / 4)
+    assert scores["calibration_error_uncalibrated"] == pytest.approx(0.8 - 3 / 4)
+    assert scores["validation"]["accuracy"] == 1
 
 
 def test_every_score_is_taken_on_test_and_on_validation():
-    metrics = evaluate(FirstLetter(), SPLITS, VOCABULARY, PARAMS).metrics
+    scores = evaluate(FirstLetter(), SPLITS, VOCABULARY, PARAMS).scores
 
-    plain = {"accuracy", "top3_accuracy", "balanced_accuracy", "macro_f1", "nll", "ece"}
-    corrected = {"accuracy_corrected", "balanced_accuracy_corrected", "macro_f1_corrected"}
-    assert plain | corrected <= metrics.keys()
-    assert plain | corrected <= metrics["validation"].keys()
+    plain = {
+        "accuracy",
+        "top3_accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "nll",
+        "calibration_error",
+    }
+    adjusted = {"accuracy_adjusted", "balanced_accuracy_adjusted", "macro_f1_adjusted"}
+    assert plain | adjusted <= scores.keys()
+    assert plain | adjusted <= scores["validation"].keys()
 
 
 def test_validation_chooses_the_prior_strength_and_the_temperature():
@@ -101,12 +109,12 @@ def test_validation_chooses_the_prior_strength_and_the_temperature():
     )
     params = PARAMS.model_copy(update={"prior_strengths": [2.0, 0.5, 0.0]})
 
-    metrics = evaluate(FirstLetter(), splits, VOCABULARY, params).metrics
+    scores = evaluate(FirstLetter(), splits, VOCABULARY, params).scores
 
-    assert metrics["prior_strength"] == 0.5
-    assert metrics["temperature"] < 1  # all that it was sure of was right
-    assert metrics["validation"]["accuracy"] == pytest.approx(2 / 3)
-    assert metrics["validation"]["accuracy_corrected"] == 1
+    assert scores["prior_strength"] == 0.5
+    assert scores["temperature"] < 1  # all that it was sure of was right
+    assert scores["validation"]["accuracy"] == pytest.approx(2 / 3)
+    assert scores["validation"]["accuracy_adjusted"] == 1
 
 
 def test_the_tables_say_what_the_metrics_sum_up():
@@ -115,7 +123,7 @@ def test_the_tables_say_what_the_metrics_sum_up():
     assert tables["predictions"]["name"].tolist() == ["ab", "ac", "ba", "bb"]
     assert tables["predictions"]["language"].tolist() == ["Aa", "Aa", "Aa", "Bb"]
     assert tables["predictions"]["guess"].tolist() == ["Aa", "Aa", "Bb", "Bb"]
-    assert tables["predictions"]["guess_corrected"].tolist() == ["Aa", "Aa", "Bb", "Bb"]
+    assert tables["predictions"]["guess_adjusted"].tolist() == ["Aa", "Aa", "Bb", "Bb"]
     assert tables["confusion"].to_numpy().tolist() == [["Aa", 2, 1], ["Bb", 0, 1]]
     assert tables["languages"]["num_train"].tolist() == [2, 1]
     assert tables["languages"]["recall"].tolist() == pytest.approx([2 / 3, 1])
@@ -156,7 +164,7 @@ def test_evaluation_changes_neither_the_model_nor_its_own_answer():
 
     first, second = (evaluate(model, SPLITS, VOCABULARY, PARAMS) for _ in range(2))
 
-    assert first.metrics == second.metrics
+    assert first.scores == second.scores
     for name, table in first.tables.items():
         assert table.equals(second.tables[name])
     for name, value in model.state_dict().items():
@@ -189,12 +197,15 @@ def test_metrics_and_tables_are_written_as_files(tmp_path, monkeypatch):
 
     main("trained", ".", "baselines", "evaluated")
 
+    scores = json.loads(Path("evaluated/scores.json").read_text())
+    assert scores["num_test"] == 2
+    assert scores["improvement"]["accuracy"]["baseline"] == "majority"
     metrics = json.loads(Path("evaluated/metrics.json").read_text())
-    assert metrics["num_test"] == 2
-    assert metrics["lead"]["accuracy"]["over"] == "majority"
+    assert list(metrics) == FIVE
+    assert metrics == {name: scores[name] for name in FIVE}
     predictions = read_table(Path("evaluated/predictions.csv"))
     num_right = sum(row["language"] == row["guess"] for row in predictions)
-    assert num_right / 2 == metrics["accuracy"]
+    assert num_right / 2 == scores["accuracy"]
     confusion = read_table(Path("evaluated/confusion.csv"))
     assert int(confusion[0]["Aa"]) + int(confusion[1]["Bb"]) == num_right
     assert [row["num_train"] for row in read_table(Path("evaluated/languages.csv"))] == ["5", "3"]
@@ -215,6 +226,6 @@ def test_while_recipes_are_chosen_the_test_names_change_nothing(tmp_path, monkey
         written.append([path.read_bytes() for path in files])
 
     assert written[0] == written[1]
-    metrics = json.loads(Path("evaluated/metrics.json").read_text())
-    assert metrics["split"] == "validation"
-    assert metrics["accuracy"] == metrics["validation"]["accuracy"]
+    scores = json.loads(Path("evaluated/scores.json").read_text())
+    assert scores["split"] == "validation"
+    assert scores["accuracy"] == scores["validation"]["accuracy"]

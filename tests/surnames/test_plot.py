@@ -9,7 +9,7 @@ from stages.shared.yaml_files import format_yaml
 from stages.surnames.plot import draw_confusion, draw_languages, draw_reliability, main
 
 ALWAYS = {"confusion", "languages", "reliability"}
-METRICS = {"data": "sample", "balanced_accuracy": 0.75, "macro_f1": 0.7, "ece": 0.1}
+SCORES = {"data": "sample", "balanced_accuracy": 0.75, "macro_f1": 0.7, "calibration_error": 0.1}
 CONFUSION = [
     {"language": "Czech", "Czech": "2", "Greek": "2"},
     {"language": "Greek", "Czech": "0", "Greek": "1"},
@@ -35,7 +35,7 @@ def write_files(folder, curves):
     tables = {"confusion": CONFUSION, "languages": LANGUAGES, "predictions": PREDICTIONS}
     for name, rows in tables.items():
         write_table(evaluated / f"{name}.csv", list(rows[0]), [row.values() for row in rows])
-    (evaluated / "metrics.json").write_text(json.dumps(METRICS), encoding="utf-8")
+    (evaluated / "scores.json").write_text(json.dumps(SCORES), encoding="utf-8")
     params = {"figures": {"dpi": 40}}
     if curves.loss:  # a blend has no entry
         params["surnames"] = {"tiny": {"clip_norm": None}}
@@ -75,13 +75,13 @@ def test_rows_of_the_confusion_matrix_are_shares_of_the_true_language():
 
 
 def test_the_language_with_the_most_names_is_at_the_top():
-    axes = draw_languages(LANGUAGES, METRICS, "model").axes[0]
+    axes = draw_languages(LANGUAGES, SCORES, "model").axes[0]
 
     assert axes.get_yticklabels()[-1].get_text() == "Czech (4)"
 
 
 def test_guesses_of_like_confidence_share_a_point():
-    axes = draw_reliability(PREDICTIONS, METRICS, "model").axes[0]
+    axes = draw_reliability(PREDICTIONS, SCORES, "model").axes[0]
 
     _, points = axes.get_lines()
     np.testing.assert_allclose(points.get_xydata(), [[0.3, 1], [0.91, 0.5]])

@@ -82,7 +82,9 @@ def test_all_baselines_have_the_scores_of_a_classifier():
 
     chosen = {"cost", "lowercase", "marked", "sublinear", "margin_temperature"}
     assert scores["tfidf_svc"].keys() == scores["majority"].keys() | chosen
-    assert {"macro_f1_corrected", "ece", "intervals", "prior_strength"} <= scores["majority"].keys()
+    assert {"macro_f1_adjusted", "calibration_error", "intervals", "prior_strength"} <= scores[
+        "majority"
+    ].keys()
 
 
 def test_two_languages_share_one_plane():
@@ -134,13 +136,13 @@ def test_scores_and_predictions_are_written_as_files(tmp_path, monkeypatch):
     main(".", "first")
     main(".", "second")
 
-    metrics = json.loads(Path("first/metrics.json").read_text(encoding="utf-8"))
-    assert list(metrics) == ["data", "majority", "tfidf_svc"]
-    assert metrics["data"] == "sample"
+    scores = json.loads(Path("first/scores.json").read_text(encoding="utf-8"))
+    assert list(scores) == ["data", "majority", "tfidf_svc"]
+    assert scores["data"] == "sample"
     rows = read_table(Path("first/predictions.csv"))
     by_svc = [row for row in rows if row["baseline"] == "tfidf_svc"]
     num_right = sum(row["guess"] == row["language"] for row in by_svc)
     assert (len(rows), len(by_svc)) == (6, 3)
-    assert num_right / 3 == metrics["tfidf_svc"]["accuracy"]
-    for file in ("metrics.json", "predictions.csv"):
+    assert num_right / 3 == scores["tfidf_svc"]["accuracy"]
+    for file in ("scores.json", "predictions.csv"):
         assert Path("first", file).read_bytes() == Path("second", file).read_bytes()

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from stages.surnames.scores import (
+    adjust_logits,
     average_nll,
-    correct_prior,
     count_confusion,
     expected_calibration_error,
     find_temperature,
@@ -70,6 +70,6 @@ def test_temperature_undoes_overconfidence():
 def test_prior_correction_favours_rare_classes():
     log_probabilities = np.log([[0.6, 0.4]])
 
-    corrected = correct_prior(log_probabilities, np.array([0.9, 0.1]), strength=1.0)
+    adjusted = adjust_logits(log_probabilities, np.array([0.9, 0.1]), strength=1.0)
 
-    assert corrected.argmax() == 1
+    assert adjusted.argmax() == 1

@@ -16,7 +16,11 @@ TRAIN = Stage(
     {"data/trained/m/weights.pt": "3", "data/trained/m/curves.csv": "4"},
     {"params.yaml": {"sine.m": {"network": {"hidden": 3}}}, "pyproject.toml": {"torch": "2"}},
 )
-EVALUATE = Stage("evaluate_sine@m", "", {}, {"data/evaluated/m/metrics.json": "5"}, {})
+SCORES = {
+    "data/evaluated/forecasting/m/metrics.json": "5",
+    "data/evaluated/forecasting/m/scores.json": "7",
+}
+EVALUATE = Stage("evaluate_sine@m", "", {}, SCORES, {})
 PLOT = Stage("plot_sine@m", "", {}, {"data/plotted/m": "6"}, {})
 
 
@@ -34,7 +38,8 @@ def make_model(**changes: dict[str, Any]) -> Model:
         {"train": {"outs": {"data/trained/m/weights.pt": "9", "data/trained/m/curves.csv": "4"}}},
         {"train": {"outs": {"data/trained/m/weights.pt": "3", "data/trained/m/curves.csv": "9"}}},
         {"train": {"params": {"params.yaml": {"sine.m": {"network": {"hidden": 4}}}}}},
-        {"evaluate": {"outs": {"data/evaluated/m/metrics.json": "9"}}},
+        {"evaluate": {"outs": SCORES | {"data/evaluated/forecasting/m/metrics.json": "9"}}},
+        {"evaluate": {"outs": SCORES | {"data/evaluated/forecasting/m/scores.json": "9"}}},
     ],
 )
 def test_data_params_weights_curves_and_scores_make_the_key(changes):
@@ -98,7 +103,7 @@ def test_code_and_the_figure_of_the_tour_are_not(changes):
 
 
 SHOWN = {
-    "evaluate": ("data/evaluated/m/asked.csv", "tables"),
+    "evaluate": ("data/evaluated/forecasting/m/asked.csv", "tables"),
     "plot": ("data/plotted/m", "figures"),
     "train": ("data/trained/m/progress.txt", ""),
 }

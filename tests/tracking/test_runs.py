@@ -35,12 +35,16 @@ def test_scores_belong_to_the_run_and_to_its_model_at_step_0(tracked):
     metrics = client.get_logged_model(output.model_id).metrics
 
     assert {m.key: m.value for m in metrics} == {
-        "free_run_mse_500": 0.2,
-        "log10_free_run_mse_500": -0.699,
-        "log10_vs_baseline": -0.653,  # 0.2 where the baselines have 0.9
-        "validation/free_run_mse_500": 0.2,
-        "validation/log10_free_run_mse_500": -0.699,
-        "validation/log10_vs_baseline": -0.653,
+        "horizon_short": 500,
+        "horizon_long": 500,
+        "mse_long": 0.2,
+        "log10_mse_long": -0.699,
+        "ratio_to_baseline": 0.2222,  # 0.2 where the baselines have 0.9
+        "log10_ratio_to_baseline": -0.653,
+        "validation/mse_long": 0.2,
+        "validation/log10_mse_long": -0.699,
+        "validation/ratio_to_baseline": 0.2222,
+        "validation/log10_ratio_to_baseline": -0.653,
     }
     assert {m.step for m in metrics} == {0}
     curves = {"loss", "mean_loss", "gradient_norm"}
@@ -59,7 +63,8 @@ def test_a_run_names_stages_dependencies_data_and_scores_with_their_md5(tracked)
     assert lineage["train"]["outs"] == model.train.outs
     assert "stages/models/sequence_forecaster.py" in model.train.deps
     named = {given.dataset.name: given.dataset.digest for given in run.inputs.dataset_inputs}
-    data = ["data/preprocessed/sine/integer_starts.npz", "data/evaluated/carried_rnn/metrics.json"]
+    scores = "data/evaluated/forecasting/carried_rnn/scores.json"
+    data = ["data/preprocessed/sine/integer_starts.npz", scores]
     assert named == {path: compute_md5(tracked / path) for path in data}
 
 
@@ -82,7 +87,7 @@ def test_a_run_shows_figures_tables_and_what_training_printed(tracked):
     assert shown["surname_blend"].keys() == tables | {"figures/loss.png", "lineage.json"}
     printed = {"figures/loss.png", "progress.txt", "lineage.json"}
     assert shown["surname_gru"].keys() == tables | printed
-    asked = (tracked / "data/evaluated/surname_gru/asked.csv").read_text(encoding="utf-8")
+    asked = (tracked / "data/evaluated/surnames/surname_gru/asked.csv").read_text(encoding="utf-8")
     assert shown["surname_gru"]["tables/asked.csv"] == asked
     assert shown["carried_rnn"]["progress.txt"] == "iteration 4, loss 0.25\n"
 
@@ -136,7 +141,7 @@ def test_a_run_tells_what_it_is_and_how_it_compares(tracked):
     note = tags["mlflow.note.content"]
     assert "carried_rnn" in note and "100 random segments" in note
     assert "data: integer_starts" in note
-    assert "| free_run_mse_500 | 0.2 [0.15, 0.25] | 0.9 [0.85, 0.95] |" in note
+    assert "| mse_500 | 0.2 [0.15, 0.25] | 0.9 [0.85, 0.95] |" in note
     assert (tags["data"], tags["model"]) == ("integer_starts", "carried_rnn")
 
 
@@ -160,7 +165,7 @@ def test_walk_throughs_own_models_and_baselines_are_told_apart(tracked):
 def test_a_baseline_is_a_run_with_its_scores_and_neither_model_nor_files(tracked):
     run = find_run("hold_last (integer_starts)")
 
-    assert run.data.metrics["free_run_mse_500"] == 0.9
+    assert run.data.metrics["mse_long"] == 0.9
     assert run.data.tags["data"] == "integer_starts"
     assert run.data.params["baseline"] == "hold_last"
     assert not run.outputs or not run.outputs.model_outputs

@@ -43,7 +43,7 @@ from tests.workspace import (
     RUNS,
     ask_again,
     measure_again,
-    nest_scores,
+    nest_errors,
     redraw,
     redraw_tour,
     retrain,
@@ -183,26 +183,26 @@ def test_other_code_than_a_model_is_packed_with_may_have_changed(workspace):
 
 def test_a_model_beside_other_baselines_is_compared_anew(workspace):
     fill(workspace)
-    path = workspace / "data/evaluated/baselines/integer_starts/metrics.json"
+    path = workspace / "data/evaluated/forecasting/baselines/integer_starts/scores.json"
     better = read_json(path)
-    better["ridge"] |= nest_scores("free_run_mse_500", 0.02, 0.02)
+    better["ridge"] |= nest_errors(0.02, 0.02, ratio=1.0)
     write_json(path, better)
     readers = (f"{stage}_sine@carried_rnn" for stage in ("evaluate", "plot"))
     take_results(workspace, "score_baselines_sine@integer_starts", *readers)
 
     sync()
 
-    assert find_run("carried_rnn").data.metrics["log10_vs_baseline"] == 1.0  # 0.2 beside 0.02
+    note = find_run("carried_rnn").data.tags["mlflow.note.content"]
+    assert "| mse_500 | 0.2 [0.15, 0.25] |" in note and "| 0.02 [-0.03, 0.07] |" in note
 
 
 def test_a_model_whose_baselines_are_not_here_is_not_tracked(workspace):
-    (workspace / "data/evaluated/baselines/integer_starts/metrics.json").unlink()
+    path = "data/evaluated/forecasting/baselines/integer_starts/scores.json"
+    (workspace / path).unlink()
 
     obstacle = find_obstacle(find_subject("carried_rnn"))
 
-    assert obstacle and obstacle.startswith(
-        "data/evaluated/baselines/integer_starts/metrics.json is"
-    )
+    assert obstacle and obstacle.startswith(f"{path} is")
 
 
 def draw_blue(workspace: Path) -> None:
@@ -262,7 +262,7 @@ def test_runs_of_an_earlier_format_are_brought_up_to_date(workspace):
     with pytest.MonkeyPatch.context() as earlier:
         earlier.setattr(subjects, "FORMAT", 2)
         earlier.setattr(Subject, "result", {})
-        earlier.setattr(content, "compare_errors", lambda *scores: {})
+        earlier.setattr(content, "list_metrics", lambda scores: {})
         earlier.setattr(Baseline, "shown", Subject.shown)
         sync()
     shown = read_artifacts(workspace, find_run("carried_rnn"))
@@ -280,7 +280,7 @@ def test_runs_of_an_earlier_format_are_brought_up_to_date(workspace):
         is_baseline = subject.name in [*BASELINES, "majority", "tfidf_svc"]
         assert is_baseline != bool(read_artifacts(workspace, run))
     assert read_artifacts(workspace, find_run("carried_rnn")) == shown
-    assert find_run("ridge (period_40)").data.metrics["log10_vs_baseline"] == 0.0
+    assert find_run("ridge (period_40)").data.metrics["ratio_to_baseline"] == 1.0
     check()
 
 

@@ -34,8 +34,8 @@ def read_tags(experiment: str) -> dict[str, str]:
     "missing",
     [
         "data",
-        "data/evaluated/surname_ngrams/metrics.json",
-        "data/evaluated/baselines/surnames/metrics.json",
+        "data/evaluated/surnames/surname_ngrams/scores.json",
+        "data/evaluated/surnames/baselines/scores.json",
     ],
 )
 def test_a_clone_without_files_of_all_models_leaves_the_page_as_it_is(workspace, capsys, missing):
@@ -54,7 +54,7 @@ def test_a_clone_without_files_of_all_models_leaves_the_page_as_it_is(workspace,
     ("experiment", "column", "ascending"),
     [
         ("surnames", "metrics.`validation/macro_f1`", False),
-        ("sine", "metrics.`validation/log10_vs_baseline`", True),
+        ("sine", "metrics.`validation/ratio_to_baseline`", True),
     ],
 )
 def test_the_table_begins_with_the_best_on_validation(tracked, experiment, column, ascending):
@@ -94,17 +94,17 @@ def test_the_note_says_which_model_is_best_by_how_much_and_on_which_data(tracked
     assert last == "| tfidf_svc |  | 0.1 [0.05, 0.15] |  |"
 
 
-LEADS = [
-    ({"over": "ridge", "low": 0.1, "high": 0.2}, "ahead"),
-    ({"over": "ridge", "low": -0.1, "high": 0.2}, "within the noise"),
-    ({"over": "ridge", "low": -0.2, "high": -0.1}, "behind"),
+IMPROVEMENTS = [
+    ({"baseline": "ridge", "low": 0.1, "high": 0.2}, "ahead"),
+    ({"baseline": "ridge", "low": -0.1, "high": 0.2}, "within the noise"),
+    ({"baseline": "ridge", "low": -0.2, "high": -0.1}, "behind"),
 ]
 
 
-@pytest.mark.parametrize(("lead", "verdict"), LEADS)
-def test_a_network_is_called_ahead_only_beyond_the_noise(workspace, lead, verdict):
-    path = workspace / "data/evaluated/carried_rnn/metrics.json"
-    write_json(path, read_json(path) | {"lead": {"free_run_mse_500": lead}})
+@pytest.mark.parametrize(("improvement", "verdict"), IMPROVEMENTS)
+def test_a_network_is_called_ahead_only_beyond_the_noise(workspace, improvement, verdict):
+    path = workspace / "data/evaluated/forecasting/carried_rnn/scores.json"
+    write_json(path, read_json(path) | {"improvement": {"mse_500": improvement}})
 
     note = describe_experiment("sine", read_models())
 

@@ -46,7 +46,7 @@ class Classifier(PythonModel):
             vocabulary = _read_json(artifacts["vocabulary"])
             self.symbols: str = vocabulary["symbols"]
             self.languages: list[str] = vocabulary["languages"]
-            self.temperature: float = _read_json(artifacts["metrics"])["temperature"]
+            self.temperature: float = _read_json(artifacts["scores"])["temperature"]
             self.alphabet = runpy.run_path(artifacts["alphabet"])
 
     def predict(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.leads import Lead, find_leads, say_lead
+from benchmarks.improvements import Improvement, find_improvements, say_improvement
 from stages.shared.intervals import BootstrapParams
 
 PARAMS = BootstrapParams(resamples=400, seed=0)
@@ -15,11 +15,15 @@ def average(values):
 def test_a_lead_is_the_difference_of_all_items_and_its_paired_interval():
     strata = np.array([0, 0, 1])
 
-    lead = find_leads(average([9, 1, 5]), average([8, 1, 4]), strata, PARAMS, "ridge")["mean"]
+    improvement = find_improvements(
+        average([9, 1, 5]), average([8, 1, 4]), strata, PARAMS, "ridge"
+    )["mean"]
 
-    assert lead.over == "ridge"
-    assert lead.difference == pytest.approx(2 / 3)
-    assert lead.interval == pytest.approx({"low": 1 / 3, "high": 1})  # 0, 1 or 2 times the first
+    assert improvement.baseline == "ridge"
+    assert improvement.difference == pytest.approx(2 / 3)
+    assert improvement.interval == pytest.approx(
+        {"low": 1 / 3, "high": 1}
+    )  # 0, 1 or 2 times the first
 
 
 @pytest.mark.parametrize(
@@ -30,4 +34,4 @@ def test_a_lead_is_the_difference_of_all_items_and_its_paired_interval():
     ],
 )
 def test_a_lead_says_how_large_and_whether_it_is_one(low, high, text):
-    assert say_lead(Lead("ridge", 0.025, {"low": low, "high": high})) == text
+    assert say_improvement(Improvement("ridge", 0.025, {"low": low, "high": high})) == text
