@@ -111,7 +111,7 @@ def rescore(folder: Path, model: str, score: float, data: str = "official") -> N
 
 def redraw(folder: Path, model: str, color: str) -> None:
     """Give a sine model other figures."""
-    write_figure(folder, f"{model}/loss.png", color)
+    write_figure(folder, f"{model}/forecast.png", color)
     take_results(folder, f"plot_sine@{model}")
 
 
@@ -173,7 +173,7 @@ def make_config(folder: Path, name: str) -> ModelConfig:
 def write_baselines(folder: Path) -> None:
     """Write what all baselines of params.yaml scored: the same."""
     params = read_params(folder)
-    for series in params["generate_sine"]:
+    for series in params["generated_series"]:
         scores = nest_scores("free_run_mse_500", BASELINE_ERROR, BASELINE_ERROR)
         baselines = dict.fromkeys(params["baselines_sine"]["names"], scores)
         write_json(find_baselines(folder, series), {"data": series, **baselines})
@@ -211,7 +211,9 @@ def write_metrics(folder: Path, name: str, score: float, data: str = "official")
 
 def write_shown(folder: Path, name: str, color: str) -> None:
     """Write what people look at: figures, tables, and what training printed."""
-    write_figure(folder, f"{name}/loss.png", color)
+    main = "forecast" if find_task(name) == "sine" else "confusion"
+    write_figure(folder, f"{name}/{main}.png", color)
+    write_figure(folder, f"{name}/details/loss.png", color)
     if name != "surname_blend":  # nothing is trained
         write_progress(folder, name, "iteration 4, loss 0.25")
     if find_task(name) == "surnames":

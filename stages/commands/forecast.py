@@ -84,7 +84,7 @@ def choose_predictor(series: str | None, model: str | None) -> Predictor:
     known = sorted({model.params["series"] for model in models})
     raise InputError(
         f"say which series it is: --series {', '.join(known)}; a series of your own becomes an "
-        "entry of generate_sine in params.yaml. Or name a model: --model"
+        "entry of observed_series in params.yaml. Or name a model: --model"
     )
 
 
@@ -175,7 +175,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("column")
     parser.add_argument("out", type=Path, help="CSV file to write")
     asked = parser.add_mutually_exclusive_group()
-    asked.add_argument("--series", help="entry of generate_sine whose champion is asked, or best")
+    asked.add_argument("--series", help="entry of params.yaml whose champion is asked, or best")
     asked.add_argument("--model", help="of dvc.lock, instead")
     parser.add_argument("--time", help="column of times, whose spacing is compared")
     parser.add_argument("--horizon", type=int, help="samples (default: as far as the band goes)")

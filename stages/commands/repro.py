@@ -14,7 +14,6 @@ from stages.commands.checks import (
     check_architectures,
     check_files,
     check_folder,
-    list_forgotten_plots,
 )
 from stages.commands.graph import FIRST, Graph, find_stale, read_graph
 from stages.commands.jobs import exit_on_signals, run_module, run_side_by_side, signals_held
@@ -22,7 +21,7 @@ from stages.commands.locks import lock_workspace, repair_rwlock
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.lifeline import die_with_starter
 from stages.shared.params import check_names
-from stages.surnames.archive import read_archive, read_names_folder
+from stages.surnames.archive import NAMES_FILE, format_names, list_names, read_archive
 from stages.tracking.agreement import was_noted_since
 from stages.tracking.lockfile import check_dvc_listings
 from stages.tracking.track import is_up_to_date
@@ -66,7 +65,9 @@ def needs_copy(copy: str) -> bool:
     """Whether a zip holds other surnames than data/raw does."""
     if not Path(copy).is_file():
         return True  # a wrong path: let the stage say so
-    return read_names_folder(RAW) != read_archive(Path(copy).read_bytes(), copy)
+    held = RAW / NAMES_FILE
+    names = list_names(read_archive(Path(copy).read_bytes(), copy))
+    return not held.exists() or held.read_bytes() != format_names(names)
 
 
 def track(has_changed: bool) -> bool:
@@ -102,11 +103,6 @@ def main(num_jobs: int) -> None:
             "only tracking is missing, see above: all stages ran. Once that is mended, `make sync`"
         )
     print("\nmake ui shows the runs in MLflow.")
-    for model in list_forgotten_plots():
-        print(
-            f"warning: `plots:` in dvc.yaml has no line `- data/plotted/{model}`: without it "
-            "`dvc plots show` leaves its pictures out"
-        )
 
 
 def parse_arguments() -> argparse.Namespace:

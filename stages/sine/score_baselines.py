@@ -1,6 +1,6 @@
 """Score what a network has to beat on a series: windows -> data/evaluated/baselines/<series>/.
 
-Run by DVC as `python stages/run.py sine.score_baselines SERIES WINDOWS OUT`.
+Run by DVC as `python stages/run.py sine.score_baselines WINDOWS OUT`.
 """
 
 import math
@@ -36,8 +36,9 @@ from stages.sine.baselines import (
 from stages.sine.document_tests import sample_past
 from stages.sine.free_runs import PhaseErrors, score_forecasts
 from stages.sine.phase_errors import write_phase_errors
-from stages.sine.recordings import FileParams, read_series
+from stages.sine.recordings import FileParams
 from stages.sine.scaling import Forecaster, Scaling, scale_forecaster
+from stages.sine.series import read_series
 from stages.sine.signals import SeriesParams
 from stages.sine.windows import Windows, read_windows
 
@@ -102,7 +103,7 @@ def score_baselines(
 
     Args:
         windows: that networks are trained on.
-        series_name: entry of generate_sine.
+        series_name: entry of generated_series or observed_series.
         series: that entry.
         params: which baselines, and what to choose from.
         evaluation: what they are asked, as networks are.
@@ -166,7 +167,7 @@ def make_copying(material: Material) -> Fitted:
     lag, context = material.series.season_points, material.evaluation.context
     if lag is None:
         raise InputError(
-            f"params.yaml: generate_sine.{material.series_name} has neither period nor season: "
+            f"params.yaml: generated_series.{material.series_name} has neither period nor season: "
             "give it a season for copy_period to repeat, or drop that from baselines_sine.names"
         )
     if not 0 < lag <= context:
@@ -261,10 +262,11 @@ FITS: dict[Baseline, Callable[[Material], Fitted]] = {
 }
 
 
-def main(name: str, windows: str, out: str) -> None:
+def main(windows: str, out: str) -> None:
     """Write metrics.json and errors.csv of one series."""
+    name = Path(windows).stem
     params = read_params("baselines_sine", BaselineParams)
-    series = read_series(name)
+    series = read_series(Path(windows))
     evaluation = read_params("evaluate_sine", EvaluateParams).suit(series)
     prepare_arithmetic()
     scored = score_baselines(read_windows(Path(windows)), name, series, params, evaluation)

@@ -351,7 +351,7 @@ def list_models(makers: dict[str, Stage], descriptions: dict[str, str]) -> list[
             kind = "published" if name in published else "ours"
             description = descriptions.get(name, UNDESCRIBED)
             evaluate = makers.get(f"data/evaluated/{name}/metrics.json")
-            plot = makers.get(f"data/plotted/{name}")
+            plot = makers.get(f"data/plotted/{name}/details")
             models.append(Model(name, kind, description, makers[path], evaluate, plot))
     return models
 

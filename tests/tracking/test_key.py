@@ -17,7 +17,7 @@ TRAIN = Stage(
     {"params.yaml": {"sine.m": {"network": {"hidden": 3}}}, "pyproject.toml": {"torch": "2"}},
 )
 EVALUATE = Stage("evaluate_sine@m", "", {}, {"data/evaluated/m/metrics.json": "5"}, {})
-PLOT = Stage("plot_sine@m", "", {}, {"data/plotted/m": "6"}, {})
+PLOT = Stage("plot_sine@m", "", {}, {"data/plotted/m/details": "6"}, {})
 
 
 def make_model(**changes: dict[str, Any]) -> Model:
@@ -47,7 +47,7 @@ def test_data_params_weights_curves_and_scores_make_the_key(changes):
         {"train": {"deps": {"data/windows.npz": "1", "stages/sine/train.py": "9"}}},
         {"train": {"cmd": "python stages/run.py sine.train --verbose"}},
         {"evaluate": {"deps": {"stages/sine/evaluate.py": "9"}}},
-        {"plot": {"outs": {"data/plotted/m": "9"}}},
+        {"plot": {"outs": {"data/plotted/m/details": "9"}}},
     ],
 )
 def test_code_commands_and_figures_do_not(changes):
@@ -99,7 +99,7 @@ def test_code_and_the_figure_of_the_tour_are_not(changes):
 
 SHOWN = {
     "evaluate": ("data/evaluated/m/asked.csv", "tables"),
-    "plot": ("data/plotted/m", "figures"),
+    "plot": ("data/plotted/m/details", "figures"),
     "train": ("data/trained/m/progress.txt", ""),
 }
 
@@ -116,7 +116,7 @@ def test_figures_tables_and_progress_are_shown_and_make_no_key(role):
 
 
 def test_what_is_neither_figure_nor_table_is_not_shown():
-    assert make_model().shown == {"data/plotted/m": "figures"}
+    assert make_model().shown == {"data/plotted/m/details": "figures"}
 
 
 def test_models_that_left_params_are_ignored(workspace: Path):

@@ -57,7 +57,10 @@ def test_a_run_names_stages_dependencies_data_and_scores_with_their_md5(tracked)
     assert lineage["train"]["outs"] == model.train.outs
     assert "stages/models/sequence_forecaster.py" in model.train.deps
     named = {given.dataset.name: given.dataset.digest for given in run.inputs.dataset_inputs}
-    data = ["data/preprocessed/sine/integer_starts.npz", "data/evaluated/carried_rnn/metrics.json"]
+    data = [
+        "data/preprocessed/series/integer_starts.npz",
+        "data/evaluated/carried_rnn/metrics.json",
+    ]
     assert named == {path: compute_md5(tracked / path) for path in data}
 
 
