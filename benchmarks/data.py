@@ -1,5 +1,6 @@
 """What the bench measures on: surnames of the workspace, of a zip or of the sample, and series."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -7,12 +8,21 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.clock import ROOT, run_stage
+from stages.shared.errors import InputError
 from stages.shared.intervals import Items
 from stages.shared.params import read_params
-from stages.sine.preprocess import WindowParams, pair_series
+from stages.sine.preprocess import pair_series
 from stages.sine.signals import SeriesParams, draw_segments
 from stages.sine.windows import Windows
-from stages.surnames.archive import find_differences, read_archive, read_names_folder, write_raw
+from stages.surnames.archive import (
+    LabelledNames,
+    find_differences,
+    list_names,
+    read_archive,
+    read_names_folder,
+    read_raw,
+    write_raw,
+)
 from stages.surnames.assessment import EvaluateParams, hide_test
 from stages.surnames.names import (
     Splits,
@@ -66,16 +76,16 @@ class Division:
     test_rows: Items  # of the corpus: a name of a language has the same row in every division
 
 
-def divide_names(files: dict[str, bytes], data: str, seed: int) -> Division:
+def divide_names(names: LabelledNames, data: str, seed: int) -> Division:
     """Preprocess raw names in memory, divided by a seed; the test is what evaluation is shown.
 
     Args:
-        files: content of each `<Language>.txt`, sorted.
+        names: by language.
         data: what data they are.
         seed: in place of preprocess_surnames.seed.
     """
     params = read_params("preprocess_surnames", SplitParams)
-    corpus, vocabulary = preprocess(files, data, params.model_copy(update={"seed": seed}))
+    corpus, vocabulary = preprocess(names, data, params.model_copy(update={"seed": seed}))
     evaluation = read_params("evaluate_surnames", EvaluateParams)
     splits = hide_test(divide_corpus(corpus), evaluation)
     return Division(splits, vocabulary, np.flatnonzero(corpus.splits == evaluation.split))
@@ -93,29 +103,29 @@ def find_surnames(archive: Path | None, scratch: Path) -> Path:
         return held
     names, data = read_names(archive)
     raw, prepared = scratch / "raw", scratch / "surnames"
-    write_raw(raw, names, data)
+    write_raw(raw, names, data, "benchmark")
     run_stage("surnames.preprocess", str(raw), str(prepared), folder=ROOT)
     return prepared
 
 
-def read_names(archive: Path | None) -> tuple[dict[str, bytes], str]:
-    """The names files and what data they are: of a zip, else the workspace's, else the sample."""
+def read_names(archive: Path | None) -> tuple[LabelledNames, str]:
+    """The names and what data they are: of a zip, else the workspace's, else the sample."""
     if archive:
-        names = read_archive(archive.read_bytes(), str(archive))
-        return names, "custom" if find_differences(names) else "official"
-    held = read_names_folder(ROOT / "data/raw")
-    if held and not find_differences(held):
-        return held, "official"
-    return read_names_folder(ROOT / "data/sample"), "sample"
+        files = read_archive(archive.read_bytes(), str(archive))
+        return list_names(files), "custom" if find_differences(files) else "official"
+    with suppress(InputError):  # not there
+        names, source = read_raw(ROOT / "data/raw")
+        if source.data == "official":
+            return names, source.data
+    return list_names(read_names_folder(ROOT / "data/sample")), "sample"
 
 
 def read_series(name: str) -> SeriesParams:
-    """An entry of generate_sine."""
-    return read_params(f"generate_sine.{name}", SeriesParams)
+    """An entry of generated_series."""
+    return read_params(f"generated_series.{name}", SeriesParams)
 
 
 def make_windows(series: str) -> Windows:
-    """A series of params.yaml as preprocess_sine leaves it."""
-    times, values = draw_segments(read_series(series))
-    cuts = read_params("preprocess_sine", dict[str, WindowParams])
-    return pair_series(times, values, cuts.get(series))
+    """A series of params.yaml as preprocess_series leaves it."""
+    params = read_series(series)
+    return pair_series(*draw_segments(params), params.window, params.test_points or 0)

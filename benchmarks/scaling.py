@@ -13,7 +13,7 @@ from benchmarks.clock import ROOT, Usage, run_stage
 from benchmarks.data import Bench, read_names
 from benchmarks.table import Row, at_most, say_seconds
 from stages.shared.yaml_files import format_yaml, parse_yaml
-from stages.surnames.archive import write_raw
+from stages.surnames.archive import LabelledNames, write_raw
 
 TIMES = [1, 10, 100]  # the surnames
 POINTS = [1_000, 10_000, 100_000, 1_000_000]  # of a series
@@ -21,6 +21,7 @@ MOST_GROWTH = 1.1  # of the time, beside the growth of the data: linear and some
 MOST_MEBIBYTES = 2048
 MODEL = "surname_fast"
 SERIES = {"step": 1.0, "starts": {"count": 1, "apart": 0.0}, "period": 40.0, "noise": 0.1}
+SERIES |= {"window": 40, "test_points": 40}
 FORECASTER = {
     "series": "long",
     "architecture": "window_forecaster",
@@ -42,7 +43,7 @@ def measure(bench: Bench) -> list[Row]:
     times = TIMES[:2] if bench.quick else TIMES
     points = POINTS[:2] if bench.quick else POINTS
     names, data = read_names(bench.archive)
-    num_names = sum(content.count(b"\n") + 1 for content in names.values())
+    num_names = sum(len(group) for group in names.values())
     by_names: dict[int, Usages] = {}
     for factor in times:
         by_names[factor * num_names] = run_surnames(names, data, factor, bench)
@@ -64,18 +65,12 @@ def multiply_names(names: list[str], times: int) -> list[str]:
     return multiplied
 
 
-def multiply_file(content: bytes, times: int) -> bytes:
-    """The same for a names file."""
-    names = content.decode("utf-8").strip().split("\n")
-    return "\n".join(multiply_names(names, times)).encode("utf-8")
-
-
-def run_surnames(names: dict[str, bytes], data: str, times: int, bench: Bench) -> Usages:
+def run_surnames(names: LabelledNames, data: str, times: int, bench: Bench) -> Usages:
     """Preprocess, train (a fixed number of updates) and score on multiplied surnames."""
     folder = bench.make_folder(f"names-{times}")
     write_surname_params(folder / "params.yaml")
-    multiplied = {file: multiply_file(content, times) for file, content in names.items()}
-    write_raw(folder / "raw", multiplied, data if times == 1 else "custom")
+    multiplied = {label: multiply_names(group, times) for label, group in names.items()}
+    write_raw(folder / "raw", multiplied, data if times == 1 else "custom", "benchmark")
     preprocess = run_stage("surnames.preprocess", "raw", "names", folder=folder)
     run_stage("surnames.score_baselines", "names", "baselines", folder=folder)
     return {
@@ -98,15 +93,15 @@ def run_series(points: int, bench: Bench) -> Usages:
     """Generate, preprocess, train (a fixed number of updates) and score on a long series."""
     folder = bench.make_folder(f"points-{points}")
     write_series_params(folder / "params.yaml", points)
-    windows = "windows/long.npz"
+    table, windows = "generated/long.csv", "windows/long.npz"
     return {
-        "generate_sine": run_stage("sine.generate", "series", folder=folder),
-        "preprocess_sine": run_stage(
-            "sine.preprocess", "series", "files", "windows", folder=folder
+        "generate_series": run_stage("sine.generate", "long", table, folder=folder),
+        "preprocess_series": run_stage(
+            "sine.preprocess", "generated_series.long", table, windows, folder=folder
         ),
         "train_sine": run_stage("sine.train", "scaled", windows, "trained", folder=folder),
         "score_baselines_sine": run_stage(
-            "sine.score_baselines", "long", windows, "baselines", folder=folder
+            "sine.score_baselines", windows, "baselines", folder=folder
         ),
         "evaluate_sine": run_stage(
             "sine.evaluate", "scaled", "trained", windows, "baselines", "evaluated", folder=folder
@@ -121,8 +116,7 @@ def write_series_params(path: Path, points: int) -> None:
     tests = {"long": "recursive"}
     short = {"horizons": [49], "validation_horizons": [49], "walkthrough_tests": tests}
     content = {
-        "generate_sine": {"long": SERIES | {"points": points}},
-        "preprocess_sine": {"long": {"window": 40, "test_points": 40}},
+        "generated_series": {"long": SERIES | {"points": points}},
         "sine": {"scaled": FORECASTER},
         "baselines_sine": params["baselines_sine"],
         "evaluate_sine": params["evaluate_sine"] | short,

@@ -14,6 +14,7 @@ from benchmarks.improvements import Improvement, find_improvements
 from benchmarks.surnames import BLEND, list_members
 from stages.shared.intervals import BootstrapParams, Items
 from stages.shared.params import read_params
+from stages.surnames.archive import LabelledNames
 from stages.surnames.assessment import (
     IMPROVED,
     EvaluateParams,
@@ -38,12 +39,12 @@ NO_INTERVALS = BootstrapParams(resamples=1, seed=0)  # of one training: nobody l
 class Source:
     """The raw names, which every job divides by itself."""
 
-    files: dict[str, bytes]
+    names: LabelledNames
     data: str  # official, sample or custom
 
     def divide(self, split: int) -> Division:
         """The names as the seed `split` divides them."""
-        return divide_names(self.files, self.data, split)
+        return divide_names(self.names, self.data, split)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,6 @@ def make_clone(folder: Path, kept: dict[str, list[str]] | None = None) -> Path:
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / "data/searched")
         edit_params(folder, lambda params: keep_models(params, kept))
-        forget_plots(folder)
     run(folder, "git init -q")
     commit(folder, "tiny")
     return folder
@@ -93,24 +92,9 @@ def keep_models(params: dict[str, Any], kept: dict[str, list[str]]) -> None:
     """Drop all other models, and the series that the kept ones do not read."""
     for task, models in kept.items():
         params[task] = {model: params[task][model] for model in models}
-    for section in ("generate_sine", "preprocess_sine"):
+    for section in ("generated_series", "observed_series"):
         entries = params[section].items()
         params[section] = {series: entry for series, entry in entries if series in SERIES}
-
-
-def forget_plots(folder: Path) -> None:
-    """Remove the pictures of models that were dropped from `plots:` in dvc.yaml."""
-    params = read_params(folder)
-    drawn = {*params["sine"], *params["surnames"], "surname_blend", "layers"}
-    path = folder / "dvc.yaml"
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    entry = re.compile(r"  - data/plotted/(\w+)\n")
-    kept = []
-    for line in lines:
-        plot = entry.fullmatch(line)
-        if not plot or plot[1] in drawn:
-            kept.append(line)
-    path.write_text("".join(kept), encoding="utf-8")
 
 
 def read_params(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from stages import HAS_SHARED_KERNELS
-from stages.sine.preprocess import WindowParams, pair_series
+from stages.sine.preprocess import pair_series
 from stages.sine.train import SineParams
 from stages.sine.train import train as train_forecaster
 from stages.surnames.evaluate import classify_names
@@ -128,14 +128,14 @@ def digest(model, curves, *arrays):
     return content.hexdigest()
 
 
-def make_series(cut):
+def make_series(window=None, test_points=0):
     times = np.arange(4)[:, None] + 0.2 * np.arange(40)
-    return pair_series(times, np.sin(times), cut)
+    return pair_series(times, np.sin(times), window, test_points)
 
 
-def run_forecaster(params, cut=None):
-    trained = train_forecaster(SineParams.model_validate(params), make_series(cut), "x")
-    history = torch.from_numpy(make_series(None).inputs).to(next(trained.model.parameters()).dtype)
+def run_forecaster(params, *cut):
+    trained = train_forecaster(SineParams.model_validate(params), make_series(*cut), "x")
+    history = torch.from_numpy(make_series().inputs).to(next(trained.model.parameters()).dtype)
     with torch.inference_mode():
         forecast = trained.model.forecast(history, 20)
     return digest(trained.model, trained.curves, forecast.numpy())
@@ -151,11 +151,11 @@ def run_classifier(params):
 
 
 def run_all():
-    cut = WindowParams(window=12, test_points=4)
+    window, test_points = 12, 4
     for name, params in FORECASTERS.items():
         yield name, lambda params=params: run_forecaster(params)
     for name, params in SLID.items():
-        yield name, lambda params=params: run_forecaster(params, cut)
+        yield name, lambda params=params: run_forecaster(params, window, test_points)
     for name, params in CLASSIFIERS.items():
         yield name, lambda params=params: run_classifier(params)
 

@@ -75,6 +75,7 @@ CODE = [
 ]
 
 
+PLOTS = ("train_sine", "train_surnames", "plot_sine", "plot_surnames", "plot_blend")
 FOLLOW = ROOT / "stages/imports/follow.py"
 CHOOSE = "import stages  # noqa: F401  chooses the arithmetic before NumPy loads\n"
 
@@ -201,15 +202,39 @@ def test_every_stage_says_what_it_does():
         assert stage["desc"].endswith("."), name
 
 
-def test_every_model_has_its_pictures_among_the_plots():
-    drawn = {Path(plot).parts[2] for plot in list_plots() if plot.startswith("data/plotted/")}
+def test_every_model_has_the_plots_of_its_task():
+    plots = {}
+    for name, stage, item in list_stages():
+        kind, _, model = name.partition("@")
+        if kind in PLOTS:
+            listed = [fill(path, item) for path in list_paths(stage["plots"])]
+            plots.setdefault(model or "surname_blend", set()).update(
+                path.removeprefix("data/") for path in listed
+            )
 
-    assert {*PARAMS["sine"], *PARAMS["surnames"]} <= drawn
+    assert plots == {
+        **{model: list_expected(model, "forecast", "baselines") for model in PARAMS["sine"]},
+        **{model: list_expected(model, "confusion", "languages") for model in PARAMS["surnames"]},
+        "surname_blend": {
+            f"plotted/surname_blend/{name}.png" for name in ("confusion", "languages")
+        },
+    }
 
 
-def list_plots():
-    for plot in DVC["plots"]:
-        yield from [plot] if isinstance(plot, str) else plot
+def list_paths(entries):
+    """Paths of outs, with options or without."""
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def list_expected(model, *figures):
+    return {f"trained/{model}/curves.csv", *(f"plotted/{model}/{name}.png" for name in figures)}
+
+
+def test_folders_are_outs_only_where_their_files_are_not_known():
+    for name, stage, item in list_stages():
+        outs = [fill(path, item) for path in list_paths(stage.get("outs", []))]
+        folders = {path for path in outs if not Path(path).suffix}
+        assert all(path == "data/code" or path.endswith("/details") for path in folders), name
 
 
 def test_packages_are_empty_but_the_one_that_chooses_the_arithmetic():

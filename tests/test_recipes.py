@@ -8,7 +8,6 @@ import math
 import pytest
 
 from stages.shared.params import read_params
-from stages.sine.preprocess import WindowParams
 from stages.sine.signals import SeriesParams
 from stages.sine.train import SineParams
 from stages.surnames.train import SurnameParams
@@ -130,7 +129,7 @@ def test_a_sine_model_reads_the_series_of_its_walk_through(model):
     facts = SERIES[model]
     name = read_params(f"sine.{model}.series", str)
 
-    series = read_params(f"generate_sine.{name}", SeriesParams).model_dump()
+    series = read_params(f"generated_series.{name}", SeriesParams).model_dump()
 
     assert {field: series[field] for field in facts} == facts
 
@@ -139,9 +138,10 @@ def test_a_sine_model_reads_the_series_of_its_walk_through(model):
 def test_a_series_is_cut_as_its_walk_through_says(model):
     name = read_params(f"sine.{model}.series", str)
 
-    cut = read_params("preprocess_sine", dict[str, WindowParams]).get(name)
+    series = read_params(f"generated_series.{name}", SeriesParams)
 
-    assert (cut and cut.model_dump()) == WINDOWS.get(model)
+    cut = {"window": series.window, "test_points": series.test_points}
+    assert cut == WINDOWS.get(model, {"window": None, "test_points": None})
 
 
 def test_surname_rnn_is_trained_as_its_walk_through_says():

@@ -85,7 +85,7 @@ def add_model(clone: Path) -> None:
 
 def add_series(clone: Path) -> None:
     def edit(params: dict[str, Any]) -> None:
-        series = params["generate_sine"]
+        series = params["generated_series"]
         series["extra"] = series["integer_starts"]
 
     edit_params(clone, edit)
@@ -95,12 +95,20 @@ def change_cell(clone: Path) -> None:
     replace_text(clone / "data/series/sunspots.csv", "1800,14.5\n", "1800,15.5\n")
 
 
+def change_series(clone: Path) -> None:
+    set_param(clone, "generated_series.integer_starts.noise", 0.01)
+
+
+def change_season(clone: Path) -> None:
+    set_param(clone, "observed_series.sunspots.season", 10)
+
+
 def add_recording(clone: Path) -> None:
     """Have a series from a file, and a model of it, run already."""
     official = parse_yaml((PROJECT / "params.yaml").read_text(encoding="utf-8"))
 
     def edit(params: dict[str, Any]) -> None:
-        for section, name in (("generate_sine", "sunspots"), ("sine", "sunspots_rnn")):
+        for section, name in (("observed_series", "sunspots"), ("sine", "sunspots_rnn")):
             params[section][name] = official[section][name]
         params["sine"]["sunspots_rnn"]["iterations"] = 4
 
@@ -108,7 +116,7 @@ def add_recording(clone: Path) -> None:
     run(clone, "dvc repro")
 
 
-BEFORE = {change_cell: add_recording}
+BEFORE = {change_cell: add_recording, change_season: add_recording}
 
 
 def list_baselines(*series: str) -> list[str]:
@@ -150,11 +158,23 @@ RERUNS = {
     ),
     add_model: ("follow_imports *_sine@extra_rnn track", ["extra_rnn"]),
     add_series: (
-        "follow_imports generate_sine preprocess_sine score_baselines_sine@extra track",
+        "follow_imports generate_series@extra preprocess_series@extra score_baselines_sine@extra "
+        "track",
         list_baselines("extra"),
     ),
     change_cell: (
-        "preprocess_sine *_sine@sunspots *_sine@sunspots_rnn track",
+        "preprocess_observed@sunspots score_baselines_observed_sine@sunspots *_sine@sunspots_rnn "
+        "track",
+        ["sunspots_rnn", *list_baselines("sunspots")],
+    ),
+    change_series: (
+        "follow_imports *_series@integer_starts score_baselines_sine@integer_starts "
+        "*_sine@carried_rnn track",
+        ["carried_rnn", *list_baselines("integer_starts")],
+    ),
+    change_season: (
+        "follow_imports preprocess_observed@sunspots score_baselines_observed_sine@sunspots "
+        "evaluate_sine@sunspots_rnn track",
         ["sunspots_rnn", *list_baselines("sunspots")],
     ),
 }

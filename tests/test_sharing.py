@@ -71,7 +71,8 @@ def test_scores_and_pictures_are_shown(clone):
         names = CLASSIFIER_SCORES if "/surnames/" in path else FORECASTER_SCORES
         assert set(file["data"]) == names
     html = page.read_text(encoding="utf-8")
-    assert all(f"{model}_loss.png" in html for model in KEPT["sine"])
+    assert all(f"{model}_forecast.png" in html for model in KEPT["sine"])
+    assert all(f"Loss of {model}" in html for models in KEPT.values() for model in models)
     assert run(clone, "git status --porcelain") == ""
 
 

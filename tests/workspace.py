@@ -113,7 +113,7 @@ def rescore(folder: Path, model: str, score: float, data: str = "official") -> N
 
 def redraw(folder: Path, model: str, color: str) -> None:
     """Give a sine model other figures."""
-    write_figure(folder, f"{model}/loss.png", color)
+    write_figure(folder, f"{model}/forecast.png", color)
     take_results(folder, f"plot_sine@{model}")
 
 
@@ -175,7 +175,7 @@ def make_config(folder: Path, name: str) -> ModelConfig:
 def write_baselines(folder: Path) -> None:
     """Write what all baselines of params.yaml scored: the same."""
     params = read_params(folder)
-    for series in params["generate_sine"]:
+    for series in params["generated_series"]:
         scores = nest_errors(BASELINE_ERROR, BASELINE_ERROR, ratio=1.0)
         baselines = dict.fromkeys(params["baselines_sine"]["names"], scores)
         path = folder / "data/evaluated/forecasting/baselines" / series / "scores.json"
@@ -228,7 +228,9 @@ def find_evaluated(folder: Path, name: str) -> Path:
 
 def write_shown(folder: Path, name: str, color: str) -> None:
     """Write what people look at: figures, tables, and what training printed."""
-    write_figure(folder, f"{name}/loss.png", color)
+    main = "forecast" if find_task(name) == "sine" else "confusion"
+    write_figure(folder, f"{name}/{main}.png", color)
+    write_figure(folder, f"{name}/details/loss.png", color)
     if name != "surname_blend":  # nothing is trained
         write_progress(folder, name, "iteration 4, loss 0.25")
     if find_task(name) == "surnames":

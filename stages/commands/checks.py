@@ -8,7 +8,6 @@ from stages.shared.bundle import check_architecture
 from stages.shared.params import Name, read_params
 from stages.tracking.lockfile import read_yaml
 from stages.tracking.ranking import TASKS
-from stages.tracking.subjects import read_models
 
 
 class Entry(BaseModel):
@@ -37,15 +36,3 @@ def check_architectures() -> None:
     for task in TASKS:
         for model, entry in read_params(task, dict[Name, Entry]).items():
             check_architecture(entry.architecture, f"params.yaml: {task}.{model}")
-
-
-def list_forgotten_plots() -> list[str]:
-    """Models whose pictures `plots:` of dvc.yaml does not name: templates do not loop there."""
-    named: set[str] = set()
-    for entry in read_yaml("dvc.yaml").get("plots") or []:
-        named.update([entry] if isinstance(entry, str) else entry)  # path, or path -> options
-    forgotten = []
-    for model in read_models():
-        if model.plot and f"data/plotted/{model.name}" not in named:
-            forgotten.append(model.name)
-    return forgotten

@@ -82,7 +82,7 @@ def choose_predictor(series: str | None, model: str | None) -> Predictor:
     known = sorted({model.params["series"] for model in models})
     raise InputError(
         f"say which series it is: --series {', '.join(known)}; a series of your own becomes an "
-        "entry of generate_sine in params.yaml. Or name a model: --model"
+        "entry of observed_series in params.yaml. Or name a model: --model"
     )
 
 

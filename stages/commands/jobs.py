@@ -86,10 +86,12 @@ def run_side_by_side(stale: Graph, num_jobs: int) -> None:
     """Run stale stages, each once its upstream is done, at most `num_jobs` at a time.
 
     Raises:
-        InputError: a stage failed; its output is printed, and the running ones are stopped.
+        InputError: a stage failed; its output is printed, and all that does not read from it has
+            run.
     """
     waiting = dict(stale)
     done: set[str] = set()
+    failures: list[str] = []
     seconds = read_seconds(stale)  # now: a stage that starts removes what it wrote last time
     with running_jobs() as jobs, open_lines(1 + num_jobs) as lines:
         while waiting or jobs:
@@ -98,13 +100,34 @@ def run_side_by_side(stale: Graph, num_jobs: int) -> None:
             for job in list(jobs):
                 if job.process.poll() is not None:
                     jobs.remove(job)
-                    done.update(job.chain)
-                    finish_job(job, count_stages(len(done), len(stale)))
+                    count = count_stages(len(done) + len(job.chain), len(stale))
+                    try:
+                        finish_job(job, count)
+                    except InputError as error:
+                        failures.append(str(error))
+                        remove_downstream(waiting, job.chain)
+                    else:
+                        done.update(job.chain)
             said = [say_running(job) for job in jobs]
             running = list_running(jobs)
             left = estimate_seconds(waiting, running, seconds, num_jobs)
             num_ended = len(stale) - len(waiting) - len(running)
             show(lines, [say_remaining(count_stages(num_ended, len(stale)), left), *said])
+    if failures:
+        raise InputError("; ".join(failures))
+
+
+def remove_downstream(waiting: Graph, failed: list[str]) -> None:
+    """Remove the stages that read from failed ones, directly or not."""
+    lost = set(failed)
+    size = -1
+    while size != len(lost):  # until a round finds no more
+        size = len(lost)
+        for stage, upstream in waiting.items():
+            if upstream & lost:
+                lost.add(stage)
+    for stage in lost & waiting.keys():
+        del waiting[stage]
 
 
 @contextlib.contextmanager

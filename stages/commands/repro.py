@@ -12,14 +12,13 @@ from stages.commands import results
 from stages.commands.checks import (
     check_architectures,
     check_files,
-    list_forgotten_plots,
 )
 from stages.commands.graph import FIRST, Graph, find_stale, read_graph
 from stages.commands.jobs import run_module, run_side_by_side, signals_held
 from stages.commands.locks import lock_workspace, repair_rwlock
 from stages.shared.errors import InputError
 from stages.shared.params import check_names
-from stages.surnames.archive import read_archive, read_names_folder
+from stages.surnames.archive import NAMES_FILE, format_names, list_names, read_archive
 from stages.tracking.agreement import was_noted_since
 from stages.tracking.lockfile import check_dvc_listings
 from stages.tracking.track import is_up_to_date
@@ -66,7 +65,9 @@ def needs_copy(copy: str) -> bool:
     """Whether a zip holds other surnames than data/raw does."""
     if not Path(copy).is_file():
         return True  # a wrong path: let the stage say so
-    return read_names_folder(RAW) != read_archive(Path(copy).read_bytes(), copy)
+    held = RAW / NAMES_FILE
+    names = list_names(read_archive(Path(copy).read_bytes(), copy))
+    return not held.exists() or held.read_bytes() != format_names(names)
 
 
 def track(has_changed: bool) -> bool:
@@ -101,8 +102,3 @@ def main(num_jobs: int) -> None:
             "only tracking is missing, see above: all stages ran. Once that is mended, `make sync`"
         )
     print(f"\n{NEXT}")
-    for model in list_forgotten_plots():
-        print(
-            f"warning: `plots:` in dvc.yaml has no line `- data/plotted/{model}`: without it "
-            "`dvc plots show` leaves its pictures out"
-        )

@@ -24,7 +24,7 @@ from stages.shared.figures import (
     FigureParams,
     figure_style,
     make_figure,
-    save_figures,
+    save_png,
 )
 from stages.shared.params import read_params
 from stages.shared.tables import write_table
@@ -79,8 +79,9 @@ def main(out: str) -> None:
     differences = prove_equivalences(params.seed)
     norms = trace_gradients(params)
     folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
     with figure_style():
-        save_figures({"gradients": plot_gradients(norms, params)}, folder, dpi)
+        save_png(plot_gradients(norms, params), folder / "gradients.png", dpi)
     write_table(folder / "layers.csv", Row._fields, tour_layers())
     # six digits, since the last ones depend on the processor
     rounded = [(*norm[:-1], f"{norm.spectral_norm:.6g}") for norm in norms]

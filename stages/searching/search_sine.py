@@ -1,4 +1,4 @@
-"""Search for a recipe of a sine forecaster: data/preprocessed/sine/ -> data/searched/.
+"""Search for a recipe of a sine forecaster: data/preprocessed/series/ -> data/searched/.
 
 Run by DVC as `python stages/run.py searching.search_sine WINDOWS OUT`.
 """

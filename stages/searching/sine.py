@@ -10,7 +10,8 @@ from stages.shared.errors import InputError
 from stages.shared.params import Count, Seed, read_params
 from stages.sine.forecasters import wrap_model
 from stages.sine.free_runs import FreeRuns, draw_free_runs, roll_validation, score_forecasts
-from stages.sine.recordings import FileParams, read_series
+from stages.sine.recordings import FileParams
+from stages.sine.series import read_series
 from stages.sine.train import SineParams, train
 from stages.sine.windows import Windows, hide_test, read_windows
 
@@ -60,7 +61,7 @@ def compute_digest(runs: FreeRuns) -> str:
 def read_sine_attempt(path: Path, name: str) -> SineAttempt:
     """Read the windows of a series, and draw the validation that evaluate_sine asks for."""
     windows = hide_test(read_windows(path))
-    series = read_series(path.stem)
+    series = read_series(path)
     phases = read_params("evaluate_sine.phases", Count)
     context = read_params("evaluate_sine.context", Count)
     horizons = read_params("evaluate_sine.validation_horizons", list[Count])

@@ -4,7 +4,7 @@ Figures are built without pyplot: it costs start-up time and keeps global state,
 draws PNG with Agg on a machine without a screen.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,11 +73,21 @@ def save_png(figure: Figure, path: Path, dpi: int) -> None:
     figure.savefig(path, format="png", dpi=dpi, metadata={"Software": None})
 
 
-def save_figures(figures: Mapping[str, Figure], folder: Path, dpi: int) -> None:
-    """Write each figure to `<folder>/<name>.png`."""
-    folder.mkdir(parents=True, exist_ok=True)
+def save_figures(
+    figures: Mapping[str, Figure], main: Collection[str], folder: Path, dpi: int
+) -> None:
+    """Write figures that every model of a task has to `<folder>`, others to `<folder>/details`.
+
+    Args:
+        figures: by name.
+        main: names of those that every model has.
+        folder: data/plotted/<model>/.
+        dpi: dots per inch.
+    """
+    (folder / "details").mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
-        save_png(figure, folder / f"{name}.png", dpi)
+        parent = folder if name in main else folder / "details"
+        save_png(figure, parent / f"{name}.png", dpi)
 
 
 def draw_curves(

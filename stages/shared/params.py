@@ -1,9 +1,11 @@
 """params.yaml, read strictly: what is unknown, wrong or fits no machine stops the stage."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -30,6 +32,15 @@ Seconds = Annotated[float, Field(ge=0, le=86_400)]  # a day: a timer knows no lo
 Name = Annotated[str, StringConstraints(pattern="^[a-z0-9_]+$")]  # part of a path and of a stage
 
 
+def _check_data_path(path: str) -> str:
+    if not re.fullmatch(r"data(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+", path):
+        raise ValueError("must be a path below data/ of letters, digits, _, - and .")
+    return path
+
+
+DataPath = Annotated[str, AfterValidator(_check_data_path)]  # part of a command
+
+
 class Params(BaseModel):
     """Base of every params section: no unknown key, no coercion, no NaN, no later change."""
 
@@ -54,16 +65,18 @@ class _Entry(BaseModel):
 
     architecture: Name | None = None
     base: Name | None = None
+    path: DataPath | None = None
     series: Name | None = None
 
 
 def check_names() -> None:
-    """Stop at a name that a shell would read as something else: DVC puts names into commands.
+    """Stop at a name that a shell would read as something else: DVC puts it into commands.
 
     Looks at the entries of which dvc.yaml makes stages, and at those of the searches.
 
     Raises:
-        InputError: a name has other characters than a to z, 0 to 9 and _.
+        InputError: a name has other characters than a to z, 0 to 9 and _, or a path others than
+            those, A to Z, `.`, `-` and `/`, or it does not lie below data/.
     """
     for stage in parse_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"].values():
         if "foreach" in stage:

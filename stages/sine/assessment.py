@@ -106,7 +106,7 @@ def draw_questions(
 
     Args:
         windows: that networks are trained on, and the end of the series that they are not.
-        series_name: entry of generate_sine.
+        series_name: entry of generated_series or observed_series.
         series: that entry, by which the signal goes on after the windows.
         params: what is measured.
 

@@ -36,7 +36,7 @@ def sample_chaos(delay: float, times: Array) -> Array:
         raise InputError(
             f"params.yaml: a series with a delay ({delay}) is integrated for up to "
             f"{MOST_TICKS * TICK:,.0f} time units, not to {times.max():,.0f}: lower its starts and "
-            "steps in generate_sine, or phases and horizons in evaluate_sine"
+            "steps in generated_series, or phases and horizons in evaluate_sine"
         )
     trajectory = integrate(max(1, round(delay / TICK)), int(last))
     before_all = np.maximum(ticks, 0).astype(np.int64)  # the history is constant

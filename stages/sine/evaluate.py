@@ -30,9 +30,10 @@ from stages.sine.forecasters import wrap_model
 from stages.sine.free_runs import FreeRuns, PhaseErrors
 from stages.sine.metrics import choose_metrics
 from stages.sine.phase_errors import read_phase_errors, write_phase_errors
-from stages.sine.recordings import FileParams, read_series
+from stages.sine.recordings import FileParams
 from stages.sine.scaling import Forecaster
 from stages.sine.scope import Scope, describe_scope, write_scope
+from stages.sine.series import read_series
 from stages.sine.signals import SeriesParams
 from stages.sine.state import State, read_state
 from stages.sine.windows import Windows, read_windows
@@ -69,7 +70,7 @@ def evaluate(
         model: what was trained.
         state: that its training carried out, which only the walk-through's test starts from.
         windows: what it was trained on, and the end of the series that it was not.
-        series_name: entry of generate_sine.
+        series_name: entry of generated_series or observed_series.
         series: that entry, by which the signal goes on after the windows.
         params: what is measured.
 
@@ -125,14 +126,13 @@ def keep_free_runs(test: FreeRuns, forecasts: Array) -> dict[str, Array]:
 
 def main(name: str, trained: str, windows: str, baselines: str, out: str) -> None:
     """Write metrics.json, scores.json, errors.csv, forecasts.npz and scope.json."""
-    series_name = read_params(f"sine.{name}.series", str)
-    series = read_series(series_name)
+    series = read_series(Path(windows))
     params = read_params("evaluate_sine", EvaluateParams).suit(series)
     prepare_arithmetic()
     model = read_model(Path(trained))
     state = read_state(Path(trained) / "state.npy")
     given = read_windows(Path(windows))
-    evaluation = evaluate(model, state, given, series_name, series, params)
+    evaluation = evaluate(model, state, given, Path(windows).stem, series, params)
     scores = compare_with_baselines(
         evaluation.scores,
         evaluation.errors,

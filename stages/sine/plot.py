@@ -43,6 +43,7 @@ from stages.sine.windows import Windows, read_windows
 Array = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[Any]]
 
+MAIN = ("forecast", "baselines")  # figures that every forecaster has
 ERROR = "mean squared error (amplitude²)"
 TIME = "time (units of the series)"
 AMPLITUDE = "amplitude"
@@ -281,7 +282,7 @@ def plot(
             first += recording.num_validation
         figures["snapshots"] = draw_snapshots(snapshots, step, subject, STANDARDISED)
         figures["baselines"] = draw_baselines(scores, baselines, subject, FILE_ERROR)
-        figures["origins"] = draw_origins(recording, first, forecasts, band, baselines, subject)
+        figures["forecast"] = draw_origins(recording, first, forecasts, band, baselines, subject)
         figures["split"] = draw_parts(recording, subject)
         return figures
     figures["snapshots"] = draw_snapshots(snapshots, step, subject)
@@ -289,7 +290,7 @@ def plot(
     if "walkthrough_mse" in scores:  # not while the test is hidden
         walkthrough_mse = scores["walkthrough_mse"]
         figures["walkthrough"] = draw_walkthrough_test(forecasts, windows, walkthrough_mse, subject)
-    figures["free_run"] = draw_free_run(forecasts, subject)
+    figures["forecast"] = draw_free_run(forecasts, subject)
     if windows.are_slid:
         figures["series"] = draw_series(windows, step, subject)
         figures["split"] = draw_split(windows, step, subject)
@@ -316,7 +317,7 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
             read_windows(Path(windows)),
             np.array([band["low"], band["high"]]),
         )
-        save_figures(figures, Path(out), dpi)
+        save_figures(figures, MAIN, Path(out), dpi)
 
 
 if __name__ == "__main__":

@@ -1,34 +1,26 @@
-"""Cut the series into inputs and targets: generated ones and files -> data/preprocessed/sine/.
+"""Cut one series into inputs and targets: its CSV file -> data/preprocessed/series/<series>.npz.
 
-Run by DVC as `python stages/run.py sine.preprocess GENERATED FILES OUT`.
+Run by DVC as `python stages/run.py sine.preprocess ENTRY TABLE OUT`, with ENTRY in params.yaml such
+as `observed_series.sunspots`.
 """
 
-import os.path
 import sys
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from stages.shared.errors import InputError, exit_on_input_error
-from stages.shared.params import Count, Name, Params, read_params
-from stages.sine.recordings import FileParams, read_every_series, read_samples
+from stages.sine.recordings import FileParams, read_samples
 from stages.sine.segments import read_segments
+from stages.sine.series import read_entry, write_series
 from stages.sine.windows import Recording, Windows, write_windows
 
 Array = NDArray[np.float64]
 
 FEWEST_BLOCKS = 4  # times that the longest horizon fits into the test: its errors overlap, and of
 # fewer stretches that do not, the bootstrap could draw no other test
-
-
-class WindowParams(Params):
-    """One entry of section `preprocess_sine`: a series that windows are slid over."""
-
-    window: Count  # past samples a forecaster sees
-    test_points: int = Field(ge=0, le=10**7)  # samples at the end of the series, never trained on
 
 
 def cut_windows(segments: Array, window: int) -> tuple[Array, Array]:
@@ -52,26 +44,24 @@ def shift_segments(segments: Array) -> tuple[Array, Array]:
     return segments[:, :-1], segments[:, 1:]
 
 
-def pair_series(times: Array, values: Array, params: WindowParams | None) -> Windows:
+def pair_series(
+    times: Array, values: Array, window: int | None = None, test_points: int = 0
+) -> Windows:
     """Inputs, targets and the held-out end of a series.
 
     Args:
         times: `(N, T)`.
         values: `(N, T)`.
-        params: how windows are slid over it; None: each sample's target is the next one.
-
-    Raises:
-        InputError: the window or the test leaves nothing to train on.
+        window: past samples a forecaster sees; None: each sample's target is the next one.
+        test_points: samples at the end that are held out.
     """
-    num_train = values.shape[1]
-    if params is None:
+    num_train = values.shape[1] - test_points
+    if window is None:
         inputs, targets = shift_segments(values)
         _, target_times = shift_segments(times)
     else:
-        num_train -= params.test_points
-        check_window(params, num_train, values.shape[1])
-        inputs, targets = cut_windows(values[:, :num_train], params.window)
-        _, target_times = cut_windows(times[:, :num_train], params.window)
+        inputs, targets = cut_windows(values[:, :num_train], window)
+        _, target_times = cut_windows(times[:, :num_train], window)
     return Windows(
         inputs=inputs.astype(np.float32),
         targets=targets.astype(np.float32),
@@ -79,19 +69,6 @@ def pair_series(times: Array, values: Array, params: WindowParams | None) -> Win
         test=values[0, num_train:].astype(np.float32),
         test_times=times[0, num_train:],
     )
-
-
-def check_window(params: WindowParams, num_train: int, num_points: int) -> None:
-    """Refuse a window or a test that leaves nothing to train on.
-
-    Raises:
-        InputError: it does.
-    """
-    if num_train <= params.window:
-        raise InputError(
-            f"window ({params.window}) and test_points ({params.test_points}) leave nothing of "
-            f"segments of {num_points} samples: lower them in preprocess_sine of params.yaml"
-        )
 
 
 def split_recording(samples: Array, times: Array, params: FileParams) -> Recording:
@@ -140,41 +117,26 @@ def pair_recording(recording: Recording, window: int) -> Windows:
     )
 
 
-def pair_file(name: str, params: FileParams, folder: Path) -> Windows:
+def pair_file(path: Path, params: FileParams) -> Windows:
     """Windows of a series from a file.
 
     Raises:
-        InputError: the file lies elsewhere, is not there, or cannot be used.
+        InputError: the file cannot be used.
     """
-    path = Path(os.path.normpath(params.path))
-    if folder not in path.parents:
-        raise InputError(
-            f"params.yaml: generate_sine.{name}.path ({params.path}) must lie in {folder}/: DVC "
-            "watches that folder, and would not see the file change elsewhere; move it there"
-        )
     samples, times = read_samples(path, params.column, params.time)
     return pair_recording(split_recording(samples, times, params), params.window)
 
 
-def main(generated: str, files: str, out: str) -> None:
-    """Write one .npz for each series."""
-    cuts = read_params("preprocess_sine", dict[Name, WindowParams])
-    entries = read_every_series()
-    read = {name for name, entry in entries.items() if isinstance(entry, FileParams)}
-    missing = cuts.keys() - (entries.keys() - read)
-    if missing:
-        raise InputError(
-            f"params.yaml: preprocess_sine names {', '.join(sorted(missing))}, "
-            "which generate_sine does not make: add the series there or drop the name here"
-        )
-    Path(out).mkdir(parents=True, exist_ok=True)
-    for name, entry in entries.items():
-        if isinstance(entry, FileParams):
-            windows = pair_file(name, entry, Path(files))
-        else:
-            times, values = read_segments(Path(generated, f"{name}.csv"))
-            windows = pair_series(times, values, cuts.get(name))
-        write_windows(Path(out, f"{name}.npz"), windows)
+def main(entry: str, table: str, out: str) -> None:
+    """Write the windows of one series, and beside them its params."""
+    params = read_entry(entry)
+    if isinstance(params, FileParams):
+        windows = pair_file(Path(table), params)
+    else:
+        windows = pair_series(*read_segments(Path(table)), params.window, params.test_points or 0)
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    write_windows(Path(out), windows)
+    write_series(Path(out), params)
 
 
 if __name__ == "__main__":

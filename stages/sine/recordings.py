@@ -4,19 +4,16 @@ import csv
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from stages.shared.errors import InputError
-from stages.shared.params import Count, Name, Params, check_params, read_params
-from stages.sine.signals import SeriesParams
+from stages.shared.params import Count, DataPath, Params
 
 Array = NDArray[np.float64]
 
-SECTION = "generate_sine"
 LARGEST = 1e30  # a sample beyond it could not be squared
 UNEVEN = 1.5  # times the usual step: months differ less, a missing sample doubles it
 SECONDS_A_DAY = 86_400
@@ -25,10 +22,9 @@ NO_TIME = "is no time: give a number, or a date such as 2008-12-31"
 
 
 class FileParams(Params):
-    """One entry of section `generate_sine` that is not generated, but read."""
+    """One entry of section `observed_series`."""
 
-    kind: Literal["csv"]
-    path: str  # of the file, in the folder that DVC watches
+    path: DataPath  # of the file, which DVC watches
     column: str  # of the samples
     time: str | None = None  # column of their times: numbers, or dates as in 2008-12-31
     test_share: float = Field(gt=0, lt=0.5)  # last part, never trained on; validation is the same
@@ -47,25 +43,6 @@ class FileParams(Params):
     def season_points(self) -> int:
         """Samples after which a forecast may repeat it."""
         return self.season
-
-
-def read_series(name: str) -> SeriesParams | FileParams:
-    """Read an entry of `generate_sine`."""
-    return check_series(name, read_params(f"{SECTION}.{name}", dict[str, Any]))
-
-
-def read_every_series() -> dict[str, SeriesParams | FileParams]:
-    """Read all entries of `generate_sine`, by name."""
-    entries = read_params(SECTION, dict[Name, dict[str, Any]])
-    return {name: check_series(name, entry) for name, entry in entries.items()}
-
-
-def check_series(name: str, entry: dict[str, Any]) -> SeriesParams | FileParams:
-    """An entry of `generate_sine` as what it is: one from a file says its kind."""
-    where = f"params.yaml: {SECTION}.{name}"
-    if "kind" in entry:
-        return check_params(entry, FileParams, where)
-    return check_params(entry, SeriesParams, where)
 
 
 def read_samples(path: Path, column: str, time: str | None) -> tuple[Array, Array]:

@@ -1,6 +1,6 @@
 """Score what a network has to beat on a series: its windows -> data/evaluated/.
 
-Run by DVC as `python stages/run.py sine.score_baselines SERIES WINDOWS OUT`, where OUT is
+Run by DVC as `python stages/run.py sine.score_baselines WINDOWS OUT`, where OUT is
 data/evaluated/forecasting/baselines/<series>.
 """
 
@@ -38,8 +38,9 @@ from stages.sine.baselines import (
 from stages.sine.document_tests import sample_past
 from stages.sine.free_runs import PhaseErrors, score_forecasts
 from stages.sine.phase_errors import write_phase_errors
-from stages.sine.recordings import FileParams, read_series
+from stages.sine.recordings import FileParams
 from stages.sine.scaling import Forecaster, Scaling, scale_forecaster
+from stages.sine.series import read_series
 from stages.sine.signals import SeriesParams
 from stages.sine.windows import Windows, read_windows
 
@@ -104,7 +105,7 @@ def score_baselines(
 
     Args:
         windows: that networks are trained on.
-        series_name: entry of generate_sine.
+        series_name: entry of generated_series or observed_series.
         series: that entry.
         params: which baselines, and what to choose from.
         evaluation: what they are asked, as networks are.
@@ -169,7 +170,7 @@ def make_copying(material: Material) -> Fitted:
     lag, context = material.series.season_points, material.evaluation.context
     if lag is None:
         raise InputError(
-            f"params.yaml: generate_sine.{material.series_name} has neither period nor season: "
+            f"params.yaml: generated_series.{material.series_name} has neither period nor season: "
             "give it a season for copy_period to repeat, or drop that from baselines_sine.names"
         )
     if not 0 < lag <= context:
@@ -264,10 +265,11 @@ FITS: dict[Baseline, Callable[[Material], Fitted]] = {
 }
 
 
-def main(name: str, windows: str, out: str) -> None:
+def main(windows: str, out: str) -> None:
     """Write scores.json and errors.csv of one series."""
+    name = Path(windows).stem
     params = read_params("baselines_sine", BaselineParams)
-    series = read_series(name)
+    series = read_series(Path(windows))
     evaluation = read_params("evaluate_sine", EvaluateParams).suit(series)
     prepare_arithmetic()
     scored = score_baselines(read_windows(Path(windows)), name, series, params, evaluation)

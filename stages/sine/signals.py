@@ -1,4 +1,4 @@
-"""The series of `generate_sine` in params.yaml as functions of time.
+"""The series of `generated_series` in params.yaml as functions of time.
 
 Segments are what training sees; `sample_signal` gives the same signal anywhere else, for scores.
 """
@@ -34,7 +34,7 @@ class StartParams(Params):
 
 
 class SeriesParams(Params):
-    """One entry of section `generate_sine`."""
+    """One entry of section `generated_series`."""
 
     points: int = Field(gt=1, le=10**7)  # samples of a segment
     step: Amount | None = None  # time between samples; or
@@ -51,6 +51,11 @@ class SeriesParams(Params):
     )  # radians by which the phase runs ahead and behind
     drift_period: Amount | None = None  # time units of one such swing
     seed: Seed = 0  # of random starts and noise
+    window: Count | None = None  # past samples a forecaster sees; default: each sample's target is
+    # the next one
+    test_points: int | None = Field(
+        default=None, ge=0, le=10**7
+    )  # samples at the end of a series with a window, never trained on
 
     @model_validator(mode="after")
     def _consistent(self) -> "SeriesParams":
@@ -64,6 +69,13 @@ class SeriesParams(Params):
             raise ValueError("drift and drift_period go together: give both or neither")
         if self.points * self.starts.count > MOST_SAMPLES:
             raise ValueError(f"points times starts.count must be at most {MOST_SAMPLES:,}")
+        if (self.window is None) != (self.test_points is None):
+            raise ValueError("window and test_points go together: give both or neither")
+        if self.window and self.points - (self.test_points or 0) <= self.window:
+            raise ValueError(
+                f"window ({self.window}) and test_points ({self.test_points}) leave nothing of "
+                f"segments of {self.points} samples: lower them"
+            )
         return self
 
     @property

@@ -1,4 +1,4 @@
-"""Train one sine forecaster: data/preprocessed/sine/ -> data/trained/<model>/.
+"""Train one sine forecaster: data/preprocessed/series/ -> data/trained/<model>/.
 
 Run by DVC as `python stages/run.py sine.train MODEL WINDOWS OUT`.
 """
@@ -78,7 +78,7 @@ class RefineParams(Params):
 class SineParams(FitParams):
     """One entry of section `sine` in params.yaml."""
 
-    series: Name  # entry of generate_sine
+    series: Name  # entry of generated_series or observed_series
     architecture: Name  # module in stages/models/
     network: dict[str, Any]  # arguments of its class
     order: Literal["random", "in_order"]  # which windows an update sees

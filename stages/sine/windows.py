@@ -1,4 +1,4 @@
-"""Inputs and targets of a series: data/preprocessed/sine/<series>.npz."""
+"""Inputs and targets of a series: data/preprocessed/series/<series>.npz."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path

@@ -1,22 +1,23 @@
 """The surname zip and data/raw/: what they hold, how they are read and written.
 
-data/raw/ has one file a language, one name a line, and source.json, which says what data they are:
-`official`, `sample`, or `custom` with the name of the file.
+data/raw/names.csv has the columns name and label, one row per name, as the zip holds them.
+data/raw/source.json says where they come from, and has the SHA-256 of names.csv.
 """
 
 import csv
 import hashlib
 import io
+import json
 import lzma
 import re
-import shutil
 import struct
 import zipfile
 import zlib
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from stages.shared.errors import InputError
-from stages.shared.json_files import read_json, write_json
+from stages.shared.json_files import write_json
 
 # The official zip has 3 MB and 18 names files, the largest of 33 KB.
 MAX_ARCHIVE_BYTES = 2**26
@@ -26,6 +27,8 @@ MAX_LANGUAGES = 256
 LANGUAGE_FILE = re.compile(
     r"[\w(][\w .'()-]{0,49}\.txt"
 )  # a file and a label that any system takes
+NAMES_FILE, SOURCE_FILE = "names.csv", "source.json"  # in data/raw/
+FETCH_AGAIN = "type `dvc repro --force download_surnames`"
 DAMAGES = (
     zipfile.BadZipFile,
     zlib.error,
@@ -61,10 +64,22 @@ OFFICIAL_SHA256 = {
 }
 
 
+LabelledNames = dict[str, list[str]]  # label -> names
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the raw names come from: source.json."""
+
+    data: str  # official, sample, or custom with the name of the file
+    archive: str  # name of the file or folder
+    sha256: str  # of names.csv
+
+
 def read_archive(archive: bytes, source: str) -> dict[str, bytes]:
     """The members `…/names/<Language>.txt` of a zip, read in memory: file name -> content.
 
-    A CSV file with the columns name and label is as good.
+    A CSV file with the columns name and label is read too.
 
     Raises:
         InputError: neither, damaged, without names, or larger than surnames can be.
@@ -149,37 +164,28 @@ def find_differences(names: dict[str, bytes]) -> list[str]:
     return differences
 
 
-def write_raw(folder: Path, names: dict[str, bytes], data: str) -> None:
-    """Replace a folder of raw names, so that an interruption leaves the old or the new ones.
+def list_names(files: dict[str, bytes]) -> LabelledNames:
+    """The names of each language; blanks at the ends of a line stay, as in the walk-through.
 
     Args:
-        folder: data/raw/.
-        names: content of each file `<Language>.txt`.
-        data: `official`, `sample`, or `custom` with the name of the file.
+        files: content of each `<Language>.txt`, one name per line.
+
+    Raises:
+        InputError: a file is not UTF-8, or empty.
     """
-    part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    for file, content in names.items():
-        (part / file).write_bytes(content)
-    write_json(part / "source.json", {"data": data})
-    aside = _name_aside(folder)
-    shutil.rmtree(aside, ignore_errors=True)
-    if folder.exists():
-        folder.rename(aside)
-    part.rename(folder)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def put_back_raw(folder: Path) -> None:
-    """Undo a replacement that was killed between its two moves."""
-    aside = _name_aside(folder)
-    if aside.exists() and not folder.exists():
-        aside.rename(folder)
-
-
-def _name_aside(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.old")
+    names = {}
+    for file, content in files.items():
+        try:
+            text = content.decode("utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{file} is not UTF-8 (byte {error.start}): save it as UTF-8"
+            ) from None
+        if not text:
+            raise InputError(f"{file} is empty: write one name a line, or remove the file")
+        lines = re.split("\r\n?|\n", text)
+        names[file.removesuffix(".txt")] = [line for line in lines if line.strip()]
+    return names
 
 
 def read_names_folder(folder: Path) -> dict[str, bytes]:
@@ -187,7 +193,69 @@ def read_names_folder(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.txt"))}
 
 
-def read_source(folder: Path) -> str:
-    """What data a folder of raw names holds, as `write_raw` was told."""
-    source: str = read_json(folder / "source.json")["data"]
-    return source
+def format_names(names: LabelledNames) -> bytes:
+    """The content of names.csv."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "label"])
+    for label, group in names.items():
+        writer.writerows([name, label] for name in group)
+    return text.getvalue().encode()
+
+
+def parse_names(table: bytes) -> LabelledNames:
+    """The names that `format_names` wrote."""
+    names: LabelledNames = {}
+    for row in csv.DictReader(io.StringIO(table.decode("utf-8"), newline="")):
+        names.setdefault(row["label"], []).append(row["name"])
+    return names
+
+
+def write_raw(folder: Path, names: LabelledNames, data: str, archive: str) -> None:
+    """Replace the raw names.
+
+    An interruption leaves the old names, the new ones, or a pair that `read_raw` rejects.
+
+    Args:
+        folder: data/raw/.
+        names: what names.csv is to hold.
+        data: `official`, `sample`, or `custom` with the name of the file.
+        archive: name of the file or folder that they come from.
+    """
+    table = format_names(names)
+    source = Source(data, archive, hashlib.sha256(table).hexdigest())
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{NAMES_FILE}.part").write_bytes(table)
+    write_json(folder / f"{SOURCE_FILE}.part", asdict(source))
+    for name in (NAMES_FILE, SOURCE_FILE):
+        (folder / f"{name}.part").replace(folder / name)
+
+
+def read_raw(folder: Path) -> tuple[LabelledNames, Source]:
+    """The raw names and where they come from.
+
+    Raises:
+        InputError: the files are missing, or names.csv is not the one that source.json names.
+    """
+    try:
+        contents = {name: (folder / name).read_bytes() for name in (NAMES_FILE, SOURCE_FILE)}
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror}: {FETCH_AGAIN}") from None
+    return parse_raw(contents, folder)
+
+
+def parse_raw(contents: dict[str, bytes], folder: Path) -> tuple[LabelledNames, Source]:
+    """The same from the content of both files.
+
+    Raises:
+        InputError: one of them is damaged.
+    """
+    try:
+        source = Source(**json.loads(contents[SOURCE_FILE]))
+    except (ValueError, TypeError):
+        raise InputError(f"{folder}/{SOURCE_FILE} is damaged: {FETCH_AGAIN}") from None
+    if hashlib.sha256(contents[NAMES_FILE]).hexdigest() != source.sha256:
+        raise InputError(
+            f"{folder}/{NAMES_FILE} is not the file that {SOURCE_FILE} names: {FETCH_AGAIN}"
+        )
+    return parse_names(contents[NAMES_FILE]), source

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
@@ -23,11 +24,16 @@ from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.params import Params, Seconds, read_params
 from stages.surnames.archive import (
     MAX_ARCHIVE_BYTES,
+    NAMES_FILE,
+    SOURCE_FILE,
+    LabelledNames,
     find_differences,
-    put_back_raw,
+    list_names,
+    parse_raw,
     read_archive,
     read_limited,
     read_names_folder,
+    read_raw,
     write_raw,
 )
 
@@ -50,19 +56,25 @@ class DownloadParams(Params):
     sample_fallback: bool  # take the sample in git when no place can be reached
 
 
+class Collected(NamedTuple):
+    """The raw names and where they come from, as `write_raw` takes them."""
+
+    names: LabelledNames
+    data: str  # official, sample, or custom with the name of the file
+    archive: str  # name of the file or folder
+
+
 class UnreachableError(Exception):
     """A place gave nothing: the next one is tried."""
 
 
-def collect_names(
-    params: DownloadParams, copy: str | None, held: Path, sample: Path
-) -> tuple[dict[str, bytes], str]:
-    """The names files and what data they are: `official`, `sample` or a file of one's own.
+def collect_names(params: DownloadParams, copy: str | None, held: Path, sample: Path) -> Collected:
+    """The names, and where they come from.
 
     Args:
         params: where to look.
         copy: path of a zip that is taken whatever else there is.
-        held: what an earlier run left; the official files are not fetched twice.
+        held: folder that an earlier run wrote; the official names are not fetched twice.
         sample: folder to fall back to.
 
     Raises:
@@ -70,10 +82,11 @@ def collect_names(
     """
     if copy:
         return open_archive(_read_copy(copy), copy, params)
-    put_back_raw(held)
-    names = read_names_folder(held)
-    if params.archive == "official" and not find_differences(names):
-        return names, "official"
+    if params.archive == "official":
+        with suppress(InputError):  # not there, or not as it was written
+            names, source = read_raw(held)
+            if source.data == "official":
+                return Collected(names, source.data, source.archive)
     try:
         archive, place = fetch_archive(params)
     except UnreachableError as error:
@@ -88,26 +101,31 @@ def collect_names(
                 f"{WHAT_TO_TYPE}"
             ) from None
         warn_of_sample(str(error))
-        return read_names_folder(sample), "sample"
+        return Collected(list_names(read_names_folder(sample)), "sample", sample.name)
     return open_archive(archive, place, params)
 
 
-def read_recorded(out: Path, params: DownloadParams) -> tuple[dict[str, bytes], str] | None:
-    """The names that dvc.lock has of an out, if DVC's cache holds them and params want them.
+def read_recorded(out: Path, params: DownloadParams) -> Collected | None:
+    """The names that dvc.lock has, if DVC's cache holds them and params want them.
 
     Args:
-        out: as dvc.yaml names it.
-        params: whether they have to be official; the sample is nothing to go back to.
+        out: folder of both files.
+        params: whether the names have to be official; the sample is nothing to go back to.
     """
     files = read_cached(out) if Path("dvc.lock").exists() else {}
-    source = files.pop("source.json", b'{"data": "sample"}')
-    data = json.loads(source)["data"]
-    is_wanted = data != "sample" and (params.archive == "any" or not find_differences(files))
-    return (files, data) if is_wanted else None
+    if not {NAMES_FILE, SOURCE_FILE} <= files.keys():
+        return None
+    try:
+        names, source = parse_raw(files, out)
+    except InputError:
+        return None
+    if source.data == "official" or (source.data != "sample" and params.archive == "any"):
+        return Collected(names, source.data, source.archive)
+    return None
 
 
 def read_cached(out: Path) -> dict[str, bytes]:
-    """Files of a folder as DVC's cache has them, whole and with the right md5, or nothing."""
+    """Outs in a folder as DVC's cache has them, whole and with the right md5, or nothing."""
     # its `get` and `fetch` take the workspace's files first, its `checkout` waits for this stage
     listing = _ask_dvc("list", ".", str(out), "--dvc-only", "--json", "--show-hash")
     cache = Path(_ask_dvc("cache", "dir").strip(), "files/md5")
@@ -138,24 +156,23 @@ def _read_copy(copy: str) -> bytes:
         raise InputError(f"SURNAMES_ZIP={copy}: {error.strerror}: name a zip file") from None
 
 
-def open_archive(
-    archive: bytes, source: str, params: DownloadParams
-) -> tuple[dict[str, bytes], str]:
-    """The names files of a zip or CSV file, and whether they are the `official` ones or `custom`.
+def open_archive(archive: bytes, source: str, params: DownloadParams) -> Collected:
+    """The names of a zip or CSV file, and whether they are the `official` ones or `custom`.
 
     Raises:
         InputError: not a surname zip, or another one than params want.
     """
-    names = read_archive(archive, source)
-    differences = find_differences(names)
+    files = read_archive(archive, source)
+    file_name = Path(urlsplit(source).path).name
+    differences = find_differences(files)
     if not differences:
-        return names, "official"
+        return Collected(list_names(files), "official", file_name)
     if params.archive == "official":
         raise InputError(
             f"{source} is not the official archive: {', '.join(differences)} differ or are "
             "missing: get the official zip, or set download_surnames.archive: any in params.yaml"
         )
-    return names, f"custom ({Path(urlsplit(source).path).name})"
+    return Collected(list_names(files), f"custom ({file_name})", file_name)
 
 
 def fetch_archive(params: DownloadParams) -> tuple[bytes, str]:
@@ -222,9 +239,9 @@ def main(sample: str, out: str) -> None:
     """Replace the raw names."""
     params = read_params("download_surnames", DownloadParams)
     copy = os.environ.get("SURNAMES_ZIP")
-    names, data = collect_names(params, copy, Path(out), Path(sample))
-    write_raw(Path(out), names, data)
-    print(f"{len(names)} languages, {data} data -> {out}")
+    collected = collect_names(params, copy, Path(out), Path(sample))
+    write_raw(Path(out), *collected)
+    print(f"{len(collected.names)} languages, {collected.data} data -> {out}")
 
 
 if __name__ == "__main__":

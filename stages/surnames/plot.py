@@ -35,6 +35,7 @@ from stages.shared.json_files import read_json
 from stages.shared.params import read_params, read_value
 from stages.shared.tables import Rows, read_table
 
+MAIN = ("confusion", "languages")  # figures that every classifier has, the blend too
 LOSS = "negative log-likelihood (nats a name)"
 RECALL_COLOR = BLUE
 F1_COLOR = YELLOW
@@ -186,7 +187,7 @@ def main(trained: str, evaluated: str, out: str) -> None:
     network = read_config(Path(trained)).network
     with figure_style():
         figures = plot(name, curves, clip_norm, network, read_evaluated(Path(evaluated)))
-        save_figures(figures, Path(out), params.dpi)
+        save_figures(figures, MAIN, Path(out), params.dpi)
 
 
 if __name__ == "__main__":

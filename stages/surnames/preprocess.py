@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.params import Params, Seed, read_params
 from stages.surnames.alphabet import SYMBOLS, clean_name, encode_name
-from stages.surnames.archive import read_names_folder, read_source
+from stages.surnames.archive import LabelledNames, read_raw
 from stages.surnames.names import Corpus, Vocabulary, write_corpus, write_vocabulary
 
 FEWEST_NAMES = 3  # one for each split
@@ -33,53 +33,33 @@ class SplitParams(Params):
         return self
 
 
-def preprocess(
-    files: dict[str, bytes], data: str, params: SplitParams
-) -> tuple[Corpus, Vocabulary]:
+def preprocess(raw: LabelledNames, data: str, params: SplitParams) -> tuple[Corpus, Vocabulary]:
     """Clean, de-duplicate, split and encode the names of all languages.
 
     Args:
-        files: content of each `<Language>.txt`, sorted.
+        raw: names by language.
         data: what data they are.
         params: shares and seed of the splits.
 
     Raises:
-        InputError: a file that cannot be used, or fewer than two.
+        InputError: a language has too few names, or there are fewer than two languages.
     """
     names = {}
-    for file, content in files.items():
-        language = file.removesuffix(".txt")
-        names[language] = clean_lines(split_lines(content, file))
+    for language, group in raw.items():
+        names[language] = clean_names(group)
         if len(names[language]) < FEWEST_NAMES:
             raise InputError(
-                f"{file} holds {len(names[language])} distinct name(s) after the clean-up, "
-                f"fewer than {FEWEST_NAMES}: add names or remove the file"
+                f"{language} has {len(names[language])} distinct name(s) after the clean-up, "
+                f"fewer than {FEWEST_NAMES}: add names or leave that language out"
             )
     if len(names) < 2:
-        raise InputError(
-            f"the raw names are of {len(names)} language(s): add files, to have some to tell apart"
-        )
+        raise InputError(f"the raw names are of {len(names)} language(s): add some to tell apart")
     return encode_splits(names, params), Vocabulary(data, SYMBOLS, list(names))
 
 
-def split_lines(content: bytes, file: str) -> list[str]:
-    """Lines of one names file; blanks at the ends of a line stay, as in the walk-through.
-
-    Raises:
-        InputError: not UTF-8, or empty.
-    """
-    try:
-        text = content.decode("utf-8").strip()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
-    if not text:
-        raise InputError(f"{file} is empty: write one name a line, or remove the file")
-    return text.split("\n")
-
-
-def clean_lines(lines: list[str]) -> list[str]:
+def clean_names(names: list[str]) -> list[str]:
     """Distinct names after the clean-up, in order of first appearance."""
-    distinct = dict.fromkeys(clean_name(line) for line in lines)
+    distinct = dict.fromkeys(clean_name(name) for name in names)
     return [name for name in distinct if name.strip()]
 
 
@@ -124,8 +104,8 @@ def draw_splits(
 def main(raw: str, out: str) -> None:
     """Write names.npz and vocabulary.json."""
     params = read_params("preprocess_surnames", SplitParams)
-    files = read_names_folder(Path(raw))
-    corpus, vocabulary = preprocess(files, read_source(Path(raw)), params)
+    names, source = read_raw(Path(raw))
+    corpus, vocabulary = preprocess(names, source.data, params)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     write_corpus(folder, corpus)

@@ -351,7 +351,7 @@ def list_models(makers: dict[str, Stage], descriptions: Descriptions) -> list[Mo
             kind = "walk-through" if name in descriptions["walk-through"] else "own"
             description = _describe(kind, name, descriptions)
             evaluate = makers.get(f"{EVALUATED[_find_task(makers[path])]}/{name}/scores.json")
-            plot = makers.get(f"data/plotted/{name}")
+            plot = makers.get(f"data/plotted/{name}/details")
             models.append(Model(name, kind, description, makers[path], evaluate, plot))
     return models
 

@@ -11,7 +11,7 @@ from benchmarks.table import Row, judge
 from stages.shared.params import read_value
 from stages.sine.windows import read_windows
 from stages.surnames.names import decode_names
-from stages.surnames.preprocess import clean_lines
+from stages.surnames.preprocess import clean_names
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +53,11 @@ def test_blend_members_are_those_of_the_pipeline_and_have_goals():
 def test_multiplied_names_stay_distinct_after_the_clean_up():
     names, _ = read_names(None)
 
-    for content in names.values():
-        group = clean_lines(content.decode().split("\n"))
+    for raw in names.values():
+        group = clean_names(raw)
         multiplied = scaling.multiply_names(group, 100)
 
-        assert len(clean_lines(multiplied)) == 100 * len(group)
+        assert len(clean_names(multiplied)) == 100 * len(group)
         assert multiplied[: len(group)] == group
 
 
@@ -109,7 +109,7 @@ def test_growth_is_judged_at_the_last_step():
         100_000: Usage(30.0, 30.0, 100),
     }
 
-    row = scaling.tabulate_growth("preprocess_sine", usages, "points")
+    row = scaling.tabulate_growth("preprocess_series", usages, "points")
 
     assert "growth of time by growth of data 1.5 misses 1.1" in judge(row.goals)
 
@@ -119,8 +119,8 @@ def test_series_run_through_all_stages(bench):
     usages = scaling.run_series(200, bench)
 
     assert list(usages) == [
-        "generate_sine",
-        "preprocess_sine",
+        "generate_series",
+        "preprocess_series",
         "train_sine",
         "score_baselines_sine",
         "evaluate_sine",

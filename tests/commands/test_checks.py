@@ -2,11 +2,13 @@
 
 import pytest
 
-from stages.commands.checks import check_architectures, list_forgotten_plots
+from stages.commands.checks import check_architectures
 from stages.shared.errors import InputError
+from stages.shared.params import check_names
 from stages.shared.yaml_files import format_yaml, parse_yaml
-from tests.pipeline import edit_params, list_started, replace_text, repro, set_param
+from tests.pipeline import edit_params, list_started, repro, set_param
 from tests.shell import assert_one_line, call
+from tests.sine.entries import FILE
 
 
 def test_an_unknown_architecture_is_named_before_anything_runs(workspace):
@@ -46,6 +48,15 @@ def set_value(path):
     return lambda folder: set_param(folder, path, f"{COMMAND}")
 
 
+def observe(path):
+    """Add a series from a file."""
+
+    def edit(params):
+        params["observed_series"]["mine"] = FILE | {"path": path}
+
+    return lambda folder: edit_params(folder, edit)
+
+
 def name_series_of_search(folder):
     sections = parse_yaml((folder / "searches/params.yaml").read_text("utf-8"))
     sections["search_sine"]["series"] = COMMAND
@@ -55,9 +66,10 @@ def name_series_of_search(folder):
 NAMED = [
     pytest.param(rename("sine", "carried_rnn"), "params.yaml: sine.", id="forecaster"),
     pytest.param(rename("surnames", "surname_gru"), "params.yaml: surnames.", id="classifier"),
-    pytest.param(rename("generate_sine", "period_40"), "params.yaml: generate_sine.", id="series"),
+    pytest.param(rename("generated_series", "period_40"), "generated_series.", id="series"),
     pytest.param(set_value("sine.carried_rnn.series"), "carried_rnn.series", id="series_of_model"),
     pytest.param(set_value("surnames.surname_gru.architecture"), "architecture", id="architecture"),
+    pytest.param(observe(COMMAND), "observed_series.mine.path: must be", id="path"),
     pytest.param(name_series_of_search, "searches/params.yaml: search_sine.series", id="search"),
 ]
 
@@ -82,31 +94,35 @@ def test_under_plain_dvc_the_first_stage_rejects_it_before_another_runs(workspac
     assert not (workspace / "ran").exists()
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "data/series/my level.csv",
+        "data/../level.csv",
+        "/data/level.csv",
+        "data/a;b.csv",
+        "series/level.csv",
+        "data/.csv/",
+        "data",
+    ],
+)
+def test_a_path_that_no_command_may_have_is_rejected_in_one_line(workspace, path):
+    observe(path)(workspace)
+
+    with pytest.raises(
+        InputError, match=r"^params\.yaml: observed_series\.mine\.path: must be "
+    ) as e:
+        check_names()
+
+    assert "\n" not in str(e.value) and f"got {path!r}" in str(e.value)
+
+
+@pytest.mark.parametrize("path", ["data/level.csv", "data/series/2024/Level-2_b.v1.csv"])
+def test_a_path_below_data_is_taken(workspace, path):
+    observe(path)(workspace)
+
+    check_names()
+
+
 def test_the_architectures_in_git_are_known(workspace):
     check_architectures()
-
-
-def test_a_model_without_its_line_under_plots_is_named(workspace):
-    assert list_forgotten_plots() == []
-
-    replace_text(workspace / "dvc.yaml", "  - data/plotted/carried_rnn\n", "")
-    replace_text(workspace / "dvc.yaml", "  - data/plotted/surname_gru\n", "")
-
-    assert list_forgotten_plots() == ["carried_rnn", "surname_gru"]
-
-
-def test_a_line_under_plots_may_have_options(workspace):
-    line = "  - data/plotted/carried_rnn"
-    replace_text(workspace / "dvc.yaml", f"{line}\n", f"{line}:\n      title: carried\n")
-
-    assert list_forgotten_plots() == []
-
-
-@pytest.mark.slow
-def test_repro_warns_of_a_model_without_its_line_under_plots(workspace):
-    replace_text(workspace / "dvc.yaml", "  - data/plotted/carried_rnn\n", "")
-
-    done = repro(workspace)
-
-    assert done.returncode == 0, done.stdout
-    assert "`plots:` in dvc.yaml has no line `- data/plotted/carried_rnn`" in done.stdout

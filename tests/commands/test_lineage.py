@@ -6,6 +6,8 @@ from stages.commands import lineage
 from stages.shared.errors import InputError
 from tests.store import fill, find_model, find_run
 
+WINDOWS = "data/preprocessed/series/integer_starts.npz"
+
 
 def test_it_leads_from_the_data_to_the_run(workspace, capsys):
     fill(workspace)
@@ -17,15 +19,16 @@ def test_it_leads_from_the_data_to_the_run(workspace, capsys):
     *data, _, address = capsys.readouterr().out.splitlines()
     rows = [line.split() for line in data]
     makers = {path: stage for path, _, stage in rows}
+    table = "data/generated/integer_starts.csv"
     weights = "data/trained/carried_rnn/weights.pt"
     scores = "data/evaluated/forecasting/carried_rnn/scores.json"
-    assert [path for path in makers if path in ("data/generated", weights, scores)] == [
-        "data/generated",
+    assert [path for path in makers if path in (table, weights, scores)] == [
+        table,
         weights,
         scores,
     ]
-    assert makers["data/generated"] == "generate_sine"
-    assert makers["data/preprocessed/sine"] == "preprocess_sine"
+    assert makers[table] == "generate_series@integer_starts"
+    assert makers[WINDOWS] == "preprocess_series@integer_starts"
     assert [weights, model.md5s[weights], "train_sine@carried_rnn"] in rows
     assert [scores, model.md5s[scores], "evaluate_sine@carried_rnn"] in rows
     assert made.info.run_id in address and "mlflow.db" in address

@@ -11,7 +11,7 @@ import pytest
 
 from tests.shell import call
 
-STAGES = ("generate_sine", "train_sine@carried_rnn", "evaluate_blend", "probe_layers")
+STAGES = ("generate_series@period_40", "train_sine@carried_rnn", "evaluate_blend", "probe_layers")
 DVC = ("dvc", "commit", "--force", "--quiet")
 JOB = (sys.executable, "stages/run.py", "commands.jobs", str(os.getpid()))
 

@@ -28,7 +28,7 @@ COMMANDS = [
     pytest.param(["pull"], id="pull"),
 ]
 MODULE = b"raise SystemExit('planted')\n"
-FOLDER = "data/plotted/carried_rnn"
+FOLDER = "data/plotted/carried_rnn/details"
 
 
 def read_blocks(title: str) -> list[str]:
@@ -124,7 +124,12 @@ def list_files(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     "relpath",
-    ["../../../tqdm.py", "../../../../../outside.py", "/{tmp_path}/absolute.py", "unlisted.png"],
+    [
+        "../../../../tqdm.py",
+        "../../../../../../outside.py",
+        "/{tmp_path}/absolute.py",
+        "unlisted.png",
+    ],
 )
 def test_a_listing_that_was_changed_on_the_remote_is_neither_kept_nor_followed(
     workspace, remote, teammate, tmp_path, relpath
@@ -143,7 +148,7 @@ def test_a_listing_that_was_changed_on_the_remote_is_neither_kept_nor_followed(
 @pytest.mark.parametrize("command", COMMANDS)
 def test_after_a_plain_dvc_pull_of_it_commands_reject_it(workspace, remote, teammate, command):
     md5 = read_md5(workspace, FOLDER)
-    poison(remote, md5, "../../../tqdm.py")
+    poison(remote, md5, "../../../../tqdm.py")
     run(teammate, "dvc remote modify --local team verify false && dvc pull", check=False)
     assert (teammate / "tqdm.py").read_bytes() == MODULE  # what DVC lets happen
 
@@ -156,7 +161,7 @@ def test_after_a_plain_dvc_pull_of_it_commands_reject_it(workspace, remote, team
 @pytest.mark.parametrize("command", COMMANDS[:5])
 def test_what_such_a_listing_planted_is_not_imported(workspace, remote, teammate, command):
     """DVC does not keep the listing where `verify` is true, so that there is nothing to reject."""
-    poison(remote, read_md5(workspace, FOLDER), "../../../tqdm.py")
+    poison(remote, read_md5(workspace, FOLDER), "../../../../tqdm.py")
     call(teammate, "dvc", "pull")
     assert (teammate / "tqdm.py").read_bytes() == MODULE
 

@@ -16,6 +16,7 @@ import pytest
 from tests.pipeline import (
     KEPT,
     copy_template,
+    edit_params,
     find_template,
     list_processes,
     list_started,
@@ -26,6 +27,7 @@ from tests.pipeline import (
     set_param,
 )
 from tests.shell import PROJECT, call, make_environment, run
+from tests.sine.entries import FILE
 
 MAKE = ("make", "repro", "--old-file", ".venv/installed")  # installs nothing
 ENDLESS = 10**6  # iterations: minutes
@@ -53,17 +55,55 @@ def test_two_jobs_in_another_folder_give_the_bytes_of_the_sequential_run(tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_stage_that_fails_shows_its_output_and_stops_the_others(clone, jobs):
+def test_a_stage_that_fails_shows_its_output_and_the_others_run(clone, jobs):
     set_param(clone, "sine.windowed_lstm_fast.rate", 1e38)
-    if jobs > 1:
-        set_param(clone, "sine.carried_rnn.iterations", ENDLESS)
+    set_param(clone, "sine.carried_rnn.rate", 0.02)
 
     ended = repro(clone, jobs)
 
     assert ended.returncode == 1
     assert "windowed_lstm_fast: the loss became" in ended.stdout
-    assert ended.stdout.splitlines()[-1].startswith("error: ")
+    assert ended.stdout.splitlines()[-1].startswith("error: train_sine@windowed_lstm_fast")
+    assert "plot_sine@carried_rnn" in list_started(ended.stdout)
+    assert "plot_sine@windowed_lstm_fast" not in list_started(ended.stdout)
     assert_nothing_runs(clone)
+
+
+def add_series(clone: Path, name: str, last: str) -> None:
+    """Add a series from a file, which ends with a cell."""
+    path = f"data/series/{name}.csv"
+    cells = [str(number % 3) for number in range(39)]
+    (clone / path).write_text("\n".join(["y", *cells, last]), encoding="utf-8")
+    entry = FILE | {"path": path}
+    edit_params(clone, lambda params: params["observed_series"].update({name: entry}))
+
+
+@pytest.mark.slow
+def test_a_bad_file_stops_only_its_own_series(clone):
+    add_series(clone, "good", last="1")
+    add_series(clone, "bad", last="high")
+
+    ended = repro(clone)
+
+    said = ended.stdout.splitlines()
+    assert ended.returncode == 1
+    assert "error: data/series/bad.csv, column y, line 41: 'high' is no number" in ended.stdout
+    assert said[-1].startswith("error: preprocess_observed@bad")
+    assert (clone / "data/evaluated/baselines/good/metrics.json").exists()
+    assert not (clone / "data/preprocessed/series/bad.npz").exists()
+
+
+@pytest.mark.slow
+def test_a_bad_file_stops_only_its_own_series_under_plain_dvc_too(clone):
+    add_series(clone, "bad", last="high")
+    add_series(clone, "good", last="1")
+
+    ended = call(clone, "dvc", "repro", "--keep-going")
+
+    assert ended.returncode != 0
+    assert "error: data/series/bad.csv, column y, line 41: 'high' is no number" in ended.stdout
+    assert (clone / "data/evaluated/baselines/good/metrics.json").exists()
+    assert not (clone / "data/preprocessed/series/bad.npz").exists()
 
 
 @pytest.mark.slow

@@ -38,12 +38,12 @@ def test_a_model_that_comes_out_otherwise_is_named_with_its_files(clone):
 
 @pytest.mark.slow
 def test_other_data_than_those_of_dvc_lock_are_refused(clone):
-    (clone / "data/preprocessed/sine/integer_starts.npz").write_bytes(b"")
+    (clone / "data/preprocessed/series/integer_starts.npz").write_bytes(b"")
 
     done = call(clone, *VERIFY, "carried_rnn")
 
     assert done.returncode == 1
-    assert "carried_rnn: data/preprocessed/sine" in done.stdout
+    assert "carried_rnn: data/preprocessed/series" in done.stdout
     assert "differs from dvc.lock" in done.stdout
 
 

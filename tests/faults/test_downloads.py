@@ -2,7 +2,6 @@
 
 import bz2
 import io
-import json
 import random
 import shutil
 import subprocess
@@ -13,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from stages.shared.errors import InputError
-from stages.surnames.archive import read_archive, read_names_folder, write_raw
+from stages.surnames.archive import read_archive, read_raw, write_raw
 from tests.commands.test_repro import write_zip
 from tests.pipeline import KEPT, copy_template, make_clone, read_outs, set_param
 from tests.shell import PROJECT, run
-from tests.surnames.test_archive import NAMES, zip_names
+from tests.surnames.test_archive import LABELLED, NAMES, zip_names
 
 METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
 
@@ -107,6 +106,10 @@ def fetch(folder, **environment):
     return run(folder, command, check=False, **environment)
 
 
+NEW = {"New": ["Nan"], "Other": ["Olaf"]}
+POSSIBLE = [(LABELLED, "old.zip"), (NEW, "new.zip"), (None, "rejected")]
+
+
 def kill_write(folder, event, count):
     """Replace raw names in a process that sends itself SIGKILL just before a file operation.
 
@@ -121,45 +124,50 @@ def kill_write(folder, event, count):
     code = f"""
 import itertools, os, signal, sys
 from pathlib import Path
-from stages.surnames.archive import put_back_raw, write_raw
+from stages.surnames.archive import write_raw
 seen = itertools.count()
 def hook(event, arguments):
     if event == {event!r} and next(seen) == {count}:
         os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(hook)
-put_back_raw(Path({str(folder)!r}))
-write_raw(Path({str(folder)!r}), {{"New.txt": b"Nan", "Other.txt": b"Olaf"}}, "custom")
+write_raw(Path({str(folder)!r}), {NEW!r}, "custom", "new.zip")
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT)
     assert done.returncode in {0, -9}
     return done.returncode == -9
 
 
-@pytest.mark.parametrize("event", ["os.rename", "os.remove", "os.rmdir", "os.mkdir"])
-def test_a_kill_at_any_moment_leaves_the_old_names_or_the_new_ones(tmp_path, event):
+@pytest.mark.parametrize("event", ["open", "os.rename"])
+def test_a_kill_at_any_moment_leaves_old_names_new_names_or_what_is_rejected(tmp_path, event):
     kept = tmp_path / "data/raw"
-    killed = 0
+    left = []
     while True:
-        shutil.rmtree(kept.parent, ignore_errors=True)
-        write_raw(kept, NAMES, "custom")
-        if not kill_write(kept, event, killed):
+        write_raw(kept, LABELLED, "custom", "old.zip")
+        if not kill_write(kept, event, len(left)):
             break
-        killed += 1
+        try:
+            names, source = read_raw(kept)
+            left.append((names, source.archive))
+        except InputError:
+            left.append((None, "rejected"))
 
-        left = find_names(kept)
+    assert all(one in POSSIBLE for one in left)
+    assert (event == "os.rename") == (POSSIBLE[2] in left)
+    write_raw(kept, NEW, "custom", "new.zip")
+    assert sorted(path.name for path in kept.iterdir()) == ["names.csv", "source.json"]
 
-        assert left in (NAMES, {"New.txt": b"Nan", "Other.txt": b"Olaf"}), killed
-    assert killed
 
+def test_a_pair_that_a_kill_tore_is_fetched_again(tmp_path):
+    kept, copy = tmp_path / "data/raw", tmp_path / "copy.zip"
+    copy.write_bytes(zip_names(NAMES))
+    shutil.copy(PROJECT / "params.yaml", tmp_path)
+    set_param(tmp_path, "download_surnames.archive", "any")
+    write_raw(kept, NEW, "custom", "old.zip")
+    assert kill_write(kept, "os.rename", 1)
 
-def find_names(folder):
-    """Names that the next download finds, after which nothing else is left."""
-    code = f"from stages.surnames.archive import *; put_back_raw(Path({str(folder)!r}))"
-    subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True)
-    names = read_names_folder(folder)
-    write_raw(folder, names, "custom")
-    assert [path.name for path in folder.parent.iterdir()] == ["raw"]
-    return names
+    fetch(tmp_path, SURNAMES_ZIP=str(copy))
+
+    assert read_raw(kept)[0] == LABELLED
 
 
 @pytest.fixture(scope="module")
@@ -178,36 +186,38 @@ def remove(raw):
 
 
 def take_sample(raw):
-    shutil.rmtree(raw)
-    shutil.copytree(raw.parent / "sample", raw)
-    (raw / "source.json").write_text('{"data": "sample"}', encoding="utf-8")
+    write_raw(raw, LABELLED, "sample", "sample")
 
 
 def damage(raw):
-    path = raw / "Elvish.txt"
+    path = raw / "names.csv"
     path.unlink()  # it may be a link into the cache
-    path.write_text("Mallory\n", encoding="utf-8")
+    path.write_text("name,label\nMallory,Elvish\n", encoding="utf-8")
+
+
+def read_raw_outs(clone):
+    """Md5 of both files in dvc.lock."""
+    return {path: md5 for path, md5 in read_outs(clone).items() if path.startswith("data/raw/")}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [remove, take_sample, damage])
 def test_without_network_what_dvc_lock_names_is_taken_from_the_cache(taken, fault):
-    recorded = read_outs(taken)["data/raw"]
+    recorded = read_raw_outs(taken)
     fault(taken / "data/raw")
 
     said = run(taken, "dvc repro --single-item download_surnames")
 
     assert "taken from DVC's cache" in said
-    assert read_outs(taken)["data/raw"] == recorded
-    source = json.loads((taken / "data/raw/source.json").read_text("utf-8"))
-    assert source == {"data": "custom (copy.zip)"}
+    assert read_raw_outs(taken) == recorded
+    assert read_raw(taken / "data/raw")[1].data == "custom (copy.zip)"
     assert "data/raw" not in run(taken, "dvc status download_surnames")
 
 
 @pytest.mark.slow
 def test_a_cache_with_a_flipped_bit_is_not_taken_for_what_dvc_lock_names(taken, tmp_path):
     clone = Path(shutil.copytree(taken, tmp_path / "clone", symlinks=True))
-    names = (clone / "data/raw/Elvish.txt").read_bytes()
+    names = (clone / "data/raw/names.csv").read_bytes()
     shutil.rmtree(clone / "data/raw")
     for path in (clone / ".dvc/cache/files/md5").rglob("*"):
         if path.is_file() and path.read_bytes() == names:
@@ -234,9 +244,8 @@ def test_a_sample_that_dvc_lock_names_is_no_reason_to_be_silent(tmp_path):
 @pytest.mark.slow
 def test_a_lock_that_does_not_name_the_surnames_yet_leads_to_the_sample(tmp_path):
     clone = make_clone(tmp_path / "clone", KEPT)
-    run(clone, "dvc repro generate_sine")
+    run(clone, "dvc repro generate_series")
 
     run(clone, "dvc repro download_surnames")
 
-    source = json.loads((clone / "data/raw/source.json").read_text("utf-8"))
-    assert source == {"data": "sample"}
+    assert read_raw(clone / "data/raw")[1].data == "sample"

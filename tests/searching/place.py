@@ -8,16 +8,17 @@ import numpy as np
 
 from stages.searching import search_sine, search_surnames
 from stages.shared.yaml_files import format_yaml, parse_yaml
+from stages.sine.series import write_series
 from stages.sine.windows import read_windows, write_windows
-from stages.surnames.archive import read_names_folder
+from stages.surnames.archive import list_names, read_names_folder
 from stages.surnames.names import Corpus, read_corpus, write_corpus, write_vocabulary
 from stages.surnames.preprocess import SplitParams, preprocess
 from tests.pipeline import set_param, shrink_params
 from tests.shell import PROJECT
-from tests.sine.entries import windows_of
+from tests.sine.entries import series_of, windows_of
 
 SURNAMES = Path("data/preprocessed/surnames")
-WINDOWS = Path("data/preprocessed/sine/period_40.npz")  # its end is held out
+WINDOWS = Path("data/preprocessed/series/period_40.npz")  # its end is held out
 OUT = Path("data/searched/a_task")
 SEARCHES = {
     "search_surnames": {
@@ -53,10 +54,12 @@ def make_place(folder: Path) -> Path:
     (folder / SURNAMES).mkdir(parents=True)
     (folder / WINDOWS).parent.mkdir()
     split = SplitParams.model_validate(params["preprocess_surnames"])
-    corpus, vocabulary = preprocess(read_names_folder(PROJECT / "data/sample"), "sample", split)
+    names = list_names(read_names_folder(PROJECT / "data/sample"))
+    corpus, vocabulary = preprocess(names, "sample", split)
     write_corpus(folder / SURNAMES, corpus)
     write_vocabulary(folder / SURNAMES, vocabulary)
     write_windows(folder / WINDOWS, windows_of("windowed_lstm_fast"))
+    write_series(folder / WINDOWS, series_of("windowed_lstm_fast"))
     return folder
 
 

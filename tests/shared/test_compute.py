@@ -17,7 +17,7 @@ from tests.conftest import LOOPBACK
 from tests.pipeline import KEPT, make_clone, replace_text, set_param
 from tests.shell import PROJECT, call, find_free_port, run, start
 
-SINE = ["carried_rnn", "data/preprocessed/sine/integer_starts.npz"]
+SINE = ["carried_rnn", "data/preprocessed/series/integer_starts.npz"]
 SURNAMES = ["surname_gru", "data/preprocessed/surnames"]
 OUTS = ["weights.pt", "config.json", "curves.csv", "progress.txt"]
 
@@ -29,11 +29,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     raw = "download data/sample data/raw", "preprocess data/raw data/preprocessed/surnames"
     for line in raw:
         run(clone, f"python stages/run.py surnames.{line}")
-    run(clone, "python stages/run.py sine.generate data/generated")
-    run(
-        clone,
-        "python stages/run.py sine.preprocess data/generated data/series data/preprocessed/sine",
-    )
+    table = "data/generated/integer_starts.csv"
+    run(clone, f"python stages/run.py sine.generate integer_starts {table}")
+    preprocess = f"sine.preprocess generated_series.integer_starts {table} {SINE[1]}"
+    run(clone, f"python stages/run.py {preprocess}")
     return clone
 
 

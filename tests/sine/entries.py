@@ -10,7 +10,7 @@ from torch import nn
 from stages.shared.yaml_files import parse_yaml
 from stages.sine.assessment import EvaluateParams
 from stages.sine.evaluate import evaluate
-from stages.sine.preprocess import WindowParams, pair_recording, pair_series, split_recording
+from stages.sine.preprocess import pair_recording, pair_series, split_recording
 from stages.sine.recordings import FileParams
 from stages.sine.signals import SeriesParams, draw_segments
 from stages.sine.state import State
@@ -18,8 +18,7 @@ from stages.sine.train import SineParams
 from stages.sine.windows import Windows
 
 OFFICIAL = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
-FILE = {  # an entry of generate_sine, and another
-    "kind": "csv",
+FILE = {  # an entry of observed_series
     "path": "data/series/a.csv",
     "column": "y",
     "test_share": 0.25,
@@ -27,7 +26,12 @@ FILE = {  # an entry of generate_sine, and another
     "horizons": [2],
     "season": 3,
 }
-SINE = {"points": 9, "step": 1.0, "starts": {"count": 1, "apart": 0.0}, "period": 6.0}
+SINE = {  # an entry of generated_series
+    "points": 9,
+    "step": 1.0,
+    "starts": {"count": 1, "apart": 0.0},
+    "period": 6.0,
+}
 
 
 def params_of(model: str, **changes: Any) -> SineParams:
@@ -37,15 +41,18 @@ def params_of(model: str, **changes: Any) -> SineParams:
 
 def series_of(model: str, **changes: Any) -> SeriesParams:
     """The series that it reads."""
-    entry = OFFICIAL["generate_sine"][OFFICIAL["sine"][model]["series"]]
+    entry = OFFICIAL["generated_series"][OFFICIAL["sine"][model]["series"]]
     return SeriesParams.model_validate({**entry, **changes})
 
 
 def windows_of(model: str, **changes: Any) -> Windows:
     """What it is trained on, with changes of its series."""
-    cut = OFFICIAL["preprocess_sine"].get(OFFICIAL["sine"][model]["series"])
-    times, values = draw_segments(series_of(model, **changes))
-    return pair_series(times, values, cut and WindowParams.model_validate(cut))
+    return windows_of_series(series_of(model, **changes))
+
+
+def windows_of_series(series: SeriesParams) -> Windows:
+    """What is trained on, of a generated series."""
+    return pair_series(*draw_segments(series), series.window, series.test_points or 0)
 
 
 def score_walkthrough(model: str, network: nn.Module, state: State | None, seed: int = 0) -> float:

@@ -64,22 +64,20 @@ def test_the_recursive_forecast_is_the_published_one():
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    """A folder with the official params and the windows that the stages make by them."""
+    """A folder with the official params."""
     folder = tmp_path_factory.mktemp("official")
     shutil.copy("params.yaml", folder)
-    shutil.copytree("data/series", folder / "data/series")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        generate.main("generated")
-        preprocess.main("generated", "data/series", "windows")
     return folder
 
 
 def run_stages(model):
-    """Train and score in the working folder; returns the score of the walk-through test."""
-    windows = f"windows/{OFFICIAL['sine'][model]['series']}.npz"
+    """Generate, train and score in a folder; returns the score of the walk-through test."""
+    series = OFFICIAL["sine"][model]["series"]
+    table, windows = f"generated/{series}.csv", f"windows/{series}.npz"
+    generate.main(series, table)
+    preprocess.main(f"generated_series.{series}", table, windows)
     train.main(model, windows, "trained")
-    score_baselines.main(OFFICIAL["sine"][model]["series"], windows, "baselines")
+    score_baselines.main(windows, "baselines")
     evaluate.main(model, "trained", windows, "baselines", "evaluated")
     return read_json(Path("evaluated/scores.json"))["walkthrough_mse"]
 

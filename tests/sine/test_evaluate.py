@@ -14,12 +14,12 @@ from stages.sine.assessment import EvaluateParams, check_scores
 from stages.sine.evaluate import REMEDY, evaluate, main
 from stages.sine.free_runs import FreeRuns, draw_free_runs, score_forecasts
 from stages.sine.phase_errors import read_phase_errors
-from stages.sine.preprocess import WindowParams, pair_series
+from stages.sine.series import write_series
 from stages.sine.signals import SeriesParams, draw_segments
 from stages.sine.state import write_state
 from stages.sine.train import SineParams, train
 from stages.sine.windows import write_windows
-from tests.sine.entries import params_of, params_of_file, windows_of_file
+from tests.sine.entries import params_of, params_of_file, windows_of_file, windows_of_series
 
 OFFICIAL = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
 SHORT = {
@@ -31,7 +31,7 @@ SHORT = {
 
 
 def series(name="integer_starts", **changes):
-    return SeriesParams.model_validate({**OFFICIAL["generate_sine"][name], **changes})
+    return SeriesParams.model_validate({**OFFICIAL["generated_series"][name], **changes})
 
 
 def draw(seed, horizon=10, signal=None):
@@ -97,9 +97,7 @@ def test_scores_average_the_steps_of_each_horizon():
 
 def train_briefly(model):
     params = SineParams.model_validate({**OFFICIAL["sine"][model], "iterations": 3, "refine": None})
-    cut = OFFICIAL["preprocess_sine"].get(params.series)
-    times, values = draw_segments(series(params.series))
-    windows = pair_series(times, values, cut and WindowParams.model_validate(cut))
+    windows = windows_of_series(series(params.series))
     return params, windows, train(params, windows, model)
 
 
@@ -108,12 +106,14 @@ def test_every_model_is_scored_beside_the_baselines(model, tmp_path, monkeypatch
     params, windows, trained = train_briefly(model)
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(format_yaml({**OFFICIAL, "evaluate_sine": SHORT}))
-    write_windows(Path("windows.npz"), windows)
+    windows_path = f"{params.series}.npz"
+    write_windows(Path(windows_path), windows)
+    write_series(Path(windows_path), series(params.series))
     write_model(Path("trained"), trained.config, trained.model)
     write_state(Path("trained/state.npy"), trained.state)
-    score_baselines.main(params.series, "windows.npz", "baselines")
+    score_baselines.main(windows_path, "baselines")
 
-    main(model, "trained", "windows.npz", "baselines", "evaluated")
+    main(model, "trained", windows_path, "baselines", "evaluated")
 
     scores = read_json(Path("evaluated/scores.json"))
     assert scores["data"] == params.series
@@ -134,14 +134,15 @@ def test_the_errors_of_a_model_are_of_the_phases_that_baselines_have(tmp_path, m
     params, windows, trained = train_briefly("carried_rnn")
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(format_yaml({**OFFICIAL, "evaluate_sine": SHORT}))
-    write_windows(Path("windows.npz"), windows)
+    write_windows(Path("integer_starts.npz"), windows)
+    write_series(Path("integer_starts.npz"), series(params.series))
     torch.nn.init.zeros_(trained.model.head.weight)  # so that it forecasts nothing but zeros
     torch.nn.init.zeros_(trained.model.head.bias)
     write_model(Path("trained"), trained.config, trained.model)
     write_state(Path("trained/state.npy"), trained.state)
-    score_baselines.main(params.series, "windows.npz", "baselines")
+    score_baselines.main("integer_starts.npz", "baselines")
 
-    main("carried_rnn", "trained", "windows.npz", "baselines", "evaluated")
+    main("carried_rnn", "trained", "integer_starts.npz", "baselines", "evaluated")
 
     own = read_phase_errors(Path("evaluated/errors.csv"))["carried_rnn"]
     zeros = read_phase_errors(Path("baselines/errors.csv"))["predict_zero"]

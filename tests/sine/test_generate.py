@@ -153,18 +153,21 @@ def test_a_chaotic_series_is_not_followed_for_ever():
         ({"drift": 1.0}, "drift and drift_period go together"),
         ({"shape": "square"}, "shape is not a known key"),
         ({"period": 0.0}, "period"),
+        ({"window": 3}, "window and test_points go together"),
+        ({"window": 50, "test_points": 0}, "nothing of segments of 50 samples: lower them"),
+        ({"window": 1, "test_points": 49}, "nothing of segments of 50 samples: lower them"),
     ],
 )
 def test_series_that_make_no_sense_are_refused(changes, reason):
     with pytest.raises(InputError, match=reason):
-        check_params({**SINE, **changes}, SeriesParams, "params.yaml: generate_sine.x")
+        check_params({**SINE, **changes}, SeriesParams, "params.yaml: generated_series.x")
 
 
 def test_the_same_params_give_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_text(format_yaml({"generate_sine": {"a": SINE}}))
+    (tmp_path / "params.yaml").write_text(format_yaml({"generated_series": {"a": SINE}}))
 
-    main("one")
-    main("two")
+    main("a", "one/a.csv")
+    main("a", "two/a.csv")
 
     assert (tmp_path / "one/a.csv").read_bytes() == (tmp_path / "two/a.csv").read_bytes()

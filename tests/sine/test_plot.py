@@ -8,18 +8,18 @@ from stages.shared.baselines import write_baselines
 from stages.shared.bundle import ModelConfig, write_config
 from stages.shared.curves import Curves, write_curves
 from stages.sine.plot import draw_snapshots, draw_window, join_windows, main
-from stages.sine.preprocess import WindowParams, pair_series
+from stages.sine.preprocess import pair_series
 from stages.sine.windows import Windows, write_windows
 from tests.sine.entries import windows_of_file
 
-ALWAYS = {"loss", "loss_linear", "window", "snapshots", "walkthrough", "free_run", "baselines"}
+DETAILS = {f"details/{name}" for name in ("loss", "loss_linear", "window", "snapshots")}
+ALWAYS = {"forecast", "baselines", "details/walkthrough", *DETAILS}
 STEPS = 60  # of the free runs
 
 
 def make_windows(window):
     times = np.arange(30.0)[None]
-    cut = WindowParams(window=window, test_points=6) if window else None
-    return pair_series(times, np.sin(times), cut)
+    return pair_series(times, np.sin(times), window, 6 if window else 0)
 
 
 def write_files(folder, window=None, norms=(0.9, None)):
@@ -64,7 +64,10 @@ def write_files(folder, window=None, norms=(0.9, None)):
 def plot(folder, monkeypatch, out="plotted"):
     monkeypatch.chdir(folder)
     main("trained/tiny", "evaluated/tiny", "windows.npz", "baselines", out)
-    return {path.stem: path.read_bytes() for path in (folder / out).iterdir()}
+    figures = {}
+    for path in (folder / out).rglob("*.png"):
+        figures[path.relative_to(folder / out).with_suffix("").as_posix()] = path.read_bytes()
+    return figures
 
 
 def test_windows_that_were_slid_have_their_series_and_split_drawn(tmp_path, monkeypatch):
@@ -72,7 +75,7 @@ def test_windows_that_were_slid_have_their_series_and_split_drawn(tmp_path, monk
 
     figures = plot(tmp_path, monkeypatch)
 
-    assert set(figures) == ALWAYS | {"gradient_norm", "series", "split"}
+    assert set(figures) == ALWAYS | {"details/gradient_norm", "details/series", "details/split"}
 
 
 def test_gradient_norms_that_nobody_recorded_are_not_drawn(tmp_path, monkeypatch):
@@ -111,7 +114,7 @@ def test_of_a_file_its_parts_and_forecasts_from_origins_are_drawn(tmp_path, monk
 
     figures = plot(tmp_path, monkeypatch)
 
-    drawn = ALWAYS - {"walkthrough", "free_run"} | {"gradient_norm", "origins", "split"}
+    drawn = ALWAYS - {"details/walkthrough"} | {"details/gradient_norm", "details/split"}
     assert set(figures) == drawn
 
 
@@ -150,7 +153,7 @@ def test_input_and_target_of_a_segment_share_an_abscissa():
 
 def test_a_snapshot_shows_input_in_red_and_prediction_in_blue():
     times = np.arange(20.0).reshape(2, 10)
-    windows = pair_series(times, np.sin(times), None)
+    windows = pair_series(times, np.sin(times))
     shown = {name: getattr(windows, name)[:2] for name in ("times", "inputs", "targets")}
     snapshots = {**shown, "predictions": -shown["targets"], "iterations": np.array([0, 25])}
 

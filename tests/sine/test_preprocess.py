@@ -1,22 +1,18 @@
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
 
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import format_yaml
 from stages.sine.preprocess import (
-    WindowParams,
     cut_windows,
     main,
-    pair_file,
     pair_recording,
     pair_series,
     shift_segments,
     split_recording,
 )
 from stages.sine.recordings import FileParams
+from stages.sine.series import read_series
 from stages.sine.windows import Recording, hide_test, read_windows, write_windows
 from tests.sine.entries import FILE
 
@@ -52,7 +48,7 @@ def test_ten_clips_of_fifty_frames_become_ten_pairs_of_forty_nine():
 def test_each_window_is_followed_by_its_target_and_the_test_is_never_seen():
     values = np.arange(800.0)[None]
 
-    windows = pair_series(values, values, WindowParams(window=40, test_points=40))
+    windows = pair_series(values, values, window=40, test_points=40)
 
     assert windows.inputs.shape == (720, 40)
     assert np.array_equal(windows.targets[:, 0], windows.inputs[:, -1] + 1)
@@ -60,44 +56,40 @@ def test_each_window_is_followed_by_its_target_and_the_test_is_never_seen():
     assert windows.test.tolist() == list(range(760, 800))
 
 
-@pytest.mark.parametrize(
-    "params", [{"window": 50, "test_points": 0}, {"window": 1, "test_points": 49}]
-)
-def test_a_window_longer_than_the_series_is_refused(params):
-    values = np.zeros((1, 50))
-
-    with pytest.raises(InputError, match=r"segments of 50 samples: lower them in preprocess_sine"):
-        pair_series(values, values, WindowParams(**params))
+ENTRY = {"points": 3, "step": 1.0, "starts": {"count": 2, "apart": 5.0}, "period": 9.0}
 
 
-def test_a_series_that_nobody_generates_is_named(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    cut = {"ghost": {"window": 3, "test_points": 0}}
-    entry = {"generate_sine": {}, "preprocess_sine": cut}
-    (tmp_path / "params.yaml").write_text(format_yaml(entry))
-
-    with pytest.raises(InputError, match="ghost"):
-        main("generated", "files", "out")
-
-    assert not (tmp_path / "out").exists()
+def prepare(folder, monkeypatch, entry, table):
+    """Preprocess the series `s`."""
+    monkeypatch.chdir(folder)
+    (folder / "params.yaml").write_text(format_yaml(entry))
+    (folder / "s.csv").write_text(table)
+    main(f"{next(iter(entry))}.s", "s.csv", "out/s.npz")
 
 
-def test_a_series_that_is_not_named_keeps_its_segments(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    entry = {"points": 3, "step": 1.0, "starts": {"count": 2, "apart": 5.0}, "period": 9.0}
-    sections = {"generate_sine": {"s": entry}, "preprocess_sine": {}}
-    (tmp_path / "params.yaml").write_text(format_yaml(sections))
-    (tmp_path / "generated").mkdir()
-    table = pd.DataFrame(
-        {"segment": [0, 0, 0, 1, 1, 1], "t": [0, 1, 2, 5, 6, 7], "y": [0, 1, 2, 5, 6, 7]}
-    )
-    table.to_csv(tmp_path / "generated/s.csv", index=False)
+def test_a_series_without_a_window_keeps_its_segments(tmp_path, monkeypatch):
+    table = "segment,t,y\n0,0,0\n0,1,1\n0,2,2\n1,5,5\n1,6,6\n1,7,7\n"
 
-    main("generated", "files", "out")
+    prepare(tmp_path, monkeypatch, {"generated_series": {"s": ENTRY}}, table)
 
     windows = read_windows(tmp_path / "out/s.npz")
     assert windows.inputs.tolist() == [[0, 1], [5, 6]]
     assert windows.times.tolist() == [[1, 2], [6, 7]]
+
+
+def test_the_params_of_a_series_lie_beside_its_windows(tmp_path, monkeypatch):
+    samples = "y\n" + "1\n2\n" * 20
+
+    prepare(tmp_path, monkeypatch, {"observed_series": {"s": FILE}}, samples)
+
+    assert read_series(tmp_path / "out/s.npz") == FileParams.model_validate(FILE)
+
+
+def test_a_bad_file_leaves_nothing_behind(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"s\.csv, column y, line 3: 'high' is no number"):
+        prepare(tmp_path, monkeypatch, {"observed_series": {"s": FILE}}, "y\n1\nhigh\n")
+
+    assert not (tmp_path / "out").exists()
 
 
 def make_file(**changes):
@@ -139,12 +131,6 @@ def test_a_file_that_nothing_can_be_learned_from_is_refused(samples, changes, re
         split_recording(samples, samples, make_file(**changes))
 
     assert str(raised.value).startswith("data/series/a.csv: ")
-
-
-@pytest.mark.parametrize("path", ["other/a.csv", "data/series/../a.csv", "/tmp/a.csv"])
-def test_a_file_that_dvc_does_not_watch_is_refused(path):
-    with pytest.raises(InputError, match="must lie in data/series/: DVC watches that folder"):
-        pair_file("mine", make_file(path=path), Path("data/series"))
 
 
 def test_windows_of_a_file_come_back_as_they_were(tmp_path):

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from stages.shared.errors import InputError
-from stages.shared.yaml_files import format_yaml
-from stages.sine.recordings import find_spacing, read_every_series, read_samples
-from stages.sine.signals import SeriesParams
-from tests.sine.entries import FILE, SINE
+from stages.shared.params import check_params
+from stages.sine.recordings import FileParams, find_spacing, read_samples
+from tests.sine.entries import FILE
 
 
 def write(folder, text, encoding="utf-8"):
@@ -85,30 +84,18 @@ def test_a_file_that_is_not_there_and_one_that_is_no_text_are_named(tmp_path):
         read_samples(tmp_path / "b.csv", "y", None)
 
 
-def read(folder, monkeypatch, **entries):
-    monkeypatch.chdir(folder)
-    (folder / "params.yaml").write_text(format_yaml({"generate_sine": entries}), "utf-8")
-    return read_every_series()
-
-
-def test_an_entry_that_says_its_kind_is_a_file_and_any_other_is_generated(tmp_path, monkeypatch):
-    entries = read(tmp_path, monkeypatch, mine=FILE, sine=SINE)
-
-    assert entries["mine"].season_points == 3
-    assert isinstance(entries["sine"], SeriesParams)
-
-
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"kind": "parquet"}, r"generate_sine\.mine\.kind: input should be 'csv'"),
-        ({"column": None}, r"generate_sine\.mine\.column: input should be a valid string"),
+        ({"kind": "csv"}, r"observed_series\.mine\.kind is not a known key"),
+        ({"path": "data/my file.csv"}, r"mine\.path: must be a path below data/ of letters"),
+        ({"column": None}, r"observed_series\.mine\.column: input should be a valid string"),
         ({"test_share": 0.5}, r"mine\.test_share: input should be less than 0\.5"),
         ({"horizons": []}, r"mine\.horizons: list should have at least 1"),
         ({"period": 6.0}, r"mine\.period is not a known key"),
         ({"season": 5}, r"mine: window \(4\) must reach a season \(5\)"),
     ],
 )
-def test_an_entry_is_checked_by_its_kind(tmp_path, monkeypatch, changes, reason):
+def test_entries_that_make_no_sense_are_rejected(changes, reason):
     with pytest.raises(InputError, match=reason):
-        read(tmp_path, monkeypatch, mine=FILE | changes)
+        check_params(FILE | changes, FileParams, "params.yaml: observed_series.mine")

@@ -53,7 +53,7 @@ def test_a_file_without_times_has_no_spacing():
 
 def test_a_generated_series_has_its_step_and_range():
     series = SeriesParams.model_validate(SINE | {"step": 1.5})
-    windows = pair_series(*draw_segments(series), None)
+    windows = pair_series(*draw_segments(series))
 
     scope = describe_scope("sine", series, windows, 40, np.zeros((2, 3)), 1.0)
 

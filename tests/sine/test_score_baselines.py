@@ -9,11 +9,11 @@ from stages.shared.errors import InputError
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.sine.assessment import EvaluateParams
 from stages.sine.phase_errors import read_phase_errors
-from stages.sine.preprocess import WindowParams, pair_series
 from stages.sine.score_baselines import BaselineParams, main, score_baselines
-from stages.sine.signals import SeriesParams, draw_segments
+from stages.sine.series import write_series
+from stages.sine.signals import SeriesParams
 from stages.sine.windows import write_windows
-from tests.sine.entries import params_of_file, windows_of_file
+from tests.sine.entries import params_of_file, windows_of_file, windows_of_series
 
 OFFICIAL = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
 NAMES = OFFICIAL["baselines_sine"]["names"]
@@ -21,12 +21,7 @@ SHORT = {"horizons": [49, 500], "phases": 4, "bootstrap": {"resamples": 20, "see
 
 
 def make_series(name, **changes):
-    return SeriesParams.model_validate({**OFFICIAL["generate_sine"][name], **changes})
-
-
-def make_windows(name, series):
-    cut = OFFICIAL["preprocess_sine"].get(name)
-    return pair_series(*draw_segments(series), cut and WindowParams.model_validate(cut))
+    return SeriesParams.model_validate({**OFFICIAL["generated_series"][name], **changes})
 
 
 def score(name, series=None, context=40, **changes):
@@ -34,7 +29,7 @@ def score(name, series=None, context=40, **changes):
     params = BaselineParams.model_validate({**OFFICIAL["baselines_sine"], **changes})
     section = {**OFFICIAL["evaluate_sine"], **SHORT, "context": context}
     evaluation = EvaluateParams.model_validate(section)
-    return score_baselines(make_windows(name, series), name, series, params, evaluation)
+    return score_baselines(windows_of_series(series), name, series, params, evaluation)
 
 
 @pytest.mark.parametrize("name", ["integer_starts", "half_periods", "period_40"])
@@ -154,10 +149,12 @@ def test_scores_and_errors_are_written_as_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = {**OFFICIAL, "evaluate_sine": {**OFFICIAL["evaluate_sine"], **SHORT}}
     Path("params.yaml").write_text(format_yaml(params), encoding="utf-8")
-    write_windows(Path("w.npz"), make_windows("integer_starts", make_series("integer_starts")))
+    series = make_series("integer_starts")
+    write_windows(Path("integer_starts.npz"), windows_of_series(series))
+    write_series(Path("integer_starts.npz"), series)
 
-    main("integer_starts", "w.npz", "first")
-    main("integer_starts", "w.npz", "second")
+    main("integer_starts.npz", "first")
+    main("integer_starts.npz", "second")
 
     scores = json.loads(Path("first/scores.json").read_text(encoding="utf-8"))
     assert list(scores) == ["data", *NAMES]

@@ -8,14 +8,17 @@ from stages.shared.errors import InputError
 from stages.surnames.archive import (
     OFFICIAL_SHA256,
     find_differences,
+    list_names,
     read_archive,
-    read_names_folder,
-    read_source,
+    read_raw,
     write_raw,
 )
 
 SAMPLE = Path(__file__).parents[2] / "data/sample"
 NAMES = {"Aa.txt": b"Abe\nAda\nAlf\n", "Bb.txt": b"Bea\nBen\nBob\n"}
+
+
+LABELLED = {"Aa": ["Abe", "Ada", "Alf"], "Bb": ["Bea", "Ben", "Bob"]}
 
 
 def zip_names(names, folder="data/names"):
@@ -70,25 +73,63 @@ def test_files_that_are_not_official_are_named():
     assert differences == sorted({"Aa.txt", *OFFICIAL_SHA256})
 
 
-def test_raw_names_are_read_as_they_were_written_and_replaced_whole(tmp_path):
+def test_the_names_of_a_file_are_its_lines():
+    files = {"Aa.txt": b"\nAbe \r\n\r\n Ada\rAlf\n\n"}
+
+    assert list_names(files) == {"Aa": ["Abe ", " Ada", "Alf"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"M\xfcller\nB\nC", r"Bad.txt is not UTF-8 \(byte 1\)"),
+        (b"", "Bad.txt is empty"),
+        (b" \n\n", "Bad.txt is empty"),
+    ],
+)
+def test_a_bad_names_file_is_named(content, reason):
+    with pytest.raises(InputError, match=reason):
+        list_names({"Good.txt": b"Ann", "Bad.txt": content})
+
+
+def test_raw_names_are_read_as_they_were_written(tmp_path):
     folder = tmp_path / "data/raw"
-    write_raw(folder, NAMES | {"Old.txt": b"Olaf"}, "custom")
+    names = {"Zz": ['O"Neill, Ann', " Bé ", "x\x85y\x00"], "Aa": ["Abe"]}
+    write_raw(folder, LABELLED, "sample", "sample")
 
-    write_raw(folder, NAMES, "sample")
+    write_raw(folder, names, "custom (a.zip)", "a.zip")
 
-    assert read_names_folder(folder) == NAMES
-    assert read_source(folder) == "sample"
-    assert [path.name for path in folder.parent.iterdir()] == ["raw"]
+    read, source = read_raw(folder)
+    assert list(read.items()) == list(names.items())
+    assert (source.data, source.archive) == ("custom (a.zip)", "a.zip")
+    assert sorted(path.name for path in folder.iterdir()) == ["names.csv", "source.json"]
 
 
-def test_raw_names_that_cannot_be_written_whole_leave_the_old_ones(tmp_path):
-    write_raw(tmp_path / "raw", NAMES, "custom")
+def test_raw_names_are_a_table_of_names_and_labels(tmp_path):
+    write_raw(tmp_path, LABELLED, "sample", "sample")
 
-    with pytest.raises(OSError):
-        write_raw(tmp_path / "raw", {"Cc.txt": b"Cid", "no/folder.txt": b""}, "sample")
+    table = (tmp_path / "names.csv").read_text(encoding="utf-8")
+    assert table == "name,label\nAbe,Aa\nAda,Aa\nAlf,Aa\nBea,Bb\nBen,Bb\nBob,Bb\n"
 
-    assert read_names_folder(tmp_path / "raw") == NAMES
-    assert read_source(tmp_path / "raw") == "custom"
+
+def test_names_that_source_json_does_not_name_are_rejected(tmp_path):
+    write_raw(tmp_path, LABELLED, "sample", "sample")
+    with (tmp_path / "names.csv").open("a", encoding="utf-8") as file:
+        file.write("Bo,Bb\n")
+
+    with pytest.raises(
+        InputError, match=r"names\.csv is not the file that source\.json names: type"
+    ):
+        read_raw(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"data": "official"}'])
+def test_a_damaged_source_is_rejected(tmp_path, content):
+    write_raw(tmp_path, LABELLED, "sample", "sample")
+    (tmp_path / "source.json").write_text(content, encoding="utf-8")
+
+    with pytest.raises(InputError, match=r"source\.json is damaged: type `dvc repro --force"):
+        read_raw(tmp_path)
 
 
 def test_the_sample_holds_enough_distinct_names_of_each_language():

@@ -10,8 +10,9 @@ from stages.shared.errors import InputError
 from stages.shared.yaml_files import format_yaml
 from stages.surnames import archive
 from stages.surnames.download import main
-from tests.surnames.test_archive import NAMES, SAMPLE, zip_names
+from tests.surnames.test_archive import LABELLED, NAMES, SAMPLE, zip_names
 
+RAW = ["names.csv", "source.json"]
 PARAMS = {
     "places": [],
     "archive": "any",
@@ -33,13 +34,13 @@ def fetch(tmp_path, monkeypatch):
             format_yaml({"download_surnames": {**PARAMS, **changes}})
         )
         main(str(SAMPLE), "data/raw")
-        return archive.read_source(Path("data/raw"))
+        return archive.read_raw(Path("data/raw"))[1].data
 
     return run
 
 
 def held():
-    return archive.read_names_folder(Path("data/raw"))
+    return archive.read_raw(Path("data/raw"))[0]
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -85,7 +86,7 @@ def good():
 def test_names_come_over_http(fetch, serve):
     assert fetch(places=[serve(good())]) == "custom (data.zip)"
 
-    assert held() == NAMES
+    assert held() == LABELLED
 
 
 def test_a_failed_attempt_is_repeated(fetch, serve):
@@ -97,7 +98,7 @@ def test_an_interrupted_download_is_repeated_and_leaves_nothing(fetch, serve):
 
     assert fetch(places=[serve((status, size, body[:100]), good())]) == "custom (data.zip)"
 
-    assert sorted(path.name for path in Path("data").iterdir()) == ["raw"]
+    assert sorted(path.name for path in Path("data/raw").iterdir()) == RAW
 
 
 def test_the_places_are_tried_in_order(fetch, serve, tmp_path):
@@ -116,7 +117,7 @@ def test_a_table_of_names_and_labels_is_as_good_as_a_zip(fetch, tmp_path):
 
     assert fetch(places=[str(table)]) == "custom (names.csv)"
 
-    assert held() == {"Dwarvish.txt": b"Gimli", "Elvish.txt": b"Arwen\nLegolas"}
+    assert held() == {"Dwarvish": ["Gimli"], "Elvish": ["Arwen", "Legolas"]}
 
 
 def test_without_any_place_the_sample_is_taken_and_said(fetch, capfd):
@@ -141,7 +142,7 @@ def test_a_copy_goes_before_the_network(fetch, serve, tmp_path, monkeypatch):
 
     fetch(places=[serve(good())])
 
-    assert list(held()) == ["Cc.txt"]
+    assert list(held()) == ["Cc"]
 
 
 def test_a_copy_that_is_not_there_is_named(fetch, monkeypatch):
@@ -160,6 +161,20 @@ def test_official_files_are_recognised_and_not_fetched_twice(fetch, monkeypatch,
     assert fetch(archive="official", places=[str(copy)]) == "official"
     copy.unlink()
     assert fetch(archive="official", places=[str(copy)], sample_fallback=False) == "official"
+    assert held() == LABELLED
+
+
+def test_official_names_that_were_edited_are_fetched_again(fetch, monkeypatch, tmp_path):
+    digests = {file: hashlib.sha256(content).hexdigest() for file, content in NAMES.items()}
+    monkeypatch.setattr(archive, "OFFICIAL_SHA256", digests)
+    copy = tmp_path / "copy.zip"
+    copy.write_bytes(zip_names(NAMES))
+    fetch(archive="official", places=[str(copy)])
+    Path("data/raw/names.csv").write_text("name,label\nMallory,Aa\n", encoding="utf-8")
+
+    assert fetch(archive="official", places=[str(copy)]) == "official"
+
+    assert held() == LABELLED
 
 
 def test_another_archive_is_refused_with_its_files(fetch, tmp_path):
@@ -181,5 +196,5 @@ def test_a_bad_zip_is_refused_and_what_was_there_stays(fetch, tmp_path):
     with pytest.raises(InputError, match="not a complete zip"):
         fetch(places=[str(copy)])
 
-    assert held() == NAMES
-    assert [path.name for path in Path("data").iterdir()] == ["raw"]
+    assert held() == LABELLED
+    assert sorted(path.name for path in Path("data/raw").iterdir()) == RAW

@@ -8,7 +8,7 @@ from stages.shared.tables import write_table
 from stages.shared.yaml_files import format_yaml
 from stages.surnames.plot import draw_confusion, draw_languages, draw_reliability, main
 
-ALWAYS = {"confusion", "languages", "reliability"}
+ALWAYS = {"confusion", "languages", "details/reliability"}
 SCORES = {"data": "sample", "balanced_accuracy": 0.75, "macro_f1": 0.7, "calibration_error": 0.1}
 CONFUSION = [
     {"language": "Czech", "Czech": "2", "Greek": "2"},
@@ -45,13 +45,17 @@ def write_files(folder, curves):
 def draw(folder, monkeypatch, out="plotted"):
     monkeypatch.chdir(folder)
     main("trained/tiny", "evaluated/tiny", out)
-    return {path.stem: path.read_bytes() for path in (folder / out).iterdir()}
+    figures = {}
+    for path in (folder / out).rglob("*.png"):
+        figures[path.relative_to(folder / out).with_suffix("").as_posix()] = path.read_bytes()
+    return figures
 
 
 def test_a_trained_network_has_its_curves_drawn(tmp_path, monkeypatch):
     write_files(tmp_path, CURVES)
 
-    assert set(draw(tmp_path, monkeypatch)) == ALWAYS | {"loss", "loss_linear", "gradient_norm"}
+    curves = {f"details/{name}" for name in ("loss", "loss_linear", "gradient_norm")}
+    assert set(draw(tmp_path, monkeypatch)) == ALWAYS | curves
 
 
 def test_a_blend_has_no_curves(tmp_path, monkeypatch):

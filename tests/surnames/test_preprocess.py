@@ -13,16 +13,12 @@ from stages.surnames.preprocess import SplitParams, main, preprocess
 PARAMS = SplitParams(validation_share=0.1, test_share=0.1, seed=0)
 
 
-def files_of(**languages):
-    return {f"{language}.txt": "\n".join(names).encode() for language, names in languages.items()}
-
-
 def spell(count, stem):
     return [f"{stem}{a}{b}" for a in "abcdefghijklm" for b in "nopqrstuvwxyz"][:count]
 
 
 def split(**languages) -> Corpus:
-    return preprocess(files_of(**languages), "custom", PARAMS)[0]
+    return preprocess(languages, "custom", PARAMS)[0]
 
 
 def list_pairs(corpus):
@@ -56,20 +52,11 @@ def test_names_are_cleaned_and_one_may_have_several_languages():
     assert cleaned == [("Muller", 0), ("Both", 0), ("Gro", 0), ("Both", 1), ("Bob", 1), ("Cid", 1)]
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"M\xfcller\nB\nC", r"Bad.txt is not UTF-8 \(byte 1\)"),
-        (b"", "Bad.txt is empty"),
-        (b" \n\n", "Bad.txt is empty"),
-        (b"Solo", r"Bad.txt holds 1 distinct name"),
-    ],
-)
-def test_a_bad_names_file_is_named(content, reason):
-    files = {"Bad.txt": content} | files_of(Good=spell(5, "x"))
+def test_a_language_with_too_few_names_is_named():
+    names = {"Bad": ["Solo", "Solo"], "Good": spell(5, "x")}
 
-    with pytest.raises(InputError, match=reason):
-        preprocess(files, "custom", PARAMS)
+    with pytest.raises(InputError, match=r"Bad has 1 distinct name\(s\) after the clean-up"):
+        preprocess(names, "custom", PARAMS)
 
 
 def test_one_language_is_refused():
@@ -81,13 +68,13 @@ def test_shares_that_leave_nothing_to_train_on_are_refused():
     params = SplitParams(validation_share=0.45, test_share=0.45, seed=0)
 
     with pytest.raises(InputError, match="leave none of 4 names"):
-        preprocess(files_of(Aa=spell(4, "x"), Bb=spell(4, "y")), "custom", params)
+        preprocess({"Aa": spell(4, "x"), "Bb": spell(4, "y")}, "custom", params)
 
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write_raw(tmp_path / "raw", files_of(Aa=spell(30, "x"), Zz=spell(30, "y")), "custom")
+    write_raw(tmp_path / "raw", {"Aa": spell(30, "x"), "Zz": spell(30, "y")}, "custom", "a.zip")
     return tmp_path
 
 
@@ -96,7 +83,7 @@ def write_params(**changes):
     Path("params.yaml").write_text(format_yaml({"preprocess_surnames": section}))
 
 
-def test_languages_are_sorted_and_saved_with_the_data(workspace):
+def test_languages_are_saved_with_the_data(workspace):
     write_params()
 
     main("raw", "out")
@@ -106,9 +93,9 @@ def test_languages_are_sorted_and_saved_with_the_data(workspace):
     assert vocabulary.data == "custom"
 
 
-def test_a_bad_names_file_leaves_nothing_behind(workspace):
+def test_bad_names_leave_nothing_behind(workspace):
     write_params()
-    (workspace / "raw/Bad.txt").write_bytes(b"")
+    write_raw(workspace / "raw", {"Aa": ["Solo"]}, "custom", "a.zip")
 
     with pytest.raises(InputError):
         main("raw", "out")

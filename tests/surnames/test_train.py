@@ -12,7 +12,7 @@ from stages.shared.fit import Step
 from stages.shared.params import check_params
 from stages.shared.yaml_files import parse_yaml
 from stages.surnames.alphabet import SYMBOLS, encode_name
-from stages.surnames.archive import read_names_folder
+from stages.surnames.archive import list_names, read_names_folder
 from stages.surnames.names import (
     Names,
     Vocabulary,
@@ -58,7 +58,7 @@ def sample(tmp_path_factory):
     """The sample in git as preprocess_surnames leaves it: names to train on and the vocabulary."""
     folder = tmp_path_factory.mktemp("sample")
     params = SplitParams.model_validate(PARAMS["preprocess_surnames"])
-    corpus, vocabulary = preprocess(read_names_folder(SAMPLE), "sample", params)
+    corpus, vocabulary = preprocess(list_names(read_names_folder(SAMPLE)), "sample", params)
     write_corpus(folder, corpus)
     return read_split(folder, "train"), vocabulary
 

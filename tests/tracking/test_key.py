@@ -21,7 +21,7 @@ SCORES = {
     "data/evaluated/forecasting/m/scores.json": "7",
 }
 EVALUATE = Stage("evaluate_sine@m", "", {}, SCORES, {})
-PLOT = Stage("plot_sine@m", "", {}, {"data/plotted/m": "6"}, {})
+PLOT = Stage("plot_sine@m", "", {}, {"data/plotted/m/details": "6"}, {})
 
 
 def make_model(**changes: dict[str, Any]) -> Model:
@@ -52,7 +52,7 @@ def test_data_params_weights_curves_and_scores_make_the_key(changes):
         {"train": {"deps": {"data/windows.npz": "1", "stages/sine/train.py": "9"}}},
         {"train": {"cmd": "python stages/run.py sine.train --verbose"}},
         {"evaluate": {"deps": {"stages/sine/evaluate.py": "9"}}},
-        {"plot": {"outs": {"data/plotted/m": "9"}}},
+        {"plot": {"outs": {"data/plotted/m/details": "9"}}},
     ],
 )
 def test_code_commands_and_figures_do_not(changes):
@@ -104,7 +104,7 @@ def test_code_and_the_figure_of_the_tour_are_not(changes):
 
 SHOWN = {
     "evaluate": ("data/evaluated/forecasting/m/asked.csv", "tables"),
-    "plot": ("data/plotted/m", "figures"),
+    "plot": ("data/plotted/m/details", "figures"),
     "train": ("data/trained/m/progress.txt", ""),
 }
 
@@ -121,7 +121,7 @@ def test_figures_tables_and_progress_are_shown_and_make_no_key(role):
 
 
 def test_what_is_neither_figure_nor_table_is_not_shown():
-    assert make_model().shown == {"data/plotted/m": "figures"}
+    assert make_model().shown == {"data/plotted/m/details": "figures"}
 
 
 def test_models_that_left_params_are_ignored(workspace: Path):

@@ -64,7 +64,7 @@ def test_a_run_names_stages_dependencies_data_and_scores_with_their_md5(tracked)
     assert "stages/models/sequence_forecaster.py" in model.train.deps
     named = {given.dataset.name: given.dataset.digest for given in run.inputs.dataset_inputs}
     scores = "data/evaluated/forecasting/carried_rnn/scores.json"
-    data = ["data/preprocessed/sine/integer_starts.npz", scores]
+    data = ["data/preprocessed/series/integer_starts.npz", scores]
     assert named == {path: compute_md5(tracked / path) for path in data}
 
 
