@@ -136,7 +136,7 @@ def test_a_copy_of_the_workspace_has_no_results(bench):
     folder = pipeline.copy_workspace(bench.make_folder("copy"))
 
     assert (folder / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
-    assert {path.name for path in (folder / "data").iterdir()} <= {"sample", "series", "raw"}
+    assert {path.name for path in (folder / "data").iterdir()} <= {"sample", "series", "searched", "raw"}
 
 
 @pytest.mark.slow
