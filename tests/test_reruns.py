@@ -174,7 +174,7 @@ RERUNS = {
     ),
     change_season: (
         "follow_imports preprocess_observed@sunspots score_baselines_observed_sine@sunspots "
-        "evaluate_sine@sunspots_rnn track",
+        "evaluate_sine@sunspots_rnn plot_sine@sunspots_rnn track",
         ["sunspots_rnn", *list_baselines("sunspots")],
     ),
 }

@@ -1,10 +1,10 @@
-"""What a job says while it runs."""
+"""What a job says while it runs, and what is not run where one failed."""
 
 import subprocess
 import sys
 import tempfile
 
-from stages.commands.jobs import Job, finish_job, list_running, say_running
+from stages.commands.jobs import Job, finish_job, list_running, remove_downstream, say_running
 
 CHAIN = ["train_sine@carried_rnn", "evaluate_sine@carried_rnn", "plot_sine@carried_rnn"]
 
@@ -79,3 +79,11 @@ def test_the_warnings_of_a_stage_are_printed_wherever_it_ran(capsys):
 
     job.output.close()
     assert capsys.readouterr().out.splitlines()[:-1] == [here, there]
+
+
+def test_what_reads_from_a_failed_stage_is_not_run():
+    waiting = {"score": {"cut"}, "plot": {"score", "train"}, "other": {"train"}, "free": set()}
+
+    remove_downstream(waiting, ["make", "cut"])
+
+    assert list(waiting) == ["other", "free"]
