@@ -56,7 +56,7 @@ format: .venv/installed  ## put the code into shape
 	"$(BIN)"/ruff check --fix && "$(BIN)"/ruff format
 
 dag: .venv/installed git  ## draw the stages in README.md
-	"$(BIN)"/python stages/run.py commands.dag
+	"$(BIN)"/python stages/run.py cli.dag
 
 # the suffix of a torch wheel (+cpu) names a build that PyPI does not have
 constraints: .venv/installed  ## pin the versions of .venv in constraints.txt

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import cluster, pipeline, scaling, sine, spread, surnames, updates
+from benchmarks import cluster, forecasting, pipeline, scaling, spread, surnames, updates
 from benchmarks.clock import ROOT
 from benchmarks.data import Bench, find_surnames
 from benchmarks.table import Measured, render_sections
@@ -25,7 +25,7 @@ from stages.shared.errors import exit_on_input_error
 SECTIONS: dict[str, tuple[str, Callable[[Bench], Measured]]] = {
     "updates": ("Same updates", updates.measure),
     "surnames": ("Time to quality: surnames", surnames.measure),
-    "sine": ("Time to quality: sine", sine.measure),
+    "forecasting": ("Time to quality: forecasting", forecasting.measure),
     "scaling": ("Growth with the data", scaling.measure),
     "pipeline": ("Pipeline", pipeline.measure),
     "cluster": ("Many trainings", cluster.measure),

@@ -21,7 +21,7 @@ from benchmarks.table import Row, at_least, say_seconds
 from stages.shared.compute import LOOPBACK, SETTINGS, connect, run_tasks
 from stages.shared.yaml_files import format_yaml
 
-SEARCH = "search_surnames"
+SEARCH = "search_classifiers"
 SPACE = {
     "base": "surname_fast",
     "architecture": "pooled_classifier",

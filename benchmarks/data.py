@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.clock import ROOT, run_stage
+from stages.forecasting.preprocess import pair_series
+from stages.forecasting.signals import SeriesParams, draw_segments
+from stages.forecasting.windows import Windows
 from stages.shared.errors import InputError
 from stages.shared.intervals import Items
 from stages.shared.params import read_params
-from stages.sine.preprocess import pair_series
-from stages.sine.signals import SeriesParams, draw_segments
-from stages.sine.windows import Windows
 from stages.surnames.archive import (
     LabelledNames,
     find_differences,
@@ -86,7 +86,7 @@ def divide_names(names: LabelledNames, data: str, seed: int) -> Division:
     """
     params = read_params("preprocess_surnames", SplitParams)
     corpus, vocabulary = preprocess(names, data, params.model_copy(update={"seed": seed}))
-    evaluation = read_params("evaluate_surnames", EvaluateParams)
+    evaluation = read_params("evaluate_classifiers", EvaluateParams)
     splits = hide_test(divide_corpus(corpus), evaluation)
     return Division(splits, vocabulary, np.flatnonzero(corpus.splits == evaluation.split))
 

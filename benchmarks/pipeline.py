@@ -17,7 +17,7 @@ from stages.shared.yaml_files import format_yaml, parse_yaml
 NUM_JOBS = 2
 REPEATS = 3
 REPRO = [sys.executable, "-m", "dvc", "repro"]
-SIDE_BY_SIDE = [sys.executable, "stages/run.py", "commands.repro", "--jobs", str(NUM_JOBS)]
+SIDE_BY_SIDE = [sys.executable, "stages/run.py", "cli.repro", "--jobs", str(NUM_JOBS)]
 
 
 def measure(bench: Bench) -> list[Row]:

@@ -75,8 +75,8 @@ def run_surnames(names: LabelledNames, data: str, times: int, bench: Bench) -> U
     run_stage("surnames.score_baselines", "names", "baselines", folder=folder)
     return {
         "preprocess_surnames": preprocess,
-        "train_surnames": run_stage("surnames.train", MODEL, "names", "trained", folder=folder),
-        "evaluate_surnames": run_stage(
+        "train_classifier": run_stage("surnames.train", MODEL, "names", "trained", folder=folder),
+        "evaluate_classifiers": run_stage(
             "surnames.evaluate", "trained", "names", "baselines", "evaluated", folder=folder
         ),
     }
@@ -85,7 +85,7 @@ def run_surnames(names: LabelledNames, data: str, times: int, bench: Bench) -> U
 def write_surname_params(path: Path) -> None:
     """The pipeline's own, but for the SVMs: two dozen of them are fitted, which takes hours."""
     params = parse_yaml((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params["baselines_surnames"]["names"] = ["majority"]
+    params["surname_baselines"]["names"] = ["majority"]
     path.write_text(format_yaml(params), encoding="utf-8")
 
 
@@ -95,16 +95,24 @@ def run_series(points: int, bench: Bench) -> Usages:
     write_series_params(folder / "params.yaml", points)
     table, windows = "generated/long.csv", "windows/long.npz"
     return {
-        "generate_series": run_stage("sine.generate", "long", table, folder=folder),
+        "generate_series": run_stage("forecasting.generate", "long", table, folder=folder),
         "preprocess_series": run_stage(
-            "sine.preprocess", "generated_series.long", table, windows, folder=folder
+            "forecasting.preprocess", "generated_series.long", table, windows, folder=folder
         ),
-        "train_sine": run_stage("sine.train", "scaled", windows, "trained", folder=folder),
-        "score_baselines_sine": run_stage(
-            "sine.score_baselines", windows, "baselines", folder=folder
+        "train_forecaster": run_stage(
+            "forecasting.train", "scaled", windows, "trained", folder=folder
         ),
-        "evaluate_sine": run_stage(
-            "sine.evaluate", "scaled", "trained", windows, "baselines", "evaluated", folder=folder
+        "score_series_baselines": run_stage(
+            "forecasting.score_baselines", windows, "baselines", folder=folder
+        ),
+        "evaluate_forecasters": run_stage(
+            "forecasting.evaluate",
+            "scaled",
+            "trained",
+            windows,
+            "baselines",
+            "evaluated",
+            folder=folder,
         ),
     }
 
@@ -117,9 +125,9 @@ def write_series_params(path: Path, points: int) -> None:
     short = {"horizons": [49], "validation_horizons": [49], "walkthrough_tests": tests}
     content = {
         "generated_series": {"long": SERIES | {"points": points}},
-        "sine": {"scaled": FORECASTER},
-        "baselines_sine": params["baselines_sine"],
-        "evaluate_sine": params["evaluate_sine"] | short,
+        "forecasters": {"scaled": FORECASTER},
+        "forecasting_baselines": params["forecasting_baselines"],
+        "evaluate_forecasters": params["evaluate_forecasters"] | short,
     }
     path.write_text(format_yaml(content), encoding="utf-8")
 

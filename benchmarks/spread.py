@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 
-from benchmarks import sine_spread, surname_spread
+from benchmarks import forecasting_spread, surname_spread
 from benchmarks.data import Bench, read_names
 from benchmarks.spread_tables import tabulate_classifiers, tabulate_forecasters, tabulate_rnn
 from benchmarks.surname_spread import RNN, Source
 from benchmarks.surnames import list_members
 from benchmarks.workers import Job, run_jobs
 from stages.shared.params import read_params, read_value
-from stages.surnames.train import SurnameParams
+from stages.surnames.train import ClassifierParams
 
 NUDGE = 1e-6  # by which the first weights of one start and the next differ
 CHECKPOINTS = 8  # of surname_rnn, the last at its end
@@ -45,9 +45,9 @@ SINES = """\
 ### Sines
 
 Mean squared errors of free runs. The seeds of the {num_draws} draws of test phases are those of
-evaluate_sine (seed and validation_seed) plus 0, {shift}, …; baselines have no seed. A difference is
-the error of the baseline less that of the network, the mean over draws, phases and seeds; the
-bootstrap takes phases, as many of each draw as there are.
+evaluate_forecasters (seed and validation_seed) plus 0, {shift}, …; baselines have no seed. A
+difference is the error of the baseline less that of the network, the mean over draws, phases and
+seeds; the bootstrap takes phases, as many of each draw as there are.
 
 {table}
 """
@@ -70,12 +70,12 @@ def choose_extent(quick: bool) -> Extent:
     if quick:
         classifiers = ["surname_fast", *list_members()]
         return Extent(1, 2, classifiers, ["closed_loop_rnn"], [2000, 3000], 2)
-    last = read_params(f"surnames.{RNN}", SurnameParams).iterations
+    last = read_params(f"classifiers.{RNN}", ClassifierParams).iterations
     first = last - (CHECKPOINTS - 1) * UPDATES_BETWEEN
     return Extent(
         num_seeds=5,
         num_splits=3,
-        classifiers=list(read_value("surnames")),
+        classifiers=list(read_value("classifiers")),
         forecasters=list_forecasters(),
         updates=list(range(first, last + 1, UPDATES_BETWEEN)),
         num_starts=5,
@@ -85,7 +85,9 @@ def choose_extent(quick: bool) -> Extent:
 def list_forecasters() -> list[str]:
     """Those of generated series: a file has one test, and no phases to draw."""
     generated = read_value("generated_series")
-    return [name for name, entry in read_value("sine").items() if entry["series"] in generated]
+    return [
+        name for name, entry in read_value("forecasters").items() if entry["series"] in generated
+    ]
 
 
 def measure(bench: Bench) -> str:
@@ -108,7 +110,7 @@ def count_workers() -> int:
 def measure_surnames(extent: Extent, source: Source) -> str:
     """Classifiers beside baselines, and surname_rnn by itself."""
     results: list[surname_spread.Result] = []
-    for found in run_jobs(list_surname_jobs(extent, source), count_workers()):
+    for found in run_jobs(list_classifier_jobs(extent, source), count_workers()):
         results.extend(found)
     divisions = list(map(source.divide, range(extent.num_splits)))
     every = extent.updates[1] - extent.updates[0]
@@ -124,7 +126,7 @@ def measure_surnames(extent: Extent, source: Source) -> str:
     )
 
 
-def list_surname_jobs(extent: Extent, source: Source) -> list[Job[list[surname_spread.Result]]]:
+def list_classifier_jobs(extent: Extent, source: Source) -> list[Job[list[surname_spread.Result]]]:
     """Every training, and the baselines."""
     jobs = []
     splits, shifts = range(extent.num_splits), range(extent.num_seeds)
@@ -147,26 +149,26 @@ def list_surname_jobs(extent: Extent, source: Source) -> list[Job[list[surname_s
 
 def measure_sines(extent: Extent) -> str:
     """Forecasters beside the baselines of their series."""
-    results: list[sine_spread.Result] = []
-    for found in run_jobs(list_sine_jobs(extent), count_workers()):
+    results: list[forecasting_spread.Result] = []
+    for found in run_jobs(list_forecaster_jobs(extent), count_workers()):
         results.extend(found)
     return SINES.format(
         num_draws=extent.num_splits,
-        shift=sine_spread.PHASE_SHIFT,
+        shift=forecasting_spread.PHASE_SHIFT,
         table=tabulate_forecasters(results),
     )
 
 
-def list_sine_jobs(extent: Extent) -> list[Job[list[sine_spread.Result]]]:
+def list_forecaster_jobs(extent: Extent) -> list[Job[list[forecasting_spread.Result]]]:
     """Every training, and the baselines of every series that one is trained on."""
     jobs = []
     series: dict[str, None] = {}
     for name in extent.forecasters:
-        series[read_value(f"sine.{name}.series")] = None
+        series[read_value(f"forecasters.{name}.series")] = None
         for shift in range(extent.num_seeds):
-            entry = partial(sine_spread.try_entry, name, shift, extent.num_splits)
+            entry = partial(forecasting_spread.try_entry, name, shift, extent.num_splits)
             jobs.append(Job(f"{name}: seed + {shift}", entry))
     for name, draw in product(series, range(extent.num_splits)):
-        baselines = partial(sine_spread.try_baselines, name, draw)
+        baselines = partial(forecasting_spread.try_baselines, name, draw)
         jobs.append(Job(f"{name}: baselines, draw {draw}", baselines))
     return jobs

@@ -3,24 +3,24 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from benchmarks import sine_spread, surname_spread
+from benchmarks import forecasting_spread, surname_spread
 from benchmarks.data import Division
 from benchmarks.improvements import Improvement, say_improvement
 from benchmarks.surname_spread import CHECKPOINTS, STARTS
 from benchmarks.table import NOTHING, render_grid, say_spread
+from stages.forecasting.assessment import EvaluateParams
 from stages.shared.params import read_params, read_value
-from stages.sine.assessment import EvaluateParams
 from stages.surnames.assessment import IMPROVED
 
 SCORES = ("accuracy", "macro_f1", "macro_f1_adjusted")  # of the surnames
 
-Result = TypeVar("Result", surname_spread.Result, sine_spread.Result)
+Result = TypeVar("Result", surname_spread.Result, forecasting_spread.Result)
 
 
 def tabulate_classifiers(results: list[surname_spread.Result], divisions: list[Division]) -> str:
     """Baselines, then classifiers with their improvements."""
     groups = group_by_name(results)
-    baselines = take_out(groups, read_value("baselines_surnames.names"))
+    baselines = take_out(groups, read_value("surname_baselines.names"))
     take_out(groups, [CHECKPOINTS, STARTS])
     rows = []
     for name, found in baselines.items():
@@ -48,12 +48,12 @@ def say_scores(results: list[surname_spread.Result]) -> list[str]:
     return [str(len(results)), *say_spreads(scores, SCORES)]
 
 
-def tabulate_forecasters(results: list[sine_spread.Result]) -> str:
+def tabulate_forecasters(results: list[forecasting_spread.Result]) -> str:
     """Below each series its baselines and its networks."""
-    params = read_params("evaluate_sine", EvaluateParams)
+    params = read_params("evaluate_forecasters", EvaluateParams)
     scores = [f"mse_{horizon}" for horizon in params.horizons]
     asked = [f"mse_{horizon}" for horizon in params.validation_horizons]
-    by_series: dict[str, list[sine_spread.Result]] = {}
+    by_series: dict[str, list[forecasting_spread.Result]] = {}
     for result in results:
         by_series.setdefault(result.series, []).append(result)
     rows = []
@@ -67,7 +67,7 @@ def tabulate_forecasters(results: list[sine_spread.Result]) -> str:
 
 
 def tabulate_series(
-    results: list[sine_spread.Result], scores: list[str], asked: list[str]
+    results: list[forecasting_spread.Result], scores: list[str], asked: list[str]
 ) -> list[list[str]]:
     """Baselines, then networks with their improvements.
 
@@ -77,18 +77,20 @@ def tabulate_series(
         asked: those that validation has too.
     """
     groups = group_by_name(results)
-    baselines = take_out(groups, read_value("baselines_sine.names"))
+    baselines = take_out(groups, read_value("forecasting_baselines.names"))
     rows = []
     for name, found in baselines.items():
         rows.append([f"*{name}*", *say_errors(found, scores, asked), *[NOTHING] * len(asked)])
     for name, found in groups.items():
-        improvements = sine_spread.measure_improvements(found, baselines)
+        improvements = forecasting_spread.measure_improvements(found, baselines)
         cells = say_errors(found, scores, asked)
         rows.append([f"`{name}`", *cells, *say_improvements(improvements, asked)])
     return rows
 
 
-def say_errors(results: list[sine_spread.Result], scores: list[str], asked: list[str]) -> list[str]:
+def say_errors(
+    results: list[forecasting_spread.Result], scores: list[str], asked: list[str]
+) -> list[str]:
     """Number of trainings and draws, and the spread of each error on test and validation."""
     on_test, on_validation = [], []
     for result in results:

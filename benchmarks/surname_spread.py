@@ -27,7 +27,7 @@ from stages.surnames.evaluate import evaluate
 from stages.surnames.names import Names
 from stages.surnames.score_baselines import BaselineParams, score_baselines
 from stages.surnames.scores import Classes
-from stages.surnames.train import SurnameParams, Trained, train
+from stages.surnames.train import ClassifierParams, Trained, train
 
 RNN = "surname_rnn"
 CHECKPOINTS = f"{RNN} along its last updates"
@@ -85,7 +85,7 @@ def try_entries(names: list[str], source: Source, split: int, shift: int) -> lis
     results = []
     trained: dict[str, Trained] = {}
     for name in names:
-        params = shift_seed(read_params(f"surnames.{name}", SurnameParams), shift)
+        params = shift_seed(read_params(f"classifiers.{name}", ClassifierParams), shift)
         trained[name] = train(params, division.splits.train, division.vocabulary, name)
         if shift == 0 or has_chance(params, division.splits.train):
             results.append(score(name, trained[name].model, division, split))
@@ -95,12 +95,12 @@ def try_entries(names: list[str], source: Source, split: int, shift: int) -> lis
     return results
 
 
-def shift_seed(params: SurnameParams, shift: int) -> SurnameParams:
+def shift_seed(params: ClassifierParams, shift: int) -> ClassifierParams:
     """The same training by another seed."""
     return params.model_copy(update={"seed": params.seed + shift})
 
 
-def has_chance(params: SurnameParams, names: Names) -> bool:
+def has_chance(params: ClassifierParams, names: Names) -> bool:
     """Whether another seed gives another classifier: counts of all names know no order."""
     counts_all = params.iterations * params.batch % len(names.lengths) == 0
     return params.gradient != "counting" or not counts_all
@@ -112,13 +112,13 @@ def blend_members(members: list[Trained]) -> nn.Module:
     for member in members:
         models.append(member.model.eval())
         configs.append(member.config)
-    model, _ = blend(models, configs, read_params("blend_surnames", BlendParams))
+    model, _ = blend(models, configs, read_params("blend_classifiers", BlendParams))
     return model
 
 
 def score(name: str, model: nn.Module, division: Division, split: int) -> Result:
-    """Score a classifier as evaluate_surnames does; intervals are left to the pool."""
-    params = read_params("evaluate_surnames", EvaluateParams)
+    """Score a classifier as evaluate_classifiers does; intervals are left to the pool."""
+    params = read_params("evaluate_classifiers", EvaluateParams)
     params = params.model_copy(update={"bootstrap": NO_INTERVALS})
     evaluation = evaluate(model.eval(), division.splits, division.vocabulary, params)
     return Result(name, split, evaluation.scores, evaluation.guesses)
@@ -127,8 +127,8 @@ def score(name: str, model: nn.Module, division: Division, split: int) -> Result
 def try_baselines(source: Source, split: int) -> list[Result]:
     """Fit and score the baselines on one split."""
     division = source.divide(split)
-    params = read_params("baselines_surnames", BaselineParams)
-    evaluation = read_params("evaluate_surnames", EvaluateParams)
+    params = read_params("surname_baselines", BaselineParams)
+    evaluation = read_params("evaluate_classifiers", EvaluateParams)
     evaluation = evaluation.model_copy(update={"bootstrap": NO_INTERVALS})
     scored = score_baselines(division.splits, division.vocabulary, params, evaluation)
     rows: Any = scored.predictions.to_dict("records")
@@ -141,7 +141,7 @@ def try_baselines(source: Source, split: int) -> list[Result]:
 
 def try_updates(source: Source, updates: int) -> list[Result]:
     """Score surname_rnn after its first updates: those of a shorter training by the same seed."""
-    params = read_params(f"surnames.{RNN}", SurnameParams)
+    params = read_params(f"classifiers.{RNN}", ClassifierParams)
     division = source.divide(0)
     shorter = params.model_copy(update={"iterations": updates})
     trained = train(shorter, division.splits.train, division.vocabulary, RNN)
@@ -150,7 +150,7 @@ def try_updates(source: Source, updates: int) -> list[Result]:
 
 def try_start(source: Source, updates: int, factor: float) -> list[Result]:
     """Score surname_rnn from first weights that are scaled."""
-    params = read_params(f"surnames.{RNN}", SurnameParams)
+    params = read_params(f"classifiers.{RNN}", ClassifierParams)
     division = source.divide(0)
     shorter = params.model_copy(update={"iterations": updates})
     start = partial(scale_weights, factor=factor)
@@ -218,7 +218,7 @@ def measure_improvements(
         baselines: results of the baselines, by name.
         divisions: the names of each split.
     """
-    params = read_params("evaluate_surnames", EvaluateParams).bootstrap
+    params = read_params("evaluate_classifiers", EvaluateParams).bootstrap
     pool = pool_tests(divisions)
     own = partial(score_pooled, collect_guesses_by_split(results), pool)
     improvements = {}

@@ -17,7 +17,7 @@ from stages.shared.yaml_files import parse_yaml
 from stages.surnames.assessment import EvaluateParams
 from stages.surnames.blend import BlendParams, blend
 from stages.surnames.evaluate import evaluate
-from stages.surnames.train import SurnameParams, Trained, train
+from stages.surnames.train import ClassifierParams, Trained, train
 
 BLEND = "surname_blend"
 # Largest share of the published program's time, and lowest scores.
@@ -49,20 +49,22 @@ def measure(bench: Bench) -> list[Row]:
 
 def train_entry(name: str, bench: Bench) -> Trained:
     """Train an entry of `surnames` whole."""
-    params = read_params(f"surnames.{name}", SurnameParams)
+    params = read_params(f"classifiers.{name}", ClassifierParams)
     return train(params, bench.splits.train, bench.vocabulary, name)
 
 
 def list_members() -> list[str]:
     """Members of the blend, as dvc.yaml names them."""
     stages = parse_yaml((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    folders = shlex.split(stages["blend_surnames"]["cmd"])[3:-1]  # python -m MODULE MEMBER... OUT
+    folders = shlex.split(stages["blend_classifiers"]["cmd"])[
+        3:-1
+    ]  # python -m MODULE MEMBER... OUT
     return [folder.rpartition("/")[2] for folder in folders]
 
 
 def blend_trials(members: list[Trial[Trained]]) -> tuple[nn.Module, Turns]:
     """The blend, and its times: it costs what its members cost together."""
-    params = read_params("blend_surnames", BlendParams)
+    params = read_params("blend_classifiers", BlendParams)
     models, configs, turns = [], [], []
     for member in members:
         models.append(member.trained.model.eval())
@@ -85,7 +87,7 @@ def add_turns(members: list[Turns]) -> Turns:
 
 def tabulate_classifier(name: str, model: nn.Module, turns: Turns, bench: Bench) -> Row:
     """Training time and scores, with goals if the data are those that they were set for."""
-    params = read_params("evaluate_surnames", EvaluateParams)
+    params = read_params("evaluate_classifiers", EvaluateParams)
     scores = evaluate(model.eval(), bench.splits, bench.vocabulary, params).scores
     share, bounds = GOALS[name]
     goals = [at_least(score, scores[score], bound) for score, bound in bounds.items()]

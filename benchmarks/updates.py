@@ -10,12 +10,12 @@ from benchmarks.clock import Turns, alternate
 from benchmarks.data import Bench, make_windows
 from benchmarks.published import carried_rnn, lagged_rnn, small_init_rnn, surname_rnn, windowed_lstm
 from benchmarks.table import Row, at_least, say_seconds
+from stages.forecasting.train import ForecasterParams, draw_windows
+from stages.forecasting.train import train as train_forecaster
 from stages.shared.params import read_params
-from stages.sine.train import SineParams, draw_windows
-from stages.sine.train import train as train_sine
 from stages.surnames.names import decode_names
-from stages.surnames.train import SurnameParams, draw_names
-from stages.surnames.train import train as train_surnames
+from stages.surnames.train import ClassifierParams, draw_names
+from stages.surnames.train import train as train_classifier
 
 WARM_UP = 20  # updates: the first ones of a process pay for what PyTorch imports late
 SINE: dict[str, ModuleType] = {
@@ -62,14 +62,14 @@ class Timing:
 
 def make_sine_program(name: str, bench: Bench) -> Program:
     """One of the four that forecast a sine."""
-    params = read_params(f"sine.{name}", SineParams)
+    params = read_params(f"forecasters.{name}", ForecasterParams)
     windows = make_windows(params.series)
 
-    def shorten(num_updates: int) -> SineParams:
+    def shorten(num_updates: int) -> ForecasterParams:
         return params.model_copy(update={"iterations": num_updates})
 
     def ours(num_updates: int) -> list[float]:
-        return train_sine(shorten(num_updates), windows, name).curves.loss
+        return train_forecaster(shorten(num_updates), windows, name).curves.loss
 
     def literal(num_updates: int) -> list[float]:
         drawn = {}
@@ -85,16 +85,16 @@ def make_sine_program(name: str, bench: Bench) -> Program:
 
 def make_surname_program(bench: Bench) -> Program:
     """The one that names languages; a block of its updates is timed, not all 200,000."""
-    params = read_params("surnames.surname_rnn", SurnameParams)
+    params = read_params("classifiers.surname_rnn", ClassifierParams)
     names, vocabulary = bench.splits.train, bench.vocabulary
     texts = decode_names(names, vocabulary.symbols)
 
-    def shorten(num_updates: int) -> SurnameParams:
+    def shorten(num_updates: int) -> ClassifierParams:
         lengths = ("iterations", "log_every", "mean_every")
         return params.model_copy(update=dict.fromkeys(lengths, num_updates))
 
     def ours(num_updates: int) -> list[float]:
-        curves = train_surnames(shorten(num_updates), names, vocabulary, "surname_rnn").curves
+        curves = train_classifier(shorten(num_updates), names, vocabulary, "surname_rnn").curves
         return [mean for mean in curves.mean_loss if mean is not None]
 
     def literal(num_updates: int) -> list[float]:

@@ -36,7 +36,7 @@ def srn() -> None:
             sys.exit(f"error: {os.getcwd()} is in no repository of srn: cd '{installed}'")
         folder = os.path.dirname(folder)
     script = os.path.join(folder, "stages", "run.py")
-    os.execv(sys.executable, [sys.executable, script, "commands", *sys.argv[1:]])
+    os.execv(sys.executable, [sys.executable, script, "cli", *sys.argv[1:]])
 
 
 if __name__ == "__main__":
@@ -44,6 +44,8 @@ if __name__ == "__main__":
     import runpy  # only now: it is looked for in sys.path, as all that follows
 
     if len(sys.argv) < 2:
-        sys.exit("usage: python stages/run.py MODULE [ARGUMENT...], such as sine.generate OUT")
+        sys.exit(
+            "usage: python stages/run.py MODULE [ARGUMENT...], such as forecasting.generate OUT"
+        )
     del sys.argv[0]
     runpy.run_module(f"stages.{sys.argv[0]}", run_name="__main__", alter_sys=True)

@@ -24,12 +24,12 @@ from stages.shared.yaml_files import format_yaml, parse_yaml
 from tests.shell import PROJECT, call, commit, run
 
 KEPT = {
-    "sine": ["carried_rnn", "windowed_lstm_fast"],
-    "surnames": ["surname_gru", "surname_markov", "surname_ngrams"],
+    "forecasters": ["carried_rnn", "windowed_lstm_fast"],
+    "classifiers": ["surname_gru", "surname_markov", "surname_ngrams"],
 }
 SERIES = ["integer_starts", "period_40"]  # that these models read
 NETWORK = {"hidden": 4, "embedding": 4, "num_buckets": 64}
-# what DVC prints before a stage, and what stages.commands.repro prints after a chain of them
+# what DVC prints before a stage, and what stages.cli.repro prints after a chain of them
 STARTED = re.compile(r"^(?:Running stage '(.+)':|\[ *\d+/\d+\] +\d+ s  (.+))$", re.MULTILINE)
 
 
@@ -38,7 +38,7 @@ def make_clone(folder: Path, kept: dict[str, list[str]] | None = None) -> Path:
 
     Args:
         folder: does not exist yet.
-        kept: models by task, and no searches; None: all.
+        kept: models by section of params.yaml, and no searches; None: all.
     """
     listed = run(PROJECT, "git ls-files -z --cached --others --exclude-standard")
     for name in filter(None, listed.split("\0")):
@@ -61,7 +61,7 @@ def make_clone(folder: Path, kept: dict[str, list[str]] | None = None) -> Path:
 def shrink_params(params: dict[str, Any]) -> None:
     """Make everything as small as the stages allow, and stay off the network."""
     params["download_surnames"]["places"] = []
-    for model in [*params["sine"].values(), *params["surnames"].values()]:
+    for model in [*params["forecasters"].values(), *params["classifiers"].values()]:
         model["iterations"] = 4
         for key in ("log_every", "mean_every"):
             if key in model:
@@ -71,10 +71,10 @@ def shrink_params(params: dict[str, Any]) -> None:
                 model["network"][key] = size
         if "refine" in model:
             model["refine"]["iterations"] = 2
-    params["evaluate_sine"] |= {"phases": 4, "horizons": [49, 500]}
-    params["baselines_surnames"]["costs"] = [1.0]
-    for task in ("sine", "surnames"):
-        params[f"evaluate_{task}"]["bootstrap"]["resamples"] = 20
+    params["evaluate_forecasters"] |= {"phases": 4, "horizons": [49, 500]}
+    params["surname_baselines"]["costs"] = [1.0]
+    for section in KEPT:
+        params[f"evaluate_{section}"]["bootstrap"]["resamples"] = 20
     params["figures"] = {"dpi": 30}
 
 
@@ -90,8 +90,8 @@ def shrink_searches(folder: Path) -> None:
 
 def keep_models(params: dict[str, Any], kept: dict[str, list[str]]) -> None:
     """Drop all other models, and the series that the kept ones do not read."""
-    for task, models in kept.items():
-        params[task] = {model: params[task][model] for model in models}
+    for section, models in kept.items():
+        params[section] = {model: params[section][model] for model in models}
     for section in ("generated_series", "observed_series"):
         entries = params[section].items()
         params[section] = {series: entry for series, entry in entries if series in SERIES}
@@ -111,7 +111,7 @@ def edit_params(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
 
 
 def set_param(folder: Path, path: str, value: Any) -> None:
-    """Change one value of params.yaml: `sine.carried_rnn.seed`."""
+    """Change one value of params.yaml: `forecasters.carried_rnn.seed`."""
     *sections, last = path.split(".")
 
     def edit(params: dict[str, Any]) -> None:
@@ -132,7 +132,7 @@ def replace_text(path: Path, old: str, new: str) -> None:
 def repro(folder: Path, jobs: int = 2, **environment: str) -> subprocess.CompletedProcess[str]:
     """What `make repro` calls."""
     return call(
-        folder, "python", "stages/run.py", "commands", "repro", "--jobs", str(jobs), **environment
+        folder, "python", "stages/run.py", "cli", "repro", "--jobs", str(jobs), **environment
     )
 
 

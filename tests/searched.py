@@ -8,8 +8,8 @@ from stages.searching.outcome import Best, write_best, write_losses, write_trial
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from tests.shell import PROJECT, run
 
-NAME = "search_surnames"
-OUT = Path("data/searched/surnames")
+NAME = "search_classifiers"
+OUT = Path("data/searched/classifiers")
 COLUMNS = ["recipe", "seed", "rate", "network.hidden", "validation/macro_f1", "failure"]
 ROWS: list[list[Any]] = [
     [0, 0, 0.012, 96, 0.41234, ""],
@@ -46,7 +46,7 @@ def add_search(folder: Path, value: float = 0.52) -> None:
     write_losses(folder / OUT, LOSSES)
     changes = {"rate": 0.02, "network.hidden": 64}
     params = parse_yaml((folder / "params.yaml").read_text(encoding="utf-8"))
-    entry = params["surnames"]["surname_gru"]
+    entry = params["classifiers"]["surname_gru"]
     entry = entry | {"rate": 0.02, "network": entry["network"] | {"hidden": 64}}
     del entry["seed"]
     best = Best("surname_gru", "official", 1, changes, entry, "macro_f1", value, 0.41234)

@@ -44,7 +44,7 @@ def find_filled_template() -> Path:
 
 def start_sync(folder: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
     """Start the same in a process of its own."""
-    return start_python(folder, "stages/run.py", "commands", "sync", *options, **environment)
+    return start_python(folder, "stages/run.py", "cli", "sync", *options, **environment)
 
 
 def start_python(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:

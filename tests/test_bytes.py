@@ -12,17 +12,17 @@ import pytest
 import torch
 
 from stages import HAS_SHARED_KERNELS
-from stages.sine.preprocess import pair_series
-from stages.sine.train import SineParams
-from stages.sine.train import train as train_forecaster
+from stages.forecasting.preprocess import pair_series
+from stages.forecasting.train import ForecasterParams
+from stages.forecasting.train import train as train_forecaster
 from stages.surnames.evaluate import classify_names
 from stages.surnames.names import Names, Vocabulary
-from stages.surnames.train import SurnameParams
+from stages.surnames.train import ClassifierParams
 from stages.surnames.train import train as train_classifier
 
 HAS_AVX2 = HAS_SHARED_KERNELS and torch.backends.cpu.get_cpu_capability() == "AVX2"
 SINE = {
-    "series": "sine",
+    "series": "forecasting",
     "architecture": "sequence_forecaster",
     "order": "in_order",
     "batch": 1,
@@ -134,7 +134,7 @@ def make_series(window=None, test_points=0):
 
 
 def run_forecaster(params, *cut):
-    trained = train_forecaster(SineParams.model_validate(params), make_series(*cut), "x")
+    trained = train_forecaster(ForecasterParams.model_validate(params), make_series(*cut), "x")
     history = torch.from_numpy(make_series().inputs).to(next(trained.model.parameters()).dtype)
     with torch.inference_mode():
         forecast = trained.model.forecast(history, 20)
@@ -146,7 +146,7 @@ def run_classifier(params):
     lengths = generator.integers(2, 12, size=60)
     names = Names(generator.integers(0, 26, size=(60, 12)), lengths, np.arange(60) % 3)
     vocabulary = Vocabulary("made", "abcdefghijklmnopqrstuvwxyz", ["A", "B", "C"])
-    trained = train_classifier(SurnameParams.model_validate(params), names, vocabulary, "x")
+    trained = train_classifier(ClassifierParams.model_validate(params), names, vocabulary, "x")
     return digest(trained.model, trained.curves, classify_names(trained.model.eval(), names))
 
 

@@ -38,21 +38,21 @@ def show_experiment(clone, name):
 def test_gradients_are_clipped_by_one_param(clone):
     before = read_scores(clone, "carried_rnn")
 
-    said = run(clone, "dvc exp run --name clipped -S sine.carried_rnn.clip_norm=10")
+    said = run(clone, "dvc exp run --name clipped -S forecasters.carried_rnn.clip_norm=10")
 
     # no norm of these few updates is above 10: the weights are the same, and so are their scores
-    stages = {"train_sine@carried_rnn", "plot_sine@carried_rnn", "track"}
+    stages = {"train_forecaster@carried_rnn", "plot_forecaster@carried_rnn", "track"}
     assert list_started(said) == stages
     assert read_scores(clone, "carried_rnn") == before
-    assert read_params(clone)["sine"]["carried_rnn"]["clip_norm"] == 10
-    assert show_experiment(clone, "clipped")["sine.carried_rnn.clip_norm"] == "10"
+    assert read_params(clone)["forecasters"]["carried_rnn"]["clip_norm"] == 10
+    assert show_experiment(clone, "clipped")["forecasters.carried_rnn.clip_norm"] == "10"
     assert list_tried(clone, "clip_norm") == {"clipped": "10"}
 
 
 def test_a_small_norm_clips_and_changes_the_scores(clone):
     before = read_scores(clone, "carried_rnn")
 
-    said = run(clone, "dvc exp run --name clipped -S sine.carried_rnn.clip_norm=0.001")
+    said = run(clone, "dvc exp run --name clipped -S forecasters.carried_rnn.clip_norm=0.001")
 
     assert list_started(said) == find_stages()
     after = read_scores(clone, "carried_rnn")
@@ -63,20 +63,22 @@ def test_a_small_norm_clips_and_changes_the_scores(clone):
 
 def find_stages():
     """All stages of the one model, and the one that tracks it."""
-    return {f"{stage}_sine@carried_rnn" for stage in ("train", "evaluate", "plot")} | {"track"}
+    return {f"{stage}_forecaster@carried_rnn" for stage in ("train", "evaluate", "plot")} | {
+        "track"
+    }
 
 
 def test_an_lstm_takes_the_place_of_the_rnn_by_one_param(clone):
     before = read_scores(clone, "carried_rnn")
 
-    said = run(clone, "dvc exp run --name lstm -S sine.carried_rnn.network.cell=lstm")
+    said = run(clone, "dvc exp run --name lstm -S forecasters.carried_rnn.network.cell=lstm")
 
     assert list_started(said) == find_stages()
     config = json.loads((clone / "data/trained/carried_rnn/config.json").read_text("utf-8"))
     assert config["network"]["cell"] == "lstm"
     assert len(np.load(clone / "data/trained/carried_rnn/state.npy")) == 2  # h and c are carried
     row = show_experiment(clone, "lstm")
-    assert row["sine.carried_rnn.network.cell"] == "lstm"
+    assert row["forecasters.carried_rnn.network.cell"] == "lstm"
     after = read_scores(clone, "carried_rnn")
     assert float(row[f"{METRICS}:walkthrough_mse"]) == pytest.approx(after["walkthrough_mse"])
     assert after["walkthrough_mse"] != before["walkthrough_mse"]

@@ -26,12 +26,12 @@ ROOMS = {
     "stages/shared": {"stages/shared"},
     "stages/imports": {"stages/shared"},
     "stages/layers": {"stages/layers", "stages/shared"},
-    "stages/sine": {"stages/sine", "stages/shared", "stages/models"},
+    "stages/forecasting": {"stages/forecasting", "stages/shared", "stages/models"},
     "stages/surnames": {"stages/surnames", "stages/shared", "stages/models"},
     # trains and scores in memory, by the pure functions of stages
     "stages/searching": {
         "stages/searching",
-        "stages/sine",
+        "stages/forecasting",
         "stages/surnames",
         "stages/shared",
     },
@@ -39,43 +39,43 @@ ROOMS = {
     "stages/tracking": {
         "stages/tracking",
         "stages/searching",
-        "stages/sine",
+        "stages/forecasting",
         "stages/surnames",
         "stages/shared",
     },
 }
-ROOMS["stages/commands"] = {*ROOMS, "stages/commands"} - {"stages/tracking/served"}
+ROOMS["stages/cli"] = {*ROOMS, "stages/cli"} - {"stages/tracking/served"}
 ROOMS["benchmarks/published"] = {"benchmarks/published"}
 ROOMS["benchmarks"] = {*ROOMS, "benchmarks"} - {"stages/tracking/served"}
 # Who may import what is slow to import or reaches out of the machine.
 HOMES = {
-    "mlflow": ("stages/tracking/", "stages/commands/"),
+    "mlflow": ("stages/tracking/", "stages/cli/"),
     "matplotlib": (
-        "stages/sine/plot.py",
-        "stages/sine/recording_figures.py",
+        "stages/forecasting/plot.py",
+        "stages/forecasting/recording_figures.py",
         "stages/surnames/plot.py",
         "stages/layers/probe.py",
         "stages/shared/figures.py",
-        "stages/commands/",
+        "stages/cli/",
         "benchmarks/published/",
     ),
     "joblib": ("stages/searching/workers.py",),
     "requests": ("stages/surnames/download.py",),
     "sklearn": ("stages/surnames/score_baselines.py",),
     "numba": ("stages/shared/kernels.py",),
-    "dvc": ("stages/commands/", "stages/tracking/checksums.py"),
+    "dvc": ("stages/cli/", "stages/tracking/checksums.py"),
     "ray": ("stages/shared/compute.py", "benchmarks/cluster.py"),
 }
 
 
-WHOLE = {"stages/commands", "stages/searching", "benchmarks"}  # put stages to a use of their own
+WHOLE = {"stages/cli", "stages/searching", "benchmarks"}  # put stages to a use of their own
 CODE = [
     *sorted((ROOT / "stages").rglob("[a-z]*.py")),
     *sorted((ROOT / "benchmarks").rglob("[a-z]*.py")),
 ]
 
 
-PLOTS = ("train_sine", "train_surnames", "plot_sine", "plot_surnames", "plot_blend")
+PLOTS = ("train_forecaster", "train_classifier", "plot_forecaster", "plot_classifier", "plot_blend")
 FOLLOW = ROOT / "stages/imports/follow.py"
 CHOOSE = "import stages  # noqa: F401  chooses the arithmetic before NumPy loads\n"
 
@@ -142,9 +142,11 @@ def test_a_stage_reads_what_code_its_module_and_its_networks_run(name, stage, it
 
 def named_by_members():
     """Architectures of the blend: those of its members, and its own."""
-    command = DVC["stages"]["blend_surnames"]["cmd"]
-    members = [m for m in PARAMS["surnames"] if re.search(rf"data/trained/{m}\b", command)]
-    return {PARAMS["surnames"][member]["architecture"] for member in members} | {"blend_classifier"}
+    command = DVC["stages"]["blend_classifiers"]["cmd"]
+    members = [m for m in PARAMS["classifiers"] if re.search(rf"data/trained/{m}\b", command)]
+    return {PARAMS["classifiers"][member]["architecture"] for member in members} | {
+        "blend_classifier"
+    }
 
 
 @pytest.mark.parametrize("path", CODE, ids=relative)
@@ -164,7 +166,14 @@ def test_heavy_imports_stay_at_home(path):
 
 
 def test_only_stages_that_run_a_network_load_torch():
-    with_network = {"train", "blend", "evaluate", "probe", "search_sine", "search_surnames"}
+    with_network = {
+        "train",
+        "blend",
+        "evaluate",
+        "probe",
+        "search_forecasters",
+        "search_classifiers",
+    }
     modules = {find_module(stage) for _, stage, _ in list_stages()}
     others = sorted(relative(path)[:-3] for path in modules if path.stem not in with_network)
     imports = ", ".join(name.replace("/", ".") for name in others)
@@ -191,7 +200,7 @@ def test_models_import_torch_and_numpy_alone():
 
 
 def test_model_names_are_plain_and_unique():
-    names = [*PARAMS["sine"], *PARAMS["surnames"]]
+    names = [*PARAMS["forecasters"], *PARAMS["classifiers"]]
 
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[a-z0-9_]+", name) for name in names)
@@ -213,8 +222,10 @@ def test_every_model_has_the_plots_of_its_task():
             )
 
     assert plots == {
-        **{model: list_expected(model, "forecast", "baselines") for model in PARAMS["sine"]},
-        **{model: list_expected(model, "confusion", "languages") for model in PARAMS["surnames"]},
+        **{model: list_expected(model, "forecast", "baselines") for model in PARAMS["forecasters"]},
+        **{
+            model: list_expected(model, "confusion", "languages") for model in PARAMS["classifiers"]
+        },
         "surname_blend": {
             f"plotted/surname_blend/{name}.png" for name in ("confusion", "languages")
         },

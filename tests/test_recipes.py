@@ -7,10 +7,10 @@ import math
 
 import pytest
 
+from stages.forecasting.signals import SeriesParams
+from stages.forecasting.train import ForecasterParams
 from stages.shared.params import read_params
-from stages.sine.signals import SeriesParams
-from stages.sine.train import SineParams
-from stages.surnames.train import SurnameParams
+from stages.surnames.train import ClassifierParams
 
 PLAIN = {  # all five take one example an update, and nothing beside the bare optimizer
     "batch": 1,
@@ -119,7 +119,7 @@ ASKED = ["Yue Tingsong", "Yue tingsong", "yutingsong", "test your name"]
 def test_a_sine_model_is_trained_as_its_walk_through_says(model):
     facts = PLAIN_SINE | TRAINING[model]
 
-    params = read_params(f"sine.{model}", SineParams).model_dump()
+    params = read_params(f"forecasters.{model}", ForecasterParams).model_dump()
 
     assert {name: params[name] for name in facts} == facts
 
@@ -127,7 +127,7 @@ def test_a_sine_model_is_trained_as_its_walk_through_says(model):
 @pytest.mark.parametrize("model", SERIES)
 def test_a_sine_model_reads_the_series_of_its_walk_through(model):
     facts = SERIES[model]
-    name = read_params(f"sine.{model}.series", str)
+    name = read_params(f"forecasters.{model}.series", str)
 
     series = read_params(f"generated_series.{name}", SeriesParams).model_dump()
 
@@ -136,7 +136,7 @@ def test_a_sine_model_reads_the_series_of_its_walk_through(model):
 
 @pytest.mark.parametrize("model", SERIES)
 def test_a_series_is_cut_as_its_walk_through_says(model):
-    name = read_params(f"sine.{model}.series", str)
+    name = read_params(f"forecasters.{model}.series", str)
 
     series = read_params(f"generated_series.{name}", SeriesParams)
 
@@ -145,13 +145,13 @@ def test_a_series_is_cut_as_its_walk_through_says(model):
 
 
 def test_surname_rnn_is_trained_as_its_walk_through_says():
-    params = read_params("surnames.surname_rnn", SurnameParams).model_dump()
+    params = read_params("classifiers.surname_rnn", ClassifierParams).model_dump()
 
     assert {name: params[name] for name in SURNAME_TRAINING} == SURNAME_TRAINING
 
 
 def test_the_names_that_the_walk_through_asks_about_are_asked_about():
-    section = read_params("evaluate_surnames", dict)
+    section = read_params("evaluate_classifiers", dict)
 
     assert section["asked"] == ASKED
     assert section["top"] == 3

@@ -33,15 +33,15 @@ def change_dpi(clone: Path) -> None:
 
 
 def change_rate(clone: Path) -> None:
-    set_param(clone, "sine.carried_rnn.rate", 0.02)
+    set_param(clone, "forecasters.carried_rnn.rate", 0.02)
 
 
 def change_walkthrough_test(clone: Path) -> None:
-    set_param(clone, "evaluate_sine.walkthrough_tests.integer_starts", "continuation")
+    set_param(clone, "evaluate_forecasters.walkthrough_tests.integer_starts", "continuation")
 
 
 def change_metric(clone: Path) -> None:
-    replace_text(clone / "stages/sine/free_runs.py", "errors = (", "errors = 2 * (")
+    replace_text(clone / "stages/forecasting/free_runs.py", "errors = (", "errors = 2 * (")
 
 
 def change_encoding(clone: Path) -> None:
@@ -54,12 +54,12 @@ def change_architecture(clone: Path) -> None:
 
 
 def change_comment(clone: Path) -> None:
-    with (clone / "stages/sine/train.py").open("a", encoding="utf-8") as file:
+    with (clone / "stages/forecasting/train.py").open("a", encoding="utf-8") as file:
         file.write("# a comment\n")
 
 
 def change_command(clone: Path) -> None:
-    with (clone / "stages/commands/ui.py").open("a", encoding="utf-8") as file:
+    with (clone / "stages/cli/ui.py").open("a", encoding="utf-8") as file:
         file.write("# a comment\n")
 
 
@@ -77,7 +77,7 @@ def change_library_of_networks(clone: Path) -> None:
 
 def add_model(clone: Path) -> None:
     def edit(params: dict[str, Any]) -> None:
-        models = params["sine"]
+        models = params["forecasters"]
         models["extra_rnn"] = models["carried_rnn"] | {"seed": 1}
 
     edit_params(clone, edit)
@@ -108,9 +108,9 @@ def add_recording(clone: Path) -> None:
     official = parse_yaml((PROJECT / "params.yaml").read_text(encoding="utf-8"))
 
     def edit(params: dict[str, Any]) -> None:
-        for section, name in (("observed_series", "sunspots"), ("sine", "sunspots_rnn")):
+        for section, name in (("observed_series", "sunspots"), ("forecasting", "sunspots_rnn")):
             params[section][name] = official[section][name]
-        params["sine"]["sunspots_rnn"]["iterations"] = 4
+        params["forecasters"]["sunspots_rnn"]["iterations"] = 4
 
     edit_params(clone, edit)
     run(clone, "dvc repro")
@@ -128,53 +128,58 @@ def list_baselines(*series: str) -> list[str]:
 # again, its times are new, and `track` reads them. The first stage checks the names in params.
 RERUNS = {
     change_nothing: ("", []),
-    change_dpi: ("follow_imports plot_sine@* plot_surnames@* plot_blend probe_layers track", []),
-    change_rate: ("follow_imports *_sine@carried_rnn track", ["carried_rnn"]),
+    change_dpi: (
+        "follow_imports plot_forecaster@* plot_classifier@* plot_blend probe_layers track",
+        [],
+    ),
+    change_rate: ("follow_imports *_forecaster@carried_rnn track", ["carried_rnn"]),
     change_walkthrough_test: (
-        "follow_imports score_baselines_sine@* evaluate_sine@* plot_sine@carried_rnn track",
+        "follow_imports score_series_baselines@* evaluate_forecaster@* "
+        "plot_forecaster@carried_rnn track",
         ["carried_rnn", *list_baselines("integer_starts")],
     ),
     change_metric: (
-        "follow_imports score_baselines_sine@* evaluate_sine@* plot_sine@* track",
+        "follow_imports score_series_baselines@* evaluate_forecaster@* plot_forecaster@* track",
         ["carried_rnn", "windowed_lstm_fast", *list_baselines(*SERIES)],
     ),
     change_encoding: (
-        "follow_imports preprocess_surnames *_surnames@* score_baselines_surnames blend_surnames "
-        "*_blend track",
-        [*KEPT["surnames"], "surname_blend", "majority", "tfidf_svc"],
+        "follow_imports preprocess_surnames *_classifier@* score_surname_baselines "
+        "blend_classifiers *_blend track",
+        [*KEPT["classifiers"], "surname_blend", "majority", "tfidf_svc"],
     ),
     change_architecture: (
-        "follow_imports *_sine@windowed_lstm_fast track",
+        "follow_imports *_forecaster@windowed_lstm_fast track",
         ["windowed_lstm_fast"],
     ),
     # same bytes: scores and figures stay
-    change_comment: ("follow_imports train_sine@* track", []),
+    change_comment: ("follow_imports train_forecaster@* track", []),
     change_command: ("follow_imports", []),
     change_tool: ("", []),
     change_library_of_pictures: ("follow_imports plot_* probe_layers", []),
     change_library_of_networks: (
-        "follow_imports train_* blend_surnames score_* evaluate_* plot_sine@* probe_layers track",
+        "follow_imports train_* blend_classifiers score_* evaluate_* plot_forecaster@* "
+        "probe_layers track",
         [],
     ),
-    add_model: ("follow_imports *_sine@extra_rnn track", ["extra_rnn"]),
+    add_model: ("follow_imports *_forecaster@extra_rnn track", ["extra_rnn"]),
     add_series: (
-        "follow_imports generate_series@extra preprocess_series@extra score_baselines_sine@extra "
+        "follow_imports generate_series@extra preprocess_series@extra score_series_baselines@extra "
         "track",
         list_baselines("extra"),
     ),
     change_cell: (
-        "preprocess_observed@sunspots score_baselines_observed_sine@sunspots *_sine@sunspots_rnn "
+        "preprocess_observed@sunspots score_observed_baselines@sunspots *_forecaster@sunspots_rnn "
         "track",
         ["sunspots_rnn", *list_baselines("sunspots")],
     ),
     change_series: (
-        "follow_imports *_series@integer_starts score_baselines_sine@integer_starts "
-        "*_sine@carried_rnn track",
+        "follow_imports *_series@integer_starts score_series_baselines@integer_starts "
+        "*_forecaster@carried_rnn track",
         ["carried_rnn", *list_baselines("integer_starts")],
     ),
     change_season: (
-        "follow_imports preprocess_observed@sunspots score_baselines_observed_sine@sunspots "
-        "evaluate_sine@sunspots_rnn plot_sine@sunspots_rnn track",
+        "follow_imports preprocess_observed@sunspots score_observed_baselines@sunspots "
+        "evaluate_forecaster@sunspots_rnn plot_forecaster@sunspots_rnn track",
         ["sunspots_rnn", *list_baselines("sunspots")],
     ),
 }

@@ -51,14 +51,14 @@ def test_a_mate_pulls_and_has_nothing_to_run(clone, tmp_path):
 
 
 def test_a_stage_that_dvc_takes_from_its_cache_has_its_run(clone):
-    set_param(clone, "sine.carried_rnn.rate", 0.02)
+    set_param(clone, "forecasters.carried_rnn.rate", 0.02)
     run(clone, "dvc repro")
     (clone / "mlflow.db").unlink()
-    set_param(clone, "sine.carried_rnn.rate", 0.01)
+    set_param(clone, "forecasters.carried_rnn.rate", 0.01)
 
     said = run(clone, "dvc repro && python stages/run.py tracking.track")
 
-    assert "'train_sine@carried_rnn' is cached" in said
+    assert "'train_forecaster@carried_rnn' is cached" in said
     assert list_tracked(clone) == TRACKED
 
 
@@ -71,7 +71,7 @@ def test_scores_and_pictures_are_shown(clone):
         names = CLASSIFIER_SCORES if "/surnames/" in path else FORECASTER_SCORES
         assert set(file["data"]) == names
     html = page.read_text(encoding="utf-8")
-    assert all(f"{model}_forecast.png" in html for model in KEPT["sine"])
+    assert all(f"{model}_forecast.png" in html for model in KEPT["forecasters"])
     assert all(f"Loss of {model}" in html for models in KEPT.values() for model in models)
     assert run(clone, "git status --porcelain") == ""
 
@@ -86,21 +86,26 @@ def test_the_table_of_scores_of_a_task_fits_into_130_columns(clone, task):
 
 
 def test_an_experiment_is_compared_with_the_commit(clone):
-    said = run(clone, "dvc exp run --name faster --set-param sine.carried_rnn.rate=0.02")
+    said = run(clone, "dvc exp run --name faster --set-param forecasters.carried_rnn.rate=0.02")
 
-    assert "train_sine@carried_rnn" in list_started(said)
+    assert "train_forecaster@carried_rnn" in list_started(said)
     changed = json.loads(run(clone, "dvc metrics diff --json"))
     assert list(changed) == ["data/evaluated/forecasting/carried_rnn/metrics.json"]
     table = list(csv.DictReader(io.StringIO(run(clone, "dvc exp show --csv"))))
-    rates = {row["Experiment"]: row["sine.carried_rnn.rate"] for row in table if row["Experiment"]}
+    rates = {
+        row["Experiment"]: row["forecasters.carried_rnn.rate"] for row in table if row["Experiment"]
+    }
     assert rates == {"faster": "0.02"}
     assert ("carried_rnn", "faster") in list_tracked(clone)
 
 
 def test_experiments_elsewhere_end_in_the_store_of_the_workspace(clone):
-    run(clone, "dvc exp run --temp --name aside --set-param sine.carried_rnn.rate=0.02")
+    run(clone, "dvc exp run --temp --name aside --set-param forecasters.carried_rnn.rate=0.02")
     for name, rate in (("first", 0.03), ("second", 0.04)):
-        run(clone, f"dvc exp run --queue --name {name} --set-param sine.carried_rnn.rate={rate}")
+        run(
+            clone,
+            f"dvc exp run --queue --name {name} --set-param forecasters.carried_rnn.rate={rate}",
+        )
     run(clone, "dvc queue start --jobs 2")
     wait_for_queue(clone)
 

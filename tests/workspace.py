@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 import torch
 
+from stages.forecasting.metrics import choose_metrics
 from stages.shared.bundle import ModelConfig
 from stages.shared.curves import Curves, write_curves
 from stages.shared.json_files import write_json
 from stages.shared.networks import build_network, write_model
+from stages.shared.params import SECTIONS
 from stages.shared.tables import write_table
-from stages.sine.metrics import choose_metrics
 from stages.tracking.subjects import EVALUATED
 from tests.pipeline import KEPT, SERIES, make_clone, read_params, set_param
 from tests.shell import commit, run
@@ -47,7 +48,7 @@ TIMES = {
     "ended": "2026-01-01T00:01:40+00:00",
     "processor": "a processor, AVX2",
 }
-SCORES = {  # errors of the sine models, macro F1 of the others
+SCORES = {  # errors of the forecasters, macro F1 of the others
     "carried_rnn": 0.2,
     "windowed_lstm_fast": 0.4,
     "surname_gru": 0.5,
@@ -98,10 +99,15 @@ def make_workspace(folder: Path) -> Path:
 
 
 def retrain(folder: Path, model: str, seed: int) -> None:
-    """Give a sine model another seed and the weights that come of it."""
-    set_param(folder, f"sine.{model}.seed", seed)
+    """Give a forecaster another seed and the weights that come of it."""
+    set_param(folder, f"forecasters.{model}.seed", seed)
     write_trained(folder, model, seed)
-    take_results(folder, f"train_sine@{model}", f"evaluate_sine@{model}", f"plot_sine@{model}")
+    take_results(
+        folder,
+        f"train_forecaster@{model}",
+        f"evaluate_forecaster@{model}",
+        f"plot_forecaster@{model}",
+    )
 
 
 def rescore(folder: Path, model: str, score: float, data: str = "official") -> None:
@@ -112,9 +118,9 @@ def rescore(folder: Path, model: str, score: float, data: str = "official") -> N
 
 
 def redraw(folder: Path, model: str, color: str) -> None:
-    """Give a sine model other figures."""
+    """Give a forecaster other figures."""
     write_figure(folder, f"{model}/forecast.png", color)
-    take_results(folder, f"plot_sine@{model}")
+    take_results(folder, f"plot_forecaster@{model}")
 
 
 def redraw_tour(folder: Path, color: str) -> None:
@@ -132,13 +138,13 @@ def measure_again(folder: Path, difference: float) -> None:
 def ask_again(folder: Path, model: str, answer: tuple[str, float]) -> None:
     """Let a surname model have answered otherwise."""
     write_asked(folder, model, dict.fromkeys(ASKED, answer))
-    take_results(folder, f"evaluate_surnames@{model}", f"plot_surnames@{model}")
+    take_results(folder, f"evaluate_classifier@{model}", f"plot_classifier@{model}")
 
 
 def say_again(folder: Path, model: str, line: str) -> None:
-    """Let a sine model have printed something else while it was trained."""
+    """Let a forecaster have printed something else while it was trained."""
     write_progress(folder, model, line)
-    take_results(folder, f"train_sine@{model}")
+    take_results(folder, f"train_forecaster@{model}")
 
 
 def take_results(folder: Path, *stages: str) -> None:
@@ -161,13 +167,13 @@ def make_config(folder: Path, name: str) -> ModelConfig:
     """What the model is by params.yaml."""
     if name == "surname_blend":
         members = []
-        for model in KEPT["surnames"]:
+        for model in KEPT["classifiers"]:
             member = make_config(folder, model)
             members.append({"architecture": member.architecture, "network": member.network})
         network = {"members": members, "weights": [0.3, 0.3, 0.4]}
         return ModelConfig("surnames", "blend_classifier", network)
     task = find_task(name)
-    section = read_params(folder)[task][name]
+    section = read_params(folder)[SECTIONS[task]][name]
     sizes = LETTERS if task == "surnames" else {}
     return ModelConfig(task, section["architecture"], sizes | section["network"])
 
@@ -177,11 +183,11 @@ def write_baselines(folder: Path) -> None:
     params = read_params(folder)
     for series in params["generated_series"]:
         scores = nest_errors(BASELINE_ERROR, BASELINE_ERROR, ratio=1.0)
-        baselines = dict.fromkeys(params["baselines_sine"]["names"], scores)
+        baselines = dict.fromkeys(params["forecasting_baselines"]["names"], scores)
         path = folder / "data/evaluated/forecasting/baselines" / series / "scores.json"
         write_file(path, {"data": series, **baselines})
     scores = nest_scores("macro_f1", BASELINE_F1, BASELINE_F1)
-    baselines = dict.fromkeys(params["baselines_surnames"]["names"], scores)
+    baselines = dict.fromkeys(params["surname_baselines"]["names"], scores)
     path = folder / "data/evaluated/surnames/baselines/scores.json"
     write_file(path, {"data": "official", **baselines})
 
@@ -228,7 +234,7 @@ def find_evaluated(folder: Path, name: str) -> Path:
 
 def write_shown(folder: Path, name: str, color: str) -> None:
     """Write what people look at: figures, tables, and what training printed."""
-    main = "forecast" if find_task(name) == "sine" else "confusion"
+    main = "forecast" if find_task(name) == "forecasting" else "confusion"
     write_figure(folder, f"{name}/{main}.png", color)
     write_figure(folder, f"{name}/details/loss.png", color)
     if name != "surname_blend":  # nothing is trained
@@ -304,7 +310,7 @@ def write_missing(folder: Path, status: dict[str, list[dict[str, Any]]]) -> None
 
 def find_task(name: str) -> str:
     """The task of a model."""
-    return "sine" if name in KEPT["sine"] else "surnames"
+    return "forecasting" if name in KEPT["forecasters"] else "surnames"
 
 
 @cache

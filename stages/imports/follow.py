@@ -1,8 +1,8 @@
 """List the code that each stage runs: stages/ -> data/code/. Before that, check names in params.
 
 Run by DVC as `python stages/run.py imports.follow OUT`, before all other stages. DVC does not
-follow imports. So a stage depends on the list of its module, OUT/sine/train.json, which changes
-with each file that the module imports, directly or not, and with each package that these need.
+follow imports. So a stage depends on the list of its module, OUT/forecasting/train.json, which
+changes with each file that the module imports, directly or not, and each package that these need.
 """
 
 import ast

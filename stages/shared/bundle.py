@@ -18,7 +18,7 @@ MODELS = Path(__file__).parents[1] / "models"
 class ModelConfig:
     """What weights alone do not tell: config.json."""
 
-    task: str  # sine or surnames
+    task: str  # forecasting or surnames
     architecture: str  # module in stages/models/
     network: dict[str, Any]  # arguments of its class
     scaling: dict[str, float] | None = None  # mean and std by which its samples are standardised
@@ -51,7 +51,7 @@ def check_architecture(architecture: str, where: str) -> None:
 
     Args:
         architecture: name of the module.
-        where: beginning of the error message, such as `params.yaml: sine.carried_rnn`.
+        where: beginning of the error message, such as `params.yaml: forecasters.carried_rnn`.
 
     Raises:
         InputError: there is no such file.

@@ -20,7 +20,7 @@ from typing import Any
 
 from stages import SHARED_KERNELS
 from stages.shared.errors import InputError, exit_on_input_error, summarize
-from stages.shared.params import PARAMS_FILE, read_params
+from stages.shared.params import PARAMS_FILE, SECTIONS, read_params
 
 DECISIVE = ("numba", "numpy", "torch")  # packages that decide numbers: pyproject.toml pins them
 PATIENCE = 4  # seconds, for a cluster to accept a connection, and to answer
@@ -42,7 +42,7 @@ def compute(module: str, name: str, data: str, out: str) -> None:
     it ends, so does the task.
 
     Args:
-        module: whose `main(name, data, out)` trains: `stages.sine.train`.
+        module: whose `main(name, data, out)` trains: `stages.forecasting.train`.
         name: of the model.
         data: file or folder that it reads.
         out: folder that it writes.
@@ -67,8 +67,8 @@ def train(module: str, *call: str) -> None:
 
 def find_device(module: str, name: str) -> str:
     """The device that an entry of params.yaml asks for."""
-    task = module.split(".")[1]
-    entry = read_params(f"{task}.{name}", dict[str, Any])
+    section = SECTIONS[module.split(".")[1]]
+    entry = read_params(f"{section}.{name}", dict[str, Any])
     return str(entry.get("device", "cpu"))
 
 

@@ -40,7 +40,7 @@ def build_network(architecture: str, network: dict[str, Any], where: str) -> nn.
     Args:
         architecture: name of the module; its class has the same name in CamelCase.
         network: arguments of the class; a blend's members are built first.
-        where: beginning of error messages, such as `params.yaml: sine.carried_rnn`.
+        where: beginning of error messages, such as `params.yaml: forecasters.carried_rnn`.
 
     Raises:
         InputError: no such architecture, arguments that it does not take, or too many weights.

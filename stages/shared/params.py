@@ -19,6 +19,7 @@ from stages.shared.yaml_files import parse_yaml
 
 PARAMS_FILE = Path("params.yaml")
 SEARCHES_FILE = Path("searches/params.yaml")
+SECTIONS = {"forecasting": "forecasters", "surnames": "classifiers"}  # task -> its models
 
 LONGEST_VALUE = 100  # characters of a wrong value that are shown
 
@@ -51,7 +52,7 @@ def read_params(section: str, schema: type[T]) -> T:
     """Read one section of params.yaml.
 
     Args:
-        section: path of the section, dots between keys: `sine.carried_rnn`.
+        section: path of the section, dots between keys: `forecasters.carried_rnn`.
         schema: a `Params` class, or a type such as `dict[str, SeriesParams]`.
 
     Raises:

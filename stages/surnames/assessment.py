@@ -41,7 +41,7 @@ Strength = Annotated[float, Field(ge=-100, le=100)]  # exp of it times a logarit
 
 
 class EvaluateParams(Params):
-    """Section `evaluate_surnames` of params.yaml."""
+    """Section `evaluate_classifiers` of params.yaml."""
 
     split: Literal["test", "validation"]  # validation: while recipes are chosen
     asked: list[Question] = Field(min_length=1)  # strings that the walk-through asks about

@@ -23,7 +23,7 @@ Weight = Annotated[float, Field(ge=-1000, le=1000)]  # times any logarithm it st
 
 
 class BlendParams(Params):
-    """Section `blend_surnames` of params.yaml."""
+    """Section `blend_classifiers` of params.yaml."""
 
     weights: list[Weight] = Field(min_length=1)  # of the members' log-probabilities, in order
 
@@ -38,7 +38,7 @@ def blend(
     """
     if len(params.weights) != len(members):
         raise InputError(
-            f"params.yaml: blend_surnames.weights has {len(params.weights)} values for "
+            f"params.yaml: blend_classifiers.weights has {len(params.weights)} values for "
             f"{len(members)} members: give one for each member that dvc.yaml names"
         )
     networks = []
@@ -52,7 +52,7 @@ def blend(
 def main(*folders: str) -> None:
     """Write the bundle of the blend; nothing is trained, so its curves are empty."""
     started = datetime.now(UTC)
-    params = read_params("blend_surnames", BlendParams)
+    params = read_params("blend_classifiers", BlendParams)
     members = [Path(folder) for folder in folders[:-1]]
     out = Path(folders[-1])
     models = [read_model(member) for member in members]

@@ -1,4 +1,4 @@
-"""Score one surname classifier beside the baselines: data/trained/ -> data/evaluated/.
+"""Score one classifier beside the baselines: data/trained/ -> data/evaluated/.
 
 Run by DVC as `python stages/run.py surnames.evaluate TRAINED SURNAMES BASELINES OUT`.
 """
@@ -147,8 +147,8 @@ def tabulate_asked(
     cleaned = [clean_name(query, vocabulary.symbols) for query in params.asked]
     if "" in cleaned:
         raise InputError(
-            f"evaluate_surnames.asked in params.yaml: {params.asked[cleaned.index('')]!r} has no "
-            "letter of the alphabet: remove it"
+            f"evaluate_classifiers.asked in params.yaml: {params.asked[cleaned.index('')]!r} has "
+            "no letter of the alphabet: remove it"
         )
     letters, lengths = batch_names(cleaned, vocabulary.symbols)
     answers = classify(model, letters, lengths)
@@ -166,7 +166,7 @@ def tabulate_asked(
 
 def main(trained: str, surnames: str, baselines: str, out: str) -> None:
     """Write metrics.json, scores.json and four tables."""
-    params = read_params("evaluate_surnames", EvaluateParams)
+    params = read_params("evaluate_classifiers", EvaluateParams)
     splits = hide_test(read_splits(Path(surnames)), params)
     vocabulary = read_vocabulary(Path(surnames))
     prepare_arithmetic()

@@ -183,7 +183,7 @@ def main(trained: str, evaluated: str, out: str) -> None:
     curves = read_curves(Path(trained, "curves.csv"))
     clip_norm = None
     if curves.loss:  # a blend has no params of training
-        clip_norm = read_value(f"surnames.{name}.clip_norm")
+        clip_norm = read_value(f"classifiers.{name}.clip_norm")
     network = read_config(Path(trained)).network
     with figure_style():
         figures = plot(name, curves, clip_norm, network, read_evaluated(Path(evaluated)))

@@ -45,7 +45,7 @@ SEED = 0  # of the order in which the solver takes the names
 
 
 class BaselineParams(Params):
-    """Section `baselines_surnames` of params.yaml."""
+    """Section `surname_baselines` of params.yaml."""
 
     names: list[Baseline] = Field(min_length=1)
     costs: list[Cost] = Field(min_length=1)  # C of the SVM, of which validation chooses
@@ -169,8 +169,8 @@ FITS: dict[Baseline, Fit] = {"majority": fit_majority, "tfidf_svc": fit_tfidf_sv
 
 def main(surnames: str, out: str) -> None:
     """Write scores.json and predictions.csv."""
-    params = read_params("baselines_surnames", BaselineParams)
-    evaluation = read_params("evaluate_surnames", EvaluateParams)
+    params = read_params("surname_baselines", BaselineParams)
+    evaluation = read_params("evaluate_classifiers", EvaluateParams)
     prepare_arithmetic()
     vocabulary = read_vocabulary(Path(surnames))
     splits = hide_test(read_splits(Path(surnames)), evaluation)

@@ -1,4 +1,4 @@
-"""Train one surname classifier: data/preprocessed/surnames/ -> data/trained/<model>/.
+"""Train one classifier: data/preprocessed/surnames/ -> data/trained/<model>/.
 
 Run by DVC as `python stages/run.py surnames.train MODEL SURNAMES OUT`.
 """
@@ -73,7 +73,7 @@ COUNTING = {  # the one training that follows no gradient: each drawn name is co
 }
 
 
-class SurnameParams(FitParams):
+class ClassifierParams(FitParams):
     """One entry of section `surnames` in params.yaml."""
 
     architecture: Name  # module in stages/models/
@@ -85,7 +85,7 @@ class SurnameParams(FitParams):
     gradient: Literal["autograd", "by_hand", "counting"] = "autograd"
 
     @model_validator(mode="after")
-    def _by_hand_is_plain_sgd(self) -> "SurnameParams":
+    def _by_hand_is_plain_sgd(self) -> "ClassifierParams":
         if self.gradient != "by_hand":
             return self
         for name, value in BY_HAND.items():
@@ -97,7 +97,7 @@ class SurnameParams(FitParams):
         return self
 
     @model_validator(mode="after")
-    def _counting_has_no_optimizer(self) -> "SurnameParams":
+    def _counting_has_no_optimizer(self) -> "ClassifierParams":
         if self.gradient != "counting" and self.architecture != COUNTING["architecture"]:
             return self
         for name, value in (COUNTING | {"gradient": "counting"}).items():
@@ -120,7 +120,7 @@ class Trained:
 
 
 def train(
-    params: SurnameParams,
+    params: ClassifierParams,
     names: Names,
     vocabulary: Vocabulary,
     name: str,
@@ -144,7 +144,7 @@ def train(
         "num_languages": len(vocabulary.languages),
         **params.network,
     }
-    where = f"params.yaml: surnames.{name}"
+    where = f"params.yaml: classifiers.{name}"
     model = build_network(params.architecture, network, where).to(device)
     if start:
         start(model)
@@ -156,7 +156,7 @@ def train(
     return Trained(model, config, curves, progress.lines)
 
 
-def make_batches(params: SurnameParams, names: Names, device: torch.device) -> Iterator[Batch]:
+def make_batches(params: ClassifierParams, names: Names, device: torch.device) -> Iterator[Batch]:
     """One batch a step, cut to the letters of its longest name."""
     draws = sort_batches(draw_names(params, names.languages), names.lengths, params).ravel()
     letters = torch.from_numpy(names.letters).to(device)
@@ -170,14 +170,14 @@ def make_batches(params: SurnameParams, names: Names, device: torch.device) -> I
         yield letters[rows, :longest].long(), lengths[rows], languages[rows]
 
 
-def count_updates(params: SurnameParams) -> int:
+def count_updates(params: ClassifierParams) -> int:
     """Updates of one step: by hand, all up to where a row, a mean or a line may be due."""
     if params.gradient == "by_hand":
         return math.gcd(params.log_every, params.mean_every or PRINT_EVERY)
     return 1
 
 
-def draw_names(params: SurnameParams, languages: NDArray[np.int64]) -> NDArray[np.int64]:
+def draw_names(params: ClassifierParams, languages: NDArray[np.int64]) -> NDArray[np.int64]:
     """Which names training sees, in order: `(iterations * batch,)`.
 
     A name's weight is prior(its language)^-balance, so that with a balance of 1 a language is
@@ -220,7 +220,7 @@ def resample_systematically(
 
 
 def sort_batches(
-    draws: NDArray[np.int64], lengths: NDArray[np.int64], params: SurnameParams
+    draws: NDArray[np.int64], lengths: NDArray[np.int64], params: ClassifierParams
 ) -> NDArray[np.int64]:
     """Put names of like length into one batch, which leaves less padding to compute.
 
@@ -245,7 +245,7 @@ def sort_batches(
     return np.concatenate(pools)
 
 
-def choose_update(model: nn.Module, params: SurnameParams, where: str) -> Update[Batch]:
+def choose_update(model: nn.Module, params: ClassifierParams, where: str) -> Update[Batch]:
     """An update by automatic differentiation, or one that is written out."""
     if params.gradient == "autograd":
         return make_update(model, make_loss(model, params), params)
@@ -288,7 +288,7 @@ def make_counting_update(model: nn.Module, where: str) -> Update[Batch]:
     return update
 
 
-def make_loss(model: nn.Module, params: SurnameParams) -> Loss[Batch]:
+def make_loss(model: nn.Module, params: ClassifierParams) -> Loss[Batch]:
     """Negative log-likelihood, beside the log-probabilities."""
 
     def loss_of(batch: Batch) -> tuple[Tensor, Tensor]:
@@ -304,7 +304,7 @@ def make_loss(model: nn.Module, params: SurnameParams) -> Loss[Batch]:
 
 
 def make_report(
-    params: SurnameParams, vocabulary: Vocabulary, progress: Progress
+    params: ClassifierParams, vocabulary: Vocabulary, progress: Progress
 ) -> Observer[Batch]:
     """Say a line with every mean of the loss, as the walk-through does."""
     every = params.mean_every or PRINT_EVERY
@@ -336,7 +336,7 @@ def format_progress(iteration: int, batch: Batch, step: Step, vocabulary: Vocabu
 def main(name: str, surnames: str, out: str) -> None:
     """Write the bundle of one model."""
     started = datetime.now(UTC)
-    params = read_params(f"surnames.{name}", SurnameParams)
+    params = read_params(f"classifiers.{name}", ClassifierParams)
     names = read_split(Path(surnames), "train")
     vocabulary = read_vocabulary(Path(surnames))
     trained = train(params, names, vocabulary, name)

@@ -4,9 +4,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+from stages.forecasting.metrics import name_metrics
 from stages.shared.baselines import read_baselines as read_baseline_scores
 from stages.shared.json_files import read_json
-from stages.sine.metrics import name_metrics
 from stages.tracking.nested import flatten
 from stages.tracking.subjects import EVALUATED, Model
 
@@ -29,11 +29,11 @@ def read_baselines(task: str, data: str) -> dict[str, Scores]:
     """Read the scores of the baselines by name; none, if they are not here.
 
     Args:
-        task: sine or surnames.
+        task: forecasting or surnames.
         data: the series; the surnames have one set of baselines.
     """
     folder = Path(EVALUATED[task], "baselines")
-    if task == "sine":
+    if task == "forecasting":
         folder /= data
     return read_baseline_scores(folder) if (folder / "scores.json").exists() else {}
 

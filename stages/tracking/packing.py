@@ -24,8 +24,8 @@ def list_artifacts(name: str, config: ModelConfig) -> dict[str, str]:
     }
     for architecture in list_architectures(config.architecture, config.network):
         artifacts[architecture] = f"stages/models/{architecture}.py"
-    if config.task == "sine":
-        artifacts["scope"] = f"{EVALUATED['sine']}/{name}/scope.json"
+    if config.task == "forecasting":
+        artifacts["scope"] = f"{EVALUATED['forecasting']}/{name}/scope.json"
     if config.task == "surnames":
         artifacts["vocabulary"] = "data/preprocessed/surnames/vocabulary.json"
         artifacts["alphabet"] = "stages/surnames/alphabet.py"
@@ -60,7 +60,7 @@ def pack_model(
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
 
-    interface = describe_forecaster() if config.task == "sine" else describe_classifier()
+    interface = describe_forecaster() if config.task == "forecasting" else describe_classifier()
     with tempfile.TemporaryDirectory() as scratch:
         package = Path(scratch, PACKAGE)
         write_package(package, LOADER | list_artifacts(name, config))

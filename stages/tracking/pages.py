@@ -27,7 +27,7 @@ OTHER_NOTES = {
 SURNAME_SCORES = ("accuracy", "macro_f1", "macro_f1_adjusted")
 QUESTIONS = {
     "surnames": "Which language is a surname from?",
-    "sine": "How does a series go on?",
+    "forecasting": "How does a series go on?",
 }
 
 
@@ -88,7 +88,7 @@ def describe_experiment(name: str, models: list[Model]) -> str:
     candidates = list_candidates(name, models)
     if not candidates:
         return QUESTIONS[name]
-    return describe_surnames(candidates) if name == "surnames" else describe_sine(candidates)
+    return describe_surnames(candidates) if name == "surnames" else describe_forecasting(candidates)
 
 
 def describe_surnames(candidates: list[Candidate]) -> str:
@@ -121,7 +121,7 @@ def describe_surnames(candidates: list[Candidate]) -> str:
     return "\n".join(lines)
 
 
-def describe_sine(candidates: list[Candidate]) -> str:
+def describe_forecasting(candidates: list[Candidate]) -> str:
     """The best network of each series beside the best method without one.
 
     Args:
@@ -139,7 +139,7 @@ def describe_sine(candidates: list[Candidate]) -> str:
         improvement = scores.get("improvement", {}).get(score)
         if improvement:
             name = improvement["baseline"]
-            baseline = read_baselines("sine", series)[name]
+            baseline = read_baselines("forecasting", series)[name]
             cells += [name, say_score(baseline, score), judge(improvement)]
             if improvement["low"] > 0:
                 ahead.append(f"**{model}** ({series})")
@@ -149,10 +149,10 @@ def describe_sine(candidates: list[Candidate]) -> str:
             "Over long free runs these networks are ahead of the best method without one: "
             f"{', '.join(ahead) or 'none'}.",
             "",
-            f"{QUESTIONS['sine']} Runs are sorted by ratio_to_baseline on validation: the error "
-            "over the long horizon, divided by that of the best method without a network; below 1 "
-            "is better. Errors [95 % intervals; of series from files, whose forecasts overlap, "
-            "narrower ones] of the best on validation:",
+            f"{QUESTIONS['forecasting']} Runs are sorted by ratio_to_baseline on validation: the "
+            "error over the long horizon, divided by that of the best method without a network; "
+            "below 1 is better. Errors [95 % intervals; of series from files, whose forecasts "
+            "overlap, narrower ones] of the best on validation:",
             "",
             "| series | score | network | error | without a network | error | the network is |",
             "|---|---|---|---|---|---|---|",

@@ -12,7 +12,7 @@ from stages.shared.errors import InputError
 from stages.tracking.metrics import Scores, find_scores, list_scores, read_scores
 from stages.tracking.subjects import Model, read_models
 
-TASKS = ("sine", "surnames")
+TASKS = ("forecasting", "surnames")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def find_ranking(task: str, scores: Scores) -> Ranking:
     """What decides: macro F1, or the error over the long horizon (`mse_long` in metrics.json).
 
     Args:
-        task: sine or surnames.
+        task: forecasting or surnames.
         scores: of any model of the contest.
     """
     if task == "surnames":

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # mlflow takes seconds to import, and wants its environment s
     from mlflow.entities.model_registry import ModelVersion
 
 EXPERIMENTS = (
-    "sine",
+    "forecasting",
     "surnames",
     "layers",
     "searches",

@@ -19,7 +19,11 @@ from stages.tracking.lockfile import (
 from stages.tracking.nested import flatten
 
 TOUR = "data/plotted/layers"
-EVALUATED = {"sine": "data/evaluated/forecasting", "surnames": "data/evaluated/surnames"}  # by task
+BASELINE_PARAMS = {"forecasting": "forecasting_baselines", "surnames": "surname_baselines"}
+EVALUATED = {
+    "forecasting": "data/evaluated/forecasting",
+    "surnames": "data/evaluated/surnames",
+}  # by task
 FORMAT = 4  # of what a run shows: another number has every run shown anew, under its old key
 SEARCHES_PARAMS = "searches/params.yaml"
 SEARCHED = "recipes drawn at random, trained, and scored on validation alone"
@@ -316,7 +320,7 @@ def read_subjects() -> list[Subject]:
             makers[path] = stage
     subjects: list[Subject] = [*list_models(makers, descriptions)]
     for stage in stages:
-        if stage.name.startswith("score_baselines_"):
+        if stage.cmd.split()[2].endswith(".score_baselines"):
             subjects += list_baselines(stage, descriptions)
     probe = makers.get(f"{TOUR}/layers.csv")
     if probe:
@@ -386,13 +390,13 @@ def _describe(kind: str, name: str, descriptions: Descriptions) -> str:
 
 
 def _find_task(stage: Stage) -> str:
-    """What the name of a stage ends with."""
-    return stage.name.partition("@")[0].rpartition("_")[2]
+    """The folder of the module that a stage runs."""
+    return stage.cmd.split()[2].partition(".")[0]  # python stages/run.py surnames.train …
 
 
 def _find_baseline_params(stage: Stage) -> dict[str, Any]:
     """What the section of the baselines says."""
-    return stage.read_section(f"baselines_{_find_task(stage)}")
+    return stage.read_section(BASELINE_PARAMS[_find_task(stage)])
 
 
 def _digest(identity: list[Any]) -> str:

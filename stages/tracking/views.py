@@ -68,7 +68,7 @@ VIEWS = {
         bars=("validation/macro_f1", "macro_f1", "accuracy", "macro_f1_adjusted"),
         lines=("loss", "gradient_norm"),
     ),
-    "sine": View(
+    "forecasting": View(
         "Best beside the baselines first",
         _metric("validation/ratio_to_baseline"),
         ascending=True,

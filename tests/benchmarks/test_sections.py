@@ -8,8 +8,8 @@ from benchmarks.__main__ import render_page
 from benchmarks.clock import ROOT, Turns, Usage
 from benchmarks.data import Bench, divide_names, find_surnames, read_names
 from benchmarks.table import Row, judge
+from stages.forecasting.windows import read_windows
 from stages.shared.params import read_value
-from stages.sine.windows import read_windows
 from stages.surnames.names import decode_names
 from stages.surnames.preprocess import clean_names
 
@@ -121,9 +121,9 @@ def test_series_run_through_all_stages(bench):
     assert list(usages) == [
         "generate_series",
         "preprocess_series",
-        "train_sine",
-        "score_baselines_sine",
-        "evaluate_sine",
+        "train_forecaster",
+        "score_series_baselines",
+        "evaluate_forecasters",
     ]
     assert all(usage.seconds > 0 < usage.mebibytes for usage in usages.values())
     folder = bench.scratch / "points-200"

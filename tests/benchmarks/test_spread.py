@@ -6,8 +6,8 @@ from benchmarks.data import read_names
 from benchmarks.spread import (
     Extent,
     choose_extent,
-    list_sine_jobs,
-    list_surname_jobs,
+    list_classifier_jobs,
+    list_forecaster_jobs,
     measure_sines,
     measure_surnames,
 )
@@ -18,20 +18,23 @@ FULL = choose_extent(quick=False)
 
 
 def test_all_entries_are_tried_by_five_seeds_on_three_splits():
-    of_surnames = [job.label for job in list_surname_jobs(FULL, Source({}, "custom"))]
-    of_sines = [job.label for job in list_sine_jobs(FULL)]
+    of_surnames = [job.label for job in list_classifier_jobs(FULL, Source({}, "custom"))]
+    of_sines = [job.label for job in list_forecaster_jobs(FULL)]
 
-    assert FULL.classifiers == list(read_value("surnames"))
+    assert FULL.classifiers == list(read_value("classifiers"))
     assert len([label for label in of_surnames if "seeds +" in label]) == 5 * 3
     assert len([label for label in of_surnames if "baselines" in label]) == 3
     trained = {label.partition(":")[0] for label in of_sines if "seed +" in label}
-    assert read_value("sine").keys() - trained == {"sunspots_rnn", "sunspots_lstm"}  # of a file
+    assert read_value("forecasters").keys() - trained == {
+        "sunspots_rnn",
+        "sunspots_lstm",
+    }  # of a file
     assert len([label for label in of_sines if "seed +" in label]) == 5 * len(trained)
     assert "mackey_glass: baselines, draw 2" in of_sines
 
 
 def test_the_last_updates_are_scored_every_5000():
-    updates = read_value("surnames.surname_rnn.iterations")
+    updates = read_value("classifiers.surname_rnn.iterations")
 
     assert len(FULL.updates) == 8
     assert FULL.updates[-1] == updates
@@ -39,7 +42,7 @@ def test_the_last_updates_are_scored_every_5000():
 
 
 def test_every_job_can_be_sent_to_another_process():
-    jobs = list_surname_jobs(FULL, Source({}, "custom")) + list_sine_jobs(FULL)
+    jobs = list_classifier_jobs(FULL, Source({}, "custom")) + list_forecaster_jobs(FULL)
 
     assert len(pickle.loads(pickle.dumps(jobs))) == len(jobs)
 

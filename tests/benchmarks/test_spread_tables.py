@@ -1,6 +1,6 @@
 from benchmarks.spread_tables import tabulate_rnn, tabulate_series
 from benchmarks.surname_spread import CHECKPOINTS, STARTS, Result
-from tests.benchmarks.test_sine_spread import PHASES, make_result
+from tests.benchmarks.test_forecasting_spread import PHASES, make_result
 
 
 def test_a_row_has_the_number_of_trainings_and_the_spread_of_each_score():

@@ -22,7 +22,7 @@ from stages.shared.params import read_params
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.surnames.assessment import IMPROVED, Guesses
 from stages.surnames.names import Names, Splits, Vocabulary
-from stages.surnames.train import SurnameParams, train
+from stages.surnames.train import ClassifierParams, train
 
 VOCABULARY = Vocabulary("custom", "abc", ["Aa", "Bb"])
 LANGUAGE_OF = np.array([0, 0, 1, 1])  # of the rows 0 to 3
@@ -123,7 +123,7 @@ NAMES = Names(
     ],
 )
 def test_only_what_counts_all_names_is_the_same_by_every_seed(name, changes, chance):
-    params = read_params(f"surnames.{name}", SurnameParams).model_copy(update=changes)
+    params = read_params(f"classifiers.{name}", ClassifierParams).model_copy(update=changes)
 
     weights = []
     for shift in range(5):
@@ -145,8 +145,8 @@ def test_scaled_weights_are_all_a_little_larger():
 
 
 FILES = {
-    "Aa.txt": "\n".join(f"{a}{b}o" for a in "klmnp" for b in "aeiou").encode(),
-    "Bb.txt": "\n".join(f"{a}{b}sch" for a in "drstw" for b in "aeiou").encode(),
+    "Aa": [f"{a}{b}o" for a in "klmnp" for b in "aeiou"],
+    "Bb": [f"{a}{b}sch" for a in "drstw" for b in "aeiou"],
 }
 NUM_TRAIN = 42  # of the 50 names, without a tenth of each language to validate and a tenth to test
 SHORT = {
@@ -161,7 +161,7 @@ def short_params(tmp_path, monkeypatch):
     """A params.yaml whose trainings take moments."""
     params = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
     for name, changes in SHORT.items():
-        params["surnames"][name].update(changes)
+        params["classifiers"][name].update(changes)
     (tmp_path / "params.yaml").write_text(format_yaml(params), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 

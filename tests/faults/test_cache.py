@@ -13,7 +13,7 @@ from tests.shell import PROJECT, call, commit, run
 from tests.store import check, fill, sync
 
 WEIGHTS = "data/trained/carried_rnn/weights.pt"
-TRACK = [sys.executable, "stages/run.py", "commands", "sync"]
+TRACK = [sys.executable, "stages/run.py", "cli", "sync"]
 CHECK = [*TRACK[:-1], "check"]
 
 
@@ -35,7 +35,7 @@ def rot(folder: Path, path: str) -> Path:
     spoiled.chmod(0o444)
     (folder / path).unlink()
     run(folder, f"dvc checkout {path}")
-    assert "train_sine" not in run(folder, "dvc status")  # DVC trusts its cache
+    assert "train_forecaster" not in run(folder, "dvc status")  # DVC trusts its cache
     return spoiled.relative_to(folder)
 
 
@@ -121,7 +121,7 @@ def test_json_that_was_damaged_is_one_line(workspace):
     path = workspace / "data/evaluated/surnames/surname_gru/scores.json"
     path.write_text("{", encoding="utf-8")
 
-    stopped = call(workspace, sys.executable, "stages/run.py", "commands", "results")
+    stopped = call(workspace, sys.executable, "stages/run.py", "cli", "results")
 
     assert stopped.returncode == 1
     assert "scores.json is damaged" in stopped.stdout.splitlines()[-1]

@@ -13,7 +13,7 @@ import pytest
 
 from stages.shared.errors import InputError
 from stages.surnames.archive import read_archive, read_raw, write_raw
-from tests.commands.test_repro import write_zip
+from tests.cli.test_repro import write_zip
 from tests.pipeline import KEPT, copy_template, make_clone, read_outs, set_param
 from tests.shell import PROJECT, run
 from tests.surnames.test_archive import LABELLED, NAMES, zip_names

@@ -8,23 +8,23 @@ import time
 import psutil
 import pytest
 
+from stages.forecasting.assessment import EvaluateParams as ForecastingEvaluateParams
+from stages.forecasting.recordings import FileParams
+from stages.forecasting.score_baselines import BaselineParams as ForecastingBaselineParams
+from stages.forecasting.signals import SeriesParams
+from stages.forecasting.train import ForecasterParams
 from stages.layers.gradients import ProbeParams
 from stages.shared.errors import InputError
 from stages.shared.figures import FigureParams
 from stages.shared.networks import build_network
 from stages.shared.params import Name, read_params
 from stages.shared.yaml_files import parse_yaml
-from stages.sine.assessment import EvaluateParams as SineEvaluateParams
-from stages.sine.recordings import FileParams
-from stages.sine.score_baselines import BaselineParams as SineBaselineParams
-from stages.sine.signals import SeriesParams
-from stages.sine.train import SineParams
 from stages.surnames.assessment import EvaluateParams
 from stages.surnames.blend import BlendParams
 from stages.surnames.download import DownloadParams
 from stages.surnames.preprocess import SplitParams
 from stages.surnames.score_baselines import BaselineParams
-from stages.surnames.train import SurnameParams
+from stages.surnames.train import ClassifierParams
 from tests.pipeline import copy_template, list_processes, set_param
 from tests.shell import PROJECT, call, make_environment, run
 
@@ -33,13 +33,13 @@ SCHEMAS = {
     "preprocess_surnames": SplitParams,
     "generated_series": dict[Name, SeriesParams],
     "observed_series": dict[Name, FileParams],
-    "sine": dict[Name, SineParams],
-    "surnames": dict[Name, SurnameParams],
-    "blend_surnames": BlendParams,
-    "baselines_sine": SineBaselineParams,
-    "baselines_surnames": BaselineParams,
-    "evaluate_sine": SineEvaluateParams,
-    "evaluate_surnames": EvaluateParams,
+    "forecasters": dict[Name, ForecasterParams],
+    "classifiers": dict[Name, ClassifierParams],
+    "blend_classifiers": BlendParams,
+    "forecasting_baselines": ForecastingBaselineParams,
+    "surname_baselines": BaselineParams,
+    "evaluate_forecasters": ForecastingEvaluateParams,
+    "evaluate_classifiers": EvaluateParams,
     "figures": FigureParams,
     "probe_layers": ProbeParams,
 }
@@ -66,35 +66,35 @@ WRONG = [
     ("observed_series.sunspots.horizons", [0]),
     ("generated_series.period_40.window", 10**13),
     ("generated_series.period_40.test_points", 10**40),
-    ("sine.carried_rnn.iterations", 10**13),
-    ("sine.carried_rnn.batch", 10**13),
-    ("sine.carried_rnn.rate", NAN),
-    ("sine.carried_rnn.clip_norm", INFINITE),
-    ("sine.carried_rnn.seed", 10**40),
-    ("sine.carried_rnn.seed", -1),
-    ("sine.carried_rnn.series", "../../../evil"),
-    ("sine.carried_rnn.architecture", "../../data/evil"),
-    ("sine.long_memory_rnn.closed_loop.horizon", 10**20),
-    ("sine.long_memory_rnn.refine.iterations", 10**13),
-    ("surnames.surname_gru.log_every", 10**13),
-    ("surnames.surname_gru.sorted_batches", 10**13),
-    ("surnames.surname_gru.weight_decay", INFINITE),
-    ("surnames.surname_gru.architecture", "os; rm"),
-    ("blend_surnames.weights", [NAN, 0.7]),
-    ("blend_surnames.weights", [1e308, 0.7]),
-    ("evaluate_sine.phases", 10**13),
-    ("evaluate_sine.horizons", [0]),
-    ("evaluate_sine.horizons", [10**13]),
-    ("baselines_sine.ar_orders", [-1]),
-    ("baselines_sine.ridge_penalties", [INFINITE]),
-    ("baselines_sine.names", ["oracle"]),
-    ("baselines_surnames.costs", [0.0]),
-    ("evaluate_sine.bootstrap.resamples", 10**13),
-    ("evaluate_sine.validation_seed", 10**40),
-    ("evaluate_sine.walkthrough_tests", {"../evil": "one_point"}),
-    ("evaluate_surnames.bins", 10**13),
-    ("evaluate_surnames.prior_strengths", [INFINITE]),
-    ("evaluate_surnames.asked", ["x" * 10**6]),
+    ("forecasters.carried_rnn.iterations", 10**13),
+    ("forecasters.carried_rnn.batch", 10**13),
+    ("forecasters.carried_rnn.rate", NAN),
+    ("forecasters.carried_rnn.clip_norm", INFINITE),
+    ("forecasters.carried_rnn.seed", 10**40),
+    ("forecasters.carried_rnn.seed", -1),
+    ("forecasters.carried_rnn.series", "../../../evil"),
+    ("forecasters.carried_rnn.architecture", "../../data/evil"),
+    ("forecasters.long_memory_rnn.closed_loop.horizon", 10**20),
+    ("forecasters.long_memory_rnn.refine.iterations", 10**13),
+    ("classifiers.surname_gru.log_every", 10**13),
+    ("classifiers.surname_gru.sorted_batches", 10**13),
+    ("classifiers.surname_gru.weight_decay", INFINITE),
+    ("classifiers.surname_gru.architecture", "os; rm"),
+    ("blend_classifiers.weights", [NAN, 0.7]),
+    ("blend_classifiers.weights", [1e308, 0.7]),
+    ("evaluate_forecasters.phases", 10**13),
+    ("evaluate_forecasters.horizons", [0]),
+    ("evaluate_forecasters.horizons", [10**13]),
+    ("forecasting_baselines.ar_orders", [-1]),
+    ("forecasting_baselines.ridge_penalties", [INFINITE]),
+    ("forecasting_baselines.names", ["oracle"]),
+    ("surname_baselines.costs", [0.0]),
+    ("evaluate_forecasters.bootstrap.resamples", 10**13),
+    ("evaluate_forecasters.validation_seed", 10**40),
+    ("evaluate_forecasters.walkthrough_tests", {"../evil": "one_point"}),
+    ("evaluate_classifiers.bins", 10**13),
+    ("evaluate_classifiers.prior_strengths", [INFINITE]),
+    ("evaluate_classifiers.asked", ["x" * 10**6]),
     ("figures.dpi", 10**6),
     ("probe_layers.hidden", 10**6),
     ("probe_layers.radii", [1e300]),
@@ -139,11 +139,13 @@ def test_the_params_in_git_are_within_all_bounds(workspace, section):
 
 @pytest.mark.parametrize(("model", "changes", "reason"), WRONG_NETWORKS)
 def test_a_network_that_fits_no_machine_is_refused_before_it_takes_memory(model, changes, reason):
-    entry = parse_yaml((PROJECT / "params.yaml").read_text("utf-8"))["sine"][model]
+    entry = parse_yaml((PROJECT / "params.yaml").read_text("utf-8"))["forecasters"][model]
     before = psutil.Process().memory_info().rss
 
     with pytest.raises(InputError, match=reason):
-        build_network(entry["architecture"], entry["network"] | changes, "params.yaml: sine.x")
+        build_network(
+            entry["architecture"], entry["network"] | changes, "params.yaml: forecasters.x"
+        )
 
     assert psutil.Process().memory_info().rss - before < 2**30
 
@@ -151,7 +153,7 @@ def test_a_network_that_fits_no_machine_is_refused_before_it_takes_memory(model,
 @pytest.mark.parametrize("architecture", ["__init__", "../../data/evil", "shared.params", "os", ""])
 def test_only_a_file_of_stages_models_is_an_architecture(architecture):
     with pytest.raises(InputError, match=r"architecture: there is no .*choose one of blend_"):
-        build_network(architecture, {}, "params.yaml: sine.x")
+        build_network(architecture, {}, "params.yaml: forecasters.x")
 
 
 @pytest.mark.parametrize(
@@ -159,8 +161,10 @@ def test_only_a_file_of_stages_models_is_an_architecture(architecture):
     [{}, {"members": 4}, {"members": [4]}, {"members": [{"architecture": "__init__"}]}],
 )
 def test_a_blend_without_members_is_named(network):
-    with pytest.raises(InputError, match=r"params.yaml: surnames.x.network.members"):
-        build_network("blend_classifier", network | {"weights": [1.0]}, "params.yaml: surnames.x")
+    with pytest.raises(InputError, match=r"params.yaml: classifiers.x.network.members"):
+        build_network(
+            "blend_classifier", network | {"weights": [1.0]}, "params.yaml: classifiers.x"
+        )
 
 
 @pytest.mark.parametrize("text", ["seed: 9" + "9" * 5000, "[" * 5000, "when: 2026-99-99"])
@@ -168,7 +172,7 @@ def test_a_params_file_that_yaml_chokes_on_is_one_line(workspace, text):
     (workspace / "params.yaml").write_text(text, encoding="utf-8")
 
     with pytest.raises(InputError, match=r"params.yaml cannot be read: .*") as error:
-        read_params("sine", dict)
+        read_params("forecasters", dict)
 
     assert "\n" not in str(error.value)
 
@@ -191,14 +195,14 @@ def series(workspace):
     return workspace
 
 
-GENERATE = "sine.generate integer_starts csv/integer_starts.csv"
-PREPROCESS = "sine.preprocess generated_series.integer_starts csv/integer_starts.csv"
-TRAIN = "sine.train carried_rnn npz/integer_starts.npz"
+GENERATE = "forecasting.generate integer_starts csv/integer_starts.csv"
+PREPROCESS = "forecasting.preprocess generated_series.integer_starts csv/integer_starts.csv"
+TRAIN = "forecasting.train carried_rnn npz/integer_starts.npz"
 
 
 def test_weights_that_the_last_update_blew_up_are_not_written(series):
-    set_param(series, "sine.carried_rnn.iterations", 1)
-    set_param(series, "sine.carried_rnn.rate", 1e300)
+    set_param(series, "forecasters.carried_rnn.iterations", 1)
+    set_param(series, "forecasters.carried_rnn.rate", 1e300)
 
     said = run_stage(series, f"{TRAIN} carried_rnn")
 
@@ -214,7 +218,7 @@ def test_a_stage_that_gets_no_memory_says_so_and_what_to_lower(series):
     for changes in (torchs, numpys):
         shutil.copy(PROJECT / "params.yaml", series / "params.yaml")
         for key, value in changes.items():
-            set_param(series, f"sine.carried_rnn.{key}", value)
+            set_param(series, f"forecasters.carried_rnn.{key}", value)
 
         said = run_stage(series, f"{TRAIN} out", "ulimit -v 1000000;")
 
@@ -242,11 +246,11 @@ def run_in_tmpfs(folder, size, stage, prepare=""):
 @pytest.mark.parametrize(
     ("stage", "size"),
     [
-        ("sine.generate integer_starts small/out.csv", "16k"),
+        ("forecasting.generate integer_starts small/out.csv", "16k"),
         (f"{PREPROCESS} small/out.npz", "16k"),
-        ("sine.train carried_rnn npz/integer_starts.npz small/out", "4k"),
-        ("sine.train carried_rnn npz/integer_starts.npz small/out", "8k"),
-        ("sine.train carried_rnn npz/integer_starts.npz small/out", "16k"),
+        ("forecasting.train carried_rnn npz/integer_starts.npz small/out", "4k"),
+        ("forecasting.train carried_rnn npz/integer_starts.npz small/out", "8k"),
+        ("forecasting.train carried_rnn npz/integer_starts.npz small/out", "16k"),
         ("surnames.download data/sample small/out", "16k"),
         ("layers.probe small/out", "16k"),
     ],
@@ -277,7 +281,7 @@ def test_a_folder_that_one_may_not_write_is_one_line(workspace):
     # root may write everywhere, until it gives that right away
     prefix = "setpriv --bounding-set=-dac_override" if os.geteuid() == 0 else ""
 
-    said = run_stage(workspace, "sine.generate integer_starts out/a.csv", f"{prefix} env")
+    said = run_stage(workspace, "forecasting.generate integer_starts out/a.csv", f"{prefix} env")
 
     workspace.chmod(0o755)
     assert said.startswith("error: out: you may not do this")
@@ -287,9 +291,9 @@ def test_a_folder_that_one_may_not_write_is_one_line(workspace):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_trainer_that_was_killed_is_said_to_have_been_killed(tmp_path, jobs):
     clone = copy_template(tmp_path / "clone")
-    set_param(clone, "sine.carried_rnn.iterations", 10**6)
+    set_param(clone, "forecasters.carried_rnn.iterations", 10**6)
     command = subprocess.Popen(
-        ["python", "stages/run.py", "commands", "repro", "--jobs", str(jobs)],
+        ["python", "stages/run.py", "cli", "repro", "--jobs", str(jobs)],
         cwd=clone,
         env=make_environment(clone),
         stdout=subprocess.PIPE,
@@ -307,7 +311,7 @@ def test_a_trainer_that_was_killed_is_said_to_have_been_killed(tmp_path, jobs):
 def kill_trainer(clone):
     for _ in range(600):
         for process in list_processes(clone):
-            if "sine.train" in process.cmdline():
+            if "forecasting.train" in process.cmdline():
                 process.kill()
                 return
         time.sleep(0.1)

@@ -20,16 +20,16 @@ from tests.pipeline import (
 from tests.shell import assert_one_line, call, commit, run
 from tests.workspace import retrain
 
-TRACK = [sys.executable, "stages/run.py", "commands", "sync"]
+TRACK = [sys.executable, "stages/run.py", "cli", "sync"]
 CHECK = [*TRACK[:-1], "check"]
-RESULTS = [sys.executable, "stages/run.py", "commands", "results"]
+RESULTS = [sys.executable, "stages/run.py", "cli", "results"]
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Iterator[Path]:
     """A workspace in which a training is left to run, for ever."""
     folder = copy_template(tmp_path / "clone")
-    set_param(folder, "sine.carried_rnn.iterations", ENDLESS)
+    set_param(folder, "forecasters.carried_rnn.iterations", ENDLESS)
     yield folder
     for process in list_processes(folder):
         process.kill()
@@ -50,7 +50,7 @@ def test_a_second_repro_says_who_is_at_work_and_leaves_him_alone(clone):
 
 @pytest.mark.slow
 def test_beside_a_plain_dvc_repro_says_who_is_at_work(clone):
-    dvc = start(clone, ["dvc", "repro", "--single-item", "train_sine@carried_rnn"])
+    dvc = start(clone, ["dvc", "repro", "--single-item", "train_forecaster@carried_rnn"])
     [trainer] = wait_for_trainers(clone, 1)
 
     second = repro(clone)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mlflow.exceptions import MlflowException
 
-from stages.commands import promote
+from stages.cli import promote
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
 from stages.shared.networks import read_model
@@ -19,9 +19,9 @@ from tests.shell import assert_one_line, call
 from tests.store import check, fill, list_runs, sync
 from tests.workspace import copy_workspace, take_results
 
-PREDICT = [sys.executable, "stages/run.py", "commands", "predict", "Schmidt"]
-FORECAST = [sys.executable, "stages/run.py", "commands", "forecast", "series.csv", "y", "out.csv"]
-STAGES = [f"{kind}_surnames@surname_gru" for kind in ("train", "evaluate", "plot")]
+PREDICT = [sys.executable, "stages/run.py", "cli", "predict", "Schmidt"]
+FORECAST = [sys.executable, "stages/run.py", "cli", "forecast", "series.csv", "y", "out.csv"]
+STAGES = [f"{kind}_classifier@surname_gru" for kind in ("train", "evaluate", "plot")]
 
 
 @pytest.fixture(autouse=True)
@@ -138,7 +138,9 @@ def test_a_sync_gives_again_whatever_file_of_a_model_is_lost(workspace, name, sp
 def test_a_sync_gives_a_lost_figure_again(workspace):
     fill(workspace)
     [run] = [run for run in list_runs() if run.info.run_name == "carried_rnn"]
-    [figure] = workspace.glob(f"mlartifacts/sine/{run.info.run_id}/artifacts/figures/loss.png")
+    [figure] = workspace.glob(
+        f"mlartifacts/forecasting/{run.info.run_id}/artifacts/figures/loss.png"
+    )
     figure.unlink()
     with pytest.raises(InputError, match=r"carried_rnn: figures/loss.png is missing or damaged"):
         check()

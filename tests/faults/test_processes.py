@@ -22,18 +22,18 @@ from tests.pipeline import KEPT, copy_template, list_processes, set_param
 from tests.shell import make_environment, run
 
 MAKE = ["make", "repro", "--old-file", ".venv/installed", f"BIN={Path(sys.executable).parent}"]
-REPRO = [sys.executable, "stages/run.py", "commands", "repro", "--jobs", "2"]
-JOB = [sys.executable, "stages/run.py", "commands.jobs"]
+REPRO = [sys.executable, "stages/run.py", "cli", "repro", "--jobs", "2"]
+JOB = [sys.executable, "stages/run.py", "cli.jobs"]
 ENDLESS = 10**6  # iterations: minutes
-TRAINER = ["stages/run.py", "sine.train"]
+TRAINER = ["stages/run.py", "forecasting.train"]
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Iterator[Path]:
     """A workspace in which two trainings are left to run, for ever."""
     folder = copy_template(tmp_path / "clone")
-    for model in KEPT["sine"]:
-        set_param(folder, f"sine.{model}.iterations", ENDLESS)
+    for model in KEPT["forecasters"]:
+        set_param(folder, f"forecasters.{model}.iterations", ENDLESS)
     yield folder
     for process in list_processes(folder):  # of a test that failed
         process.kill()
@@ -73,7 +73,7 @@ def assert_nothing_runs(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", [["repro"], ["stages/run.py", "commands", "repro"]])
+@pytest.mark.parametrize("victim", [["repro"], ["stages/run.py", "cli", "repro"]])
 def test_a_killed_make_leaves_no_trainer_behind(clone, victim):
     command = start(clone, MAKE)
     wait_for_trainers(clone, 2)
@@ -89,7 +89,7 @@ def test_a_killed_dvc_takes_its_trainer_and_the_others_with_it(clone):
     command = start(clone, REPRO)
     wait_for_trainers(clone, 2)
 
-    find_process(clone, "stages/run.py", "commands.jobs").kill()
+    find_process(clone, "stages/run.py", "cli.jobs").kill()
 
     assert command.wait(timeout=10) == 1
     assert_nothing_runs(clone)
@@ -101,7 +101,9 @@ def test_a_killed_plain_dvc_leaves_no_trainer_behind_whichever_shell_it_uses(clo
     path = shutil.which(shell)
     if not path:
         pytest.skip(f"no {shell} here")
-    dvc = start(clone, ["dvc", "repro", "--single-item", "train_sine@carried_rnn"], SHELL=path)
+    dvc = start(
+        clone, ["dvc", "repro", "--single-item", "train_forecaster@carried_rnn"], SHELL=path
+    )
     wait_for_trainers(clone, 1)
 
     dvc.kill()
@@ -112,7 +114,7 @@ def test_a_killed_plain_dvc_leaves_no_trainer_behind_whichever_shell_it_uses(clo
 
 @pytest.mark.slow
 def test_a_stage_whose_dvc_died_before_it_could_look_ends(clone):
-    dvc = start(clone, ["dvc", "repro", "--single-item", "train_sine@carried_rnn"])
+    dvc = start(clone, ["dvc", "repro", "--single-item", "train_forecaster@carried_rnn"])
     while not (shells := [p for p in list_processes(clone) if p.ppid() == dvc.pid]):
         time.sleep(0.001)
 
@@ -166,7 +168,9 @@ def test_a_job_that_is_told_to_end_while_dvc_writes_dvc_lock_lets_it_finish(clon
     grow_lock(clone, 60)  # a second of writing
     set_param(clone, "figures.dpi", 31)
     size = (clone / "dvc.lock").stat().st_size
-    job = start(clone, [*JOB, str(os.getpid()), "dvc", "repro", "-s", "plot_sine@carried_rnn"])
+    job = start(
+        clone, [*JOB, str(os.getpid()), "dvc", "repro", "-s", "plot_forecaster@carried_rnn"]
+    )
     while (clone / "dvc.lock").stat().st_size >= size:
         assert job.poll() is None
 
@@ -179,7 +183,7 @@ def test_a_job_that_is_told_to_end_while_dvc_writes_dvc_lock_lets_it_finish(clon
 def grow_lock(folder: Path, count: int) -> None:
     """Add stages that dvc.yaml has not: DVC keeps them."""
     lock = read_lock(folder)
-    entry = lock["stages"]["train_sine@carried_rnn"]
+    entry = lock["stages"]["train_forecaster@carried_rnn"]
     lock["stages"] |= {f"left_{number}": deepcopy(entry) for number in range(count)}
     (folder / "dvc.lock").write_text(format_yaml(lock), "utf-8")
 
@@ -194,7 +198,7 @@ def read_lock(folder: Path) -> dict:
     [
         pytest.param(REPRO, signal.SIGINT, id="ctrl_c"),
         pytest.param(
-            [*JOB, str(os.getpid()), "dvc", "repro", "train_sine@carried_rnn"],
+            [*JOB, str(os.getpid()), "dvc", "repro", "train_forecaster@carried_rnn"],
             signal.SIGTERM,
             id="a_job",
         ),

@@ -28,8 +28,8 @@ from tests.shell import (
 from tests.store import assert_complete, check, list_runs, start_sync, sync
 from tests.workspace import RUNS, copy_workspace, work_in
 
-PROMOTE = [sys.executable, "stages/run.py", "commands", "promote", "surnames"]
-TRACK = [sys.executable, "stages/run.py", "commands", "sync"]
+PROMOTE = [sys.executable, "stages/run.py", "cli", "promote", "surnames"]
+TRACK = [sys.executable, "stages/run.py", "cli", "sync"]
 CHECK = [*TRACK[:-1], "check"]
 
 
@@ -184,7 +184,7 @@ def test_a_folder_with_odd_letters_has_a_store_as_any_other(tmp_path, monkeypatc
     sync()
 
     assert_complete()
-    assert list((folder / "mlartifacts/sine").iterdir())
+    assert list((folder / "mlartifacts/forecasting").iterdir())
 
 
 @pytest.mark.slow

@@ -15,10 +15,11 @@ optional-dependencies.ray = ["ray>=2.60"]
 """
 CODE = {
     "stages/__init__.py": "import os\n",
-    "stages/sine/__init__.py": "",
-    "stages/sine/train.py": "from stages.sine.windows import cut\n"
+    "stages/forecasting/__init__.py": "",
+    "stages/forecasting/train.py": "from stages.forecasting.windows import cut\n"
     + 'if __name__ == "__main__": 1',
-    "stages/sine/windows.py": "def cut():\n    from ..shared import tables\n    import numpy.fft\n",
+    "stages/forecasting/windows.py": "def cut():\n    from ..shared import tables\n"
+    + "    import numpy.fft\n",
     "stages/shared/__init__.py": "import yaml\n",
     "stages/shared/tables.py": "import stages.shared.errors as errors, ray\n",
     "stages/shared/errors.py": "from . import tables\n",  # a circle
@@ -49,17 +50,20 @@ def list_lists(place):
 def test_a_list_names_each_file_that_a_module_imports_directly_or_not(place):
     lists = list_lists(place)
 
-    assert list(json.loads(lists["sine/train.json"])["files"]) == sorted(TRAIN)
+    assert list(json.loads(lists["forecasting/train.json"])["files"]) == sorted(TRAIN)
 
 
 def test_what_is_run_and_what_is_loaded_by_name_has_a_list(place):
-    assert list_lists(place).keys() == {"sine/train.json", "models/rnn.json"}
+    assert list_lists(place).keys() == {"forecasting/train.json", "models/rnn.json"}
 
 
 def test_a_list_names_the_packages_that_its_files_import_as_the_project_asks_for_them(place):
     lists = list_lists(place)
 
-    assert json.loads(lists["sine/train.json"])["packages"] == ["PyYAML>=6,<7", "numpy==2.4.6"]
+    assert json.loads(lists["forecasting/train.json"])["packages"] == [
+        "PyYAML>=6,<7",
+        "numpy==2.4.6",
+    ]
 
 
 @pytest.mark.parametrize("file", TRAIN)
@@ -70,13 +74,13 @@ def test_an_edit_of_a_file_that_is_reached_changes_the_list(place, file):
 
     after = list_lists(place)
 
-    assert after["sine/train.json"] != before["sine/train.json"]
+    assert after["forecasting/train.json"] != before["forecasting/train.json"]
 
 
 def test_edits_elsewhere_change_nothing(place):
     before = list_lists(place)
     (place / "stages/shared/unused.py").write_text("import dvc\n", encoding="utf-8")
-    (place / "stages/sine/new.py").write_text("import numpy\n", encoding="utf-8")
+    (place / "stages/forecasting/new.py").write_text("import numpy\n", encoding="utf-8")
     path = place / "pyproject.toml"
     path.write_text(PROJECT.replace("dvc>=3.67", "dvc>=3.68").replace("1.9", "2"), "utf-8")
 
@@ -90,7 +94,7 @@ def test_another_version_of_a_package_changes_the_lists_of_those_who_import_it(p
     after = list_lists(place)
 
     assert after["models/rnn.json"] == before["models/rnn.json"]
-    assert after["sine/train.json"] != before["sine/train.json"]
+    assert after["forecasting/train.json"] != before["forecasting/train.json"]
 
 
 @pytest.mark.parametrize(
@@ -116,9 +120,9 @@ def test_a_package_is_asked_for_by_the_name_under_which_it_is_imported(place):
 
 
 def test_a_file_that_is_no_python_is_named_in_one_line(place):
-    (place / "stages/sine/windows.py").write_text("def cut(:\n", encoding="utf-8")
+    (place / "stages/forecasting/windows.py").write_text("def cut(:\n", encoding="utf-8")
 
     with pytest.raises(
-        InputError, match=r"^stages/sine/windows\.py is no Python .*line 1.*mend it$"
+        InputError, match=r"^stages/forecasting/windows\.py is no Python .*line 1.*mend it$"
     ):
         read_sources(follow.CODE)

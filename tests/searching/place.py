@@ -6,22 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from stages.searching import search_sine, search_surnames
+from stages.forecasting.series import write_series
+from stages.forecasting.windows import read_windows, write_windows
+from stages.searching import search_classifiers, search_forecasters
 from stages.shared.yaml_files import format_yaml, parse_yaml
-from stages.sine.series import write_series
-from stages.sine.windows import read_windows, write_windows
 from stages.surnames.archive import list_names, read_names_folder
 from stages.surnames.names import Corpus, read_corpus, write_corpus, write_vocabulary
 from stages.surnames.preprocess import SplitParams, preprocess
+from tests.forecasting.entries import series_of, windows_of
 from tests.pipeline import set_param, shrink_params
 from tests.shell import PROJECT
-from tests.sine.entries import series_of, windows_of
 
 SURNAMES = Path("data/preprocessed/surnames")
 WINDOWS = Path("data/preprocessed/series/period_40.npz")  # its end is held out
 OUT = Path("data/searched/a_task")
 SEARCHES = {
-    "search_surnames": {
+    "search_classifiers": {
         "base": "surname_gru",
         "architecture": "pooled_classifier",
         "recipes": 2,
@@ -30,7 +30,7 @@ SEARCHES = {
         "score": "macro_f1",
         "space": {"rate": {"log": [0.003, 0.3]}, "network.dropout": {"choices": [0.1, 0.2]}},
     },
-    "search_sine": {
+    "search_forecasters": {
         "base": "windowed_lstm_fast",
         "architecture": "window_forecaster",
         "series": "period_40",
@@ -75,13 +75,13 @@ def change_search(section: str, **changes: Any) -> None:
 
 def search_names() -> dict[str, bytes]:
     """Search for a classifier in the working folder; what the search wrote, by name."""
-    search_surnames.main(str(SURNAMES), str(OUT))
+    search_classifiers.main(str(SURNAMES), str(OUT))
     return read_outs()
 
 
 def search_forecasts() -> dict[str, bytes]:
     """Search for a forecaster likewise."""
-    search_sine.main(str(WINDOWS), str(OUT))
+    search_forecasters.main(str(WINDOWS), str(OUT))
     return read_outs()
 
 
@@ -111,7 +111,7 @@ def spoil_test_names() -> None:
 
 def spoil_test_runs() -> None:
     """Draw other test phases, and put other samples into the held-out end of the series."""
-    set_param(Path(), "evaluate_sine.seed", 99)
+    set_param(Path(), "evaluate_forecasters.seed", 99)
     windows = read_windows(WINDOWS)
     windows.test[:] = 0.5
     write_windows(WINDOWS, windows)

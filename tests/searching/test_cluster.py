@@ -17,8 +17,8 @@ from tests.shell import PROJECT, call, find_free_port, start
 
 pytestmark = pytest.mark.slow
 
-SEARCH_SURNAMES = ["searching.search_surnames", str(SURNAMES), str(OUT)]
-SEARCH_SINE = ["searching.search_sine", str(WINDOWS), str(OUT)]
+SEARCH_SURNAMES = ["searching.search_classifiers", str(SURNAMES), str(OUT)]
+SEARCH_SINE = ["searching.search_forecasters", str(WINDOWS), str(OUT)]
 KEPT = ".dvc/tmp/trials"
 
 
@@ -59,7 +59,7 @@ def wait_for(find: Callable[[], list[Any]]) -> list[Any]:
     raise TimeoutError
 
 
-@pytest.mark.parametrize("search", [SEARCH_SURNAMES, SEARCH_SINE], ids=["surnames", "sine"])
+@pytest.mark.parametrize("search", [SEARCH_SURNAMES, SEARCH_SINE], ids=["surnames", "forecasting"])
 def test_a_cluster_writes_the_bytes_of_one_worker_and_of_two(cluster, place, search):
     alone = search_in(place, search, SEARCH_JOBS="1")
     together = search_in(place, search, SEARCH_JOBS="2")
@@ -71,7 +71,7 @@ def test_a_cluster_writes_the_bytes_of_one_worker_and_of_two(cluster, place, sea
 
 
 def test_a_worker_that_is_killed_is_replaced_and_the_bytes_are_the_same(cluster, place):
-    set_param(place, "surnames.surname_gru.iterations", 100)
+    set_param(place, "classifiers.surname_gru.iterations", 100)
     alone = search_in(place, SEARCH_SURNAMES, SEARCH_JOBS="2")
     call(place, "rm", "-r", KEPT)
     search = start_search(place, cluster)
@@ -85,7 +85,7 @@ def test_a_worker_that_is_killed_is_replaced_and_the_bytes_are_the_same(cluster,
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_trials_end_with_their_search_and_what_is_done_is_kept(cluster, place, number):
-    set_param(place, "surnames.surname_gru.iterations", 300)
+    set_param(place, "classifiers.surname_gru.iterations", 300)
     search = start_search(place, cluster)
     wait_for(lambda: list((place / KEPT).glob("*.json")))
 

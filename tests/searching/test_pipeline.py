@@ -15,10 +15,10 @@ from tests.shell import commit, run, start
 
 pytestmark = pytest.mark.slow
 
-NAME = "searches/dvc.yaml:search_surnames"
+NAME = "searches/dvc.yaml:search_classifiers"
 SEARCH = ["dvc", "repro", NAME]
-MODULE = "searching.search_surnames"
-OUT = "data/searched/surnames"
+MODULE = "searching.search_classifiers"
+OUT = "data/searched/classifiers"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def clone(template: Path, tmp_path: Path) -> Iterator[Path]:
     """A copy in which each of four trials takes some seconds."""
     folder = tmp_path / "clone"
     run(tmp_path, f"cp -r {template} {folder}")
-    set_param(folder, "surnames.surname_gru.iterations", 100)
+    set_param(folder, "classifiers.surname_gru.iterations", 100)
     set_seeds(folder, [0, 1])
     yield folder
     for process in list_processes(folder):  # of a test that failed
@@ -45,7 +45,7 @@ def clone(template: Path, tmp_path: Path) -> Iterator[Path]:
 def set_seeds(folder: Path, seeds: list[int]) -> None:
     path = folder / "searches/params.yaml"
     sections = parse_yaml(path.read_text(encoding="utf-8"))
-    sections["search_surnames"]["seeds"] = seeds
+    sections["search_classifiers"]["seeds"] = seeds
     path.write_text(format_yaml(sections), encoding="utf-8")
 
 

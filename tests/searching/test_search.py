@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stages.forecasting.train import ForecasterParams
 from stages.searching import search, workers
 from stages.searching.outcome import read_best, read_losses, read_trials
 from stages.searching.spaces import read_search
@@ -13,8 +14,7 @@ from stages.searching.trials import Result
 from stages.shared.errors import InputError
 from stages.shared.params import read_value
 from stages.shared.yaml_files import parse_yaml
-from stages.sine.train import SineParams
-from stages.surnames.train import SurnameParams
+from stages.surnames.train import ClassifierParams
 from tests.searching.place import (
     OUT,
     change_search,
@@ -59,7 +59,7 @@ def test_trials_are_listed_by_recipe_and_seed_with_what_was_drawn_and_scored(pla
     assert [(row["recipe"], row["seed"]) for row in rows] == [
         *[("0", "0"), ("0", "1"), ("1", "0"), ("1", "1"), ("2", "0"), ("2", "1")]
     ]
-    base = str(read_value("surnames.surname_gru.rate"))
+    base = str(read_value("classifiers.surname_gru.rate"))
     assert [row["rate"] for row in rows[:2]] == [base, base]
     assert len({row["rate"] for row in rows}) == 3
     assert all(0 < float(row["validation/macro_f1"]) < 1 for row in rows)
@@ -81,12 +81,12 @@ def test_the_best_recipe_has_the_best_mean_over_its_seeds(place):
 
 
 def test_each_row_has_the_scores_of_its_own_recipe(place):
-    params = read_search("search_surnames")
+    params = read_search("search_classifiers")
     scores = ["macro_f1"]
     task = search.Task(
-        "search_surnames",
-        "surnames",
-        SurnameParams,
+        "search_classifiers",
+        "classifiers",
+        ClassifierParams,
         scores,
         "sample",
         lambda params: Result({"macro_f1": params.rate + params.seed}),
@@ -112,7 +112,7 @@ def test_the_best_entry_is_the_base_with_what_was_drawn(place):
     search_names()
 
     best = parse_yaml((OUT / "best.yaml").read_text(encoding="utf-8"))
-    base = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))["surnames"]
+    base = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))["classifiers"]
     entry = base["surname_gru"]
     entry["rate"] = best["changes"].get("rate", entry["rate"])
     entry["network"]["dropout"] = best["changes"].get(
@@ -126,7 +126,7 @@ def test_the_best_entry_is_the_base_with_what_was_drawn(place):
     ("run", "spoil"),
     [
         pytest.param(search_names, spoil_test_names, id="surnames"),
-        pytest.param(search_forecasts, spoil_test_runs, id="sine"),
+        pytest.param(search_forecasts, spoil_test_runs, id="forecasting"),
     ],
 )
 def test_the_test_split_decides_nothing(place, run, spoil: Callable[[], None], monkeypatch):
@@ -151,10 +151,10 @@ def test_a_second_search_trains_nothing_and_gives_the_same_bytes(place, monkeypa
 
 
 def test_more_recipes_and_seeds_train_only_those(place, monkeypatch):
-    change_search("search_surnames", recipes=1, seeds=[0])
+    change_search("search_classifiers", recipes=1, seeds=[0])
     search_names()
     counts = count_trials(monkeypatch)
-    change_search("search_surnames", recipes=2, seeds=[0, 1])
+    change_search("search_classifiers", recipes=2, seeds=[0, 1])
 
     after = search_names()
 
@@ -175,7 +175,7 @@ def test_another_input_trains_everything_again(place, change, monkeypatch):
         Path("pyproject.toml").write_text(project.replace("torch==", "torch>="), "utf-8")
     else:
         params = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
-        params["surnames"]["surname_gru"]["balance"] = 0.3
+        params["classifiers"]["surname_gru"]["balance"] = 0.3
         write_yaml(Path("params.yaml"), params)
 
     search_names()
@@ -207,7 +207,7 @@ def test_a_damaged_trial_is_trained_again(place, damage, monkeypatch):
 
 
 def test_a_trial_that_blows_up_is_a_row_without_scores(place):
-    change_search("search_surnames", space={"rate": {"choices": [1e30]}}, recipes=1)
+    change_search("search_classifiers", space={"rate": {"choices": [1e30]}}, recipes=1)
 
     search_names()
 
@@ -221,9 +221,9 @@ def test_a_trial_that_blows_up_is_a_row_without_scores(place):
 
 def test_a_search_in_which_all_fails_says_why(place):
     params = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
-    params["surnames"]["surname_gru"]["rate"] = 1e30
+    params["classifiers"]["surname_gru"]["rate"] = 1e30
     write_yaml(Path("params.yaml"), params)
-    change_search("search_surnames", space={"rate": {"choices": [1e30]}}, recipes=1)
+    change_search("search_classifiers", space={"rate": {"choices": [1e30]}}, recipes=1)
 
     with pytest.raises(InputError, match=r"no recipe could be trained .*: surname_gru: the loss"):
         search_names()
@@ -242,7 +242,7 @@ def test_a_search_in_which_all_fails_says_why(place):
     ],
 )
 def test_a_search_that_cannot_be_run_is_refused_before_anything_runs(place, changes, reason):
-    change_search("search_surnames", **changes)
+    change_search("search_classifiers", **changes)
 
     with pytest.raises(InputError, match=reason):
         search_names()
@@ -278,7 +278,9 @@ def test_calls_end_in_any_order_and_keep_their_numbers(jobs, monkeypatch):
     assert results == {0: 1, 1: 2, 2: 4, 3: 8, 4: 16}
 
 
-@pytest.mark.parametrize(("entries", "schema"), [("surnames", SurnameParams), ("sine", SineParams)])
+@pytest.mark.parametrize(
+    ("entries", "schema"), [("classifiers", ClassifierParams), ("forecasters", ForecasterParams)]
+)
 def test_every_recipe_of_the_searches_of_this_repository_can_be_trained(
     entries, schema, monkeypatch
 ):

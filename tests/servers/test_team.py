@@ -19,9 +19,9 @@ from tests.workspace import RUNS, copy_workspace, retrain, work_in
 
 pytestmark = pytest.mark.slow
 
-TRACK = [sys.executable, "stages/run.py", "commands", "sync"]
+TRACK = [sys.executable, "stages/run.py", "cli", "sync"]
 CHECK = [*TRACK[:-1], "check"]
-PROMOTE = [sys.executable, "stages/run.py", "commands", "promote", "surnames"]
+PROMOTE = [sys.executable, "stages/run.py", "cli", "promote", "surnames"]
 
 
 @pytest.fixture

@@ -28,10 +28,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clone = make_clone(tmp_path_factory.mktemp("prepared") / "clone", KEPT)
     raw = "download data/sample data/raw", "preprocess data/raw data/preprocessed/surnames"
     for line in raw:
-        run(clone, f"python stages/run.py surnames.{line}")
+        run(clone, f"python stages/run.py classifiers.{line}")
     table = "data/generated/integer_starts.csv"
-    run(clone, f"python stages/run.py sine.generate integer_starts {table}")
-    preprocess = f"sine.preprocess generated_series.integer_starts {table} {SINE[1]}"
+    run(clone, f"python stages/run.py forecasting.generate integer_starts {table}")
+    preprocess = f"forecasting.preprocess generated_series.integer_starts {table} {SINE[1]}"
     run(clone, f"python stages/run.py {preprocess}")
     return clone
 
@@ -55,8 +55,8 @@ def train_on(cluster: Any, folder: Path, command: list[str], **environment: str)
 
 def train_endlessly(cluster: Any, folder: Path) -> tuple[subprocess.Popen[str], psutil.Process]:
     """A client that waits, and the worker that computes."""
-    set_param(folder, "sine.carried_rnn.iterations", 10**6)
-    command = list_command("sine", SINE)
+    set_param(folder, "forecasters.carried_rnn.iterations", 10**6)
+    command = list_command("forecasting", SINE)
     client = start(folder, command, subprocess.DEVNULL, RAY_ADDRESS=cluster.address)
     return client, wait_for(find_worker)
 
@@ -100,7 +100,7 @@ def test_a_ray_that_is_not_installed_is_one_line(tmp_path):
     (tmp_path / "ray.py").write_text("raise ModuleNotFoundError('ray')", encoding="utf-8")
     place = {"PYTHONPATH": str(tmp_path), "RAY_ADDRESS": "127.0.0.1:6379"}
 
-    client = call(PROJECT, *list_command("sine", SINE), **place)
+    client = call(PROJECT, *list_command("forecasting", SINE), **place)
 
     assert client.returncode == 1
     [line] = client.stdout.splitlines()
@@ -110,7 +110,7 @@ def test_a_ray_that_is_not_installed_is_one_line(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "entry", "outs"),
-    [("sine", SINE, [*OUTS, "state.npy", "snapshots.npz"]), ("surnames", SURNAMES, OUTS)],
+    [("forecasting", SINE, [*OUTS, "state.npy", "snapshots.npz"]), ("surnames", SURNAMES, OUTS)],
 )
 def test_a_cluster_gives_the_bytes_of_this_machine(cluster, clone, task, entry, outs):
     run(clone, " ".join(list_command(task, entry, "data/local")))
@@ -142,11 +142,11 @@ def test_a_worker_starts_with_the_kernels_that_all_processors_share(cluster, clo
 
 @pytest.mark.slow
 def test_new_code_is_what_the_next_task_runs(cluster, clone):
-    train_on(cluster, clone, list_command("sine", SINE))
+    train_on(cluster, clone, list_command("forecasting", SINE))
     before = (clone / "data/trained/carried_rnn/progress.txt").read_text("utf-8")
-    replace_text(clone / "stages/sine/train.py", "Iteration: {", "Update: {")
+    replace_text(clone / "stages/forecasting/train.py", "Iteration: {", "Update: {")
 
-    train_on(cluster, clone, list_command("sine", SINE))
+    train_on(cluster, clone, list_command("forecasting", SINE))
 
     after = (clone / "data/trained/carried_rnn/progress.txt").read_text("utf-8")
     assert after == before.replace("Iteration: ", "Update: ") != before
@@ -155,9 +155,9 @@ def test_new_code_is_what_the_next_task_runs(cluster, clone):
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["worker", "node"])
 def test_a_killed_worker_or_node_is_replaced_and_the_bytes_are_the_same(cluster, clone, victim):
-    set_param(clone, "sine.carried_rnn.iterations", 500)
-    run(clone, " ".join(list_command("sine", SINE, "data/local")))
-    client = start(clone, list_command("sine", SINE), RAY_ADDRESS=cluster.address)
+    set_param(clone, "forecasters.carried_rnn.iterations", 500)
+    run(clone, " ".join(list_command("forecasting", SINE, "data/local")))
+    client = start(clone, list_command("forecasting", SINE), RAY_ADDRESS=cluster.address)
     worker = wait_for(find_worker)
     processes = [worker]
     if victim == "node":
@@ -187,8 +187,8 @@ def test_the_task_ends_with_its_client(cluster, clone, number):
 
 @pytest.mark.slow
 def test_the_task_ends_with_the_dvc_that_runs_its_stage(cluster, clone):
-    set_param(clone, "sine.carried_rnn.iterations", 10**6)
-    stage = ["dvc", "repro", "--single-item", "train_sine@carried_rnn"]
+    set_param(clone, "forecasters.carried_rnn.iterations", 10**6)
+    stage = ["dvc", "repro", "--single-item", "train_forecaster@carried_rnn"]
     dvc = start(clone, stage, subprocess.DEVNULL, RAY_ADDRESS=cluster.address)
     worker = wait_for(find_worker, 60)
 
@@ -200,9 +200,9 @@ def test_the_task_ends_with_the_dvc_that_runs_its_stage(cluster, clone):
 
 @pytest.mark.slow
 def test_params_that_the_training_refuses_are_its_own_one_line(cluster, clone):
-    set_param(clone, "sine.carried_rnn.rate", 1e30)
+    set_param(clone, "forecasters.carried_rnn.rate", 1e30)
 
-    client = train_on(cluster, clone, list_command("sine", SINE))
+    client = train_on(cluster, clone, list_command("forecasting", SINE))
 
     assert_line(client, "lower its rate")
     assert client.stderr.startswith("error: carried_rnn: the loss became inf")
@@ -215,7 +215,7 @@ def test_a_worker_with_another_torch_is_one_line(cluster, clone, tmp_path):
     claimed.write_text("Name: torch\nVersion: 9.9.9\n", encoding="utf-8")
 
     packages = str(claimed.parents[1])
-    client = train_on(cluster, clone, list_command("sine", SINE), PYTHONPATH=packages)
+    client = train_on(cluster, clone, list_command("forecasting", SINE), PYTHONPATH=packages)
 
     assert_line(client, "the Ray worker has", "'torch': '9.9.9'", "install the same versions")
 
@@ -224,9 +224,9 @@ def test_a_worker_with_another_torch_is_one_line(cluster, clone, tmp_path):
 def test_a_model_for_a_gpu_goes_to_the_node_that_has_one(cluster, clone):
     if any(Path("/dev").glob("nvidia?")):
         pytest.skip("this machine has a GPU, and the node only says so")
-    set_param(clone, "sine.carried_rnn.device", "cuda")
+    set_param(clone, "forecasters.carried_rnn.device", "cuda")
     node = cluster.add_node(num_cpus=1, num_gpus=1, **LOOPBACK)
-    client = start(clone, list_command("sine", SINE), RAY_ADDRESS=cluster.address)
+    client = start(clone, list_command("forecasting", SINE), RAY_ADDRESS=cluster.address)
 
     raylet = wait_for(find_worker).ppid()
 
@@ -247,7 +247,7 @@ def test_no_cluster_is_one_line_within_ten_seconds(ray, clone, has_listener):
             listener.listen()
         began = time.monotonic()
 
-        client = call(clone, *list_command("sine", SINE), RAY_ADDRESS=f"127.0.0.1:{port}")
+        client = call(clone, *list_command("forecasting", SINE), RAY_ADDRESS=f"127.0.0.1:{port}")
 
     assert time.monotonic() - began < 10
     assert_line(

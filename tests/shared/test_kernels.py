@@ -11,12 +11,12 @@ import pytest
 import torch
 from numba.core import caching
 
+from stages.forecasting.compiled import CompiledGradient
+from stages.forecasting.train import Batch
 from stages.models.elman_classifier import ElmanClassifier
 from stages.models.sequence_forecaster import SequenceForecaster
 from stages.models.window_forecaster import WindowForecaster
 from stages.shared import kernels
-from stages.sine.compiled import CompiledGradient
-from stages.sine.train import Batch
 from stages.surnames.train import make_update_by_hand
 
 ROOT = Path(__file__).parents[2]

@@ -21,14 +21,14 @@ SMALL = {"cell": "rnn_tanh", "hidden": 3}
     ],
 )
 def test_a_network_that_cannot_be_built_is_named(architecture, network, reason):
-    with pytest.raises(InputError, match=f"params.yaml: sine.x.*{reason}"):
-        build_network(architecture, network, "params.yaml: sine.x")
+    with pytest.raises(InputError, match=f"params.yaml: forecasters.x.*{reason}"):
+        build_network(architecture, network, "params.yaml: forecasters.x")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_model_is_rebuilt_from_its_files_alone(tmp_path, dtype):
     model = SequenceForecaster(**SMALL).to(dtype)
-    config = ModelConfig("sine", "sequence_forecaster", SMALL)
+    config = ModelConfig("forecasting", "sequence_forecaster", SMALL)
     write_model(tmp_path, config, model)
 
     rebuilt = read_model(tmp_path)
@@ -44,7 +44,7 @@ def test_the_same_weights_give_the_same_bytes(tmp_path):
         torch.manual_seed(0)
         write_model(
             tmp_path / name,
-            ModelConfig("sine", "sequence_forecaster", SMALL),
+            ModelConfig("forecasting", "sequence_forecaster", SMALL),
             SequenceForecaster(**SMALL),
         )
 
@@ -56,6 +56,6 @@ def test_a_view_is_saved_without_the_storage_that_it_looks_into(tmp_path):
     model = torch.nn.Linear(2, 1)
     model.weight = torch.nn.Parameter(torch.zeros(1000, 2)[:1])
 
-    write_model(tmp_path, ModelConfig("sine", "linear", {}), model)
+    write_model(tmp_path, ModelConfig("forecasting", "linear", {}), model)
 
     assert (tmp_path / "weights.pt").stat().st_size < 4000

@@ -26,7 +26,7 @@ def workspace(tmp_path, monkeypatch):
 
 
 def write_weights(*weights):
-    section = {"blend_surnames": {"weights": list(weights)}}
+    section = {"blend_classifiers": {"weights": list(weights)}}
     Path("params.yaml").write_text(format_yaml(section))
 
 

@@ -178,7 +178,7 @@ def prepare(folder, split="test", test_languages=(0, 1)):
     write_model(folder / "trained", config, ElmanClassifier(**network))
     baselines = {"names": ["majority"], "costs": [1.0]}
     evaluation = PARAMS.model_dump() | {"split": split}
-    params = {"evaluate_surnames": evaluation, "baselines_surnames": baselines}
+    params = {"evaluate_classifiers": evaluation, "surname_baselines": baselines}
     (folder / "params.yaml").write_text(format_yaml(params))
     corpus = Corpus(
         letters=np.arange(24, dtype=np.uint8) % 3,

@@ -38,7 +38,7 @@ def write_files(folder, curves):
     (evaluated / "scores.json").write_text(json.dumps(SCORES), encoding="utf-8")
     params = {"figures": {"dpi": 40}}
     if curves.loss:  # a blend has no entry
-        params["surnames"] = {"tiny": {"clip_norm": None}}
+        params["classifiers"] = {"tiny": {"clip_norm": None}}
     (folder / "params.yaml").write_text(format_yaml(params), encoding="utf-8")
 
 

@@ -120,8 +120,8 @@ def test_validation_chooses_lower_case_where_capitals_mislead():
 def test_scores_and_predictions_are_written_as_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = {
-        "baselines_surnames": PARAMS.model_dump(),
-        "evaluate_surnames": EVALUATION.model_dump(),
+        "surname_baselines": PARAMS.model_dump(),
+        "evaluate_classifiers": EVALUATION.model_dump(),
     }
     Path("params.yaml").write_text(format_yaml(params), encoding="utf-8")
     corpus = Corpus(

@@ -23,7 +23,7 @@ from stages.surnames.names import (
 )
 from stages.surnames.preprocess import SplitParams, preprocess
 from stages.surnames.train import (
-    SurnameParams,
+    ClassifierParams,
     draw_names,
     format_progress,
     make_batches,
@@ -33,7 +33,7 @@ from stages.surnames.train import (
 )
 
 PARAMS = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
-OFFICIAL = PARAMS["surnames"]["surname_rnn"]
+OFFICIAL = PARAMS["classifiers"]["surname_rnn"]
 SAMPLE = Path("data/sample")
 
 WORDS = ["Abe", "Kowalska", "O'Neal", "Li", "Yamamoto", "de la Cruz", "Ng", "Papadopoulos"]
@@ -46,7 +46,7 @@ CPU = torch.device("cpu")
 
 def params_of(**changes):
     base = {**OFFICIAL, "iterations": 20, "log_every": 1, "mean_every": None}
-    return SurnameParams.model_validate({**base, **changes})
+    return ClassifierParams.model_validate({**base, **changes})
 
 
 def train_on_words(**changes):
@@ -117,7 +117,7 @@ def judge_draws(draws, languages):
 def test_a_language_is_drawn_uniformly_and_then_a_name_of_it_uniformly(sample):
     languages = sample[0].languages
 
-    draws = draw_names(SurnameParams.model_validate(OFFICIAL), languages)
+    draws = draw_names(ClassifierParams.model_validate(OFFICIAL), languages)
 
     assert np.abs(judge_draws(draws, languages)).max() < 2.5
 
@@ -139,7 +139,7 @@ def test_the_published_program_draws_so_too():
 def test_other_draws_are_not_taken_for_uniform_ones(changes, sample):
     languages = sample[0].languages
 
-    draws = draw_names(SurnameParams.model_validate({**OFFICIAL, **changes}), languages)
+    draws = draw_names(ClassifierParams.model_validate({**OFFICIAL, **changes}), languages)
 
     assert len(draws) == 200_000
     assert np.abs(judge_draws(draws, languages)).max() > 2.5
@@ -322,12 +322,12 @@ def test_a_loss_that_is_no_number_stops_at_its_iteration(gradient):
 )
 def test_by_hand_knows_only_plain_sgd(changes):
     with pytest.raises(InputError, match=f"by_hand knows only plain sgd.*{next(iter(changes))}"):
-        check_params({**OFFICIAL, **changes}, SurnameParams, "params.yaml: surnames.x")
+        check_params({**OFFICIAL, **changes}, ClassifierParams, "params.yaml: classifiers.x")
 
 
 def count_words(**changes):
-    base = {**PARAMS["surnames"]["surname_markov"], "batch": 4, "iterations": 2}
-    return train(SurnameParams.model_validate({**base, **changes}), NAMES, VOCABULARY, "x")
+    base = {**PARAMS["classifiers"]["surname_markov"], "batch": 4, "iterations": 2}
+    return train(ClassifierParams.model_validate({**base, **changes}), NAMES, VOCABULARY, "x")
 
 
 def test_counting_sees_each_name_once_and_measures_the_loss_before():
@@ -339,9 +339,9 @@ def test_counting_sees_each_name_once_and_measures_the_loss_before():
 
 
 def test_more_ngrams_than_there_is_room_for_stop_the_stage():
-    network = PARAMS["surnames"]["surname_markov"]["network"] | {"num_ngrams": 9}
+    network = PARAMS["classifiers"]["surname_markov"]["network"] | {"num_ngrams": 9}
 
-    with pytest.raises(InputError, match=r"surnames\.x\.network: num_ngrams \(9\) is below"):
+    with pytest.raises(InputError, match=r"classifiers\.x\.network: num_ngrams \(9\) is below"):
         count_words(network=network)
 
 
@@ -358,7 +358,7 @@ def test_more_ngrams_than_there_is_room_for_stop_the_stage():
     ],
 )
 def test_counting_has_no_optimizer(changes):
-    markov = PARAMS["surnames"]["surname_markov"]
+    markov = PARAMS["classifiers"]["surname_markov"]
 
     with pytest.raises(InputError, match=f"counts each name once.*{next(iter(changes))}"):
-        check_params({**markov, **changes}, SurnameParams, "params.yaml: surnames.x")
+        check_params({**markov, **changes}, ClassifierParams, "params.yaml: classifiers.x")

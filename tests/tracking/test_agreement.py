@@ -50,7 +50,7 @@ def drop_run(workspace: Path) -> None:
 
 
 def drop_artifacts(workspace: Path) -> None:
-    shutil.rmtree(workspace / "mlartifacts/sine/models")
+    shutil.rmtree(workspace / "mlartifacts/forecasting/models")
 
 
 SLOW = pytest.mark.slow  # each syncs a workspace

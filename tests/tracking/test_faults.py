@@ -114,7 +114,7 @@ def test_a_server_that_is_slow_ends_track_with_one_line(workspace, serve, reason
 def assert_gives_up(workspace: Path, serve: Serve | None, reason: str, command: str) -> None:
     with listen(serve) as uri:
         started = time.monotonic()
-        arguments = ("stages/run.py", "commands", command)
+        arguments = ("stages/run.py", "cli", command)
         process = start_python(workspace, *arguments, MLFLOW_TRACKING_URI=uri)
         _, said = process.communicate()
         seconds = time.monotonic() - started
@@ -263,7 +263,7 @@ def test_unfinished_runs_of_others_are_left_alone(workspace):
     fill(workspace)
     store = Store(find_uri())
     other = store.client.create_run(
-        store.experiments["sine"],
+        store.experiments["forecasting"],
         tags={"key": f"pending {datetime.now(UTC).isoformat()} elsewhere"},
         run_name="other",
     )

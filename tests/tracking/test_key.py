@@ -10,18 +10,21 @@ from stages.tracking.lockfile import Stage
 from stages.tracking.subjects import Model, Tour, read_models
 
 TRAIN = Stage(
-    "train_sine@m",
-    "python stages/run.py sine.train",
-    {"data/windows.npz": "1", "stages/sine/train.py": "2"},
+    "train_forecaster@m",
+    "python stages/run.py forecasting.train",
+    {"data/windows.npz": "1", "stages/forecasting/train.py": "2"},
     {"data/trained/m/weights.pt": "3", "data/trained/m/curves.csv": "4"},
-    {"params.yaml": {"sine.m": {"network": {"hidden": 3}}}, "pyproject.toml": {"torch": "2"}},
+    {
+        "params.yaml": {"forecasters.m": {"network": {"hidden": 3}}},
+        "pyproject.toml": {"torch": "2"},
+    },
 )
 SCORES = {
     "data/evaluated/forecasting/m/metrics.json": "5",
     "data/evaluated/forecasting/m/scores.json": "7",
 }
-EVALUATE = Stage("evaluate_sine@m", "", {}, SCORES, {})
-PLOT = Stage("plot_sine@m", "", {}, {"data/plotted/m/details": "6"}, {})
+EVALUATE = Stage("evaluate_forecaster@m", "", {}, SCORES, {})
+PLOT = Stage("plot_forecaster@m", "", {}, {"data/plotted/m/details": "6"}, {})
 
 
 def make_model(**changes: dict[str, Any]) -> Model:
@@ -34,10 +37,10 @@ def make_model(**changes: dict[str, Any]) -> Model:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"train": {"deps": {"data/windows.npz": "other", "stages/sine/train.py": "2"}}},
+        {"train": {"deps": {"data/windows.npz": "other", "stages/forecasting/train.py": "2"}}},
         {"train": {"outs": {"data/trained/m/weights.pt": "9", "data/trained/m/curves.csv": "4"}}},
         {"train": {"outs": {"data/trained/m/weights.pt": "3", "data/trained/m/curves.csv": "9"}}},
-        {"train": {"params": {"params.yaml": {"sine.m": {"network": {"hidden": 4}}}}}},
+        {"train": {"params": {"params.yaml": {"forecasters.m": {"network": {"hidden": 4}}}}}},
         {"evaluate": {"outs": SCORES | {"data/evaluated/forecasting/m/metrics.json": "9"}}},
         {"evaluate": {"outs": SCORES | {"data/evaluated/forecasting/m/scores.json": "9"}}},
     ],
@@ -49,9 +52,9 @@ def test_data_params_weights_curves_and_scores_make_the_key(changes):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"train": {"deps": {"data/windows.npz": "1", "stages/sine/train.py": "9"}}},
-        {"train": {"cmd": "python stages/run.py sine.train --verbose"}},
-        {"evaluate": {"deps": {"stages/sine/evaluate.py": "9"}}},
+        {"train": {"deps": {"data/windows.npz": "1", "stages/forecasting/train.py": "9"}}},
+        {"train": {"cmd": "python stages/run.py forecasting.train --verbose"}},
+        {"evaluate": {"deps": {"stages/forecasting/evaluate.py": "9"}}},
         {"plot": {"outs": {"data/plotted/m/details": "9"}}},
     ],
 )

@@ -7,7 +7,7 @@ def test_forecasters_are_compared_by_the_error_over_the_long_horizon_of_validati
     validation = {"one_step_mse": 0.1, "mse_5": 0.2, "mse_11": 0.3}
     scores = {"horizon_long": 11, "mse_11": 0.4, "mse_22": 0.5, "validation": validation}
 
-    ranking = find_ranking("sine", scores)
+    ranking = find_ranking("forecasting", scores)
 
     assert ranking == Ranking("validation/mse_11", "mse_11", -1, "validation/mse_long", 11)
 

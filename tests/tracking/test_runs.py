@@ -57,8 +57,8 @@ def test_a_run_names_stages_dependencies_data_and_scores_with_their_md5(tracked)
     run = find_run("carried_rnn")
 
     lineage = json.loads(read_artifacts(tracked, run)["lineage.json"])
-    assert run.data.tags["stage"] == lineage["train"]["name"] == "train_sine@carried_rnn"
-    assert lineage["evaluate"]["name"] == "evaluate_sine@carried_rnn"
+    assert run.data.tags["stage"] == lineage["train"]["name"] == "train_forecaster@carried_rnn"
+    assert lineage["evaluate"]["name"] == "evaluate_forecaster@carried_rnn"
     assert lineage["train"]["deps"] == model.train.deps
     assert lineage["train"]["outs"] == model.train.outs
     assert "stages/models/sequence_forecaster.py" in model.train.deps
@@ -126,8 +126,8 @@ def test_the_tour_tells_what_it_is_and_what_is_left_of_the_gradient(tracked):
 def test_every_model_and_the_tour_are_described_in_one_sentence():
     params = read_params(PROJECT)
 
-    names = {*params["sine"], *params["surnames"], "surname_blend", "layer_tour"}
-    names |= {*params["baselines_sine"]["names"], *params["baselines_surnames"]["names"]}
+    names = {*params["forecasters"], *params["classifiers"], "surname_blend", "layer_tour"}
+    names |= {*params["forecasting_baselines"]["names"], *params["surname_baselines"]["names"]}
     described = parse_yaml((PROJECT / DESCRIPTIONS).read_text(encoding="utf-8"))
     texts = {name: text for named in described.values() for name, text in named.items()}
     assert texts.keys() == names

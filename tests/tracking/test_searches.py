@@ -82,8 +82,8 @@ def test_a_search_says_what_is_best_and_what_it_was_told(searched):
     assert run.info.status == "FINISHED"
     assert run.data.metrics == {"best/validation/macro_f1": 0.52}
     assert run.data.params["space.network.hidden.choices"] == "[64, 128]"
-    base = str(read_value("surnames.surname_gru.rate"))
-    assert run.data.params["surnames.surname_gru.rate"] == base
+    base = str(read_value("classifiers.surname_gru.rate"))
+    assert run.data.params["classifiers.surname_gru.rate"] == base
     assert (
         "Recipe 1 is best: macro_f1 0.52 (the base: 0.4123)."
         in run.data.tags["mlflow.note.content"]

@@ -75,7 +75,7 @@ def test_a_store_that_was_deleted_is_made_again(workspace):
 def test_an_experiment_that_somebody_deleted_is_restored(workspace):
     fill(workspace)
     store = Store(find_uri())
-    store.client.delete_experiment(store.experiments["sine"])
+    store.client.delete_experiment(store.experiments["forecasting"])
 
     sync()
 
@@ -107,7 +107,7 @@ def test_an_experiment_of_somebody_else_that_has_the_name_is_left_alone(workspac
 
 def test_a_store_of_an_earlier_version_is_one_line_that_says_how_to_fill_it_again(workspace):
     make_database(workspace / "mlflow.db")
-    MlflowClient(find_uri()).create_experiment("sine", tags={VIEW_TAG: "a view"})
+    MlflowClient(find_uri()).create_experiment("forecasting", tags={VIEW_TAG: "a view"})
 
     with pytest.raises(InputError, match=r"mlflow.db was made by an earlier version: delete it"):
         sync()
@@ -123,7 +123,7 @@ def test_artifacts_lie_in_the_repository_wherever_the_process_works(
     sync()
 
     assert (workspace / "mlflow.db").exists()
-    assert list((workspace / "mlartifacts/sine").iterdir())
+    assert list((workspace / "mlartifacts/forecasting").iterdir())
     assert not [
         name for name in ("mlflow.db", "mlartifacts", "mlruns") if (elsewhere / name).exists()
     ]
@@ -187,8 +187,8 @@ def test_a_model_beside_other_baselines_is_compared_anew(workspace):
     better = read_json(path)
     better["ridge"] |= nest_errors(0.02, 0.02, ratio=1.0)
     write_json(path, better)
-    readers = (f"{stage}_sine@carried_rnn" for stage in ("evaluate", "plot"))
-    take_results(workspace, "score_baselines_sine@integer_starts", *readers)
+    readers = (f"{stage}_forecaster@carried_rnn" for stage in ("evaluate", "plot"))
+    take_results(workspace, "score_series_baselines@integer_starts", *readers)
 
     sync()
 
@@ -288,7 +288,7 @@ def test_a_figure_that_is_drawn_no_more_is_gone(workspace):
     fill(workspace)
     plotted = workspace / "data/plotted/carried_rnn/details"
     (plotted / "loss.png").rename(plotted / "curve.png")
-    take_results(workspace, "plot_sine@carried_rnn")
+    take_results(workspace, "plot_forecaster@carried_rnn")
 
     sync()
 
@@ -350,7 +350,7 @@ def test_a_fresh_clone_has_all_runs_after_dvc_pull(workspace, tmp_path):
     run(clone, "python stages/run.py tracking.track")
 
     assert_complete(f"sqlite:///{clone}/mlflow.db")
-    assert list(clone.glob("mlartifacts/sine/*/artifacts/figures/loss.png"))
+    assert list(clone.glob("mlartifacts/forecasting/*/artifacts/figures/loss.png"))
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ def test_a_clone_without_files_of_all_models_leaves_the_page_as_it_is(workspace,
     ("experiment", "column", "ascending"),
     [
         ("surnames", "metrics.`validation/macro_f1`", False),
-        ("sine", "metrics.`validation/ratio_to_baseline`", True),
+        ("forecasting", "metrics.`validation/ratio_to_baseline`", True),
     ],
 )
 def test_the_table_begins_with_the_best_on_validation(tracked, experiment, column, ascending):
@@ -66,7 +66,7 @@ def test_the_table_begins_with_the_best_on_validation(tracked, experiment, colum
 
 
 def test_curves_of_different_lengths_have_logarithmic_axes(tracked):
-    charts = decode(read_tags("sine")[VIEW_TAG])["compareRunCharts"]
+    charts = decode(read_tags("forecasting")[VIEW_TAG])["compareRunCharts"]
 
     [loss] = [chart for chart in charts if chart["metricKey"] == "loss"]
     assert (loss["type"], loss["xAxisKey"]) == ("LINE", "step")
@@ -106,7 +106,7 @@ def test_a_network_is_called_ahead_only_beyond_the_noise(workspace, improvement,
     path = workspace / "data/evaluated/forecasting/carried_rnn/scores.json"
     write_json(path, read_json(path) | {"improvement": {"mse_500": improvement}})
 
-    note = describe_experiment("sine", read_models())
+    note = describe_experiment("forecasting", read_models())
 
     first, *rows = note.splitlines()
     [row] = [line for line in rows if line.startswith("| integer_starts ")]

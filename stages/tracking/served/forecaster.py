@@ -1,4 +1,4 @@
-"""The sine model that MLflow serves: histories in, the samples that follow out.
+"""The forecaster that MLflow serves: histories in, the samples that follow out.
 
 MLflow runs this very file, in processes that have only the packages it names, so it imports
 nothing of ours: the seal travels beside it, and in a package that the seal opens the loader,

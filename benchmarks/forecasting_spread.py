@@ -1,0 +1,119 @@
+"""The forecasters of the sines over seeds and phases, and their improvements over a baseline."""
+
+from dataclasses import dataclass
+from functools import partial
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.data import make_windows, read_series
+from benchmarks.improvements import Improvement, find_improvements
+from stages.forecasting.assessment import EvaluateParams
+from stages.forecasting.evaluate import evaluate
+from stages.forecasting.free_runs import PhaseErrors, average_phases
+from stages.forecasting.score_baselines import BaselineParams, score_baselines
+from stages.forecasting.train import ForecasterParams, train
+from stages.shared.params import read_params
+
+PHASE_SHIFT = 100  # between the seeds of two draws, so that no test is another draw's validation
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one forecaster does on one draw of phases."""
+
+    name: str
+    series: str
+    draw: int
+    scores: dict[str, Any]  # as in scores.json
+    errors: PhaseErrors  # on the test phases
+
+
+def read_evaluation(draw: int) -> EvaluateParams:
+    """What is asked, from other phases in each draw."""
+    params = read_params("evaluate_forecasters", EvaluateParams)
+    shift = PHASE_SHIFT * draw
+    seeds = {"seed": params.seed + shift, "validation_seed": params.validation_seed + shift}
+    return params.model_copy(update=seeds)
+
+
+def try_entry(name: str, shift: int, num_draws: int) -> list[Result]:
+    """Train an entry of `forecasting` and score it on every draw of phases.
+
+    Args:
+        name: of the entry.
+        shift: added to its seed.
+        num_draws: of phases.
+    """
+    params = read_params(f"forecasters.{name}", ForecasterParams)
+    params = params.model_copy(update={"seed": params.seed + shift})
+    series, windows = read_series(params.series), make_windows(params.series)
+    trained = train(params, windows, name)
+    model = trained.model.eval()
+    results = []
+    for draw in range(num_draws):
+        asked = read_evaluation(draw)
+        scored = evaluate(model, trained.state, windows, params.series, series, asked)
+        results.append(Result(name, params.series, draw, scored.scores, scored.errors))
+    return results
+
+
+def try_baselines(series: str, draw: int) -> list[Result]:
+    """Fit, choose and score the baselines of a series for one draw of phases."""
+    scored = score_baselines(
+        make_windows(series),
+        series,
+        read_series(series),
+        read_params("forecasting_baselines", BaselineParams),
+        read_evaluation(draw),
+    )
+    results = []
+    for name, scores in scored.scores.items():
+        results.append(Result(name, series, draw, scores, scored.errors[name]))
+    return results
+
+
+def pool_errors(results: list[Result], score: str) -> PhaseErrors:
+    """The errors of the phases of all draws, one draw after the other, each a mean over seeds."""
+    by_draw: dict[int, list[NDArray[np.float64]]] = {}
+    for result in results:
+        by_draw.setdefault(result.draw, []).append(result.errors[score])
+    pooled = []
+    for draw in sorted(by_draw):
+        pooled.append(np.mean(by_draw[draw], axis=0))
+    return {score: np.concatenate(pooled)}
+
+
+def measure_improvements(
+    results: list[Result], baselines: dict[str, list[Result]]
+) -> dict[str, Improvement]:
+    """The improvement of a forecaster over the best baseline, by score.
+
+    It is the error of the baseline less its own, the mean over draws, phases and seeds, for each
+    free run that validation has too.
+
+    Args:
+        results: of the forecaster, on all draws.
+        baselines: results of the baselines of its series, by name.
+    """
+    params = read_params("evaluate_forecasters", EvaluateParams)
+    num_draws = 1 + max(result.draw for result in results)
+    strata = np.repeat(np.arange(num_draws), params.phases)
+    improvements = {}
+    for horizon in params.validation_horizons:
+        score = f"mse_{horizon}"
+        best = choose_baseline(baselines, score)
+        theirs = partial(average_phases, pool_errors(baselines[best], score))
+        own = partial(average_phases, pool_errors(results, score))
+        improvements[score] = find_improvements(theirs, own, strata, params.bootstrap, best)[score]
+    return improvements
+
+
+def choose_baseline(baselines: dict[str, list[Result]], score: str) -> str:
+    """The baseline with the least mean error over the draws of validation."""
+    means = {}
+    for name, results in baselines.items():
+        means[name] = fmean(result.scores["validation"][score] for result in results)
+    return min(means, key=lambda name: means[name])

@@ -1,0 +1,127 @@
+"""`srn`: all that a person types here, one command with subcommands.
+
+Works from any folder of the repository; files that are named as arguments are those of the folder
+in which it was typed. Also `python -m stages.cli`.
+"""
+
+import argparse
+import importlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from stages.run import put_repository_last
+
+ROOT = Path(__file__).parents[2]
+
+
+def _count(text: str) -> int:
+    """A number of things, at least one."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return int(text)
+
+
+def _file(text: str) -> Path:
+    """A file as the folder sees it in which the command was typed."""
+    return Path(text).absolute()
+
+
+def _new_csv(text: str) -> Path:
+    """A CSV file to write."""
+    path = _file(text)
+    if path.suffix != ".csv":
+        raise argparse.ArgumentTypeError(f"{text} must be a .csv file; the picture goes beside it")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{path.parent} is no folder: make it first")
+    return path
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser; it leaves the module whose `main` is called, and that call's arguments."""
+    parser = argparse.ArgumentParser("srn", description="Small recurrent networks with DVC, MLflow")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, module: str, text: str) -> Callable[..., argparse.Action]:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(module=module)
+        return command.add_argument
+
+    jobs = {"dest": "num_jobs", "type": _count, "default": os.cpu_count(), "metavar": "N"}
+
+    argument = add("repro", "cli.repro", "run what changed, track it, print the results")
+    argument("--jobs", help="stages at a time (default: all cores)", **jobs)
+
+    add("pull", "cli.pull", "get from the team's remote what dvc.lock names, checked")
+
+    argument = add("sync", "tracking.track", "make MLflow agree with dvc.lock")
+    argument("--new", action="store_true", help="make the SQLite file if it is missing")
+
+    add("check", "tracking.track", "list where MLflow does not agree, write nothing")
+    commands.choices["check"].set_defaults(check=True)
+
+    add("results", "cli.results", "print the scores, the best first")
+
+    argument = add("ui", "cli.ui", "show the runs in MLflow, the best first")
+    argument("--port", type=_count, default=5000, help="default: 5000")
+
+    argument = add("promote", "cli.promote", "make the best model on validation the champion")
+    argument("contest", metavar="surnames|SERIES")
+    argument("--force", action="store_true", help="even if the champion is better")
+
+    argument = add("predict", "cli.predict", "name the languages of surnames")
+    argument("names", nargs="+", metavar="NAME")
+    argument("--model", help="of dvc.lock (default: the champion, or else the best)")
+    argument("--top", type=_count, default=3, help="languages per name (default: 3)")
+    argument("--log", dest="as_log", action="store_true", help="the network's log-probabilities")
+    argument("--json", dest="as_json", action="store_true", help="a list, one object per name")
+
+    argument = add("forecast", "cli.forecast", "forecast a column of a CSV file")
+    argument("source", type=_file, metavar="CSV")
+    argument("column")
+    argument("out", type=_new_csv, help="CSV file to write")
+    asked = commands.choices["forecast"].add_mutually_exclusive_group()
+    asked.add_argument("--series", help="the champion of this series, or its best model")
+    asked.add_argument("--model", help="a model of dvc.lock")
+    argument("--time", help="column of times, whose spacing is compared")
+    argument("--horizon", type=_count, help="samples (default: as far as the band goes)")
+    argument("--force", action="store_true", help="whatever the model was trained on")
+
+    argument = add("lineage", "cli.lineage", "follow a model from its data to its run")
+    argument("name", metavar="MODEL")
+
+    argument = add("verify", "cli.verify", "train what dvc.lock names again, compare bytes")
+    argument("names", nargs="*", metavar="MODEL", help="default: all")
+    argument("--jobs", help="trainings at a time (default: all cores)", **jobs)
+
+    argument = add("search", "cli.search", "search for recipes, as searches/params.yaml says")
+    argument("--jobs", help="trials at a time (default: all cores)", **jobs)
+
+    argument = add("adopt", "cli.adopt", "take the best recipe of a search into params.yaml")
+    argument("section", nargs="?", help="forecasters or classifiers")
+    argument("entry", nargs="?", help="entry of params.yaml (default: the base of the search)")
+    argument("--check", dest="check_only", action="store_true", help="write nothing")
+    return parser
+
+
+def main() -> None:
+    """Call the `main` of a subcommand's module at the top of the repository."""
+    put_repository_last()
+    from stages.cli.jobs import exit_on_signals
+    from stages.shared.errors import exit_on_input_error
+    from stages.shared.lifeline import die_with_starter
+
+    call = vars(make_parser().parse_args())
+    module = call.pop("module")
+    if os.environ.get("SURNAMES_ZIP"):
+        os.environ["SURNAMES_ZIP"] = str(_file(os.environ["SURNAMES_ZIP"]))
+    os.chdir(ROOT)
+    exit_on_signals()
+    if "MAKELEVEL" in os.environ:  # typed by hand, with nohup, it may outlive the shell
+        die_with_starter()
+    with exit_on_input_error():
+        importlib.import_module(f"stages.{module}").main(**call)
+
+
+if __name__ == "__main__":
+    main()

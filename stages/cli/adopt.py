@@ -1,0 +1,162 @@
+"""Give an entry of params.yaml the best recipe of a search.
+
+`srn adopt forecasters`.
+
+Only values change: comments, order and spaces of params.yaml stay. The entry is cited below
+`searched:`, by which `--check` finds what departs from the search since.
+"""
+
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from stages.searching.outcome import OUTS, Best, read_best
+from stages.shared.errors import InputError
+from stages.shared.params import PARAMS_FILE, SECTIONS, read_value
+from stages.shared.yaml_files import format_yaml, parse_yaml
+from stages.tracking.lockfile import read_yaml
+from stages.tracking.nested import flatten
+
+ABSENT = "absent"
+CITED = "searched"  # section of params.yaml: entry -> the search that it comes from
+
+
+def find_best(section: str) -> Best:
+    """What the search for entries of a section found.
+
+    Raises:
+        InputError: it does not lie here.
+    """
+    if not (OUTS / section / "best.yaml").exists():
+        raise InputError(
+            f"{OUTS / section}/best.yaml is not here: run `git checkout {OUTS / section}` or "
+            "`dvc repro searches/dvc.yaml`"
+        )
+    return read_best(OUTS / section)
+
+
+def adopt(section: str, entry: str) -> list[str]:
+    """Write the best recipe into params.yaml; tells which values are other now.
+
+    Raises:
+        InputError: there is no such search or entry, or that has what the recipe has not.
+    """
+    said = []
+    text = PARAMS_FILE.read_text(encoding="utf-8")
+    for path, (own, found) in compare(section, entry).items():
+        where = f"{section}.{entry}.{path}"
+        if found == ABSENT:
+            raise InputError(f"{PARAMS_FILE}: {where} is {own}, the recipe has none: remove it")
+        text = set_value(text, where.split("."), found)
+        said.append(f"{where}: {own} -> {found}")
+    unfinished = PARAMS_FILE.with_suffix(".new")
+    unfinished.write_text(cite(text, section, entry), encoding="utf-8")
+    unfinished.replace(PARAMS_FILE)
+    return said
+
+
+def compare(section: str, entry: str) -> dict[str, tuple[Any, Any]]:
+    """Where an entry is not the best recipe of a search: path -> what it has, what was found.
+
+    Its seed is its own.
+
+    Raises:
+        InputError: there is no such search or entry.
+    """
+    found = flatten(find_best(section).entry, ".")
+    own = flatten(read_value(f"{section}.{entry}"), ".")
+    del own["seed"]
+    differing = {}
+    for path in found | own:
+        values = own.get(path, ABSENT), found.get(path, ABSENT)
+        if values[0] != values[1]:
+            differing[path] = values
+    return differing
+
+
+def cite(text: str, section: str, entry: str) -> str:
+    """YAML that says which search an entry comes from."""
+    if CITED in parse_yaml(text):
+        return set_value(text, [CITED, entry], section)
+    head = f"{CITED}:  # entry: its section, whose search found it"
+    return f"{text.rstrip()}\n\n{head}\n  {entry}: {section}\n"
+
+
+def set_value(text: str, path: list[str], value: Any) -> str:
+    """YAML in which one value is another; all other characters stay.
+
+    ruamel.yaml can keep comments too, but puts lists and long lines into a shape of its own.
+
+    Args:
+        text: mappings.
+        path: keys that lead to the value; the last one may be missing.
+        value: a plain one.
+
+    Raises:
+        InputError: another key is missing.
+    """
+    node: Any = YAML(typ="safe", pure=True).compose(text)
+    said = format_yaml(value, flow=True).removesuffix("...\n").strip()
+    for depth, key in enumerate(path, start=1):
+        entries = {name.value: (name, inner) for name, inner in node.value}
+        if key in entries:
+            node = entries[key][1]
+        elif depth == len(path) and entries:
+            return insert(text, node, f"{key}: {said}")
+        else:
+            raise InputError(f"{PARAMS_FILE} has no {'.'.join(path[:depth])}: add it")
+    return text[: node.start_mark.index] + said + text[node.end_mark.index :]
+
+
+def insert(text: str, mapping: Any, entry: str) -> str:
+    """YAML with one more entry before the last of a mapping, which is not empty."""
+    last = mapping.value[-1][0].start_mark
+    between = ", " if mapping.flow_style else "\n" + " " * last.column
+    return text[: last.index] + entry + between + text[last.index :]
+
+
+def list_departures() -> list[str]:
+    """Where entries differ from the searches that they cite.
+
+    Raises:
+        InputError: such a search does not lie here.
+    """
+    departures = []
+    for entry, section in (read_yaml(str(PARAMS_FILE)).get(CITED) or {}).items():
+        for path, (own, found) in compare(section, entry).items():
+            departures.append(f"{section}.{entry}.{path} is {own}, the search found {found}")
+    return departures
+
+
+def check() -> None:
+    """Print where params.yaml differs from the searches that it cites.
+
+    Raises:
+        InputError: somewhere.
+    """
+    departures = list_departures()
+    if departures:
+        remedy = "adopt again, or take the entry out of `searched:`"
+        raise InputError("\n  ".join([f"{PARAMS_FILE} departs, {remedy}:", *departures]))
+    print(f"{PARAMS_FILE} agrees with the searches that it cites")
+
+
+def main(section: str | None, entry: str | None, check_only: bool = False) -> None:
+    """Change params.yaml, or only check it.
+
+    Args:
+        section: forecasters or classifiers; None where only is checked.
+        entry: of params.yaml; None: the base of the search.
+        check_only: write nothing.
+
+    Raises:
+        InputError: there is no such search or entry, or a check found a difference.
+    """
+    if check_only and not section:
+        check()
+    elif section and section in SECTIONS.values() and not check_only:
+        entry = entry or find_best(section).base
+        for line in adopt(section, entry) or [f"{section}.{entry} was that already"]:
+            print(line)
+    else:
+        raise InputError(f"name one of {', '.join(SECTIONS.values())}, or type --check alone")

@@ -1,0 +1,167 @@
+"""Forecast a column of a CSV file.
+
+`srn forecast series.csv y forecast.csv`.
+`--series sunspots` asks the champion of that series in MLflow, or the workspace's best model of it
+where none is registered; `--model carried_rnn` that one, whichever of the two has it. The forecast
+has a band from the errors on validation; its picture goes beside it, `forecast.png`. A history
+unlike what the model was trained on is refused, since networks answer anything.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from stages.forecasting.recordings import find_spacing, read_samples
+from stages.shared.errors import InputError
+from stages.shared.figures import (
+    BLUE,
+    GREY,
+    FigureParams,
+    add_legend,
+    figure_style,
+    make_figure,
+    save_png,
+)
+from stages.shared.params import read_params
+from stages.shared.tables import write_table
+from stages.tracking.lockfile import check_dvc_listings
+from stages.tracking.predictors import Predictor, load_named, load_predictor
+from stages.tracking.subjects import read_models
+
+Samples = NDArray[np.float64]
+Scope = dict[str, Any]  # as stages/forecasting/scope.py writes it
+Band = tuple[list[float], list[float]]  # low and high, a value a step
+NO_BAND: Scope = {"band": {"low": [], "high": []}}
+
+MARGIN = 0.25  # of the range of training, by which a history may leave it: records are broken
+SPACING = 0.05  # share by which its spacing may differ: months do
+MOST_STEPS = 100  # of a forecast that nobody gave a horizon
+
+
+def find_objection(history: Samples, spacing: float | None, scope: Scope | None) -> str | None:
+    """Say, with the numbers, how a history is unlike what the model was trained on, or nothing.
+
+    Args:
+        history: oldest sample first.
+        spacing: time between its samples; None: unknown.
+        scope: of the model; None: it was logged before models had one.
+    """
+    if not scope:
+        return "the model was logged before models said what they know: name it by --model"
+    least, lowest, highest = scope["least_history"], scope["lowest"], scope["highest"]
+    margin = MARGIN * (highest - lowest)
+    if len(history) < least:
+        return (
+            f"a history of {len(history)} samples is too short: the model was scored after {least}"
+        )
+    if history.min() < lowest - margin or history.max() > highest + margin:
+        return (
+            f"a history from {history.min():g} to {history.max():g} is not what the model was "
+            f"trained on: {scope['series']} lies between {lowest:g} and {highest:g}"
+        )
+    trained = scope["spacing"]
+    if spacing and trained and abs(spacing / trained - 1) > SPACING:
+        return f"samples {spacing:g} apart are not what the model was trained on: {trained:g} apart"
+    return None
+
+
+def choose_predictor(series: str | None, model: str | None) -> Predictor:
+    """The model that is asked.
+
+    Raises:
+        InputError: neither is named.
+    """
+    if model:
+        return load_named("forecasting", model)
+    if series:
+        return load_predictor(series)
+    models = [model for model in read_models() if model.experiment == "forecasting"]
+    known = sorted({model.params["series"] for model in models})
+    raise InputError(
+        f"say which series it is: --series {', '.join(known)}; a series of your own becomes an "
+        "entry of observed_series in params.yaml. Or name a model: --model"
+    )
+
+
+def add_band(forecast: Samples, scope: Scope) -> Band:
+    """Lower and upper ends, as far as errors were measured."""
+    steps = min(len(forecast), len(scope["band"]["low"]))
+    low = forecast[:steps] + np.array(scope["band"]["low"][:steps])
+    high = forecast[:steps] + np.array(scope["band"]["high"][:steps])
+    return low.tolist(), high.tolist()
+
+
+def draw(
+    history: Samples,
+    forecast: Samples,
+    band: Band,
+    column: str,
+    origin: str,
+) -> Figure:
+    """The end of the history and what follows it."""
+    figure = make_figure(f"Forecast of {column}", origin, width=8, height=3.5)
+    axes = figure.subplots()
+    shown = history[-3 * len(forecast) :]
+    num_before, num_shown = len(history), len(shown)
+    axes.plot(range(num_before - num_shown, num_before), shown, color=GREY, label="history")
+    # from the last sample on, so that the line does not break
+    line = np.append(history[-1], forecast)
+    axes.plot(range(num_before - 1, num_before + len(forecast)), line, color=BLUE, label="forecast")
+    low, high = band
+    if low:
+        steps = range(num_before, num_before + len(low))
+        axes.fill_between(steps, low, high, color=BLUE, alpha=0.2, lw=0, label="band for 80 %")
+    axes.set(xlabel="step (samples)", ylabel=column)
+    add_legend(figure)
+    return figure
+
+
+def write_forecast(path: Path, column: str, first: int, forecast: Samples, band: Band) -> None:
+    """Write a row a step; low and high are empty where no errors were measured."""
+    low, high = band
+    rows = []
+    for step, value in enumerate(forecast.tolist()):
+        ends = [low[step], high[step]] if step < len(low) else [None, None]
+        rows.append([first + step, value, *ends])
+    write_table(path, ["step", column, "low", "high"], rows)
+
+
+def main(
+    source: Path,
+    column: str,
+    out: Path,
+    time: str | None,
+    horizon: int | None,
+    series: str | None,
+    model: str | None,
+    force: bool,
+) -> None:
+    """Write the forecast as CSV and PNG; steps go on counting the rows that were read, from 0.
+
+    Raises:
+        InputError: the file cannot be used, or is unlike what the model was trained on.
+    """
+    if out == source:
+        raise InputError(f"{out} would be overwritten: name another file for the forecast")
+    check_dvc_listings()
+    params = read_params("figures", FigureParams)
+    history, times = read_samples(source, column, time)
+    predictor = choose_predictor(series, model)
+    scope = predictor.scope
+    objection = find_objection(history, find_spacing(times) if time else None, scope)
+    if objection and not force:
+        raise InputError(f"{source}: {objection}; --force overrules")
+    scope = scope or NO_BAND
+    steps = horizon or min(len(scope["band"]["low"]) or MOST_STEPS, MOST_STEPS)
+    forecast: Samples = predictor.predict(history[None], horizon=steps)[0]
+    band = add_band(forecast, scope)
+    write_forecast(out, column, len(history), forecast, band)
+    picture = out.with_suffix(".png")
+    with figure_style():
+        save_png(draw(history, forecast, band, column, predictor.origin), picture, params.dpi)
+    print(f"{predictor.origin}: {out}, {picture}")
+    if band[0]:
+        print(f"its band, meant for 80 %, held {scope['coverage']:.0%} of the test")

@@ -1,0 +1,305 @@
+"""Run stages side by side, in a few dvc processes that never outlive this one.
+
+`python stages/run.py cli.jobs STARTER MODULE [ARGUMENT...]` is such a process: it runs a
+module until SIGTERM comes or its starter has ended, and it ends between DVC's own writes.
+"""
+
+import contextlib
+import os
+import re
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from tqdm import tqdm
+
+from stages import run
+from stages.cli.graph import Graph, find_chain
+from stages.cli.lock_entries import write_entries_alone
+from stages.cli.locks import is_writing
+from stages.cli.remaining import (
+    count_stages,
+    estimate_seconds,
+    read_seconds,
+    say_remaining,
+)
+from stages.shared.errors import LESS_MEMORY, InputError
+from stages.shared.lifeline import die_with_parent
+
+# what DVC prints of a stage that was sent SIGKILL, as the system does that has no memory left
+KILLED = re.compile(r"failed to reproduce '(\S+)': .*exited with (?:-9|137)$", re.MULTILINE)
+STARTED = re.compile(rb"^Running stage '(\S+)':$", re.MULTILINE)  # as DVC says it
+WARNING = re.compile(r"(\(\S+ pid=.+\) )?WARNING")  # of a stage, or of its task on a cluster
+TAIL_BYTES = 500  # of a job's output, in which its last line lies
+ASK_SECONDS = 0.02  # whether DVC has finished writing
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass
+class Job:
+    """One dvc process that runs a chain of stages, one after another."""
+
+    chain: list[str]
+    process: subprocess.Popen[bytes]
+    output: IO[bytes]
+    started: float = field(default_factory=time.monotonic)
+    num_read: int = 0  # bytes of the output
+    tail: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.stage = self.chain[0]  # the one that runs now
+
+    @property
+    def seconds(self) -> float:
+        """How long it has run."""
+        return time.monotonic() - self.started
+
+    def describe(self) -> str:
+        """How long it has run, and what."""
+        return f"{self.seconds:5.0f} s  {' → '.join(self.chain)}"
+
+    def read_last_line(self) -> str:
+        """What it printed last: how far a training is. Notes which stage said so."""
+        descriptor = self.output.fileno()
+        size = os.fstat(descriptor).st_size
+        # pread: the processes that write share the position of this file
+        new = os.pread(descriptor, size - self.num_read, self.num_read)
+        self.num_read += len(new)
+        text = self.tail + new
+        for started in STARTED.findall(text):
+            if started.decode() in self.chain:
+                self.stage = started.decode()
+        self.tail = text[-TAIL_BYTES:]
+        lines = self.tail.decode(errors="replace").split("\n")
+        printed = [line.strip() for line in lines if line.strip()]
+        return printed[-1] if printed else ""
+
+
+def run_side_by_side(stale: Graph, num_jobs: int) -> None:
+    """Run stale stages, each once its upstream is done, at most `num_jobs` at a time.
+
+    Raises:
+        InputError: a stage failed; its output is printed, and all that does not read from it has
+            run.
+    """
+    waiting = dict(stale)
+    done: set[str] = set()
+    failures: list[str] = []
+    seconds = read_seconds(stale)  # now: a stage that starts removes what it wrote last time
+    with running_jobs() as jobs, open_lines(1 + num_jobs) as lines:
+        while waiting or jobs:
+            start_ready(waiting, done, jobs, num_jobs)
+            time.sleep(0.1)
+            for job in list(jobs):
+                if job.process.poll() is not None:
+                    jobs.remove(job)
+                    count = count_stages(len(done) + len(job.chain), len(stale))
+                    try:
+                        finish_job(job, count)
+                    except InputError as error:
+                        failures.append(str(error))
+                        remove_downstream(waiting, job.chain)
+                    else:
+                        done.update(job.chain)
+            said = [say_running(job) for job in jobs]
+            running = list_running(jobs)
+            left = estimate_seconds(waiting, running, seconds, num_jobs)
+            num_ended = len(stale) - len(waiting) - len(running)
+            show(lines, [say_remaining(count_stages(num_ended, len(stale)), left), *said])
+    if failures:
+        raise InputError("; ".join(failures))
+
+
+def remove_downstream(waiting: Graph, failed: list[str]) -> None:
+    """Remove the stages that read from failed ones, directly or not."""
+    lost = set(failed)
+    size = -1
+    while size != len(lost):  # until a round finds no more
+        size = len(lost)
+        for stage, upstream in waiting.items():
+            if upstream & lost:
+                lost.add(stage)
+    for stage in lost & waiting.keys():
+        del waiting[stage]
+
+
+@contextlib.contextmanager
+def open_lines(count: int) -> Iterator[list[Any]]:
+    """Lines of the terminal below all that is printed; nothing where stdout is none."""
+    lines = []
+    for number in range(count):
+        line = tqdm(
+            bar_format="{desc}", disable=None, leave=False, position=number, file=sys.stdout
+        )
+        lines.append(line)
+    try:
+        yield lines
+    finally:
+        for line in lines:
+            line.close()
+
+
+def show(lines: list[Any], said: list[str]) -> None:
+    """Write over the lines of the terminal."""
+    for number, line in enumerate(lines):
+        line.set_description_str(said[number] if number < len(said) else "")
+
+
+def list_running(jobs: list[Job]) -> dict[str, float]:
+    """The stages that jobs have yet to end, and how many seconds ago each job started."""
+    running = {}
+    for job in jobs:
+        for stage in job.chain[job.chain.index(job.stage) :]:
+            running[stage] = job.seconds
+    return running
+
+
+def say_running(job: Job) -> str:
+    """One line of the terminal: how long, which stage, and what it said last."""
+    width = shutil.get_terminal_size().columns - 1
+    last_line = job.read_last_line()
+    return f"  {job.seconds:5.0f} s  {job.stage}  {last_line}"[:width]
+
+
+@contextlib.contextmanager
+def running_jobs() -> Iterator[list[Job]]:
+    """The running jobs; on an error or a signal they are stopped."""
+    jobs: list[Job] = []
+    try:
+        yield jobs
+    finally:
+        stop([job.process for job in jobs])
+
+
+def start_ready(waiting: Graph, done: set[str], jobs: list[Job], num_jobs: int) -> None:
+    """Start chains of stages whose upstream is done, as long as a job is free."""
+    for stage, upstream in list(waiting.items()):
+        is_taken = stage not in waiting  # by a chain that has just started
+        if len(jobs) < num_jobs and upstream <= done and not is_taken:
+            job = start_job(find_chain(stage, waiting, done))
+            jobs.append(job)
+            for started in job.chain:
+                del waiting[started]
+
+
+def start_job(chain: list[str]) -> Job:
+    """Start dvc on a chain."""
+    output = tempfile.TemporaryFile()  # noqa: SIM115  the job reads it later
+    process = start_module(
+        *("dvc", "--wait-for-lock", "repro", "--single-item", *chain),
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},  # lines are shown as they are printed
+    )
+    return Job(chain, process, output)
+
+
+def start_module(*command: str, **options: Any) -> subprocess.Popen[bytes]:
+    """Start a module that this process can stop, and that does not outlive it.
+
+    Args:
+        command: its name and its arguments.
+        options: of Popen.
+    """
+    job = [sys.executable, run.__file__, "cli.jobs", str(os.getpid()), *command]
+    # a session of its own: Ctrl-C reaches it through us alone, and it ends with all it started
+    return subprocess.Popen(job, start_new_session=True, **options)
+
+
+def finish_job(job: Job, count: str) -> None:
+    """Print one line for a chain that ended well, and its warnings.
+
+    Args:
+        job: it has ended.
+        count: printed first, how many stages are done.
+
+    Raises:
+        InputError: it failed; its whole output has been printed.
+    """
+    job.output.seek(0)
+    output = job.output.read().decode(errors="replace")
+    if job.process.returncode != 0:
+        say(output)
+        killed = KILLED.search(output)
+        if killed or job.process.returncode == -signal.SIGKILL:
+            name = killed[1] if killed else " → ".join(job.chain)
+            raise InputError(f"{name} was killed, probably for want of memory: {LESS_MEMORY}")
+        raise InputError(f"{' → '.join(job.chain)} failed: see its output above")
+    for line in output.splitlines():
+        if WARNING.match(line):
+            say(line)
+    say(f"{count} {job.describe()}")
+
+
+def say(text: str) -> None:
+    """Print above the lines of the running jobs, and at once where stdout is no terminal."""
+    tqdm.write(text)
+    sys.stdout.flush()
+
+
+def run_module(*command: str) -> bool:
+    """Run a module in the foreground; returns whether it ended well."""
+    process = start_module(*command)
+    try:
+        return process.wait() == 0
+    except BaseException:
+        stop([process])
+        raise
+
+
+def stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    """End processes and what they started, such as dvc and its stage."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.wait()
+
+
+def exit_on_signals() -> None:
+    """Turn Ctrl-C, SIGTERM and a closed terminal into SystemExit, which stops the children."""
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # under nohup it stays ignored
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Let signals wait, as long as DVC may write in this very process."""
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
+def end_between_writes(*_: object) -> None:
+    """End this process and all it started, now or as soon as DVC has written."""
+    if is_writing():
+        signal.setitimer(signal.ITIMER_REAL, ASK_SECONDS)
+    else:
+        os.killpg(0, signal.SIGKILL)
+
+
+def run_as_job(starter: str, module: str, *arguments: str) -> None:
+    """Run a module in this process."""
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, end_between_writes)
+    die_with_parent(int(starter))
+    if module == "dvc":
+        write_entries_alone()
+        name, value = run.SAFE_PATH
+        if os.environ.get(name) == value:
+            del os.environ[name]  # stages start as they do under a plain `dvc repro`
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    run_as_job(*sys.argv[1:])

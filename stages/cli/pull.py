@@ -1,0 +1,65 @@
+"""Get what dvc.lock names from the team's remote: `make pull`.
+
+As `dvc pull`, which writes whatever the listing of a folder on the remote names. Here listings are
+fetched first, and compared with dvc.lock before anything else is fetched or written.
+"""
+
+from pathlib import Path
+
+from stages.cli.jobs import run_module
+from stages.cli.locks import lock_workspace
+from stages.shared.errors import InputError, summarize
+from stages.tracking.checksums import Md5s, find_departure, find_objects, listing_problem
+from stages.tracking.lockfile import check_dvc_listings, read_folders
+
+
+def fetch_listings(folders: Md5s) -> None:
+    """Fetch the listings that DVC's cache lacks, each if it is that of dvc.lock.
+
+    Args:
+        folders: md5 of each.
+
+    Raises:
+        InputError: the remote cannot be read, or a listing is another one.
+    """
+    from dvc.repo import Repo
+
+    objects = find_objects()
+    with Repo() as repo:
+        for folder, md5 in folders.items():
+            if (objects / md5[:2] / md5[2:]).exists():
+                continue
+            try:
+                remote = repo.cloud.get_remote_odb(command="pull")
+                listing = remote.fs.cat_file(remote.oid_to_path(md5))
+            except FileNotFoundError:
+                continue  # `dvc fetch` names all that the remote lacks
+            except Exception as error:  # each kind of remote has errors of its own
+                raise InputError(f"the remote cannot be read: {summarize(error)}") from None
+            problem = listing_problem(listing, md5)
+            if problem:
+                raise InputError(
+                    f"the remote's listing of {folder} ({md5}) {problem}: it was changed or "
+                    "damaged there; delete it, and `dvc push` where the results are"
+                )
+            repo.cache.local.add_bytes(md5, listing)
+
+
+def main() -> None:
+    """Fetch, check, write.
+
+    Raises:
+        InputError: something cannot be fetched or written, or is not what dvc.lock names.
+    """
+    check_dvc_listings()
+    with lock_workspace():
+        folders = read_folders()
+        fetch_listings(folders)
+        for command in ("fetch", "checkout"):
+            if not run_module("dvc", command):
+                raise InputError(f"dvc {command} failed: see above")
+            check_dvc_listings()
+        here = [folder for folder in folders if Path(folder).exists()]
+        problem = find_departure(here, folders)
+        if problem:
+            raise InputError(problem)

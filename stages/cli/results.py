@@ -1,0 +1,232 @@
+"""Print what came out, as far as it is here: `srn results`.
+
+The scores of every model, the best on validation first, above the best baseline of its data; what
+each classifier answers to the names that the walk-through asks about; what each recurrent layer
+takes and gives. All of it fits 100 columns.
+"""
+
+from pathlib import Path
+
+from stages.cli.text import align
+from stages.shared.errors import InputError
+from stages.shared.tables import Rows, read_table
+from stages.tracking.metrics import (
+    Scores,
+    find_scores,
+    list_scores,
+    name_interval,
+    read_baselines,
+    read_scores,
+)
+from stages.tracking.ranking import Ranking, find_ranking, list_scored
+from stages.tracking.subjects import TOUR, Model, read_models
+
+# score in scores.json -> the two lines above its column
+Columns = dict[str, tuple[str, str]]
+SINE: Columns = {
+    "validation/mse_500": ("validation", "500 steps"),
+    "mse_500": ("test", "500"),
+    "mse_49": ("test", "49"),
+    "mse_5000": ("test", "5000"),
+    "walkthrough_mse": ("walk-", "through"),  # one forecast, which has no interval
+}
+SURNAMES: Columns = {
+    "validation/macro_f1": ("validation", "macro F1"),
+    "macro_f1": ("test", "macro F1"),
+    "macro_f1_adjusted": ("", "adjusted"),
+    "accuracy": ("", "accuracy"),
+    "top3_accuracy": ("", "top 3"),
+}
+TABLES = {  # task -> what scores are, columns, format of a score and of half its interval
+    "forecasting": ("mean squared errors", SINE, (".2g", ".1g")),
+    "surnames": ("shares of names", SURNAMES, (".3f", ".3f")),
+}
+
+COVERAGE = "band_coverage"  # a score of series from files alone
+
+Row = tuple[str, ...]
+Digits = tuple[str, str]
+
+
+def read_scored(task: str, models: list[Model]) -> dict[str, Scores]:
+    """The scores of every scored model of a task, by its name."""
+    return {model.name: read_scores(model) for model in list_scored(task, models)}
+
+
+def read_beside(task: str, models: dict[str, Scores]) -> dict[str, dict[str, Scores]]:
+    """The baselines by name, of each data that models were scored on."""
+    beside = {}
+    for scores in models.values():
+        beside[scores["data"]] = read_baselines(task, scores["data"])
+    return beside
+
+
+def rank(models: dict[str, Scores], score: str, sign: int) -> list[str]:
+    """Names, the best score first, those without it last.
+
+    Args:
+        models: scores by name.
+        score: that decides, by its path in scores.json.
+        sign: 1: more is better, -1: less is.
+    """
+
+    def place(name: str) -> tuple[bool, float]:
+        scores = list_scores(models[name])
+        return score not in scores, -sign * scores.get(score, 0.0)
+
+    return sorted(models, key=place)
+
+
+def list_rows(
+    models: dict[str, Scores],
+    beside: dict[str, dict[str, Scores]],
+    ranking: Ranking,
+    columns: Columns,
+    digits: Digits,
+) -> list[Row]:
+    """The networks, the best marked; below those that share their data its best baseline.
+
+    Args:
+        models: scores by the name of the model.
+        beside: of each data its baselines, scores by name.
+        ranking: which score decides.
+        columns: scores to show.
+        digits: formats of a score and of half its interval.
+    """
+    names = rank(models, ranking.validation, ranking.sign)
+    rows = []
+    for place, name in enumerate(names):
+        scores = models[name]
+        mark = "*" if place == 0 else " "
+        rows.append(make_row(f"{mark} {name}", scores, columns, digits))
+        following = names[place + 1 : place + 2]
+        if not following or models[following[0]]["data"] != scores["data"]:
+            baselines = beside[scores["data"]]
+            for best in rank(baselines, ranking.validation, ranking.sign)[:1]:
+                title = f"   {scores['data']}: {best}"
+                rows.append(make_row(title, baselines[best], columns, digits))
+    return rows
+
+
+def make_row(title: str, scores: Scores, columns: Columns, digits: Digits) -> Row:
+    """One cell more a column, a dash where there is no such score."""
+    numbers = list_scores(scores)
+    intervals = scores.get("intervals", {})
+    cells = [title]
+    for column in columns:
+        cell = format(numbers[column], digits[0]) if column in numbers else "-"
+        if column in intervals:
+            half = (intervals[column]["high"] - intervals[column]["low"]) / 2
+            cell += f" ±{format(half, digits[1])}"
+        cells.append(cell)
+    return tuple(cells)
+
+
+def print_scores(models: list[Model]) -> None:
+    """Print a table a task, and one a series from a file, which has horizons of its own."""
+    for task, (title, columns, digits) in TABLES.items():
+        common: dict[str, Scores] = {}
+        recorded: dict[str, dict[str, Scores]] = {}  # by series
+        for name, scores in read_scored(task, models).items():
+            if COVERAGE in scores:
+                recorded.setdefault(scores["data"], {})[name] = scores
+            else:
+                common[name] = scores
+        if common:
+            print_table(task, f"{task}: {title}", common, columns, digits)
+        for series, scored in recorded.items():
+            title = f"{series}: mean squared errors in units of its file"
+            print_table(task, title, scored, list_columns(scored), (".3g", ".2g"))
+
+
+def print_table(
+    task: str, title: str, scored: dict[str, Scores], columns: Columns, digits: Digits
+) -> None:
+    """Print the scores of models by name."""
+    ranking = find_ranking(task, next(iter(scored.values())))
+    top, bottom = zip(*columns.values(), strict=True)
+    header = [("model", *top), ("   data: best baseline", *bottom)]
+    rows = list_rows(scored, read_beside(task, scored), ranking, columns, digits)
+    interval = name_interval(next(iter(scored.values())))
+    print(f"\n{title} ± half of the {interval}; best by {ranking.validation} first")
+    print(align([*header, *rows]))
+
+
+def list_columns(scored: dict[str, Scores]) -> Columns:
+    """What there is of a series from a file, the longest horizon first."""
+    scores = next(iter(scored.values()))
+    ranking = find_ranking("forecasting", scores)
+    longest = ranking.horizon
+    columns = {
+        ranking.validation: ("validation", f"{longest} steps"),
+        ranking.test: ("test", f"{longest}"),
+    }
+    for score in scores:
+        if score.startswith("mse_") and score not in columns:
+            columns[score] = ("", score.removeprefix("mse_"))
+    columns[f"mase_{longest}"] = ("MASE", f"{longest}")
+    columns[COVERAGE] = ("share in", "its band")
+    return columns
+
+
+def print_answers(models: list[Model]) -> None:
+    """Print the language that each classifier answers to each name."""
+    answers = {}
+    for model in list_scored("surnames", models):
+        path = find_scores(model).with_name("asked.csv")
+        if path.exists():
+            answers[model.name] = read_table(path)
+    if answers:
+        title = "asked: the likeliest language and its log-probability"
+        print(f"\n{title}\n{align(list_answers(answers))}")
+
+
+def list_answers(answers: dict[str, Rows]) -> list[Row]:
+    """A header and one row a model.
+
+    Args:
+        answers: asked.csv by the name of the model.
+    """
+    queries: list[str] = []
+    best: dict[str, dict[str, str]] = {}  # model -> query -> cell
+    for model, rows in answers.items():
+        best[model] = {}
+        for row in rows:
+            if row["rank"] == "1":
+                cell = f"{row['language']} {float(row['log_probability']):.2f}"
+                best[model][row["query"]] = cell
+                if row["query"] not in queries:
+                    queries.append(row["query"])
+    table: list[Row] = [("model", *queries)]
+    for model, cells in best.items():
+        table.append((model, *(cells.get(query, "-") for query in queries)))
+    return table
+
+
+def print_tour() -> None:
+    """Print what each recurrent layer takes and gives."""
+    path = Path(TOUR, "layers.csv")
+    if path.exists():
+        rows: list[Row] = [("module", "input", "output", "final states")]
+        for row in read_table(path):
+            shapes = (row["input_shape"], row["output_shape"], row["state_shapes"])
+            rows.append((row["module"], *shapes))
+        print(f"\nlayers\n{align(rows)}")
+
+
+def main() -> None:
+    """Print all that is here.
+
+    Raises:
+        InputError: nothing is.
+    """
+    models = read_models()
+    has_scores = any(list_scored(task, models) for task in TABLES)
+    if not has_scores and not Path(TOUR, "layers.csv").exists():
+        raise InputError(
+            "no results are here yet: `make repro` makes them, in minutes; `make pull` fetches "
+            "them, where `dvc remote list` names a place"
+        )
+    print_scores(models)
+    print_answers(models)
+    print_tour()

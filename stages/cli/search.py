@@ -1,0 +1,24 @@
+"""Run the searches: `srn search`."""
+
+import os
+
+from stages.cli.jobs import run_module
+from stages.cli.locks import lock_workspace
+from stages.shared.errors import InputError
+from stages.shared.params import check_names
+
+
+def main(num_jobs: int) -> None:
+    """Run those that changed; one that was killed goes on.
+
+    Args:
+        num_jobs: trials at a time.
+
+    Raises:
+        InputError: a search failed.
+    """
+    check_names()
+    os.environ["SEARCH_JOBS"] = str(num_jobs)
+    with lock_workspace():
+        if not run_module("dvc", "repro", "searches/dvc.yaml"):
+            raise InputError("a search failed: see above")

@@ -1,0 +1,24 @@
+"""Generate one series of params.yaml as a table: params -> data/generated/<series>.csv.
+
+Run by DVC as `python stages/run.py forecasting.generate SERIES OUT`.
+"""
+
+import sys
+from pathlib import Path
+
+from stages.forecasting.segments import write_segments
+from stages.forecasting.signals import SeriesParams, draw_segments
+from stages.shared.errors import exit_on_input_error
+from stages.shared.params import read_params
+
+
+def main(name: str, out: str) -> None:
+    """Write the CSV file of one series."""
+    times, values = draw_segments(read_params(f"generated_series.{name}", SeriesParams))
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    write_segments(Path(out), times, values)
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        main(*sys.argv[1:])

@@ -1,0 +1,135 @@
+"""The series of `generated_series` in params.yaml as functions of time.
+
+Segments are what training sees; `sample_signal` gives the same signal anywhere else, for scores.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from stages.forecasting.chaos import sample_chaos
+from stages.shared.params import Amount, Count, Params, Seed
+
+Array = NDArray[np.float64]
+
+MOST_SAMPLES = 10**7  # of a series: its table has half a gigabyte
+NUM_PERIODS = 16  # of a spread: a whole number, so that no phase is favoured
+NUM_DELAYS = 2000  # likewise: some 200 times what a chaotic series takes to forget
+
+
+class StartParams(Params):
+    """Where the segments of a series start, in time units."""
+
+    count: Count  # number of segments
+    apart: float | None = Field(default=None, ge=0, le=1e9)  # evenly, the first at 0; or
+    below: Amount | None = None  # drawn uniformly from [0, below)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "StartParams":
+        if (self.apart is None) == (self.below is None):
+            raise ValueError("give one of apart and below")
+        return self
+
+
+class SeriesParams(Params):
+    """One entry of section `generated_series`."""
+
+    points: int = Field(gt=1, le=10**7)  # samples of a segment
+    step: Amount | None = None  # time between samples; or
+    span: Amount | None = None  # time from the first to the last sample
+    starts: StartParams
+    period: Amount | None = None  # time units, of a sine; or
+    delay: Amount | None = None  # time units after which a chaotic series acts on itself
+    season: Amount | None = None  # time units after which a forecast may repeat it
+    noise: float = Field(
+        default=0.0, ge=0, le=1e9
+    )  # standard deviation of what is added to each sample
+    drift: float = Field(
+        default=0.0, ge=0, le=1e9
+    )  # radians by which the phase runs ahead and behind
+    drift_period: Amount | None = None  # time units of one such swing
+    seed: Seed = 0  # of random starts and noise
+    window: Count | None = None  # past samples a forecaster sees; default: each sample's target is
+    # the next one
+    test_points: int | None = Field(
+        default=None, ge=0, le=10**7
+    )  # samples at the end of a series with a window, never trained on
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SeriesParams":
+        if (self.step is None) == (self.span is None):
+            raise ValueError("give one of step and span")
+        if (self.period is None) == (self.delay is None):
+            raise ValueError("give one of period and delay")
+        if self.delay and self.drift:
+            raise ValueError("a series with a delay has no phase that drifts: drop drift")
+        if (self.drift > 0) != (self.drift_period is not None):
+            raise ValueError("drift and drift_period go together: give both or neither")
+        if self.points * self.starts.count > MOST_SAMPLES:
+            raise ValueError(f"points times starts.count must be at most {MOST_SAMPLES:,}")
+        if (self.window is None) != (self.test_points is None):
+            raise ValueError("window and test_points go together: give both or neither")
+        if self.window and self.points - (self.test_points or 0) <= self.window:
+            raise ValueError(
+                f"window ({self.window}) and test_points ({self.test_points}) leave nothing of "
+                f"segments of {self.points} samples: lower them"
+            )
+        return self
+
+    @property
+    def time_step(self) -> float:
+        """Time between two samples."""
+        if self.step is not None:
+            return self.step
+        assert self.span is not None  # one of the two is given
+        return self.span / (self.points - 1)
+
+    @property
+    def season_points(self) -> int | None:
+        """Samples after which a forecast may repeat it, to the nearest whole number."""
+        season = self.season or self.period
+        return round(season / self.time_step) if season else None
+
+    @property
+    def spread(self) -> float:
+        """Time units over which free runs are to start, so that all parts of the signal occur."""
+        if self.delay:
+            return NUM_DELAYS * self.delay
+        assert self.period is not None  # one of the two is given
+        return NUM_PERIODS * max(self.period, self.drift_period or 0.0)
+
+
+def sample_signal(series: SeriesParams, times: Array) -> Array:
+    """Values of the noise-free signal at any times, in the shape of the times."""
+    if series.delay:
+        return sample_chaos(series.delay, times)
+    assert series.period is not None  # one of the two is given
+    angle = 2 * math.pi * times / series.period
+    if series.drift_period:
+        angle = angle + series.drift * np.sin(2 * math.pi * times / series.drift_period)
+    return np.sin(angle)
+
+
+def sample_times(series: SeriesParams, starts: Array) -> Array:
+    """Times of all samples, `(segments, points)`."""
+    if series.span is not None:  # linspace, to the last bit as the walk-throughs have it
+        return np.linspace(starts, starts + series.span, series.points, axis=1)
+    return starts[:, None] + series.time_step * np.arange(series.points)
+
+
+def draw_segments(series: SeriesParams) -> tuple[Array, Array]:
+    """Times and values of the training segments, `(segments, points)` each."""
+    generator = np.random.default_rng(series.seed)
+    starts = _draw_starts(series.starts, generator)
+    times = sample_times(series, starts)
+    noise = series.noise * generator.standard_normal(times.shape)
+    return times, sample_signal(series, times) + noise
+
+
+def _draw_starts(starts: StartParams, generator: np.random.Generator) -> Array:
+    if starts.below is not None:
+        return generator.uniform(0, starts.below, starts.count)
+    assert starts.apart is not None  # one of the two is given
+    return starts.apart * np.arange(starts.count, dtype=np.float64)

@@ -1,0 +1,90 @@
+"""Inputs and targets of a series: data/preprocessed/series/<series>.npz."""
+
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.forecasting.scaling import Scaling
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A series from a file, in its units: training, then validation, then test."""
+
+    samples: NDArray[np.float64]  # (T,), oldest first
+    sample_times: NDArray[np.float64]  # (T,)
+    num_train: int
+    num_validation: int
+
+    @property
+    def training(self) -> NDArray[np.float64]:
+        """The samples that are trained on."""
+        return self.samples[: self.num_train]
+
+    @property
+    def scaling(self) -> Scaling:
+        """Of the training part alone."""
+        return Scaling(float(self.training.mean()), float(self.training.std()))
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What a forecaster is trained on, and the end of the series that it never sees.
+
+    Those of a recording are standardised; what is held out stands in the recording itself.
+    """
+
+    inputs: NDArray[np.float32]  # (N, T), oldest sample first
+    targets: NDArray[np.float32]  # (N, T) after each sample, or (N, 1) after the whole window
+    times: NDArray[np.float64]  # of the targets, in their shape
+    test: NDArray[np.float32]  # (n,) held-out end of the first segment
+    test_times: NDArray[np.float64]  # (n,)
+    recording: Recording | None = None  # None: the series was generated
+
+    @property
+    def are_slid(self) -> bool:
+        """Whether a window has one target, the sample after it, instead of one a sample."""
+        return bool(self.targets.shape[1] < self.inputs.shape[1])
+
+    @property
+    def scaling(self) -> Scaling | None:
+        """Between the samples here and those of the series; None: they are the same."""
+        return self.recording.scaling if self.recording else None
+
+    @property
+    def end(self) -> float:
+        """Time of the last sample, held out or not."""
+        return float(max(self.times.max(), self.test_times.max(initial=0.0)))
+
+
+def hide_test(windows: Windows) -> Windows:
+    """The same without what is held back for the test."""
+    recording = windows.recording
+    if recording:
+        end = recording.num_train + recording.num_validation
+        samples, times = recording.samples[:end], recording.sample_times[:end]
+        recording = replace(recording, samples=samples, sample_times=times)
+    empty, no_times = windows.test[:0], windows.test_times[:0]
+    return replace(windows, test=empty, test_times=no_times, recording=recording)
+
+
+def write_windows(path: Path, windows: Windows) -> None:
+    """Write the windows of one series; the same values give the same bytes."""
+    arrays: dict[str, Any] = asdict(windows)
+    recorded = arrays.pop("recording") or {}
+    np.savez(path, **arrays, **recorded)
+
+
+def read_windows(path: Path) -> Windows:
+    """Read the windows of one series."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    if "samples" not in arrays:
+        return Windows(**arrays)
+    recorded = {field.name: arrays.pop(field.name) for field in fields(Recording)}
+    for count in ("num_train", "num_validation"):
+        recorded[count] = int(recorded[count])
+    return Windows(**arrays, recording=Recording(**recorded))

@@ -1,0 +1,154 @@
+"""The best recipe goes into params.yaml, of which nothing else changes."""
+
+import difflib
+from pathlib import Path
+
+import pytest
+
+from stages.cli import adopt
+from stages.searching.outcome import Best, write_best
+from stages.shared.errors import InputError
+from stages.shared.yaml_files import parse_yaml
+from tests.shell import PROJECT
+
+PARAMS = Path("params.yaml")
+OUT = Path("data/searched/classifiers")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The working folder: the real params.yaml, which cites no search, and what a search found."""
+    params = (PROJECT / "params.yaml").read_text(encoding="utf-8")
+    uncited = params.partition("\nsearched:")[0]
+    (tmp_path / "params.yaml").write_text(uncited, encoding="utf-8")
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / OUT).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    find({"rate": 0.0107, "momentum": True, "network.dropout": 0.25})
+    return tmp_path
+
+
+def find(changes):
+    """Let the search have found a recipe."""
+    entry = read_entry("surname_gru")
+    del entry["seed"]
+    for path, value in changes.items():
+        section, _, last = path.rpartition(".")
+        (entry[section] if section else entry)[last] = value
+    write_best(OUT, Best("surname_gru", "official", 3, changes, entry, "macro_f1", 0.5, 0.4))
+
+
+def read_entry(name):
+    return parse_yaml(PARAMS.read_text(encoding="utf-8"))["classifiers"][name]
+
+
+def list_differences(before, after):
+    lines = difflib.ndiff(before.splitlines(), after.splitlines())
+    return [line for line in lines if line[:2] in {"- ", "+ "}]
+
+
+def test_only_the_values_of_the_recipe_change_and_the_search_is_cited(folder):
+    before = PARAMS.read_text(encoding="utf-8")
+
+    adopt.main("classifiers", None)
+
+    assert list_differences(before, PARAMS.read_text(encoding="utf-8")) == [
+        "-       dropout: 0.122",
+        "+       dropout: 0.25",
+        "-     rate: 0.0101",
+        "+     rate: 0.0107",
+        "+     momentum: true",
+        "+ ",
+        "+ searched:  # entry: task whose search found it",
+        "+   surname_gru: surnames",
+    ]
+
+
+def test_the_entry_is_what_the_search_found_but_for_its_seed(folder):
+    seed = read_entry("surname_gru")["seed"]
+
+    adopt.main("classifiers", "surname_gru")
+
+    entry = read_entry("surname_gru")
+    assert (entry["rate"], entry["momentum"], entry["network"]["dropout"]) == (0.0107, True, 0.25)
+    assert entry["seed"] == seed
+
+
+def test_a_second_search_is_cited_beside_the_first(folder):
+    adopt.main("classifiers", None)
+    text = PARAMS.read_text(encoding="utf-8")
+    text = text.replace("  surname_fast:\n", "  surname_twin:\n", 1)
+    PARAMS.write_text(text, encoding="utf-8")
+
+    PARAMS.write_text(adopt.cite(text, "forecasting", "noisy_rnn"), encoding="utf-8")
+
+    cited = parse_yaml(PARAMS.read_text(encoding="utf-8"))["searched"]
+    assert cited == {"surname_gru": "classifiers", "noisy_rnn": "forecasters"}
+
+
+def test_adopting_twice_changes_nothing(folder, capsys):
+    adopt.main("classifiers", None)
+    before = PARAMS.read_text(encoding="utf-8")
+
+    adopt.main("classifiers", None)
+
+    assert PARAMS.read_text(encoding="utf-8") == before
+    assert "classifiers.surname_gru was that already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", ["rate", "network.dropout", "iterations"])
+def test_check_names_each_value_that_departs_from_the_search(folder, path):
+    adopt.main("classifiers", None)
+    adopt.check()
+    text = PARAMS.read_text(encoding="utf-8")
+    PARAMS.write_text(
+        adopt.set_value(text, f"classifiers.surname_gru.{path}".split("."), 7), "utf-8"
+    )
+
+    with pytest.raises(
+        InputError, match=rf"classifiers\.surname_gru\.{path} is 7, the search found"
+    ):
+        adopt.check()
+
+
+def test_check_tells_of_a_search_that_found_something_else_since(folder):
+    adopt.main("classifiers", None)
+    find({"rate": 0.02})
+
+    with pytest.raises(InputError, match=r"rate is 0\.0107, the search found 0\.02"):
+        adopt.check()
+
+
+def test_an_entry_with_more_than_the_recipe_is_left_alone(folder):
+    text = PARAMS.read_text(encoding="utf-8")
+    text = adopt.set_value(text, ["classifiers", "surname_gru", "mean_every"], 7)
+    PARAMS.write_text(text, encoding="utf-8")
+
+    with pytest.raises(InputError, match=r"surname_gru\.mean_every is 7, the recipe has none"):
+        adopt.main("classifiers", None)
+
+    assert PARAMS.read_text(encoding="utf-8") == text
+
+
+def test_a_search_that_is_not_here_is_asked_for(folder):
+    with pytest.raises(InputError, match=r"data/searched/forecasters/best\.yaml is not here: run"):
+        adopt.main("forecasters", None)
+
+
+@pytest.mark.parametrize(
+    ("before", "path", "value", "after"),
+    [
+        ("a: 1  # one\nb: 2\n", "a", 3, "a: 3  # one\nb: 2\n"),
+        ("a: {b: 1, c: [1, 2]}  # x\n", "a.b", None, "a: {b: null, c: [1, 2]}  # x\n"),
+        ("a: {b: 1, c: 2}\n", "a.d", 0.5, "a: {b: 1, d: 0.5, c: 2}\n"),
+        ("a:\n  b: 1\n  c: 2  # two\n", "a.d", "x", "a:\n  b: 1\n  d: x\n  c: 2  # two\n"),
+        ("ä: 1\nb: 2\n", "b", 1e-05, "ä: 1\nb: 1e-05\n"),
+    ],
+)
+def test_a_value_is_set_where_it_stands(before, path, value, after):
+    assert adopt.set_value(before, path.split("."), value) == after
+
+
+def test_a_mapping_that_is_missing_is_not_made_up():
+    with pytest.raises(InputError, match=r"params\.yaml has no a\.c: add it"):
+        adopt.set_value("a: {b: 1}\n", ["a", "c", "d"], 1)

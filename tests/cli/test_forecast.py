@@ -1,0 +1,140 @@
+"""A column of a CSV file in, the samples that follow and their band out."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from stages.cli.forecast import find_objection, main
+from stages.shared.errors import InputError
+from stages.shared.json_files import read_json, write_json
+from stages.shared.networks import read_model
+from stages.shared.tables import read_table
+from tests.shell import run
+from tests.workspace import SCOPE, take_results
+
+
+def forecast(series=None, model=None, time=None, horizon=None, force=False):
+    main(Path("series.csv"), "y", Path("out.csv"), time, horizon, series, model, force)
+
+
+def write_history(folder, samples, name="series.csv"):
+    rows = "\n".join(f"{step / 2},{sample}" for step, sample in enumerate(samples))
+    (folder / name).write_text(f"t,y\n{rows}\n", encoding="utf-8")
+
+
+def make_sine(length):
+    return [math.sin(step / 2) for step in range(length)]
+
+
+def test_it_writes_the_forecast_in_its_band_and_a_picture(workspace):
+    write_history(workspace, make_sine(30))
+
+    command = "python stages/run.py cli forecast series.csv y out.csv"
+    said = run(workspace, f"{command} --series integer_starts --time t --horizon 4")
+
+    rows = read_table(workspace / "out.csv")
+    assert [row["step"] for row in rows] == ["30", "31", "32", "33"]
+    low, high = SCOPE["band"]["low"], SCOPE["band"]["high"]
+    for step, row in enumerate(rows[:3]):
+        assert float(row["low"]) == pytest.approx(float(row["y"]) + low[step])
+        assert float(row["high"]) == pytest.approx(float(row["y"]) + high[step])
+    assert (rows[3]["low"], rows[3]["high"]) == ("", "")  # no error was measured so far ahead
+    assert (workspace / "out.png").read_bytes().startswith(b"\x89PNG")
+    assert "held 75% of the test" in said
+
+
+def test_a_forecast_goes_as_far_as_the_band(workspace):
+    write_history(workspace, make_sine(30))
+
+    forecast(series="integer_starts")
+
+    assert len(read_table(workspace / "out.csv")) == len(SCOPE["band"]["low"])
+
+
+def test_a_named_model_forecasts(workspace, capsys):
+    history = make_sine(20)
+    write_history(workspace, history)
+    model = read_model(workspace / "data/trained/windowed_lstm_fast")
+    with torch.no_grad():
+        [expected] = model.forecast(torch.tensor([history]), 3).tolist()
+
+    forecast(model="windowed_lstm_fast", horizon=3)
+
+    rows = read_table(workspace / "out.csv")
+    assert [float(row["y"]) for row in rows] == pytest.approx(expected, rel=1e-6)
+    assert capsys.readouterr().out.startswith("windowed_lstm_fast of the workspace: ")
+
+
+def test_a_history_unlike_the_training_is_refused_unless_forced(workspace):
+    write_history(workspace, [20 + 5 * math.sin(step / 7) for step in range(30)])
+    reason = "from 15.7892 to 25 is not what .* integer_starts lies between -1 and 1; --force"
+
+    with pytest.raises(InputError, match=reason):
+        forecast(series="integer_starts")
+    assert not (workspace / "out.csv").exists()
+    forecast(series="integer_starts", force=True)
+
+    assert (workspace / "out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("length", "spacing", "reason"),
+    [
+        (19, None, "a history of 19 samples is too short: the model was scored after 20"),
+        (20, 1.0, "samples 1 apart are not what the model was trained on: 0.5 apart"),
+        (20, 0.51, None),  # as months differ
+        (20, None, None),
+    ],
+)
+def test_history_and_spacing_are_held_against_the_training(length, spacing, reason):
+    history = torch.tensor(make_sine(length)).numpy()
+
+    assert find_objection(history, spacing, SCOPE) == reason
+
+
+def test_a_model_that_says_not_what_it_knows_is_refused():
+    objection = find_objection(torch.tensor(make_sine(30)).numpy(), None, None)
+
+    assert objection.endswith("name it by --model")
+
+
+def test_it_asks_which_series_it_is(workspace):
+    write_history(workspace, make_sine(30))
+
+    with pytest.raises(InputError, match="say which series it is: --series integer_starts, "):
+        forecast()
+
+
+def test_a_series_without_a_model_is_refused(workspace):
+    write_history(workspace, make_sine(30))
+
+    with pytest.raises(InputError, match="no model of sunspots is here: choose of integer_starts"):
+        forecast(series="sunspots")
+
+
+def test_a_surname_model_cannot_forecast(workspace):
+    write_history(workspace, make_sine(30))
+
+    with pytest.raises(InputError, match="no model surname_gru of sine: choose of carried_rnn"):
+        forecast(model="surname_gru")
+
+
+def test_a_model_of_a_file_takes_and_gives_the_units_of_the_file(workspace):
+    model = read_model(workspace / "data/trained/carried_rnn")
+    config = workspace / "data/trained/carried_rnn/config.json"
+    write_json(config, read_json(config) | {"scaling": {"mean": 20.0, "std": 5.0}})
+    scope = workspace / "data/evaluated/forecasting/carried_rnn/scope.json"
+    write_json(scope, SCOPE | {"lowest": 15.0, "highest": 25.0})
+    stages = [f"{verb}_forecaster@carried_rnn" for verb in ("train", "evaluate", "plot")]
+    take_results(workspace, *stages)
+    standardised = make_sine(20)
+    write_history(workspace, [20 + 5 * sample for sample in standardised])
+    with torch.no_grad():
+        [expected] = model.forecast(torch.tensor([standardised]), 3).tolist()
+
+    forecast(model="carried_rnn")
+
+    forecasts = [float(row["y"]) for row in read_table(workspace / "out.csv")]
+    assert forecasts == pytest.approx([20 + 5 * sample for sample in expected], rel=1e-5)

@@ -1,0 +1,25 @@
+"""What `make repro` sees of the stages that DVC knows."""
+
+import shutil
+
+import pytest
+
+from stages.cli.graph import find_stale, read_graph
+from tests.pipeline import set_param
+from tests.shell import PROJECT, run
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")  # DVC's own
+def test_searches_that_have_never_run_are_no_stages_to_run(workspace):
+    shutil.copytree(PROJECT / "searches", workspace / "searches", dirs_exist_ok=True)
+    (workspace / "searches/dvc.lock").unlink(missing_ok=True)
+    set_param(workspace, "classifiers.surname_gru.rate", 0.02)  # that a search would read too
+    run(workspace, "dvc repro --quiet --single-item follow_imports")  # `make repro` does so first
+    asked = run(workspace, "dvc status")
+
+    graph, changed = read_graph()
+
+    assert "searches/dvc.yaml:search_classifiers" in asked  # DVC itself sees it
+    assert changed == {"train_classifier@surname_gru", "track"}
+    assert "track" in graph and not any("search" in stage for stage in graph)
+    assert {"blend_classifiers", "plot_blend"} < find_stale(graph, changed).keys()

@@ -1,0 +1,54 @@
+"""From the first data to the run."""
+
+import pytest
+
+from stages.cli import lineage
+from stages.shared.errors import InputError
+from tests.store import fill, find_model, find_run
+
+WINDOWS = "data/preprocessed/series/integer_starts.npz"
+
+
+def test_it_leads_from_the_data_to_the_run(workspace, capsys):
+    fill(workspace)
+    model, made = find_model("carried_rnn"), find_run("carried_rnn")
+    capsys.readouterr()
+
+    lineage.main("carried_rnn")
+
+    *data, _, address = capsys.readouterr().out.splitlines()
+    rows = [line.split() for line in data]
+    makers = {path: stage for path, _, stage in rows}
+    table = "data/generated/integer_starts.csv"
+    weights = "data/trained/carried_rnn/weights.pt"
+    scores = "data/evaluated/forecasting/carried_rnn/scores.json"
+    assert [path for path in makers if path in (table, weights, scores)] == [
+        table,
+        weights,
+        scores,
+    ]
+    assert makers[table] == "generate_series@integer_starts"
+    assert makers[WINDOWS] == "preprocess_series@integer_starts"
+    assert [weights, model.md5s[weights], "train_forecaster@carried_rnn"] in rows
+    assert [scores, model.md5s[scores], "evaluate_forecaster@carried_rnn"] in rows
+    assert made.info.run_id in address and "mlflow.db" in address
+
+
+def test_data_that_no_stage_made_are_given(workspace, capsys):
+    lineage.main("surname_gru")
+
+    code, names = (line.split() for line in capsys.readouterr().out.splitlines()[:2])
+    assert code[0] == "data/code" and code[2] == "follow_imports"
+    assert names[0] == "data/sample" and names[2] == "given"
+
+
+def test_it_says_that_a_run_is_missing(workspace, capsys):
+    lineage.main("carried_rnn")
+
+    assert "run is missing" in capsys.readouterr().out
+    assert not (workspace / "mlflow.db").exists()
+
+
+def test_it_knows_the_models(workspace):
+    with pytest.raises(InputError, match="no model nobody: choose one of carried_rnn, surname_bl"):
+        lineage.main("nobody")

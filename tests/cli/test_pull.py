@@ -1,0 +1,214 @@
+"""Results come from a team's remote whole, and nothing comes that dvc.lock does not name."""
+
+import hashlib
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages.shared.yaml_files import parse_yaml
+from tests.pipeline import list_started
+from tests.searched import add_search
+from tests.shell import PROJECT, assert_one_line, call, commit, run
+
+SRN = [sys.executable, "stages/run.py", "cli"]
+PULL = [*SRN, "pull"]
+COMMANDS = [
+    pytest.param(["repro"], id="repro"),
+    pytest.param(["sync"], id="sync"),
+    pytest.param(["check"], id="check"),
+    pytest.param(["predict", "Schmidt"], id="predict"),
+    pytest.param(["forecast", "series.csv", "y", "out.csv"], id="forecast"),
+    pytest.param(["promote", "surnames"], id="promote"),
+    pytest.param(["pull"], id="pull"),
+]
+MODULE = b"raise SystemExit('planted')\n"
+FOLDER = "data/plotted/carried_rnn/details"
+
+
+def read_blocks(title: str) -> list[str]:
+    """What README gives to be typed below a title, a text per block."""
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    section = text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^```\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+
+
+def type_in(folder: Path, block: str) -> subprocess.CompletedProcess[str]:
+    """Type lines into a shell, in the environment of the tests instead of one more."""
+    python = shlex.quote(str(Path(sys.executable).parent))
+    make = f'make() {{ command make --old-file .venv/installed BIN={python} "$@"; }}'
+    return call(folder, "bash", "-ec", f"{make}\n{block}")
+
+
+def clone(origin: Path, folder: Path) -> Path:
+    run(origin.parent, f"git clone -q -b main {origin} {folder}")
+    return folder
+
+
+def test_what_readme_says_of_sharing_works_where_nobody_ran_the_searches(workspace, tmp_path):
+    add_search(workspace)
+    commit(workspace, "a search")
+    origin = tmp_path / "origin"
+    run(tmp_path, "git init -q --bare origin")
+    run(workspace, f"git push -q {origin} HEAD:refs/heads/main")
+    ada = clone(origin, tmp_path / "ada")
+    shutil.copytree(workspace / ".dvc/cache", ada / ".dvc/cache")
+    lock = parse_yaml((ada / "searches/dvc.lock").read_text(encoding="utf-8"))
+    for out in lock["stages"]["search_classifiers"]["outs"]:
+        (ada / ".dvc/cache/files/md5" / out["md5"][:2] / out["md5"][2:]).unlink(missing_ok=True)
+    share, get = read_blocks("Share it with a team")
+
+    assert type_in(ada, "make repro").returncode == 0
+    shared = type_in(ada, share.replace("/shared/folder", str(tmp_path / "remote")))
+    bob = clone(origin, tmp_path / "bob")
+    got = type_in(bob, get)
+
+    assert shared.returncode == 0, shared.stdout
+    assert got.returncode == 0, got.stdout
+    assert list_started(got.stdout) == set()
+    assert run(bob, "git status --porcelain") == ""
+    assert call(bob, "dvc", "pull").returncode == 0
+
+
+@pytest.fixture
+def remote(workspace: Path, tmp_path: Path) -> Path:
+    """A remote with all results; it is in the config of the working folder."""
+    run(workspace, f"dvc remote add -q -d team {tmp_path / 'remote'}")
+    run(workspace, "dvc remote modify team verify true")
+    commit(workspace, "remote")
+    run(workspace, "dvc push -q")
+    return tmp_path / "remote"
+
+
+@pytest.fixture
+def teammate(workspace: Path, remote: Path, tmp_path: Path) -> Path:
+    """A clone that has pulled nothing."""
+    run(tmp_path, f"git clone -q {workspace} {tmp_path}/a/b/teammate")
+    return tmp_path / "a/b/teammate"
+
+
+def read_md5(workspace: Path, path: str) -> str:
+    lock = parse_yaml((workspace / "dvc.lock").read_text(encoding="utf-8"))
+    outs = [out for stage in lock["stages"].values() for out in stage["outs"]]
+    return next(out["md5"] for out in outs if out["path"] == path)
+
+
+def find_object(store: Path, md5: str) -> Path:
+    return store / "files/md5" / md5[:2] / md5[2:]
+
+
+def write_object(store: Path, md5: str, content: bytes) -> None:
+    path = find_object(store, md5)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
+def poison(store: Path, md5: str, relpath: str) -> None:
+    """Let the listing of a folder name one more file, under the md5 that it had."""
+    planted = hashlib.md5(MODULE).hexdigest()
+    listing = json.loads(find_object(store, md5).read_bytes())
+    listing.append({"md5": planted, "relpath": relpath})
+    write_object(store, md5, json.dumps(listing).encode())
+    write_object(store, planted, MODULE)
+
+
+def list_files(folder: Path) -> set[str]:
+    return {str(path) for path in folder.rglob("*") if ".dvc/tmp" not in str(path)}
+
+
+@pytest.mark.parametrize(
+    "relpath",
+    [
+        "../../../../tqdm.py",
+        "../../../../../../outside.py",
+        "/{tmp_path}/absolute.py",
+        "unlisted.png",
+    ],
+)
+def test_a_listing_that_was_changed_on_the_remote_is_neither_kept_nor_followed(
+    workspace, remote, teammate, tmp_path, relpath
+):
+    poison(remote, read_md5(workspace, FOLDER), relpath.format(tmp_path=tmp_path))
+    before = list_files(tmp_path / "a")
+
+    done = call(teammate, *PULL)
+
+    assert_one_line(done, f"the remote's listing of {FOLDER}", "is not that of dvc.lock")
+    assert not (teammate / FOLDER).exists()
+    assert not find_object(teammate / ".dvc/cache", read_md5(workspace, FOLDER)).exists()
+    assert {path for path in list_files(tmp_path / "a") - before if path.endswith(".py")} == set()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_after_a_plain_dvc_pull_of_it_commands_reject_it(workspace, remote, teammate, command):
+    md5 = read_md5(workspace, FOLDER)
+    poison(remote, md5, "../../../../tqdm.py")
+    run(teammate, "dvc remote modify --local team verify false && dvc pull", check=False)
+    assert (teammate / "tqdm.py").read_bytes() == MODULE  # what DVC lets happen
+
+    done = call(teammate, *SRN, *command)
+
+    listing = find_object(teammate / ".dvc/cache", md5)
+    assert_one_line(done, f"DVC's listing of {FOLDER}", "is not that of dvc.lock", str(listing))
+
+
+@pytest.mark.parametrize("command", COMMANDS[:5])
+def test_what_such_a_listing_planted_is_not_imported(workspace, remote, teammate, command):
+    """DVC does not keep the listing where `verify` is true, so that there is nothing to reject."""
+    poison(remote, read_md5(workspace, FOLDER), "../../../../tqdm.py")
+    call(teammate, "dvc", "pull")
+    assert (teammate / "tqdm.py").read_bytes() == MODULE
+
+    done = call(teammate, *SRN, *command)
+
+    assert "planted" not in done.stdout
+
+
+@pytest.mark.parametrize("relpath", ["../evil.py", "/evil.py", "a/../../evil.py", "", "a//b", "."])
+def test_a_listing_that_dvc_lock_names_may_lead_nowhere_else(workspace, relpath):
+    listing = json.dumps([{"md5": "0" * 32, "relpath": relpath}]).encode()
+    md5 = f"{hashlib.md5(listing).hexdigest()}.dir"
+    write_object(workspace / ".dvc/cache", md5, listing)
+    lock = workspace / "dvc.lock"
+    old = read_md5(workspace, FOLDER)
+    lock.write_text(lock.read_text(encoding="utf-8").replace(old, md5), encoding="utf-8")
+
+    done = call(workspace, *SRN, "check")
+
+    assert_one_line(done, f"names {relpath!r}, which does not lie in it")
+
+
+def test_what_is_pulled_is_what_dvc_lock_names(workspace, remote, teammate):
+    done = call(teammate, *PULL)
+
+    assert done.returncode == 0, done.stdout
+    assert run(teammate, "dvc status") == run(workspace, "dvc status")
+
+
+def test_a_file_in_a_folder_that_its_listing_does_not_have_is_named(workspace, remote, teammate):
+    call(teammate, *PULL)
+    (teammate / FOLDER / "unlisted.png").write_bytes(b"")
+
+    done = call(teammate, *SRN, "check")
+
+    assert done.returncode == 1
+    assert f"{FOLDER} differs from dvc.lock" in done.stdout
+
+
+def test_without_a_remote_it_says_so_in_one_line(workspace):
+    assert_one_line(call(workspace, "rm", "-rf", ".dvc/cache") and call(workspace, *PULL), "remote")
+
+
+def test_what_the_remote_lacks_ends_with_an_error(workspace, remote, teammate):
+    find_object(remote, read_md5(workspace, "data/trained/carried_rnn/weights.pt")).unlink()
+
+    done = call(teammate, *PULL)
+
+    assert done.returncode == 1
+    assert "error: dvc checkout failed: see above" in done.stdout

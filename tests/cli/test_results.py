@@ -1,0 +1,210 @@
+"""Scores above their baselines, answers beside answers, layers below one another."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from stages.cli import results
+from stages.cli.results import SINE, SURNAMES
+from stages.cli.text import align
+from stages.shared.errors import InputError
+from stages.tracking.ranking import Ranking, find_ranking
+from tests.pipeline import read_scores
+from tests.shell import make_environment, run
+from tests.workspace import ask_again, rescore
+
+LOW = Ranking("validation/error", "error", -1, "validation/error")
+COLUMNS = {"validation/error": ("", ""), "error": ("", ""), "rarely": ("", "")}
+MODELS = {
+    "slow": {"data": "waves", "error": 0.5, "validation": {"error": 0.5}},
+    "fast": {
+        "data": "waves",
+        "error": 0.75,
+        "validation": {"error": 0.125},
+        "intervals": {"error": {"low": 0.5, "high": 1.0}},
+    },
+    "odd": {"data": "steps", "error": 0.0, "rarely": 1.0, "validation": {}},
+}
+BASELINES = {
+    "waves": {
+        "hold_last": {"error": 0.1, "validation": {"error": 0.9}},
+        "ar2": {"error": 0.25, "validation": {"error": 0.8}},
+    },
+    "steps": {"hold_last": {"error": 0.125, "validation": {"error": 0.5}}},
+}
+
+
+def test_the_best_on_validation_is_first_and_marked_above_the_best_baseline_of_its_data():
+    rows = results.list_rows(MODELS, BASELINES, LOW, COLUMNS, (".3f", ".2f"))
+
+    assert rows == [
+        ("* fast", "0.125", "0.750 ±0.25", "-"),
+        ("  slow", "0.500", "0.500", "-"),
+        ("   waves: ar2", "0.800", "0.250", "-"),
+        ("  odd", "-", "0.000", "1.000"),
+        ("   steps: hold_last", "0.500", "0.125", "-"),
+    ]
+
+
+def test_where_more_is_better_the_largest_score_is_first():
+    scores = {"small": {"share": 0.25}, "large": {"share": 0.75}, "none": {}}
+
+    assert results.rank(scores, "share", 1) == ["large", "small", "none"]
+
+
+def test_the_scores_of_the_workspace_are_those_of_scores_json(workspace, capsys):
+    rescore(workspace, "surname_gru", 0.7)
+
+    results.main()
+
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index(
+        "surnames: shares of names ± half of the 95 % interval; best by validation/macro_f1 first"
+    )
+    rows = [line.split() for line in lines[start + 3 : start + 8]]
+    scores = read_scores(workspace, "surname_gru")
+    validation, test = scores["validation"]["macro_f1"], scores["macro_f1"]
+    assert rows[0][:4] == ["*", "surname_gru", f"{validation:.3f}", f"{test:.3f}"]
+    others = ["surname_blend", "surname_ngrams", "surname_markov", "official:"]
+    assert [row[0] for row in rows[1:]] == others
+    assert rows[4][1:4] == ["majority", "0.100", "0.100"]
+
+
+@pytest.mark.parametrize(
+    ("task", "columns", "model", "data", "baseline", "score", "digits"),
+    [
+        (
+            "forecasting",
+            SINE,
+            "windowed_lstm_fast",
+            "integer_starts",
+            "copy_period",
+            1.5e-17,
+            (".2g", ".1g"),
+        ),
+        ("surnames", SURNAMES, "surname_ngrams", "official", "majority", 1.2345, (".3f", ".3f")),
+    ],
+)
+def test_the_tables_of_the_published_models_fit_into_100_columns(
+    task, columns, model, data, baseline, score, digits
+):
+    scores = {column.removeprefix("validation/"): score for column in columns}
+    intervals = {}
+    for column in columns:
+        if "/" not in column and column != "walkthrough_mse":
+            intervals[column] = {"low": 0.0, "high": score}
+    labels = {"data": data, "horizon_long": 500}
+    metrics = {**labels, "validation": scores, "intervals": intervals} | scores
+    beside = {data: {baseline: metrics}}
+    top, bottom = zip(*columns.values(), strict=True)
+
+    ranking = find_ranking(task, metrics)
+    rows = results.list_rows({model: metrics}, beside, ranking, columns, digits)
+
+    table = align([("model", *top), ("   data: best baseline", *bottom), *rows])
+    assert max(len(line) for line in table.splitlines()) <= 100
+
+
+def test_the_titles_fit_into_100_columns(workspace, capsys):
+    results.main()
+
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in lines) <= 100
+
+
+def test_each_classifier_has_its_best_language_of_every_query(workspace, capsys):
+    ask_again(workspace, "surname_gru", ("English", -0.5))
+
+    results.main()
+
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index("asked: the likeliest language and its log-probability")
+    assert [line.split() for line in lines[start + 1 : start + 6]] == [
+        ["model", "Yue", "Tingsong", "test", "your", "name"],
+        ["surname_blend", "German", "-1.31", "Polish", "-0.25"],
+        ["surname_gru", "English", "-0.50", "English", "-0.50"],
+        ["surname_markov", "German", "-1.31", "Polish", "-0.25"],
+        ["surname_ngrams", "German", "-1.31", "Polish", "-0.25"],
+    ]
+
+
+def test_a_query_that_a_classifier_was_not_asked_has_a_dash():
+    row = {"query": "Li", "rank": "1", "language": "Chinese", "log_probability": "-0.1"}
+
+    table = results.list_answers({"asked": [row], "spared": []})
+
+    assert table == [("model", "Li"), ("asked", "Chinese -0.10"), ("spared", "-")]
+
+
+def test_the_published_queries_fit_into_100_columns_however_many_models_answer():
+    queries = ("Yue Tingsong", "Yue tingsong", "yutingsong", "test your name")
+    answer = {"rank": "1", "language": "Vietnamese", "log_probability": "-1.31"}
+    rows = [{"query": query, **answer} for query in queries]
+    models = [f"surname_model_{number}" for number in range(20)]
+
+    table = align(results.list_answers(dict.fromkeys(models, rows)))
+
+    assert max(len(line) for line in table.splitlines()) <= 100
+
+
+def test_the_layer_tour_is_printed(workspace, capsys):
+    results.main()
+
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index("layers")
+    assert lines[start + 1].split() == ["module", "input", "output", "final", "states"]
+    assert lines[start + 2] == "RNN     (10, 3, 100)  (10, 3, 20)  h (1, 3, 20)"
+
+
+def test_what_is_not_here_is_not_printed(workspace, capsys):
+    shutil.rmtree(workspace / "data/plotted/layers")
+    for path in workspace.glob("data/evaluated/surnames/*/asked.csv"):
+        path.unlink()
+
+    results.main()
+
+    said = capsys.readouterr().out
+    assert "surname_gru" in said and "asked" not in said and "layers" not in said
+
+
+def test_a_fresh_clone_says_how_to_get_results(workspace, monkeypatch):
+    run(workspace, "git clone -q . ../fresh")
+    monkeypatch.chdir(workspace.parent / "fresh")
+
+    with pytest.raises(InputError, match=r"no results are here yet: `make repro` makes them"):
+        results.main()
+
+
+def test_a_reader_that_closes_the_pipe_gets_no_traceback(workspace):
+    buffered = {"PYTHONUNBUFFERED": ""}  # then the pipe is met as late as it can be
+    command = subprocess.Popen(
+        [sys.executable, "stages/run.py", "cli", "results"],
+        cwd=workspace,
+        env=make_environment(workspace) | buffered,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+    command.stdout.close()  # what `| head` does once it has its lines
+
+    assert command.stderr.read() == b""
+    assert command.wait() == 1
+    command.stderr.close()
+
+
+def test_the_table_of_a_file_has_its_own_horizons_the_longest_first():
+    scores = {"mse_5": 0.2, "mse_11": 0.3, "mase_11": 0.9}
+    labels = {"data": "sunspots", "horizon_long": 11}
+    scored = {**labels, **scores, "band_coverage": 0.5, "validation": scores}
+
+    columns = results.list_columns({"sunspots_rnn": scored})
+
+    assert list(columns) == [
+        "validation/mse_11",
+        "mse_11",
+        "mse_5",
+        "mase_11",
+        "band_coverage",
+    ]

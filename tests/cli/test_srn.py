@@ -1,0 +1,74 @@
+"""`srn`: one command, from any folder of a repository, whose own code it runs."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline import replace_text
+from tests.shell import PROJECT, assert_one_line, call
+
+SRN = str(Path(sys.executable).with_name("srn"))
+SUBCOMMANDS = [
+    *("repro", "pull", "sync", "check", "results", "ui", "promote", "predict", "forecast"),
+    *("lineage", "verify", "search", "adopt"),
+]
+
+
+@pytest.mark.parametrize("command", ["results", "repro", "forecast series.csv y out.csv"])
+def test_outside_of_a_repository_it_says_where_to_go_and_leaves_nothing(tmp_path, command):
+    done = call(tmp_path, SRN, *command.split())
+
+    assert_one_line(done, f"{tmp_path} is in no repository", f"cd '{PROJECT}'")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_works_from_a_subfolder(workspace):
+    done = call(workspace / "data/series", SRN, "results")
+
+    assert done.returncode == 0, done.stdout
+    assert "carried_rnn" in done.stdout
+
+
+def test_it_runs_the_code_of_the_clone_in_which_it_is_typed(workspace):
+    path = workspace / "stages/cli/results.py"
+    replace_text(path, "    models = read_models()\n", '    raise InputError("of this clone")\n')
+
+    assert_one_line(call(workspace / "data", SRN, "results"), "of this clone")
+
+
+def test_files_are_those_of_the_folder_in_which_it_is_typed(workspace):
+    folder = workspace / "data/series"
+    (folder / "mine.csv").write_text("y\n" + "0.5\n" * 60, encoding="utf-8")
+
+    done = call(folder, SRN, *["forecast", "mine.csv", "y", "out.csv", "--model", "carried_rnn"])
+
+    assert done.returncode == 0, done.stdout
+    assert {"out.csv", "out.png"} <= {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("command", [[SRN], [sys.executable, "-m", "stages.cli"]])
+def test_its_help_lists_all_subcommands_in_100_columns(command):
+    done = call(PROJECT, *command, "--help", COLUMNS="100")
+
+    assert done.returncode == 0
+    lines = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("    ")]
+    assert lines == SUBCOMMANDS
+    assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ("repro --jobs 0", "--jobs: must be at least 1, got 0"),
+        ("predict Schmidt --top -1", "--top: must be at least 1, got -1"),
+        ("forecast a.csv y out.txt", "out.txt must be a .csv file"),
+        ("forecast a.csv y nowhere/out.csv", "is no folder: make it first"),
+        ("dance", "invalid choice: 'dance'"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, reason):
+    done = call(PROJECT, SRN, *arguments.split())
+
+    assert done.returncode == 2
+    assert reason in done.stdout.splitlines()[-1]

@@ -1,0 +1,63 @@
+"""`make ui` leads to the prepared pages, and to nobody else's server."""
+
+import json
+import re
+import signal
+import socket
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.shell import call, find_free_port, start
+from tests.store import fill
+
+UI = [sys.executable, "stages/run.py", "cli", "ui"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_prints_where_each_experiment_opens_once_mlflow_answers(workspace, number):
+    fill(workspace)
+    port = find_free_port()
+    ui = start(workspace, [*UI, "--port", str(port)])
+    said = []
+    while not said or "Ctrl-C" not in said[-1]:
+        said.append(ui.stdout.readline())
+        assert said[-1], ui.communicate()
+
+    found = dict(re.findall(r"^(\w+) +http\S+/#/experiments/(\d+)/", "".join(said), re.MULTILINE))
+    server = f"http://127.0.0.1:{port}/ajax-api/2.0/mlflow"
+    for name, experiment in found.items():
+        asked = f"{server}/experiments/get?experiment_id={experiment}"
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            assert json.load(answer)["experiment"]["name"] == name
+    ui.send_signal(number)
+    ui.communicate(timeout=30)
+
+    assert found.keys() == {"forecasting", "surnames", "layers"}
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0  # the server has ended too
+
+
+def test_a_port_that_is_taken_is_one_line(workspace):
+    fill(workspace)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+
+        stopped = call(workspace, *UI, "--port", str(port))
+
+    assert stopped.returncode == 1
+    [line] = stopped.stdout.splitlines()
+    assert f"port {port} cannot be used" in line and "PORT=" in line
+
+
+def test_without_a_store_it_says_how_to_make_one(workspace: Path):
+    stopped = call(workspace, *UI, "--port", str(find_free_port()))
+
+    assert stopped.returncode == 1
+    [line] = stopped.stdout.splitlines()
+    assert "make sync" in line

@@ -1,0 +1,54 @@
+"""Published results are made again elsewhere, and compared byte by byte."""
+
+import re
+
+import pytest
+
+from tests.pipeline import copy_template
+from tests.shell import call
+
+VERIFY = ("python", "stages/run.py", "cli", "verify")
+
+
+@pytest.fixture
+def clone(tmp_path):
+    return copy_template(tmp_path / "clone")
+
+
+@pytest.mark.slow
+def test_every_model_comes_out_as_dvc_lock_has_it(clone):
+    done = call(clone, *VERIFY)
+
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.endswith("6 of 6 equal\n")
+
+
+@pytest.mark.slow
+def test_a_model_that_comes_out_otherwise_is_named_with_its_files(clone):
+    lock = (clone / "dvc.lock").read_text(encoding="utf-8")
+    path = "data/trained/carried_rnn/weights.pt"
+    md5 = re.search(rf"- path: {path}\n +hash: md5\n +md5: (\w+)", lock)[1]
+    (clone / "dvc.lock").write_text(lock.replace(md5, "0" * 32), encoding="utf-8")
+
+    done = call(clone, *VERIFY, "carried_rnn", "windowed_lstm_fast")
+
+    assert done.returncode == 1
+    assert "carried_rnn: differs in weights.pt\nwindowed_lstm_fast: equal\n1 of 2" in done.stdout
+
+
+@pytest.mark.slow
+def test_other_data_than_those_of_dvc_lock_are_refused(clone):
+    (clone / "data/preprocessed/series/integer_starts.npz").write_bytes(b"")
+
+    done = call(clone, *VERIFY, "carried_rnn")
+
+    assert done.returncode == 1
+    assert "carried_rnn: data/preprocessed/series" in done.stdout
+    assert "differs from dvc.lock" in done.stdout
+
+
+def test_a_model_that_nobody_has_is_named(workspace):
+    done = call(workspace, *VERIFY, "nobody")
+
+    assert done.returncode == 1
+    assert done.stdout.startswith("error: dvc.lock has no model nobody: choose of carried_rnn")

@@ -1,0 +1,125 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from stages.forecasting.assessment import (
+    EvaluateParams,
+    add_ratios,
+    assess,
+    compare_with_baselines,
+    draw_questions,
+    measure_improvement,
+)
+from stages.forecasting.free_runs import measure_phases
+from stages.shared.yaml_files import parse_yaml
+from tests.forecasting.entries import series_of, windows_of
+
+SECTION = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))["evaluate_forecasters"]
+PARAMS = EvaluateParams.model_validate(
+    {**SECTION, "phases": 3, "horizons": [2, 4], "validation_horizons": [2]}
+)
+
+
+def draw():
+    return draw_questions(
+        windows_of("carried_rnn"), "integer_starts", series_of("carried_rnn"), PARAMS
+    )
+
+
+def test_an_interval_lies_around_its_score():
+    scores = assess(lambda history, horizon: history[:, :horizon], draw(), PARAMS).scores
+
+    for score in ("one_step_mse", "mse_2", "mse_4"):
+        interval = scores["intervals"][score]
+        assert interval["low"] < scores[score] < interval["high"]
+
+
+def test_the_errors_of_the_phases_average_to_the_scores():
+    questions = draw()
+
+    assessment = assess(lambda history, horizon: history[:, :horizon], questions, PARAMS)
+
+    by_hand = (questions.test.contexts[:, :2] - questions.test.truths[:, :2]) ** 2
+    np.testing.assert_allclose(assessment.errors["mse_2"], by_hand.mean(axis=1))
+    assert assessment.scores["mse_2"] == pytest.approx(by_hand.mean())
+
+
+def test_every_forecaster_is_asked_the_same():
+    first, second = draw(), draw()
+
+    forecasts = np.zeros((3, 4))
+    errors = [measure_phases(forecasts, questions.test, [4]) for questions in (first, second)]
+    assert errors[0]["mse_4"].tolist() == errors[1]["mse_4"].tolist()
+
+
+def score_on_validation(mse):
+    return {"validation": {"mse_2": mse}}
+
+
+def test_an_improvement_is_over_the_baseline_that_validation_prefers_and_above_zero_if_better():
+    baselines = {"good": score_on_validation(0.1), "lucky": score_on_validation(0.2)}
+    errors = {
+        "good": {"mse_2": np.array([1.0, 2.0, 4.0])},
+        "lucky": {"mse_2": np.array([0.0, 0.0, 0.0])},
+    }
+    own = {"mse_2": np.array([0.75, 1.75, 3.75])}
+
+    improvement = measure_improvement(own, baselines, errors, PARAMS)
+
+    assert improvement == {"mse_2": {"baseline": "good", "low": 0.25, "high": 0.25}}
+
+
+def score_over_4_steps(test, validation):
+    return {"horizon_long": 4, "mse_4": test, "validation": {"mse_4": validation}}
+
+
+BASELINES = {"good": score_over_4_steps(2.0, 0.5), "lucky": score_over_4_steps(0.1, 8.0)}
+
+
+def test_the_ratio_is_to_the_error_of_the_baseline_that_validation_prefers():
+    scores = add_ratios(score_over_4_steps(0.5, 1.0), BASELINES)
+
+    assert scores["ratio_to_baseline"] == 0.25  # 0.5 / 2
+    assert scores["validation"]["ratio_to_baseline"] == 2.0  # 1 / 0.5
+
+
+def test_the_best_baseline_has_a_ratio_of_one():
+    scores = add_ratios(BASELINES["good"], BASELINES)
+
+    assert scores["ratio_to_baseline"] == scores["validation"]["ratio_to_baseline"] == 1.0
+
+
+def test_there_is_no_ratio_to_an_error_of_zero():
+    scores = add_ratios(score_over_4_steps(0.5, 1.0), {"exact": score_over_4_steps(0.0, 0.5)})
+
+    assert "ratio_to_baseline" not in scores
+    assert scores["validation"]["ratio_to_baseline"] == 2.0
+
+
+def test_the_long_horizon_is_the_longest_that_test_and_validation_have():
+    scored = assess(lambda history, horizon: history[:, :horizon], draw(), PARAMS).scores
+
+    assert (scored["horizon_short"], scored["horizon_long"]) == (2, 2)  # validation lacks 4
+
+
+def test_horizons_of_which_validation_has_none_are_rejected():
+    with pytest.raises(ValidationError, match="have none in common"):
+        EvaluateParams.model_validate({**SECTION, "horizons": [2], "validation_horizons": [4]})
+
+
+def test_all_scores_are_kept_beside_the_comparison():
+    scores = {**score_over_4_steps(0.5, 1.0), "horizon_short": 2, "mse_2": 0.25, "data": "waves"}
+    errors = {"mse_2": np.array([0.25, 0.25])}
+    baselines = {"good": {**score_over_4_steps(2.0, 0.5), **score_on_validation(0.1)}}
+    baselines["good"]["validation"] = {"mse_2": 0.1, "mse_4": 0.5}
+
+    compared = compare_with_baselines(scores, errors, baselines, {"good": errors}, PARAMS)
+
+    assert {name: compared[name] for name in ("data", "mse_2", "mse_4")} == {
+        "data": "waves",
+        "mse_2": 0.25,
+        "mse_4": 0.5,
+    }
+    assert compared["improvement"] == {"mse_2": {"baseline": "good", "low": 0.0, "high": 0.0}}

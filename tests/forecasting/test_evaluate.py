@@ -1,0 +1,251 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stages.forecasting import score_baselines
+from stages.forecasting.assessment import EvaluateParams, check_scores
+from stages.forecasting.evaluate import REMEDY, evaluate, main
+from stages.forecasting.free_runs import FreeRuns, draw_free_runs, score_forecasts
+from stages.forecasting.phase_errors import read_phase_errors
+from stages.forecasting.series import write_series
+from stages.forecasting.signals import SeriesParams, draw_segments
+from stages.forecasting.state import write_state
+from stages.forecasting.train import ForecasterParams, train
+from stages.forecasting.windows import write_windows
+from stages.shared.errors import InputError
+from stages.shared.json_files import read_json
+from stages.shared.networks import write_model
+from stages.shared.yaml_files import format_yaml, parse_yaml
+from tests.forecasting.entries import params_of, params_of_file, windows_of_file, windows_of_series
+
+OFFICIAL = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
+SHORT = {
+    **OFFICIAL["evaluate_forecasters"],
+    "horizons": [49, 500],
+    "phases": 4,
+    "bootstrap": {"resamples": 20, "seed": 0},
+}
+
+
+def series(name="integer_starts", **changes):
+    return SeriesParams.model_validate({**OFFICIAL["generated_series"][name], **changes})
+
+
+def draw(seed, horizon=10, signal=None):
+    return draw_free_runs(
+        signal or series(), phases=64, context=40, after=0.0, horizon=horizon, seed=seed
+    )
+
+
+def test_test_and_validation_phases_are_disjoint_and_from_training_too():
+    seeds = (
+        OFFICIAL["evaluate_forecasters"]["seed"],
+        OFFICIAL["evaluate_forecasters"]["validation_seed"],
+    )
+    drawn = {"starts": {"count": 64, "below": 2 * math.pi}, "seed": seeds[0]}
+
+    test, validation = (draw(seed).contexts[:, 0] for seed in seeds)
+    trained = draw_segments(series("random_phases", **drawn))[1][:, 0]
+
+    assert len(np.intersect1d(test, validation)) == 0
+    assert len(np.intersect1d(test, trained)) == 0
+
+
+def test_noise_is_in_the_context_and_not_in_the_truth():
+    clean, noisy = draw(7, 20), draw(7, 20, series(noise=0.1))
+
+    assert np.std(noisy.contexts - clean.contexts) == pytest.approx(0.1, rel=0.1)
+    assert np.array_equal(noisy.truths, clean.truths)
+
+
+def test_free_runs_start_after_training():
+    drifting = series("drifting_sine")
+
+    first = draw_free_runs(drifting, 8, 4, after=0.0, horizon=3, seed=1)
+    later = draw_free_runs(drifting, 8, 4, after=drifting.spread / 48, horizon=3, seed=1)
+
+    assert not np.allclose(first.truths, later.truths)
+
+
+def test_free_runs_of_a_chaotic_series_start_where_neither_training_nor_validation_was(monkeypatch):
+    chaotic, drawn = series("mackey_glass"), []
+
+    def note(series, phases, context, after, horizon, seed):
+        runs = draw_free_runs(series, phases, context, after, horizon, seed)
+        drawn.append((after, after + series.spread + series.time_step * (context + horizon)))
+        return runs
+
+    monkeypatch.setattr("stages.forecasting.assessment.draw_free_runs", note)
+    params, windows, trained = train_briefly("mackey_glass_rnn")
+    evaluate(trained.model, None, windows, params.series, chaotic, EvaluateParams(**SHORT))
+
+    (validation_from, validation_to), (test_from, _) = drawn
+    assert windows.end <= validation_from
+    assert validation_to <= test_from
+
+
+def test_scores_average_the_steps_of_each_horizon():
+    truths = np.zeros((2, 4))
+    off_by_growing = truths + np.arange(1, 5)
+
+    scores = score_forecasts(off_by_growing, FreeRuns(truths, truths), [2, 4])
+
+    assert scores == pytest.approx(
+        {"one_step_mse": 1, "mse_2": (1 + 4) / 2, "mse_4": (1 + 4 + 9 + 16) / 4}
+    )
+
+
+def train_briefly(model):
+    params = ForecasterParams.model_validate(
+        {**OFFICIAL["forecasters"][model], "iterations": 3, "refine": None}
+    )
+    windows = windows_of_series(series(params.series))
+    return params, windows, train(params, windows, model)
+
+
+@pytest.mark.parametrize("model", ["carried_rnn", "lagged_rnn", "windowed_lstm_fast"])
+def test_every_model_is_scored_beside_the_baselines(model, tmp_path, monkeypatch):
+    params, windows, trained = train_briefly(model)
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(format_yaml({**OFFICIAL, "evaluate_forecasters": SHORT}))
+    windows_path = f"{params.series}.npz"
+    write_windows(Path(windows_path), windows)
+    write_series(Path(windows_path), series(params.series))
+    write_model(Path("trained"), trained.config, trained.model)
+    write_state(Path("trained/state.npy"), trained.state)
+    score_baselines.main(windows_path, "baselines")
+
+    main(model, "trained", windows_path, "baselines", "evaluated")
+
+    scores = read_json(Path("evaluated/scores.json"))
+    assert scores["data"] == params.series
+    assert {"walkthrough_mse", "one_step_mse", "mse_500"} <= scores.keys()
+    assert scores["intervals"].keys() == {"one_step_mse", "mse_49", "mse_500"}
+    assert "mse_500" in scores["validation"]
+    assert scores["improvement"].keys() == {"mse_49", "mse_500"}
+    assert scores["improvement"]["mse_500"]["high"] < 0  # linear recurrences are exact
+    assert read_json(Path("evaluated/metrics.json")) == {
+        "mse_short": scores["mse_49"],
+        "mse_long": scores["mse_500"],
+        "ratio_to_baseline": scores["ratio_to_baseline"],
+        "walkthrough_mse": scores["walkthrough_mse"],
+    }
+
+
+def test_the_errors_of_a_model_are_of_the_phases_that_baselines_have(tmp_path, monkeypatch):
+    params, windows, trained = train_briefly("carried_rnn")
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(format_yaml({**OFFICIAL, "evaluate_forecasters": SHORT}))
+    write_windows(Path("integer_starts.npz"), windows)
+    write_series(Path("integer_starts.npz"), series(params.series))
+    torch.nn.init.zeros_(trained.model.head.weight)  # so that it forecasts nothing but zeros
+    torch.nn.init.zeros_(trained.model.head.bias)
+    write_model(Path("trained"), trained.config, trained.model)
+    write_state(Path("trained/state.npy"), trained.state)
+    score_baselines.main("integer_starts.npz", "baselines")
+
+    main("carried_rnn", "trained", "integer_starts.npz", "baselines", "evaluated")
+
+    own = read_phase_errors(Path("evaluated/errors.csv"))["carried_rnn"]
+    zeros = read_phase_errors(Path("baselines/errors.csv"))["predict_zero"]
+    assert {name: values.tolist() for name, values in own.items()} == {
+        name: values.tolist() for name, values in zeros.items()
+    }
+
+
+def test_the_same_model_and_data_give_the_same_scores():
+    params, windows, trained = train_briefly("carried_rnn")
+    given = (trained.model, trained.state, windows, params.series, series(params.series))
+
+    first = evaluate(*given, EvaluateParams(**SHORT))
+    second = evaluate(*given, EvaluateParams(**SHORT))
+
+    assert first.scores == second.scores
+
+
+def test_the_one_point_test_is_also_averaged_over_its_starts():
+    params, windows, trained = train_briefly("carried_rnn")
+    given = (trained.model, trained.state, windows, params.series, series(params.series))
+
+    scores = []
+    for seed in range(20):
+        section = {**SHORT, "phases": 1, "walkthrough_seed": seed}
+        scores.append(evaluate(*given, EvaluateParams(**section)).scores)
+
+    by_start = {metrics["walkthrough_mse"] for metrics in scores}
+    assert len(by_start) == 3  # starts 0, 1 and 2
+    assert scores[0]["walkthrough_mse_all_starts"] == pytest.approx(sum(by_start) / 3)
+
+
+def test_the_recursive_test_has_one_start():
+    params, windows, trained = train_briefly("windowed_lstm")
+    given = (trained.model, trained.state, windows, params.series, series(params.series))
+
+    metrics = evaluate(*given, EvaluateParams(**SHORT)).scores
+
+    assert "walkthrough_mse_all_starts" not in metrics
+
+
+def test_while_recipes_are_chosen_the_test_phases_change_nothing():
+    params, windows, trained = train_briefly("carried_rnn")
+    given = (trained.model, trained.state, windows, params.series, series(params.series))
+
+    scores = []
+    for seed in (1, 2):
+        section = {**SHORT, "split": "validation", "seed": seed, "walkthrough_seed": seed}
+        scores.append(evaluate(*given, EvaluateParams(**section)).scores)
+
+    assert scores[0] == scores[1]
+    assert scores[0]["split"] == "validation"
+    assert scores[0]["mse_500"] == scores[0]["validation"]["mse_500"]
+    assert "walkthrough_mse" not in scores[0]
+
+
+def test_a_score_that_is_not_finite_is_named():
+    with pytest.raises(InputError, match=r"validation\.one_step_mse is inf: train at a lower rate"):
+        check_scores({"data": "x", "validation": {"one_step_mse": math.inf}}, REMEDY)
+
+
+def evaluate_file(samples, **changes):
+    """A network of two updates on a file with horizons 2 and 5."""
+    file = params_of_file(window=40, horizons=[2, 5])
+    windows = windows_of_file(samples, window=40, horizons=[2, 5])
+    model = train(params_of("sunspots_rnn", iterations=2), windows, "x").model
+    params = EvaluateParams.model_validate({**SHORT, **changes}).suit(file)
+    return evaluate(model, None, windows, "mine", file, params)
+
+
+SWING = 20 + 5 * np.sin(np.arange(120.0) / 7)
+
+
+def test_a_file_is_scored_at_its_own_horizons_over_all_origins_of_its_test():
+    evaluation = evaluate_file(SWING)
+
+    scores = [f"{run}_{kind}" for kind in ("mse", "mase") for run in ("one_step",)]
+    scores += [f"{kind}_{horizon}" for kind in ("mse", "mase") for horizon in (2, 5)]
+    assert {*evaluation.scores["intervals"]} == {*scores, "band_coverage"}
+    assert {*evaluation.scores["validation"]} == {*scores}
+    assert {len(errors) for errors in evaluation.errors.values()} == {30 - 5 + 1}
+    assert evaluation.scope.least_history == 40
+    assert len(evaluation.scope.band["low"]) == 5
+
+
+def test_scores_are_in_the_units_of_the_file_but_for_mase_and_coverage():
+    plain, large = evaluate_file(SWING).scores, evaluate_file(10 * SWING + 3).scores
+
+    assert large["mse_5"] == pytest.approx(100 * plain["mse_5"], rel=1e-3)
+    assert large["mase_5"] == pytest.approx(plain["mase_5"], rel=1e-3)
+    assert large["band_coverage"] == pytest.approx(plain["band_coverage"], abs=0.02)
+
+
+def test_while_recipes_are_chosen_a_file_shows_nothing_of_its_test():
+    changed = SWING.copy()
+    changed[90:] *= 3
+
+    metrics = [evaluate_file(samples, split="validation").scores for samples in (SWING, changed)]
+
+    assert metrics[0] == metrics[1]
+    assert metrics[0]["split"] == "validation"

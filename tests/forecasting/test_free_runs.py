@@ -1,0 +1,50 @@
+"""Origins roll over a part of a recording, and errors are scaled by those of its training."""
+
+import numpy as np
+
+from stages.forecasting.free_runs import measure_phases, roll_origins, roll_validation
+from stages.forecasting.scaling import Scaling, scale_forecaster
+from stages.forecasting.windows import Recording
+
+TEN = Recording(np.arange(10.0), np.arange(10.0), num_train=4, num_validation=3)
+
+
+def test_origins_roll_as_far_as_the_horizon_fits_into_their_part():
+    runs = roll_validation(TEN, context=2, horizon=2)
+
+    assert runs.contexts.tolist() == [[2, 3], [3, 4]]  # of training too: that is known by then
+    assert runs.truths.tolist() == [[4, 5], [5, 6]]  # never of the test
+    assert runs.block == 2
+
+
+def test_the_last_origin_of_the_test_ends_with_the_file():
+    runs = roll_origins(TEN, 7, 10, context=3, horizon=1)
+
+    assert runs.contexts.tolist() == [[4, 5, 6], [5, 6, 7], [6, 7, 8]]
+    assert runs.truths.tolist() == [[7], [8], [9]]
+
+
+def test_mase_is_the_absolute_error_by_that_of_repeating_the_last_sample_in_training():
+    samples = np.array([0.0, 2, 4, 6, 0, 0, 9])  # training changes by 2 a step
+    recording = Recording(samples, samples, num_train=4, num_validation=2)
+    runs = roll_validation(recording, context=4, horizon=2)
+
+    errors = measure_phases(np.array([[1.0, -3.0]]), runs, [2])
+
+    assert errors["one_step_mse"].tolist() == [1]
+    assert errors["mse_2"].tolist() == [5]
+    assert errors["one_step_mase"].tolist() == [0.5]
+    assert errors["mase_2"].tolist() == [1]  # (1 + 3) / 2 / 2
+
+
+def test_a_scaled_forecaster_takes_and_gives_the_units_of_the_file():
+    seen = []
+
+    def hold(history, horizon):
+        seen.append(history)
+        return history[:, -1:].repeat(horizon, axis=1)
+
+    forecast = scale_forecaster(hold, Scaling(mean=10.0, std=2.0))
+
+    assert forecast(np.array([[8.0, 14.0]]), 2).tolist() == [[14, 14]]
+    assert seen[0].tolist() == [[-1, 2]]

@@ -1,0 +1,165 @@
+import json
+
+import matplotlib
+import numpy as np
+import pytest
+
+from stages.forecasting.plot import draw_snapshots, draw_window, join_windows, main
+from stages.forecasting.preprocess import pair_series
+from stages.forecasting.windows import Windows, write_windows
+from stages.shared.baselines import write_baselines
+from stages.shared.bundle import ModelConfig, write_config
+from stages.shared.curves import Curves, write_curves
+from tests.forecasting.entries import windows_of_file
+
+DETAILS = {f"details/{name}" for name in ("loss", "loss_linear", "window", "snapshots")}
+ALWAYS = {"forecast", "baselines", "details/walkthrough", *DETAILS}
+STEPS = 60  # of the free runs
+
+
+def make_windows(window):
+    times = np.arange(30.0)[None]
+    return pair_series(times, np.sin(times), window, 6 if window else 0)
+
+
+def write_files(folder, window=None, norms=(0.9, None)):
+    trained, evaluated = folder / "trained" / "tiny", folder / "evaluated" / "tiny"
+    trained.mkdir(parents=True)
+    evaluated.mkdir(parents=True)
+    windows = make_windows(window)
+    write_windows(folder / "windows.npz", windows)
+    write_config(trained, ModelConfig("forecasting", "window_forecaster", {"cell": "lstm"}))
+    write_curves(trained / "curves.csv", Curves([1, 2], [0.5, 0.25], [None, 0.375], list(norms)))
+    np.savez(
+        trained / "snapshots.npz",
+        iterations=[0],
+        times=windows.times[:1],
+        inputs=windows.inputs[:1],
+        targets=windows.targets[:1],
+        predictions=windows.targets[:1],
+    )
+    free = np.sin(np.arange(2.0 * STEPS)).reshape(2, STEPS)
+    np.savez(
+        evaluated / "forecasts.npz",
+        walkthrough_times=np.arange(23.0, 30.0),
+        walkthrough_truth=np.sin(np.arange(23.0, 30.0)),
+        walkthrough_forecast=np.zeros(6),
+        free_context=free[:, :5],
+        free_truth=free,
+        free_forecast=-free,
+        step=1.0,
+    )
+    scores = {"one_step_mse": 0.1, "mse_49": 0.5}
+    exact = {"walkthrough_mse": 1e-30, "one_step_mse": 1e-30, "mse_49": 0.0, "order": 8}
+    beside = {"hold_last": {"walkthrough_mse": 0.7, **scores}, "ar_best": exact}
+    own = {"data": "short", "walkthrough_mse": 0.5, **scores}
+    (evaluated / "scores.json").write_text(json.dumps(own), encoding="utf-8")
+    scope = {"band": {"low": [-0.1], "high": [0.1]}}
+    (evaluated / "scope.json").write_text(json.dumps(scope), encoding="utf-8")
+    write_baselines(folder / "baselines", "short", beside)
+    params = {"figures": {"dpi": 40}, "forecasters": {"tiny": {"clip_norm": 10.0, "rate": 0.1}}}
+    (folder / "params.yaml").write_text(json.dumps(params), encoding="utf-8")  # JSON is YAML
+
+
+def plot(folder, monkeypatch, out="plotted"):
+    monkeypatch.chdir(folder)
+    main("trained/tiny", "evaluated/tiny", "windows.npz", "baselines", out)
+    figures = {}
+    for path in (folder / out).rglob("*.png"):
+        figures[path.relative_to(folder / out).with_suffix("").as_posix()] = path.read_bytes()
+    return figures
+
+
+def test_windows_that_were_slid_have_their_series_and_split_drawn(tmp_path, monkeypatch):
+    write_files(tmp_path, window=4)
+
+    figures = plot(tmp_path, monkeypatch)
+
+    assert set(figures) == ALWAYS | {"details/gradient_norm", "details/series", "details/split"}
+
+
+def test_gradient_norms_that_nobody_recorded_are_not_drawn(tmp_path, monkeypatch):
+    write_files(tmp_path, norms=(None, None))
+
+    figures = plot(tmp_path, monkeypatch)
+
+    assert set(figures) == ALWAYS
+
+
+def test_same_files_give_same_bytes_whatever_the_readers_matplotlibrc(tmp_path, monkeypatch):
+    write_files(tmp_path, window=4)
+    first = plot(tmp_path, monkeypatch, "first")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(matplotlib.rcParams, "font.size", 30)
+        second = plot(tmp_path, monkeypatch, "second")
+
+    assert first == second
+    assert b"Software" not in b"".join(first.values())
+
+
+def test_of_a_file_its_parts_and_forecasts_from_origins_are_drawn(tmp_path, monkeypatch):
+    write_files(tmp_path)
+    samples = 20 + 5 * np.sin(np.arange(60.0))
+    write_windows(tmp_path / "windows.npz", windows_of_file(samples, window=9, horizons=[3]))
+    np.savez(
+        tmp_path / "evaluated/tiny/forecasts.npz",
+        free_context=samples[None, 37:45],
+        free_truth=samples[None, 45:50],
+        free_forecast=np.full((1, 5), 20.0),
+        step=1.0,
+    )
+    scope = {"band": {"low": [-1.0] * 5, "high": [1.0] * 5}}
+    (tmp_path / "evaluated/tiny/scope.json").write_text(json.dumps(scope), encoding="utf-8")
+
+    figures = plot(tmp_path, monkeypatch)
+
+    drawn = ALWAYS - {"details/walkthrough"} | {"details/gradient_norm", "details/split"}
+    assert set(figures) == drawn
+
+
+def test_windows_join_to_the_series_they_were_cut_from():
+    windows = make_windows(4)
+
+    times, values = join_windows(windows, 1.0)
+
+    assert windows.are_slid
+    np.testing.assert_array_equal(times, np.arange(24))
+    np.testing.assert_allclose(values, np.sin(np.arange(24)), atol=1e-6)
+
+
+def test_windows_of_a_second_segment_are_not_joined_to_the_first():
+    windows = make_windows(4)
+    twice = Windows(
+        inputs=np.concatenate([windows.inputs] * 2),
+        targets=np.concatenate([windows.targets] * 2),
+        times=np.concatenate([windows.times] * 2),
+        test=windows.test,
+        test_times=windows.test_times,
+    )
+
+    times, _ = join_windows(twice, 1.0)
+
+    np.testing.assert_array_equal(times, np.arange(24))
+
+
+def test_input_and_target_of_a_segment_share_an_abscissa():
+    figure = draw_window(make_windows(None), 1.0, "model")
+
+    given, target = figure.axes[0].lines
+    np.testing.assert_array_equal(given.get_xdata(), target.get_xdata())
+    assert (given.get_color(), target.get_color()) == ("red", "blue")
+
+
+def test_a_snapshot_shows_input_in_red_and_prediction_in_blue():
+    times = np.arange(20.0).reshape(2, 10)
+    windows = pair_series(times, np.sin(times))
+    shown = {name: getattr(windows, name)[:2] for name in ("times", "inputs", "targets")}
+    snapshots = {**shown, "predictions": -shown["targets"], "iterations": np.array([0, 25])}
+
+    figure = draw_snapshots(snapshots, 1.0, "model")
+
+    _, given, predicted = figure.axes[1].lines
+    assert (given.get_color(), predicted.get_color()) == ("red", "blue")
+    np.testing.assert_array_equal(predicted.get_ydata(), -windows.targets[1])
+    assert figure.axes[1].get_title() == "step 25"

@@ -1,0 +1,155 @@
+import numpy as np
+import pytest
+
+from stages.forecasting.preprocess import (
+    cut_windows,
+    main,
+    pair_recording,
+    pair_series,
+    shift_segments,
+    split_recording,
+)
+from stages.forecasting.recordings import FileParams
+from stages.forecasting.series import read_series
+from stages.forecasting.windows import Recording, hide_test, read_windows, write_windows
+from stages.shared.errors import InputError
+from stages.shared.yaml_files import format_yaml
+from tests.forecasting.entries import FILE
+
+
+def test_letters_a_to_e_with_a_window_of_two():
+    inputs, targets = cut_windows(np.array([list("ABCDE")]), 2)
+
+    pairs = ["".join(window) + nxt[0] for window, nxt in zip(inputs, targets, strict=True)]
+    assert pairs == ["ABC", "BCD", "CDE"]
+
+
+def test_twelve_points_with_a_window_of_three_give_nine_pairs():
+    inputs, targets = cut_windows(np.arange(1, 13)[None], 3)
+
+    assert inputs.shape == (9, 3) and targets.shape == (9, 1)
+    assert inputs[0].tolist() == [1, 2, 3] and targets[0] == 4
+    assert inputs[1].tolist() == [2, 3, 4] and targets[1] == 5
+
+
+def test_windows_never_reach_over_the_end_of_a_segment():
+    inputs, _ = cut_windows(np.array([[1, 2, 3], [7, 8, 9]]), 2)
+
+    assert inputs.tolist() == [[1, 2], [7, 8]]
+
+
+def test_ten_clips_of_fifty_frames_become_ten_pairs_of_forty_nine():
+    inputs, targets = shift_segments(np.arange(500).reshape(10, 50))
+
+    assert inputs.shape == targets.shape == (10, 49)
+    assert np.array_equal(inputs[:, 1:], targets[:, :-1])
+
+
+def test_each_window_is_followed_by_its_target_and_the_test_is_never_seen():
+    values = np.arange(800.0)[None]
+
+    windows = pair_series(values, values, window=40, test_points=40)
+
+    assert windows.inputs.shape == (720, 40)
+    assert np.array_equal(windows.targets[:, 0], windows.inputs[:, -1] + 1)
+    assert windows.targets.max() == 759
+    assert windows.test.tolist() == list(range(760, 800))
+
+
+ENTRY = {"points": 3, "step": 1.0, "starts": {"count": 2, "apart": 5.0}, "period": 9.0}
+
+
+def prepare(folder, monkeypatch, entry, table):
+    """Preprocess the series `s`."""
+    monkeypatch.chdir(folder)
+    (folder / "params.yaml").write_text(format_yaml(entry))
+    (folder / "s.csv").write_text(table)
+    main(f"{next(iter(entry))}.s", "s.csv", "out/s.npz")
+
+
+def test_a_series_without_a_window_keeps_its_segments(tmp_path, monkeypatch):
+    table = "segment,t,y\n0,0,0\n0,1,1\n0,2,2\n1,5,5\n1,6,6\n1,7,7\n"
+
+    prepare(tmp_path, monkeypatch, {"generated_series": {"s": ENTRY}}, table)
+
+    windows = read_windows(tmp_path / "out/s.npz")
+    assert windows.inputs.tolist() == [[0, 1], [5, 6]]
+    assert windows.times.tolist() == [[1, 2], [6, 7]]
+
+
+def test_the_params_of_a_series_lie_beside_its_windows(tmp_path, monkeypatch):
+    samples = "y\n" + "1\n2\n" * 20
+
+    prepare(tmp_path, monkeypatch, {"observed_series": {"s": FILE}}, samples)
+
+    assert read_series(tmp_path / "out/s.npz") == FileParams.model_validate(FILE)
+
+
+def test_a_bad_file_leaves_nothing_behind(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"s\.csv, column y, line 3: 'high' is no number"):
+        prepare(tmp_path, monkeypatch, {"observed_series": {"s": FILE}}, "y\n1\nhigh\n")
+
+    assert not (tmp_path / "out").exists()
+
+
+def make_file(**changes):
+    return FileParams.model_validate(FILE | {"window": 3} | changes)
+
+
+def test_a_file_is_split_into_training_validation_and_test():
+    samples = np.arange(20.0)
+
+    recording = split_recording(samples, samples, make_file(test_share=0.2, horizons=[1]))
+
+    assert (recording.num_train, recording.num_validation) == (12, 4)
+    assert recording.training.tolist() == [*range(12)]
+
+
+def test_windows_of_a_file_are_standardised_by_the_training_part_alone():
+    samples = np.array([1.0, 3, 1, 3, 1, 3, 500, 600, 700, 800])
+    recording = Recording(samples, np.arange(10.0), num_train=6, num_validation=2)
+
+    windows = pair_recording(recording, window=3)
+
+    assert (windows.scaling.mean, windows.scaling.std) == (2, 1)
+    assert windows.inputs.tolist() == [[-1, 1, -1], [1, -1, 1], [-1, 1, -1]]
+    assert windows.targets.tolist() == [[1, -1, 1], [-1, 1, -1], [1, -1, 1]]
+    assert windows.times[0].tolist() == [1, 2, 3]
+    assert len(windows.test) == 0
+
+
+@pytest.mark.parametrize(
+    ("samples", "changes", "reason"),
+    [
+        (np.arange(28.0), {}, r"0\.25\) of 28 rows are 7, fewer than 4 times the .*horizon \(2\)"),
+        (np.arange(40.0), {"window": 20}, r"40 rows 20 are left .* no more than the window \(20\)"),
+        (np.full(40, 0.1), {}, r"the first 20 rows, which are trained on, are all 0\.1: there is"),
+    ],
+)
+def test_a_file_that_nothing_can_be_learned_from_is_refused(samples, changes, reason):
+    with pytest.raises(InputError, match=reason) as raised:
+        split_recording(samples, samples, make_file(**changes))
+
+    assert str(raised.value).startswith("data/series/a.csv: ")
+
+
+def test_windows_of_a_file_come_back_as_they_were(tmp_path):
+    samples = np.arange(10.0)
+    windows = pair_recording(Recording(samples, samples, num_train=6, num_validation=2), window=3)
+
+    write_windows(tmp_path / "w.npz", windows)
+    again = read_windows(tmp_path / "w.npz")
+
+    assert again.recording.samples.tolist() == samples.tolist()
+    assert (again.recording.num_train, again.recording.num_validation) == (6, 2)
+    assert again.inputs.tolist() == windows.inputs.tolist()
+
+
+def test_a_search_sees_nothing_of_the_test():
+    samples = np.arange(10.0)
+    windows = pair_recording(Recording(samples, samples, num_train=6, num_validation=2), window=3)
+
+    hidden = hide_test(windows)
+
+    assert hidden.recording.samples.tolist() == [*range(8)]
+    assert hidden.scaling == windows.scaling

@@ -1,0 +1,185 @@
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.forecasting.assessment import EvaluateParams
+from stages.forecasting.phase_errors import read_phase_errors
+from stages.forecasting.score_baselines import BaselineParams, main, score_baselines
+from stages.forecasting.series import write_series
+from stages.forecasting.signals import SeriesParams
+from stages.forecasting.windows import write_windows
+from stages.shared.errors import InputError
+from stages.shared.yaml_files import format_yaml, parse_yaml
+from tests.forecasting.entries import params_of_file, windows_of_file, windows_of_series
+
+OFFICIAL = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
+NAMES = OFFICIAL["forecasting_baselines"]["names"]
+SHORT = {"horizons": [49, 500], "phases": 4, "bootstrap": {"resamples": 20, "seed": 0}}
+
+
+def make_series(name, **changes):
+    return SeriesParams.model_validate({**OFFICIAL["generated_series"][name], **changes})
+
+
+def score(name, series=None, context=40, **changes):
+    series = series or make_series(name)
+    params = BaselineParams.model_validate({**OFFICIAL["forecasting_baselines"], **changes})
+    section = {**OFFICIAL["evaluate_forecasters"], **SHORT, "context": context}
+    evaluation = EvaluateParams.model_validate(section)
+    return score_baselines(windows_of_series(series), name, series, params, evaluation)
+
+
+@pytest.mark.parametrize("name", ["integer_starts", "half_periods", "period_40"])
+def test_linear_recurrences_follow_a_clean_sine(name):
+    scores = score(name).scores
+
+    assert list(scores) == NAMES
+    for baseline in ("ar2", "ar_best", "ridge"):
+        assert scores[baseline]["mse_500"] < 1e-9
+        assert scores[baseline]["walkthrough_mse"] < 1e-9
+    assert scores["predict_zero"]["mse_500"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_baselines_of_the_recursive_test_are_those_of_the_walk_through():
+    scores = score("period_40").scores
+
+    assert scores["predict_zero"]["walkthrough_mse"] == pytest.approx(0.5, abs=1e-3)  # its variance
+    assert scores["copy_period"]["walkthrough_mse"] < 1e-9  # it holds nothing that training lacks
+
+
+def test_a_chaotic_series_has_all_baselines_too():
+    series = make_series("mackey_glass", starts={"count": 8, "apart": 500.0})
+
+    scores = score("mackey_glass", series).scores
+
+    assert list(scores) == NAMES
+    assert all(scores[name]["mse_500"] > 1e-3 for name in NAMES)  # nothing linear does
+
+
+def test_a_season_is_what_copying_repeats():
+    by_season = score("integer_starts", make_series("integer_starts", season=2.0))
+    by_period = score("integer_starts")
+
+    season, period = by_season.scores["copy_period"], by_period.scores["copy_period"]
+    assert season["one_step_mse"] > 100 * period["one_step_mse"]
+
+
+def test_every_baseline_has_its_interval_and_its_validation():
+    scores = score("integer_starts").scores
+
+    for name in NAMES:
+        assert set(scores[name]["intervals"]) == {
+            "one_step_mse",
+            "mse_49",
+            "mse_500",
+        }
+        assert "mse_500" in scores[name]["validation"]
+
+
+def test_the_ratio_of_a_baseline_is_to_the_best_on_validation():
+    scores = score(
+        "noisy_sine", make_series("noisy_sine", starts={"count": 8, "below": 6.28})
+    ).scores
+
+    best = min(scores.values(), key=lambda of_one: of_one["validation"]["mse_500"])
+    assert best["ratio_to_baseline"] == 1.0
+    zero = scores["predict_zero"]
+    assert zero["ratio_to_baseline"] == pytest.approx(zero["mse_500"] / best["mse_500"])
+    assert zero["validation"]["ratio_to_baseline"] > 1
+
+
+def test_validation_chooses_order_and_penalty():
+    noisy = make_series("noisy_sine", starts={"count": 8, "below": 6.28}, points=120)
+
+    best = score("noisy_sine", noisy)
+
+    for baseline, one_by_one in (("ar_best", "ar_orders"), ("ridge", "ridge_penalties")):
+        errors = {}
+        for value in OFFICIAL["forecasting_baselines"][one_by_one]:
+            alone = score("noisy_sine", noisy, names=[baseline], **{one_by_one: [value]})
+            errors[value] = alone.scores[baseline]["validation"]["mse_500"]
+        chosen = best.scores[baseline]["order" if baseline == "ar_best" else "penalty"]
+        assert errors[chosen] == min(errors.values())
+
+
+def test_short_segments_leave_the_lower_orders_to_choose_from(capsys):
+    scores = score("half_periods").scores
+
+    assert scores["ar_best"]["order"] < 21
+    assert scores["ridge"]["context"] + scores["ridge"]["block"] <= 21 // 2
+    assert "segments of 21 samples allow [2, 4, 8, 16] alone" in capsys.readouterr().out
+
+
+def test_an_order_beyond_the_context_is_refused():
+    with pytest.raises(InputError, match=r"AR\(64\) looks at more .*context \(40\)"):
+        score("random_phases", ar_orders=[2, 64])
+
+
+def test_segments_that_allow_no_order_are_named():
+    with pytest.raises(
+        InputError, match=r"half_periods have 21 samples, too few for AR of order 32"
+    ):
+        score("half_periods", ar_orders=[32])
+
+
+def test_a_series_without_a_season_has_nothing_to_copy():
+    with pytest.raises(InputError, match="mackey_glass has neither period nor season"):
+        score("mackey_glass", make_series("mackey_glass", season=None), names=["copy_period"])
+
+
+def test_a_context_shorter_than_a_period_is_refused():
+    with pytest.raises(InputError, match=r"context \(20\) must reach a period of .*\(31 samples\)"):
+        score("integer_starts", context=20, names=["copy_period"])
+
+
+def test_a_baseline_that_explodes_is_named(monkeypatch):
+    def explode(history, horizon):
+        return math.inf * history[:, :1].repeat(horizon, axis=1)
+
+    monkeypatch.setattr("stages.forecasting.score_baselines.hold_last", explode)
+
+    with pytest.raises(InputError, match=r"hold_last\.walkthrough_mse is inf: drop this baseline"):
+        score("integer_starts", names=["hold_last"])
+
+
+def test_scores_and_errors_are_written_as_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    params = {**OFFICIAL, "evaluate_forecasters": {**OFFICIAL["evaluate_forecasters"], **SHORT}}
+    Path("params.yaml").write_text(format_yaml(params), encoding="utf-8")
+    series = make_series("integer_starts")
+    write_windows(Path("integer_starts.npz"), windows_of_series(series))
+    write_series(Path("integer_starts.npz"), series)
+
+    main("integer_starts.npz", "first")
+    main("integer_starts.npz", "second")
+
+    scores = json.loads(Path("first/scores.json").read_text(encoding="utf-8"))
+    assert list(scores) == ["data", *NAMES]
+    assert scores["data"] == "integer_starts"
+    errors = read_phase_errors(Path("first/errors.csv"))
+    assert list(errors) == NAMES
+    assert errors["ar2"]["one_step_mse"].mean() == scores["ar2"]["one_step_mse"]
+    for file in ("scores.json", "errors.csv"):
+        assert Path("first", file).read_bytes() == Path("second", file).read_bytes()
+
+
+def test_baselines_of_a_file_are_fitted_to_its_training_part_and_scored_in_its_units():
+    samples = 20 + 5 * np.sin(2 * np.pi * np.arange(160.0) / 16)  # 5 whole periods to train on
+    shape = {"window": 20, "horizons": [2, 5], "season": 16}
+    params = BaselineParams.model_validate(OFFICIAL["forecasting_baselines"])
+    file = params_of_file(**shape)
+    evaluation = EvaluateParams.model_validate({**OFFICIAL["evaluate_forecasters"], **SHORT}).suit(
+        file
+    )
+
+    scored = score_baselines(windows_of_file(samples, **shape), "mine", file, params, evaluation)
+
+    scores = scored.scores
+    assert list(scores) == NAMES
+    for baseline in ("copy_period", "ar2", "ar_best"):
+        assert scores[baseline]["mse_5"] < 1e-9
+    assert scores["predict_zero"]["mse_5"] == pytest.approx(12.5, rel=0.1)  # 5² / 2
+    assert "walkthrough_mse" not in scores["hold_last"]  # no walk-through asks about a file
