@@ -42,7 +42,7 @@ def test_gradients_are_clipped_by_one_param(clone):
 
     # no norm of these few updates is above 10: the weights are the same, and so are their scores
     stages = {"train_forecaster@carried_rnn", "plot_forecaster@carried_rnn", "track"}
-    assert list_started(said) == stages
+    assert list_started(said) == {"follow_imports", *stages}
     assert read_scores(clone, "carried_rnn") == before
     assert read_params(clone)["forecasters"]["carried_rnn"]["clip_norm"] == 10
     assert show_experiment(clone, "clipped")["forecasters.carried_rnn.clip_norm"] == "10"
@@ -62,10 +62,9 @@ def test_a_small_norm_clips_and_changes_the_scores(clone):
 
 
 def find_stages():
-    """All stages of the one model, and the one that tracks it."""
-    return {f"{stage}_forecaster@carried_rnn" for stage in ("train", "evaluate", "plot")} | {
-        "track"
-    }
+    """All stages of the one model, the first, which checks params, and the last, which tracks."""
+    stages = {f"{stage}_forecaster@carried_rnn" for stage in ("train", "evaluate", "plot")}
+    return stages | {"follow_imports", "track"}
 
 
 def test_an_lstm_takes_the_place_of_the_rnn_by_one_param(clone):

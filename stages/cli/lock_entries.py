@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from stages.tracking.lockfile import read_yaml
+
 HEAD = "schema: '2.0'\nstages:\n"
 ENTRY = re.compile(r"  (\S+):\n(?:    .*\n)+")
 NEW = Path(".dvc/tmp/dvc.lock.new")
@@ -31,11 +33,29 @@ def write_entries_alone() -> None:
             entries[stage.name] = write_entry(stage, **options)
         after = HEAD + "".join(entries.values())
         if after != text:
-            NEW.write_text(after, encoding="utf-8")
-            NEW.replace(path)
+            write_whole(path, after)
             lockfile.repo.scm_context.track_file(lockfile.relpath)
 
     Lockfile.dump_stages = write
+
+
+def drop_unknown_entries() -> None:
+    """Drop what dvc.lock has of stages that dvc.yaml does not know, such as those of old names.
+
+    Entries of models that left params.yaml stay: their stage is known.
+    """
+    path = Path("dvc.lock")
+    entries = split_entries(path.read_text(encoding="utf-8")) if path.exists() else None
+    known = read_yaml("dvc.yaml")["stages"]
+    kept = [text for name, text in (entries or {}).items() if name.partition("@")[0] in known]
+    if entries and len(kept) < len(entries):
+        write_whole(path, HEAD + "".join(kept))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write dvc.lock so that nobody ever sees a part of it."""
+    NEW.write_text(text, encoding="utf-8")
+    NEW.replace(path)
 
 
 def split_entries(text: str) -> dict[str, str] | None:

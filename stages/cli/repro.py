@@ -15,9 +15,10 @@ from stages.cli.checks import (
 )
 from stages.cli.graph import FIRST, Graph, find_stale, read_graph
 from stages.cli.jobs import run_module, run_side_by_side, signals_held
+from stages.cli.lock_entries import drop_unknown_entries
 from stages.cli.locks import lock_workspace, repair_rwlock
 from stages.shared.errors import InputError
-from stages.shared.params import check_names
+from stages.shared.params import check_names, check_sections
 from stages.surnames.archive import NAMES_FILE, format_names, list_names, read_archive
 from stages.tracking.agreement import was_noted_since
 from stages.tracking.lockfile import check_dvc_listings
@@ -91,9 +92,11 @@ def main(num_jobs: int) -> None:
     check_dvc_listings()
     with lock_workspace():
         check_files()
+        check_sections()
         check_names()
         check_architectures()
         repair_rwlock()
+        drop_unknown_entries()
         has_changed = run_pipeline(num_jobs)
         is_tracked = track(has_changed)
     results.main()

@@ -18,7 +18,7 @@ from typing import Any
 
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.json_files import write_json
-from stages.shared.params import check_names
+from stages.shared.params import check_names, check_sections
 
 CODE = Path("stages")
 MODELS = "stages.models."  # loaded by names in params.yaml: no import tells of them
@@ -133,6 +133,7 @@ def main(out: str) -> None:
     Raises:
         InputError: a name in params.yaml is none, or a file is no Python.
     """
+    check_sections()
     check_names()
     sources = read_sources(CODE)
     requirements = read_requirements(Path("pyproject.toml"))

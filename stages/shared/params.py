@@ -19,6 +19,19 @@ from stages.shared.yaml_files import parse_yaml
 
 PARAMS_FILE = Path("params.yaml")
 SEARCHES_FILE = Path("searches/params.yaml")
+RENAMED = {  # sections of an earlier version -> what became of them
+    "generate_sine": "generated_series, and observed_series for those from files",
+    "preprocess_sine": "part of the entries of generated_series",
+    "sine": "forecasters",
+    "surnames": "classifiers",
+    "blend_surnames": "blend_classifiers",
+    "baselines_sine": "forecasting_baselines",
+    "baselines_surnames": "surname_baselines",
+    "evaluate_sine": "evaluate_forecasters",
+    "evaluate_surnames": "evaluate_classifiers",
+    "published": "part of stages/tracking/descriptions.yaml",
+    "descriptions": "stages/tracking/descriptions.yaml",
+}
 SECTIONS = {"forecasting": "forecasters", "surnames": "classifiers"}  # task -> its models
 
 LONGEST_VALUE = 100  # characters of a wrong value that are shown
@@ -68,6 +81,20 @@ class _Entry(BaseModel):
     base: Name | None = None
     path: DataPath | None = None
     series: Name | None = None
+
+
+def check_sections() -> None:
+    """Stop at a section of params.yaml that an earlier version had.
+
+    Raises:
+        InputError: there is one; the message says what it is called now.
+    """
+    for section in parse_yaml(PARAMS_FILE.read_text(encoding="utf-8")):
+        if section in RENAMED:
+            raise InputError(
+                f"{PARAMS_FILE}: {section} is of an earlier version: it is {RENAMED[section]} now. "
+                "Once that is mended, `make clean` removes results of the earlier layout"
+            )
 
 
 def check_names() -> None:

@@ -134,5 +134,12 @@ def test_a_path_below_data_is_taken(workspace, path):
     check_names()
 
 
+def test_a_section_of_an_earlier_version_is_named_with_what_became_of_it(workspace):
+    edit_params(workspace, lambda params: params.update(sine=params.pop("forecasters")))
+
+    said = "sine is of an earlier version: it is forecasters now"
+    assert_one_line(repro(workspace), said)
+
+
 def test_the_architectures_in_git_are_known(workspace):
     check_architectures()
