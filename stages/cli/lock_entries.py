@@ -40,16 +40,19 @@ def write_entries_alone() -> None:
 
 
 def drop_unknown_entries() -> None:
-    """Drop what dvc.lock has of stages that dvc.yaml does not know, such as those of old names.
+    """Drop what lock files have of stages that their dvc.yaml does not know, such as of old names.
 
     Entries of models that left params.yaml stay: their stage is known.
     """
-    path = Path("dvc.lock")
-    entries = split_entries(path.read_text(encoding="utf-8")) if path.exists() else None
-    known = read_yaml("dvc.yaml")["stages"]
-    kept = [text for name, text in (entries or {}).items() if name.partition("@")[0] in known]
-    if entries and len(kept) < len(entries):
-        write_whole(path, HEAD + "".join(kept))
+    for folder in (Path(), Path("searches")):
+        path, pipeline = folder / "dvc.lock", folder / "dvc.yaml"
+        if not path.exists() or not pipeline.exists():
+            continue
+        entries = split_entries(path.read_text(encoding="utf-8")) or {}
+        known = read_yaml(str(pipeline))["stages"]
+        kept = [text for name, text in entries.items() if name.partition("@")[0] in known]
+        if len(kept) < len(entries):
+            write_whole(path, HEAD + "".join(kept))
 
 
 def write_whole(path: Path, text: str) -> None:
