@@ -69,6 +69,15 @@ def test_a_clone_runs_its_own_code(tmp_path, paths):
     assert asked["stages"] == str(clone / "stages/__init__.py")
 
 
+def test_a_module_that_a_clone_lacks_is_not_taken_from_the_clone_that_is_installed(tmp_path):
+    clone = make_clone(tmp_path)
+
+    done = call(clone, sys.executable, "stages/run.py", "cli.text")
+
+    assert done.returncode == 1
+    assert "No module named stages.cli" in done.stdout.replace("'", "")
+
+
 def test_the_project_is_installed_here_so_that_it_could_be_taken_for_the_clone(tmp_path):
     done = call(tmp_path, sys.executable, "-P", "-c", "import stages; print(stages.__file__)")
 

@@ -113,7 +113,7 @@ def retrain(folder: Path, model: str, seed: int) -> None:
 def rescore(folder: Path, model: str, score: float, data: str = "official") -> None:
     """Give a surname model other scores."""
     write_scores(folder, model, score, data)
-    name = "blend" if model == "surname_blend" else f"surnames@{model}"
+    name = "blend" if model == "surname_blend" else f"classifier@{model}"
     take_results(folder, f"evaluate_{name}", f"plot_{name}")
 
 

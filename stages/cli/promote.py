@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from stages.cli.text import align
 from stages.shared.errors import InputError
+from stages.shared.params import SECTIONS
 from stages.tracking.content import find_obstacle
 from stages.tracking.description import say_score
 from stages.tracking.location import find_uri, lock_store
@@ -166,7 +167,7 @@ def main(contest: str, force: bool) -> None:
     print(tabulate(candidates))
     best = candidates[0]
     if "split" in read_scores(best.model):
-        section = f"evaluate_{best.model.experiment}"
+        section = f"evaluate_{SECTIONS[best.model.experiment]}"
         raise InputError(f"these hide the test: set {section}.split: test in params.yaml")
     uri = find_uri()
     with lock_store(uri), open_store(uri, to_write=True) as store:

@@ -59,8 +59,8 @@ def test_only_the_values_of_the_recipe_change_and_the_search_is_cited(folder):
         "+     rate: 0.0107",
         "+     momentum: true",
         "+ ",
-        "+ searched:  # entry: task whose search found it",
-        "+   surname_gru: surnames",
+        "+ searched:  # entry: its section, whose search found it",
+        "+   surname_gru: classifiers",
     ]
 
 
@@ -80,7 +80,7 @@ def test_a_second_search_is_cited_beside_the_first(folder):
     text = text.replace("  surname_fast:\n", "  surname_twin:\n", 1)
     PARAMS.write_text(text, encoding="utf-8")
 
-    PARAMS.write_text(adopt.cite(text, "forecasting", "noisy_rnn"), encoding="utf-8")
+    PARAMS.write_text(adopt.cite(text, "forecasters", "noisy_rnn"), encoding="utf-8")
 
     cited = parse_yaml(PARAMS.read_text(encoding="utf-8"))["searched"]
     assert cited == {"surname_gru": "classifiers", "noisy_rnn": "forecasters"}

@@ -117,7 +117,9 @@ def test_a_series_without_a_model_is_refused(workspace):
 def test_a_surname_model_cannot_forecast(workspace):
     write_history(workspace, make_sine(30))
 
-    with pytest.raises(InputError, match="no model surname_gru of sine: choose of carried_rnn"):
+    with pytest.raises(
+        InputError, match="no model surname_gru of forecasting: choose of carried_rnn"
+    ):
         forecast(model="surname_gru")
 
 

@@ -166,5 +166,7 @@ def test_a_model_of_another_series_does_not_compete(workspace):
 
 
 def test_what_no_model_is_of_has_no_champion(workspace):
-    with pytest.raises(InputError, match="no model of sine is here: choose of integer_starts, sur"):
+    with pytest.raises(
+        InputError, match="no model of forecasting is here: choose of integer_starts, sur"
+    ):
         promote.main("forecasting", force=False)

@@ -130,7 +130,7 @@ def test_what_is_neither_figure_nor_table_is_not_shown():
 def test_models_that_left_params_are_ignored(workspace: Path):
     params = (workspace / "params.yaml").read_text(encoding="utf-8")
     before, _, after = params.partition("  windowed_lstm_fast:")
-    rest = after[after.index("surnames:") :]
+    rest = after[after.index("classifiers:") :]
     (workspace / "params.yaml").write_text(before + rest, encoding="utf-8")
 
     assert [model.name for model in read_models()] == [

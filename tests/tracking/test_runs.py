@@ -64,7 +64,8 @@ def test_a_run_names_stages_dependencies_data_and_scores_with_their_md5(tracked)
     assert "stages/models/sequence_forecaster.py" in model.train.deps
     named = {given.dataset.name: given.dataset.digest for given in run.inputs.dataset_inputs}
     scores = "data/evaluated/forecasting/carried_rnn/scores.json"
-    data = ["data/preprocessed/series/integer_starts.npz", scores]
+    series = "data/preprocessed/series/integer_starts"
+    data = [f"{series}.npz", f"{series}.json", scores]
     assert named == {path: compute_md5(tracked / path) for path in data}
 
 
@@ -80,13 +81,13 @@ def test_params_are_flat_and_named_alike_across_models(tracked):
 def test_a_run_shows_figures_tables_and_what_training_printed(tracked):
     shown = {run.info.run_name: read_artifacts(tracked, run) for run in list_runs()}
 
-    assert shown["carried_rnn"].keys() == {
-        *("figures/loss.png", "progress.txt", "lineage.json", "tables/errors.csv")
-    }
+    figures = {f"figures/{name}.png" for name in ("forecast", "baselines", "loss")}
+    others = {"progress.txt", "lineage.json", "tables/errors.csv"}
+    assert shown["carried_rnn"].keys() == figures | others
     tables = {f"tables/{name}.csv" for name in ("asked", "confusion", "languages", "predictions")}
-    assert shown["surname_blend"].keys() == tables | {"figures/loss.png", "lineage.json"}
-    printed = {"figures/loss.png", "progress.txt", "lineage.json"}
-    assert shown["surname_gru"].keys() == tables | printed
+    figures = {f"figures/{name}.png" for name in ("confusion", "languages", "loss")}
+    assert shown["surname_blend"].keys() == tables | figures | {"lineage.json"}
+    assert shown["surname_gru"].keys() == tables | figures | {"progress.txt", "lineage.json"}
     asked = (tracked / "data/evaluated/surnames/surname_gru/asked.csv").read_text(encoding="utf-8")
     assert shown["surname_gru"]["tables/asked.csv"] == asked
     assert shown["carried_rnn"]["progress.txt"] == "iteration 4, loss 0.25\n"
