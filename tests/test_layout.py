@@ -52,7 +52,7 @@ HOMES = {
     "mlflow": ("stages/tracking/", "stages/cli/"),
     "matplotlib": (
         "stages/forecasting/plot.py",
-        "stages/forecasting/recording_figures.py",
+        "stages/forecasting/observed_figures.py",
         "stages/surnames/plot.py",
         "stages/layers/probe.py",
         "stages/shared/figures.py",

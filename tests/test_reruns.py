@@ -103,7 +103,7 @@ def change_season(clone: Path) -> None:
     set_param(clone, "observed_series.sunspots.season", 10)
 
 
-def add_recording(clone: Path) -> None:
+def add_observed(clone: Path) -> None:
     """Have a series from a file, and a model of it, run already."""
     official = parse_yaml((PROJECT / "params.yaml").read_text(encoding="utf-8"))
 
@@ -116,7 +116,7 @@ def add_recording(clone: Path) -> None:
     run(clone, "dvc repro")
 
 
-BEFORE = {change_cell: add_recording, change_season: add_recording}
+BEFORE = {change_cell: add_observed, change_season: add_observed}
 
 
 def list_baselines(*series: str) -> list[str]:

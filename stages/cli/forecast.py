@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stages.forecasting.recordings import find_spacing, read_samples
+from stages.forecasting.observed import find_spacing, read_samples
 from stages.shared.errors import InputError
 from stages.shared.figures import (
     BLUE,

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from stages.forecasting.document_tests import DocumentTest, Kind, list_document_tests
 from stages.forecasting.free_runs import (
     FreeRuns,
     PhaseErrors,
@@ -21,11 +20,12 @@ from stages.forecasting.free_runs import (
     roll_validation,
     score_forecasts,
 )
-from stages.forecasting.recordings import FileParams
+from stages.forecasting.observed import FileParams
 from stages.forecasting.scaling import Forecaster
 from stages.forecasting.scope import cover, find_band
 from stages.forecasting.signals import SeriesParams
-from stages.forecasting.windows import Recording, Windows
+from stages.forecasting.walkthrough_tests import Kind, WalkthroughTest, list_walkthrough_tests
+from stages.forecasting.windows import ObservedSeries, Windows
 from stages.shared.baselines import Baselines
 from stages.shared.errors import InputError
 from stages.shared.intervals import BootstrapParams, bootstrap, bootstrap_difference
@@ -79,7 +79,7 @@ class EvaluateParams(Params):
 class Questions:
     """What is asked."""
 
-    walkthroughs: list[DocumentTest]  # one for each start of the one-point test; none of a file
+    walkthroughs: list[WalkthroughTest]  # one for each start of the one-point test; none of a file
     drawn: int  # which of them the walk-through asks
     validation: FreeRuns
     test: FreeRuns
@@ -112,8 +112,8 @@ def draw_questions(
 
     """
     if isinstance(series, FileParams):
-        assert windows.recording  # it is one
-        return roll_questions(windows.recording, params)
+        assert windows.observed  # it is one
+        return roll_questions(windows.observed, params)
     longest = max(params.validation_horizons)
     draw = partial(draw_free_runs, series, params.phases, params.context)
     after = windows.end
@@ -125,19 +125,19 @@ def draw_questions(
         after += series.spread + series.time_step * (params.context + longest)
     test = draw(after, max(params.horizons), seed)
     kind = params.walkthrough_tests.get(series_name, "one_point")
-    walkthroughs = list_document_tests(kind, windows, series, params.walkthrough_steps)
+    walkthroughs = list_walkthrough_tests(kind, windows, series, params.walkthrough_steps)
     drawn = int(np.random.default_rng(params.walkthrough_seed).integers(len(walkthroughs)))
     return Questions(walkthroughs, drawn, validation, test)
 
 
-def roll_questions(recording: Recording, params: EvaluateParams) -> Questions:
-    """Rolling origins in the parts of a recording that nobody was trained on."""
+def roll_questions(observed: ObservedSeries, params: EvaluateParams) -> Questions:
+    """Rolling origins in the parts of an observed series that nobody was trained on."""
     context, horizon = params.context, max(params.horizons)
-    validation = roll_validation(recording, context, horizon)
+    validation = roll_validation(observed, context, horizon)
     test = validation
     if params.split == "test":
-        after = recording.num_train + recording.num_validation
-        test = roll_origins(recording, after, len(recording.samples), context, horizon)
+        after = observed.num_train + observed.num_validation
+        test = roll_origins(observed, after, len(observed.samples), context, horizon)
     return Questions([], 0, validation, test)
 
 

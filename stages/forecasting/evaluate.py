@@ -23,8 +23,8 @@ from stages.forecasting.assessment import (
 from stages.forecasting.forecasters import wrap_model
 from stages.forecasting.free_runs import FreeRuns, PhaseErrors
 from stages.forecasting.metrics import choose_metrics
+from stages.forecasting.observed import FileParams
 from stages.forecasting.phase_errors import read_phase_errors, write_phase_errors
-from stages.forecasting.recordings import FileParams
 from stages.forecasting.scaling import Forecaster
 from stages.forecasting.scope import Scope, describe_scope, write_scope
 from stages.forecasting.series import read_series
@@ -113,7 +113,7 @@ def score_walkthrough(
 
 
 def keep_free_runs(test: FreeRuns, forecasts: Array) -> dict[str, Array]:
-    """What the figures show: the first phases, or the origins of a recording block by block."""
+    """What the figures show: the first phases, or origins of an observed series block by block."""
     chosen, steps = slice(NUM_DRAWN), slice(DRAWN_STEPS)
     if test.naive_error:
         chosen, steps = slice(None, None, test.block), slice(None)

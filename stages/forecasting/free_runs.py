@@ -1,7 +1,7 @@
 """The test that all forecasters share: true samples first, then only their own.
 
-A generated series goes on from phases that are drawn. Of a recording there is no more than the
-file holds: there forecasts start at rolling origins, at each sample in turn of the part that is
+A generated series goes on from phases that are drawn. Of an observed series there is no more than
+the file holds: there forecasts start at rolling origins, at each sample in turn of the part that is
 asked about (Tashman, 2000), as far as the longest horizon fits.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.forecasting.signals import SeriesParams, sample_signal
-from stages.forecasting.windows import Recording
+from stages.forecasting.windows import ObservedSeries
 from stages.shared.intervals import Items
 
 Array = NDArray[np.float64]
@@ -25,8 +25,8 @@ class FreeRuns:
     """Where forecasters start, and what follows."""
 
     contexts: Array  # (B, K), with the noise of the series
-    truths: Array  # (B, n) noise-free samples after them, or those of a recording
-    naive_error: float | None = None  # of a recording: what MASE is scaled by
+    truths: Array  # (B, n) noise-free samples after them, or those of an observed series
+    naive_error: float | None = None  # of an observed series: what MASE is scaled by
     block: int = 1  # origins that a forecast overlaps with: they are not independent
 
 
@@ -53,34 +53,34 @@ def draw_free_runs(
 
 
 def roll_origins(
-    recording: Recording, first: int, end: int, context: int, horizon: int
+    observed: ObservedSeries, first: int, end: int, context: int, horizon: int
 ) -> FreeRuns:
-    """Every origin in a part of a recording after which the horizon still fits into that part.
+    """Every origin in a part of an observed series after which the horizon fits into that part.
 
     Args:
-        recording: samples of all parts; what lies before an origin is its context.
+        observed: samples of all parts; what lies before an origin is its context.
         first: number of the first sample of the part, at least K.
         end: number of the sample after its last.
         context: K, samples that a forecaster sees.
         horizon: n, samples that follow.
     """
-    samples = recording.samples[first - context : end]
+    samples = observed.samples[first - context : end]
     rows = np.lib.stride_tricks.sliding_window_view(samples, context + horizon)
-    naive_error = float(np.abs(np.diff(recording.training)).mean())
+    naive_error = float(np.abs(np.diff(observed.training)).mean())
     return FreeRuns(rows[:, :context], rows[:, context:], naive_error, horizon)
 
 
-def roll_validation(recording: Recording, context: int, horizon: int) -> FreeRuns:
+def roll_validation(observed: ObservedSeries, context: int, horizon: int) -> FreeRuns:
     """The origins by which recipes are chosen."""
-    end = recording.num_train + recording.num_validation
-    return roll_origins(recording, recording.num_train, end, context, horizon)
+    end = observed.num_train + observed.num_validation
+    return roll_origins(observed, observed.num_train, end, context, horizon)
 
 
 def measure_phases(forecasts: Array, runs: FreeRuns, horizons: list[int]) -> PhaseErrors:
     """Mean squared errors of each phase, one step ahead and over each horizon.
 
-    Of a recording also the mean absolute scaled errors (MASE; Hyndman & Koehler, 2006): below 1
-    they are smaller than what repeating the last sample costs, one step ahead, in training.
+    Of an observed series also the mean absolute scaled errors (MASE; Hyndman & Koehler, 2006):
+    below 1 they are smaller than what repeating the last sample costs, one step ahead, in training.
 
     Args:
         forecasts: `(B, n)` after the contexts.

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stages.forecasting.recording_figures import draw_origins, draw_parts
+from stages.forecasting.observed_figures import draw_origins, draw_parts
 from stages.forecasting.snapshots import read_snapshots
 from stages.forecasting.windows import Windows, read_windows
 from stages.shared.baselines import Baselines, read_baselines
@@ -93,7 +93,7 @@ def draw_window(windows: Windows, step: float, subject: str) -> Figure:
     label = TIME
     if not windows.are_slid:
         label += ", of the target; the input is one sample earlier"
-    axes.set(xlabel=label, ylabel=STANDARDISED if windows.recording else AMPLITUDE)
+    axes.set(xlabel=label, ylabel=STANDARDISED if windows.observed else AMPLITUDE)
     add_legend(figure)
     return figure
 
@@ -275,15 +275,15 @@ def plot(
         **draw_curves(curves, clip_norm, network, ERROR, subject, color),
         "window": draw_window(windows, step, subject),
     }
-    recording = windows.recording
-    if recording:
-        first = recording.num_train
+    observed = windows.observed
+    if observed:
+        first = observed.num_train
         if "split" not in scores:
-            first += recording.num_validation
+            first += observed.num_validation
         figures["snapshots"] = draw_snapshots(snapshots, step, subject, STANDARDISED)
         figures["baselines"] = draw_baselines(scores, baselines, subject, FILE_ERROR)
-        figures["forecast"] = draw_origins(recording, first, forecasts, band, baselines, subject)
-        figures["split"] = draw_parts(recording, subject)
+        figures["forecast"] = draw_origins(observed, first, forecasts, band, baselines, subject)
+        figures["split"] = draw_parts(observed, subject)
         return figures
     figures["snapshots"] = draw_snapshots(snapshots, step, subject)
     figures["baselines"] = draw_baselines(scores, baselines, subject)

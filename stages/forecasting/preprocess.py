@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.forecasting.recordings import FileParams, read_samples
+from stages.forecasting.observed import FileParams, read_samples
 from stages.forecasting.segments import read_segments
 from stages.forecasting.series import read_entry, write_series
-from stages.forecasting.windows import Recording, Windows, write_windows
+from stages.forecasting.windows import ObservedSeries, Windows, write_windows
 from stages.shared.errors import InputError, exit_on_input_error
 
 Array = NDArray[np.float64]
@@ -71,7 +71,7 @@ def pair_series(
     )
 
 
-def split_recording(samples: Array, times: Array, params: FileParams) -> Recording:
+def split_observed(samples: Array, times: Array, params: FileParams) -> ObservedSeries:
     """The three parts of a series from a file: the last two are as long as `test_share` says.
 
     Raises:
@@ -92,28 +92,28 @@ def split_recording(samples: Array, times: Array, params: FileParams) -> Recordi
             f"the window ({params.window}) has: lower window or test_share in params.yaml, or add "
             "rows"
         )
-    recording = Recording(samples, times, num_train, num_test)
-    if np.ptp(recording.training) == 0:
+    observed = ObservedSeries(samples, times, num_train, num_test)
+    if np.ptp(observed.training) == 0:
         raise InputError(
             f"{params.path}: the first {num_train} rows, which are trained on, are all "
             f"{samples[0]:g}: there is nothing to learn"
         )
-    return recording
+    return observed
 
 
-def pair_recording(recording: Recording, window: int) -> Windows:
+def pair_observed(observed: ObservedSeries, window: int) -> Windows:
     """Windows slid over the training part, standardised; each sample's target is the next one."""
     slide = partial(np.lib.stride_tricks.sliding_window_view, window_shape=window + 1)
-    samples = recording.scaling.standardise(recording.training)
+    samples = observed.scaling.standardise(observed.training)
     inputs, targets = shift_segments(slide(samples))
-    _, target_times = shift_segments(slide(recording.sample_times[: recording.num_train]))
+    _, target_times = shift_segments(slide(observed.sample_times[: observed.num_train]))
     return Windows(
         inputs=inputs.astype(np.float32),
         targets=targets.astype(np.float32),
         times=target_times,
         test=np.empty(0, np.float32),
         test_times=np.empty(0),
-        recording=recording,
+        observed=observed,
     )
 
 
@@ -124,7 +124,7 @@ def pair_file(path: Path, params: FileParams) -> Windows:
         InputError: the file cannot be used.
     """
     samples, times = read_samples(path, params.column, params.time)
-    return pair_recording(split_recording(samples, times, params), params.window)
+    return pair_observed(split_observed(samples, times, params), params.window)
 
 
 def main(entry: str, table: str, out: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.forecasting.free_runs import FreeRuns
-from stages.forecasting.recordings import FileParams, find_spacing
+from stages.forecasting.observed import FileParams, find_spacing
 from stages.forecasting.signals import SeriesParams
 from stages.forecasting.windows import Windows
 from stages.shared.json_files import write_json
@@ -76,9 +76,9 @@ def describe_scope(
     samples = np.concatenate([windows.inputs.ravel(), windows.targets.ravel()])
     spacing: float | None
     if isinstance(series, FileParams):
-        assert windows.recording  # it is one
-        samples = windows.recording.training
-        spacing = find_spacing(windows.recording.sample_times) if series.time else None
+        assert windows.observed  # it is one
+        samples = windows.observed.training
+        spacing = find_spacing(windows.observed.sample_times) if series.time else None
     else:
         spacing = series.time_step
     low, high = band.tolist()

@@ -31,13 +31,13 @@ from stages.forecasting.baselines import (
     hold_last,
     predict_zero,
 )
-from stages.forecasting.document_tests import sample_past
 from stages.forecasting.free_runs import PhaseErrors, score_forecasts
+from stages.forecasting.observed import FileParams
 from stages.forecasting.phase_errors import write_phase_errors
-from stages.forecasting.recordings import FileParams
 from stages.forecasting.scaling import Forecaster, Scaling, scale_forecaster
 from stages.forecasting.series import read_series
 from stages.forecasting.signals import SeriesParams
+from stages.forecasting.walkthrough_tests import sample_past
 from stages.forecasting.windows import Windows, read_windows
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import Baselines, write_baselines
@@ -145,16 +145,16 @@ def score_walkthrough(
 
 
 def collect_samples(windows: Windows) -> Array:
-    """Segments of training as `(N, T)`, at most some thousand; of a recording it is one."""
-    if windows.recording:
-        return windows.recording.scaling.standardise(windows.recording.training)[None]
+    """Segments of training as `(N, T)`, at most some thousand; of an observed series it is one."""
+    if windows.observed:
+        return windows.observed.scaling.standardise(windows.observed.training)[None]
     thinned = slice(None, None, math.ceil(len(windows.inputs) / FITTED_SEGMENTS))
     lasts = windows.targets[thinned, -1:]
     return np.concatenate([windows.inputs[thinned], lasts], axis=1, dtype=np.float64)
 
 
 def make_zero(material: Material) -> Fitted:
-    """The mean of a sine, or of what a recording was trained on."""
+    """The mean of a sine, or of what an observed series was trained on."""
     return Fitted(material.wrap(predict_zero))
 
 

@@ -5,7 +5,7 @@ A stage that reads this file does not need to know in which section of params.ya
 
 from pathlib import Path
 
-from stages.forecasting.recordings import FileParams
+from stages.forecasting.observed import FileParams
 from stages.forecasting.signals import SeriesParams
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from stages.forecasting.document_tests import make_recursion
 from stages.forecasting.forecasters import wrap_model
 from stages.forecasting.snapshots import Snapshots, write_snapshots
 from stages.forecasting.state import State, detach_state, write_state
+from stages.forecasting.walkthrough_tests import make_recursion
 from stages.forecasting.windows import Windows, read_windows
 from stages.shared.arithmetic import describe_processor
 from stages.shared.bundle import ModelConfig, write_times
@@ -214,7 +214,7 @@ def train(params: ForecasterParams, windows: Windows, name: str) -> Trained:
     inputs = torch.from_numpy(windows.inputs).to(device, dtype)
     targets = torch.from_numpy(windows.targets).to(device, dtype)
     times = windows.times
-    if windows.recording:  # each sample has a target, of which some networks answer the last
+    if windows.observed:  # each sample has a target, of which some networks answer the last
         num_forecasts = count_forecasts(model, inputs[:1])
         targets, times = targets[:, -num_forecasts:], times[:, -num_forecasts:]
     check_fit(model, inputs[:1], targets[:1], params, where)

@@ -11,7 +11,7 @@ from stages.forecasting.scaling import Scaling
 
 
 @dataclass(frozen=True)
-class Recording:
+class ObservedSeries:
     """A series from a file, in its units: training, then validation, then test."""
 
     samples: NDArray[np.float64]  # (T,), oldest first
@@ -34,7 +34,7 @@ class Recording:
 class Windows:
     """What a forecaster is trained on, and the end of the series that it never sees.
 
-    Those of a recording are standardised; what is held out stands in the recording itself.
+    Those of an observed series are standardised; what is held out stands in that series itself.
     """
 
     inputs: NDArray[np.float32]  # (N, T), oldest sample first
@@ -42,7 +42,7 @@ class Windows:
     times: NDArray[np.float64]  # of the targets, in their shape
     test: NDArray[np.float32]  # (n,) held-out end of the first segment
     test_times: NDArray[np.float64]  # (n,)
-    recording: Recording | None = None  # None: the series was generated
+    observed: ObservedSeries | None = None  # None: the series was generated
 
     @property
     def are_slid(self) -> bool:
@@ -52,7 +52,7 @@ class Windows:
     @property
     def scaling(self) -> Scaling | None:
         """Between the samples here and those of the series; None: they are the same."""
-        return self.recording.scaling if self.recording else None
+        return self.observed.scaling if self.observed else None
 
     @property
     def end(self) -> float:
@@ -62,19 +62,19 @@ class Windows:
 
 def hide_test(windows: Windows) -> Windows:
     """The same without what is held back for the test."""
-    recording = windows.recording
-    if recording:
-        end = recording.num_train + recording.num_validation
-        samples, times = recording.samples[:end], recording.sample_times[:end]
-        recording = replace(recording, samples=samples, sample_times=times)
+    observed = windows.observed
+    if observed:
+        end = observed.num_train + observed.num_validation
+        samples, times = observed.samples[:end], observed.sample_times[:end]
+        observed = replace(observed, samples=samples, sample_times=times)
     empty, no_times = windows.test[:0], windows.test_times[:0]
-    return replace(windows, test=empty, test_times=no_times, recording=recording)
+    return replace(windows, test=empty, test_times=no_times, observed=observed)
 
 
 def write_windows(path: Path, windows: Windows) -> None:
     """Write the windows of one series; the same values give the same bytes."""
     arrays: dict[str, Any] = asdict(windows)
-    recorded = arrays.pop("recording") or {}
+    recorded = arrays.pop("observed") or {}
     np.savez(path, **arrays, **recorded)
 
 
@@ -84,7 +84,7 @@ def read_windows(path: Path) -> Windows:
         arrays = dict(file)
     if "samples" not in arrays:
         return Windows(**arrays)
-    recorded = {field.name: arrays.pop(field.name) for field in fields(Recording)}
+    recorded = {field.name: arrays.pop(field.name) for field in fields(ObservedSeries)}
     for count in ("num_train", "num_validation"):
         recorded[count] = int(recorded[count])
-    return Windows(**arrays, recording=Recording(**recorded))
+    return Windows(**arrays, observed=ObservedSeries(**recorded))

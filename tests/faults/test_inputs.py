@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from stages.forecasting.assessment import EvaluateParams as ForecastingEvaluateParams
-from stages.forecasting.recordings import FileParams
+from stages.forecasting.observed import FileParams
 from stages.forecasting.score_baselines import BaselineParams as ForecastingBaselineParams
 from stages.forecasting.signals import SeriesParams
 from stages.forecasting.train import ForecasterParams

@@ -9,8 +9,8 @@ from torch import nn
 
 from stages.forecasting.assessment import EvaluateParams
 from stages.forecasting.evaluate import evaluate
-from stages.forecasting.preprocess import pair_recording, pair_series, split_recording
-from stages.forecasting.recordings import FileParams
+from stages.forecasting.observed import FileParams
+from stages.forecasting.preprocess import pair_observed, pair_series, split_observed
 from stages.forecasting.signals import SeriesParams, draw_segments
 from stages.forecasting.state import State
 from stages.forecasting.train import ForecasterParams
@@ -74,4 +74,4 @@ def windows_of_file(samples: NDArray[np.float64], **changes: Any) -> Windows:
     """What is trained on where a file holds these samples."""
     params = params_of_file(**changes)
     times = np.arange(len(samples), dtype=np.float64)
-    return pair_recording(split_recording(samples, times, params), params.window)
+    return pair_observed(split_observed(samples, times, params), params.window)

@@ -1,12 +1,12 @@
-"""Origins roll over a part of a recording, and errors are scaled by those of its training."""
+"""Origins roll over a part of an observed series; errors are scaled by those of its training."""
 
 import numpy as np
 
 from stages.forecasting.free_runs import measure_phases, roll_origins, roll_validation
 from stages.forecasting.scaling import Scaling, scale_forecaster
-from stages.forecasting.windows import Recording
+from stages.forecasting.windows import ObservedSeries
 
-TEN = Recording(np.arange(10.0), np.arange(10.0), num_train=4, num_validation=3)
+TEN = ObservedSeries(np.arange(10.0), np.arange(10.0), num_train=4, num_validation=3)
 
 
 def test_origins_roll_as_far_as_the_horizon_fits_into_their_part():
@@ -26,8 +26,8 @@ def test_the_last_origin_of_the_test_ends_with_the_file():
 
 def test_mase_is_the_absolute_error_by_that_of_repeating_the_last_sample_in_training():
     samples = np.array([0.0, 2, 4, 6, 0, 0, 9])  # training changes by 2 a step
-    recording = Recording(samples, samples, num_train=4, num_validation=2)
-    runs = roll_validation(recording, context=4, horizon=2)
+    observed = ObservedSeries(samples, samples, num_train=4, num_validation=2)
+    runs = roll_validation(observed, context=4, horizon=2)
 
     errors = measure_phases(np.array([[1.0, -3.0]]), runs, [2])
 

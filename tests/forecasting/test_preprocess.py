@@ -1,17 +1,17 @@
 import numpy as np
 import pytest
 
+from stages.forecasting.observed import FileParams
 from stages.forecasting.preprocess import (
     cut_windows,
     main,
-    pair_recording,
+    pair_observed,
     pair_series,
     shift_segments,
-    split_recording,
+    split_observed,
 )
-from stages.forecasting.recordings import FileParams
 from stages.forecasting.series import read_series
-from stages.forecasting.windows import Recording, hide_test, read_windows, write_windows
+from stages.forecasting.windows import ObservedSeries, hide_test, read_windows, write_windows
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import format_yaml
 from tests.forecasting.entries import FILE
@@ -99,17 +99,17 @@ def make_file(**changes):
 def test_a_file_is_split_into_training_validation_and_test():
     samples = np.arange(20.0)
 
-    recording = split_recording(samples, samples, make_file(test_share=0.2, horizons=[1]))
+    observed = split_observed(samples, samples, make_file(test_share=0.2, horizons=[1]))
 
-    assert (recording.num_train, recording.num_validation) == (12, 4)
-    assert recording.training.tolist() == [*range(12)]
+    assert (observed.num_train, observed.num_validation) == (12, 4)
+    assert observed.training.tolist() == [*range(12)]
 
 
 def test_windows_of_a_file_are_standardised_by_the_training_part_alone():
     samples = np.array([1.0, 3, 1, 3, 1, 3, 500, 600, 700, 800])
-    recording = Recording(samples, np.arange(10.0), num_train=6, num_validation=2)
+    observed = ObservedSeries(samples, np.arange(10.0), num_train=6, num_validation=2)
 
-    windows = pair_recording(recording, window=3)
+    windows = pair_observed(observed, window=3)
 
     assert (windows.scaling.mean, windows.scaling.std) == (2, 1)
     assert windows.inputs.tolist() == [[-1, 1, -1], [1, -1, 1], [-1, 1, -1]]
@@ -128,28 +128,32 @@ def test_windows_of_a_file_are_standardised_by_the_training_part_alone():
 )
 def test_a_file_that_nothing_can_be_learned_from_is_refused(samples, changes, reason):
     with pytest.raises(InputError, match=reason) as raised:
-        split_recording(samples, samples, make_file(**changes))
+        split_observed(samples, samples, make_file(**changes))
 
     assert str(raised.value).startswith("data/series/a.csv: ")
 
 
 def test_windows_of_a_file_come_back_as_they_were(tmp_path):
     samples = np.arange(10.0)
-    windows = pair_recording(Recording(samples, samples, num_train=6, num_validation=2), window=3)
+    windows = pair_observed(
+        ObservedSeries(samples, samples, num_train=6, num_validation=2), window=3
+    )
 
     write_windows(tmp_path / "w.npz", windows)
     again = read_windows(tmp_path / "w.npz")
 
-    assert again.recording.samples.tolist() == samples.tolist()
-    assert (again.recording.num_train, again.recording.num_validation) == (6, 2)
+    assert again.observed.samples.tolist() == samples.tolist()
+    assert (again.observed.num_train, again.observed.num_validation) == (6, 2)
     assert again.inputs.tolist() == windows.inputs.tolist()
 
 
 def test_a_search_sees_nothing_of_the_test():
     samples = np.arange(10.0)
-    windows = pair_recording(Recording(samples, samples, num_train=6, num_validation=2), window=3)
+    windows = pair_observed(
+        ObservedSeries(samples, samples, num_train=6, num_validation=2), window=3
+    )
 
     hidden = hide_test(windows)
 
-    assert hidden.recording.samples.tolist() == [*range(8)]
+    assert hidden.observed.samples.tolist() == [*range(8)]
     assert hidden.scaling == windows.scaling

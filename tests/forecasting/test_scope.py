@@ -3,11 +3,11 @@
 import numpy as np
 
 from stages.forecasting.free_runs import FreeRuns
-from stages.forecasting.preprocess import pair_recording, pair_series
-from stages.forecasting.recordings import FileParams
+from stages.forecasting.observed import FileParams
+from stages.forecasting.preprocess import pair_observed, pair_series
 from stages.forecasting.scope import cover, describe_scope, find_band
 from stages.forecasting.signals import SeriesParams, draw_segments
-from stages.forecasting.windows import Recording
+from stages.forecasting.windows import ObservedSeries
 from tests.forecasting.entries import FILE, SINE
 
 
@@ -32,8 +32,8 @@ def test_the_share_of_an_origin_counts_steps_as_far_as_the_band_goes():
 
 def test_the_scope_of_a_file_is_that_of_its_training_part_in_its_units():
     samples = np.array([10.0, 12, 11, 13, 12, 99, 98, 97, 96, 95])
-    recording = Recording(samples, 1700 + 2 * np.arange(10.0), num_train=5, num_validation=2)
-    windows = pair_recording(recording, window=3)
+    observed = ObservedSeries(samples, 1700 + 2 * np.arange(10.0), num_train=5, num_validation=2)
+    windows = pair_observed(observed, window=3)
     params = FileParams.model_validate(FILE | {"time": "t"})
 
     scope = describe_scope("mine", params, windows, 40, np.zeros((2, 3)), 0.75)
@@ -44,8 +44,8 @@ def test_the_scope_of_a_file_is_that_of_its_training_part_in_its_units():
 
 
 def test_a_file_without_times_has_no_spacing():
-    recording = Recording(np.arange(10.0), np.arange(10.0), num_train=5, num_validation=2)
-    windows = pair_recording(recording, window=3)
+    observed = ObservedSeries(np.arange(10.0), np.arange(10.0), num_train=5, num_validation=2)
+    windows = pair_observed(observed, window=3)
     params = FileParams.model_validate(FILE)
 
     assert describe_scope("mine", params, windows, 40, np.zeros((2, 3)), 1.0).spacing is None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.forecasting.recordings import FileParams, find_spacing, read_samples
+from stages.forecasting.observed import FileParams, find_spacing, read_samples
 from stages.shared.errors import InputError
 from stages.shared.params import check_params
 from tests.forecasting.entries import FILE

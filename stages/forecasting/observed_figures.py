@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stages.forecasting.baselines import fit_autoregression
 from stages.forecasting.scaling import scale_forecaster
-from stages.forecasting.windows import Recording
+from stages.forecasting.windows import ObservedSeries
 from stages.shared.baselines import Baselines
 from stages.shared.figures import BLUE, GREEN, HEIGHT, ORANGE, WIDTH, add_legend, make_figure
 
@@ -22,27 +22,27 @@ SAMPLE = "sample (units of the file)"
 BASELINE = "ar_best"  # drawn beside the network, where it is among the baselines
 
 
-def draw_parts(recording: Recording, subject: str) -> Figure:
+def draw_parts(observed: ObservedSeries, subject: str) -> Figure:
     """What is trained on, what recipes are chosen on, and what is held back."""
     figure = make_figure("The three parts", subject, 1.3 * WIDTH)
     axes = figure.subplots()
-    end = recording.num_train + recording.num_validation
+    end = observed.num_train + observed.num_validation
     parts = {
-        "training": (slice(recording.num_train), BLUE),
-        "validation": (slice(recording.num_train, end), GREEN),
+        "training": (slice(observed.num_train), BLUE),
+        "validation": (slice(observed.num_train, end), GREEN),
         "test": (slice(end, None), ORANGE),
     }
     for name, (part, color) in parts.items():
-        samples = recording.samples[part]
+        samples = observed.samples[part]
         label = f"{name} ({len(samples)} samples)"
-        axes.plot(recording.sample_times[part], samples, color=color, label=label)
+        axes.plot(observed.sample_times[part], samples, color=color, label=label)
     axes.set(xlabel=TIME, ylabel=SAMPLE)
     add_legend(figure)
     return figure
 
 
 def draw_origins(
-    recording: Recording,
+    observed: ObservedSeries,
     first: int,
     forecasts: Arrays,
     band: Array,
@@ -52,7 +52,7 @@ def draw_origins(
     """Forecasts of the network in their band, beside those of AR(p).
 
     Args:
-        recording: the series.
+        observed: the series.
         first: number of the sample after the first origin.
         forecasts: as `evaluate` keeps them, a row an origin, one horizon apart.
         band: `(2, n)`, to be added to a forecast.
@@ -62,12 +62,12 @@ def draw_origins(
     contexts, answers = forecasts["free_context"], forecasts["free_forecast"]
     num_origins, steps = answers.shape
     end = first + num_origins * steps
-    times = recording.sample_times[first:end].reshape(num_origins, steps)
+    times = observed.sample_times[first:end].reshape(num_origins, steps)
     figure = make_figure("Forecasts of what was held back", subject, 1.9 * WIDTH, 1.1 * HEIGHT)
     axes = figure.subplots()
     shown = slice(max(0, first - 2 * steps), end)
     look: dict[str, Any] = {"color": BLUE, "lw": 3.5, "alpha": 0.35, "label": "truth"}
-    axes.plot(recording.sample_times[shown], recording.samples[shown], **look)
+    axes.plot(observed.sample_times[shown], observed.samples[shown], **look)
     for row in range(num_origins):
         label = "band for 80 %" if row == 0 else None
         bounds = answers[row] + band
@@ -75,7 +75,7 @@ def draw_origins(
     draw_rows(axes, times, answers, color=ORANGE, marker=".", label="network")
     if BASELINE in baselines:
         order = baselines[BASELINE]["order"]
-        linear = forecast_linearly(recording, order, contexts, steps)
+        linear = forecast_linearly(observed, order, contexts, steps)
         draw_rows(axes, times, linear, color=GREEN, ls="--", label=f"AR({order})")
     axes.set_title(f"{steps} steps from each of {num_origins} origins")
     axes.set(xlabel=TIME, ylabel=SAMPLE)
@@ -89,8 +89,8 @@ def draw_rows(axes: Axes, times: Array, forecasts: Array, label: str, **look: An
         axes.plot(times[row], forecast, lw=1.3, label=label if row == 0 else None, **look)
 
 
-def forecast_linearly(recording: Recording, order: int, contexts: Array, steps: int) -> Array:
+def forecast_linearly(observed: ObservedSeries, order: int, contexts: Array, steps: int) -> Array:
     """What AR(p), fitted to the training part, forecasts: `(B, n)`."""
-    standardised = recording.scaling.standardise(recording.training)
+    standardised = observed.scaling.standardise(observed.training)
     fitted = fit_autoregression(standardised[None], order)
-    return scale_forecaster(fitted, recording.scaling)(contexts, steps)
+    return scale_forecaster(fitted, observed.scaling)(contexts, steps)

@@ -16,7 +16,7 @@ NUM_STARTS = 3  # segments of which the one-point test draws its start
 
 
 @dataclass(frozen=True)
-class DocumentTest:
+class WalkthroughTest:
     """What a network is given, and the n steps after it."""
 
     history: NDArray[np.float32]  # (K,), the last one is the given sample
@@ -33,9 +33,9 @@ class DocumentTest:
         return float(np.mean((forecast - self.truth[1:]) ** 2))
 
 
-def list_document_tests(
+def list_walkthrough_tests(
     kind: Kind, windows: Windows, series: SeriesParams, steps: int
-) -> list[DocumentTest]:
+) -> list[WalkthroughTest]:
     """The test of a walk-through; of the one-point test, one for each start that it may draw.
 
     Args:
@@ -52,30 +52,32 @@ def list_document_tests(
     return [make_one_point(windows, series, steps, start) for start in starts]
 
 
-def make_one_point(windows: Windows, series: SeriesParams, steps: int, start: int) -> DocumentTest:
+def make_one_point(
+    windows: Windows, series: SeriesParams, steps: int, start: int
+) -> WalkthroughTest:
     """Free run from the first sample of a segment."""
     steps = min(steps, windows.targets.shape[1])
     given, following = windows.inputs[start, :1], windows.targets[start, :steps]
     times = windows.times[start, 0] + series.time_step * np.arange(-1, steps)
     truth = np.concatenate([given, following], dtype=np.float64)
-    return DocumentTest(given, times, truth)
+    return WalkthroughTest(given, times, truth)
 
 
-def make_continuation(windows: Windows, series: SeriesParams, steps: int) -> DocumentTest:
+def make_continuation(windows: Windows, series: SeriesParams, steps: int) -> WalkthroughTest:
     """Free run from the last sample of training, with the state carried to it."""
     times = windows.times[-1, -1] + series.time_step * np.arange(steps + 1)
-    return DocumentTest(windows.targets[-1, -1:], times, sample_signal(series, times))
+    return WalkthroughTest(windows.targets[-1, -1:], times, sample_signal(series, times))
 
 
-def make_recursion(windows: Windows) -> DocumentTest:
+def make_recursion(windows: Windows) -> WalkthroughTest:
     """Forecast the held-out end of the series from the last window before it."""
     history = np.concatenate([windows.inputs[-1, 1:], windows.targets[-1]])
     times = np.concatenate([windows.times[-1], windows.test_times])
     truth = np.concatenate([history[-1:], windows.test], dtype=np.float64)
-    return DocumentTest(history, times, truth)
+    return WalkthroughTest(history, times, truth)
 
 
-def sample_past(test: DocumentTest, series: SeriesParams, length: int) -> Array:
+def sample_past(test: WalkthroughTest, series: SeriesParams, length: int) -> Array:
     """The `length` true samples up to the given one, which only baselines are told."""
     times = test.times[0] + series.time_step * np.arange(1 - length, 1)
     return sample_signal(series, times)
