@@ -21,9 +21,9 @@ def put_repository_last() -> None:
         if os.path.realpath(path) != folder and not is_clone:
             kept.append(path)
     sys.path[:] = [*kept, os.path.dirname(folder)]
-    for finder in list(sys.meta_path):  # what `pip install -e` adds finds modules of its clone
-        found = vars(sys.modules.get(getattr(finder, "__module__", ""), os)).get("MAPPING", {})
-        if "stages" in found:
+    for finder in list(sys.meta_path):
+        module = sys.modules.get(getattr(finder, "__module__", ""))
+        if "stages" in getattr(module, "MAPPING", {}):  # that of `pip install -e`, for its clone
             sys.meta_path.remove(finder)
     os.environ.setdefault(*SAFE_PATH)
 
