@@ -117,7 +117,8 @@ def main() -> None:
         os.environ["SURNAMES_ZIP"] = str(_file(os.environ["SURNAMES_ZIP"]))
     os.chdir(ROOT)
     exit_on_signals()
-    if "MAKELEVEL" in os.environ:  # typed by hand, with nohup, it may outlive the shell
+    # typed by hand, with nohup, it may outlive the shell
+    if module == "cli.repro" and "MAKELEVEL" in os.environ:
         die_with_starter()
     with exit_on_input_error():
         importlib.import_module(f"stages.{module}").main(**call)

@@ -89,7 +89,7 @@ def check_sections() -> None:
     Raises:
         InputError: there is one; the message says what it is called now.
     """
-    for section in parse_yaml(PARAMS_FILE.read_text(encoding="utf-8")):
+    for section in parse_yaml(PARAMS_FILE.read_text(encoding="utf-8")) or {}:
         if section in RENAMED:
             raise InputError(
                 f"{PARAMS_FILE}: {section} is of an earlier version: it is {RENAMED[section]} now. "

@@ -92,6 +92,7 @@ def test_a_name_that_a_shell_would_run_is_rejected_before_dvc_is_asked(workspace
     assert not (workspace / "ran").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("edit", "where"), NAMED)
 def test_under_plain_dvc_the_first_stage_rejects_it_before_another_runs(workspace, edit, where):
     edit(workspace)

@@ -26,13 +26,14 @@ CODE = {
     "stages/shared/unused.py": "import sklearn\n",
     "stages/models/rnn.py": "import numpy\n",
 }
+FILES = {"pyproject.toml": PROJECT, "dvc.yaml": "stages: {}", "params.yaml": ""}
 TRAIN = [file for file in CODE if file not in ("stages/shared/unused.py", "stages/models/rnn.py")]
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A project of a few files."""
-    for name, text in (CODE | {"pyproject.toml": PROJECT, "dvc.yaml": "stages: {}"}).items():
+    for name, text in (CODE | FILES).items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
