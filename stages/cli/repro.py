@@ -18,7 +18,7 @@ from stages.cli.jobs import run_module, run_side_by_side, signals_held
 from stages.cli.lock_entries import drop_unknown_entries
 from stages.cli.locks import lock_workspace, repair_rwlock
 from stages.shared.errors import InputError
-from stages.shared.params import check_names, check_sections
+from stages.shared.names import check_names, check_sections
 from stages.surnames.archive import NAMES_FILE, format_names, list_names, read_archive
 from stages.tracking.agreement import was_noted_since
 from stages.tracking.lockfile import check_dvc_listings

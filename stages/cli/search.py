@@ -5,7 +5,7 @@ import os
 from stages.cli.jobs import run_module
 from stages.cli.locks import lock_workspace
 from stages.shared.errors import InputError
-from stages.shared.params import check_names
+from stages.shared.names import check_names
 
 
 def main(num_jobs: int) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.json_files import write_json
-from stages.shared.params import check_names, check_sections
+from stages.shared.names import check_names, check_sections
 
 CODE = Path("stages")
 MODELS = "stages.models."  # loaded by names in params.yaml: no import tells of them

@@ -19,19 +19,6 @@ from stages.shared.yaml_files import parse_yaml
 
 PARAMS_FILE = Path("params.yaml")
 SEARCHES_FILE = Path("searches/params.yaml")
-RENAMED = {  # sections of an earlier version -> what became of them
-    "generate_sine": "generated_series, and observed_series for those from files",
-    "preprocess_sine": "part of the entries of generated_series",
-    "sine": "forecasters",
-    "surnames": "classifiers",
-    "blend_surnames": "blend_classifiers",
-    "baselines_sine": "forecasting_baselines",
-    "baselines_surnames": "surname_baselines",
-    "evaluate_sine": "evaluate_forecasters",
-    "evaluate_surnames": "evaluate_classifiers",
-    "published": "part of stages/tracking/descriptions.yaml",
-    "descriptions": "stages/tracking/descriptions.yaml",
-}
 SECTIONS = {"forecasting": "forecasters", "surnames": "classifiers"}  # task -> its models
 
 LONGEST_VALUE = 100  # characters of a wrong value that are shown
@@ -72,47 +59,6 @@ def read_params(section: str, schema: type[T]) -> T:
         InputError: the file, the section or a field is missing or wrong.
     """
     return check_params(read_value(section), schema, f"{PARAMS_FILE}: {section}")
-
-
-class _Entry(BaseModel):
-    """What dvc.yaml puts into commands and paths of an entry of params, as far as that has it."""
-
-    architecture: Name | None = None
-    base: Name | None = None
-    path: DataPath | None = None
-    series: Name | None = None
-
-
-def check_sections() -> None:
-    """Stop at a section of params.yaml that an earlier version had.
-
-    Raises:
-        InputError: there is one; the message says what it is called now.
-    """
-    for section in parse_yaml(PARAMS_FILE.read_text(encoding="utf-8")) or {}:
-        if section in RENAMED:
-            raise InputError(
-                f"{PARAMS_FILE}: {section} is of an earlier version: it is {RENAMED[section]} now. "
-                "Once that is mended, `make clean` removes results of the earlier layout"
-            )
-
-
-def check_names() -> None:
-    """Stop at a name that a shell would read as something else: DVC puts it into commands.
-
-    Looks at the entries of which dvc.yaml makes stages, and at those of the searches.
-
-    Raises:
-        InputError: a name has other characters than a to z, 0 to 9 and _, or a path others than
-            those, A to Z, `.`, `-` and `/`, or it does not lie below data/.
-    """
-    for stage in parse_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"].values():
-        if "foreach" in stage:
-            read_params(stage["foreach"].strip("${}"), dict[Name, _Entry])
-    if SEARCHES_FILE.exists():
-        searches = parse_yaml(SEARCHES_FILE.read_text(encoding="utf-8"))
-        for section, entry in searches.items():
-            check_params(entry, _Entry, f"{SEARCHES_FILE}: {section}")
 
 
 def check_params(value: Any, schema: type[T], where: str) -> T:
