@@ -28,7 +28,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clone = make_clone(tmp_path_factory.mktemp("prepared") / "clone", KEPT)
     raw = "download data/sample data/raw", "preprocess data/raw data/preprocessed/surnames"
     for line in raw:
-        run(clone, f"python stages/run.py classifiers.{line}")
+        run(clone, f"python stages/run.py surnames.{line}")
     table = "data/generated/integer_starts.csv"
     run(clone, f"python stages/run.py forecasting.generate integer_starts {table}")
     preprocess = f"forecasting.preprocess generated_series.integer_starts {table} {SINE[1]}"
