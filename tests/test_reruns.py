@@ -108,7 +108,7 @@ def add_observed(clone: Path) -> None:
     official = parse_yaml((PROJECT / "params.yaml").read_text(encoding="utf-8"))
 
     def edit(params: dict[str, Any]) -> None:
-        for section, name in (("observed_series", "sunspots"), ("forecasting", "sunspots_rnn")):
+        for section, name in (("observed_series", "sunspots"), ("forecasters", "sunspots_rnn")):
             params[section][name] = official[section][name]
         params["forecasters"]["sunspots_rnn"]["iterations"] = 4
 
