@@ -22,8 +22,8 @@ A cell is the median [smallest–largest] of trainings by the seeds of params.ya
 A difference is from the baseline that is best on validation (in the mean over splits or draws), and
 above 0 it is better than that. Its 95 % interval is a bootstrap over test items: how far it moves
 with other names or phases. `ahead` and `behind` are said only where the interval excludes 0.
-It does not cover other seeds: drifting_rnn_refined, called ahead at 500 steps in the mean over its
-seeds, leads by .000, .014, .057, -.013 and -.014, one seed each, which is within the noise.
+It does not cover other seeds: drifting_rnn_refined, whose interval over items excludes 0 at 500
+steps, leads by .000, .014, .057, -.013 and -.014, one seed each, which is within the noise.
 """
 SURNAMES = """\
 ### Surnames
