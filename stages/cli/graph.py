@@ -53,15 +53,21 @@ def params_read_once() -> Iterator[None]:
 
 def find_stale(graph: Graph, changed: set[str]) -> Graph:
     """The part of the graph that may have to run: changed stages and all that reads from them."""
-    stale = changed & graph.keys()
-    size = -1
-    while size != len(stale):  # until a round finds no more
-        size = len(stale)
-        for stage, upstream in graph.items():
-            if upstream & stale:
-                stale.add(stage)
+    stale = find_downstream(changed & graph.keys(), graph)
     stale.discard(LAST)
     return {stage: upstream & stale for stage, upstream in graph.items() if stage in stale}
+
+
+def find_downstream(stages: set[str], graph: Graph) -> set[str]:
+    """Stages and all that reads from them, directly or not."""
+    found = set(stages)
+    size = -1
+    while size != len(found):  # until a round finds no more
+        size = len(found)
+        for stage, upstream in graph.items():
+            if upstream & found:
+                found.add(stage)
+    return found
 
 
 def find_chain(stage: str, waiting: Graph, done: set[str]) -> list[str]:

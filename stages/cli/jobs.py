@@ -21,7 +21,7 @@ from typing import IO, Any
 from tqdm import tqdm
 
 from stages import run
-from stages.cli.graph import Graph, find_chain
+from stages.cli.graph import Graph, find_chain, find_downstream
 from stages.cli.lock_entries import write_entries_alone
 from stages.cli.locks import is_writing
 from stages.cli.remaining import (
@@ -119,14 +119,7 @@ def run_side_by_side(stale: Graph, num_jobs: int) -> None:
 
 def remove_downstream(waiting: Graph, failed: list[str]) -> None:
     """Remove the stages that read from failed ones, directly or not."""
-    lost = set(failed)
-    size = -1
-    while size != len(lost):  # until a round finds no more
-        size = len(lost)
-        for stage, upstream in waiting.items():
-            if upstream & lost:
-                lost.add(stage)
-    for stage in lost & waiting.keys():
+    for stage in find_downstream(set(failed), waiting) & waiting.keys():
         del waiting[stage]
 
 
