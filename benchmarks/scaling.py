@@ -77,7 +77,13 @@ def run_surnames(names: LabelledNames, data: str, times: int, bench: Bench) -> U
         "preprocess_surnames": preprocess,
         "train_classifier": run_stage("surnames.train", MODEL, "names", "trained", folder=folder),
         "evaluate_classifiers": run_stage(
-            "surnames.evaluate", "trained", "names", "baselines", "evaluated", folder=folder
+            "surnames.evaluate",
+            "trained",
+            "names",
+            "baselines",
+            "metrics.json",
+            "evaluated",
+            folder=folder,
         ),
     }
 
@@ -111,6 +117,7 @@ def run_series(points: int, bench: Bench) -> Usages:
             "trained",
             windows,
             "baselines",
+            "metrics.json",
             "evaluated",
             folder=folder,
         ),

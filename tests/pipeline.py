@@ -187,7 +187,7 @@ def read_outs(folder: Path) -> dict[str, str]:
 
 def read_scores(folder: Path, model: str) -> dict[str, Any]:
     """Scores of one model."""
-    [path] = folder.glob(f"data/evaluated/*/{model}/scores.json")
+    [path] = folder.glob(f"data/evaluated/details/*/{model}/scores.json")
     return json.loads(path.read_text("utf-8"))
 
 

@@ -20,7 +20,7 @@ from tests.shell import run
 
 pytestmark = pytest.mark.slow
 
-METRICS = "data/evaluated/forecasting/carried_rnn/metrics.json"
+METRICS = "data/evaluated/forecasting/carried_rnn.json"
 
 
 @pytest.fixture

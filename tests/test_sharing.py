@@ -20,7 +20,7 @@ from tests.pipeline import (
     set_param,
 )
 from tests.shell import commit, run
-from tests.workspace import MODELS, RUNS
+from tests.workspace import MODELS, RUNS, SECTIONS
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +66,7 @@ def test_scores_and_pictures_are_shown(clone):
     scores = json.loads(run(clone, "dvc metrics show --json"))[""]["data"]
     page = Path(run(clone, "dvc plots show").strip().removeprefix("file://"))
 
-    assert {Path(path).parent.name for path in scores} == {*MODELS}
+    assert {Path(path).stem for path in scores} == {*MODELS}
     for path, file in scores.items():
         names = CLASSIFIER_SCORES if "/surnames/" in path else FORECASTER_SCORES
         assert set(file["data"]) == names
@@ -78,11 +78,13 @@ def test_scores_and_pictures_are_shown(clone):
 
 @pytest.mark.parametrize("task", ["forecasting", "surnames"])
 def test_the_table_of_scores_of_a_task_fits_into_130_columns(clone, task):
-    table = run(clone / "data/evaluated" / task, "dvc metrics show */metrics.json")
+    table = run(clone, f"dvc metrics show data/evaluated/{task}")
 
     lines = table.splitlines()
+    longest = {"forecasting": "drifting_rnn_refined", "surnames": "surname_markov"}[task]
+    spare = len(longest) - max(len(name) for name in KEPT[SECTIONS[task]])
     assert len(lines) > 2
-    assert max(len(line) for line in lines) <= 130
+    assert max(len(line) for line in lines) + spare <= 130
 
 
 def test_an_experiment_is_compared_with_the_commit(clone):
@@ -90,7 +92,7 @@ def test_an_experiment_is_compared_with_the_commit(clone):
 
     assert "train_forecaster@carried_rnn" in list_started(said)
     changed = json.loads(run(clone, "dvc metrics diff --json"))
-    assert list(changed) == ["data/evaluated/forecasting/carried_rnn/metrics.json"]
+    assert list(changed) == ["data/evaluated/forecasting/carried_rnn.json"]
     table = list(csv.DictReader(io.StringIO(run(clone, "dvc exp show --csv"))))
     rates = {
         row["Experiment"]: row["forecasters.carried_rnn.rate"] for row in table if row["Experiment"]

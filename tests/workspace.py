@@ -23,7 +23,7 @@ from stages.shared.json_files import write_json
 from stages.shared.networks import build_network, write_model
 from stages.shared.params import SECTIONS
 from stages.shared.tables import write_table
-from stages.tracking.subjects import EVALUATED
+from stages.tracking.subjects import DETAILS, EVALUATED
 from tests.pipeline import KEPT, SERIES, make_clone, read_params, set_param
 from tests.shell import commit, run
 
@@ -184,11 +184,11 @@ def write_baselines(folder: Path) -> None:
     for series in params["generated_series"]:
         scores = nest_errors(BASELINE_ERROR, BASELINE_ERROR, ratio=1.0)
         baselines = dict.fromkeys(params["forecasting_baselines"]["names"], scores)
-        path = folder / "data/evaluated/forecasting/baselines" / series / "scores.json"
+        path = folder / "data/evaluated/details/forecasting/baselines" / series / "scores.json"
         write_file(path, {"data": series, **baselines})
     scores = nest_scores("macro_f1", BASELINE_F1, BASELINE_F1)
     baselines = dict.fromkeys(params["surname_baselines"]["names"], scores)
-    path = folder / "data/evaluated/surnames/baselines/scores.json"
+    path = folder / "data/evaluated/details/surnames/baselines/scores.json"
     write_file(path, {"data": "official", **baselines})
 
 
@@ -214,7 +214,7 @@ def nest_errors(test: float, validation: float, ratio: float) -> dict[str, Any]:
 
 def write_scores(folder: Path, name: str, score: float, data: str = "official") -> None:
     """Write scores in which the model is as good on validation as `score` says."""
-    evaluated = find_evaluated(folder, name)
+    details = find_details(folder, name)
     if find_task(name) == "surnames":
         nested = nest_scores("macro_f1", score - 0.01, score)
         scores = {"data": data, "num_test": 100, "temperature": TEMPERATURE, **nested}
@@ -222,14 +222,14 @@ def write_scores(folder: Path, name: str, score: float, data: str = "official") 
     else:
         scores = {"data": "integer_starts", **nest_errors(score, score, score / BASELINE_ERROR)}
         metrics = choose_metrics(scores)
-        write_file(evaluated / "scope.json", SCOPE)
-    write_file(evaluated / "scores.json", scores)
-    write_file(evaluated / "metrics.json", metrics)
+        write_file(details / "scope.json", SCOPE)
+    write_file(details / "scores.json", scores)
+    write_file(folder / EVALUATED / find_task(name) / f"{name}.json", metrics)
 
 
-def find_evaluated(folder: Path, name: str) -> Path:
-    """The folder of the scores of a model."""
-    return folder / EVALUATED[find_task(name)] / name
+def find_details(folder: Path, name: str) -> Path:
+    """The folder of all scores of a model."""
+    return folder / DETAILS[find_task(name)] / name
 
 
 def write_shown(folder: Path, name: str, color: str) -> None:
@@ -264,7 +264,7 @@ def write_asked(folder: Path, name: str, answers: dict[str, tuple[str, float]]) 
         rows.append((query, query, 1, language, log_probability, calibrated))
         rows.append((query, query, 2, "Spanish", -4.0, -3.0))
     columns = ("query", "cleaned", "rank", "language", "log_probability", "calibrated")
-    write_table(find_evaluated(folder, name) / "asked.csv", columns, rows)
+    write_table(find_details(folder, name) / "asked.csv", columns, rows)
 
 
 def write_tour(folder: Path, color: str) -> None:

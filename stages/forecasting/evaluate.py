@@ -1,6 +1,7 @@
 """Score one forecaster beside the baselines: data/trained/ -> data/evaluated/.
 
-Run by DVC as `python stages/run.py forecasting.evaluate MODEL TRAINED WINDOWS BASELINES OUT`.
+Run by DVC as `python stages/run.py forecasting.evaluate MODEL TRAINED WINDOWS BASELINES METRICS
+OUT`.
 """
 
 import sys
@@ -124,8 +125,8 @@ def keep_free_runs(test: FreeRuns, forecasts: Array) -> dict[str, Array]:
     }
 
 
-def main(name: str, trained: str, windows: str, baselines: str, out: str) -> None:
-    """Write metrics.json, scores.json, errors.csv, forecasts.npz and scope.json."""
+def main(name: str, trained: str, windows: str, baselines: str, metrics: str, out: str) -> None:
+    """Write the file `metrics`, and scores.json, errors.csv, forecasts.npz and scope.json."""
     series = read_series(Path(windows))
     params = read_params("evaluate_forecasters", EvaluateParams).suit(series)
     prepare_arithmetic()
@@ -142,8 +143,9 @@ def main(name: str, trained: str, windows: str, baselines: str, out: str) -> Non
         evaluation.block,
     )
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "metrics.json", choose_metrics(scores))
+    for made in (folder, Path(metrics).parent):
+        made.mkdir(parents=True, exist_ok=True)
+    write_json(Path(metrics), choose_metrics(scores))
     write_json(folder / "scores.json", scores)
     write_phase_errors(folder / "errors.csv", {name: evaluation.errors})
     np.savez(folder / "forecasts.npz", allow_pickle=False, **evaluation.forecasts)

@@ -1,8 +1,8 @@
-"""The scores of a forecaster that people compare: metrics.json, beside scores.json.
+"""The scores of a forecaster that people compare: its metrics file.
 
 scores.json holds all scores, so that whoever reads scores reads one file, each by its horizon:
-`mse_49`, `mse_500`. metrics.json repeats at most five of them by names that all forecasters share,
-whatever the horizons of their series, since DVC prints a column for each number of such files.
+`mse_49`, `mse_500`. The metrics file repeats at most five of them by names that all forecasters
+share, whatever the horizons of their series, since DVC prints a column for each number of it.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def name_metrics(scores: Mapping[str, Any]) -> dict[str, str]:
-    """The names in metrics.json, with the names of the same scores in scores.json.
+    """The names in the metrics file, with the names of the same scores in scores.json.
 
     Args:
         scores: as in scores.json.
@@ -32,7 +32,7 @@ def name_metrics(scores: Mapping[str, Any]) -> dict[str, str]:
 
 
 def choose_metrics(scores: Mapping[str, Any]) -> dict[str, float]:
-    """The content of metrics.json.
+    """The content of the metrics file.
 
     There is a `mase` only of a series from a file, and a `walkthrough_mse` only of a generated one.
 

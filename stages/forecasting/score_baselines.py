@@ -1,7 +1,7 @@
 """Score what a network has to beat on a series: its windows -> data/evaluated/.
 
 Run by DVC as `python stages/run.py forecasting.score_baselines WINDOWS OUT`, where OUT is
-data/evaluated/forecasting/baselines/<series>.
+data/evaluated/details/forecasting/baselines/<series>.
 """
 
 import math

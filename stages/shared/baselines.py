@@ -1,4 +1,4 @@
-"""The scores of baselines, one scores.json per data set, below data/evaluated/<task>/baselines/."""
+"""The scores of baselines: one scores.json per data set, below data/evaluated/details/."""
 
 from pathlib import Path
 from typing import Any

@@ -227,10 +227,10 @@ def measure_improvement(
 
 
 def choose_metrics(scores: Mapping[str, Any]) -> dict[str, float]:
-    """The scores that people compare: metrics.json, beside scores.json.
+    """The scores that people compare: the metrics file.
 
     scores.json holds these and all others, so that whoever reads scores reads one file. DVC prints
-    a column for each number of metrics.json, which therefore repeats five of them alone.
+    a column for each number of the metrics file, which therefore repeats five of them alone.
 
     Args:
         scores: of a classifier, as in scores.json.

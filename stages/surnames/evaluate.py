@@ -1,6 +1,6 @@
 """Score one classifier beside the baselines: data/trained/ -> data/evaluated/.
 
-Run by DVC as `python stages/run.py surnames.evaluate TRAINED SURNAMES BASELINES OUT`.
+Run by DVC as `python stages/run.py surnames.evaluate TRAINED SURNAMES BASELINES METRICS OUT`.
 """
 
 import sys
@@ -164,8 +164,8 @@ def tabulate_asked(
     return pd.DataFrame(rows, columns=columns)
 
 
-def main(trained: str, surnames: str, baselines: str, out: str) -> None:
-    """Write metrics.json, scores.json and four tables."""
+def main(trained: str, surnames: str, baselines: str, metrics: str, out: str) -> None:
+    """Write the file `metrics`, and scores.json and four tables."""
     params = read_params("evaluate_classifiers", EvaluateParams)
     splits = hide_test(read_splits(Path(surnames)), params)
     vocabulary = read_vocabulary(Path(surnames))
@@ -176,8 +176,9 @@ def main(trained: str, surnames: str, baselines: str, out: str) -> None:
     improvement = measure_improvement(evaluation.guesses, beside, their_guesses, splits, params)
     scores = evaluation.scores | {"improvement": improvement}
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "metrics.json", choose_metrics(scores))
+    for made in (folder, Path(metrics).parent):
+        made.mkdir(parents=True, exist_ok=True)
+    write_json(Path(metrics), choose_metrics(scores))
     write_json(folder / "scores.json", scores)
     for name, table in evaluation.tables.items():
         table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")

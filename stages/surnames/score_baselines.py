@@ -1,4 +1,4 @@
-"""Score what a network has to beat on the surnames -> data/evaluated/surnames/baselines/.
+"""Score what a network has to beat on the surnames -> data/evaluated/details/surnames/baselines/.
 
 Run by DVC as `python stages/run.py surnames.score_baselines SURNAMES OUT`.
 """

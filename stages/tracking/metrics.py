@@ -8,7 +8,7 @@ from stages.forecasting.metrics import name_metrics
 from stages.shared.baselines import read_baselines as read_baseline_scores
 from stages.shared.json_files import read_json
 from stages.tracking.nested import flatten
-from stages.tracking.subjects import EVALUATED, Model
+from stages.tracking.subjects import DETAILS, Model
 
 Scores = dict[str, Any]  # test scores and labels; `validation`, `intervals` … hold more
 NO_SCORES = ("intervals", "improvement")  # for the note on the page; as metrics they would fill it
@@ -16,7 +16,7 @@ NO_SCORES = ("intervals", "improvement")  # for the note on the page; as metrics
 
 def find_scores(model: Model) -> Path:
     """The path of the scores of a model, whether it has been scored or not."""
-    return Path(EVALUATED[model.experiment], model.name, "scores.json")
+    return Path(DETAILS[model.experiment], model.name, "scores.json")
 
 
 def read_scores(model: Model) -> Scores:
@@ -32,7 +32,7 @@ def read_baselines(task: str, data: str) -> dict[str, Scores]:
         task: forecasting or surnames.
         data: the series; the surnames have one set of baselines.
     """
-    folder = Path(EVALUATED[task], "baselines")
+    folder = Path(DETAILS[task], "baselines")
     if task == "forecasting":
         folder /= data
     return read_baseline_scores(folder) if (folder / "scores.json").exists() else {}
@@ -46,7 +46,7 @@ def list_scores(scores: Scores) -> dict[str, float]:
 
 
 def list_metrics(scores: Scores) -> dict[str, float]:
-    """List the numbers by their names in MLflow: those of metrics.json have its names."""
+    """List the numbers by their names in MLflow: those of a metrics file have its names."""
     names = {}
     if "horizon_long" in scores:
         names = {name: metric for metric, name in name_metrics(scores).items()}

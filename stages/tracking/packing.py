@@ -8,7 +8,7 @@ from typing import Any
 
 from stages.shared.bundle import ModelConfig, check_architecture
 from stages.tracking.seal import seal
-from stages.tracking.subjects import EVALUATED
+from stages.tracking.subjects import DETAILS
 
 SEALS = {"seal": "stages/tracking/seal.py"}  # looks at the package before it is opened
 LOADER = {"loader": "stages/tracking/served/loader.py"}
@@ -25,11 +25,11 @@ def list_artifacts(name: str, config: ModelConfig) -> dict[str, str]:
     for architecture in list_architectures(config.architecture, config.network):
         artifacts[architecture] = f"stages/models/{architecture}.py"
     if config.task == "forecasting":
-        artifacts["scope"] = f"{EVALUATED['forecasting']}/{name}/scope.json"
+        artifacts["scope"] = f"{DETAILS['forecasting']}/{name}/scope.json"
     if config.task == "surnames":
         artifacts["vocabulary"] = "data/preprocessed/surnames/vocabulary.json"
         artifacts["alphabet"] = "stages/surnames/alphabet.py"
-        artifacts["scores"] = f"{EVALUATED['surnames']}/{name}/scores.json"  # has the temperature
+        artifacts["scores"] = f"{DETAILS['surnames']}/{name}/scores.json"  # has the temperature
     return artifacts
 
 

@@ -54,7 +54,7 @@ class Candidate:
 
 
 def find_ranking(task: str, scores: Scores) -> Ranking:
-    """What decides: macro F1, or the error over the long horizon (`mse_long` in metrics.json).
+    """What decides: macro F1, or the error over the long horizon (`mse_long`).
 
     Args:
         task: forecasting or surnames.

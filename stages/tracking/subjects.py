@@ -20,9 +20,10 @@ from stages.tracking.nested import flatten
 
 TOUR = "data/plotted/layers"
 BASELINE_PARAMS = {"forecasting": "forecasting_baselines", "surnames": "surname_baselines"}
-EVALUATED = {
-    "forecasting": "data/evaluated/forecasting",
-    "surnames": "data/evaluated/surnames",
+EVALUATED = "data/evaluated"
+DETAILS = {
+    "forecasting": f"{EVALUATED}/details/forecasting",
+    "surnames": f"{EVALUATED}/details/surnames",
 }  # by task
 FORMAT = 4  # of what a run shows: another number has every run shown anew, under its old key
 SEARCHES_PARAMS = "searches/params.yaml"
@@ -175,8 +176,8 @@ class Model(Subject):
         return [
             f"data/trained/{self.name}/weights.pt",
             f"data/trained/{self.name}/curves.csv",
-            f"{EVALUATED[self.experiment]}/{self.name}/metrics.json",
-            f"{EVALUATED[self.experiment]}/{self.name}/scores.json",
+            f"{EVALUATED}/{self.experiment}/{self.name}.json",
+            f"{DETAILS[self.experiment]}/{self.name}/scores.json",
         ]
 
 
@@ -354,7 +355,7 @@ def list_models(makers: dict[str, Stage], descriptions: Descriptions) -> list[Mo
             name = found[1]
             kind = "walk-through" if name in descriptions["walk-through"] else "own"
             description = _describe(kind, name, descriptions)
-            evaluate = makers.get(f"{EVALUATED[_find_task(makers[path])]}/{name}/scores.json")
+            evaluate = makers.get(f"{DETAILS[_find_task(makers[path])]}/{name}/scores.json")
             plot = makers.get(f"data/plotted/{name}/details")
             models.append(Model(name, kind, description, makers[path], evaluate, plot))
     return models
@@ -373,7 +374,7 @@ def list_baselines(stage: Stage, descriptions: Descriptions) -> list[Baseline]:
 
 def is_of_baselines(path: str) -> bool:
     """Whether a file holds scores of baselines."""
-    return path.startswith(tuple(f"{folder}/baselines/" for folder in EVALUATED.values()))
+    return path.startswith(tuple(f"{folder}/baselines/" for folder in DETAILS.values()))
 
 
 def find_place(path: str) -> str | None:

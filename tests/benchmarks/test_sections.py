@@ -127,7 +127,7 @@ def test_series_run_through_all_stages(bench):
     ]
     assert all(usage.seconds > 0 < usage.mebibytes for usage in usages.values())
     folder = bench.scratch / "points-200"
-    metrics = json.loads((folder / "evaluated/metrics.json").read_text("utf-8"))
+    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
     assert metrics["walkthrough_mse"] > 0
     assert len(read_windows(folder / "windows/long.npz").inputs) == 200 - 40 - 40  # test, window
 

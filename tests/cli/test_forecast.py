@@ -127,7 +127,7 @@ def test_a_model_of_a_file_takes_and_gives_the_units_of_the_file(workspace):
     model = read_model(workspace / "data/trained/carried_rnn")
     config = workspace / "data/trained/carried_rnn/config.json"
     write_json(config, read_json(config) | {"scaling": {"mean": 20.0, "std": 5.0}})
-    scope = workspace / "data/evaluated/forecasting/carried_rnn/scope.json"
+    scope = workspace / "data/evaluated/details/forecasting/carried_rnn/scope.json"
     write_json(scope, SCOPE | {"lowest": 15.0, "highest": 25.0})
     stages = [f"{verb}_forecaster@carried_rnn" for verb in ("train", "evaluate", "plot")]
     take_results(workspace, *stages)

@@ -21,7 +21,7 @@ def test_it_leads_from_the_data_to_the_run(workspace, capsys):
     makers = {path: stage for path, _, stage in rows}
     table = "data/generated/integer_starts.csv"
     weights = "data/trained/carried_rnn/weights.pt"
-    scores = "data/evaluated/forecasting/carried_rnn/scores.json"
+    scores = "data/evaluated/details/forecasting/carried_rnn/scores.json"
     assert [path for path in makers if path in (table, weights, scores)] == [
         table,
         weights,

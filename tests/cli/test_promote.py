@@ -104,7 +104,7 @@ def test_a_champion_that_was_scored_over_another_horizon_is_not_compared(workspa
 
 
 def test_scores_that_hide_the_test_promote_nobody(workspace):
-    path = workspace / "data/evaluated/surnames/surname_blend/scores.json"
+    path = workspace / "data/evaluated/details/surnames/surname_blend/scores.json"
     write_json(path, read_json(path) | {"split": "validation"})
     take_results(workspace, "evaluate_blend", "plot_blend")
     sync()
@@ -114,7 +114,8 @@ def test_scores_that_hide_the_test_promote_nobody(workspace):
 
 
 @pytest.mark.parametrize(
-    "file", ["trained/surname_gru/weights.pt", "evaluated/surnames/surname_blend/scores.json"]
+    "file",
+    ["trained/surname_gru/weights.pt", "evaluated/details/surnames/surname_blend/scores.json"],
 )
 def test_a_workspace_that_departs_from_the_lock_is_refused(workspace, file):
     fill(workspace)
@@ -151,7 +152,7 @@ def test_the_pages_of_model_and_version_say_what_they_are_and_why(workspace):
 
 
 def test_a_model_of_another_series_does_not_compete(workspace):
-    path = workspace / "data/evaluated/forecasting/windowed_lstm_fast/scores.json"
+    path = workspace / "data/evaluated/details/forecasting/windowed_lstm_fast/scores.json"
     write_json(path, {"data": "sunspots", **nest_errors(0.001, 0.001, ratio=0.5)})
     take_results(
         workspace, "evaluate_forecaster@windowed_lstm_fast", "plot_forecaster@windowed_lstm_fast"

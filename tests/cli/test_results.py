@@ -160,7 +160,7 @@ def test_the_layer_tour_is_printed(workspace, capsys):
 
 def test_what_is_not_here_is_not_printed(workspace, capsys):
     shutil.rmtree(workspace / "data/plotted/layers")
-    for path in workspace.glob("data/evaluated/surnames/*/asked.csv"):
+    for path in workspace.glob("data/evaluated/details/surnames/*/asked.csv"):
         path.unlink()
 
     results.main()

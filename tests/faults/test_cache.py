@@ -118,7 +118,7 @@ def test_a_file_that_was_edited_by_hand_says_how_to_take_it_back(workspace):
 
 
 def test_json_that_was_damaged_is_one_line(workspace):
-    path = workspace / "data/evaluated/surnames/surname_gru/scores.json"
+    path = workspace / "data/evaluated/details/surnames/surname_gru/scores.json"
     path.write_text("{", encoding="utf-8")
 
     stopped = call(workspace, sys.executable, "stages/run.py", "cli", "results")

@@ -118,7 +118,7 @@ def test_every_model_is_scored_beside_the_baselines(model, tmp_path, monkeypatch
     write_state(Path("trained/state.npy"), trained.state)
     score_baselines.main(windows_path, "baselines")
 
-    main(model, "trained", windows_path, "baselines", "evaluated")
+    main(model, "trained", windows_path, "baselines", "metrics.json", "evaluated")
 
     scores = read_json(Path("evaluated/scores.json"))
     assert scores["data"] == params.series
@@ -127,7 +127,7 @@ def test_every_model_is_scored_beside_the_baselines(model, tmp_path, monkeypatch
     assert "mse_500" in scores["validation"]
     assert scores["improvement"].keys() == {"mse_49", "mse_500"}
     assert scores["improvement"]["mse_500"]["high"] < 0  # linear recurrences are exact
-    assert read_json(Path("evaluated/metrics.json")) == {
+    assert read_json(Path("metrics.json")) == {
         "mse_short": scores["mse_49"],
         "mse_long": scores["mse_500"],
         "ratio_to_baseline": scores["ratio_to_baseline"],
@@ -147,7 +147,7 @@ def test_the_errors_of_a_model_are_of_the_phases_that_baselines_have(tmp_path, m
     write_state(Path("trained/state.npy"), trained.state)
     score_baselines.main("integer_starts.npz", "baselines")
 
-    main("carried_rnn", "trained", "integer_starts.npz", "baselines", "evaluated")
+    main("carried_rnn", "trained", "integer_starts.npz", "baselines", "metrics.json", "evaluated")
 
     own = read_phase_errors(Path("evaluated/errors.csv"))["carried_rnn"]
     zeros = read_phase_errors(Path("baselines/errors.csv"))["predict_zero"]

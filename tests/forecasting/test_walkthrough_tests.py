@@ -78,7 +78,7 @@ def run_stages(model):
     preprocess.main(f"generated_series.{series}", table, windows)
     train.main(model, windows, "trained")
     score_baselines.main(windows, "baselines")
-    evaluate.main(model, "trained", windows, "baselines", "evaluated")
+    evaluate.main(model, "trained", windows, "baselines", "metrics.json", "evaluated")
     return read_json(Path("evaluated/scores.json"))["walkthrough_mse"]
 
 

@@ -195,12 +195,12 @@ def test_metrics_and_tables_are_written_as_files(tmp_path, monkeypatch):
     prepare(tmp_path)
     score_baselines.main(".", "baselines")
 
-    main("trained", ".", "baselines", "evaluated")
+    main("trained", ".", "baselines", "metrics.json", "evaluated")
 
     scores = json.loads(Path("evaluated/scores.json").read_text())
     assert scores["num_test"] == 2
     assert scores["improvement"]["accuracy"]["baseline"] == "majority"
-    metrics = json.loads(Path("evaluated/metrics.json").read_text())
+    metrics = json.loads(Path("metrics.json").read_text())
     assert list(metrics) == FIVE
     assert metrics == {name: scores[name] for name in FIVE}
     predictions = read_table(Path("evaluated/predictions.csv"))
@@ -221,7 +221,7 @@ def test_while_recipes_are_chosen_the_test_names_change_nothing(tmp_path, monkey
         torch.manual_seed(0)
         prepare(folder, "validation", test_languages)
         score_baselines.main(".", "baselines")
-        main("trained", ".", "baselines", "evaluated")
+        main("trained", ".", "baselines", "metrics.json", "evaluated")
         files = sorted(path for path in folder.glob("[be]*/*") if path.is_file())
         written.append([path.read_bytes() for path in files])
 

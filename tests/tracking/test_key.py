@@ -20,8 +20,8 @@ TRAIN = Stage(
     },
 )
 SCORES = {
-    "data/evaluated/forecasting/m/metrics.json": "5",
-    "data/evaluated/forecasting/m/scores.json": "7",
+    "data/evaluated/forecasting/m.json": "5",
+    "data/evaluated/details/forecasting/m/scores.json": "7",
 }
 EVALUATE = Stage("evaluate_forecaster@m", "", {}, SCORES, {})
 PLOT = Stage("plot_forecaster@m", "", {}, {"data/plotted/m/details": "6"}, {})
@@ -41,8 +41,8 @@ def make_model(**changes: dict[str, Any]) -> Model:
         {"train": {"outs": {"data/trained/m/weights.pt": "9", "data/trained/m/curves.csv": "4"}}},
         {"train": {"outs": {"data/trained/m/weights.pt": "3", "data/trained/m/curves.csv": "9"}}},
         {"train": {"params": {"params.yaml": {"forecasters.m": {"network": {"hidden": 4}}}}}},
-        {"evaluate": {"outs": SCORES | {"data/evaluated/forecasting/m/metrics.json": "9"}}},
-        {"evaluate": {"outs": SCORES | {"data/evaluated/forecasting/m/scores.json": "9"}}},
+        {"evaluate": {"outs": SCORES | {"data/evaluated/forecasting/m.json": "9"}}},
+        {"evaluate": {"outs": SCORES | {"data/evaluated/details/forecasting/m/scores.json": "9"}}},
     ],
 )
 def test_data_params_weights_curves_and_scores_make_the_key(changes):
@@ -106,7 +106,7 @@ def test_code_and_the_figure_of_the_tour_are_not(changes):
 
 
 SHOWN = {
-    "evaluate": ("data/evaluated/forecasting/m/asked.csv", "tables"),
+    "evaluate": ("data/evaluated/details/forecasting/m/asked.csv", "tables"),
     "plot": ("data/plotted/m/details", "figures"),
     "train": ("data/trained/m/progress.txt", ""),
 }

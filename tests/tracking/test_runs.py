@@ -63,7 +63,7 @@ def test_a_run_names_stages_dependencies_data_and_scores_with_their_md5(tracked)
     assert lineage["train"]["outs"] == model.train.outs
     assert "stages/models/sequence_forecaster.py" in model.train.deps
     named = {given.dataset.name: given.dataset.digest for given in run.inputs.dataset_inputs}
-    scores = "data/evaluated/forecasting/carried_rnn/scores.json"
+    scores = "data/evaluated/details/forecasting/carried_rnn/scores.json"
     series = "data/preprocessed/series/integer_starts"
     data = [f"{series}.npz", f"{series}.json", scores]
     assert named == {path: compute_md5(tracked / path) for path in data}
@@ -88,7 +88,9 @@ def test_a_run_shows_figures_tables_and_what_training_printed(tracked):
     figures = {f"figures/{name}.png" for name in ("confusion", "languages", "loss")}
     assert shown["surname_blend"].keys() == tables | figures | {"lineage.json"}
     assert shown["surname_gru"].keys() == tables | figures | {"progress.txt", "lineage.json"}
-    asked = (tracked / "data/evaluated/surnames/surname_gru/asked.csv").read_text(encoding="utf-8")
+    asked = (tracked / "data/evaluated/details/surnames/surname_gru/asked.csv").read_text(
+        encoding="utf-8"
+    )
     assert shown["surname_gru"]["tables/asked.csv"] == asked
     assert shown["carried_rnn"]["progress.txt"] == "iteration 4, loss 0.25\n"
 

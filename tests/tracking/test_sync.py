@@ -183,7 +183,7 @@ def test_other_code_than_a_model_is_packed_with_may_have_changed(workspace):
 
 def test_a_model_beside_other_baselines_is_compared_anew(workspace):
     fill(workspace)
-    path = workspace / "data/evaluated/forecasting/baselines/integer_starts/scores.json"
+    path = workspace / "data/evaluated/details/forecasting/baselines/integer_starts/scores.json"
     better = read_json(path)
     better["ridge"] |= nest_errors(0.02, 0.02, ratio=1.0)
     write_json(path, better)
@@ -197,7 +197,7 @@ def test_a_model_beside_other_baselines_is_compared_anew(workspace):
 
 
 def test_a_model_whose_baselines_are_not_here_is_not_tracked(workspace):
-    path = "data/evaluated/forecasting/baselines/integer_starts/scores.json"
+    path = "data/evaluated/details/forecasting/baselines/integer_starts/scores.json"
     (workspace / path).unlink()
 
     obstacle = find_obstacle(find_subject("carried_rnn"))

@@ -34,8 +34,8 @@ def read_tags(experiment: str) -> dict[str, str]:
     "missing",
     [
         "data",
-        "data/evaluated/surnames/surname_ngrams/scores.json",
-        "data/evaluated/surnames/baselines/scores.json",
+        "data/evaluated/details/surnames/surname_ngrams/scores.json",
+        "data/evaluated/details/surnames/baselines/scores.json",
     ],
 )
 def test_a_clone_without_files_of_all_models_leaves_the_page_as_it_is(workspace, capsys, missing):
@@ -103,7 +103,7 @@ IMPROVEMENTS = [
 
 @pytest.mark.parametrize(("improvement", "verdict"), IMPROVEMENTS)
 def test_a_network_is_called_ahead_only_beyond_the_noise(workspace, improvement, verdict):
-    path = workspace / "data/evaluated/forecasting/carried_rnn/scores.json"
+    path = workspace / "data/evaluated/details/forecasting/carried_rnn/scores.json"
     write_json(path, read_json(path) | {"improvement": {"mse_500": improvement}})
 
     note = describe_experiment("forecasting", read_models())
