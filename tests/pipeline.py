@@ -45,7 +45,8 @@ def make_clone(folder: Path, kept: dict[str, list[str]] | None = None) -> Path:
         if (PROJECT / name).is_file():  # not deleted since
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, folder / name)
-    (folder / "dvc.lock").unlink(missing_ok=True)  # of the full params
+    for name in ("dvc.lock", "champions.yaml"):  # of the full params
+        (folder / name).unlink(missing_ok=True)
     edit_params(folder, shrink_params)
     shrink_searches(folder)
     if kept:

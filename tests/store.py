@@ -2,21 +2,31 @@
 
 import atexit
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
 from mlflow.entities import Run
 
 from stages.tracking import track
-from stages.tracking.checksums import compute_md5
-from stages.tracking.location import find_uri
-from stages.tracking.store import Store
-from stages.tracking.subjects import Model, Subject, read_models, read_subjects
+from stages.tracking.mlflow_sync.dvc_files import compute_md5
+from stages.tracking.mlflow_sync.location import find_artifacts, find_uri
+from stages.tracking.mlflow_sync.run_spec import RunSpec
+from stages.tracking.mlflow_sync.store import Store
+from stages.tracking.run_specs import list_run_specs
 from tests.shell import run, start
 from tests.workspace import MODELS, RUNS, copy_workspace
+
+ADDRESSES = {  # where MLflow keeps absolute addresses of artifacts: table -> column
+    "experiments": "artifact_location",
+    "runs": "artifact_uri",
+    "logged_models": "artifact_location",
+    "model_versions": "storage_location",
+}
 
 
 def sync() -> None:
@@ -29,7 +39,12 @@ def fill(folder: Path) -> None:
     template = find_filled_template()
     shutil.copy(template / "mlflow.db", folder)
     shutil.copytree(template / "mlartifacts", folder / "mlartifacts")
-    sync()  # moves the store along
+    old, new = (find_artifacts(place / "mlflow.db") for place in (template, folder))
+    # the project repairs no store: this one is given the addresses that it would have here
+    with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
+        for table, column in ADDRESSES.items():
+            database.execute(f"update {table} set {column} = replace({column}, ?, ?)", [old, new])
+    sync()
 
 
 @cache
@@ -57,29 +72,26 @@ def check() -> None:
     track.main(check=True)
 
 
-def find_model(name: str) -> Model:
-    """A model of the working folder."""
-    [model] = [model for model in read_models() if model.name == name]
-    return model
-
-
-def find_subject(name: str) -> Subject:
-    """A model of the working folder, or the layer tour."""
-    [subject] = [subject for subject in read_subjects() if subject.name == name]
-    return subject
+def find_spec(name: str) -> RunSpec:
+    """The spec of a run of the working folder."""
+    [spec] = [spec for spec in list_run_specs() if spec.name == name]
+    return spec
 
 
 def find_run(name: str) -> Run:
     """The one run of a model, or of the tour, as dvc.lock has it."""
-    [run] = Store(find_uri()).find_runs(find_subject(name).key)
+    [run] = Store(find_uri()).find_runs(find_spec(name).key)
     return run
 
 
 def find_champion(task: str) -> str | None:
-    """Name of the model that carries the alias."""
+    """Name of the run whose model carries the alias in MLflow."""
     store = Store(find_uri())
-    version = store.find_champion(task)
-    return store.find_origin(version).info.run_name if version else None
+    champions = store.find_champions([task])
+    if not champions:
+        return None
+    version = store.client.get_model_version(task, champions[task])
+    return store.client.get_run(version.run_id).info.run_name
 
 
 def list_runs(uri: str | None = None) -> list[Run]:
@@ -121,7 +133,7 @@ def assert_complete(uri: str | None = None) -> None:
     runs = {run.info.run_name: run for run in list_runs(uri)}
     assert list_names(uri) == RUNS
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
-    keys = {subject.key for subject in read_subjects()}
+    keys = {spec.key for spec in list_run_specs()}
     assert {run.data.tags["key"] for run in runs.values()} == keys
     tour = runs["layer_tour"]
     assert {"largest_difference", "zero_input/spectral_radius_0.5"} < set(tour.data.metrics)

@@ -23,7 +23,8 @@ from stages.shared.json_files import write_json
 from stages.shared.networks import build_network, write_model
 from stages.shared.params import SECTIONS
 from stages.shared.tables import write_table
-from stages.tracking.subjects import DETAILS, EVALUATED
+from stages.tracking.run_specs import EVALUATED
+from stages.tracking.scores import DETAILS
 from tests.pipeline import KEPT, SERIES, make_clone, read_params, set_param
 from tests.shell import commit, run
 

@@ -56,6 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     argument = add("sync", "tracking.track", "make MLflow agree with dvc.lock")
     argument("--new", action="store_true", help="make the SQLite file if it is missing")
+    argument("--champions", action="store_true", help="move the alias champion on a server too")
 
     add("check", "tracking.track", "list where MLflow does not agree, write nothing")
     commands.choices["check"].set_defaults(check=True)
@@ -65,13 +66,16 @@ def make_parser() -> argparse.ArgumentParser:
     argument = add("ui", "cli.ui", "show the runs in MLflow, the best first")
     argument("--port", type=_count, default=5000, help="default: 5000")
 
+    from_mlflow = "take the champion's weights from MLflow, by the md5s of champions.yaml"
     argument = add("promote", "cli.promote", "make the best model on validation the champion")
-    argument("contest", metavar="surnames|SERIES")
+    argument("leaderboard", metavar="surnames|SERIES")
     argument("--force", action="store_true", help="even if the champion is better")
 
     argument = add("predict", "cli.predict", "name the languages of surnames")
     argument("names", nargs="+", metavar="NAME")
-    argument("--model", help="of dvc.lock (default: the champion, or else the best)")
+    asked = commands.choices["predict"].add_mutually_exclusive_group()
+    asked.add_argument("--model", help="of dvc.lock (default: the champion, or else the best)")
+    asked.add_argument("--from-mlflow", action="store_true", help=from_mlflow)
     argument("--top", type=_count, default=3, help="languages per name (default: 3)")
     argument("--log", dest="as_log", action="store_true", help="the network's log-probabilities")
     argument("--json", dest="as_json", action="store_true", help="a list, one object per name")
@@ -80,6 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
     argument("source", type=_file, metavar="CSV")
     argument("column")
     argument("out", type=_new_csv, help="CSV file to write")
+    argument("--from-mlflow", action="store_true", help=from_mlflow)
     asked = commands.choices["forecast"].add_mutually_exclusive_group()
     asked.add_argument("--series", help="the champion of this series, or its best model")
     asked.add_argument("--model", help="a model of dvc.lock")

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from stages.shared.bundle import check_architecture
 from stages.shared.params import SECTIONS, Name, read_params
-from stages.tracking.lockfile import read_yaml
+from stages.tracking.mlflow_sync.dvc_files import read_yaml
 
 
 class Entry(BaseModel):

@@ -1,8 +1,8 @@
 """Forecast a column of a CSV file.
 
 `srn forecast series.csv y forecast.csv`.
-`--series sunspots` asks the champion of that series in MLflow, or the workspace's best model of it
-where none is registered; `--model carried_rnn` that one, whichever of the two has it. The forecast
+`--series sunspots` asks the champion of that series in champions.yaml, or the best model of the
+workspace where there is none; `--model carried_rnn` that model of dvc.lock. The forecast
 has a band from the errors on validation; its picture goes beside it, `forecast.png`. A history
 unlike what the model was trained on is refused, since networks answer anything.
 """
@@ -27,30 +27,27 @@ from stages.shared.figures import (
 )
 from stages.shared.params import read_params
 from stages.shared.tables import write_table
-from stages.tracking.lockfile import check_dvc_listings
-from stages.tracking.predictors import Predictor, load_named, load_predictor
-from stages.tracking.subjects import read_models
+from stages.tracking.load_model import Loaded, load_champion, load_named
+from stages.tracking.run_specs import check_dvc_listings, read_models
+from stages.tracking.served_models.loader import Forecaster
 
 Samples = NDArray[np.float64]
 Scope = dict[str, Any]  # as stages/forecasting/scope.py writes it
 Band = tuple[list[float], list[float]]  # low and high, a value a step
-NO_BAND: Scope = {"band": {"low": [], "high": []}}
 
 MARGIN = 0.25  # of the range of training, by which a history may leave it: records are broken
 SPACING = 0.05  # share by which its spacing may differ: months do
 MOST_STEPS = 100  # of a forecast that nobody gave a horizon
 
 
-def find_objection(history: Samples, spacing: float | None, scope: Scope | None) -> str | None:
+def find_objection(history: Samples, spacing: float | None, scope: Scope) -> str | None:
     """Say, with the numbers, how a history is unlike what the model was trained on, or nothing.
 
     Args:
         history: oldest sample first.
         spacing: time between its samples; None: unknown.
-        scope: of the model; None: it was logged before models had one.
+        scope: of the model.
     """
-    if not scope:
-        return "the model was logged before models said what they know: name it by --model"
     least, lowest, highest = scope["least_history"], scope["lowest"], scope["highest"]
     margin = MARGIN * (highest - lowest)
     if len(history) < least:
@@ -68,16 +65,16 @@ def find_objection(history: Samples, spacing: float | None, scope: Scope | None)
     return None
 
 
-def choose_predictor(series: str | None, model: str | None) -> Predictor:
+def _load(series: str | None, model: str | None, from_mlflow: bool) -> Loaded[Forecaster]:
     """The model that is asked.
 
     Raises:
         InputError: neither is named.
     """
     if model:
-        return load_named("forecasting", model)
+        return load_named(Forecaster, "forecasting", model)
     if series:
-        return load_predictor(series)
+        return load_champion(Forecaster, series, from_mlflow)
     models = [model for model in read_models() if model.experiment == "forecasting"]
     known = sorted({model.params["series"] for model in models})
     raise InputError(
@@ -138,6 +135,7 @@ def main(
     series: str | None,
     model: str | None,
     force: bool,
+    from_mlflow: bool,
 ) -> None:
     """Write the forecast as CSV and PNG; steps go on counting the rows that were read, from 0.
 
@@ -149,19 +147,21 @@ def main(
     check_dvc_listings()
     params = read_params("figures", FigureParams)
     history, times = read_samples(source, column, time)
-    predictor = choose_predictor(series, model)
-    scope = predictor.scope
+    loaded = _load(series, model, from_mlflow)
+    scope = loaded.model.scope
     objection = find_objection(history, find_spacing(times) if time else None, scope)
     if objection and not force:
         raise InputError(f"{source}: {objection}; --force overrules")
-    scope = scope or NO_BAND
     steps = horizon or min(len(scope["band"]["low"]) or MOST_STEPS, MOST_STEPS)
-    forecast: Samples = predictor.predict(history[None], horizon=steps)[0]
+    try:
+        forecast: Samples = loaded.model.predict(history[None], steps)[0]
+    except ValueError as error:
+        raise InputError(str(error)) from None
     band = add_band(forecast, scope)
     write_forecast(out, column, len(history), forecast, band)
     picture = out.with_suffix(".png")
     with figure_style():
-        save_png(draw(history, forecast, band, column, predictor.origin), picture, params.dpi)
-    print(f"{predictor.origin}: {out}, {picture}")
+        save_png(draw(history, forecast, band, column, loaded.origin), picture, params.dpi)
+    print(f"{loaded.origin}: {out}, {picture}")
     if band[0]:
         print(f"its band, meant for 80 %, held {scope['coverage']:.0%} of the test")

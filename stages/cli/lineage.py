@@ -5,22 +5,22 @@ Follows dvc.lock from the scores back to the first data, and on to the run in ML
 
 from stages.cli.text import align
 from stages.shared.errors import InputError
-from stages.tracking.checksums import find_entry
-from stages.tracking.location import find_uri, is_absent
-from stages.tracking.lockfile import Stage, read_stages
-from stages.tracking.store import open_store
-from stages.tracking.subjects import Model, read_models
+from stages.tracking.mlflow_sync.dvc_files import Stage, find_entry
+from stages.tracking.mlflow_sync.location import find_uri, is_absent
+from stages.tracking.mlflow_sync.run_spec import RunSpec
+from stages.tracking.mlflow_sync.store import open_store
+from stages.tracking.run_specs import read_lock, read_models
 
 Row = tuple[str, str, str]  # path, md5, the stage that made it
 
 
-def trace(model: Model) -> list[Row]:
+def trace(model: RunSpec) -> list[Row]:
     """Data in the order in which it was made."""
     makers = {}
-    for stage in read_stages():
+    for stage in read_lock().values():
         for path in stage.outs:
             makers[path] = stage
-    last = model.evaluate or model.train
+    last = model.stages.get("evaluate", model.first_stage)
     rows: list[Row] = []
     add_origins(last, makers, rows)
     for path, md5 in last.outs.items():
@@ -50,7 +50,7 @@ def add_origins(stage: Stage, makers: dict[str, Stage], rows: list[Row]) -> None
             rows.append((made, md5, "given"))
 
 
-def find_address(model: Model) -> str:
+def find_address(model: RunSpec) -> str:
     """Where the run is to be seen."""
     uri = find_uri()
     if is_absent(uri):

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from stages.tracking.lockfile import read_yaml
+from stages.tracking.mlflow_sync.dvc_files import read_yaml
 
 HEAD = "schema: '2.0'\nstages:\n"
 ENTRY = re.compile(r"  (\S+):\n(?:    .*\n)+")

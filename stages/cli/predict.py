@@ -1,7 +1,7 @@
 """Name the languages of surnames: `srn predict "Yue Tingsong" Schmidt`.
 
-Asks the champion in MLflow, or the workspace's best model where nothing is registered; with
-`--model surname_rnn` that one, whichever of the two has it.
+Asks the champion of champions.yaml, or the best model of the workspace where there is none; with
+`--model surname_rnn` that model of dvc.lock.
 """
 
 import json
@@ -9,43 +9,48 @@ from typing import Any
 
 from stages.cli.text import align
 from stages.shared.errors import InputError
-from stages.tracking.lockfile import check_dvc_listings
-from stages.tracking.predictors import load_named, load_predictor
+from stages.tracking.load_model import load_champion, load_named
+from stages.tracking.run_specs import check_dvc_listings
+from stages.tracking.served_models.loader import Classifier
 
 # {"name", "top": [{"language", "probability", "log_probability"}, …]}
 Answer = dict[str, Any]
 
 
-def list_cells(answer: Answer, score: str) -> list[str]:
-    """A name and beside it its languages with their scores.
-
-    Raises:
-        InputError: the model gives no such score.
-    """
-    guesses = []
-    for guess in answer["top"]:
-        if score not in guess:
-            raise InputError(f"this model was logged before it gave a {score}: leave out --log")
-        guesses.append(f"{guess['language']:10} {guess[score]:.2f}")
+def _list_cells(answer: Answer, score: str) -> list[str]:
+    """A name and beside it its languages with their scores."""
+    guesses = [f"{guess['language']:10} {guess[score]:.2f}" for guess in answer["top"]]
     return [answer["name"], "  ".join(guesses) or "no letter that the model knows"]
 
 
-def main(names: list[str], model: str | None, top: int, as_log: bool, as_json: bool) -> None:
+def main(
+    names: list[str], model: str | None, top: int, as_log: bool, as_json: bool, from_mlflow: bool
+) -> None:
     """Print the likeliest languages of each name.
 
     Args:
         names: as people write them.
         model: to ask; None: the champion or the best.
-        top: languages a name.
+        top: languages per name.
         as_log: show log-probabilities beside languages.
         as_json: print what the model answers instead.
+        from_mlflow: take the champion's files from MLflow.
+
+    Raises:
+        InputError: there is no such model, or a name is too long.
     """
     check_dvc_listings()
-    predictor = load_named("surnames", model) if model else load_predictor("surnames")
-    answers: list[Answer] = predictor.predict(names, top=top)
+    if model:
+        loaded = load_named(Classifier, "surnames", model)
+    else:
+        loaded = load_champion(Classifier, "surnames", from_mlflow)
+    try:
+        answers: list[Answer] = loaded.model.predict(names, top)
+    except ValueError as error:
+        raise InputError(str(error)) from None
     if as_json:
         print(json.dumps(answers, ensure_ascii=False, indent=1))
     else:
         score = "log_probability" if as_log else "probability"
-        rows = [list_cells(answer, score) for answer in answers]
-        print(f"{predictor.origin}\n\n{align(rows)}")
+        rows = [_list_cells(answer, score) for answer in answers]
+        print(f"{loaded.origin}\n\n{align(rows)}")

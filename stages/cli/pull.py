@@ -4,13 +4,16 @@ As `dvc pull`, which writes whatever the listing of a folder on the remote names
 fetched first, and compared with dvc.lock before anything else is fetched or written.
 """
 
-from pathlib import Path
-
 from stages.cli.jobs import run_module
 from stages.cli.locks import lock_workspace
 from stages.shared.errors import InputError, summarize
-from stages.tracking.checksums import Md5s, find_departure, find_objects, listing_problem
-from stages.tracking.lockfile import check_dvc_listings, read_folders
+from stages.tracking.mlflow_sync.dvc_files import (
+    Md5s,
+    find_objects,
+    listing_problem,
+    workspace_problem,
+)
+from stages.tracking.run_specs import check_dvc_listings, read_dvc_folders
 
 
 def fetch_listings(folders: Md5s) -> None:
@@ -53,13 +56,12 @@ def main() -> None:
     """
     check_dvc_listings()
     with lock_workspace():
-        folders = read_folders()
+        folders = read_dvc_folders()
         fetch_listings(folders)
         for command in ("fetch", "checkout"):
             if not run_module("dvc", command):
                 raise InputError(f"dvc {command} failed: see above")
             check_dvc_listings()
-        here = [folder for folder in folders if Path(folder).exists()]
-        problem = find_departure(here, folders)
+        problem = workspace_problem(folders, folders, may_be_missing=True)
         if problem:
             raise InputError(problem)

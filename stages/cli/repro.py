@@ -20,8 +20,8 @@ from stages.cli.locks import lock_workspace, repair_rwlock
 from stages.shared.errors import InputError
 from stages.shared.names import check_names, check_sections
 from stages.surnames.archive import NAMES_FILE, format_names, list_names, read_archive
-from stages.tracking.agreement import was_noted_since
-from stages.tracking.lockfile import check_dvc_listings
+from stages.tracking.mlflow_sync.sync import was_marked_since
+from stages.tracking.run_specs import check_dvc_listings
 from stages.tracking.track import is_up_to_date
 
 RAW = Path("data/raw")
@@ -80,7 +80,7 @@ def track(has_changed: bool) -> bool:
     began = time.time()
     if has_changed and not run_module("dvc", "repro", "--quiet"):  # runs this stage alone
         return False
-    return was_noted_since(began) or is_up_to_date() or run_module("stages.tracking.track")
+    return was_marked_since(began) or is_up_to_date() or run_module("stages.tracking.track")
 
 
 def main(num_jobs: int) -> None:

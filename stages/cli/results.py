@@ -10,7 +10,10 @@ from pathlib import Path
 from stages.cli.text import align
 from stages.shared.errors import InputError
 from stages.shared.tables import Rows, read_table
-from stages.tracking.metrics import (
+from stages.tracking.leaderboards import Ranking, find_ranking, list_scored
+from stages.tracking.mlflow_sync.run_spec import RunSpec
+from stages.tracking.run_specs import TOUR, read_models
+from stages.tracking.scores import (
     Scores,
     find_scores,
     list_scores,
@@ -18,8 +21,6 @@ from stages.tracking.metrics import (
     read_baselines,
     read_scores,
 )
-from stages.tracking.ranking import Ranking, find_ranking, list_scored
-from stages.tracking.subjects import TOUR, Model, read_models
 
 # score in scores.json -> the two lines above its column
 Columns = dict[str, tuple[str, str]]
@@ -48,9 +49,9 @@ Row = tuple[str, ...]
 Digits = tuple[str, str]
 
 
-def read_scored(task: str, models: list[Model]) -> dict[str, Scores]:
+def read_scored(task: str, models: list[RunSpec]) -> dict[str, Scores]:
     """The scores of every scored model of a task, by its name."""
-    return {model.name: read_scores(model) for model in list_scored(task, models)}
+    return {model.name: read_scores(task, model.name) for model in list_scored(task, models)}
 
 
 def read_beside(task: str, models: dict[str, Scores]) -> dict[str, dict[str, Scores]]:
@@ -122,7 +123,7 @@ def make_row(title: str, scores: Scores, columns: Columns, digits: Digits) -> Ro
     return tuple(cells)
 
 
-def print_scores(models: list[Model]) -> None:
+def print_scores(models: list[RunSpec]) -> None:
     """Print a table a task, and one a series from a file, which has horizons of its own."""
     for task, (title, columns, digits) in TABLES.items():
         common: dict[str, Scores] = {}
@@ -169,11 +170,11 @@ def list_columns(scored: dict[str, Scores]) -> Columns:
     return columns
 
 
-def print_answers(models: list[Model]) -> None:
+def print_answers(models: list[RunSpec]) -> None:
     """Print the language that each classifier answers to each name."""
     answers = {}
     for model in list_scored("surnames", models):
-        path = find_scores(model).with_name("asked.csv")
+        path = find_scores("surnames", model.name).with_name("asked.csv")
         if path.exists():
             answers[model.name] = read_table(path)
     if answers:

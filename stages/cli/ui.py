@@ -18,9 +18,9 @@ from collections.abc import Iterator
 
 from stages.cli.text import align
 from stages.shared.errors import InputError, hide_passwords
-from stages.tracking.location import find_uri
-from stages.tracking.store import open_store
-from stages.tracking.views import find_address
+from stages.tracking.mlflow_sync.location import find_uri
+from stages.tracking.mlflow_sync.mlflow_internals import find_view_address
+from stages.tracking.mlflow_sync.store import open_store
 
 HOST = "127.0.0.1"
 START_SECONDS = 90
@@ -96,7 +96,7 @@ def say_addresses(experiments: dict[str, str], server: str) -> str:
         experiments: ids by name.
         server: address.
     """
-    rows = [(name, find_address(server, number)) for name, number in experiments.items()]
+    rows = [(name, find_view_address(server, number)) for name, number in experiments.items()]
     return hide_passwords(align(rows))
 
 

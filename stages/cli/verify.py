@@ -12,13 +12,14 @@ from functools import partial
 from pathlib import Path
 
 from stages.shared.errors import InputError
-from stages.tracking.checksums import compute_md5, find_departure, find_missing
-from stages.tracking.subjects import Model, read_models
+from stages.tracking.mlflow_sync.dvc_files import compute_md5, workspace_problem
+from stages.tracking.mlflow_sync.run_spec import RunSpec
+from stages.tracking.run_specs import read_models
 
 CLOCK = "times.json"  # the only out that is never the same
 
 
-def verify(model: Model, scratch: Path) -> list[str]:
+def verify(model: RunSpec, scratch: Path) -> list[str]:
     """Names of the files that a second training leaves otherwise than dvc.lock has them.
 
     Args:
@@ -29,20 +30,20 @@ def verify(model: Model, scratch: Path) -> list[str]:
         InputError: the training failed.
     """
     out = scratch / model.name
-    *command, _ = shlex.split(model.train.cmd)  # OUT comes last
+    *command, _ = shlex.split(model.first_stage.cmd)  # OUT comes last
     command[0] = sys.executable
     done = subprocess.run([*command, str(out)], capture_output=True, text=True)
     if done.returncode != 0:
         raise InputError(f"{model.name} could not be trained:\n{done.stderr}")
     differing = []
-    for path, md5 in model.train.outs.items():
+    for path, md5 in model.first_stage.outs.items():
         file = Path(path).name
         if file != CLOCK and compute_md5(out / file) != md5:
             differing.append(file)
     return differing
 
 
-def choose_models(names: list[str]) -> list[Model]:
+def choose_models(names: list[str]) -> list[RunSpec]:
     """The models of dvc.lock that are asked for, all if none is named.
 
     Raises:
@@ -54,9 +55,9 @@ def choose_models(names: list[str]) -> list[Model]:
             raise InputError(f"dvc.lock has no model {name}: choose of {', '.join(models)}")
     chosen = [models[name] for name in names or models]
     for model in chosen:
-        deps = model.train.deps
-        if obstacle := find_missing(deps) or find_departure(deps, deps):
-            raise InputError(f"{model.name}: {obstacle}")
+        deps = model.first_stage.deps
+        if problem := workspace_problem(deps, deps):
+            raise InputError(f"{model.name}: {problem}")
     return chosen
 
 

@@ -23,17 +23,18 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(" ".join(str(error).split())) from None
 
 
-def format_yaml(content: Any, *, flow: bool = False) -> str:
+def format_yaml(content: Any, *, flow: bool = False, width: int = 80) -> str:
     """YAML of plain values, keys in their order.
 
     Args:
         content: mappings, lists, numbers, text, true, false and None.
         flow: on one line, as `{a: [1, 2]}`.
+        width: characters after which a line is broken, unless it is one line.
     """
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.default_flow_style = flow
     yaml.sort_base_mapping_type_on_output = False
-    yaml.width = 1000 if flow else 80
+    yaml.width = 1000 if flow else width
     written = StringIO()
     yaml.dump(content, written)
     return written.getvalue()

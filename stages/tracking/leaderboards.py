@@ -1,18 +1,21 @@
-"""Which model is best: the scores in the working folder of the models in dvc.lock.
+"""Leaderboards: the models of dvc.lock by their scores, the best on validation first.
 
-Surnames are compared with one another, forecasters with those of the same series: the error on
-another one says nothing.
+There is one for the surnames and one per series: the error on another series says nothing.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.shared.bundle import read_config
 from stages.shared.errors import InputError
-from stages.tracking.metrics import Scores, find_scores, list_scores, read_scores
-from stages.tracking.subjects import Model, read_models
+from stages.tracking.mlflow_sync.run_spec import RunSpec
+from stages.tracking.run_specs import read_models
+from stages.tracking.scores import Scores, find_scores, list_scores, read_scores
 
 TASKS = ("forecasting", "surnames")
+QUESTIONS = {
+    "surnames": "Which language is a surname from?",
+    "forecasting": "How does a series go on?",
+}
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,15 @@ SURNAMES = Ranking("validation/macro_f1", "macro_f1", 1, "validation/macro_f1")
 class Candidate:
     """A model with its scores."""
 
-    model: Model
+    model: RunSpec
     data: str  # official, sample, the name of an archive, or the series
     ranking: Ranking
     validation: float
     test: float
 
     @property
-    def contest(self) -> str:
-        """What the candidate competes in, and what its champion is registered as."""
+    def leaderboard(self) -> str:
+        """Its leaderboard, by which its champion is registered."""
         return self.model.experiment if self.model.experiment == "surnames" else self.data
 
 
@@ -58,7 +61,7 @@ def find_ranking(task: str, scores: Scores) -> Ranking:
 
     Args:
         task: forecasting or surnames.
-        scores: of any model of the contest.
+        scores: of any model of the leaderboard.
     """
     if task == "surnames":
         return SURNAMES
@@ -67,11 +70,11 @@ def find_ranking(task: str, scores: Scores) -> Ranking:
     return Ranking(f"validation/{score}", score, -1, "validation/mse_long", horizon)
 
 
-def rank_candidates(contest: str) -> list[Candidate]:
-    """Scored models of the working folder, the best on validation first.
+def read_leaderboard(name: str) -> list[Candidate]:
+    """Scored models of the workspace, the best on validation first.
 
     Args:
-        contest: surnames, or a series.
+        name: surnames, or a series.
 
     Raises:
         InputError: there is none.
@@ -80,35 +83,32 @@ def rank_candidates(contest: str) -> list[Candidate]:
     candidates = []
     for task in TASKS:
         candidates += list_candidates(task, models)
-    known = sorted({candidate.contest for candidate in candidates})
+    known = sorted({candidate.leaderboard for candidate in candidates})
     if not known:
         raise InputError("no model with scores is here: run `dvc repro` or `make pull`")
-    if contest not in known:
-        raise InputError(f"no model of {contest} is here: choose of {', '.join(known)}")
-    return [candidate for candidate in candidates if candidate.contest == contest]
+    if name not in known:
+        raise InputError(f"no model of {name} is here: choose one of {', '.join(known)}")
+    return [candidate for candidate in candidates if candidate.leaderboard == name]
 
 
-def list_candidates(task: str, models: list[Model]) -> list[Candidate]:
-    """All candidates of a task, in each contest the best on validation first."""
-    candidates = [read_candidate(model, task) for model in list_scored(task, models)]
+def list_candidates(task: str, models: list[RunSpec]) -> list[Candidate]:
+    """All candidates of a task, the best on validation of each leaderboard first."""
+    candidates = []
+    for model in list_scored(task, models):
+        scores = read_scores(task, model.name)
+        ranking = find_ranking(task, scores)
+        numbers = list_scores(scores)
+        validation, test = numbers[ranking.validation], numbers[ranking.test]
+        candidates.append(Candidate(model, scores["data"], ranking, validation, test))
     return sorted(candidates, key=lambda found: -found.ranking.sign * found.validation)
 
 
-def list_scored(task: str, models: list[Model]) -> list[Model]:
-    """Those of this task that lie in the working folder with their scores."""
+def list_scored(task: str, models: list[RunSpec]) -> list[RunSpec]:
+    """The models of a task that are in the workspace with their scores."""
     scored = []
     for model in models:
-        folder = Path("data/trained", model.name)
-        is_here = (folder / "config.json").exists() and find_scores(model).exists()
-        if is_here and read_config(folder).task == task:
-            scored.append(model)
+        if model.experiment == task:
+            config = Path("data/trained", model.name, "config.json")
+            if config.exists() and find_scores(task, model.name).exists():
+                scored.append(model)
     return scored
-
-
-def read_candidate(model: Model, task: str) -> Candidate:
-    """Read the scores of a model."""
-    scores = read_scores(model)
-    ranking = find_ranking(task, scores)
-    numbers = list_scores(scores)
-    validation, test = numbers[ranking.validation], numbers[ranking.test]
-    return Candidate(model, scores["data"], ranking, validation, test)

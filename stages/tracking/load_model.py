@@ -1,167 +1,213 @@
-"""The model that predicts: a named one, or the champion, or else the best of the workspace."""
+"""The model that answers `srn predict` and `srn forecast`, loaded by this clone's own code.
+
+It comes from the files of the workspace, or by md5 from DVC's cache; MLflow is asked only with
+`--from-mlflow`, for weights and other data alone: code from a server is never run.
+"""
 
 import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Generic, TypeVar
 
-from stages.shared.bundle import read_config
+from stages.shared.bundle import ModelConfig
 from stages.shared.errors import InputError, summarize
-from stages.tracking.artifacts import find_foreign
-from stages.tracking.checksums import find_missing
-from stages.tracking.content import find_unloadable
-from stages.tracking.location import find_uri, is_absent
-from stages.tracking.packing import pack_model
-from stages.tracking.ranking import rank_candidates
-from stages.tracking.store import Store, open_store, set_environment
-from stages.tracking.subjects import Model, read_models
+from stages.shared.json_files import read_json
+from stages.tracking.champions import CHAMPIONS, Champion, read_champions
+from stages.tracking.leaderboards import read_leaderboard
+from stages.tracking.mlflow_sync.dvc_files import (
+    Md5s,
+    compute_md5,
+    find_cached_file,
+    workspace_problem,
+)
+from stages.tracking.mlflow_sync.location import find_uri
+from stages.tracking.mlflow_sync.run_spec import RunSpec, package_problem
+from stages.tracking.model_package import PACKAGE, list_artifacts
+from stages.tracking.run_specs import read_models
+from stages.tracking.served_models.loader import Classifier, Files, Forecaster
 
-if TYPE_CHECKING:
-    from mlflow.entities import Run
-    from mlflow.pyfunc import PyFuncModel
+Model = TypeVar("Model", Classifier, Forecaster)
+
+_MOST_BYTES = 10**9  # of a file of a model in MLflow
 
 
 @dataclass(frozen=True)
-class Predictor:
-    """A model as MLflow serves it, and where it comes from."""
+class Loaded(Generic[Model]):
+    """A model that is ready to answer, and where it comes from, as a phrase."""
 
-    model: "PyFuncModel"
+    model: Model
     origin: str
 
-    @property
-    def scope(self) -> dict[str, Any] | None:
-        """What a forecaster was trained on and how it erred; None: it was logged without."""
-        scope: dict[str, Any] | None = getattr(self.model.unwrap_python_model(), "scope", None)
-        return scope
 
-    def predict(self, model_input: Any, **params: Any) -> Any:
-        """Answer as the `predict` of stages/tracking/served/ does."""
-        return self.model.predict(model_input, params=params)
-
-
-def load_predictor(contest: str) -> Predictor:
-    """Load the champion, or else the best of the workspace.
+def load_champion(
+    make: Callable[[Files], Model], leaderboard: str, from_mlflow: bool
+) -> Loaded[Model]:
+    """Load the champion of champions.yaml, or else the best of the workspace on validation.
 
     Args:
-        contest: surnames, or a series.
+        make: Classifier or Forecaster.
+        leaderboard: surnames, or a series.
+        from_mlflow: take the champion's files from MLflow.
 
     Raises:
-        InputError: the store cannot be used, or there is no model at all.
+        InputError: there is no model, or it is damaged.
     """
-    return load_champion(contest) or load_best(contest)
+    champion = read_champions().get(leaderboard)
+    title = f"{champion.model}, champion of {leaderboard}" if champion else ""
+    if from_mlflow:
+        if not champion:
+            raise InputError(
+                f"{CHAMPIONS} has no champion of {leaderboard}: leave out --from-mlflow, or "
+                f"`srn promote {leaderboard}` first"
+            )
+        return _load_from_mlflow(make, leaderboard, champion, title)
+    if champion:
+        files = _find_files(champion.files)
+        if files:
+            return Loaded(_load(make, champion.model, files, CHAMPIONS), title)
+    best = read_leaderboard(leaderboard)[0].model
+    origin = f"{best.name}, best of the workspace"
+    if champion:
+        origin += (
+            f": the champion {champion.model} is not here, `make pull` or --from-mlflow gets it"
+        )
+    return Loaded(_load_from_workspace(make, best), origin)
 
 
-def load_named(task: str, name: str) -> Predictor:
-    """Load a model from the workspace, or from MLflow where the workspace lacks its files.
+def load_named(make: Callable[[Files], Model], task: str, name: str) -> Loaded[Model]:
+    """Load a model of dvc.lock.
+
+    Args:
+        make: Classifier or Forecaster.
+        task: forecasting or surnames.
+        name: of the model.
 
     Raises:
-        InputError: dvc.lock has no such model of this task, or it is in neither place.
+        InputError: dvc.lock has no such model of this task, or its files are not here.
     """
     models = {model.name: model for model in read_models() if model.experiment == task}
     if name not in models:
-        raise InputError(f"dvc.lock has no model {name} of {task}: choose of {', '.join(models)}")
-    if is_here(models[name]):
-        return load_from_workspace(models[name], f"{name} of the workspace")
-    predictor = load_from_store(models[name])
-    if not predictor:
-        raise InputError(
-            f"{name} is neither in data/ nor in MLflow at {find_uri()}: run `make pull` or "
-            "`dvc repro`"
-        )
-    return predictor
+        known = ", ".join(models)
+        raise InputError(f"dvc.lock has no model {name} of {task}: choose one of {known}")
+    spec = models[name]
+    if workspace_problem(spec.outs, {}):  # some are missing: perhaps DVC's cache has them
+        files = _find_named(name, spec.md5s)
+        if files:
+            return Loaded(_load(make, name, files, "dvc.lock"), f"{name} from DVC's cache")
+    return Loaded(_load_from_workspace(make, spec), f"{name} of the workspace")
 
 
-def is_here(model: Model) -> bool:
-    """Whether the workspace has what training and evaluation of a model read and wrote."""
-    paths = [*model.data, *model.train.outs, *(model.evaluate.outs if model.evaluate else [])]
-    return not find_missing(paths)
-
-
-def load_from_store(model: Model) -> Predictor | None:
-    """Load a model from its run, if it has one."""
-    uri = find_uri()
-    if is_absent(uri):
+def _find_named(name: str, md5s: Md5s) -> Files | None:
+    """Where the files below data/ of a model of dvc.lock are; None: not all are."""
+    config = f"data/trained/{name}/config.json"
+    found = _find_files({config: md5s[config]})
+    if not found:
         return None
-    with open_store(uri) as store:
-        runs = store.find_runs(model.key)
-        if not runs:
+    parts = list_artifacts(name, ModelConfig(**read_json(Path(found[config]))))
+    return _find_files({path: md5s[path] for path in parts.values() if path.startswith("data/")})
+
+
+def _load_from_workspace(make: Callable[[Files], Model], spec: RunSpec) -> Model:
+    """Load a model from the workspace, if its files are those of dvc.lock."""
+    config = f"data/trained/{spec.name}/config.json"
+    problem = workspace_problem([config], spec.md5s) or package_problem(spec)
+    if problem:
+        raise InputError(f"{spec.name}: {problem}")
+    assert spec.package
+    paths = {path: path for path in spec.package.list_files()}
+    return _load(make, spec.name, paths, "dvc.lock")
+
+
+def _find_files(md5s: Md5s) -> Files | None:
+    """Where files with these md5s are, in the workspace or in DVC's cache; None: not all are."""
+    found = {}
+    for path, md5 in md5s.items():
+        if Path(path).is_file() and compute_md5(Path(path)) == md5:
+            found[path] = path
+            continue
+        cached = find_cached_file(md5)
+        if not cached:
             return None
-        run = runs[0]
-        return Predictor(load_served(store, run), f"{model.name} of run {run.info.run_id}")
+        found[path] = str(cached)
+    return found
 
 
-def load_champion(contest: str) -> Predictor | None:
-    """Load the registered champion, if there is one."""
-    uri = find_uri()
-    if is_absent(uri):
-        return None
-    with open_store(uri) as store:
-        champion = store.find_champion(contest)
-        if not champion:
-            return None
-        run = store.find_origin(champion)
-        origin = f"{run.info.run_name}, champion of {contest} (version {champion.version})"
-        return Predictor(load_served(store, run), origin)
+def _load(make: Callable[[Files], Model], name: str, paths: Files, listed_in: str) -> Model:
+    """Load a model.
 
-
-def load_served(store: Store, run: "Run") -> "PyFuncModel":
-    """Load the model of a run that MLflow keeps.
+    Args:
+        make: Classifier or Forecaster.
+        name: of the model.
+        paths: path of each of its files below data/ -> where its content is.
+        listed_in: the file that names them, for error messages.
 
     Raises:
-        InputError: MLflow cannot give it, or it is not what the run was given.
+        InputError: a file is not listed, or the weights are damaged.
     """
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    store.restart_time_limit()
-    mlflow.set_tracking_uri(store.uri)
-    [model_id] = store.list_models(run)
+    config = f"data/trained/{name}/config.json"
+    files = {}
+    for part, path in list_artifacts(name, ModelConfig(**read_json(Path(paths[config])))).items():
+        if path.startswith("data/") and path not in paths:
+            raise InputError(f"{listed_in} does not list {path} of {name}: `srn promote` it again")
+        files[part] = paths.get(path, path)  # code is this clone's own
     try:
-        folder = mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{model_id}")
-        damage = find_foreign(Path(folder), run)
-    except (MlflowException, OSError) as error:
-        damage = summarize(error)
-    if damage:
-        raise InputError(
-            f"MLflow's copy of {run.info.run_name}, run {run.info.run_id}, cannot be loaded "
-            f"({damage}): `make sync` gives MLflow once more what dvc.lock names"
-        )
-    return load_packed(folder)
+        return make(files)
+    except ValueError as error:
+        raise InputError(f"{name} cannot be loaded: {error}") from None
 
 
-def load_packed(folder: str) -> "PyFuncModel":
-    """Load a packed model.
+def _load_from_mlflow(
+    make: Callable[[Files], Model], leaderboard: str, champion: Champion, origin: str
+) -> Loaded[Model]:
+    """Load a champion from the package of a registered version, by the md5s of champions.yaml.
 
     Raises:
-        InputError: its weights are none.
+        InputError: MLflow has no version with these files.
     """
-    import mlflow
-    from mlflow.exceptions import MlflowException
+    for package, version in _download_packages(leaderboard):
+        with tempfile.TemporaryDirectory() as folder:
+            if _unpack(package, champion, Path(folder)):
+                paths = {path: str(Path(folder, path)) for path in champion.files}
+                model = _load(make, champion.model, paths, CHAMPIONS)
+                return Loaded(model, f"{origin} (version {version} in MLflow)")
+    raise InputError(
+        f"MLflow at {find_uri()} has no version of {leaderboard} with the md5s of {CHAMPIONS}: "
+        "`srn sync` where the results are, or `make pull`"
+    )
 
+
+def _download_packages(leaderboard: str) -> Iterator[tuple[Path, str]]:
+    """What models of a registered model are rebuilt from, with their versions, the alias first."""
+    from stages.tracking.mlflow_sync.store import open_store
+
+    with open_store(find_uri()) as store, tempfile.TemporaryDirectory() as folder:
+        import mlflow
+
+        mlflow.set_tracking_uri(store.uri)
+        champion = store.find_champions([leaderboard]).get(leaderboard)
+        versions = [str(found.version) for found in store.find_versions([leaderboard])]
+        for version in sorted(versions, key=lambda found: found != champion):
+            store.restart_time_limit()
+            address = f"models:/{leaderboard}/{version}/artifacts/{PACKAGE}"
+            target = str(Path(folder, version))
+            yield Path(mlflow.artifacts.download_artifacts(address, dst_path=target)), version
+
+
+def _unpack(package: Path, champion: Champion, folder: Path) -> bool:
+    """Write the files of a champion, if a package holds all of them; nothing else is unpacked."""
     try:
-        packed: PyFuncModel = mlflow.pyfunc.load_model(folder)
-    except MlflowException as error:
-        raise InputError(f"the model cannot be loaded: {summarize(error)}") from None
-    return packed
-
-
-def load_best(contest: str) -> Predictor:
-    """Load the workspace's best model."""
-    model = rank_candidates(contest)[0].model
-    return load_from_workspace(model, f"{model.name}, best of the workspace")
-
-
-def load_from_workspace(model: Model, origin: str) -> Predictor:
-    """Load a model of the workspace, packed as MLflow would get it.
-
-    Raises:
-        InputError: it is not the one of dvc.lock.
-    """
-    obstacle = find_unloadable(model)
-    if obstacle:
-        raise InputError(f"{model.name}: {obstacle}")
-    set_environment()
-    with tempfile.TemporaryDirectory() as folder:
-        packed = Path(folder, "model")
-        pack_model(packed, model.name, read_config(Path("data/trained", model.name)))
-        return Predictor(load_packed(str(packed)), origin)
+        with zipfile.ZipFile(package) as archive:
+            for path, md5 in champion.files.items():
+                entry = archive.getinfo(Path(path).name)
+                if entry.file_size > _MOST_BYTES:
+                    return False
+                target = folder / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(archive.read(entry))
+                if compute_md5(target) != md5:
+                    return False
+    except (KeyError, OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{package.name} in MLflow is damaged: {summarize(error)}") from None
+    return True

@@ -1,4 +1,4 @@
-"""A trained model packed as MLflow keeps it: a file of served/ with the artifacts that it loads."""
+"""A trained model as MLflow keeps it: a file of served_models/ and the files that it loads."""
 
 import tempfile
 import zipfile
@@ -7,22 +7,30 @@ from pathlib import Path
 from typing import Any
 
 from stages.shared.bundle import ModelConfig, check_architecture
-from stages.tracking.seal import seal
-from stages.tracking.subjects import DETAILS
+from stages.tracking.mlflow_sync.seal import seal
+from stages.tracking.scores import DETAILS
 
-SEALS = {"seal": "stages/tracking/seal.py"}  # looks at the package before it is opened
-LOADER = {"loader": "stages/tracking/served/loader.py"}
 PACKAGE = "package.zip"
-PACKAGES = ("mlflow", "numpy", "pydantic", "torch")  # all that served/ imports
+
+_SERVED = "stages/tracking/served_models"
+_CHECKSUMS = {
+    "seal": "stages/tracking/mlflow_sync/seal.py"
+}  # checks the package before it is opened
+_LOADER = {"loader": f"{_SERVED}/loader.py"}
+_REQUIREMENTS = ("mlflow", "numpy", "pydantic", "torch")  # all that served_models/ imports
 
 
 def list_artifacts(name: str, config: ModelConfig) -> dict[str, str]:
-    """Name the files that a served model is loaded from: what it calls them -> path."""
+    """The files that a model is loaded from: what the loader calls them -> path.
+
+    Raises:
+        InputError: the config names an architecture that is no file of stages/models/.
+    """
     artifacts = {
         "weights": f"data/trained/{name}/weights.pt",
         "config": f"data/trained/{name}/config.json",
     }
-    for architecture in list_architectures(config.architecture, config.network):
+    for architecture in _list_architectures(config.architecture, config.network):
         artifacts[architecture] = f"stages/models/{architecture}.py"
     if config.task == "forecasting":
         artifacts["scope"] = f"{DETAILS['forecasting']}/{name}/scope.json"
@@ -33,7 +41,7 @@ def list_artifacts(name: str, config: ModelConfig) -> dict[str, str]:
     return artifacts
 
 
-def list_architectures(architecture: str, network: dict[str, Any]) -> list[str]:
+def _list_architectures(architecture: str, network: dict[str, Any]) -> list[str]:
     """The architecture itself and those of a blend's members.
 
     Raises:
@@ -42,7 +50,7 @@ def list_architectures(architecture: str, network: dict[str, Any]) -> list[str]:
     check_architecture(architecture, "config.json")
     architectures = [architecture]
     for member in network.get("members", []):
-        architectures += list_architectures(member["architecture"], member["network"])
+        architectures += _list_architectures(member["architecture"], member["network"])
     return architectures
 
 
@@ -60,45 +68,45 @@ def pack_model(
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
 
-    interface = describe_forecaster() if config.task == "forecasting" else describe_classifier()
+    interface = _describe_forecaster() if config.task == "forecasting" else _describe_classifier()
     with tempfile.TemporaryDirectory() as scratch:
         package = Path(scratch, PACKAGE)
-        write_package(package, LOADER | list_artifacts(name, config))
+        _write_package(package, _LOADER | list_artifacts(name, config))
         save_model(
             folder,
-            artifacts=SEALS | {"package": str(package)},
-            pip_requirements=list_requirements(),
+            artifacts=_CHECKSUMS | {"package": str(package)},
+            pip_requirements=_list_requirements(),
             mlflow_model=Model(**(identity or {})),
             **interface,
         )
     seal(folder)
 
 
-def write_package(path: Path, artifacts: dict[str, str]) -> None:
+def _write_package(path: Path, artifacts: dict[str, str]) -> None:
     """Write what a model is loaded from into one file: MLflow uploads each in a request."""
     with zipfile.ZipFile(path, "w", strict_timestamps=False) as package:
         for name, file in artifacts.items():
             package.write(file, f"{name}{Path(file).suffix}")
 
 
-def list_requirements() -> list[str]:
+def _list_requirements() -> list[str]:
     """The packages as they are installed; MLflow would take 3 to 16 s to find them out."""
     requirements = []
-    for package in PACKAGES:
+    for package in _REQUIREMENTS:
         version, _, _build = metadata.version(package).partition("+")
         requirements.append(f"{package}=={version}")
     return requirements
 
 
-def describe_classifier() -> dict[str, Any]:
+def _describe_classifier() -> dict[str, Any]:
     """The served file and an example; MLflow reads the signature from the type hints."""
     return {
-        "python_model": "stages/tracking/served/classifier.py",
+        "python_model": f"{_SERVED}/classifier.py",
         "input_example": (["Schmidt", "Yue Tingsong"], {"top": 3}),
     }
 
 
-def describe_forecaster() -> dict[str, Any]:
+def _describe_forecaster() -> dict[str, Any]:
     """The served file, its signature and an example."""
     import numpy as np
     from mlflow.models import ModelSignature
@@ -107,7 +115,7 @@ def describe_forecaster() -> dict[str, Any]:
     series = Schema([TensorSpec(np.dtype("float64"), (-1, -1))])  # (histories, samples)
     horizon = ParamSchema([ParamSpec("horizon", DataType.long, 50)])
     return {
-        "python_model": "stages/tracking/served/forecaster.py",
+        "python_model": f"{_SERVED}/forecaster.py",
         "signature": ModelSignature(series, series, horizon),
         "input_example": (np.sin(np.arange(20.0)[None] / 5), {"horizon": 3}),
     }

@@ -1,97 +1,137 @@
 """The page of each experiment: a note that says which model is best, and the view below it."""
 
-from collections.abc import Iterator
+from functools import partial
 
+from stages.searching.outcome import SCORE
 from stages.shared.verdicts import judge
-from stages.tracking.checksums import find_departure, find_missing
-from stages.tracking.description import say_score
-from stages.tracking.lockfile import read_searches
-from stages.tracking.metrics import Scores, find_scores, read_baselines, read_scores
-from stages.tracking.ranking import TASKS, Candidate, list_candidates
-from stages.tracking.store import VIEW_TAG, Store
-from stages.tracking.subjects import Model, Search, Subject, is_of_baselines, keep_models
-from stages.tracking.trials import list_drawn, name_metric
-from stages.tracking.views import (
-    VIEWS,
+from stages.tracking.leaderboards import QUESTIONS, TASKS, Candidate, list_candidates
+from stages.tracking.mlflow_sync.dvc_files import workspace_problem
+from stages.tracking.mlflow_sync.mlflow_internals import VIEW_TAG
+from stages.tracking.mlflow_sync.run_spec import RunSpec
+from stages.tracking.mlflow_sync.runs import NOTE_TAG
+from stages.tracking.mlflow_sync.sync import Page
+from stages.tracking.mlflow_sync.views import (
     Parallel,
     View,
     add_parallels,
-    encode_view,
+    format_metric,
+    format_view,
+)
+from stages.tracking.notes import format_score
+from stages.tracking.run_specs import MODEL_KINDS, read_search_section, read_searches
+from stages.tracking.scores import (
+    Scores,
+    find_scores,
+    has_logarithm,
+    read_baselines,
+    read_scores,
 )
 
-NOTE_TAG = "mlflow.note.content"
-OTHER_NOTES = {
+_OTHER_NOTES = {
     "layers": "What recurrent layers take and give, what is left of the gradient through time.",
     "searches": "Which recipe is best on validation? Trials have runs below that of their search.",
 }
-SURNAME_SCORES = ("accuracy", "macro_f1", "macro_f1_adjusted")
-QUESTIONS = {
-    "surnames": "Which language is a surname from?",
-    "forecasting": "How does a series go on?",
+_SURNAME_SCORES = ("accuracy", "macro_f1", "macro_f1_adjusted")
+_ORIGIN = ("tags.`kind`", "tags.`data`", "attributes.`Duration`")
+VIEWS = {
+    "surnames": View(
+        "Best on validation first",
+        format_metric("validation/macro_f1"),
+        ascending=False,
+        columns=(
+            format_metric("validation/macro_f1"),
+            format_metric("macro_f1"),
+            format_metric("accuracy"),
+            *_ORIGIN,
+        ),
+        bars=("validation/macro_f1", "macro_f1", "accuracy", "macro_f1_adjusted"),
+        lines=("loss", "gradient_norm"),
+    ),
+    "forecasting": View(
+        "Best beside the baselines first",
+        format_metric("validation/ratio_to_baseline"),
+        ascending=True,
+        columns=(
+            format_metric("validation/ratio_to_baseline"),
+            format_metric("ratio_to_baseline"),
+            format_metric("mse_long"),
+            *_ORIGIN,
+        ),
+        bars=("log10_ratio_to_baseline", "log10_mse_long"),
+        lines=("loss", "gradient_norm"),
+    ),
+    "searches": View(  # sorted by a metric, since the page folds what lies below a run otherwise
+        "Best trials first",
+        format_metric("rank"),
+        ascending=True,
+        columns=(format_metric("rank"), "tags.`kind`", "tags.`data`"),
+        lines=("loss",),
+        per_row=1,  # the axes of parallel coordinates want room for their names
+    ),
+    "layers": View(
+        "The tour",
+        "attributes.start_time",
+        ascending=False,
+        columns=(format_metric("largest_difference"), "attributes.`Duration`"),
+    ),
 }
 
 
-def prepare_pages(store: Store, subjects: list[Subject]) -> Iterator[str]:
-    """Give each experiment its note and its view; yields which were changed or left alone.
-
-    A page compares all models of its experiment: in a clone that lacks files of some it stays.
-    """
-    models = keep_models(subjects)
-    for name, experiment_id in store.experiments.items():
-        problem = find_page_problem(name, models)
-        if problem:
-            yield f"{name}: page left as it is, {problem}"
-            continue
-        view = encode_view(choose_view(name, subjects))
-        wanted = {NOTE_TAG: describe_experiment(name, models), VIEW_TAG: view}
-        there = store.tags[name]
-        changed = {tag: text for tag, text in wanted.items() if there.get(tag) != text}
-        store.place = f"experiment {name}"
-        for tag, text in changed.items():
-            store.client.set_experiment_tag(experiment_id, tag, text)
-        if changed:
-            yield f"{name}: page prepared"
+def list_pages(specs: list[RunSpec]) -> list[Page]:
+    """The pages of all experiments."""
+    return [
+        Page(name, partial(_make_tags, name, specs), _find_problem(name, specs)) for name in VIEWS
+    ]
 
 
-def find_page_problem(name: str, models: list[Model]) -> str | None:
+def _make_tags(name: str, specs: list[RunSpec]) -> dict[str, str]:
+    """The tags of an experiment that make its page."""
+    models = [spec for spec in specs if spec.kind in MODEL_KINDS]
+    view = format_view(_choose_view(name, specs))
+    return {NOTE_TAG: describe_experiment(name, models), VIEW_TAG: view}
+
+
+def _find_problem(name: str, specs: list[RunSpec]) -> str | None:
     """Why the page of an experiment cannot be written here, or None.
 
-    Args:
-        name: of the experiment.
-        models: of dvc.lock.
+    A page compares all models of its experiment: it needs the files of all of them.
     """
     if name == "searches":
-        return find_missing(path for search in read_searches() for path in search.outs)
-    for model in models:
-        if model.experiment == name:
-            scores = [path for path in model.md5s if is_of_baselines(path)]
-            read = [f"data/trained/{model.name}/config.json", str(find_scores(model))]
-            problem = find_missing(read + scores) or find_departure(read + scores, model.md5s)
+        return workspace_problem((path for search in read_searches() for path in search.outs), {})
+    for spec in specs:
+        if spec.kind in MODEL_KINDS and spec.experiment == name:
+            read = [f"data/trained/{spec.name}/config.json", str(find_scores(name, spec.name))]
+            problem = workspace_problem([*read, *spec.compared], spec.md5s)
             if problem:
                 return problem
     return None
 
 
-def choose_view(name: str, subjects: list[Subject]) -> View:
-    """The view of an experiment; that of the searches has a chart of each that lies here."""
+def _choose_view(name: str, specs: list[RunSpec]) -> View:
+    """The view of an experiment; that of the searches has a chart of each that is here."""
     parallels = []
-    for subject in subjects:
-        if isinstance(subject, Search) and name == subject.experiment:
-            parallels.append(Parallel(tuple(list_drawn(subject)), name_metric(subject)))
+    for spec in specs:
+        if spec.kind == "search" and name == spec.experiment:
+            section = read_search_section(spec.first_stage)
+            score = section["score"]
+            metric = f"log10_{score}" if has_logarithm(score) else score
+            parallels.append(Parallel(tuple(section["space"]), f"{SCORE}{metric}"))
     return add_parallels(VIEWS[name], parallels)
 
 
-def describe_experiment(name: str, models: list[Model]) -> str:
+def describe_experiment(name: str, models: list[RunSpec]) -> str:
     """The note; its first line is always in sight."""
     if name not in TASKS:
-        return OTHER_NOTES[name]
+        return _OTHER_NOTES[name]
     candidates = list_candidates(name, models)
     if not candidates:
         return QUESTIONS[name]
-    return describe_surnames(candidates) if name == "surnames" else describe_forecasting(candidates)
+    return (
+        _describe_surnames(candidates) if name == "surnames" else _describe_forecasting(candidates)
+    )
 
 
-def describe_surnames(candidates: list[Candidate]) -> str:
+def _describe_surnames(candidates: list[Candidate]) -> str:
     """The best model beside the published one and the baselines.
 
     Args:
@@ -99,7 +139,7 @@ def describe_surnames(candidates: list[Candidate]) -> str:
     """
     best = candidates[0]
     baselines = read_baselines("surnames", best.data)
-    scored = {found.model.name: read_scores(found.model) for found in candidates}
+    scored = {found.model.name: read_scores("surnames", found.model.name) for found in candidates}
     own = scored[best.model.name]
     parts = [f"**{best.model.name} {own['macro_f1']:.3f}**, best on validation"]
     for candidate in candidates[1:]:
@@ -110,18 +150,18 @@ def describe_surnames(candidates: list[Candidate]) -> str:
     lines = [
         f"Macro F1 on {own['num_test']:,} {best.data} test names: {', '.join(parts)}.",
         "",
-        f"{QUESTIONS['surnames']} {say_improvement(best.model.name, own, 'macro_f1_adjusted')}",
+        f"{QUESTIONS['surnames']} {_format_improvement(best.model.name, own, 'macro_f1_adjusted')}",
         "",
-        f"| test score [95 % interval] | {' | '.join(SURNAME_SCORES)} |",
-        f"|---|{'---|' * len(SURNAME_SCORES)}",
+        f"| test score [95 % interval] | {' | '.join(_SURNAME_SCORES)} |",
+        f"|---|{'---|' * len(_SURNAME_SCORES)}",
     ]
     for name, scores in (scored | baselines).items():
-        cells = [say_score(scores, score) for score in SURNAME_SCORES]
+        cells = [format_score(scores, score) for score in _SURNAME_SCORES]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def describe_forecasting(candidates: list[Candidate]) -> str:
+def _describe_forecasting(candidates: list[Candidate]) -> str:
     """The best network of each series beside the best method without one.
 
     Args:
@@ -134,13 +174,13 @@ def describe_forecasting(candidates: list[Candidate]) -> str:
     rows = []
     for series, candidate in best.items():
         model, score = candidate.model.name, candidate.ranking.test
-        scores = read_scores(candidate.model)
-        cells = [series, score, model, say_score(scores, score)]
+        scores = read_scores("forecasting", model)
+        cells = [series, score, model, format_score(scores, score)]
         improvement = scores.get("improvement", {}).get(score)
         if improvement:
             name = improvement["baseline"]
             baseline = read_baselines("forecasting", series)[name]
-            cells += [name, say_score(baseline, score), judge(improvement)]
+            cells += [name, format_score(baseline, score), judge(improvement)]
             if improvement["low"] > 0:
                 ahead.append(f"**{model}** ({series})")
         rows.append(f"| {' | '.join(cells)} |")
@@ -161,7 +201,7 @@ def describe_forecasting(candidates: list[Candidate]) -> str:
     )
 
 
-def say_improvement(name: str, scores: Scores, score: str) -> str:
+def _format_improvement(name: str, scores: Scores, score: str) -> str:
     """The improvement over the baseline that is best on validation."""
     improvement = scores.get("improvement", {}).get(score)
     if not improvement:

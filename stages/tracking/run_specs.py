@@ -1,418 +1,432 @@
-"""What has a run of its own in MLflow, by dvc.lock: models, baselines, the layer tour, searches."""
+"""The runs that this project has in MLflow, described by what dvc.lock says: one function per kind.
 
-import hashlib
+A further task is one more function in `KINDS`.
+"""
+
 import json
 import re
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stages.tracking.checksums import CODE, Md5s
-from stages.tracking.lockfile import (
-    Descriptions,
-    Stage,
-    read_descriptions,
-    read_searches,
-    read_stages,
+from stages.searching.outcome import (
+    FAILURE,
+    LABELS,
+    SCORE,
+    is_error,
+    read_best,
+    read_losses,
+    read_trials,
 )
-from stages.tracking.nested import flatten
+from stages.shared.bundle import Times, read_config, read_times
+from stages.shared.curves import COLUMNS, Curves, read_curves
+from stages.shared.json_files import read_json
+from stages.shared.tables import read_table
+from stages.tracking.mlflow_sync.dvc_files import (
+    Md5s,
+    Stage,
+    check_listings,
+    read_folders,
+    read_stages,
+    read_yaml,
+)
+from stages.tracking.mlflow_sync.run_spec import Child, Content, ModelPackage, Point, RunSpec
+from stages.tracking.model_package import list_artifacts, pack_model
+from stages.tracking.notes import (
+    SEARCH,
+    describe_baseline,
+    describe_model,
+    describe_search,
+    describe_tour,
+)
+from stages.tracking.scores import (
+    DETAILS,
+    flatten,
+    list_labels,
+    list_metrics,
+    read_baselines,
+    read_scores,
+    shorten,
+)
 
-TOUR = "data/plotted/layers"
-BASELINE_PARAMS = {"forecasting": "forecasting_baselines", "surnames": "surname_baselines"}
 EVALUATED = "data/evaluated"
-DETAILS = {
-    "forecasting": f"{EVALUATED}/details/forecasting",
-    "surnames": f"{EVALUATED}/details/surnames",
-}  # by task
-FORMAT = 4  # of what a run shows: another number has every run shown anew, under its old key
+TOUR = "data/plotted/layers"
+DESCRIPTIONS = "stages/tracking/descriptions.yaml"
 SEARCHES_PARAMS = "searches/params.yaml"
-SEARCHED = "recipes drawn at random, trained, and scored on validation alone"
-PLACES = ("", "tables", "figures")  # folders of a run: see `find_place`
-UNDESCRIBED = "not described in stages/tracking/descriptions.yaml"
+MODEL_KINDS = ("walk-through", "own")
+
+_CODE = "data/code/"  # lists of the code that stages run, by stages/imports/follow.py
+_SEARCHES_LOCK = "searches/dvc.lock"
+_NOT_DESCRIBED = f"not described in {DESCRIPTIONS}"
+_NO_SCORES = "it has no scores in dvc.lock: run `dvc repro`"
+
+Stages = dict[str, Stage]  # by name
 
 
-@dataclass(frozen=True)
-class Subject(ABC):
-    """What a run is made of: `key` identifies it, `looks` says what is shown beside it.
-
-    Args:
-        name: of the run.
-        kind: walk-through, own, baseline, tour or search.
-        description: one sentence for its page.
-    """
-
-    name: str
-    kind: str
-    description: str
-
-    @property
-    @abstractmethod
-    def experiment(self) -> str:
-        """Where the run belongs: the task, or an experiment of its own."""
-
-    @property
-    @abstractmethod
-    def stages(self) -> dict[str, Stage]:
-        """The stages that dvc.lock has, by what they do; the maker first."""
-
-    @property
-    @abstractmethod
-    def params(self) -> dict[str, str]:
-        """What the maker was told."""
-
-    @property
-    @abstractmethod
-    def results(self) -> list[str]:
-        """Files whose bytes make it another run."""
-
-    @property
-    def result(self) -> Md5s:
-        """The last of them, by which its run is looked for; nothing, while it is not made."""
-        return {path: self.md5s[path] for path in self.results[-1:] if path in self.md5s}
-
-    @property
-    def maker(self) -> Stage:
-        """The stage that made it."""
-        return next(iter(self.stages.values()))
-
-    @property
-    def outs(self) -> Md5s:
-        """What these stages wrote."""
-        outs: Md5s = {}
-        for stage in self.stages.values():
-            outs |= stage.outs
-        return outs
-
-    @property
-    def md5s(self) -> Md5s:
-        """Every file and folder that dvc.lock names for it."""
-        md5s: Md5s = {}
-        for stage in self.stages.values():
-            md5s |= stage.deps | stage.outs
-        return md5s
-
-    @property
-    def data(self) -> Md5s:
-        """What the maker read below data/."""
-        return _keep_data(self.maker.deps)
-
-    @property
-    def test_data(self) -> Md5s:
-        """What was read below data/ only to score it."""
-        return {}
-
-    @property
-    def key(self) -> str:
-        """Identity: what came out of which params and data, whatever code wrote it."""
-        results = [self.md5s.get(path) for path in self.results]
-        return _digest([self.name, self.params, sorted(self.data.values()), results])
-
-    @property
-    def shown(self) -> dict[str, str]:
-        """What people look at beside params and metrics: path -> folder of the run."""
-        places = {}
-        for path in self.outs:
-            place = find_place(path)
-            if place is not None:
-                places[path] = place
-        return places
-
-    @property
-    def looks(self) -> str:
-        """Digest of all that is shown, and no part of the identity."""
-        md5s = {path: self.outs[path] for path in self.shown}
-        beside = {path: md5 for path, md5 in self.md5s.items() if is_of_baselines(path)}
-        return _digest([FORMAT, self.kind, self.description, md5s, beside])
+def list_run_specs() -> list[RunSpec]:
+    """All runs of this dvc.lock: models by name, then baselines, the layer tour and searches."""
+    stages = read_lock()
+    return [spec for list_kind in KINDS for spec in list_kind(stages)]
 
 
-@dataclass(frozen=True)
-class Model(Subject):
-    """A trained model, by the stages that made, scored and drew it."""
-
-    train: Stage
-    evaluate: Stage | None = None
-    plot: Stage | None = None
-
-    @property
-    def experiment(self) -> str:
-        """The task."""
-        return _find_task(self.train)
-
-    @property
-    def stages(self) -> dict[str, Stage]:
-        """The stages that dvc.lock has, training first."""
-        stages = {"train": self.train}
-        if self.evaluate:
-            stages["evaluate"] = self.evaluate
-        if self.plot:
-            stages["plot"] = self.plot
-        return stages
-
-    @property
-    def test_data(self) -> Md5s:
-        """What only evaluation read below data/."""
-        if not self.evaluate:
-            return {}
-        read = _keep_data(self.evaluate.deps)
-        known = self.data | self.train.outs
-        return {
-            path: md5
-            for path, md5 in read.items()
-            if path not in known and not is_of_baselines(path)
-        }
-
-    @property
-    def params(self) -> dict[str, str]:
-        """What training was told, without the names of the sections: `network.hidden` -> `10`."""
-        values: dict[str, Any] = {}
-        for section, value in self.train.params.get("params.yaml", {}).items():
-            values |= value if isinstance(value, dict) else {section: value}
-        return _say_values(values)
-
-    @property
-    def results(self) -> list[str]:
-        """Weights, curves and scores."""
-        return [
-            f"data/trained/{self.name}/weights.pt",
-            f"data/trained/{self.name}/curves.csv",
-            f"{EVALUATED}/{self.experiment}/{self.name}.json",
-            f"{DETAILS[self.experiment]}/{self.name}/scores.json",
-        ]
+def read_models() -> list[RunSpec]:
+    """The trained models of this dvc.lock, by name."""
+    return list_models(read_lock())
 
 
-@dataclass(frozen=True)
-class Baseline(Subject):
-    """A forecaster or classifier without a network.
-
-    Args:
-        method: as scores.json calls it.
-        score: the stage that scores all baselines on the same data.
-    """
-
-    method: str
-    score: Stage
-
-    @property
-    def experiment(self) -> str:
-        """The task."""
-        return _find_task(self.score)
-
-    @property
-    def stages(self) -> dict[str, Stage]:
-        """The one stage."""
-        return {"score": self.score}
-
-    @property
-    def params(self) -> dict[str, str]:
-        """What the baselines are chosen from."""
-        values = {"baseline": self.method} | _find_baseline_params(self.score)
-        values.pop("names", None)
-        return _say_values(values)
-
-    @property
-    def shown(self) -> dict[str, str]:
-        """Nothing: its table holds the rows of all baselines, and would lie in the run of each."""
-        return {}
-
-    @property
-    def results(self) -> list[str]:
-        """The scores."""
-        return [path for path in self.score.outs if path.endswith("/scores.json")]
+def read_lock() -> Stages:
+    """The stages of dvc.lock that dvc.yaml asks for."""
+    stages = read_stages("dvc.yaml", "dvc.lock", "params.yaml", _CODE)
+    return {stage.name: stage for stage in stages}
 
 
-@dataclass(frozen=True)
-class Tour(Subject):
-    """The tour of the recurrent layers and the gradient through time, which train nothing."""
-
-    probe: Stage
-
-    @property
-    def experiment(self) -> str:
-        """One of its own."""
-        return "layers"
-
-    @property
-    def stages(self) -> dict[str, Stage]:
-        """The one stage."""
-        return {"probe": self.probe}
-
-    @property
-    def params(self) -> dict[str, str]:
-        """What was probed; how it was drawn is no part of it."""
-        return _say_values(self.probe.read_section("probe_layers"))
-
-    @property
-    def results(self) -> list[str]:
-        """The tables."""
-        return [f"{TOUR}/{table}.csv" for table in ("layers", "equivalences", "gradients")]
-
-
-@dataclass(frozen=True)
-class Search(Subject):
-    """A search for a recipe; its trials have runs below its own."""
-
-    search: Stage
-
-    @property
-    def experiment(self) -> str:
-        """That of all searches, so that a task's own shows what was chosen."""
-        return "searches"
-
-    @property
-    def stages(self) -> dict[str, Stage]:
-        """The one stage."""
-        return {"search": self.search}
-
-    @property
-    def section(self) -> dict[str, Any]:
-        """What searches/params.yaml said."""
-        section = self.search.read_section(self.search.name, SEARCHES_PARAMS)
-        for field in ("base", "score", "space"):
-            if not section.get(field):
-                self.search.refuse()
-        return section
-
-    @property
-    def params(self) -> dict[str, str]:
-        """How was searched, and what on top of."""
-        return _say_values(self.section | self.search.read_sections())
-
-    @property
-    def base(self) -> str:
-        """Entry of params.yaml on top of which recipes were drawn."""
-        base: str = self.section["base"]
-        return base
-
-    @property
-    def score(self) -> str:
-        """By which they are compared."""
-        score: str = self.section["score"]
-        return score
-
-    @property
-    def folder(self) -> Path:
-        """Where its outs lie."""
-        return Path(self.results[0]).parent
-
-    @property
-    def results(self) -> list[str]:
-        """All that it wrote."""
-        return sorted(self.search.outs)
-
-
-def read_models() -> list[Model]:
-    """Read the models of the working folder, by name."""
-    return keep_models(read_subjects())
-
-
-def keep_models(subjects: list[Subject]) -> list[Model]:
-    """The trained models among all that has a run."""
-    return [subject for subject in subjects if isinstance(subject, Model)]
-
-
-def read_subjects() -> list[Subject]:
-    """Read the models of the working folder, by name, then baselines, layer tour and searches."""
-    stages = read_stages()
-    descriptions = read_descriptions()
-    makers = {}
-    for stage in stages:
-        for path in stage.outs:
-            makers[path] = stage
-    subjects: list[Subject] = [*list_models(makers, descriptions)]
-    for stage in stages:
-        if stage.cmd.split()[2].endswith(".score_baselines"):
-            subjects += list_baselines(stage, descriptions)
-    probe = makers.get(f"{TOUR}/layers.csv")
-    if probe:
-        description = _describe("tour", "layer_tour", descriptions)
-        subjects.append(Tour("layer_tour", "tour", description, probe))
-    return subjects + list_searches()
-
-
-def list_searches() -> list[Search]:
-    """List the searches that lie here: `make repro` makes all but them."""
-    searches = []
-    for stage in read_searches():
+def read_searches() -> list[Stage]:
+    """The searches of searches/dvc.lock, whether their results are here or not."""
+    if not Path(_SEARCHES_LOCK).exists():
+        return []
+    searches = read_stages("searches/dvc.yaml", _SEARCHES_LOCK, SEARCHES_PARAMS, _CODE)
+    for stage in searches:
         if not any(path.endswith("/trials.csv") for path in stage.outs):  # the last that DVC lists
-            stage.refuse()
-        if all(Path(path).exists() for path in stage.outs):
-            searches.append(Search(stage.name, "search", SEARCHED, stage))
+            stage.raise_incomplete()
     return searches
 
 
-def list_models(makers: dict[str, Stage], descriptions: Descriptions) -> list[Model]:
-    """List the trained models, by name.
+def read_dvc_folders() -> Md5s:
+    """Folders that DVC may write, with their md5s."""
+    locks = [Path("dvc.lock"), Path(_SEARCHES_LOCK)]
+    return read_folders([*locks, *Path().glob("*.dvc"), *Path("data").rglob("*.dvc")])
+
+
+def check_dvc_listings() -> None:
+    """Reject a listing in DVC's cache by which DVC would write outside of a folder.
+
+    Raises:
+        InputError: a listing is not that of dvc.lock, or names what does not lie in its folder.
+    """
+    check_listings(read_dvc_folders())
+
+
+# One function per kind of run
+
+
+def list_models(stages: Stages) -> list[RunSpec]:
+    """Trained models of both tasks, by name."""
+    descriptions = read_yaml(DESCRIPTIONS)
+    make = partial(_make_model, descriptions, stages)
+    models = []
+    for task, verb in (("forecasting", "forecaster"), ("surnames", "classifier")):
+        for stage in stages.values():
+            kind, _, name = stage.name.partition("@")
+            if kind == f"train_{verb}":
+                models.append(make(task, name, stage, f"{verb}@{name}"))
+    if "blend_classifiers" in stages:
+        models.append(make("surnames", "surname_blend", stages["blend_classifiers"], "blend"))
+    return sorted(models, key=lambda spec: spec.name)
+
+
+def _make_model(
+    descriptions: dict[str, Any], stages: Stages, task: str, name: str, train: Stage, item: str
+) -> RunSpec:
+    """A model.
 
     Args:
-        makers: path of an out -> the stage that made it.
-        descriptions: by kind and name.
+        descriptions: sentences by kind and name.
+        stages: of dvc.lock.
+        task: folder of stages/ and experiment.
+        name: of the model.
+        train: the stage that made it.
+        item: by which its other stages are called: `evaluate_<item>`, `plot_<item>`.
     """
-    models = []
-    for path in sorted(makers):
-        found = re.fullmatch("data/trained/(.+)/weights.pt", path)
-        if found:
-            name = found[1]
-            kind = "walk-through" if name in descriptions["walk-through"] else "own"
-            description = _describe(kind, name, descriptions)
-            evaluate = makers.get(f"{DETAILS[_find_task(makers[path])]}/{name}/scores.json")
-            plot = makers.get(f"data/plotted/{name}/details")
-            models.append(Model(name, kind, description, makers[path], evaluate, plot))
-    return models
+    kind = "walk-through" if name in descriptions["walk-through"] else "own"
+    roles = {"train": train}
+    for role in ("evaluate", "plot"):
+        if f"{role}_{item}" in stages:
+            roles[role] = stages[f"{role}_{item}"]
+    params: dict[str, Any] = {}
+    for section, value in train.params.get("params.yaml", {}).items():
+        params |= value if isinstance(value, dict) else {section: value}
+    data, test_data = _keep_data(train.deps), {}
+    if "evaluate" in roles:
+        known = data | train.outs
+        for path, md5 in _keep_data(roles["evaluate"].deps).items():
+            if path not in known and not _is_of_baselines(path):
+                test_data[path] = md5
+    scores = f"{DETAILS[task]}/{name}/scores.json"
+    description = descriptions[kind].get(name, _NOT_DESCRIBED)
+    return RunSpec(
+        name=name,
+        experiment=task,
+        kind=kind,
+        description=description,
+        stages=roles,
+        params=_format_values(params),
+        results=[
+            f"data/trained/{name}/weights.pt",
+            f"data/trained/{name}/curves.csv",
+            f"{EVALUATED}/{task}/{name}.json",
+            scores,
+        ],
+        data=data,
+        test_data=test_data,
+        shown=_find_shown(roles),
+        compared=_find_compared(roles),
+        read=partial(_read_model, task, name, description),
+        package=ModelPackage(partial(_list_package, name), partial(_write_package, name)),
+        missing_stage=None if "evaluate" in roles else _NO_SCORES,
+    )
 
 
-def list_baselines(stage: Stage, descriptions: Descriptions) -> list[Baseline]:
-    """List the baselines that a stage scored; those of a series carry its name."""
-    series = stage.name.partition("@")[2]
-    baselines = []
-    for method in _find_baseline_params(stage).get("names") or []:
+def _list_package(name: str) -> list[str]:
+    return list(list_artifacts(name, read_config(Path("data/trained", name))).values())
+
+
+def _write_package(name: str, folder: Path, identity: dict[str, Any]) -> None:
+    pack_model(folder, name, read_config(Path("data/trained", name)), identity)
+
+
+def _read_model(task: str, name: str, description: str) -> Content:
+    """What training and evaluation wrote."""
+    folder = Path("data/trained", name)
+    config, times, scores = read_config(folder), read_times(folder), read_scores(task, name)
+    baselines = read_baselines(task, scores["data"])
+    return Content(
+        times.started,
+        times.ended,
+        _list_points(read_curves(folder / "curves.csv"), times),
+        shorten(list_metrics(scores)),
+        {"processor": times.processor} | list_labels(scores),
+        describe_model(name, description, config.architecture, scores, baselines),
+    )
+
+
+def _list_points(curves: Curves, times: Times) -> list[Point]:
+    """What training recorded; times are spread evenly over it."""
+    points = []
+    for row, iteration in enumerate(curves.iteration):
+        share = iteration / curves.iteration[-1]
+        time = times.started + share * (times.ended - times.started)
+        for name in COLUMNS:
+            value = getattr(curves, name)[row]
+            if name != "iteration" and value is not None:
+                points.append(Point(name, value, iteration, time))
+    return points
+
+
+def list_baselines(stages: Stages) -> list[RunSpec]:
+    """Baselines, one run each: those of a series carry its name."""
+    descriptions = read_yaml(DESCRIPTIONS)["baseline"]
+    make = partial(_make_baselines, descriptions)
+    specs = []
+    for stage in stages.values():
+        kind, _, series = stage.name.partition("@")
+        if kind in ("score_series_baselines", "score_observed_baselines"):
+            specs += make("forecasting", "forecasting_baselines", stage, series)
+        elif kind == "score_surname_baselines":
+            specs += make("surnames", "surname_baselines", stage, "")
+    return specs
+
+
+def _make_baselines(
+    descriptions: dict[str, str], task: str, section: str, stage: Stage, series: str
+) -> list[RunSpec]:
+    params = dict(stage.read_section(section))
+    methods = params.pop("names", None) or []
+    results = [path for path in stage.outs if path.endswith("/scores.json")]
+    specs = []
+    for method in methods:
         name = f"{method} ({series})" if series else method
-        description = _describe("baseline", method, descriptions)
-        baselines.append(Baseline(name, "baseline", description, method, stage))
-    return baselines
+        description = descriptions.get(method, _NOT_DESCRIBED)
+        spec = RunSpec(
+            name=name,
+            experiment=task,
+            kind="baseline",
+            description=description,
+            stages={"score": stage},
+            params=_format_values({"baseline": method} | params),
+            results=results,
+            data=_keep_data(stage.deps),
+            # nothing is shown: its table holds the rows of all baselines
+            compared=_find_compared({"score": stage}),
+            read=partial(_read_baseline, method, name, description, results),
+        )
+        specs.append(spec)
+    return specs
 
 
-def is_of_baselines(path: str) -> bool:
-    """Whether a file holds scores of baselines."""
-    return path.startswith(tuple(f"{folder}/baselines/" for folder in DETAILS.values()))
+def _read_baseline(method: str, name: str, description: str, results: list[str]) -> Content:
+    """What the stage of the baselines wrote, which holds no time."""
+    now = datetime.now(UTC)
+    baselines = read_json(Path(results[0]))
+    scores = {"data": baselines["data"]} | baselines[method]
+    note = describe_baseline(name, description, method, scores)
+    return Content(now, now, [], shorten(list_metrics(scores)), list_labels(scores), note)
 
 
-def find_place(path: str) -> str | None:
-    """Folder of a run in which an out is shown, "" for none above it; None: it is not shown."""
-    if path.startswith("data/trained/"):
-        return "" if path.endswith("/progress.txt") else None
-    if path.endswith((".csv", "/best.yaml")):
-        return "tables"
-    return "figures" if path.startswith("data/plotted/") else None
+def list_tour(stages: Stages) -> list[RunSpec]:
+    """The tour of the recurrent layers and the gradient through time, which train nothing."""
+    if "probe_layers" not in stages:
+        return []
+    roles = {"probe": stages["probe_layers"]}
+    description = read_yaml(DESCRIPTIONS)["tour"].get("layer_tour", _NOT_DESCRIBED)
+    tour = RunSpec(
+        name="layer_tour",
+        experiment="layers",
+        kind="tour",
+        description=description,
+        stages=roles,
+        params=_format_values(roles["probe"].read_section("probe_layers")),
+        results=[f"{TOUR}/{table}.csv" for table in ("layers", "equivalences", "gradients")],
+        data=_keep_data(roles["probe"].deps),
+        shown=_find_shown(roles),
+        read=partial(_read_tour, description),
+    )
+    return [tour]
 
 
-def _describe(kind: str, name: str, descriptions: Descriptions) -> str:
-    return descriptions[kind].get(name, UNDESCRIBED)
+def _read_tour(description: str) -> Content:
+    """The tables of the tour. They hold no time: it is that of the sync."""
+    now = datetime.now(UTC)
+    norms = read_table(Path(TOUR, "gradients.csv"))
+    points = []
+    for norm in norms:
+        # what MLflow does not take in a name
+        name = re.sub(r"[^\w./-]", "_", f"{norm['case']}/{norm['layer']}")
+        points.append(Point(name, float(norm["spectral_norm"]), int(norm["distance"]), now))
+    claims = read_table(Path(TOUR, "equivalences.csv"))
+    difference = max(float(claim["largest_difference"]) for claim in claims)
+    note = describe_tour(description, norms, difference)
+    return Content(now, now, points, {"largest_difference": difference}, {}, note)
 
 
-def _find_task(stage: Stage) -> str:
-    """The folder of the module that a stage runs."""
-    return stage.cmd.split()[2].partition(".")[0]  # python stages/run.py surnames.train …
+def list_searches(_stages: Stages) -> list[RunSpec]:
+    """Searches for recipes with results here; `make repro` does not run them. Trials are below."""
+    specs = []
+    for stage in read_searches():
+        if not all(Path(path).exists() for path in stage.outs):
+            continue
+        section = read_search_section(stage)
+        results = sorted(stage.outs)
+        folder = Path(results[0]).parent
+        roles = {"search": stage}
+        spec = RunSpec(
+            name=stage.name,
+            experiment="searches",  # so that a task's own experiment shows what was chosen
+            kind="search",
+            description=SEARCH,
+            stages=roles,
+            params=_format_values(section | stage.read_sections()),
+            results=results,
+            data=_keep_data(stage.deps),
+            shown=_find_shown(roles),
+            compared=_find_compared(roles),
+            read=partial(_read_search, stage.name, folder),
+            children=partial(_list_trials, section["base"], section["score"], folder),
+        )
+        specs.append(spec)
+    return specs
 
 
-def _find_baseline_params(stage: Stage) -> dict[str, Any]:
-    """What the section of the baselines says."""
-    return stage.read_section(BASELINE_PARAMS[_find_task(stage)])
+def read_search_section(search: Stage) -> dict[str, Any]:
+    """What searches/params.yaml said of a search."""
+    section = search.read_section(search.name, SEARCHES_PARAMS)
+    for field in ("base", "score", "space"):
+        if not section.get(field):
+            search.raise_incomplete()
+    return section
 
 
-def _digest(identity: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+def _read_search(name: str, folder: Path) -> Content:
+    """What a search found, which holds no time."""
+    now = datetime.now(UTC)
+    best = read_best(folder)
+    scores = shorten({f"best/{SCORE}{best.score}": best.value})
+    return Content(now, now, [], scores, {"data": best.data}, describe_search(name, best))
+
+
+def _list_trials(base: str, score: str, folder: Path) -> list[Child]:
+    """One child per row of trials.csv, with its curve and its rank by the score that decides."""
+    rows, curves = read_trials(folder), read_losses(folder)
+    data = read_best(folder).data
+    column = f"{SCORE}{score}"
+    sign = 1 if is_error(score) else -1
+    ranked = sorted(
+        (sign * float(row[column]), number) for number, row in enumerate(rows) if row.get(column)
+    )
+    ranks = {number: rank for rank, (_, number) in enumerate(ranked, start=1)}
+    trials = []
+    for number, row in enumerate(rows):
+        scores = {
+            name: float(cell) for name, cell in row.items() if name.startswith(SCORE) and cell
+        }
+        if number in ranks:
+            scores["rank"] = ranks[number]
+        params = {
+            name: cell
+            for name, cell in row.items()
+            if name != FAILURE and not name.startswith(SCORE)
+        }
+        recipe, seed = (row[label] for label in LABELS)
+        tags = {"kind": "trial", "data": data}
+        if row[FAILURE]:
+            tags[FAILURE] = row[FAILURE]
+        name = f"{base} {recipe}, seed {seed}"
+        losses = curves.get((recipe, seed), [])
+        trials.append(Child(name, params, shorten(scores), losses, tags, bool(row[FAILURE])))
+    return trials
+
+
+KINDS: Sequence[Callable[[Stages], list[RunSpec]]] = (
+    list_models,
+    list_baselines,
+    list_tour,
+    list_searches,
+)
+
+
+# What all kinds have
 
 
 def _keep_data(md5s: Md5s) -> Md5s:
-    data = {}
-    for path, md5 in md5s.items():
-        if path.startswith("data/") and not path.startswith(CODE):
-            data[path] = md5
-    return data
+    """Files below data/ without the lists of code."""
+    return {
+        path: md5
+        for path, md5 in md5s.items()
+        if path.startswith("data/") and not path.startswith(_CODE)
+    }
 
 
-def _say_values(values: dict[str, Any]) -> dict[str, str]:
+def _find_shown(stages: Stages) -> dict[str, str]:
+    """Outs that people look at -> folder of the run."""
+    shown = {}
+    for stage in stages.values():
+        for path in stage.outs:
+            if path.startswith("data/trained/"):
+                if path.endswith("/progress.txt"):
+                    shown[path] = ""
+            elif path.endswith((".csv", "/best.yaml")):
+                shown[path] = "tables"
+            elif path.startswith("data/plotted/"):
+                shown[path] = "figures"
+    return shown
+
+
+def _find_compared(stages: Stages) -> Md5s:
+    """Files of baselines that stages read or wrote."""
+    return {
+        path: md5
+        for stage in stages.values()
+        for path, md5 in (stage.deps | stage.outs).items()
+        if _is_of_baselines(path)
+    }
+
+
+def _is_of_baselines(path: str) -> bool:
+    return path.startswith(tuple(f"{folder}/baselines/" for folder in DETAILS.values()))
+
+
+def _format_values(values: dict[str, Any]) -> dict[str, str]:
     """Values as MLflow keeps them, with one name each."""
     params = {}
     for name, value in flatten(values, ".").items():

@@ -7,21 +7,24 @@ from typing import Any
 from stages.forecasting.metrics import name_metrics
 from stages.shared.baselines import read_baselines as read_baseline_scores
 from stages.shared.json_files import read_json
-from stages.tracking.nested import flatten
-from stages.tracking.subjects import DETAILS, Model
 
 Scores = dict[str, Any]  # test scores and labels; `validation`, `intervals` … hold more
-NO_SCORES = ("intervals", "improvement")  # for the note on the page; as metrics they would fill it
+DETAILS = {  # folder of all scores, by task
+    "forecasting": "data/evaluated/details/forecasting",
+    "surnames": "data/evaluated/details/surnames",
+}
+
+_NO_SCORES = ("intervals", "improvement")  # for the note on the page; as metrics they would fill it
 
 
-def find_scores(model: Model) -> Path:
+def find_scores(task: str, name: str) -> Path:
     """The path of the scores of a model, whether it has been scored or not."""
-    return Path(DETAILS[model.experiment], model.name, "scores.json")
+    return Path(DETAILS[task], name, "scores.json")
 
 
-def read_scores(model: Model) -> Scores:
+def read_scores(task: str, name: str) -> Scores:
     """Read the scores of a model."""
-    scores: Scores = read_json(find_scores(model))
+    scores: Scores = read_json(find_scores(task, name))
     return scores
 
 
@@ -40,7 +43,7 @@ def read_baselines(task: str, data: str) -> dict[str, Scores]:
 
 def list_scores(scores: Scores) -> dict[str, float]:
     """List the numbers by path: `macro_f1`, `validation/macro_f1`."""
-    kept = {name: value for name, value in scores.items() if name not in NO_SCORES}
+    kept = {name: value for name, value in scores.items() if name not in _NO_SCORES}
     values = flatten(kept, "/")
     return {name: value for name, value in values.items() if not isinstance(value, str)}
 
@@ -88,3 +91,15 @@ def shorten(metrics: dict[str, float]) -> dict[str, float]:
             section, slash, last = name.rpartition("/")
             shortened[f"{section}{slash}log10_{last}"] = round(math.log10(value), 3)
     return shortened
+
+
+def flatten(values: dict[str, Any], separator: str) -> dict[str, Any]:
+    """Join the keys that lead to each value: `{"a": {"b": 1}}` -> `{"a/b": 1}`."""
+    flat = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            for rest, inner in flatten(value, separator).items():
+                flat[f"{key}{separator}{rest}"] = inner
+        else:
+            flat[key] = value
+    return flat

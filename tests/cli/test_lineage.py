@@ -4,14 +4,14 @@ import pytest
 
 from stages.cli import lineage
 from stages.shared.errors import InputError
-from tests.store import fill, find_model, find_run
+from tests.store import fill, find_run, find_spec
 
 WINDOWS = "data/preprocessed/series/integer_starts.npz"
 
 
 def test_it_leads_from_the_data_to_the_run(workspace, capsys):
     fill(workspace)
-    model, made = find_model("carried_rnn"), find_run("carried_rnn")
+    model, made = find_spec("carried_rnn"), find_run("carried_rnn")
     capsys.readouterr()
 
     lineage.main("carried_rnn")

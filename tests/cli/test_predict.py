@@ -3,20 +3,23 @@
 import json
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 
 from stages.cli import lineage, promote
-from stages.cli.predict import list_cells
 from stages.shared.errors import InputError
 from stages.shared.networks import read_model
 from stages.surnames.alphabet import encode_name
-from stages.tracking.predictors import load_named
+from stages.tracking import track
+from stages.tracking.champions import read_champions, write_champion
+from stages.tracking.load_model import load_champion, load_named
+from stages.tracking.served_models.loader import Classifier, Forecaster
 from tests.shell import call, find_server
-from tests.store import fill, find_run, sync
-from tests.workspace import SYMBOLS, rescore
+from tests.store import fill
+from tests.workspace import SYMBOLS, rescore, retrain
 
 SCORED = {"language", "probability", "log_probability"}
 
@@ -28,7 +31,7 @@ def predict(workspace: Path, *arguments: str, **environment: str) -> str:
     return done.stdout
 
 
-def test_it_takes_the_workspace_where_nothing_is_registered(workspace):
+def test_it_takes_the_workspace_where_there_is_no_champion(workspace):
     said = predict(workspace, "Yue Tingsong", "Schmidt", "ß")
 
     origin, _, first, second, third = said.splitlines()
@@ -39,22 +42,61 @@ def test_it_takes_the_workspace_where_nothing_is_registered(workspace):
     assert not (workspace / "mlflow.db").exists()
 
 
-@pytest.mark.slow
-def test_it_takes_the_champion(workspace):
-    rescore(workspace, "surname_gru", 0.7)
-    sync()
+def test_it_takes_the_champion_though_another_model_is_better_by_now(workspace):
     promote.main("surnames", force=False)
-    rescore(workspace, "surname_gru", 0.2)
-    sync()
+    rescore(workspace, "surname_gru", 0.7)
 
     said = predict(workspace, "Schmidt")
 
-    assert said.startswith("surname_gru, champion of surnames (version 1)")
+    assert said.startswith("surname_blend, champion of surnames\n")
+
+
+def test_a_champion_that_was_trained_again_answers_from_the_cache(workspace):
+    promote.main("integer_starts", force=False)
+    before = load_champion(Forecaster, "integer_starts", from_mlflow=False)
+    retrain(workspace, "carried_rnn", seed=1)
+
+    after = load_champion(Forecaster, "integer_starts", from_mlflow=False)
+
+    assert before.origin == after.origin == "carried_rnn, champion of integer_starts"
+    for old, new in zip(list_weights(before), list_weights(after), strict=True):
+        assert torch.equal(old, new)
+    named = load_named(Forecaster, "forecasting", "carried_rnn")
+    assert not torch.equal(list_weights(named)[0], list_weights(before)[0])
+
+
+def list_weights(loaded):
+    return list(loaded.model.model.parameters())
+
+
+def test_where_the_champion_is_not_here_the_best_answers_and_says_so(workspace):
+    promote.main("surnames", force=False)
+    entry = read_champions()["surnames"]
+    lost = dict.fromkeys(entry.files, "0" * 32)
+    write_champion("surnames", entry.model_copy(update={"files": lost}))
+
+    said = predict(workspace, "Schmidt")
+
+    origin = "surname_blend, best of the workspace: the champion surname_blend is not here"
+    assert said.startswith(origin)
+
+
+def test_neither_command_imports_mlflow(workspace):
+    promote.main("surnames", force=False)
+    (workspace / "series.csv").write_text("y\n" + "0\n0.5\n1\n" * 20, encoding="utf-8")
+    code = (
+        "import sys; from pathlib import Path; from stages.cli import forecast, predict;"
+        "predict.main(['Schmidt'], None, 3, False, False, False);"
+        "forecast.main(Path('series.csv'), 'y', Path('out.csv'), None, 3, 'integer_starts', None,"
+        " True, False); sys.exit('mlflow' in sys.modules)"
+    )
+
+    done = call(workspace, sys.executable, "-c", code)
+
+    assert done.returncode == 0, done.stdout
 
 
 def test_a_named_model_answers_from_the_workspace(workspace):
-    rescore(workspace, "surname_gru", 0.7)
-    sync()
     promote.main("surnames", force=False)
 
     said = predict(workspace, "Schmidt", "--model", "surname_ngrams")
@@ -62,34 +104,97 @@ def test_a_named_model_answers_from_the_workspace(workspace):
     assert said.startswith("surname_ngrams of the workspace\n")
 
 
-@pytest.mark.slow
-def test_a_named_model_answers_alike_from_mlflow_where_its_files_are_missing(workspace):
-    fill(workspace)
+def test_a_named_model_answers_alike_from_the_cache_where_its_files_are_missing(workspace):
     before = predict(workspace, "Schmidt", "--model", "surname_ngrams", "--log")
-    (workspace / "data/trained/surname_ngrams/weights.pt").unlink()
+    shutil.rmtree(workspace / "data/trained/surname_ngrams")
 
     said = predict(workspace, "Schmidt", "--model", "surname_ngrams", "--log")
 
     origin, *answers = said.splitlines()
-    assert origin == f"surname_ngrams of run {find_run('surname_ngrams').info.run_id}"
+    assert origin == "surname_ngrams from DVC's cache"
     assert answers == before.splitlines()[1:]
 
 
-def test_it_says_that_a_named_model_is_nowhere(workspace):
+def test_it_says_that_a_named_model_is_missing(workspace):
     shutil.rmtree(workspace / "data/trained/surname_ngrams")
+    shutil.rmtree(workspace / ".dvc/cache")
 
-    with pytest.raises(InputError, match=r"surname_ngrams is neither in data/ nor in MLflow"):
-        load_named("surnames", "surname_ngrams")
+    with pytest.raises(InputError, match=r"config.json is missing: run `make pull`"):
+        load_named(Classifier, "surnames", "surname_ngrams")
 
-    assert not (workspace / "mlflow.db").exists()
+
+# From MLflow
+
+
+def forget_results(workspace):
+    """As in a clone that has pulled nothing."""
+    for folder in ("data/trained", "data/evaluated", "data/preprocessed", ".dvc/cache"):
+        shutil.rmtree(workspace / folder)
+
+
+def test_the_champion_s_weights_come_from_mlflow_where_that_is_asked_for(workspace):
+    promote.main("surnames", force=False)
+    fill(workspace)
+    before = predict(workspace, "Schmidt")
+    forget_results(workspace)
+
+    said = predict(workspace, "Schmidt", "--from-mlflow")
+
+    origin, *answers = said.splitlines()
+    assert origin == "surname_blend, champion of surnames (version 1 in MLflow)"
+    assert answers == before.splitlines()[1:]
+
+
+def test_code_that_somebody_put_into_mlflow_is_never_run(workspace):
+    promote.main("surnames", force=False)
+    fill(workspace)
+    evil = "open('ran', 'w')\n"
+    for package in workspace.glob("mlartifacts/surnames/models/*/artifacts/artifacts/package.zip"):
+        poison(package, evil, weights=None)
+    for path in workspace.glob("mlartifacts/surnames/models/*/artifacts/**/*.py"):
+        path.write_text(evil, encoding="utf-8")
+    forget_results(workspace)
+
+    said = predict(workspace, "Schmidt", "--from-mlflow")
+
+    assert said.startswith("surname_blend, champion of surnames (version 1 in MLflow)")
+    assert not (workspace / "ran").exists()
+
+
+def test_weights_in_mlflow_that_are_not_those_of_champions_yaml_are_rejected(workspace):
+    promote.main("surnames", force=False)
+    fill(workspace)
+    for package in workspace.glob("mlartifacts/surnames/models/*/artifacts/artifacts/package.zip"):
+        poison(package, "", weights=b"others")
+
+    with pytest.raises(InputError, match=r"no version of surnames with the md5s of champions.yaml"):
+        load_champion(Classifier, "surnames", from_mlflow=True)
+
+
+def poison(package, code, weights):
+    """Write other code into a package, and other weights if some are given."""
+    with zipfile.ZipFile(package) as whole:
+        files = {name: whole.read(name) for name in whole.namelist()}
+    with zipfile.ZipFile(package, "w") as changed:
+        for name, content in files.items():
+            if name.endswith(".py"):
+                content = code.encode()
+            if name == "weights.pt" and weights:
+                content = weights
+            changed.writestr(name, content)
+
+
+def test_without_a_champion_nothing_comes_from_mlflow(workspace):
+    with pytest.raises(InputError, match=r"champions.yaml has no champion of surnames"):
+        load_champion(Classifier, "surnames", from_mlflow=True)
 
 
 @pytest.mark.parametrize("name", ["nobody", "carried_rnn"])
 def test_it_names_the_models_that_know_surnames(workspace, name):
     known = "surname_blend, surname_gru, surname_markov, surname_ngrams"
 
-    with pytest.raises(InputError, match=f"no model {name} of surnames: choose of {known}$"):
-        load_named("surnames", name)
+    with pytest.raises(InputError, match=f"no model {name} of surnames: choose one of {known}$"):
+        load_named(Classifier, "surnames", name)
 
 
 def test_log_probabilities_are_the_network_s_own(workspace):
@@ -103,24 +208,17 @@ def test_log_probabilities_are_the_network_s_own(workspace):
     assert said.split()[-1] == f"{best:.2f}"
 
 
-def test_a_model_that_was_logged_without_log_probabilities_says_so():
-    answer = {"name": "Schmidt", "top": [{"language": "German", "probability": 0.5}]}
-
-    assert "0.50" in list_cells(answer, "probability")[1]
-    with pytest.raises(InputError, match="leave out --log"):
-        list_cells(answer, "log_probability")
-
-
 @pytest.mark.slow
 def test_champions_work_over_a_server_too(workspace, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", find_server())
-    sync()
     promote.main("surnames", force=False)
-
-    said = predict(workspace, "Schmidt", MLFLOW_TRACKING_URI=find_server())
+    track.main(champions=True)
     lineage.main("surname_blend")
+    forget_results(workspace)
 
-    assert said.startswith("surname_blend, champion of surnames")
+    said = predict(workspace, "Schmidt", "--from-mlflow", MLFLOW_TRACKING_URI=find_server())
+
+    assert said.startswith("surname_blend, champion of surnames (version")
     assert f"run {find_server()}/#/experiments/" in capsys.readouterr().out
 
 

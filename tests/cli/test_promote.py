@@ -1,113 +1,119 @@
-"""The best model on validation becomes the champion, unless there is an objection."""
+"""The best model on validation becomes the champion, a file in git that MLflow follows."""
 
-import dataclasses
+from pathlib import Path
 
+import mlflow
 import pytest
 
 from stages.cli import promote
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
-from stages.tracking.location import find_uri
-from stages.tracking.ranking import rank_candidates
-from stages.tracking.store import Store
-from tests.store import fill, find_champion, sync
-from tests.workspace import nest_errors, rescore, take_results
+from stages.tracking.champions import CHAMPIONS, read_champions, write_champion
+from stages.tracking.leaderboards import read_leaderboard
+from stages.tracking.mlflow_sync.dvc_files import compute_md5
+from stages.tracking.mlflow_sync.location import find_uri
+from stages.tracking.mlflow_sync.runs import write_run
+from stages.tracking.mlflow_sync.store import Store
+from stages.tracking.mlflow_sync.sync import begin
+from tests.shell import find_server, run
+from tests.store import check, fill, find_champion, find_run, find_spec, sync
+from tests.workspace import nest_errors, rescore, retrain, take_results
+
+
+def find_name(leaderboard):
+    return read_champions()[leaderboard].model
 
 
 def test_the_model_best_on_validation_becomes_the_champion(workspace, capsys):
-    fill(workspace)
-
     promote.main("surnames", force=False)
     promote.main("integer_starts", force=False)
 
-    assert find_champion("surnames") == "surname_blend"  # the highest macro F1
-    assert find_champion("integer_starts") == "carried_rnn"  # the lowest error
+    assert find_name("surnames") == "surname_blend"  # the highest macro F1
+    assert find_name("integer_starts") == "carried_rnn"  # the lowest error
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     # validation, test with its interval
     best = rows.index(["surname_blend", "official", "0.6", "0.59", "[0.54,", "0.64]"])
     assert rows.index(["surname_gru", "official", "0.5", "0.49", "[0.44,", "0.54]"]) == best + 1
+    assert not (workspace / "mlflow.db").exists()
 
 
-def test_promoting_twice_makes_one_version(workspace, capsys):
-    fill(workspace)
+def test_an_entry_names_the_files_by_md5_the_scores_and_the_reason(workspace):
     promote.main("surnames", force=False)
 
+    champion = read_champions()["surnames"]
+    assert champion.scores == {"validation/macro_f1": 0.6, "macro_f1": 0.59}
+    assert (champion.reason, champion.data) == ("best of 4 on validation.", "official")
+    assert "data/trained/surname_blend/weights.pt" in champion.files
+    assert "data/preprocessed/surnames/names.npz" in champion.data_files
+    for path, md5 in (champion.files | champion.data_files).items():
+        assert compute_md5(Path(path)) == md5
+
+
+def test_promoting_twice_changes_nothing(workspace, capsys):
+    promote.main("surnames", force=False)
+    before = Path(CHAMPIONS).read_bytes()
+
     promote.main("surnames", force=False)
 
-    assert "surname_blend is the champion already (version 1)" in capsys.readouterr().out
-    assert len(Store(find_uri()).find_versions("surnames")) == 1
+    assert "surname_blend is the champion of surnames already" in capsys.readouterr().out
+    assert Path(CHAMPIONS).read_bytes() == before
 
 
 def test_a_better_model_takes_over_and_a_worse_one_needs_force(workspace):
-    fill(workspace)
     promote.main("surnames", force=False)
     rescore(workspace, "surname_gru", 0.7)
-    sync()
     promote.main("surnames", force=False)
-    assert find_champion("surnames") == "surname_gru"
+    assert find_name("surnames") == "surname_gru"
 
     rescore(workspace, "surname_gru", 0.1)
-    sync()
     worse = r"surname_blend .* 0.6\) is worse than the champion surname_gru \(0.7"
     with pytest.raises(InputError, match=worse):
         promote.main("surnames", force=False)
-    assert find_champion("surnames") == "surname_gru"
+    assert find_name("surnames") == "surname_gru"
     promote.main("surnames", force=True)
 
-    assert find_champion("surnames") == "surname_blend"
-    assert len(Store(find_uri()).find_versions("surnames")) == 2  # its first version came back
+    assert find_name("surnames") == "surname_blend"
+    assert "by force, although" in read_champions()["surnames"].reason
 
 
-@pytest.mark.slow
 def test_scores_on_the_sample_do_not_beat_official_ones(workspace):
-    fill(workspace)
     promote.main("surnames", force=False)
     rescore(workspace, "surname_blend", 0.99, data="sample")
-    sync()
 
     with pytest.raises(InputError, match=r"scored on the sample, the champion .* official data"):
         promote.main("surnames", force=False)
 
 
-@pytest.mark.slow
-def test_official_scores_replace_those_on_the_sample_even_if_lower(workspace):
-    rescore(workspace, "surname_blend", 0.99, data="sample")
-    sync()
-    promote.main("surnames", force=False)
-    before = Store(find_uri()).find_champion("surnames")
+def change_champion(leaderboard, **changes):
+    champion = read_champions()[leaderboard]
+    write_champion(leaderboard, champion.model_copy(update=changes))
 
-    rescore(workspace, "surname_blend", 0.55, data="official")
-    sync()
+
+def test_a_champion_of_other_data_is_replaced_even_by_a_lower_score(workspace):
+    promote.main("surnames", force=False)
+    names = {"data/preprocessed/surnames/names.npz": "0" * 32}
+    change_champion("surnames", data="sample", scores={}, files={}, data_files=names)
+
     promote.main("surnames", force=False)
 
-    assert Store(find_uri()).find_champion("surnames").version != before.version
+    assert read_champions()["surnames"].data == "official"
 
 
 def test_a_champion_that_lacks_the_deciding_score_is_not_replaced_unasked(workspace):
-    [best, *_] = rank_candidates("integer_starts")
-    champion = promote.Champion("1", "a1b2", "old_rnn", "integer_starts", validation=None)
-
-    objection = promote.find_objection(best, champion)
-
-    assert objection == "the run of the champion old_rnn has no validation/mse_500"
-
-
-def test_a_champion_that_was_scored_over_another_horizon_is_not_compared(workspace):
-    fill(workspace)
     promote.main("integer_starts", force=False)
-    [best, *_] = rank_candidates("integer_starts")
-    shorter = dataclasses.replace(best, ranking=dataclasses.replace(best.ranking, horizon=200))
-    store = Store(find_uri())
+    shorter = {"validation/mse_200": 0.1}  # scored over another horizon
+    change_champion("integer_starts", model="old_rnn", files={}, scores=shorter)
+    [best, *_] = read_leaderboard("integer_starts")
 
-    assert promote.read_champion(store, best).validation == 0.2
-    assert promote.read_champion(store, shorter).validation is None
+    objection = promote.find_objection(best, read_champions()["integer_starts"])
+
+    assert objection == "the champion old_rnn has no validation/mse_500 in champions.yaml"
 
 
 def test_scores_that_hide_the_test_promote_nobody(workspace):
     path = workspace / "data/evaluated/details/surnames/surname_blend/scores.json"
     write_json(path, read_json(path) | {"split": "validation"})
     take_results(workspace, "evaluate_blend", "plot_blend")
-    sync()
 
     with pytest.raises(InputError, match=r"evaluate_classifiers\.split: test"):
         promote.main("surnames", force=True)
@@ -117,38 +123,14 @@ def test_scores_that_hide_the_test_promote_nobody(workspace):
     "file",
     ["trained/surname_gru/weights.pt", "evaluated/details/surnames/surname_blend/scores.json"],
 )
-def test_a_workspace_that_departs_from_the_lock_is_refused(workspace, file):
-    fill(workspace)
+def test_a_workspace_that_departs_from_the_lock_is_rejected(workspace, file):
     with (workspace / "data" / file).open("a", encoding="utf-8") as text:
         text.write(" ")
 
     with pytest.raises(InputError, match=f"{file} differs from dvc.lock"):
         promote.main("surnames", force=True)
 
-    assert find_champion("surnames") is None
-
-
-def test_a_model_without_a_run_cannot_be_promoted(workspace):
-    fill(workspace)
-    rescore(workspace, "surname_blend", 0.9)
-    missing = "surname_blend has no run in MLflow: run `make sync` first"
-
-    with pytest.raises(InputError, match=missing):
-        promote.main("surnames", force=False)
-
-
-def test_the_pages_of_model_and_version_say_what_they_are_and_why(workspace):
-    fill(workspace)
-
-    promote.main("surnames", force=False)
-
-    store = Store(find_uri())
-    [version] = store.find_versions("surnames")
-    assert version.description.startswith("**surname_blend**: best of 4 on validation; ")
-    assert "validation/macro_f1 0.6, macro_f1 0.59, data: official" in version.description
-    assert version.run_id in version.description
-    [model] = store.client.search_registered_models("name = 'surnames'")
-    assert model.description == "Which language is a surname from?"
+    assert read_champions() == {}
 
 
 def test_a_model_of_another_series_does_not_compete(workspace):
@@ -157,17 +139,128 @@ def test_a_model_of_another_series_does_not_compete(workspace):
     take_results(
         workspace, "evaluate_forecaster@windowed_lstm_fast", "plot_forecaster@windowed_lstm_fast"
     )
-    sync()
 
     promote.main("integer_starts", force=False)
     promote.main("sunspots", force=False)
 
-    assert find_champion("integer_starts") == "carried_rnn"  # with an error of 0.2
-    assert find_champion("sunspots") == "windowed_lstm_fast"
+    assert find_name("integer_starts") == "carried_rnn"  # with an error of 0.2
+    assert find_name("sunspots") == "windowed_lstm_fast"
 
 
-def test_what_no_model_is_of_has_no_champion(workspace):
-    with pytest.raises(
-        InputError, match="no model of forecasting is here: choose of integer_starts, sur"
-    ):
+def test_a_series_without_a_model_has_no_champion(workspace):
+    known = "no model of forecasting is here: choose one of integer_starts, sur"
+    with pytest.raises(InputError, match=known):
         promote.main("forecasting", force=False)
+
+
+# The champions in MLflow
+
+
+def test_a_sync_registers_the_champions_and_says_why_they_are(workspace):
+    fill(workspace)
+    promote.main("surnames", force=False)
+    instead = "surnames: the alias champion points to nothing instead of surname_blend"
+    with pytest.raises(InputError, match=instead):
+        check()
+
+    sync()
+
+    assert find_champion("surnames") == "surname_blend"
+    store = Store(find_uri())
+    [version] = store.find_versions(["surnames"])
+    assert version.run_id in version.description
+    assert version.description.startswith("**surname_blend**: best of 4 on validation.")
+    [model] = store.client.search_registered_models("name = 'surnames'")
+    assert model.description == "Which language is a surname from?"
+    check()
+
+
+@pytest.mark.slow
+def test_a_store_that_was_deleted_has_the_same_champion_after_a_sync(workspace):
+    fill(workspace)
+    promote.main("surnames", force=False)
+    sync()
+    run(workspace, "rm -r mlflow.db mlartifacts")
+
+    run(workspace, "python stages/run.py tracking.track")
+
+    assert find_champion("surnames") == "surname_blend"
+
+
+@pytest.mark.slow
+def test_a_champion_that_returns_keeps_its_version(workspace):
+    fill(workspace)
+    for score in (0.2, 0.7, 0.2):  # the blend, then the GRU, then the blend again
+        rescore(workspace, "surname_gru", score)
+        promote.main("surnames", force=True)
+        sync()
+
+    assert find_champion("surnames") == "surname_blend"
+    assert len(Store(find_uri()).find_versions(["surnames"])) == 2
+
+
+def test_a_champion_that_is_not_of_this_lock_is_reported_and_stays(workspace, capsys):
+    fill(workspace)
+    promote.main("integer_starts", force=False)
+    sync()
+    retrain(workspace, "carried_rnn", seed=1)
+    problem = "integer_starts: the champion carried_rnn of champions.yaml is not that of dvc.lock"
+
+    sync()
+
+    assert f"{problem}, so that MLflow's alias stays" in capsys.readouterr().out
+    assert find_champion("integer_starts") == "carried_rnn"
+    with pytest.raises(InputError, match=f"{problem}: `srn promote integer_starts`"):
+        check()
+
+
+def test_a_champion_of_other_data_than_these_is_no_difference(workspace, capsys):
+    fill(workspace)
+    promote.main("surnames", force=False)
+    official = {"data/preprocessed/surnames/names.npz": "0" * 32}
+    weights = {"data/trained/surname_blend/weights.pt": "0" * 32}
+    change_champion("surnames", data_files=official, files=weights)
+
+    check()
+
+    said = capsys.readouterr().out
+    assert "surname_blend of champions.yaml is not that of dvc.lock: its data (official)" in said
+
+
+@pytest.mark.slow
+def test_on_a_server_the_alias_moves_only_when_it_is_asked_for(workspace, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", find_server())
+    promote.main("surnames", force=False)
+
+    sync()
+
+    assert "points to nothing instead of surname_blend" in capsys.readouterr().out
+    assert find_champion("surnames") is None
+    assert call_sync_champions(workspace) == "surname_blend"
+
+
+def call_sync_champions(workspace):
+    run(workspace, "python stages/run.py cli sync --champions", MLFLOW_TRACKING_URI=find_server())
+    return find_champion("surnames")
+
+
+def test_of_two_runs_with_one_key_the_registered_one_stays(workspace):
+    fill(workspace)
+    spec = find_spec("carried_rnn")
+    write_run(Store(find_uri()), spec, None, begin())
+    both = Store(find_uri()).find_runs(spec.key)  # by id: without a version the first would stay
+    register(both[1])
+
+    sync()
+
+    assert find_run("carried_rnn").info.run_id == both[1].info.run_id
+
+
+def register(made):
+    """Register the model of a run, as a person may in the UI."""
+    client = Store(find_uri()).client
+    [output] = made.outputs.model_outputs
+    mlflow.set_tracking_uri(find_uri())
+    client.create_registered_model("forecasters")
+    source = f"models:/{output.model_id}"
+    client.create_model_version("forecasters", source, made.info.run_id, model_id=output.model_id)

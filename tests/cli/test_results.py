@@ -10,7 +10,7 @@ from stages.cli import results
 from stages.cli.results import SINE, SURNAMES
 from stages.cli.text import align
 from stages.shared.errors import InputError
-from stages.tracking.ranking import Ranking, find_ranking
+from stages.tracking.leaderboards import Ranking, find_ranking
 from tests.pipeline import read_scores
 from tests.shell import make_environment, run
 from tests.workspace import ask_again, rescore

@@ -12,9 +12,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
-from stages.shared.errors import InputError
-from stages.tracking.predictors import load_predictor
+from stages.tracking.mlflow_sync.location import find_artifacts, find_uri
+from stages.tracking.mlflow_sync.mlflow_internals import make_database
 from tests.shell import (
     assert_one_line,
     call,
@@ -25,7 +26,7 @@ from tests.shell import (
     stop_server,
     wait_for,
 )
-from tests.store import assert_complete, check, list_runs, start_sync, sync
+from tests.store import assert_complete, list_runs, start_sync, sync
 from tests.workspace import RUNS, copy_workspace, work_in
 
 PROMOTE = [sys.executable, "stages/run.py", "cli", "promote", "surnames"]
@@ -75,7 +76,7 @@ def test_a_half_made_store_is_one_line_that_says_what_to_do(workspace):
 
     stopped = call(workspace, *TRACK)
 
-    assert_one_line(stopped, "mlflow.db is no whole store", "move it away")
+    assert_one_line(stopped, "mlflow.db is no complete store", "move it away")
 
 
 def test_a_damaged_store_is_one_line_that_says_what_to_do(tracked):
@@ -84,7 +85,7 @@ def test_a_damaged_store_is_one_line_that_says_what_to_do(tracked):
             file.seek(page * 4096)
             file.write(b"\xff" * 100)
 
-    assert_one_line(call(tracked, *TRACK), "mlflow.db is damaged", "move it away")
+    assert_one_line(call(tracked, *TRACK), "mlflow.db is damaged", "delete it")
     assert_one_line(call(tracked, *CHECK), "mlflow.db is damaged")
 
 
@@ -151,7 +152,7 @@ def test_a_sync_that_waits_for_another_shows_no_password(workspace):
         line = waiting.stdout.readline()
     waiting.communicate()
 
-    assert "waiting for the one that writes to MLflow at http://me:***@127" in line
+    assert "waiting for the process that writes to MLflow at http://me:***@127" in line
 
 
 def test_a_foreign_traceback_shows_no_password(workspace):
@@ -189,23 +190,43 @@ def test_a_folder_with_odd_letters_has_a_store_as_any_other(tmp_path, monkeypatc
 
 @pytest.mark.slow
 @pytest.mark.parametrize("keep", [False, True], ids=["moved", "copied"])
-def test_a_moved_or_copied_workspace_goes_on_in_its_new_place(tracked, tmp_path, monkeypatch, keep):
-    assert call(tracked, *PROMOTE).returncode == 0
+def test_a_moved_or_copied_store_is_one_line_and_filled_again_once_it_is_deleted(
+    tracked, tmp_path, keep
+):
     elsewhere = tmp_path / "elsewhere"
     (shutil.copytree if keep else shutil.move)(tracked, elsewhere)
     before = sorted(tracked.rglob("*")) if keep else []
-    monkeypatch.chdir(elsewhere)
-    with pytest.raises(InputError, match=r"was moved here.*make sync"):
-        check()
+
+    for command in (TRACK, CHECK):
+        stopped = call(elsewhere, *command)
+        assert_one_line(stopped, f"its artifacts are in {tracked.as_uri()}", "delete it")
+    call(elsewhere, "rm", "-r", "mlflow.db", "mlartifacts")
+    assert call(elsewhere, *TRACK).returncode == 0
+
+    assert call(elsewhere, *CHECK).returncode == 0
+    assert (sorted(tracked.rglob("*")) if keep else list(tmp_path.glob("workspace/*"))) == before
+
+
+def test_runs_of_another_project_in_the_same_file_are_never_touched(workspace):
+    make_database(workspace / "mlflow.db", find_artifacts(workspace / "mlflow.db"))
+    client = MlflowClient(find_uri())
+    theirs = client.create_experiment("theirs", "file:///elsewhere/mlartifacts/theirs")
+    made = client.create_run(theirs, tags={"key": "1"}, run_name="carried_rnn")
+    query = "select * from {} where experiment_id = ? order by 1"
+    before = [ask_store(workspace, query, theirs, table) for table in ("experiments", "runs")]
 
     sync()
+    sync()
 
-    check()
-    assert_complete()
-    answered = load_predictor("surnames").predict(["Schmidt"])
-    assert answered[0]["name"] == "Schmidt"
-    assert {run.info.artifact_uri.startswith(elsewhere.as_uri()) for run in list_runs()} == {True}
-    assert (sorted(tracked.rglob("*")) if keep else list(tmp_path.glob("workspace/*"))) == before
+    assert [
+        ask_store(workspace, query, theirs, table) for table in ("experiments", "runs")
+    ] == before
+    assert client.get_run(made.info.run_id).data.tags["key"] == "1"
+
+
+def ask_store(workspace, query, experiment_id, table):
+    with closing(sqlite3.connect(workspace / "mlflow.db")) as store:
+        return store.execute(query.format(table), [experiment_id]).fetchall()
 
 
 @pytest.mark.slow

@@ -8,13 +8,13 @@ from urllib.error import HTTPError
 import pytest
 
 from stages.shared.errors import InputError
-from stages.tracking.location import find_uri
-from stages.tracking.pending import begin
-from stages.tracking.runs import publish
-from stages.tracking.store import Store
+from stages.tracking.mlflow_sync.location import find_uri
+from stages.tracking.mlflow_sync.runs import write_run
+from stages.tracking.mlflow_sync.store import Store
+from stages.tracking.mlflow_sync.sync import begin
 from tests.servers.team import Team
 from tests.shell import assert_one_line, call
-from tests.store import assert_complete, check, find_subject, list_names, start_sync, sync
+from tests.store import assert_complete, check, find_spec, list_names, start_sync, sync
 from tests.workspace import RUNS, copy_workspace, retrain, work_in
 
 pytestmark = pytest.mark.slow
@@ -61,7 +61,7 @@ def test_a_reader_reads_and_writes_nothing(ada, team):
     assert call(ada, *CHECK, **eve).returncode == 0
     retrain(ada, "carried_rnn", seed=1)
     assert_one_line(
-        call(ada, *TRACK, **eve), "eve may not do this (403)", "EDIT on experiment sine"
+        call(ada, *TRACK, **eve), "eve may not do this (403)", "EDIT on experiment forecasting"
     )
     promoted = call(ada, *PROMOTE, **eve)
     assert promoted.returncode == 1
@@ -89,7 +89,7 @@ def test_two_users_at_once_leave_no_doubles(ada, team, tmp_path):
 
 def test_an_editor_says_which_double_stays_and_goes_on(ada, team):
     sync()
-    publish(Store(find_uri()), find_subject("carried_rnn"), None, begin())
+    write_run(Store(find_uri()), find_spec("carried_rnn"), None, begin())
     retrain(ada, "windowed_lstm_fast", seed=1)
 
     stopped = call(ada, *TRACK, **team.identify("bob"))
@@ -97,7 +97,7 @@ def test_an_editor_says_which_double_stays_and_goes_on(ada, team):
     assert stopped.returncode == 1
     assert "windowed_lstm_fast: run made" in stopped.stdout
     [line] = [line for line in stopped.stdout.splitlines() if "stays" in line]
-    assert "carried_rnn: double" in line and "MANAGE on experiment sine" in line
+    assert "carried_rnn: double" in line and "MANAGE on experiment forecasting" in line
     assert "carried_rnn: double dropped" in call(ada, *TRACK, **team.identify("max")).stdout
     check()
 

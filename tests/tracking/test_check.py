@@ -3,8 +3,8 @@
 import pytest
 
 from stages.shared.errors import InputError
-from stages.tracking.location import find_uri
-from stages.tracking.store import Store
+from stages.tracking.mlflow_sync.location import find_uri
+from stages.tracking.mlflow_sync.store import Store
 from tests.store import check, fill, find_run, list_files
 
 
@@ -18,7 +18,7 @@ def test_a_missing_store_lacks_every_run_and_is_not_made(workspace):
 @pytest.mark.parametrize("name", ["surname_blend", "layer_tour"])
 def test_a_store_that_lacks_a_run_stays_as_it_is(workspace, name):
     fill(workspace)
-    Store(find_uri()).drop_run(find_run(name), "run")
+    Store(find_uri()).drop_run(find_run(name))
     before = list_files(workspace)
 
     with pytest.raises(InputError, match=f"{name}: no run"):

@@ -14,15 +14,15 @@ from mlflow import MlflowClient
 from mlflow.exceptions import BAD_REQUEST, MlflowException
 
 from stages.shared.errors import InputError
-from stages.tracking.location import find_uri
-from stages.tracking.store import Store, open_store
+from stages.tracking.mlflow_sync.location import find_uri
+from stages.tracking.mlflow_sync.store import Store, open_store
 from tests.shell import run
 from tests.store import (
     assert_complete,
     check,
     fill,
     find_run,
-    find_subject,
+    find_spec,
     list_runs,
     read_artifacts,
     start_python,
@@ -140,10 +140,11 @@ KILLER = """
 import os, signal, sys
 from mlflow import MlflowClient
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
-from stages.tracking import runs, track
+from stages.tracking import track
+from stages.tracking.mlflow_sync import runs
 
 method, nth = sys.argv[1], int(sys.argv[2])
-places = {"upload_package": runs, "log_values": runs, "log_artifact": LocalArtifactRepository}
+places = {"_upload_package": runs, "log_values": runs, "log_artifact": LocalArtifactRepository}
 place = places.get(method, MlflowClient)
 original = getattr(place, method)
 calls = []
@@ -168,7 +169,7 @@ SLOW = pytest.mark.slow  # each syncs a workspace twice
     [
         pytest.param("log_inputs", 1, id="after_create", marks=SLOW),
         pytest.param("log_batch", 2, id="in_the_curves"),
-        pytest.param("upload_package", 1, id="in_the_model"),
+        pytest.param("_upload_package", 1, id="in_the_model"),
         pytest.param("log_outputs", 1, id="before_the_model_belongs_to_the_run", marks=SLOW),
         pytest.param("set_terminated", 2, id="before_the_end_of_the_second_run", marks=SLOW),
         pytest.param("set_terminated", 6, id="before_the_end_of_the_tour", marks=SLOW),
@@ -256,7 +257,7 @@ def test_a_store_that_is_a_file_has_no_time_limit(workspace, monkeypatch):
     with open_store(find_uri()) as store:
         time.sleep(1.5)  # as on a machine that has much else to do
 
-        assert store.find_runs(find_subject("carried_rnn").key)
+        assert store.find_runs(find_spec("carried_rnn").key)
 
 
 def test_unfinished_runs_of_others_are_left_alone(workspace):

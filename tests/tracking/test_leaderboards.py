@@ -1,6 +1,6 @@
 """What decides which model is best."""
 
-from stages.tracking.ranking import Ranking, find_ranking
+from stages.tracking.leaderboards import Ranking, find_ranking
 
 
 def test_forecasters_are_compared_by_the_error_over_the_long_horizon_of_validation():

@@ -11,17 +11,16 @@ from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
 from stages.shared.errors import InputError
-from stages.tracking.agreement import was_noted_since
-from stages.tracking.location import find_uri
-from stages.tracking.lockfile import DESCRIPTIONS
-from stages.tracking.pending import begin
-from stages.tracking.runs import publish
-from stages.tracking.store import Store, open_store
+from stages.tracking.mlflow_sync.location import find_uri
+from stages.tracking.mlflow_sync.runs import write_run
+from stages.tracking.mlflow_sync.store import Store, open_store
+from stages.tracking.mlflow_sync.sync import begin, was_marked_since
+from stages.tracking.run_specs import DESCRIPTIONS
 from stages.tracking.track import is_up_to_date
 from tests.pipeline import replace_text
 from tests.searched import add_search
 from tests.shell import commit, find_server, run
-from tests.store import check, find_run, find_subject, sync
+from tests.store import check, find_run, find_spec, sync
 from tests.workspace import redraw, retrain
 
 
@@ -105,8 +104,8 @@ def test_a_server_is_asked_every_time(workspace, monkeypatch):
     sync()
 
     assert not is_up_to_date()
-    assert was_noted_since(began)  # not twice by one `make repro`
-    assert not was_noted_since(time.time() + 1)
+    assert was_marked_since(began)  # not twice by one `make repro`
+    assert not was_marked_since(time.time() + 1)
 
 
 @pytest.fixture
@@ -145,12 +144,12 @@ def test_where_nothing_is_to_do_any_clone_asks_a_server_ten_times_at_most(
 )
 def test_a_run_is_made_by_few_requests(workspace, monkeypatch, sent, name, most, files):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", find_server())
-    subject = find_subject(name)
+    subject = find_spec(name)
     with open_store(find_uri()) as store:
         store.open_experiment(subject.experiment)
         sent.clear()
 
-        publish(store, subject, None, begin())
+        write_run(store, subject, None, begin())
 
     assert len(sent) == most, sent
     assert len([address for address in sent if "mlflow-artifacts" in address]) == files
@@ -174,8 +173,8 @@ def test_a_first_sync_looks_for_all_runs_at_once(workspace, monkeypatch):
 def test_a_double_is_found_whether_somebody_has_made_or_restored_it(workspace, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", find_server())
     sync()
-    publish(Store(find_uri()), find_subject("carried_rnn"), None, begin())
-    both = Store(find_uri()).find_runs(find_subject("carried_rnn").key)
+    write_run(Store(find_uri()), find_spec("carried_rnn"), None, begin())
+    both = Store(find_uri()).find_runs(find_spec("carried_rnn").key)
 
     assert_double_is_dropped()
     Store(find_uri()).client.restore_run(both[1].info.run_id)

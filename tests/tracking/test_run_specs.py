@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
-from stages.tracking.lockfile import Stage
-from stages.tracking.subjects import Model, Tour, read_models
+from stages.shared.yaml_files import format_yaml, parse_yaml
+from stages.tracking import run_specs
+from stages.tracking.mlflow_sync.dvc_files import Stage, compute_md5
+from stages.tracking.mlflow_sync.run_spec import Content, RunSpec
+from stages.tracking.run_specs import TOUR, list_models, list_tour, read_models
+from tests.store import check, find_run, read_artifacts, sync
 
 TRAIN = Stage(
     "train_forecaster@m",
@@ -27,11 +31,12 @@ EVALUATE = Stage("evaluate_forecaster@m", "", {}, SCORES, {})
 PLOT = Stage("plot_forecaster@m", "", {}, {"data/plotted/m/details": "6"}, {})
 
 
-def make_model(**changes: dict[str, Any]) -> Model:
+def make_model(**changes: dict[str, Any]) -> RunSpec:
     stages = {"train": TRAIN, "evaluate": EVALUATE, "plot": PLOT}
     for role, change in changes.items():
         stages[role] = dataclasses.replace(stages[role], **change)
-    return Model("m", "own", "A model.", **stages)
+    [model] = list_models({stage.name: stage for stage in stages.values()})
+    return model
 
 
 @pytest.mark.parametrize(
@@ -67,22 +72,23 @@ PROBE = Stage(
     "python stages/run.py layers.probe",
     {"stages/layers/probe.py": "1"},
     {
-        "data/plotted/layers/layers.csv": "2",
-        "data/plotted/layers/equivalences.csv": "3",
-        "data/plotted/layers/gradients.csv": "4",
-        "data/plotted/layers/gradients.png": "5",
+        f"{TOUR}/layers.csv": "2",
+        f"{TOUR}/equivalences.csv": "3",
+        f"{TOUR}/gradients.csv": "4",
+        f"{TOUR}/gradients.png": "5",
     },
     {"params.yaml": {"probe_layers": {"hidden": 3}, "figures": {"dpi": 30}}},
 )
 
 
-def make_tour(**changes: dict[str, Any]) -> Tour:
-    return Tour("layer_tour", "tour", "A tour.", dataclasses.replace(PROBE, **changes))
+def make_tour(**changes: dict[str, Any]) -> RunSpec:
+    [tour] = list_tour({"probe_layers": dataclasses.replace(PROBE, **changes)})
+    return tour
 
 
 @pytest.mark.parametrize("table", ["layers", "equivalences", "gradients"])
 def test_each_table_of_the_tour_is_part_of_its_key(table):
-    outs = PROBE.outs | {f"data/plotted/layers/{table}.csv": "9"}
+    outs = PROBE.outs | {f"{TOUR}/{table}.csv": "9"}
 
     assert make_tour(outs=outs).key != make_tour().key
 
@@ -97,7 +103,7 @@ def test_the_params_of_the_tour_are_part_of_its_key():
     "changes",
     [
         {"deps": {"stages/layers/probe.py": "9"}},
-        {"outs": PROBE.outs | {"data/plotted/layers/gradients.png": "9"}},
+        {"outs": PROBE.outs | {f"{TOUR}/gradients.png": "9"}},
         {"params": {"params.yaml": {"probe_layers": {"hidden": 3}, "figures": {"dpi": 31}}}},
     ],
 )
@@ -114,12 +120,12 @@ SHOWN = {
 
 @pytest.mark.parametrize("role", SHOWN)
 def test_figures_tables_and_progress_are_shown_and_make_no_key(role):
-    path, place = SHOWN[role]
+    path, folder = SHOWN[role]
     outs = make_model().stages[role].outs
     model, other = (make_model(**{role: {"outs": outs | {path: md5}}}) for md5 in ("7", "8"))
 
-    assert model.shown[path] == place
-    assert model.looks != other.looks
+    assert model.shown[path] == folder
+    assert model.display_digest != other.display_digest
     assert model.key == other.key
 
 
@@ -140,3 +146,63 @@ def test_models_that_left_params_are_ignored(workspace: Path):
         "surname_markov",
         "surname_ngrams",
     ]
+
+
+def test_a_third_task_is_one_more_function(workspace, monkeypatch):
+    """A stage that counts words has a run as soon as a function describes it."""
+    counts, tables = Path("data/counted/words.json"), Path("data/counted/words.csv")
+    counts.parent.mkdir()
+    counts.write_text('{"words": 7}', encoding="utf-8")
+    tables.write_text("word,count\na,7\n", encoding="utf-8")
+    for name, section in (
+        ("dvc.yaml", {"count_words": {"cmd": "true", "outs": [str(counts), str(tables)]}}),
+        (
+            "dvc.lock",
+            {
+                "count_words": {
+                    "cmd": "true",
+                    "params": {"params.yaml": {"count_words": {"least": 2}}},
+                    "outs": [
+                        {"path": str(path), "md5": compute_md5(path)} for path in (counts, tables)
+                    ],
+                }
+            },
+        ),
+    ):
+        content = parse_yaml(Path(name).read_text(encoding="utf-8"))
+        content["stages"] |= section
+        Path(name).write_text(format_yaml(content), encoding="utf-8")
+
+    def read_counts() -> Content:
+        now = run_specs.datetime.now(run_specs.UTC)
+        return Content(now, now, [], {"words": 7.0}, {"data": "a book"}, "How often?")
+
+    def list_counts(stages: dict[str, Stage]) -> list[RunSpec]:
+        roles = {"count": stages["count_words"]}
+        return [
+            RunSpec(
+                name="word_counts",
+                experiment="words",
+                kind="own",
+                description="Counts words.",
+                stages=roles,
+                params={"least": "2"},
+                results=[str(counts)],
+                data={},
+                shown={str(tables): "tables"},
+                read=read_counts,
+            )
+        ]
+
+    monkeypatch.setattr(run_specs, "KINDS", [*run_specs.KINDS, list_counts])
+
+    sync()
+
+    run = find_run("word_counts")
+    assert (run.info.status, run.data.metrics, run.data.params) == (
+        "FINISHED",
+        {"words": 7.0},
+        {"least": "2"},
+    )
+    assert read_artifacts(workspace, run).keys() == {"tables/words.csv", "lineage.json"}
+    check()

@@ -5,12 +5,12 @@ import json
 from mlflow import MlflowClient
 
 from stages.shared.yaml_files import parse_yaml
-from stages.tracking.checksums import compute_md5
-from stages.tracking.location import find_uri
-from stages.tracking.lockfile import DESCRIPTIONS
+from stages.tracking.mlflow_sync.dvc_files import compute_md5
+from stages.tracking.mlflow_sync.location import find_uri
+from stages.tracking.run_specs import DESCRIPTIONS
 from tests.pipeline import read_params
 from tests.shell import PROJECT
-from tests.store import find_model, find_run, list_runs, read_artifacts
+from tests.store import find_run, find_spec, list_runs, read_artifacts
 
 STARTED = 1767225600000  # of every training in the workspace, 2026-01-01 UTC, in milliseconds
 ENDED = STARTED + 100_000
@@ -52,16 +52,16 @@ def test_scores_belong_to_the_run_and_to_its_model_at_step_0(tracked):
 
 
 def test_a_run_names_stages_dependencies_data_and_scores_with_their_md5(tracked):
-    model = find_model("carried_rnn")
+    model = find_spec("carried_rnn")
 
     run = find_run("carried_rnn")
 
     lineage = json.loads(read_artifacts(tracked, run)["lineage.json"])
     assert run.data.tags["stage"] == lineage["train"]["name"] == "train_forecaster@carried_rnn"
     assert lineage["evaluate"]["name"] == "evaluate_forecaster@carried_rnn"
-    assert lineage["train"]["deps"] == model.train.deps
-    assert lineage["train"]["outs"] == model.train.outs
-    assert "stages/models/sequence_forecaster.py" in model.train.deps
+    assert lineage["train"]["deps"] == model.first_stage.deps
+    assert lineage["train"]["outs"] == model.first_stage.outs
+    assert "stages/models/sequence_forecaster.py" in model.first_stage.deps
     named = {given.dataset.name: given.dataset.digest for given in run.inputs.dataset_inputs}
     scores = "data/evaluated/details/forecasting/carried_rnn/scores.json"
     series = "data/preprocessed/series/integer_starts"

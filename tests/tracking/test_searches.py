@@ -8,10 +8,10 @@ from mlflow.entities import Run
 
 from stages.shared.errors import InputError
 from stages.shared.params import read_value
-from stages.tracking import runs
-from stages.tracking.location import find_uri
-from stages.tracking.store import PARENT_TAG, Store
-from stages.tracking.subjects import read_subjects
+from stages.tracking.mlflow_sync import runs
+from stages.tracking.mlflow_sync.location import find_uri
+from stages.tracking.mlflow_sync.store import PARENT_TAG, Store
+from stages.tracking.run_specs import list_run_specs
 from tests.searched import COLUMNS, NAME, OUT, TRIALS, add_search
 from tests.store import (
     assert_complete,
@@ -152,11 +152,11 @@ def test_trials_of_a_search_that_somebody_deleted_go_too(searched):
 
 def test_what_a_sync_left_half_made_is_dropped_with_its_trials(searched, monkeypatch):
     def stop(*arguments: object) -> None:
-        log_trials(*arguments)
+        write_children(*arguments)
         raise KeyboardInterrupt
 
-    log_trials = runs.log_trials
-    monkeypatch.setattr(runs, "log_trials", stop)
+    write_children = runs.write_children
+    monkeypatch.setattr(runs, "write_children", stop)
     with pytest.raises(KeyboardInterrupt):
         sync()
     monkeypatch.undo()
@@ -205,8 +205,8 @@ def test_a_lock_of_the_searches_cut_anywhere_is_read_or_refused(searched):
     for end in range(0, len(text), 53):
         path.write_text(text[:end], encoding="utf-8")
         try:
-            for subject in read_subjects():
-                assert subject.key and subject.looks
+            for spec in list_run_specs():
+                assert spec.key and spec.display_digest
         except InputError as error:
             assert str(error).startswith("searches/dvc.lock is damaged")
             num_refused += 1

@@ -12,15 +12,15 @@ from mlflow import MlflowClient
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
 from stages.shared.yaml_files import format_yaml, parse_yaml
-from stages.tracking import content, subjects
-from stages.tracking.content import find_obstacle
-from stages.tracking.database import make_database
-from stages.tracking.location import find_uri
-from stages.tracking.lockfile import DESCRIPTIONS
-from stages.tracking.pending import begin
-from stages.tracking.runs import COMMIT_TAG, publish
-from stages.tracking.store import VIEW_TAG, Store
-from stages.tracking.subjects import Baseline, Subject, read_subjects
+from stages.tracking import run_specs
+from stages.tracking.mlflow_sync import run_spec
+from stages.tracking.mlflow_sync.location import find_artifacts, find_uri
+from stages.tracking.mlflow_sync.mlflow_internals import VIEW_TAG, make_database
+from stages.tracking.mlflow_sync.run_spec import run_problem
+from stages.tracking.mlflow_sync.runs import COMMIT_TAG, write_run
+from stages.tracking.mlflow_sync.store import Store
+from stages.tracking.mlflow_sync.sync import begin
+from stages.tracking.run_specs import DESCRIPTIONS
 from stages.tracking.track import find_commit
 from tests.pipeline import replace_text
 from tests.shell import commit, find_server, run
@@ -28,9 +28,8 @@ from tests.store import (
     assert_complete,
     check,
     fill,
-    find_model,
     find_run,
-    find_subject,
+    find_spec,
     list_files,
     list_names,
     list_runs,
@@ -39,7 +38,6 @@ from tests.store import (
     sync,
 )
 from tests.workspace import (
-    BASELINES,
     RUNS,
     ask_again,
     measure_again,
@@ -95,7 +93,7 @@ def test_an_experiment_that_somebody_renamed_is_not_filled_twice(workspace):
 
 
 def test_an_experiment_of_somebody_else_that_has_the_name_is_left_alone(workspace):
-    make_database(workspace / "mlflow.db")
+    make_database(workspace / "mlflow.db", find_artifacts(workspace / "mlflow.db"))
     other = MlflowClient(find_uri()).create_experiment("surnames")
 
     sync()
@@ -106,10 +104,10 @@ def test_an_experiment_of_somebody_else_that_has_the_name_is_left_alone(workspac
 
 
 def test_a_store_of_an_earlier_version_is_one_line_that_says_how_to_fill_it_again(workspace):
-    make_database(workspace / "mlflow.db")
+    make_database(workspace / "mlflow.db", find_artifacts(workspace / "mlflow.db"))
     MlflowClient(find_uri()).create_experiment("forecasting", tags={VIEW_TAG: "a view"})
 
-    with pytest.raises(InputError, match=r"mlflow.db was made by an earlier version: delete it"):
+    with pytest.raises(InputError, match=r"mlflow.db is damaged .*earlier version\): delete it"):
         sync()
 
 
@@ -168,9 +166,9 @@ def test_a_model_is_not_packed_with_code_that_it_was_not_trained_by(workspace, i
     if is_listed:
         run(workspace, "python stages/run.py imports.follow data/code")
 
-    obstacle = find_obstacle(find_subject("carried_rnn"))
+    problem = run_problem(find_spec("carried_rnn"))
 
-    assert obstacle == f"{path} {verdict}"
+    assert problem == f"{path} {verdict}"
 
 
 def test_other_code_than_a_model_is_packed_with_may_have_changed(workspace):
@@ -178,7 +176,7 @@ def test_other_code_than_a_model_is_packed_with_may_have_changed(workspace):
         code.write("# a comment\n")
     run(workspace, "python stages/run.py imports.follow data/code")
 
-    assert find_obstacle(find_subject("carried_rnn")) is None
+    assert run_problem(find_spec("carried_rnn")) is None
 
 
 def test_a_model_beside_other_baselines_is_compared_anew(workspace):
@@ -200,9 +198,9 @@ def test_a_model_whose_baselines_are_not_here_is_not_tracked(workspace):
     path = "data/evaluated/details/forecasting/baselines/integer_starts/scores.json"
     (workspace / path).unlink()
 
-    obstacle = find_obstacle(find_subject("carried_rnn"))
+    problem = run_problem(find_spec("carried_rnn"))
 
-    assert obstacle and obstacle.startswith(f"{path} is")
+    assert problem and problem.startswith(f"{path} is")
 
 
 def draw_blue(workspace: Path) -> None:
@@ -260,26 +258,17 @@ def test_a_run_names_the_stages_of_what_it_shows_now(workspace):
 
 def test_runs_of_an_earlier_format_are_brought_up_to_date(workspace):
     with pytest.MonkeyPatch.context() as earlier:
-        earlier.setattr(subjects, "FORMAT", 2)
-        earlier.setattr(Subject, "result", {})
-        earlier.setattr(content, "list_metrics", lambda scores: {})
-        earlier.setattr(Baseline, "shown", Subject.shown)
+        earlier.setattr(run_spec, "FORMAT", 2)
+        earlier.setattr(run_specs, "list_metrics", lambda scores: {})
         sync()
-    shown = read_artifacts(workspace, find_run("carried_rnn"))
     before = {run.info.run_id for run in list_runs()}
+    assert "ratio_to_baseline" not in find_run("ridge (period_40)").data.metrics
     with pytest.raises(InputError, match="carried_rnn: stale figures, tables or note"):
         check()
 
     sync()
 
     assert {run.info.run_id for run in list_runs()} == before
-    for subject in read_subjects():
-        [path] = subject.result
-        run = find_run(subject.name)
-        assert path in {data.dataset.name for data in run.inputs.dataset_inputs}
-        is_baseline = subject.name in [*BASELINES, "majority", "tfidf_svc"]
-        assert is_baseline != bool(read_artifacts(workspace, run))
-    assert read_artifacts(workspace, find_run("carried_rnn")) == shown
     assert find_run("ridge (period_40)").data.metrics["ratio_to_baseline"] == 1.0
     check()
 
@@ -355,7 +344,7 @@ def test_a_fresh_clone_has_all_runs_after_dvc_pull(workspace, tmp_path):
 
 @pytest.mark.slow
 def test_an_older_commit_has_its_runs_after_dvc_checkout(workspace):
-    old = find_model("carried_rnn")
+    old = find_spec("carried_rnn")
     retrain(workspace, "carried_rnn", seed=1)
     sync()
     commit(workspace, "other weights")
@@ -405,8 +394,8 @@ def test_in_a_subfolder_of_a_repository_the_commit_is_noted_when_that_folder_is_
 @pytest.mark.parametrize("name", ["carried_rnn", "layer_tour"])
 def test_of_two_runs_with_one_key_the_smaller_id_stays(workspace, name):
     fill(workspace)
-    subject = find_subject(name)
-    publish(Store(find_uri()), subject, None, begin())
+    subject = find_spec(name)
+    write_run(Store(find_uri()), subject, None, begin())
     both = [made.info.run_id for made in Store(find_uri()).find_runs(subject.key)]
     assert len(both) == 2
 

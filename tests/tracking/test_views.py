@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from stages.shared.json_files import read_json, write_json
-from stages.tracking.location import find_uri
-from stages.tracking.pages import describe_experiment
-from stages.tracking.store import EXPERIMENTS, VIEW_TAG, Store
-from stages.tracking.subjects import read_models
-from stages.tracking.views import VIEWS, encode_view, find_address
+from stages.tracking.mlflow_sync.location import find_uri
+from stages.tracking.mlflow_sync.mlflow_internals import VIEW_TAG, find_view_address
+from stages.tracking.mlflow_sync.store import Store
+from stages.tracking.mlflow_sync.views import format_view
+from stages.tracking.pages import VIEWS, describe_experiment
+from stages.tracking.run_specs import read_models
 from tests.pipeline import copy_template, repro
 from tests.store import fill, list_files, list_runs, sync
 from tests.workspace import rescore, work_in
@@ -74,12 +75,12 @@ def test_curves_of_different_lengths_have_logarithmic_axes(tracked):
 
 
 def test_the_same_view_is_the_same_tag():
-    for name in EXPERIMENTS:
-        assert encode_view(VIEWS[name]) == encode_view(VIEWS[name])
+    for view in VIEWS.values():
+        assert format_view(view) == format_view(view)
 
 
 def test_an_address_opens_the_view_and_no_page_about_chats():
-    address = find_address("http://host:5000/", "3")
+    address = find_view_address("http://host:5000/", "3")
 
     assert address == (
         "http://host:5000/#/experiments/3/runs?workflowType=machine_learning&viewStateShareKey=best"
@@ -133,7 +134,7 @@ def test_the_note_follows_the_scores_and_nothing_is_written_twice(workspace):
 def test_no_empty_experiment_is_in_sight(tracked):
     names = {experiment.name for experiment in Store(find_uri()).client.search_experiments()}
 
-    assert names == {*EXPERIMENTS} - {"searches"}  # none was run
+    assert names == {*VIEWS} - {"searches"}  # none was run
 
 
 @pytest.mark.slow

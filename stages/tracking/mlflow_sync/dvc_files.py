@@ -1,9 +1,9 @@
-"""What DVC knows: dvc.yaml, params.yaml and dvc.lock -> the stages that ran.
+"""DVC's files: which stages ran, by a lock file, and whether the workspace is as it says."""
 
-Those of searches/ have files of their own.
-"""
-
+import hashlib
+import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,130 +11,116 @@ from typing import Any, NoReturn
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json
 from stages.shared.yaml_files import parse_yaml
-from stages.tracking.checksums import CODE, Md5s, check_listings, compute_md5
+from stages.tracking.mlflow_sync.seal import compute_file_md5
 
-SEARCHES_LOCK = "searches/dvc.lock"
-Descriptions = dict[str, dict[str, str]]  # kind of a run -> its name -> a sentence
-DESCRIPTIONS = "stages/tracking/descriptions.yaml"
+Md5s = dict[str, str]  # path -> md5, `.dir` at the end of a folder's
+LOCK = "dvc.lock"
+
+_MD5 = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One entry of dvc.lock, or of that of the searches; its deps hold the code that it ran."""
+    """One entry of a lock file; its deps include the code that it ran."""
 
     name: str
     cmd: str
     deps: Md5s
     outs: Md5s
     params: dict[str, dict[str, Any]]  # file -> section -> value
-    lock: str = "dvc.lock"
+    lock: str = LOCK
 
     def read_section(self, name: str, file: str = "params.yaml") -> dict[str, Any]:
-        """What the stage read of a section of params.yaml, or of another file.
+        """What the stage read of one section of a file of params.
 
         Raises:
-            InputError: the lock has not all of it.
+            InputError: the lock file lacks it.
         """
         section = self.params.get(file, {}).get(name)
         if not isinstance(section, dict):
-            self.refuse()
+            self.raise_incomplete()
         return section
 
     def read_sections(self, file: str = "params.yaml") -> dict[str, Any]:
         """All that the stage read of a file of params.
 
         Raises:
-            InputError: the lock has nothing of it.
+            InputError: the lock file has nothing of it.
         """
         if not self.params.get(file):
-            self.refuse()
+            self.raise_incomplete()
         return self.params[file]
 
-    def refuse(self) -> NoReturn:
-        """End where the entry lacks something.
-
-        Raises:
-            InputError: always.
-        """
-        raise InputError(_say_damage(self.lock, f"no whole entry of {self.name}"))
+    def raise_incomplete(self) -> NoReturn:
+        """Raise InputError: the entry lacks something."""
+        raise InputError(_format_damage(self.lock, f"the entry of {self.name} is incomplete"))
 
 
-def read_stages() -> list[Stage]:
-    """Read dvc.lock: the stages that dvc.yaml and params.yaml ask for, not those that left."""
-    asked = _list_names(read_yaml("dvc.yaml")["stages"], read_yaml("params.yaml"))
-    return _read_asked("dvc.lock", asked)
+def read_stages(pipeline: str, lock: str, params: str, code_lists: str) -> list[Stage]:
+    """Read the entries of the stages that a dvc.yaml asks for; entries of other stages are left.
 
-
-def read_searches() -> list[Stage]:
-    """Read searches/dvc.lock likewise: the searches that were run."""
-    if not Path(SEARCHES_LOCK).exists():
-        return []
-    return _read_asked(SEARCHES_LOCK, set(read_yaml("searches/dvc.yaml")["stages"]))
-
-
-def check_dvc_listings() -> None:
-    """Stop at a listing of a folder in DVC's cache that would have DVC write what it must not.
+    Args:
+        pipeline: path of dvc.yaml.
+        lock: path of its dvc.lock.
+        params: path of the params over which `foreach` iterates.
+        code_lists: folder of JSON files that list the code of a stage, `{"files": {path: md5}}`: a
+            stage that depends on one depends on these files.
 
     Raises:
-        InputError: a listing is not that of dvc.lock, or names what does not lie in its folder.
+        InputError: a file is missing or damaged.
     """
-    check_listings(read_folders())
+    wanted = _list_names(read_yaml(pipeline)["stages"], read_yaml(params))
+    entries = read_yaml(lock).get("stages") or {}
+    return [
+        _read_stage(lock, name, entry, code_lists)
+        for name, entry in entries.items()
+        if name in wanted
+    ]
 
 
-def read_folders() -> Md5s:
-    """Folders that DVC may write: those of the lock files, and of `dvc add`.
-
-    Raises:
-        InputError: a file of DVC is damaged.
-    """
-    added = [*Path().glob("*.dvc"), *Path("data").rglob("*.dvc")]
-    folders: Md5s = {}
-    for path in [Path("dvc.lock"), Path(SEARCHES_LOCK), *added]:
-        if path.is_file():
-            folders |= _read_folders(path)
-    return folders
-
-
-def _read_folders(path: Path) -> Md5s:
-    content = read_yaml(str(path))
+def _read_stage(lock: str, name: str, entry: dict[str, Any], code_lists: str) -> Stage:
     try:
-        entries = [content, *(content.get("stages") or {}).values()]
-        outs = [out for entry in entries for out in entry.get("outs", [])]
-        return {out["path"]: out["md5"] for out in outs if out["md5"].endswith(".dir")}
-    except (AttributeError, KeyError, TypeError):
-        raise InputError(_say_damage(str(path), "no whole entry of a folder")) from None
-
-
-def _read_asked(path: str, asked: set[str]) -> list[Stage]:
-    entries = read_yaml(path).get("stages") or {}
-    stages = []
-    for name, entry in entries.items():
-        if name in asked:
-            stages.append(_read_stage(path, name, entry))
-    return stages
-
-
-def _read_stage(path: str, name: str, entry: dict[str, Any]) -> Stage:
-    try:
-        deps = _add_code(_read_md5s(entry.get("deps", [])))
-        outs = _read_md5s(entry.get("outs", []))
+        deps = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
+        outs = {out["path"]: out["md5"] for out in entry.get("outs", [])}
         params = {file: dict(found) for file, found in entry.get("params", {}).items()}
-        return Stage(name, entry["cmd"], deps, outs, params, path)
+        stage = Stage(name, entry["cmd"], _add_code(deps, code_lists), outs, params, lock)
     except (AttributeError, KeyError, TypeError, ValueError):
         # DVC writes in place: a kill cuts it anywhere
-        raise InputError(_say_damage(path, f"no whole entry of {name}")) from None
+        damage = f"the entry of {name} is incomplete"
+        raise InputError(_format_damage(lock, damage)) from None
+    return stage
 
 
-def read_descriptions() -> Descriptions:
-    """Read what people are told of each run."""
-    return read_yaml(DESCRIPTIONS)
+def _add_code(deps: Md5s, code_lists: str) -> Md5s:
+    """Dependencies, and the files that the lists of code among them name."""
+    code: Md5s = {}
+    for path, md5 in deps.items():
+        is_list = path.startswith(code_lists) and Path(path).exists()
+        if is_list and compute_md5(Path(path)) == md5:
+            code |= read_json(Path(path))["files"]
+    return deps | code
+
+
+def _list_names(stages: dict[str, Any], params: dict[str, Any]) -> set[str]:
+    """Names of all stages, one per item of a `foreach`."""
+    names = set()
+    for name, stage in stages.items():
+        if "foreach" not in stage:
+            names.add(name)
+            continue
+        items = stage["foreach"]
+        if isinstance(items, str):  # "${section}": one stage per entry of the params
+            items = params[items.strip("${}")]
+        for item in items:
+            names.add(f"{name}@{item}")
+    return names
 
 
 def read_yaml(path: str) -> dict[str, Any]:
-    """Read dvc.yaml, params.yaml or dvc.lock.
+    """Read a YAML file of DVC.
 
     Raises:
-        InputError: it is not here, or it is damaged.
+        InputError: it is missing or damaged, or has conflict markers.
     """
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
@@ -152,39 +138,181 @@ def read_yaml(path: str) -> dict[str, Any]:
     try:
         content = parse_yaml(text) or {}
     except ValueError as error:
-        raise InputError(_say_damage(path, str(error))) from None
+        raise InputError(_format_damage(path, str(error))) from None
     if not isinstance(content, dict):
-        raise InputError(_say_damage(path, "no mapping"))
+        raise InputError(_format_damage(path, "no mapping"))
     return content
 
 
-def _say_damage(path: str, what: str) -> str:
-    return f"{path} is damaged ({what}): mend it, or take back git's by `git checkout {path}`"
+def _format_damage(path: str, what: str) -> str:
+    return f"{path} is damaged ({what}): correct it, or take git's by `git checkout {path}`"
 
 
-def _read_md5s(entries: list[dict[str, Any]]) -> Md5s:
-    return {entry["path"]: entry["md5"] for entry in entries}
+# Files and their md5s
 
 
-def _add_code(deps: Md5s) -> Md5s:
-    """Dependencies with the files that the lists of code among them name, where those are here."""
-    code: Md5s = {}
-    for path, md5 in deps.items():
-        if path.startswith(CODE) and Path(path).exists() and compute_md5(Path(path)) == md5:
-            code |= read_json(Path(path))["files"]
-    return deps | code
+def compute_md5(path: Path) -> str:
+    """Md5 as DVC computes it; that of a folder is of the list of its files."""
+    if path.is_file():
+        return compute_file_md5(path)
+    listing = []
+    for file in path.rglob("*"):
+        if file.is_file():
+            relative = file.relative_to(path).as_posix()
+            listing.append({"md5": compute_md5(file), "relpath": relative})
+    listing.sort(key=lambda entry: entry["relpath"])
+    digest = hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False)
+    return f"{digest.hexdigest()}.dir"
 
 
-def _list_names(stages: dict[str, Any], params: dict[str, Any]) -> set[str]:
-    """Names of all stages, templates unrolled."""
-    names = set()
-    for name, stage in stages.items():
-        if "foreach" not in stage:
-            names.add(name)
-            continue
-        items = stage["foreach"]
-        if isinstance(items, str):  # "${section}": one stage an entry of params.yaml
-            items = params[items.strip("${}")]
-        for item in items:
-            names.add(f"{name}@{item}")
-    return names
+def workspace_problem(
+    paths: Iterable[str], md5s: Md5s, *, may_be_missing: bool = False
+) -> str | None:
+    """Why files cannot be used: the first that is missing or differs from the lock, or None.
+
+    Args:
+        paths: files and folders.
+        md5s: what the lock file says of them, or of a folder above them; a path without an md5 is
+            not compared.
+        may_be_missing: whether missing files are no problem.
+    """
+    paths = list(paths)
+    for path in paths:
+        if not may_be_missing and not Path(path).exists():
+            return f"{path} is missing: run `make pull` or `dvc repro`"
+    for path in paths:
+        listed = find_entry(path, md5s)
+        if listed and Path(listed).exists() and compute_md5(Path(listed)) != md5s[listed]:
+            return f"{listed} differs from dvc.lock: {_find_remedy(listed, md5s[listed])}"
+    return None
+
+
+def _find_remedy(path: str, md5: str) -> str:
+    objects = find_objects()
+    damaged = find_damaged_object(md5, objects)
+    if damaged:
+        return f"so does DVC's copy of it, delete both ({path} and {damaged}) and run `make repro`"
+    if _find_object(md5, objects).exists():
+        return "delete it, then run `dvc checkout` or `dvc repro`"  # DVC may know it as whole
+    return "run `dvc repro`"
+
+
+def find_entry(path: str, entries: Iterable[str]) -> str | None:
+    """Find a path, or else the folder above it, among paths."""
+    candidates = [path]
+    for folder in Path(path).parents:
+        candidates.append(str(folder))
+    for candidate in candidates:
+        if candidate in entries:
+            return candidate
+    return None
+
+
+# DVC's cache
+
+
+def find_objects() -> Path:
+    """The folder of DVC's cache that holds files by their md5; several clones may share it."""
+    from dvc.config import Config
+
+    config = Config.from_cwd()
+    return Path(config["cache"].get("dir") or Path(config.dvc_dir, "cache"), "files", "md5")
+
+
+def _find_object(md5: str, objects: Path) -> Path:
+    return objects / md5[:2] / md5[2:]
+
+
+def find_cached_file(md5: str) -> Path | None:
+    """The file of an md5 in DVC's cache, if it is there and undamaged."""
+    if not _MD5.fullmatch(md5):
+        return None
+    path = _find_object(md5, find_objects())
+    return path if path.is_file() and compute_file_md5(path) == md5 else None
+
+
+def find_damaged_object(md5: str, objects: Path) -> Path | None:
+    """The first object in DVC's cache whose name is not its md5 (any more).
+
+    Args:
+        md5: of a file, or of a folder, whose files are checked too.
+        objects: folder of the cache.
+    """
+    path = _find_object(md5, objects)
+    if not path.exists():
+        return None
+    if compute_file_md5(path) != md5.removesuffix(".dir"):
+        return path
+    if md5.endswith(".dir"):
+        for entry in json.loads(path.read_bytes()):
+            damaged = find_damaged_object(entry["md5"], objects)
+            if damaged:
+                return damaged
+    return None
+
+
+def read_folders(files: Iterable[Path]) -> Md5s:
+    """Folders that DVC may write, with their md5s.
+
+    Args:
+        files: lock files, and the .dvc files of `dvc add`.
+
+    Raises:
+        InputError: one of them is damaged.
+    """
+    folders: Md5s = {}
+    for path in files:
+        if path.is_file():
+            folders |= _read_folders(str(path))
+    return folders
+
+
+def _read_folders(path: str) -> Md5s:
+    content = read_yaml(path)
+    try:
+        entries = [content, *(content.get("stages") or {}).values()]
+        outs = [out for entry in entries for out in entry.get("outs", [])]
+        return {out["path"]: out["md5"] for out in outs if out["md5"].endswith(".dir")}
+    except (AttributeError, KeyError, TypeError):
+        raise InputError(_format_damage(path, "the entry of a folder is incomplete")) from None
+
+
+def check_listings(folders: Md5s) -> None:
+    """Compare the listings of folders in DVC's cache with the lock file.
+
+    DVC writes what a listing names, and compares the files alone with their md5s: a changed listing
+    on a remote could place files anywhere.
+
+    Args:
+        folders: md5 of each folder that DVC may write.
+
+    Raises:
+        InputError: a listing is another one, or names what does not lie in its folder.
+    """
+    if not folders:
+        return
+    objects = find_objects()
+    for folder, md5 in folders.items():
+        path = _find_object(md5, objects)
+        problem = listing_problem(path.read_bytes(), md5) if path.exists() else None
+        if problem:
+            raise InputError(
+                f"DVC's listing of {folder} {problem}: delete {path} and {folder}, then type "
+                "`make pull` or `make repro`"
+            )
+
+
+def listing_problem(listing: bytes, md5: str) -> str | None:
+    """Why DVC must not write what the listing of a folder names, or None.
+
+    Args:
+        listing: JSON, as DVC keeps it: [{"md5": …, "relpath": …}, …].
+        md5: of the folder in the lock file, with `.dir` at its end.
+    """
+    if hashlib.md5(listing, usedforsecurity=False).hexdigest() != md5.removesuffix(".dir"):
+        return "is not that of dvc.lock"
+    for entry in json.loads(listing):
+        parts = entry["relpath"].split("/")
+        if {"", ".", ".."} & {*parts} or not _MD5.fullmatch(entry["md5"]):
+            return f"names {entry['relpath']!r}, which does not lie in it"
+    return None

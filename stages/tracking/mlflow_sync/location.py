@@ -1,21 +1,25 @@
-"""Where the MLflow store is, and the lock that lets one process at a time write to it."""
+"""Where the MLflow store is, the lock of its writer, and the checks of a store that is a file."""
 
 import fcntl
 import os
 import re
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from stages.shared.errors import InputError, hide_passwords
 
 SQLITE = "sqlite:///"
 DEFAULT = "mlflow.db"
-DATABASES = re.compile(r"(postgres|mysql|mssql|oracle)\w*(\+\w+)?://")
+BUSY_SECONDS = 10  # to wait for a file that another process writes
+
+_DATABASES = re.compile(r"(postgres|mysql|mssql|oracle)\w*(\+\w+)?://")
 
 
 def find_root() -> Path:
-    """The repository, also in the folder of `dvc exp run --temp`, which is thrown away."""
+    """The repository, also in the folder of `dvc exp run --temp`, which is deleted afterwards."""
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
 
 
@@ -23,12 +27,12 @@ def find_uri() -> str:
     """Address of the store; a relative SQLite path starts at the repository.
 
     Raises:
-        InputError: MLFLOW_TRACKING_URI is none that this project writes to.
+        InputError: MLFLOW_TRACKING_URI is not supported.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or SQLITE + DEFAULT
     if re.match(r"https?://\w", uri):
         return uri
-    if DATABASES.match(uri):
+    if _DATABASES.match(uri):
         raise InputError(
             f"MLFLOW_TRACKING_URI is the database {uri}: start `mlflow server` on it, with this as "
             "its MLFLOW_BACKEND_STORE_URI, and give the server's http address (docs/team.md)"
@@ -43,19 +47,24 @@ def find_uri() -> str:
 
 
 def find_database(uri: str) -> Path | None:
-    """The file of a store that is one."""
+    """The file of a local store; None for a server."""
     return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
 
 
 def is_default(uri: str) -> bool:
-    """Whether the store is the one that is made where nobody has named another."""
+    """Whether the store is the one of this repository, which is made where there is none."""
     return find_database(uri) == find_root() / DEFAULT
 
 
 def is_absent(uri: str) -> bool:
-    """Whether there is no store yet."""
+    """Whether the store is a file that does not exist."""
     database = find_database(uri)
     return database is not None and not database.exists()
+
+
+def find_artifacts(database: Path) -> str:
+    """Where a local store keeps its artifacts: in a folder beside its file."""
+    return (database.parent / "mlartifacts").as_uri()
 
 
 @contextmanager
@@ -69,7 +78,52 @@ def lock_store(uri: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            line = f"waiting for the one that writes to MLflow at {uri}"
+            line = f"waiting for the process that writes to MLflow at {uri}"
             print(hide_passwords(line), flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)  # let go when the process ends, however it ends
+            fcntl.flock(file, fcntl.LOCK_EX)  # released when the process ends, however it ends
         yield
+
+
+def check_database(database: Path, to_write: bool) -> None:
+    """Reject a file that MLflow could not work with; MLflow would wait long, or print a page.
+
+    Raises:
+        InputError: it is missing, incomplete, locked, damaged or no database.
+    """
+    if not database.exists():
+        raise InputError(
+            f"there is no store {database}: `make sync` makes that of this repository; if "
+            "MLFLOW_TRACKING_URI names another, correct it, or let `srn sync --new` "
+            "make it"
+        )
+    incomplete = InputError(
+        f"{database} is no complete store of MLflow: move it away, `srn sync` fills a new one"
+    )
+    address = f"file:{quote(str(database))}?mode={'rw' if to_write else 'ro'}"
+    try:
+        # neither mode makes a file that is not there
+        with closing(sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)) as connection:
+            [answer] = connection.execute("pragma quick_check(1)").fetchone()
+            experiments = connection.execute("select 1 from experiments").fetchall()
+            if to_write:
+                connection.execute("begin immediate")  # waits for the process that writes
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            raise incomplete from None
+        raise InputError(
+            f"{database} cannot be opened ({error}): end what holds it, or correct the path"
+        ) from None
+    except sqlite3.DatabaseError as error:
+        raise damaged_store(database, str(error)) from None
+    if answer != "ok":
+        raise damaged_store(database, answer)
+    if not experiments:
+        raise incomplete
+
+
+def damaged_store(database: Path, damage: str) -> InputError:
+    """The error of a local store that cannot be used: it is filled again, never repaired."""
+    return InputError(
+        f"{database} is damaged or of another place or version ({damage}): delete it and "
+        f"{database.parent / 'mlartifacts'}, `srn sync` fills it again"
+    )

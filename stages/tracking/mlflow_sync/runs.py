@@ -1,73 +1,112 @@
-"""A run: what MLflow is given, and in which order.
+"""One run: writing it, bringing it up to date, and whether MLflow still has its files.
 
-A run is identified by `Subject.key`, which is its tag `key`, written by the last request. Until
-then the tag says that the run is pending: see pending.py.
+A run is identified by `RunSpec.key`, which is its tag `key`, written by the last request. Until
+then the tag says that the run is in progress: see sync.py.
 """
 
+import filecmp
 import json
 import os
 import socket
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
-from stages.shared.bundle import ModelConfig
 from stages.shared.json_files import write_json
-from stages.tracking.artifacts import SEAL_TAG, list_shown
-from stages.tracking.content import Content, read_content
-from stages.tracking.location import find_root
-from stages.tracking.packing import pack_model
-from stages.tracking.seal import SEAL, compute_file_md5
-from stages.tracking.store import Store
-from stages.tracking.subjects import PLACES, Search, Subject
-from stages.tracking.trials import log_trials
+from stages.tracking.mlflow_sync.location import find_root
+from stages.tracking.mlflow_sync.mlflow_internals import open_artifacts
+from stages.tracking.mlflow_sync.run_spec import Child, Content, ModelPackage, RunSpec
+from stages.tracking.mlflow_sync.seal import SEAL, compute_file_md5, find_damage
+from stages.tracking.mlflow_sync.store import (
+    PARENT_TAG,
+    Store,
+    delete_if_allowed,
+    list_models,
+)
 
 if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes seconds
     from mlflow.entities import DatasetInput, LoggedModel, Metric, Run
 
 COMMIT_TAG = "mlflow.source.git.commit"  # where the UI looks for it
-LOOKS_TAG = "looks"  # `Subject.looks` of what the run shows
-LINEAGE = "lineage.json"
+DISPLAY_TAG = "looks"  # `RunSpec.display_digest` of what the run shows
+NOTE_TAG = "mlflow.note.content"
 BATCH = 1_000  # metrics, params and tags of a request
-CLASHES = (
-    "IntegrityError",
-    "UniqueViolation",
-)  # what SQLite and PostgreSQL call one, in MLflow's text
+
+_PACKAGE_TAG = "seal"  # md5 of the checksums of the run's model
+_LINEAGE = "lineage.json"
+_MOST_CHILD_METRICS = 900  # so that one request takes them all
+_CLASHES = ("IntegrityError", "UniqueViolation")  # of SQLite and PostgreSQL, in MLflow's text
 
 
-def publish(store: Store, subject: Subject, commit: str | None, pending: str) -> None:
-    """Make the run of a model or of the tour; until it is complete its key is `pending`."""
-    client, content = store.client, read_content(subject)
-    experiment = store.open_experiment(subject.experiment)
-    tags = list_tags(subject, content, commit) | list_looks(subject, content.note)
-    tags |= {"key": pending, "owner": f"{socket.gethostname()}:{find_root()}"}
-    started = to_milliseconds(content.started)
-    run = client.create_run(experiment, started, tags, subject.name)
+def write_run(store: Store, spec: RunSpec, commit: str | None, in_progress: str) -> None:
+    """Make a run; until it is complete its key is `in_progress`.
+
+    Args:
+        store: to write to.
+        spec: of the run.
+        commit: that holds this lock file, if one does.
+        in_progress: the key meanwhile.
+    """
+    client, content = store.client, spec.read()
+    experiment = store.open_experiment(spec.experiment)
+    tags = _list_tags(spec, content, commit) | _list_display_tags(spec, content.note)
+    tags |= {"key": in_progress, "owner": f"{socket.gethostname()}:{find_root()}"}
+    started = _to_milliseconds(content.started)
+    run = client.create_run(experiment, started, tags, spec.name)
     run_id = run.info.run_id
 
-    log_inputs(store, run, subject)
-    model_id, last_tags = None, {"key": subject.key}
-    if content.config:
+    _log_inputs(store, run, spec)
+    model_id, last_tags = None, {"key": spec.key}
+    if spec.package:
         # before the metrics: the model's page shows those that name it
-        model_id, md5 = log_model(store, run, subject, content.config)
-        last_tags[SEAL_TAG] = md5
-    metrics = list_curves(content) + list_final_scores(content, model_id)
-    num_last = BATCH - len(subject.params) - len(last_tags)
+        model_id, md5 = _log_model(store, run, spec, spec.package)
+        last_tags[_PACKAGE_TAG] = md5
+    metrics = _list_curves(content) + _list_final_scores(content, model_id)
+    num_last = BATCH - len(spec.params) - len(last_tags)
     early, last = metrics[:-num_last], metrics[-num_last:]
     for start in range(0, len(early), BATCH):
         client.log_batch(run_id, early[start : start + BATCH])
-    upload_shown(store, run, subject)
-    if isinstance(subject, Search):
-        log_trials(store, run, subject, content.labels["data"])
-    client.set_terminated(run_id, end_time=to_milliseconds(content.ended))
-    log_values(store, run, subject.params, last_tags, last)
+    _upload_shown(store, run, spec)
+    if spec.children:
+        write_children(store, run, spec.children())
+    client.set_terminated(run_id, end_time=_to_milliseconds(content.ended))
+    log_values(store, run, spec.params, last_tags, last)
 
 
-def to_milliseconds(time: datetime) -> int:
-    """Since 1970, as MLflow counts time."""
-    return int(time.timestamp() * 1000)
+def update_shown(store: Store, run: "Run", spec: RunSpec) -> list[str]:
+    """Give a run what it should show now, and last the tags that say what that is.
+
+    Returns:
+        files that should go and stay, because the server does not let one delete.
+    """
+    # MLflow shows the latest score of a name
+    content = replace(spec.read(), ended=datetime.now(UTC))
+    _log_inputs(store, run, spec)
+    _upload_shown(store, run, spec)
+    kept = _remove_unshown(store, run, spec)
+    metrics = run.data.metrics  # an earlier FORMAT had less, and baselines may be others now
+    scores = _list_final_scores(content, None)
+    changed = [score for score in scores if metrics.get(score.key) != score.value]
+    log_values(store, run, {}, _list_display_tags(spec, content.note), changed)
+    return kept
+
+
+def upload_lost(store: Store, run: "Run", spec: RunSpec) -> list[str]:
+    """Give a run on a server once more the files that were lost there; returns as above."""
+    for model_id in list_models(run):
+        assert spec.package  # only runs with a model have models
+        logged = store.client.get_logged_model(model_id)
+        md5 = _upload_package(store, run, spec.package, logged)
+        store.client.set_tag(run.info.run_id, _PACKAGE_TAG, md5)
+    return update_shown(store, run, spec)
+
+
+# What a run consists of
 
 
 def log_values(
@@ -85,36 +124,15 @@ def log_values(
     store.client.log_batch(run.info.run_id, metrics, listed_params, listed_tags)
 
 
-def log_inputs(store: Store, run: "Run", subject: Subject) -> None:
-    """Name the data of a run; again where another clone named the same data at that moment."""
-    from mlflow.exceptions import MlflowException
-
-    for tries_left in (2, 1, 0):
-        try:
-            return store.client.log_inputs(run.info.run_id, list_inputs(subject))
-        except MlflowException as error:
-            is_clash = any(name in str(error) for name in CLASHES)
-            if not tries_left or not is_clash:
-                raise
+def _to_milliseconds(time: datetime) -> int:
+    """Since 1970, as MLflow counts time."""
+    return int(time.timestamp() * 1000)
 
 
-def list_inputs(subject: Subject) -> "list[DatasetInput]":
-    """List the data that were read, and the result by which the run is found, by DVC's md5s."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    inputs = []
-    contexts = {"training": subject.data, "evaluation": subject.test_data, "result": subject.result}
-    for context, files in contexts.items():
-        for path, md5 in files.items():
-            dataset = Dataset(path, md5, "local", json.dumps({"uri": path}))
-            inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", context)]))
-    return inputs
-
-
-def list_tags(subject: Subject, content: Content, commit: str | None) -> dict[str, str]:
-    """List where the run comes from."""
-    tags = {"mlflow.source.name": subject.maker.name, "stage": subject.maker.name}
-    tags |= {"model": subject.name} | content.labels
+def _list_tags(spec: RunSpec, content: Content, commit: str | None) -> dict[str, str]:
+    """Where the run comes from."""
+    stage = spec.first_stage.name
+    tags = {"mlflow.source.name": stage, "stage": stage, "model": spec.name} | content.labels
     if commit:
         tags[COMMIT_TAG] = commit
     experiment = os.environ.get("DVC_EXP_NAME")
@@ -123,52 +141,87 @@ def list_tags(subject: Subject, content: Content, commit: str | None) -> dict[st
     return tags
 
 
-def list_looks(subject: Subject, note: str) -> dict[str, str]:
-    """List what is shown beside params and metrics, and the digest of all of it."""
-    return {"kind": subject.kind, "mlflow.note.content": note, LOOKS_TAG: subject.looks}
+def _list_display_tags(spec: RunSpec, note: str) -> dict[str, str]:
+    return {"kind": spec.kind, NOTE_TAG: note, DISPLAY_TAG: spec.display_digest}
 
 
-def write_lineage(subject: Subject, path: Path) -> None:
-    """Write what ties the run to dvc.lock: what that says of each stage."""
-    write_json(path, {role: asdict(stage) for role, stage in subject.stages.items()})
+def _log_inputs(store: Store, run: "Run", spec: RunSpec) -> None:
+    """Name the data of a run; again where another clone named the same data at that moment."""
+    from mlflow.exceptions import MlflowException
+
+    for tries_left in (2, 1, 0):
+        try:
+            return store.client.log_inputs(run.info.run_id, _list_inputs(spec))
+        except MlflowException as error:
+            is_clash = any(name in str(error) for name in _CLASHES)
+            if not tries_left or not is_clash:
+                raise
 
 
-def list_curves(content: Content) -> "list[Metric]":
-    """List the curves."""
+def _list_inputs(spec: RunSpec) -> "list[DatasetInput]":
+    """The data that were read, and the result by which the run is looked up, by DVC's md5s."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    inputs = []
+    contexts = {"training": spec.data, "evaluation": spec.test_data, "result": spec.result}
+    for context, files in contexts.items():
+        for path, md5 in files.items():
+            dataset = Dataset(path, md5, "local", json.dumps({"uri": path}))
+            inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", context)]))
+    return inputs
+
+
+def _list_curves(content: Content) -> "list[Metric]":
     from mlflow.entities import Metric
 
-    metrics = []
-    for point in content.curves:
-        time = to_milliseconds(point.time)
-        metrics.append(Metric(point.name, point.value, time, point.step))
-    return metrics
+    return [
+        Metric(point.name, point.value, _to_milliseconds(point.time), point.step)
+        for point in content.curves
+    ]
 
 
-def list_final_scores(content: Content, model_id: str | None) -> "list[Metric]":
-    """List the scores, which belong to the logged model too."""
+def _list_final_scores(content: Content, model_id: str | None) -> "list[Metric]":
+    """The scores, which belong to the logged model too."""
     from mlflow.entities import Metric
 
-    ended = to_milliseconds(content.ended)
+    ended = _to_milliseconds(content.ended)
     return [Metric(name, value, ended, 0, model_id) for name, value in content.scores.items()]
 
 
-def log_model(store: Store, run: "Run", subject: Subject, config: ModelConfig) -> tuple[str, str]:
-    """Give the run its model, loadable from MLflow alone; returns the model's id and its seal."""
+def write_children(store: Store, run: "Run", children: Iterable[Child]) -> None:
+    """Make the runs below a run, three requests each."""
+    from mlflow.entities import Metric, Param
+
+    now = _to_milliseconds(datetime.now(UTC))
+    for child in children:
+        store.restart_time_limit()
+        tags = {PARENT_TAG: run.info.run_id} | child.tags
+        made = store.client.create_run(run.info.experiment_id, now, tags, child.name)
+        metrics = [Metric(name, value, now, 0) for name, value in child.scores.items()]
+        for iteration, loss in child.losses[:_MOST_CHILD_METRICS]:
+            metrics.append(Metric("loss", loss, now, iteration))
+        params = [Param(name, value) for name, value in child.params.items()]
+        store.client.log_batch(made.info.run_id, metrics, params)
+        status = "FAILED" if child.has_failed else "FINISHED"
+        store.client.set_terminated(made.info.run_id, status, now)
+
+
+def _log_model(store: Store, run: "Run", spec: RunSpec, package: ModelPackage) -> tuple[str, str]:
+    """Give the run its model, loadable from MLflow alone; returns its id and its package's md5."""
     from mlflow.entities import LoggedModelOutput
 
     client, run_id = store.client, run.info.run_id
-    experiment = run.info.experiment_id
-    logged = client.create_logged_model(experiment, subject.name, run_id, params=subject.params)
-    md5 = upload_package(store, run, subject, config, logged)
+    logged = client.create_logged_model(
+        run.info.experiment_id, spec.name, run_id, params=spec.params
+    )
+    md5 = _upload_package(store, run, package, logged)
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return logged.model_id, md5
 
 
-def upload_package(
-    store: Store, run: "Run", subject: Subject, config: ModelConfig, logged: "LoggedModel"
-) -> str:
-    """Give a logged model its files; returns the md5 by which they are known."""
+def _upload_package(store: Store, run: "Run", package: ModelPackage, logged: "LoggedModel") -> str:
+    """Give a logged model its files; returns the md5 of their checksums."""
     identity = {
         "artifact_path": logged.artifact_location,
         "run_id": run.info.run_id,
@@ -177,56 +230,88 @@ def upload_package(
     }
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder, "model")
-        pack_model(packed, subject.name, config, identity)
-        store.open_artifacts(logged.artifact_location).log_artifacts(str(packed))
+        package.write(packed, identity)
+        open_artifacts(logged.artifact_location, store.uri).log_artifacts(str(packed))
         return compute_file_md5(packed / SEAL)
 
 
-def upload_shown(store: Store, run: "Run", subject: Subject) -> None:
-    """Give the run the files that people look at, if any, and whence they are."""
-    if not subject.shown:
+def _upload_shown(store: Store, run: "Run", spec: RunSpec) -> None:
+    """Give the run the files that people look at, if any, and the stages they come from."""
+    if not spec.shown:
         return
-    artifacts = store.open_artifacts(run.info.artifact_uri)
-    for path, place in subject.shown.items():
+    artifacts = open_artifacts(run.info.artifact_uri, store.uri)
+    for path, folder in spec.shown.items():
         upload = artifacts.log_artifacts if Path(path).is_dir() else artifacts.log_artifact
-        upload(path, place or None)
-    with tempfile.TemporaryDirectory() as folder:
-        lineage = Path(folder, LINEAGE)
-        write_lineage(subject, lineage)
+        upload(path, folder or None)
+    with tempfile.TemporaryDirectory() as scratch:
+        lineage = Path(scratch, _LINEAGE)
+        write_json(lineage, {role: asdict(stage) for role, stage in spec.stages.items()})
         artifacts.log_artifact(str(lineage))
 
 
-def replace_shown(store: Store, run: "Run", subject: Subject) -> None:
-    """Give the run what is shown now, and last the tags that say what that is."""
-    content = replace(
-        read_content(subject), ended=datetime.now(UTC)
-    )  # MLflow shows the latest score
-    log_inputs(store, run, subject)
-    upload_shown(store, run, subject)
-    remove_unshown(store, run, subject)
-    shown = run.data.metrics  # an earlier FORMAT had less, and baselines may be others now
-    scores = list_final_scores(content, None)
-    changed = [score for score in scores if shown.get(score.key) != score.value]
-    log_values(store, run, {}, list_looks(subject, content.note), changed)
+def _remove_unshown(store: Store, run: "Run", spec: RunSpec) -> list[str]:
+    """Delete the files that are shown no more; returns those that the server keeps."""
+    artifacts = open_artifacts(run.info.artifact_uri, store.uri)
+    shown = {_LINEAGE, *_list_shown_files(spec)} if spec.shown else {}
+    kept = []
+    for folder in ["", *sorted({*spec.shown.values()} - {""})]:
+        for file in artifacts.list_artifacts(folder or None):
+            if file.is_dir or file.path in shown:
+                continue
+
+            def delete(path: str = file.path) -> None:
+                artifacts.delete_artifacts(path)
+
+            what = f"{spec.name}: {file.path}, shown no more,"
+            kept.append(delete_if_allowed(delete, what, spec.experiment))
+    return [line for line in kept if line]
 
 
-def remove_unshown(store: Store, run: "Run", subject: Subject) -> None:
-    """Take away the files that are shown no more."""
-    artifacts = store.open_artifacts(run.info.artifact_uri)
-    shown = {LINEAGE, *list_shown(subject)} if subject.shown else {}
-    for place in PLACES:
-        for file in artifacts.list_artifacts(place or None):
-            if not file.is_dir and file.path not in shown:
-                with store.allow_refusal(f"{subject.name}: {file.path}, shown no more,"):
-                    artifacts.delete_artifacts(file.path)
+# Whether MLflow still has it
 
 
-def restore(store: Store, run: "Run", subject: Subject) -> None:
-    """Give the run once more the files that MLflow has lost."""
-    config = read_content(subject).config
-    for model_id in store.list_models(run):
-        assert config is not None  # only models have models
-        logged = store.client.get_logged_model(model_id)
-        md5 = upload_package(store, run, subject, config, logged)
-        store.client.set_tag(run.info.run_id, SEAL_TAG, md5)
-    replace_shown(store, run, subject)
+def lost_files(store: Store, run: "Run", spec: RunSpec) -> str | None:
+    """Which files of a run MLflow has lost, or None.
+
+    Local files are read. A server is asked for its folders alone: each file of a model is checked
+    when that is loaded.
+    """
+    folder = _find_local_folder(run.info.artifact_uri)
+    models = list_models(run)
+    if not folder:
+        kept = store.list_folders(run.info.experiment_id)
+        if models:
+            kept = kept | store.list_folders(run.info.experiment_id, "models")
+        wanted = [run.info.run_id, *models] if spec.shown else models
+        lost = [name for name in wanted if name not in kept]
+        return f"no artifacts of {', '.join(lost)}" if lost else None
+    for model_id in models:
+        location = store.client.get_logged_model(model_id).artifact_location
+        packed = Path(_find_local_folder(location) or "")
+        damage = find_damage(packed)
+        if not damage and compute_file_md5(packed / SEAL) != run.data.tags.get(_PACKAGE_TAG):
+            damage = f"{SEAL} is another"
+        if damage:
+            return f"model: {damage}"
+    for name, file in _list_shown_files(spec).items():
+        copy = folder / name
+        if not copy.exists() or not filecmp.cmp(file, copy, shallow=False):
+            return f"{name} is missing or damaged"
+    return None
+
+
+def _list_shown_files(spec: RunSpec) -> dict[str, Path]:
+    """The files that a run shows: path among its artifacts -> file."""
+    files = {}
+    for path, folder in spec.shown.items():
+        shown = Path(path)
+        top = shown.parent if shown.is_file() else shown
+        for file in [shown] if shown.is_file() else shown.rglob("*.*"):
+            files[Path(folder, file.relative_to(top)).as_posix()] = file
+    return files
+
+
+def _find_local_folder(uri: str) -> Path | None:
+    """The folder on this machine that an address of artifacts names, if it does."""
+    parsed = urlparse(uri)
+    return Path(url2pathname(parsed.path)) if parsed.scheme == "file" else None

@@ -1,4 +1,7 @@
-"""Rebuild a trained model from the files beside it."""
+"""Rebuild a trained model from its files, and ask it.
+
+Travels with the model: it imports nothing of this project but the files that it is given.
+"""
 
 import json
 import runpy
@@ -6,37 +9,166 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
-from mlflow.exceptions import MlflowException
+from numpy.typing import NDArray
 from torch import nn
 
+MOST_LETTERS = 1_000  # of a name
+MOST_NAMES = 10_000  # at once: seconds
+MOST_SAMPLES = 1_000_000  # of the histories and of the forecasts at once: seconds
+UNSCALED = {"mean": 0.0, "std": 1.0}
 
-def load_model(artifacts: dict[str, str]) -> nn.Module:
+Files = dict[str, str]  # weights, config and so on -> path; an architecture -> its Python file
+
+
+class Classifier:
+    """Names the languages of surnames as people write them."""
+
+    def __init__(self, files: Files) -> None:
+        """Load it.
+
+        Args:
+            files: `weights`, `config`, `vocabulary`, `scores`, `alphabet` and the architectures.
+
+        Raises:
+            ValueError: the weights are damaged, or of another network.
+        """
+        vocabulary = _read_json(files["vocabulary"])
+        self.model = load_model(files)
+        self.symbols: str = vocabulary["symbols"]
+        self.languages: list[str] = vocabulary["languages"]
+        self.temperature: float = _read_json(files["scores"])["temperature"]
+        self.alphabet = runpy.run_path(files["alphabet"])
+
+    def predict(self, names: list[str], top: int = 3) -> list[dict[str, Any]]:
+        """The likeliest languages of each name, best first.
+
+        Args:
+            names: surnames.
+            top: languages per name.
+
+        Returns:
+            `{"name", "top": [{"language", "probability", "log_probability"}, …]}` per name;
+            `probability` is calibrated, `log_probability` the network's own. A name without any
+            letter of the alphabet gets an empty list.
+
+        Raises:
+            ValueError: too many or too long names, or no languages.
+        """
+        longest = max((len(name) for name in names), default=0)
+        if top < 1:
+            raise ValueError(f"top must be at least 1, not {top}")
+        if len(names) > MOST_NAMES:
+            raise ValueError(f"{len(names):,} names are more than {MOST_NAMES:,}: send fewer")
+        if longest > MOST_LETTERS:
+            raise ValueError(f"a name has {longest:,} letters, more than {MOST_LETTERS:,}")
+        return [{"name": name, "top": self._rank_languages(name)[:top]} for name in names]
+
+    @torch.no_grad()
+    def _rank_languages(self, name: str) -> list[dict[str, Any]]:
+        """All languages with their probabilities, best first."""
+        cleaned = self.alphabet["clean_name"](name, self.symbols)
+        if not cleaned:
+            return []
+        letters = torch.tensor([self.alphabet["encode_name"](cleaned, self.symbols)])
+        log_probabilities = self.model(letters, torch.tensor([len(cleaned)]))[0]
+        probabilities = (log_probabilities / self.temperature).softmax(0)
+        guesses = []
+        for index in probabilities.sort(descending=True, stable=True).indices:
+            guess = {
+                "language": self.languages[index],
+                "probability": probabilities[index].item(),
+                "log_probability": log_probabilities[index].item(),
+            }
+            guesses.append(guess)
+        return guesses
+
+
+class Forecaster:
+    """Forecasts any number of samples after histories of any length, in the units of the series."""
+
+    def __init__(self, files: Files) -> None:
+        """Load it.
+
+        Args:
+            files: `weights`, `config`, `scope` and the architecture.
+
+        Raises:
+            ValueError: the weights are damaged, or of another network.
+        """
+        self.model = load_model(files)
+        # a network that was trained on standardised samples says so
+        self.scaling: dict[str, float] = _read_json(files["config"]).get("scaling", UNSCALED)
+        self.scope = _read_json(files["scope"])  # what it was trained on, and its errors
+
+    @torch.no_grad()
+    def predict(self, histories: NDArray[Any], horizon: int = 50) -> NDArray[np.float64]:
+        """Forecast the samples after each history.
+
+        Args:
+            histories: `(B, T)`, one per row, oldest sample first.
+            horizon: samples to forecast.
+
+        Returns:
+            `(B, horizon)`, float64.
+
+        Raises:
+            ValueError: there is nothing to forecast from, or too much.
+        """
+        mean, std = self.scaling["mean"], self.scaling["std"]
+        dtype = next(self.model.parameters()).dtype
+        scaled = torch.tensor((histories - mean) / std, dtype=dtype)
+        num_histories, length = scaled.shape
+        most = MOST_SAMPLES // max(num_histories, 1)
+        if not 1 <= horizon <= most:
+            allowed = f"1 to {most:,} for {num_histories} histories"
+            raise ValueError(f"horizon must be {allowed}, not {horizon:,}")
+        if not 1 <= length <= most or not num_histories:
+            raise ValueError(
+                f"a history must have 1 to {most:,} samples, not {length:,}: shape is (B, T)"
+            )
+        if not scaled.isfinite().all():
+            raise ValueError("a history has samples that are NaN, infinite or too large")
+        forecast: Any = self.model.forecast
+        forecasts: NDArray[np.float64] = forecast(scaled, horizon).double().numpy()
+        return forecasts * std + mean
+
+
+def load_model(files: Files) -> nn.Module:
     """Build the network that config.json describes and give it its weights.
 
     Raises:
-        MlflowException: there are no weights of it.
+        ValueError: the weights are damaged, or of another network.
     """
-    config = json.loads(Path(artifacts["config"]).read_text(encoding="utf-8"))
-    model = build_model(config["architecture"], config["network"], artifacts)
+    config = _read_json(files["config"])
+    model = _build_model(config["architecture"], config["network"], files)
     try:
-        weights = torch.load(artifacts["weights"], map_location="cpu", weights_only=True)
+        weights = torch.load(files["weights"], map_location="cpu", weights_only=True)
         model.load_state_dict(weights, assign=True)  # assign: float64 weights stay so
     except (EOFError, RuntimeError, TypeError, UnpicklingError) as error:
-        kind = type(error).__name__  # what torch says to it fills a page
-        raise MlflowException(f"{artifacts['weights']} holds no weights ({kind})") from None
+        kind = type(error).__name__  # torch's message fills a page
+        architecture = config["architecture"]
+        raise ValueError(
+            f"{files['weights']} holds no weights of {architecture} ({kind})"
+        ) from None
     return model.eval()
 
 
-def build_model(architecture: str, network: dict[str, Any], artifacts: dict[str, str]) -> nn.Module:
+def _build_model(architecture: str, network: dict[str, Any], files: Files) -> nn.Module:
     """Build one network; a blend's members first."""
     arguments = dict(network)
     if "members" in arguments:
         members = []
         for member in arguments["members"]:
-            members.append(build_model(member["architecture"], member["network"], artifacts))
+            members.append(_build_model(member["architecture"], member["network"], files))
         arguments["members"] = members
     class_name = "".join(word.capitalize() for word in architecture.split("_"))
-    make = runpy.run_path(artifacts[architecture])[class_name]
+    make = runpy.run_path(files[architecture])[class_name]
     model: nn.Module = make(**arguments)
     return model
+
+
+def _read_json(path: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    return content
