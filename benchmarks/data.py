@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.clock import ROOT, run_stage
 from stages.forecasting.preprocess import pair_series
-from stages.forecasting.signals import SeriesParams, draw_segments
+from stages.forecasting.signals import GeneratedParams, draw_segments
 from stages.forecasting.windows import Windows
 from stages.shared.errors import InputError
 from stages.shared.intervals import Items
@@ -120,9 +120,9 @@ def read_names(archive: Path | None) -> tuple[LabelledNames, str]:
     return list_names(read_names_folder(ROOT / "data/sample")), "sample"
 
 
-def read_series(name: str) -> SeriesParams:
+def read_series(name: str) -> GeneratedParams:
     """An entry of generated_series."""
-    return read_params(f"generated_series.{name}", SeriesParams)
+    return read_params(f"generated_series.{name}", GeneratedParams)
 
 
 def make_windows(series: str) -> Windows:

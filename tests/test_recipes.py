@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from stages.forecasting.signals import SeriesParams
+from stages.forecasting.signals import GeneratedParams
 from stages.forecasting.train import ForecasterParams
 from stages.shared.params import read_params
 from stages.surnames.train import ClassifierParams
@@ -129,7 +129,7 @@ def test_a_sine_model_reads_the_series_of_its_walk_through(model):
     facts = SERIES[model]
     name = read_params(f"forecasters.{model}.series", str)
 
-    series = read_params(f"generated_series.{name}", SeriesParams).model_dump()
+    series = read_params(f"generated_series.{name}", GeneratedParams).model_dump()
 
     assert {field: series[field] for field in facts} == facts
 
@@ -138,7 +138,7 @@ def test_a_sine_model_reads_the_series_of_its_walk_through(model):
 def test_a_series_is_cut_as_its_walk_through_says(model):
     name = read_params(f"forecasters.{model}.series", str)
 
-    series = read_params(f"generated_series.{name}", SeriesParams)
+    series = read_params(f"generated_series.{name}", GeneratedParams)
 
     cut = {"window": series.window, "test_points": series.test_points}
     assert cut == WINDOWS.get(model, {"window": None, "test_points": None})

@@ -20,10 +20,10 @@ from stages.forecasting.free_runs import (
     roll_validation,
     score_forecasts,
 )
-from stages.forecasting.observed import FileParams
+from stages.forecasting.observed import ObservedParams
 from stages.forecasting.scaling import Forecaster
 from stages.forecasting.scope import cover, find_band
-from stages.forecasting.signals import SeriesParams
+from stages.forecasting.signals import GeneratedParams
 from stages.forecasting.walkthrough_tests import Kind, WalkthroughTest, list_walkthrough_tests
 from stages.forecasting.windows import ObservedSeries, Windows
 from stages.shared.baselines import Baselines
@@ -67,9 +67,9 @@ class EvaluateParams(Params):
         """The horizons that test and validation have in common, in ascending order."""
         return sorted(set(self.horizons) & set(self.validation_horizons))
 
-    def suit(self, series: SeriesParams | FileParams) -> "EvaluateParams":
+    def suit(self, series: GeneratedParams | ObservedParams) -> "EvaluateParams":
         """The same with context and horizons of a series from a file, which has its own."""
-        if not isinstance(series, FileParams):
+        if not isinstance(series, ObservedParams):
             return self
         horizons = {"horizons": series.horizons, "validation_horizons": series.horizons}
         return self.model_copy(update={"context": series.window, **horizons})
@@ -99,7 +99,7 @@ class Assessment:
 def draw_questions(
     windows: Windows,
     series_name: str,
-    series: SeriesParams | FileParams,
+    series: GeneratedParams | ObservedParams,
     params: EvaluateParams,
 ) -> Questions:
     """The same questions for every forecaster of a series.
@@ -111,7 +111,7 @@ def draw_questions(
         params: what is measured.
 
     """
-    if isinstance(series, FileParams):
+    if isinstance(series, ObservedParams):
         assert windows.observed  # it is one
         return roll_questions(windows.observed, params)
     longest = max(params.validation_horizons)

@@ -24,12 +24,12 @@ from stages.forecasting.assessment import (
 from stages.forecasting.forecasters import wrap_model
 from stages.forecasting.free_runs import FreeRuns, PhaseErrors
 from stages.forecasting.metrics import choose_metrics
-from stages.forecasting.observed import FileParams
+from stages.forecasting.observed import ObservedParams
 from stages.forecasting.phase_errors import read_phase_errors, write_phase_errors
 from stages.forecasting.scaling import Forecaster
 from stages.forecasting.scope import Scope, describe_scope, write_scope
 from stages.forecasting.series import read_series
-from stages.forecasting.signals import SeriesParams
+from stages.forecasting.signals import GeneratedParams
 from stages.forecasting.state import State, read_state
 from stages.forecasting.windows import Windows, read_windows
 from stages.shared.arithmetic import prepare_arithmetic
@@ -62,7 +62,7 @@ def evaluate(
     state: State | None,
     windows: Windows,
     series_name: str,
-    series: SeriesParams | FileParams,
+    series: GeneratedParams | ObservedParams,
     params: EvaluateParams,
 ) -> Evaluation:
     """Score a forecaster; the same model, windows and params give the same scores.

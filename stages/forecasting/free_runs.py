@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.forecasting.signals import SeriesParams, sample_signal
+from stages.forecasting.signals import GeneratedParams, sample_signal
 from stages.forecasting.windows import ObservedSeries
 from stages.shared.intervals import Items
 
@@ -31,7 +31,7 @@ class FreeRuns:
 
 
 def draw_free_runs(
-    series: SeriesParams, phases: int, context: int, after: float, horizon: int, seed: int
+    series: GeneratedParams, phases: int, context: int, after: float, horizon: int, seed: int
 ) -> FreeRuns:
     """Signals from random phases of a series.
 

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 from stages.forecasting.segments import write_segments
-from stages.forecasting.signals import SeriesParams, draw_segments
+from stages.forecasting.signals import GeneratedParams, draw_segments
 from stages.shared.errors import exit_on_input_error
 from stages.shared.params import read_params
 
 
 def main(name: str, out: str) -> None:
     """Write the CSV file of one series."""
-    times, values = draw_segments(read_params(f"generated_series.{name}", SeriesParams))
+    times, values = draw_segments(read_params(f"generated_series.{name}", GeneratedParams))
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     write_segments(Path(out), times, values)
 

@@ -21,7 +21,7 @@ NO_NUMBER = "is no number: correct or fill it in"
 NO_TIME = "is no time: give a number, or a date such as 2008-12-31"
 
 
-class FileParams(Params):
+class ObservedParams(Params):
     """One entry of section `observed_series`."""
 
     path: DataPath  # of the file, which DVC watches
@@ -34,7 +34,7 @@ class FileParams(Params):
     season: Count  # samples after which a forecast may repeat it; 1: it has no season
 
     @model_validator(mode="after")
-    def _is_seen(self) -> "FileParams":
+    def _is_seen(self) -> "ObservedParams":
         if self.season > self.window:
             raise ValueError(f"window ({self.window}) must reach a season ({self.season})")
         return self

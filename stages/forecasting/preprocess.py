@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.forecasting.observed import FileParams, read_samples
+from stages.forecasting.observed import ObservedParams, read_samples
 from stages.forecasting.segments import read_segments
 from stages.forecasting.series import read_entry, write_series
 from stages.forecasting.windows import ObservedSeries, Windows, write_windows
@@ -71,7 +71,7 @@ def pair_series(
     )
 
 
-def split_observed(samples: Array, times: Array, params: FileParams) -> ObservedSeries:
+def split_observed(samples: Array, times: Array, params: ObservedParams) -> ObservedSeries:
     """The three parts of a series from a file: the last two are as long as `test_share` says.
 
     Raises:
@@ -117,7 +117,7 @@ def pair_observed(observed: ObservedSeries, window: int) -> Windows:
     )
 
 
-def pair_file(path: Path, params: FileParams) -> Windows:
+def pair_file(path: Path, params: ObservedParams) -> Windows:
     """Windows of a series from a file.
 
     Raises:
@@ -130,7 +130,7 @@ def pair_file(path: Path, params: FileParams) -> Windows:
 def main(entry: str, table: str, out: str) -> None:
     """Write the windows of one series, and beside them its params."""
     params = read_entry(entry)
-    if isinstance(params, FileParams):
+    if isinstance(params, ObservedParams):
         windows = pair_file(Path(table), params)
     else:
         windows = pair_series(*read_segments(Path(table)), params.window, params.test_points or 0)

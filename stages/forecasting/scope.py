@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.forecasting.free_runs import FreeRuns
-from stages.forecasting.observed import FileParams, find_spacing
-from stages.forecasting.signals import SeriesParams
+from stages.forecasting.observed import ObservedParams, find_spacing
+from stages.forecasting.signals import GeneratedParams
 from stages.forecasting.windows import Windows
 from stages.shared.json_files import write_json
 
@@ -57,7 +57,7 @@ def cover(band: Array, forecasts: Array, runs: FreeRuns) -> Array:
 
 def describe_scope(
     name: str,
-    series: SeriesParams | FileParams,
+    series: GeneratedParams | ObservedParams,
     windows: Windows,
     context: int,
     band: Array,
@@ -75,7 +75,7 @@ def describe_scope(
     """
     samples = np.concatenate([windows.inputs.ravel(), windows.targets.ravel()])
     spacing: float | None
-    if isinstance(series, FileParams):
+    if isinstance(series, ObservedParams):
         assert windows.observed  # it is one
         samples = windows.observed.training
         spacing = find_spacing(windows.observed.sample_times) if series.time else None

@@ -32,11 +32,11 @@ from stages.forecasting.baselines import (
     predict_zero,
 )
 from stages.forecasting.free_runs import PhaseErrors, score_forecasts
-from stages.forecasting.observed import FileParams
+from stages.forecasting.observed import ObservedParams
 from stages.forecasting.phase_errors import write_phase_errors
 from stages.forecasting.scaling import Forecaster, Scaling, scale_forecaster
 from stages.forecasting.series import read_series
-from stages.forecasting.signals import SeriesParams
+from stages.forecasting.signals import GeneratedParams
 from stages.forecasting.walkthrough_tests import sample_past
 from stages.forecasting.windows import Windows, read_windows
 from stages.shared.arithmetic import prepare_arithmetic
@@ -69,7 +69,7 @@ class Material:
 
     samples: Array  # (N, T), segments of training
     series_name: str
-    series: SeriesParams | FileParams
+    series: GeneratedParams | ObservedParams
     questions: Questions
     evaluation: EvaluateParams
     params: BaselineParams
@@ -99,7 +99,7 @@ class Scored:
 def score_baselines(
     windows: Windows,
     series_name: str,
-    series: SeriesParams | FileParams,
+    series: GeneratedParams | ObservedParams,
     params: BaselineParams,
     evaluation: EvaluateParams,
 ) -> Scored:
@@ -126,7 +126,7 @@ def score_baselines(
         fitted = FITS[name](material)
         free = assess(fitted.forecast, questions, evaluation)
         scores[name] = {**free.scores, **fitted.chosen}
-        if evaluation.split == "test" and isinstance(series, SeriesParams):
+        if evaluation.split == "test" and isinstance(series, GeneratedParams):
             scores[name] = score_walkthrough(fitted.forecast, material, series) | scores[name]
         errors[name] = free.errors
     check_scores(scores, REMEDY)
@@ -135,7 +135,7 @@ def score_baselines(
 
 
 def score_walkthrough(
-    forecast: Forecaster, material: Material, series: SeriesParams
+    forecast: Forecaster, material: Material, series: GeneratedParams
 ) -> dict[str, float]:
     """The walk-through's own test, which tells baselines the past too."""
     test = material.questions.walkthroughs[material.questions.drawn]
@@ -211,7 +211,7 @@ def limit_orders(orders: list[int], material: Material) -> list[int]:
     """
     context = material.evaluation.context
     num_points = material.samples.shape[1]
-    if isinstance(material.series, FileParams):
+    if isinstance(material.series, ObservedParams):
         num_points = min(num_points, context + 1)
     elif max(orders) > context:
         raise InputError(

@@ -5,19 +5,19 @@ A stage that reads this file does not need to know in which section of params.ya
 
 from pathlib import Path
 
-from stages.forecasting.observed import FileParams
-from stages.forecasting.signals import SeriesParams
+from stages.forecasting.observed import ObservedParams
+from stages.forecasting.signals import GeneratedParams
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
 from stages.shared.params import check_params, read_params
 
-SECTIONS: dict[str, type[SeriesParams | FileParams]] = {
-    "generated_series": SeriesParams,
-    "observed_series": FileParams,
+SECTIONS: dict[str, type[GeneratedParams | ObservedParams]] = {
+    "generated_series": GeneratedParams,
+    "observed_series": ObservedParams,
 }
 
 
-def read_entry(entry: str) -> SeriesParams | FileParams:
+def read_entry(entry: str) -> GeneratedParams | ObservedParams:
     """Read a series of params.yaml, such as `generated_series.period_40`.
 
     Raises:
@@ -29,18 +29,18 @@ def read_entry(entry: str) -> SeriesParams | FileParams:
     return read_params(entry, SECTIONS[section])
 
 
-def write_series(windows: Path, params: SeriesParams | FileParams) -> None:
+def write_series(windows: Path, params: GeneratedParams | ObservedParams) -> None:
     """Write the params of a series.
 
     Args:
         windows: data/preprocessed/series/<series>.npz, beside which they go.
         params: its entry in params.yaml.
     """
-    section = "observed_series" if isinstance(params, FileParams) else "generated_series"
+    section = "observed_series" if isinstance(params, ObservedParams) else "generated_series"
     write_json(windows.with_suffix(".json"), {section: params.model_dump(exclude_unset=True)})
 
 
-def read_series(windows: Path) -> SeriesParams | FileParams:
+def read_series(windows: Path) -> GeneratedParams | ObservedParams:
     """Read the params of a series.
 
     Args:

@@ -33,7 +33,7 @@ class StartParams(Params):
         return self
 
 
-class SeriesParams(Params):
+class GeneratedParams(Params):
     """One entry of section `generated_series`."""
 
     points: int = Field(gt=1, le=10**7)  # samples of a segment
@@ -58,7 +58,7 @@ class SeriesParams(Params):
     )  # samples at the end of a series with a window, never trained on
 
     @model_validator(mode="after")
-    def _consistent(self) -> "SeriesParams":
+    def _consistent(self) -> "GeneratedParams":
         if (self.step is None) == (self.span is None):
             raise ValueError("give one of step and span")
         if (self.period is None) == (self.delay is None):
@@ -101,7 +101,7 @@ class SeriesParams(Params):
         return NUM_PERIODS * max(self.period, self.drift_period or 0.0)
 
 
-def sample_signal(series: SeriesParams, times: Array) -> Array:
+def sample_signal(series: GeneratedParams, times: Array) -> Array:
     """Values of the noise-free signal at any times, in the shape of the times."""
     if series.delay:
         return sample_chaos(series.delay, times)
@@ -112,14 +112,14 @@ def sample_signal(series: SeriesParams, times: Array) -> Array:
     return np.sin(angle)
 
 
-def sample_times(series: SeriesParams, starts: Array) -> Array:
+def sample_times(series: GeneratedParams, starts: Array) -> Array:
     """Times of all samples, `(segments, points)`."""
     if series.span is not None:  # linspace, to the last bit as the walk-throughs have it
         return np.linspace(starts, starts + series.span, series.points, axis=1)
     return starts[:, None] + series.time_step * np.arange(series.points)
 
 
-def draw_segments(series: SeriesParams) -> tuple[Array, Array]:
+def draw_segments(series: GeneratedParams) -> tuple[Array, Array]:
     """Times and values of the training segments, `(segments, points)` each."""
     generator = np.random.default_rng(series.seed)
     starts = _draw_starts(series.starts, generator)

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.forecasting.signals import SeriesParams, sample_signal
+from stages.forecasting.signals import GeneratedParams, sample_signal
 from stages.forecasting.windows import Windows
 
 Array = NDArray[np.float64]
@@ -34,7 +34,7 @@ class WalkthroughTest:
 
 
 def list_walkthrough_tests(
-    kind: Kind, windows: Windows, series: SeriesParams, steps: int
+    kind: Kind, windows: Windows, series: GeneratedParams, steps: int
 ) -> list[WalkthroughTest]:
     """The test of a walk-through; of the one-point test, one for each start that it may draw.
 
@@ -53,7 +53,7 @@ def list_walkthrough_tests(
 
 
 def make_one_point(
-    windows: Windows, series: SeriesParams, steps: int, start: int
+    windows: Windows, series: GeneratedParams, steps: int, start: int
 ) -> WalkthroughTest:
     """Free run from the first sample of a segment."""
     steps = min(steps, windows.targets.shape[1])
@@ -63,7 +63,7 @@ def make_one_point(
     return WalkthroughTest(given, times, truth)
 
 
-def make_continuation(windows: Windows, series: SeriesParams, steps: int) -> WalkthroughTest:
+def make_continuation(windows: Windows, series: GeneratedParams, steps: int) -> WalkthroughTest:
     """Free run from the last sample of training, with the state carried to it."""
     times = windows.times[-1, -1] + series.time_step * np.arange(steps + 1)
     return WalkthroughTest(windows.targets[-1, -1:], times, sample_signal(series, times))
@@ -77,7 +77,7 @@ def make_recursion(windows: Windows) -> WalkthroughTest:
     return WalkthroughTest(history, times, truth)
 
 
-def sample_past(test: WalkthroughTest, series: SeriesParams, length: int) -> Array:
+def sample_past(test: WalkthroughTest, series: GeneratedParams, length: int) -> Array:
     """The `length` true samples up to the given one, which only baselines are told."""
     times = test.times[0] + series.time_step * np.arange(1 - length, 1)
     return sample_signal(series, times)

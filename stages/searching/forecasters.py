@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stages.forecasting.forecasters import wrap_model
 from stages.forecasting.free_runs import FreeRuns, draw_free_runs, roll_validation, score_forecasts
-from stages.forecasting.observed import FileParams
+from stages.forecasting.observed import ObservedParams
 from stages.forecasting.series import read_series
 from stages.forecasting.train import ForecasterParams, train
 from stages.forecasting.windows import Windows, hide_test, read_windows
@@ -66,7 +66,7 @@ def read_forecaster_attempt(path: Path, name: str) -> ForecasterAttempt:
     context = read_params("evaluate_forecasters.context", Count)
     horizons = read_params("evaluate_forecasters.validation_horizons", list[Count])
     seed = read_params("evaluate_forecasters.validation_seed", Seed)
-    if isinstance(series, FileParams):
+    if isinstance(series, ObservedParams):
         assert windows.observed  # it is one
         horizons = series.horizons
         runs = roll_validation(windows.observed, series.window, max(horizons))

@@ -53,7 +53,7 @@ def read_params(section: str, schema: type[T]) -> T:
 
     Args:
         section: path of the section, dots between keys: `forecasters.carried_rnn`.
-        schema: a `Params` class, or a type such as `dict[str, SeriesParams]`.
+        schema: a `Params` class, or a type such as `dict[str, GeneratedParams]`.
 
     Raises:
         InputError: the file, the section or a field is missing or wrong.

@@ -9,9 +9,9 @@ import psutil
 import pytest
 
 from stages.forecasting.assessment import EvaluateParams as ForecastingEvaluateParams
-from stages.forecasting.observed import FileParams
+from stages.forecasting.observed import ObservedParams
 from stages.forecasting.score_baselines import BaselineParams as ForecastingBaselineParams
-from stages.forecasting.signals import SeriesParams
+from stages.forecasting.signals import GeneratedParams
 from stages.forecasting.train import ForecasterParams
 from stages.layers.gradients import ProbeParams
 from stages.shared.errors import InputError
@@ -31,8 +31,8 @@ from tests.shell import PROJECT, call, make_environment, run
 SCHEMAS = {
     "download_surnames": DownloadParams,
     "preprocess_surnames": SplitParams,
-    "generated_series": dict[Name, SeriesParams],
-    "observed_series": dict[Name, FileParams],
+    "generated_series": dict[Name, GeneratedParams],
+    "observed_series": dict[Name, ObservedParams],
     "forecasters": dict[Name, ForecasterParams],
     "classifiers": dict[Name, ClassifierParams],
     "blend_classifiers": BlendParams,

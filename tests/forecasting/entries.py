@@ -9,9 +9,9 @@ from torch import nn
 
 from stages.forecasting.assessment import EvaluateParams
 from stages.forecasting.evaluate import evaluate
-from stages.forecasting.observed import FileParams
+from stages.forecasting.observed import ObservedParams
 from stages.forecasting.preprocess import pair_observed, pair_series, split_observed
-from stages.forecasting.signals import SeriesParams, draw_segments
+from stages.forecasting.signals import GeneratedParams, draw_segments
 from stages.forecasting.state import State
 from stages.forecasting.train import ForecasterParams
 from stages.forecasting.windows import Windows
@@ -39,10 +39,10 @@ def params_of(model: str, **changes: Any) -> ForecasterParams:
     return ForecasterParams.model_validate({**OFFICIAL["forecasters"][model], **changes})
 
 
-def series_of(model: str, **changes: Any) -> SeriesParams:
+def series_of(model: str, **changes: Any) -> GeneratedParams:
     """The series that it reads."""
     entry = OFFICIAL["generated_series"][OFFICIAL["forecasters"][model]["series"]]
-    return SeriesParams.model_validate({**entry, **changes})
+    return GeneratedParams.model_validate({**entry, **changes})
 
 
 def windows_of(model: str, **changes: Any) -> Windows:
@@ -50,7 +50,7 @@ def windows_of(model: str, **changes: Any) -> Windows:
     return windows_of_series(series_of(model, **changes))
 
 
-def windows_of_series(series: SeriesParams) -> Windows:
+def windows_of_series(series: GeneratedParams) -> Windows:
     """What is trained on, of a generated series."""
     return pair_series(*draw_segments(series), series.window, series.test_points or 0)
 
@@ -65,9 +65,9 @@ def score_walkthrough(model: str, network: nn.Module, state: State | None, seed:
     return score
 
 
-def params_of_file(**changes: Any) -> FileParams:
+def params_of_file(**changes: Any) -> ObservedParams:
     """A series from a file."""
-    return FileParams.model_validate({**FILE, **changes})
+    return ObservedParams.model_validate({**FILE, **changes})
 
 
 def windows_of_file(samples: NDArray[np.float64], **changes: Any) -> Windows:

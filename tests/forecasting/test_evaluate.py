@@ -11,7 +11,7 @@ from stages.forecasting.evaluate import REMEDY, evaluate, main
 from stages.forecasting.free_runs import FreeRuns, draw_free_runs, score_forecasts
 from stages.forecasting.phase_errors import read_phase_errors
 from stages.forecasting.series import write_series
-from stages.forecasting.signals import SeriesParams, draw_segments
+from stages.forecasting.signals import GeneratedParams, draw_segments
 from stages.forecasting.state import write_state
 from stages.forecasting.train import ForecasterParams, train
 from stages.forecasting.windows import write_windows
@@ -31,7 +31,7 @@ SHORT = {
 
 
 def series(name="integer_starts", **changes):
-    return SeriesParams.model_validate({**OFFICIAL["generated_series"][name], **changes})
+    return GeneratedParams.model_validate({**OFFICIAL["generated_series"][name], **changes})
 
 
 def draw(seed, horizon=10, signal=None):

@@ -6,7 +6,7 @@ import pytest
 from stages.forecasting.chaos import REST, TICK, integrate
 from stages.forecasting.generate import main
 from stages.forecasting.segments import read_segments, write_segments
-from stages.forecasting.signals import SeriesParams, draw_segments, sample_signal
+from stages.forecasting.signals import GeneratedParams, draw_segments, sample_signal
 from stages.shared.errors import InputError
 from stages.shared.params import check_params
 from stages.shared.yaml_files import format_yaml
@@ -20,7 +20,7 @@ SINE = {
 
 
 def series(**changes):
-    return SeriesParams.model_validate({**SINE, **changes})
+    return GeneratedParams.model_validate({**SINE, **changes})
 
 
 def test_a_segment_is_the_walk_through_linspace_to_the_last_bit():
@@ -160,7 +160,7 @@ def test_a_chaotic_series_is_not_followed_for_ever():
 )
 def test_series_that_make_no_sense_are_refused(changes, reason):
     with pytest.raises(InputError, match=reason):
-        check_params({**SINE, **changes}, SeriesParams, "params.yaml: generated_series.x")
+        check_params({**SINE, **changes}, GeneratedParams, "params.yaml: generated_series.x")
 
 
 def test_the_same_params_give_the_same_bytes(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.forecasting.observed import FileParams, find_spacing, read_samples
+from stages.forecasting.observed import ObservedParams, find_spacing, read_samples
 from stages.shared.errors import InputError
 from stages.shared.params import check_params
 from tests.forecasting.entries import FILE
@@ -98,4 +98,4 @@ def test_a_file_that_is_not_there_and_one_that_is_no_text_are_named(tmp_path):
 )
 def test_entries_that_make_no_sense_are_rejected(changes, reason):
     with pytest.raises(InputError, match=reason):
-        check_params(FILE | changes, FileParams, "params.yaml: observed_series.mine")
+        check_params(FILE | changes, ObservedParams, "params.yaml: observed_series.mine")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.forecasting.observed import FileParams
+from stages.forecasting.observed import ObservedParams
 from stages.forecasting.preprocess import (
     cut_windows,
     main,
@@ -82,7 +82,7 @@ def test_the_params_of_a_series_lie_beside_its_windows(tmp_path, monkeypatch):
 
     prepare(tmp_path, monkeypatch, {"observed_series": {"s": FILE}}, samples)
 
-    assert read_series(tmp_path / "out/s.npz") == FileParams.model_validate(FILE)
+    assert read_series(tmp_path / "out/s.npz") == ObservedParams.model_validate(FILE)
 
 
 def test_a_bad_file_leaves_nothing_behind(tmp_path, monkeypatch):
@@ -93,7 +93,7 @@ def test_a_bad_file_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 def make_file(**changes):
-    return FileParams.model_validate(FILE | {"window": 3} | changes)
+    return ObservedParams.model_validate(FILE | {"window": 3} | changes)
 
 
 def test_a_file_is_split_into_training_validation_and_test():

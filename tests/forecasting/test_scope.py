@@ -3,10 +3,10 @@
 import numpy as np
 
 from stages.forecasting.free_runs import FreeRuns
-from stages.forecasting.observed import FileParams
+from stages.forecasting.observed import ObservedParams
 from stages.forecasting.preprocess import pair_observed, pair_series
 from stages.forecasting.scope import cover, describe_scope, find_band
-from stages.forecasting.signals import SeriesParams, draw_segments
+from stages.forecasting.signals import GeneratedParams, draw_segments
 from stages.forecasting.windows import ObservedSeries
 from tests.forecasting.entries import FILE, SINE
 
@@ -34,7 +34,7 @@ def test_the_scope_of_a_file_is_that_of_its_training_part_in_its_units():
     samples = np.array([10.0, 12, 11, 13, 12, 99, 98, 97, 96, 95])
     observed = ObservedSeries(samples, 1700 + 2 * np.arange(10.0), num_train=5, num_validation=2)
     windows = pair_observed(observed, window=3)
-    params = FileParams.model_validate(FILE | {"time": "t"})
+    params = ObservedParams.model_validate(FILE | {"time": "t"})
 
     scope = describe_scope("mine", params, windows, 40, np.zeros((2, 3)), 0.75)
 
@@ -46,13 +46,13 @@ def test_the_scope_of_a_file_is_that_of_its_training_part_in_its_units():
 def test_a_file_without_times_has_no_spacing():
     observed = ObservedSeries(np.arange(10.0), np.arange(10.0), num_train=5, num_validation=2)
     windows = pair_observed(observed, window=3)
-    params = FileParams.model_validate(FILE)
+    params = ObservedParams.model_validate(FILE)
 
     assert describe_scope("mine", params, windows, 40, np.zeros((2, 3)), 1.0).spacing is None
 
 
 def test_a_generated_series_has_its_step_and_range():
-    series = SeriesParams.model_validate(SINE | {"step": 1.5})
+    series = GeneratedParams.model_validate(SINE | {"step": 1.5})
     windows = pair_series(*draw_segments(series))
 
     scope = describe_scope("forecasting", series, windows, 40, np.zeros((2, 3)), 1.0)

@@ -9,7 +9,7 @@ from stages.forecasting.assessment import EvaluateParams
 from stages.forecasting.phase_errors import read_phase_errors
 from stages.forecasting.score_baselines import BaselineParams, main, score_baselines
 from stages.forecasting.series import write_series
-from stages.forecasting.signals import SeriesParams
+from stages.forecasting.signals import GeneratedParams
 from stages.forecasting.windows import write_windows
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import format_yaml, parse_yaml
@@ -21,7 +21,7 @@ SHORT = {"horizons": [49, 500], "phases": 4, "bootstrap": {"resamples": 20, "see
 
 
 def make_series(name, **changes):
-    return SeriesParams.model_validate({**OFFICIAL["generated_series"][name], **changes})
+    return GeneratedParams.model_validate({**OFFICIAL["generated_series"][name], **changes})
 
 
 def score(name, series=None, context=40, **changes):
