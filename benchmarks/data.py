@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks.clock import ROOT, run_stage
 from stages.forecasting.preprocess import pair_series
+from stages.forecasting.series import Windows
 from stages.forecasting.signals import GeneratedParams, draw_segments
-from stages.forecasting.windows import Windows
 from stages.shared.errors import InputError
 from stages.shared.intervals import Items
 from stages.shared.params import read_params

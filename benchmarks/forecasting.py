@@ -12,8 +12,8 @@ from benchmarks.trial import Scores, run_trial, tabulate_trial
 from benchmarks.updates import WARM_UP, Program, make_surname_program
 from stages.forecasting.assessment import EvaluateParams
 from stages.forecasting.evaluate import evaluate
+from stages.forecasting.series import Windows
 from stages.forecasting.train import ForecasterParams, Trained, train
-from stages.forecasting.windows import Windows
 from stages.shared.params import read_params
 
 # Largest share of the published surname program's time, and largest errors.

@@ -56,7 +56,6 @@ HOMES = {
     "mlflow": ("stages/tracking/", "stages/cli/"),
     "matplotlib": (
         "stages/forecasting/plot.py",
-        "stages/forecasting/observed_figures.py",
         "stages/surnames/plot.py",
         "stages/layers/probe.py",
         "stages/shared/figures.py",

@@ -21,11 +21,16 @@ from stages.forecasting.free_runs import (
     score_forecasts,
 )
 from stages.forecasting.observed import ObservedParams
-from stages.forecasting.scaling import Forecaster
 from stages.forecasting.scope import cover, find_band
+from stages.forecasting.series import (
+    Forecaster,
+    Kind,
+    ObservedSeries,
+    WalkthroughTest,
+    Windows,
+    list_walkthrough_tests,
+)
 from stages.forecasting.signals import GeneratedParams
-from stages.forecasting.walkthrough_tests import Kind, WalkthroughTest, list_walkthrough_tests
-from stages.forecasting.windows import ObservedSeries, Windows
 from stages.shared.baselines import Baselines
 from stages.shared.errors import InputError
 from stages.shared.intervals import BootstrapParams, bootstrap, bootstrap_difference

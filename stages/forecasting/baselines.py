@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from stages.forecasting.scaling import Forecaster
+from stages.forecasting.series import Forecaster
 
 Array = NDArray[np.float64]
 

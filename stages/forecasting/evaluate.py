@@ -26,12 +26,10 @@ from stages.forecasting.free_runs import FreeRuns, PhaseErrors
 from stages.forecasting.metrics import choose_metrics
 from stages.forecasting.observed import ObservedParams
 from stages.forecasting.phase_errors import read_phase_errors, write_phase_errors
-from stages.forecasting.scaling import Forecaster
 from stages.forecasting.scope import Scope, describe_scope, write_scope
-from stages.forecasting.series import read_series
+from stages.forecasting.series import Forecaster, Windows, read_series, read_windows
 from stages.forecasting.signals import GeneratedParams
 from stages.forecasting.state import State, read_state
-from stages.forecasting.windows import Windows, read_windows
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import read_baselines
 from stages.shared.errors import exit_on_input_error

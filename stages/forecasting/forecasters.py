@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stages.forecasting.scaling import Forecaster, Scaling, scale_forecaster
+from stages.forecasting.series import Forecaster, Scaling, scale_forecaster
 from stages.forecasting.state import State
 
 Array = NDArray[np.float64]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.forecasting.series import ObservedSeries
 from stages.forecasting.signals import GeneratedParams, sample_signal
-from stages.forecasting.windows import ObservedSeries
 from stages.shared.intervals import Items
 
 Array = NDArray[np.float64]

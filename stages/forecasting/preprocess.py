@@ -13,8 +13,13 @@ from numpy.typing import NDArray
 
 from stages.forecasting.observed import ObservedParams, read_samples
 from stages.forecasting.segments import read_segments
-from stages.forecasting.series import read_entry, write_series
-from stages.forecasting.windows import ObservedSeries, Windows, write_windows
+from stages.forecasting.series import (
+    ObservedSeries,
+    Windows,
+    read_entry,
+    write_series,
+    write_windows,
+)
 from stages.shared.errors import InputError, exit_on_input_error
 
 Array = NDArray[np.float64]

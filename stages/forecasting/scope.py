@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from stages.forecasting.free_runs import FreeRuns
 from stages.forecasting.observed import ObservedParams, find_spacing
+from stages.forecasting.series import Windows
 from stages.forecasting.signals import GeneratedParams
-from stages.forecasting.windows import Windows
 from stages.shared.json_files import write_json
 
 Array = NDArray[np.float64]

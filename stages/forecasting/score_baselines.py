@@ -34,11 +34,16 @@ from stages.forecasting.baselines import (
 from stages.forecasting.free_runs import PhaseErrors, score_forecasts
 from stages.forecasting.observed import ObservedParams
 from stages.forecasting.phase_errors import write_phase_errors
-from stages.forecasting.scaling import Forecaster, Scaling, scale_forecaster
-from stages.forecasting.series import read_series
+from stages.forecasting.series import (
+    Forecaster,
+    Scaling,
+    Windows,
+    read_series,
+    read_windows,
+    sample_past,
+    scale_forecaster,
+)
 from stages.forecasting.signals import GeneratedParams
-from stages.forecasting.walkthrough_tests import sample_past
-from stages.forecasting.windows import Windows, read_windows
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import Baselines, write_baselines
 from stages.shared.errors import InputError, exit_on_input_error

@@ -27,10 +27,9 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from stages.forecasting.forecasters import wrap_model
+from stages.forecasting.series import Windows, make_recursion, read_windows
 from stages.forecasting.snapshots import Snapshots, write_snapshots
 from stages.forecasting.state import State, detach_state, write_state
-from stages.forecasting.walkthrough_tests import make_recursion
-from stages.forecasting.windows import Windows, read_windows
 from stages.shared.arithmetic import describe_processor
 from stages.shared.bundle import ModelConfig, write_times
 from stages.shared.curves import Curves, write_curves

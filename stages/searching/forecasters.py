@@ -8,9 +8,8 @@ from pathlib import Path
 from stages.forecasting.forecasters import wrap_model
 from stages.forecasting.free_runs import FreeRuns, draw_free_runs, roll_validation, score_forecasts
 from stages.forecasting.observed import ObservedParams
-from stages.forecasting.series import read_series
+from stages.forecasting.series import Windows, hide_test, read_series, read_windows
 from stages.forecasting.train import ForecasterParams, train
-from stages.forecasting.windows import Windows, hide_test, read_windows
 from stages.searching.trials import Result, take_result
 from stages.shared.errors import InputError
 from stages.shared.params import Count, Seed, read_params

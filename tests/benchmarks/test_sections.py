@@ -8,7 +8,7 @@ from benchmarks.__main__ import render_page
 from benchmarks.clock import ROOT, Turns, Usage
 from benchmarks.data import Bench, divide_names, find_surnames, read_names
 from benchmarks.table import Row, judge
-from stages.forecasting.windows import read_windows
+from stages.forecasting.series import read_windows
 from stages.shared.params import read_value
 from stages.surnames.names import decode_names
 from stages.surnames.preprocess import clean_names

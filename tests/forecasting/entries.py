@@ -11,10 +11,10 @@ from stages.forecasting.assessment import EvaluateParams
 from stages.forecasting.evaluate import evaluate
 from stages.forecasting.observed import ObservedParams
 from stages.forecasting.preprocess import pair_observed, pair_series, split_observed
+from stages.forecasting.series import Windows
 from stages.forecasting.signals import GeneratedParams, draw_segments
 from stages.forecasting.state import State
 from stages.forecasting.train import ForecasterParams
-from stages.forecasting.windows import Windows
 from stages.shared.yaml_files import parse_yaml
 
 OFFICIAL = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))

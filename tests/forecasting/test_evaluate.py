@@ -10,11 +10,10 @@ from stages.forecasting.assessment import EvaluateParams, check_scores
 from stages.forecasting.evaluate import REMEDY, evaluate, main
 from stages.forecasting.free_runs import FreeRuns, draw_free_runs, score_forecasts
 from stages.forecasting.phase_errors import read_phase_errors
-from stages.forecasting.series import write_series
+from stages.forecasting.series import write_series, write_windows
 from stages.forecasting.signals import GeneratedParams, draw_segments
 from stages.forecasting.state import write_state
 from stages.forecasting.train import ForecasterParams, train
-from stages.forecasting.windows import write_windows
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json
 from stages.shared.networks import write_model

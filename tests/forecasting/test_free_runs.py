@@ -3,8 +3,7 @@
 import numpy as np
 
 from stages.forecasting.free_runs import measure_phases, roll_origins, roll_validation
-from stages.forecasting.scaling import Scaling, scale_forecaster
-from stages.forecasting.windows import ObservedSeries
+from stages.forecasting.series import ObservedSeries, Scaling, scale_forecaster
 
 TEN = ObservedSeries(np.arange(10.0), np.arange(10.0), num_train=4, num_validation=3)
 

@@ -6,7 +6,7 @@ import pytest
 
 from stages.forecasting.plot import draw_snapshots, draw_window, join_windows, main
 from stages.forecasting.preprocess import pair_series
-from stages.forecasting.windows import Windows, write_windows
+from stages.forecasting.series import Windows, write_windows
 from stages.shared.baselines import write_baselines
 from stages.shared.bundle import ModelConfig, write_config
 from stages.shared.curves import Curves, write_curves

@@ -10,8 +10,13 @@ from stages.forecasting.preprocess import (
     shift_segments,
     split_observed,
 )
-from stages.forecasting.series import read_series
-from stages.forecasting.windows import ObservedSeries, hide_test, read_windows, write_windows
+from stages.forecasting.series import (
+    ObservedSeries,
+    hide_test,
+    read_series,
+    read_windows,
+    write_windows,
+)
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import format_yaml
 from tests.forecasting.entries import FILE

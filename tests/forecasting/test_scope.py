@@ -6,8 +6,8 @@ from stages.forecasting.free_runs import FreeRuns
 from stages.forecasting.observed import ObservedParams
 from stages.forecasting.preprocess import pair_observed, pair_series
 from stages.forecasting.scope import cover, describe_scope, find_band
+from stages.forecasting.series import ObservedSeries
 from stages.forecasting.signals import GeneratedParams, draw_segments
-from stages.forecasting.windows import ObservedSeries
 from tests.forecasting.entries import FILE, SINE
 
 

@@ -8,9 +8,8 @@ import pytest
 from stages.forecasting.assessment import EvaluateParams
 from stages.forecasting.phase_errors import read_phase_errors
 from stages.forecasting.score_baselines import BaselineParams, main, score_baselines
-from stages.forecasting.series import write_series
+from stages.forecasting.series import write_series, write_windows
 from stages.forecasting.signals import GeneratedParams
-from stages.forecasting.windows import write_windows
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from tests.forecasting.entries import params_of_file, windows_of_file, windows_of_series

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.forecasting.series import write_series
-from stages.forecasting.windows import read_windows, write_windows
+from stages.forecasting.series import read_windows, write_series, write_windows
 from stages.searching import search_classifiers, search_forecasters
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.surnames.archive import list_names, read_names_folder
