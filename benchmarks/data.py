@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.clock import ROOT, run_stage
-from stages.forecasting.preprocess import pair_series
-from stages.forecasting.series import Windows
+from stages.forecasting.preprocess import cut_series
+from stages.forecasting.series import GeneratedSeries
 from stages.forecasting.signals import GeneratedParams, draw_segments
 from stages.shared.errors import InputError
 from stages.shared.intervals import Items
@@ -120,12 +120,7 @@ def read_names(archive: Path | None) -> tuple[LabelledNames, str]:
     return list_names(read_names_folder(ROOT / "data/sample")), "sample"
 
 
-def read_series(name: str) -> GeneratedParams:
-    """An entry of generated_series."""
-    return read_params(f"generated_series.{name}", GeneratedParams)
-
-
-def make_windows(series: str) -> Windows:
-    """A series of params.yaml as preprocess_series leaves it."""
-    params = read_series(series)
-    return pair_series(*draw_segments(params), params.window, params.test_points or 0)
+def make_series(name: str) -> GeneratedSeries:
+    """An entry of generated_series as preprocess_series leaves it."""
+    params = read_params(f"generated_series.{name}", GeneratedParams)
+    return cut_series(name, params, *draw_segments(params))

@@ -5,14 +5,14 @@ from statistics import median
 from typing import Any
 
 from benchmarks.clock import alternate
-from benchmarks.data import Bench, make_windows, read_series
+from benchmarks.data import Bench, make_series
 from benchmarks.published import windowed_lstm
 from benchmarks.table import Row, at_least, at_most, say_seconds
 from benchmarks.trial import Scores, run_trial, tabulate_trial
 from benchmarks.updates import WARM_UP, Program, make_surname_program
 from stages.forecasting.assessment import EvaluateParams
 from stages.forecasting.evaluate import evaluate
-from stages.forecasting.series import Windows
+from stages.forecasting.series import Series
 from stages.forecasting.train import ForecasterParams, Trained, train
 from stages.shared.params import read_params
 
@@ -37,24 +37,22 @@ def measure(bench: Bench) -> list[Row]:
     return rows
 
 
-def train_entry(name: str, windows: Windows) -> Trained:
+def train_entry(name: str, series: Series) -> Trained:
     """Train an entry of `forecasting` whole."""
-    return train(read_params(f"forecasters.{name}", ForecasterParams), windows, name)
+    return train(read_params(f"forecasters.{name}", ForecasterParams), series, name)
 
 
-def score_entry(name: str, trained: Trained, windows: Windows) -> dict[str, Any]:
+def score_entry(name: str, trained: Trained, series: Series) -> dict[str, Any]:
     """What evaluate_forecasters writes of it."""
-    series_name = read_params(f"forecasters.{name}.series", str)
     params = read_params("evaluate_forecasters", EvaluateParams)
-    model, state = trained.model.eval(), trained.state
-    return evaluate(model, state, windows, series_name, read_series(series_name), params).scores
+    return evaluate(trained.model.eval(), trained.state, series, params).scores
 
 
 def measure_free_run(name: str, published: Program, bench: Bench) -> Row:
     """Training time, and the error of free runs after the end of training."""
-    windows = make_windows(read_params(f"forecasters.{name}.series", str))
-    trial = run_trial(partial(train_entry, name, windows), published, bench)
-    scores = score_entry(name, trial.trained, windows)
+    series = make_series(read_params(f"forecasters.{name}.series", str))
+    trial = run_trial(partial(train_entry, name, series), published, bench)
+    scores = score_entry(name, trial.trained, series)
     share, bounds = GOALS[name]
     goals = [at_most(score, scores[score], bound) for score, bound in bounds.items()]
     return tabulate_trial(name, trial.turns, share, goals)
@@ -62,12 +60,12 @@ def measure_free_run(name: str, published: Program, bench: Bench) -> Row:
 
 def measure_fast_lstm(bench: Bench) -> Row:
     """Time and error of our recipe beside the published one, both whole."""
-    windows = make_windows(read_params(f"forecasters.{FAST_LSTM}.series", str))
+    series = make_series(read_params(f"forecasters.{FAST_LSTM}.series", str))
     published = windowed_lstm.train()
     bound = windowed_lstm.forecast(published.model, windowed_lstm.make_series())
-    trained = train_entry(FAST_LSTM, windows)
-    mse = score_entry(FAST_LSTM, trained, windows)["walkthrough_mse"]
-    turns = alternate(partial(train_entry, FAST_LSTM, windows), windowed_lstm.train, bench.repeats)
+    trained = train_entry(FAST_LSTM, series)
+    mse = score_entry(FAST_LSTM, trained, series)["walkthrough_mse"]
+    turns = alternate(partial(train_entry, FAST_LSTM, series), windowed_lstm.train, bench.repeats)
     return Row(
         FAST_LSTM,
         say_seconds(median(turns.ours)),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.data import make_windows, read_series
+from benchmarks.data import make_series
 from benchmarks.improvements import Improvement, find_improvements
 from stages.forecasting.assessment import EvaluateParams
 from stages.forecasting.evaluate import evaluate
@@ -49,13 +49,12 @@ def try_entry(name: str, shift: int, num_draws: int) -> list[Result]:
     """
     params = read_params(f"forecasters.{name}", ForecasterParams)
     params = params.model_copy(update={"seed": params.seed + shift})
-    series, windows = read_series(params.series), make_windows(params.series)
-    trained = train(params, windows, name)
+    series = make_series(params.series)
+    trained = train(params, series, name)
     model = trained.model.eval()
     results = []
     for draw in range(num_draws):
-        asked = read_evaluation(draw)
-        scored = evaluate(model, trained.state, windows, params.series, series, asked)
+        scored = evaluate(model, trained.state, series, read_evaluation(draw))
         results.append(Result(name, params.series, draw, scored.scores, scored.errors))
     return results
 
@@ -63,9 +62,7 @@ def try_entry(name: str, shift: int, num_draws: int) -> list[Result]:
 def try_baselines(series: str, draw: int) -> list[Result]:
     """Fit, choose and score the baselines of a series for one draw of phases."""
     scored = score_baselines(
-        make_windows(series),
-        series,
-        read_series(series),
+        make_series(series),
         read_params("forecasting_baselines", BaselineParams),
         read_evaluation(draw),
     )

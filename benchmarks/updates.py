@@ -7,7 +7,7 @@ from statistics import fmean, median
 from types import ModuleType
 
 from benchmarks.clock import Turns, alternate
-from benchmarks.data import Bench, make_windows
+from benchmarks.data import Bench, make_series
 from benchmarks.published import carried_rnn, lagged_rnn, small_init_rnn, surname_rnn, windowed_lstm
 from benchmarks.table import Row, at_least, say_seconds
 from stages.forecasting.train import ForecasterParams, draw_windows
@@ -63,18 +63,18 @@ class Timing:
 def make_sine_program(name: str, bench: Bench) -> Program:
     """One of the four that forecast a sine."""
     params = read_params(f"forecasters.{name}", ForecasterParams)
-    windows = make_windows(params.series)
+    series = make_series(params.series)
 
     def shorten(num_updates: int) -> ForecasterParams:
         return params.model_copy(update={"iterations": num_updates})
 
     def ours(num_updates: int) -> list[float]:
-        return train_forecaster(shorten(num_updates), windows, name).curves.loss
+        return train_forecaster(shorten(num_updates), series, name).curves.loss
 
     def literal(num_updates: int) -> list[float]:
         drawn = {}
         if name in DRAWING:
-            segments = draw_windows(shorten(num_updates), len(windows.inputs))[:, 0]
+            segments = draw_windows(shorten(num_updates), len(series.windows.inputs))[:, 0]
             drawn["draws"] = segments.tolist()
         losses: list[float] = SINE[name].train(num_updates, seed=params.seed, **drawn).losses
         return losses

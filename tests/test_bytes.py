@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from stages import HAS_SHARED_KERNELS
-from stages.forecasting.preprocess import pair_series
+from stages.forecasting.preprocess import cut_series
+from stages.forecasting.signals import GeneratedParams, StartParams
 from stages.forecasting.train import ForecasterParams
 from stages.forecasting.train import train as train_forecaster
 from stages.surnames.evaluate import classify_names
@@ -128,14 +129,23 @@ def digest(model, curves, *arrays):
     return content.hexdigest()
 
 
-def make_series(window=None, test_points=0):
+def make_series(window=None, test_points=None):
     times = np.arange(4)[:, None] + 0.2 * np.arange(40)
-    return pair_series(times, np.sin(times), window, test_points)
+    params = GeneratedParams(
+        points=40,
+        step=0.2,
+        starts=StartParams(count=4, apart=1.0),
+        period=2 * np.pi,
+        window=window,
+        test_points=test_points,
+    )
+    return cut_series("waves", params, times, np.sin(times))
 
 
 def run_forecaster(params, *cut):
     trained = train_forecaster(ForecasterParams.model_validate(params), make_series(*cut), "x")
-    history = torch.from_numpy(make_series().inputs).to(next(trained.model.parameters()).dtype)
+    inputs = torch.from_numpy(make_series().windows.inputs)
+    history = inputs.to(next(trained.model.parameters()).dtype)
     with torch.inference_mode():
         forecast = trained.model.forecast(history, 20)
     return digest(trained.model, trained.curves, forecast.numpy())

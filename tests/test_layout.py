@@ -1,5 +1,6 @@
 """The rules of the house, held against the code."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -71,6 +72,15 @@ HOMES = {
 }
 
 
+# what tells one kind of series from the other
+KINDS = {
+    "GeneratedSeries",
+    "ObservedSeries",
+    "GeneratedParams",
+    "ObservedParams",
+    "observed",
+    "naive_error",
+}
 WHOLE = {"stages/cli", "stages/searching", "benchmarks"}  # put stages to a use of their own
 CODE = [
     *sorted((ROOT / "stages").rglob("[a-z]*.py")),
@@ -202,6 +212,27 @@ def test_no_stage_imports_a_stage(path):
     imported = list_local_imports(path) & stages
 
     assert not imported or find_room(path) in WHOLE
+
+
+@pytest.mark.parametrize("path", CODE, ids=relative)
+def test_series_alone_tells_generated_from_observed_ones(path):
+    if path == ROOT / "stages/forecasting/series.py":
+        return
+
+    for condition in list_conditions(ast.parse(path.read_text(encoding="utf-8"))):
+        text = ast.unparse(condition)
+        assert not KINDS & {*re.findall(r"\w+", text)}, text
+
+
+def list_conditions(tree):
+    """What decides which way code takes: tests, comparisons, and checks of a class."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If | ast.IfExp | ast.Assert | ast.While):
+            yield node.test
+        elif isinstance(node, ast.Compare | ast.Match | ast.MatchClass) or (
+            isinstance(node, ast.Call) and ast.unparse(node.func) in {"isinstance", "issubclass"}
+        ):
+            yield node
 
 
 def test_models_import_torch_and_numpy_alone():

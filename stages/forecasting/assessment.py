@@ -11,26 +11,19 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from stages.forecasting.free_runs import (
-    FreeRuns,
     PhaseErrors,
     average_phases,
-    draw_free_runs,
     measure_phases,
-    roll_origins,
-    roll_validation,
     score_forecasts,
 )
-from stages.forecasting.observed import ObservedParams
 from stages.forecasting.scope import cover, find_band
 from stages.forecasting.series import (
+    Backtest,
     Forecaster,
-    Kind,
-    ObservedSeries,
+    Series,
+    WalkthroughKind,
     WalkthroughTest,
-    Windows,
-    list_walkthrough_tests,
 )
-from stages.forecasting.signals import GeneratedParams
 from stages.shared.baselines import Baselines
 from stages.shared.errors import InputError
 from stages.shared.intervals import BootstrapParams, bootstrap, bootstrap_difference
@@ -55,7 +48,9 @@ class EvaluateParams(Params):
     validation_horizons: list[Count] = Field(min_length=1)
     seed: Seed  # of the test phases
     validation_seed: Seed
-    walkthrough_tests: dict[Name, Kind]  # how a walk-through ends, by series; default: one_point
+    walkthrough_tests: dict[
+        Name, WalkthroughKind
+    ]  # how a walk-through ends, by series; default: one_point
     walkthrough_steps: Count  # of the one-point and continuation tests
     walkthrough_seed: Seed  # of the start that the one-point test draws
     bootstrap: BootstrapParams  # of the intervals, over the test phases
@@ -72,22 +67,19 @@ class EvaluateParams(Params):
         """The horizons that test and validation have in common, in ascending order."""
         return sorted(set(self.horizons) & set(self.validation_horizons))
 
-    def suit(self, series: GeneratedParams | ObservedParams) -> "EvaluateParams":
-        """The same with context and horizons of a series from a file, which has its own."""
-        if not isinstance(series, ObservedParams):
-            return self
-        horizons = {"horizons": series.horizons, "validation_horizons": series.horizons}
-        return self.model_copy(update={"context": series.window, **horizons})
+    def adapt(self, series: Series) -> "EvaluateParams":
+        """The same with what the series gives itself: context and horizons, if it is observed."""
+        return self.model_copy(update=series.own_evaluation)
 
 
 @dataclass(frozen=True)
-class Questions:
-    """What is asked."""
+class Queries:
+    """What every forecaster of a series has to forecast."""
 
     walkthroughs: list[WalkthroughTest]  # one for each start of the one-point test; none of a file
-    drawn: int  # which of them the walk-through asks
-    validation: FreeRuns
-    test: FreeRuns
+    drawn: int  # which of them the walk-through scores
+    validation: Backtest
+    test: Backtest
 
 
 @dataclass(frozen=True)
@@ -101,60 +93,37 @@ class Assessment:
     coverage: float  # share of the test in that band
 
 
-def draw_questions(
-    windows: Windows,
-    series_name: str,
-    series: GeneratedParams | ObservedParams,
-    params: EvaluateParams,
-) -> Questions:
-    """The same questions for every forecaster of a series.
+def draw_queries(series: Series, params: EvaluateParams) -> Queries:
+    """The same queries for every forecaster of a series.
 
     Args:
-        windows: that networks are trained on, and the end of the series that they are not.
-        series_name: entry of generated_series or observed_series.
-        series: that entry, by which the signal goes on after the windows.
+        series: with its params.
         params: what is measured.
-
     """
-    if isinstance(series, ObservedParams):
-        assert windows.observed  # it is one
-        return roll_questions(windows.observed, params)
-    longest = max(params.validation_horizons)
-    draw = partial(draw_free_runs, series, params.phases, params.context)
-    after = windows.end
-    validation = draw(after, longest, params.validation_seed)
-    seed = params.seed
-    if params.split == "validation":  # its phases stand where nobody may see those of the test
-        seed = params.validation_seed
-    elif series.delay:  # it never comes again: the test lies after all that validation saw
-        after += series.spread + series.time_step * (params.context + longest)
-    test = draw(after, max(params.horizons), seed)
-    kind = params.walkthrough_tests.get(series_name, "one_point")
-    walkthroughs = list_walkthrough_tests(kind, windows, series, params.walkthrough_steps)
-    drawn = int(np.random.default_rng(params.walkthrough_seed).integers(len(walkthroughs)))
-    return Questions(walkthroughs, drawn, validation, test)
+    draw = partial(series.backtest, context=params.context, phases=params.phases)
+    horizon, validation_horizon = max(params.horizons), max(params.validation_horizons)
+    validation = draw("validation", horizon=validation_horizon, seed=params.validation_seed)
+    if params.split == "validation":  # in place of the test, which nobody may see yet
+        test = draw("validation", horizon=horizon, seed=params.validation_seed)
+    else:
+        after = {"validation_horizon": validation_horizon}
+        test = draw("test", horizon=horizon, seed=params.seed, **after)
+    kind = params.walkthrough_tests.get(series.name, "one_point")
+    tests = series.walkthrough_tests(kind, params.walkthrough_steps, params.context)
+    generator = np.random.default_rng(params.walkthrough_seed)
+    drawn = int(generator.integers(len(tests))) if tests else 0
+    return Queries(tests, drawn, validation, test)
 
 
-def roll_questions(observed: ObservedSeries, params: EvaluateParams) -> Questions:
-    """Rolling origins in the parts of an observed series that nobody was trained on."""
-    context, horizon = params.context, max(params.horizons)
-    validation = roll_validation(observed, context, horizon)
-    test = validation
-    if params.split == "test":
-        after = observed.num_train + observed.num_validation
-        test = roll_origins(observed, after, len(observed.samples), context, horizon)
-    return Questions([], 0, validation, test)
-
-
-def assess(forecast: Forecaster, questions: Questions, params: EvaluateParams) -> Assessment:
+def assess(forecast: Forecaster, queries: Queries, params: EvaluateParams) -> Assessment:
     """Scores on test and validation, with the intervals of those on test."""
-    forecasts = forecast(questions.test.contexts, max(params.horizons))
-    errors = measure_phases(forecasts, questions.test, params.horizons)
+    forecasts = forecast(queries.test.contexts, max(params.horizons))
+    errors = measure_phases(forecasts, queries.test, params.horizons)
     horizons = params.validation_horizons
-    guesses = forecast(questions.validation.contexts, max(horizons))
-    band = find_band(guesses, questions.validation)
-    covered = cover(band, forecasts, questions.test)
-    if questions.test.naive_error:
+    predictions = forecast(queries.validation.contexts, max(horizons))
+    band = find_band(predictions, queries.validation)
+    covered = cover(band, forecasts, queries.test)
+    if queries.test.scores_coverage:
         errors["band_coverage"] = covered
     measure = partial(average_phases, errors)
     alike = np.zeros(len(forecasts), dtype=np.int64)
@@ -163,8 +132,8 @@ def assess(forecast: Forecaster, questions: Questions, params: EvaluateParams) -
         "horizon_short": common[0],
         "horizon_long": common[-1],
         **average_phases(errors),
-        "intervals": bootstrap(measure, alike, params.bootstrap, questions.test.block),
-        "validation": score_forecasts(guesses, questions.validation, horizons),
+        "intervals": bootstrap(measure, alike, params.bootstrap, queries.test.block),
+        "validation": score_forecasts(predictions, queries.validation, horizons),
     }
     return Assessment(scores, errors, forecasts, band, float(covered.mean()))
 

@@ -15,20 +15,18 @@ from torch import nn
 
 from stages.forecasting.assessment import (
     EvaluateParams,
-    Questions,
+    Queries,
     assess,
     check_scores,
     compare_with_baselines,
-    draw_questions,
+    draw_queries,
 )
 from stages.forecasting.forecasters import wrap_model
-from stages.forecasting.free_runs import FreeRuns, PhaseErrors
+from stages.forecasting.free_runs import PhaseErrors
 from stages.forecasting.metrics import choose_metrics
-from stages.forecasting.observed import ObservedParams
 from stages.forecasting.phase_errors import read_phase_errors, write_phase_errors
 from stages.forecasting.scope import Scope, describe_scope, write_scope
-from stages.forecasting.series import Forecaster, Windows, read_series, read_windows
-from stages.forecasting.signals import GeneratedParams
+from stages.forecasting.series import Forecaster, Series, read_series
 from stages.forecasting.state import State, read_state
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import read_baselines
@@ -39,8 +37,6 @@ from stages.shared.params import read_params
 
 Array = NDArray[np.float64]
 
-NUM_DRAWN = 3  # forecasts kept for the figures
-DRAWN_STEPS = 500
 REMEDY = "train at a lower rate"
 
 
@@ -56,82 +52,68 @@ class Evaluation:
 
 
 def evaluate(
-    model: nn.Module,
-    state: State | None,
-    windows: Windows,
-    series_name: str,
-    series: GeneratedParams | ObservedParams,
-    params: EvaluateParams,
+    model: nn.Module, state: State | None, series: Series, params: EvaluateParams
 ) -> Evaluation:
-    """Score a forecaster; the same model, windows and params give the same scores.
+    """Score a forecaster; the same model, series and params give the same scores.
 
     Args:
         model: what was trained.
         state: that its training carried out, which only the walk-through's test starts from.
-        windows: what it was trained on, and the end of the series that it was not.
-        series_name: entry of generated_series or observed_series.
-        series: that entry, by which the signal goes on after the windows.
+        series: what it was trained on, with its params.
         params: what is measured.
 
     Raises:
         InputError: a score is not finite.
     """
-    questions = draw_questions(windows, series_name, series, params)
-    walkthrough_scores, answer = score_walkthrough(wrap_model(model, state), questions)
-    free = assess(wrap_model(model, scaling=windows.scaling), questions, params)
-    scores = {"data": series_name, **walkthrough_scores, **free.scores}
+    queries = draw_queries(series, params)
+    walkthrough_scores, predictions = score_walkthrough(wrap_model(model, state), queries)
+    assessment = assess(series.restore_units(wrap_model(model)), queries, params)
+    scores = {"data": series.name, **walkthrough_scores, **assessment.scores}
     if params.split != "test":
-        scores = {"data": series_name, **free.scores, "split": params.split}
+        scores = {"data": series.name, **assessment.scores, "split": params.split}
     check_scores(scores, REMEDY)
-    scope = describe_scope(series_name, series, windows, params.context, free.band, free.coverage)
+    scope = describe_scope(series, params.context, assessment.band, assessment.coverage)
+    backtest = queries.test
+    forecasts, steps = backtest.examples
     kept = {
-        **answer,
-        **keep_free_runs(questions.test, free.forecasts),
+        **predictions,
+        "free_context": backtest.contexts[forecasts],
+        "free_truth": backtest.targets[forecasts, steps],
+        "free_forecast": assessment.forecasts[forecasts, steps],
         "step": np.array(scope.spacing or 1.0),
     }
-    return Evaluation(scores, free.errors, kept, scope, questions.test.block)
+    return Evaluation(scores, assessment.errors, kept, scope, backtest.block)
 
 
 def score_walkthrough(
-    forecast: Forecaster, questions: Questions
+    forecast: Forecaster, queries: Queries
 ) -> tuple[dict[str, float], dict[str, Array]]:
-    """The walk-through's own test: its scores, and for the figures the one that it asks."""
-    tests, drawn = questions.walkthroughs, questions.drawn
+    """The walk-through's own test: its scores, and for the figures the one that it draws."""
+    tests, drawn = queries.walkthroughs, queries.drawn
     if not tests:
         return {}, {}
-    answers = [forecast(test.history[None], test.steps)[0] for test in tests]
-    errors = [test.measure_mse(answer) for test, answer in zip(tests, answers, strict=True)]
+    predictions = [forecast(test.history[None], test.steps)[0] for test in tests]
+    errors = [
+        test.measure_mse(prediction) for test, prediction in zip(tests, predictions, strict=True)
+    ]
     scores = {"walkthrough_mse": errors[drawn]}
     if len(errors) > 1:
         scores["walkthrough_mse_all_starts"] = float(np.mean(errors))
     return scores, {
         "walkthrough_times": tests[drawn].times,
-        "walkthrough_truth": tests[drawn].truth,
-        "walkthrough_forecast": answers[drawn],
-    }
-
-
-def keep_free_runs(test: FreeRuns, forecasts: Array) -> dict[str, Array]:
-    """What the figures show: the first phases, or origins of an observed series block by block."""
-    chosen, steps = slice(NUM_DRAWN), slice(DRAWN_STEPS)
-    if test.naive_error:
-        chosen, steps = slice(None, None, test.block), slice(None)
-    return {
-        "free_context": test.contexts[chosen],
-        "free_truth": test.truths[chosen, steps],
-        "free_forecast": forecasts[chosen, steps],
+        "walkthrough_truth": tests[drawn].targets,
+        "walkthrough_forecast": predictions[drawn],
     }
 
 
 def main(name: str, trained: str, windows: str, baselines: str, metrics: str, out: str) -> None:
     """Write the file `metrics`, and scores.json, errors.csv, forecasts.npz and scope.json."""
     series = read_series(Path(windows))
-    params = read_params("evaluate_forecasters", EvaluateParams).suit(series)
+    params = read_params("evaluate_forecasters", EvaluateParams).adapt(series)
     prepare_arithmetic()
     model = read_model(Path(trained))
     state = read_state(Path(trained) / "state.npy")
-    given = read_windows(Path(windows))
-    evaluation = evaluate(model, state, given, Path(windows).stem, series, params)
+    evaluation = evaluate(model, state, series, params)
     scores = compare_with_baselines(
         evaluation.scores,
         evaluation.errors,

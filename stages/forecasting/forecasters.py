@@ -6,21 +6,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stages.forecasting.series import Forecaster, Scaling, scale_forecaster
+from stages.forecasting.series import Forecaster
 from stages.forecasting.state import State
 
 Array = NDArray[np.float64]
 
 
-def wrap_model(
-    model: Any, state: State | None = None, scaling: Scaling | None = None
-) -> Forecaster:
+def wrap_model(model: Any, state: State | None = None) -> Forecaster:
     """A network as a forecaster.
 
     Args:
         model: has a method `forecast`.
         state: hidden state before the history; None: zeros.
-        scaling: of the samples that it was trained on; None: they were not scaled.
     """
     dtype = next(model.parameters()).dtype
 
@@ -30,4 +27,4 @@ def wrap_model(
             forecasts: Array = model.forecast(samples, horizon, state).double().numpy()
         return forecasts
 
-    return scale_forecaster(forecast, scaling)
+    return forecast

@@ -39,11 +39,6 @@ class ObservedParams(Params):
             raise ValueError(f"window ({self.window}) must reach a season ({self.season})")
         return self
 
-    @property
-    def season_points(self) -> int:
-        """Samples after which a forecast may repeat it."""
-        return self.season
-
 
 def read_samples(path: Path, column: str, time: str | None) -> tuple[Array, Array]:
     """Read samples and their times, `(T,)` each; without a column of times they are counted.

@@ -5,6 +5,7 @@ params.yaml such as `observed_series.sunspots`.
 """
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -14,13 +15,17 @@ from numpy.typing import NDArray
 from stages.forecasting.observed import ObservedParams, read_samples
 from stages.forecasting.segments import read_segments
 from stages.forecasting.series import (
+    GeneratedSeries,
     ObservedSeries,
+    Series,
     Windows,
-    read_entry,
+    measure_scaling,
+    standardise,
     write_series,
-    write_windows,
 )
+from stages.forecasting.signals import GeneratedParams
 from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.params import read_params
 
 Array = NDArray[np.float64]
 
@@ -49,35 +54,42 @@ def shift_segments(segments: Array) -> tuple[Array, Array]:
     return segments[:, :-1], segments[:, 1:]
 
 
-def pair_series(
-    times: Array, values: Array, window: int | None = None, test_points: int = 0
-) -> Windows:
-    """Inputs, targets and the held-out end of a series.
+def cut_series(name: str, params: GeneratedParams, times: Array, values: Array) -> GeneratedSeries:
+    """Inputs, targets and the held-out end of a generated series.
 
     Args:
+        name: of its entry in params.yaml.
+        params: that entry: without a window each sample's target is the next one.
         times: `(N, T)`.
         values: `(N, T)`.
-        window: past samples a forecaster sees; None: each sample's target is the next one.
-        test_points: samples at the end that are held out.
     """
-    num_train = values.shape[1] - test_points
-    if window is None:
+    num_train = values.shape[1] - (params.test_points or 0)
+    if params.window is None:
         inputs, targets = shift_segments(values)
         _, target_times = shift_segments(times)
     else:
-        inputs, targets = cut_windows(values[:, :num_train], window)
-        _, target_times = cut_windows(times[:, :num_train], window)
-    return Windows(
+        inputs, targets = cut_windows(values[:, :num_train], params.window)
+        _, target_times = cut_windows(times[:, :num_train], params.window)
+    windows = Windows(
         inputs=inputs.astype(np.float32),
         targets=targets.astype(np.float32),
         times=target_times,
         test=values[0, num_train:].astype(np.float32),
         test_times=times[0, num_train:],
     )
+    return GeneratedSeries(name, windows, params)
 
 
-def split_observed(samples: Array, times: Array, params: ObservedParams) -> ObservedSeries:
-    """The three parts of a series from a file: the last two are as long as `test_share` says.
+def split_series(name: str, params: ObservedParams, samples: Array, times: Array) -> ObservedSeries:
+    """The three parts of an observed series, and the windows of the first.
+
+    Validation and test are as long as `test_share` says.
+
+    Args:
+        name: of its entry in params.yaml.
+        params: that entry.
+        samples: `(T,)`, oldest first.
+        times: `(T,)`.
 
     Raises:
         InputError: a part is too short, or the training part never changes.
@@ -97,51 +109,85 @@ def split_observed(samples: Array, times: Array, params: ObservedParams) -> Obse
             f"the window ({params.window}) has: lower window or test_share in params.yaml, or add "
             "rows"
         )
-    observed = ObservedSeries(samples, times, num_train, num_test)
-    if np.ptp(observed.training) == 0:
+    if np.ptp(samples[:num_train]) == 0:
         raise InputError(
             f"{params.path}: the first {num_train} rows, which are trained on, are all "
             f"{samples[0]:g}: there is nothing to learn"
         )
-    return observed
+    return slide_windows(name, params, samples, times, num_train, num_test)
 
 
-def pair_observed(observed: ObservedSeries, window: int) -> Windows:
-    """Windows slid over the training part, standardised; each sample's target is the next one."""
-    slide = partial(np.lib.stride_tricks.sliding_window_view, window_shape=window + 1)
-    samples = observed.scaling.standardise(observed.training)
-    inputs, targets = shift_segments(slide(samples))
-    _, target_times = shift_segments(slide(observed.sample_times[: observed.num_train]))
-    return Windows(
+def slide_windows(
+    name: str,
+    params: ObservedParams,
+    samples: Array,
+    times: Array,
+    num_train: int,
+    num_validation: int,
+) -> ObservedSeries:
+    """Slide windows over the training part, standardised; each sample's target is the next one.
+
+    Args:
+        name: of its entry in params.yaml.
+        params: that entry.
+        samples: `(T,)` of all parts.
+        times: `(T,)`.
+        num_train: samples of the training part.
+        num_validation: samples of the part after it.
+    """
+    slide = partial(np.lib.stride_tricks.sliding_window_view, window_shape=params.window + 1)
+    training = samples[:num_train]
+    standardised = standardise(training, **measure_scaling(training))
+    inputs, targets = shift_segments(slide(standardised))
+    _, target_times = shift_segments(slide(times[:num_train]))
+    windows = Windows(
         inputs=inputs.astype(np.float32),
         targets=targets.astype(np.float32),
         times=target_times,
         test=np.empty(0, np.float32),
         test_times=np.empty(0),
-        observed=observed,
+    )
+    return ObservedSeries(
+        name,
+        windows,
+        params,
+        samples=samples,
+        sample_times=times,
+        num_train=num_train,
+        num_validation=num_validation,
     )
 
 
-def pair_file(path: Path, params: ObservedParams) -> Windows:
-    """Windows of a series from a file.
+def main(entry: str, table: str, out: str) -> None:
+    """Write a series, and beside it its params."""
+    section, _, name = entry.partition(".")
+    if section not in PREPARE:
+        raise InputError(f"{entry} is no series: give one of {', '.join(PREPARE)}, and its name")
+    series = PREPARE[section](name, Path(table))
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    write_series(Path(out), series)
+
+
+def prepare_generated(name: str, table: Path) -> GeneratedSeries:
+    """A series of `generated_series` from its table."""
+    params = read_params(f"generated_series.{name}", GeneratedParams)
+    return cut_series(name, params, *read_segments(table))
+
+
+def prepare_observed(name: str, table: Path) -> ObservedSeries:
+    """A series of `observed_series` from its file.
 
     Raises:
         InputError: the file cannot be used.
     """
-    samples, times = read_samples(path, params.column, params.time)
-    return pair_observed(split_observed(samples, times, params), params.window)
+    params = read_params(f"observed_series.{name}", ObservedParams)
+    return split_series(name, params, *read_samples(table, params.column, params.time))
 
 
-def main(entry: str, table: str, out: str) -> None:
-    """Write the windows of one series, and beside them its params."""
-    params = read_entry(entry)
-    if isinstance(params, ObservedParams):
-        windows = pair_file(Path(table), params)
-    else:
-        windows = pair_series(*read_segments(Path(table)), params.window, params.test_points or 0)
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    write_windows(Path(out), windows)
-    write_series(Path(out), params)
+PREPARE: dict[str, Callable[[str, Path], Series]] = {
+    "generated_series": prepare_generated,
+    "observed_series": prepare_observed,
+}
 
 
 if __name__ == "__main__":

@@ -9,10 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.forecasting.free_runs import FreeRuns
-from stages.forecasting.observed import ObservedParams, find_spacing
-from stages.forecasting.series import Windows
-from stages.forecasting.signals import GeneratedParams
+from stages.forecasting.series import Backtest, Series
 from stages.shared.json_files import write_json
 
 Array = NDArray[np.float64]
@@ -33,64 +30,41 @@ class Scope:
     coverage: float  # share of the test's samples that lay in the band
 
 
-def find_band(forecasts: Array, runs: FreeRuns) -> Array:
+def find_band(forecasts: Array, backtest: Backtest) -> Array:
     """The quantiles of the errors at each step: `(2, n)`, to be added to a forecast.
 
     Args:
         forecasts: `(B, n)`, of validation.
-        runs: their truths.
+        backtest: that they forecast.
     """
-    errors = runs.truths[:, : forecasts.shape[1]] - forecasts
+    errors = backtest.targets[:, : forecasts.shape[1]] - forecasts
     with np.errstate(invalid="ignore"):  # of a run that explodes
         band: Array = np.quantile(errors, SHARES, axis=0)
     return band
 
 
-def cover(band: Array, forecasts: Array, runs: FreeRuns) -> Array:
+def cover(band: Array, forecasts: Array, backtest: Backtest) -> Array:
     """Share of the true samples of each origin that lie in the band: `(B,)`."""
     steps = min(band.shape[1], forecasts.shape[1])
-    errors = runs.truths[:, :steps] - forecasts[:, :steps]
+    errors = backtest.targets[:, :steps] - forecasts[:, :steps]
     is_covered = (band[0, :steps] <= errors) & (errors <= band[1, :steps])
     shares: Array = is_covered.mean(axis=1)
     return shares
 
 
-def describe_scope(
-    name: str,
-    series: GeneratedParams | ObservedParams,
-    windows: Windows,
-    context: int,
-    band: Array,
-    coverage: float,
-) -> Scope:
+def describe_scope(series: Series, context: int, band: Array, coverage: float) -> Scope:
     """The scope of a forecaster.
 
     Args:
-        name: of the series.
-        series: its entry in params.yaml.
-        windows: what was trained on.
+        series: what it was trained on.
         context: samples that it was given when it was scored.
         band: of `find_band`.
         coverage: share of the test in it.
     """
-    samples = np.concatenate([windows.inputs.ravel(), windows.targets.ravel()])
-    spacing: float | None
-    if isinstance(series, ObservedParams):
-        assert windows.observed  # it is one
-        samples = windows.observed.training
-        spacing = find_spacing(windows.observed.sample_times) if series.time else None
-    else:
-        spacing = series.time_step
+    lowest, highest = series.training_range
     low, high = band.tolist()
-    return Scope(
-        name,
-        float(samples.min()),
-        float(samples.max()),
-        spacing,
-        context,
-        {"low": low, "high": high},
-        coverage,
-    )
+    interval = {"low": low, "high": high}
+    return Scope(series.name, lowest, highest, series.spacing, context, interval, coverage)
 
 
 def write_scope(folder: Path, scope: Scope) -> None:

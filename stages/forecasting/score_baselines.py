@@ -18,11 +18,11 @@ from pydantic import Field
 
 from stages.forecasting.assessment import (
     EvaluateParams,
-    Questions,
+    Queries,
     add_ratios,
     assess,
     check_scores,
-    draw_questions,
+    draw_queries,
 )
 from stages.forecasting.baselines import (
     copy_period,
@@ -32,18 +32,8 @@ from stages.forecasting.baselines import (
     predict_zero,
 )
 from stages.forecasting.free_runs import PhaseErrors, score_forecasts
-from stages.forecasting.observed import ObservedParams
 from stages.forecasting.phase_errors import write_phase_errors
-from stages.forecasting.series import (
-    Forecaster,
-    Scaling,
-    Windows,
-    read_series,
-    read_windows,
-    sample_past,
-    scale_forecaster,
-)
-from stages.forecasting.signals import GeneratedParams
+from stages.forecasting.series import Forecaster, Series, read_series
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import Baselines, write_baselines
 from stages.shared.errors import InputError, exit_on_input_error
@@ -53,7 +43,6 @@ Array = NDArray[np.float64]
 Baseline = Literal["predict_zero", "hold_last", "copy_period", "ar2", "ar_best", "ridge"]
 Penalty = Annotated[float, Field(ge=0, le=1e9)]
 
-FITTED_SEGMENTS = 2000  # most that a baseline is fitted to: enough, whatever a series' length
 REMEDY = (
     "drop this baseline from forecasting_baselines.names or lower evaluate_forecasters.horizons"
 )
@@ -69,20 +58,14 @@ class BaselineParams(Params):
 
 
 @dataclass(frozen=True)
-class Material:
+class FitContext:
     """What baselines are fitted to and chosen by."""
 
-    samples: Array  # (N, T), segments of training
-    series_name: str
-    series: GeneratedParams | ObservedParams
-    questions: Questions
+    series: Series
+    samples: Array  # (N, T) of training, as the series joins it
+    queries: Queries
     evaluation: EvaluateParams
     params: BaselineParams
-    scaling: Scaling | None  # of the samples; None: they are those of the series
-
-    def wrap(self, forecast: Forecaster) -> Forecaster:
-        """What was fitted to the samples as a forecaster of the series."""
-        return scale_forecaster(forecast, self.scaling)
 
 
 @dataclass(frozen=True)
@@ -101,160 +84,132 @@ class Scored:
     errors: dict[str, PhaseErrors]  # by baseline, on the test phases
 
 
-def score_baselines(
-    windows: Windows,
-    series_name: str,
-    series: GeneratedParams | ObservedParams,
-    params: BaselineParams,
-    evaluation: EvaluateParams,
-) -> Scored:
+def score_baselines(series: Series, params: BaselineParams, evaluation: EvaluateParams) -> Scored:
     """Fit, choose and score all baselines of a series.
 
     Args:
-        windows: that networks are trained on.
-        series_name: entry of generated_series or observed_series.
-        series: that entry.
+        series: that networks are trained on, with its params.
         params: which baselines, and what to choose from.
-        evaluation: what they are asked, as networks are.
+        evaluation: how they are scored, as networks are.
 
     Raises:
         InputError: context or segments are too short for a baseline, or a score is not finite.
     """
-    questions = draw_questions(windows, series_name, series, evaluation)
-    samples = collect_samples(windows)
-    material = Material(
-        samples, series_name, series, questions, evaluation, params, windows.scaling
-    )
+    queries = draw_queries(series, evaluation)
+    context = FitContext(series, series.join_training(), queries, evaluation, params)
     scores: Baselines = {}
     errors: dict[str, PhaseErrors] = {}
     for name in params.names:
-        fitted = FITS[name](material)
-        free = assess(fitted.forecast, questions, evaluation)
-        scores[name] = {**free.scores, **fitted.chosen}
-        if evaluation.split == "test" and isinstance(series, GeneratedParams):
-            scores[name] = score_walkthrough(fitted.forecast, material, series) | scores[name]
-        errors[name] = free.errors
+        fitted = FITS[name](context)
+        assessment = assess(fitted.forecast, queries, evaluation)
+        scores[name] = {**assessment.scores, **fitted.chosen}
+        if evaluation.split == "test":
+            scores[name] = score_walkthrough(fitted.forecast, queries) | scores[name]
+        errors[name] = assessment.errors
     check_scores(scores, REMEDY)
     compared = {name: add_ratios(scores[name], scores) for name in scores}
     return Scored(compared, errors)
 
 
-def score_walkthrough(
-    forecast: Forecaster, material: Material, series: GeneratedParams
-) -> dict[str, float]:
-    """The walk-through's own test, which tells baselines the past too."""
-    test = material.questions.walkthroughs[material.questions.drawn]
-    past = sample_past(test, series, material.evaluation.context)[None]
-    answer = forecast(past, test.steps)[0]
-    return {"walkthrough_mse": test.measure_mse(answer)}
+def score_walkthrough(forecast: Forecaster, queries: Queries) -> dict[str, float]:
+    """The walk-through's own test, which gives baselines the past too; nothing where it has none.
+
+    Args:
+        forecast: a baseline.
+        queries: with the test.
+    """
+    if not queries.walkthroughs:
+        return {}
+    test = queries.walkthroughs[queries.drawn]
+    return {"walkthrough_mse": test.measure_mse(forecast(test.past[None], test.steps)[0])}
 
 
-def collect_samples(windows: Windows) -> Array:
-    """Segments of training as `(N, T)`, at most some thousand; of an observed series it is one."""
-    if windows.observed:
-        return windows.observed.scaling.standardise(windows.observed.training)[None]
-    thinned = slice(None, None, math.ceil(len(windows.inputs) / FITTED_SEGMENTS))
-    lasts = windows.targets[thinned, -1:]
-    return np.concatenate([windows.inputs[thinned], lasts], axis=1, dtype=np.float64)
-
-
-def make_zero(material: Material) -> Fitted:
+def make_zero(context: FitContext) -> Fitted:
     """The mean of a sine, or of what an observed series was trained on."""
-    return Fitted(material.wrap(predict_zero))
+    return Fitted(context.series.restore_units(predict_zero))
 
 
-def make_holding(material: Material) -> Fitted:
+def make_holding(context: FitContext) -> Fitted:
     """The last sample for ever."""
     return Fitted(hold_last)
 
 
-def make_copying(material: Material) -> Fitted:
+def make_copying(context: FitContext) -> Fitted:
     """The last period, or what the series gives for its season.
 
     Raises:
         InputError: the series gives neither, or the context is shorter.
     """
-    lag, context = material.series.season_points, material.evaluation.context
+    name, lag, longest = context.series.name, context.series.season, context.evaluation.context
     if lag is None:
         raise InputError(
-            f"params.yaml: generated_series.{material.series_name} has neither period nor season: "
+            f"params.yaml: {context.series.section}.{name} has neither period nor season: "
             "give it a season for copy_period to repeat, or drop that from "
             "forecasting_baselines.names"
         )
-    if not 0 < lag <= context:
+    if not 0 < lag <= longest:
         raise InputError(
-            f"params.yaml: evaluate_forecasters.context ({context}) must reach a period of "
-            f"{material.series_name} ({lag} samples), which copy_period repeats: raise it"
+            f"params.yaml: evaluate_forecasters.context ({longest}) must reach a period of "
+            f"{name} ({lag} samples), which copy_period repeats: raise it"
         )
     return Fitted(partial(copy_period, lag=lag))
 
 
-def fit_ar2(material: Material) -> Fitted:
+def fit_ar2(context: FitContext) -> Fitted:
     """AR(2), which is exact on a clean sine."""
-    [order] = limit_orders([2], material)
-    return Fitted(material.wrap(fit_autoregression(material.samples, order)))
+    [order] = limit_orders([2], context)
+    return Fitted(context.series.restore_units(fit_autoregression(context.samples, order)))
 
 
-def fit_ar_best(material: Material) -> Fitted:
+def fit_ar_best(context: FitContext) -> Fitted:
     """AR(p), with the order that validation chooses."""
     candidates: dict[float, Forecaster] = {}
-    for order in limit_orders(material.params.ar_orders, material):
-        candidates[order] = material.wrap(fit_autoregression(material.samples, order))
-    best = choose(candidates, material)
+    for order in limit_orders(context.params.ar_orders, context):
+        candidates[order] = context.series.restore_units(fit_autoregression(context.samples, order))
+    best = choose(candidates, context)
     return Fitted(candidates[best], {"order": best})
 
 
-def limit_orders(orders: list[int], material: Material) -> list[int]:
-    """The orders that a series can be fitted by.
-
-    The context holds for all generated series: what is beyond it is a mistake. The segments of
-    one series, or the window of a file, may still be too short for some of them, and then the
-    others are left to choose from.
+def limit_orders(orders: list[int], context: FitContext) -> list[int]:
+    """The orders that a series can be fitted by: its segments or context may be too short for some.
 
     Raises:
         InputError: an order beyond the context, or none that the segments allow.
     """
-    context = material.evaluation.context
-    num_points = material.samples.shape[1]
-    if isinstance(material.series, ObservedParams):
-        num_points = min(num_points, context + 1)
-    elif max(orders) > context:
-        raise InputError(
-            f"params.yaml: AR({max(orders)}) looks at more samples than "
-            f"evaluate_forecasters.context ({context}) shows: lower it in "
-            "forecasting_baselines.ar_orders, or raise the context"
-        )
+    longest = context.evaluation.context
+    context.series.check_orders(orders, longest)
+    num_points = min(context.samples.shape[1], longest + 1)
     allowed = [order for order in orders if order < num_points]
     if not allowed:
         raise InputError(
-            f"segments of {material.series_name} have {num_points} samples, too few for AR of "
+            f"segments of {context.series.name} have {num_points} samples, too few for AR of "
             f"order {min(orders)}: give forecasting_baselines.ar_orders of params.yaml a lower one"
         )
     if len(allowed) < len(orders):
-        print(f"{material.series_name}: segments of {num_points} samples allow {allowed} alone")
+        print(f"{context.series.name}: segments of {num_points} samples allow {allowed} alone")
     return allowed
 
 
-def fit_ridge(material: Material) -> Fitted:
+def fit_ridge(context: FitContext) -> Fitted:
     """The direct forecaster, with the penalty that validation chooses.
 
     Context and block take at most half a segment, so that it is fitted at many places of it.
     """
-    half = material.samples.shape[1] // 2
-    block = max(1, min(material.params.ridge_block, half // 2))
-    context = max(1, min(material.evaluation.context, half - block))
+    half = context.samples.shape[1] // 2
+    block = max(1, min(context.params.ridge_block, half // 2))
+    length = max(1, min(context.evaluation.context, half - block))
     candidates: dict[float, Forecaster] = {}
-    for penalty in material.params.ridge_penalties:
-        fitted = fit_direct(material.samples, context, block, penalty)
-        candidates[penalty] = material.wrap(fitted)
-    best = choose(candidates, material)
-    return Fitted(candidates[best], {"penalty": best, "context": context, "block": block})
+    for penalty in context.params.ridge_penalties:
+        fitted = fit_direct(context.samples, length, block, penalty)
+        candidates[penalty] = context.series.restore_units(fitted)
+    best = choose(candidates, context)
+    return Fitted(candidates[best], {"penalty": best, "context": length, "block": block})
 
 
-def choose(candidates: Mapping[float, Forecaster], material: Material) -> float:
+def choose(candidates: Mapping[float, Forecaster], context: FitContext) -> float:
     """That with the least error over the longest free runs of validation; the first of equals."""
-    validation = material.questions.validation
-    longest = max(material.evaluation.validation_horizons)
+    validation = context.queries.validation
+    longest = max(context.evaluation.validation_horizons)
     errors = {}
     for value, forecast in candidates.items():
         with np.errstate(over="ignore", invalid="ignore"):  # of a run that explodes
@@ -264,7 +219,7 @@ def choose(candidates: Mapping[float, Forecaster], material: Material) -> float:
     return min(errors, key=lambda value: errors[value])
 
 
-FITS: dict[Baseline, Callable[[Material], Fitted]] = {
+FITS: dict[Baseline, Callable[[FitContext], Fitted]] = {
     "predict_zero": make_zero,
     "hold_last": make_holding,
     "copy_period": make_copying,
@@ -276,14 +231,13 @@ FITS: dict[Baseline, Callable[[Material], Fitted]] = {
 
 def main(windows: str, out: str) -> None:
     """Write scores.json and errors.csv of one series."""
-    name = Path(windows).stem
     params = read_params("forecasting_baselines", BaselineParams)
     series = read_series(Path(windows))
-    evaluation = read_params("evaluate_forecasters", EvaluateParams).suit(series)
+    evaluation = read_params("evaluate_forecasters", EvaluateParams).adapt(series)
     prepare_arithmetic()
-    scored = score_baselines(read_windows(Path(windows)), name, series, params, evaluation)
+    scored = score_baselines(series, params, evaluation)
     folder = Path(out)
-    write_baselines(folder, name, scored.scores)
+    write_baselines(folder, series.name, scored.scores)
     write_phase_errors(folder / "errors.csv", scored.errors)
 
 

@@ -14,7 +14,7 @@ if __name__ == "__main__":
     sys.exit()  # before torch loads: a stage that waits for a cluster needs none
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import repeat
 from pathlib import Path
@@ -27,7 +27,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from stages.forecasting.forecasters import wrap_model
-from stages.forecasting.series import Windows, make_recursion, read_windows
+from stages.forecasting.series import Series, Windows, read_series
 from stages.forecasting.snapshots import Snapshots, write_snapshots
 from stages.forecasting.state import State, detach_state, write_state
 from stages.shared.arithmetic import describe_processor
@@ -195,12 +195,12 @@ def draw_windows(params: ForecasterParams, num_windows: int) -> NDArray[np.int64
     return np.arange(params.iterations * params.batch).reshape(shape) % num_windows
 
 
-def train(params: ForecasterParams, windows: Windows, name: str) -> Trained:
-    """Train a forecaster; the same params and windows give the same result.
+def train(params: ForecasterParams, series: Series, name: str) -> Trained:
+    """Train a forecaster; the same params and series give the same result.
 
     Args:
         params: how.
-        windows: what it is trained on.
+        series: what it is trained on.
         name: of the model, for messages.
 
     Raises:
@@ -210,12 +210,10 @@ def train(params: ForecasterParams, windows: Windows, name: str) -> Trained:
     device = seed_everything(params)
     dtype = torch.float64 if params.precision == "float64" else torch.float32
     model = build_network(params.architecture, params.network, where).to(device, dtype)
+    windows = series.windows
     inputs = torch.from_numpy(windows.inputs).to(device, dtype)
-    targets = torch.from_numpy(windows.targets).to(device, dtype)
-    times = windows.times
-    if windows.observed:  # each sample has a target, of which some networks answer the last
-        num_forecasts = count_forecasts(model, inputs[:1])
-        targets, times = targets[:, -num_forecasts:], times[:, -num_forecasts:]
+    chosen, times = series.select_targets(count_forecasts(model, inputs[:1]))
+    targets = torch.from_numpy(chosen).to(device, dtype)
     check_fit(model, inputs[:1], targets[:1], params, where)
 
     def draw_batches() -> Iterator[Batch]:
@@ -241,8 +239,7 @@ def train(params: ForecasterParams, windows: Windows, name: str) -> Trained:
         curves = refine(model, batch, params, params.refine, name, curves, report)
     if len(windows.test):
         progress.say(f"Performance on test range: {measure_test_range(model, windows):.7f}")
-    scaling = asdict(windows.scaling) if windows.scaling else None
-    config = ModelConfig("forecasting", params.architecture, params.network, scaling)
+    config = ModelConfig("forecasting", params.architecture, params.network, series.scaling)
     state = getattr(carrier, "state", None)
     return Trained(model, config, curves, state, snapshots, progress.lines)
 
@@ -320,15 +317,15 @@ def make_report(params: ForecasterParams, progress: Progress) -> Observer[Batch]
 
 def measure_test_range(model: nn.Module, windows: Windows) -> float:
     """Mean squared error of the forecast of the held-out end of the series, from what precedes."""
-    test = make_recursion(windows)
-    return test.measure_mse(wrap_model(model)(test.history[None], test.steps)[0])
+    forecast = wrap_model(model)(windows.last[None], len(windows.test))[0]
+    return float(np.mean((forecast - windows.test) ** 2))
 
 
 def main(name: str, windows: str, out: str) -> None:
     """Write the bundle of one model."""
     started = datetime.now(UTC)
     params = read_params(f"forecasters.{name}", ForecasterParams)
-    trained = train(params, read_windows(Path(windows)), name)
+    trained = train(params, read_series(Path(windows), with_params=False), name)
     folder = Path(out)
     write_model(folder, trained.config, trained.model)
     write_curves(folder / "curves.csv", trained.curves)

@@ -24,7 +24,7 @@ def main(windows: str, out: str) -> None:
         SECTION, "forecasters", ForecasterParams, attempt.scores, Path(windows).stem, attempt
     )
     code = describe_code(params.architecture, SECTION)
-    validation = [attempt.horizons, compute_digest(attempt.runs)]
+    validation = [attempt.horizons, compute_digest(attempt.backtest)]
     surroundings = [*describe_surroundings([Path(windows)], code), validation]
     search(task, params, surroundings, Path(out))
 

@@ -8,7 +8,7 @@ from benchmarks.__main__ import render_page
 from benchmarks.clock import ROOT, Turns, Usage
 from benchmarks.data import Bench, divide_names, find_surnames, read_names
 from benchmarks.table import Row, judge
-from stages.forecasting.series import read_windows
+from stages.forecasting.series import read_series
 from stages.shared.params import read_value
 from stages.surnames.names import decode_names
 from stages.surnames.preprocess import clean_names
@@ -129,7 +129,9 @@ def test_series_run_through_all_stages(bench):
     folder = bench.scratch / "points-200"
     metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
     assert metrics["walkthrough_mse"] > 0
-    assert len(read_windows(folder / "windows/long.npz").inputs) == 200 - 40 - 40  # test, window
+    assert (
+        len(read_series(folder / "windows/long.npz").windows.inputs) == 200 - 40 - 40
+    )  # test, window
 
 
 def test_a_copy_of_the_workspace_has_no_results(bench):

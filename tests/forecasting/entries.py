@@ -10,8 +10,8 @@ from torch import nn
 from stages.forecasting.assessment import EvaluateParams
 from stages.forecasting.evaluate import evaluate
 from stages.forecasting.observed import ObservedParams
-from stages.forecasting.preprocess import pair_observed, pair_series, split_observed
-from stages.forecasting.series import Windows
+from stages.forecasting.preprocess import cut_series, slide_windows, split_series
+from stages.forecasting.series import GeneratedSeries, ObservedSeries
 from stages.forecasting.signals import GeneratedParams, draw_segments
 from stages.forecasting.state import State
 from stages.forecasting.train import ForecasterParams
@@ -39,28 +39,29 @@ def params_of(model: str, **changes: Any) -> ForecasterParams:
     return ForecasterParams.model_validate({**OFFICIAL["forecasters"][model], **changes})
 
 
-def series_of(model: str, **changes: Any) -> GeneratedParams:
-    """The series that it reads."""
+def params_of_series(model: str, **changes: Any) -> GeneratedParams:
+    """Entry of the series that it reads."""
     entry = OFFICIAL["generated_series"][OFFICIAL["forecasters"][model]["series"]]
     return GeneratedParams.model_validate({**entry, **changes})
 
 
-def windows_of(model: str, **changes: Any) -> Windows:
-    """What it is trained on, with changes of its series."""
-    return windows_of_series(series_of(model, **changes))
+def series_of(model: str, **changes: Any) -> GeneratedSeries:
+    """The series that it is trained on, with changes of its entry."""
+    return make_generated(
+        params_of_series(model, **changes), OFFICIAL["forecasters"][model]["series"]
+    )
 
 
-def windows_of_series(series: GeneratedParams) -> Windows:
-    """What is trained on, of a generated series."""
-    return pair_series(*draw_segments(series), series.window, series.test_points or 0)
+def make_generated(params: GeneratedParams, name: str = "waves") -> GeneratedSeries:
+    """A series with these params."""
+    return cut_series(name, params, *draw_segments(params))
 
 
 def score_walkthrough(model: str, network: nn.Module, state: State | None, seed: int = 0) -> float:
     """The score of the test with which its walk-through ends; the other scores are cut short."""
     short = {"phases": 1, "horizons": [1], "validation_horizons": [1], "walkthrough_seed": seed}
     params = EvaluateParams.model_validate({**OFFICIAL["evaluate_forecasters"], **short})
-    name, windows = OFFICIAL["forecasters"][model]["series"], windows_of(model)
-    evaluation = evaluate(network, state, windows, name, series_of(model), params)
+    evaluation = evaluate(network, state, series_of(model), params)
     score: float = evaluation.scores["walkthrough_mse"]
     return score
 
@@ -70,8 +71,17 @@ def params_of_file(**changes: Any) -> ObservedParams:
     return ObservedParams.model_validate({**FILE, **changes})
 
 
-def windows_of_file(samples: NDArray[np.float64], **changes: Any) -> Windows:
-    """What is trained on where a file holds these samples."""
-    params = params_of_file(**changes)
+def split_file(samples: NDArray[np.float64], **changes: Any) -> ObservedSeries:
+    """The series of a file that holds these samples, split as its entry says."""
     times = np.arange(len(samples), dtype=np.float64)
-    return pair_observed(split_observed(samples, times, params), params.window)
+    return split_series("mine", params_of_file(**changes), samples, times)
+
+
+def make_observed(
+    samples: Any, num_train: int, num_validation: int, times: Any = None, **changes: Any
+) -> ObservedSeries:
+    """A series with parts of these lengths, however short."""
+    samples = np.asarray(samples, dtype=np.float64)
+    times = np.arange(len(samples), dtype=np.float64) if times is None else times
+    params = params_of_file(**{"window": 3, **changes})
+    return slide_windows("mine", params, samples, times, num_train, num_validation)

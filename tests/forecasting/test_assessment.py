@@ -9,12 +9,12 @@ from stages.forecasting.assessment import (
     add_ratios,
     assess,
     compare_with_baselines,
-    draw_questions,
+    draw_queries,
     measure_improvement,
 )
 from stages.forecasting.free_runs import measure_phases
 from stages.shared.yaml_files import parse_yaml
-from tests.forecasting.entries import series_of, windows_of
+from tests.forecasting.entries import series_of
 
 SECTION = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))["evaluate_forecasters"]
 PARAMS = EvaluateParams.model_validate(
@@ -23,9 +23,7 @@ PARAMS = EvaluateParams.model_validate(
 
 
 def draw():
-    return draw_questions(
-        windows_of("carried_rnn"), "integer_starts", series_of("carried_rnn"), PARAMS
-    )
+    return draw_queries(series_of("carried_rnn"), PARAMS)
 
 
 def test_an_interval_lies_around_its_score():
@@ -37,11 +35,11 @@ def test_an_interval_lies_around_its_score():
 
 
 def test_the_errors_of_the_phases_average_to_the_scores():
-    questions = draw()
+    queries = draw()
 
-    assessment = assess(lambda history, horizon: history[:, :horizon], questions, PARAMS)
+    assessment = assess(lambda history, horizon: history[:, :horizon], queries, PARAMS)
 
-    by_hand = (questions.test.contexts[:, :2] - questions.test.truths[:, :2]) ** 2
+    by_hand = (queries.test.contexts[:, :2] - queries.test.targets[:, :2]) ** 2
     np.testing.assert_allclose(assessment.errors["mse_2"], by_hand.mean(axis=1))
     assert assessment.scores["mse_2"] == pytest.approx(by_hand.mean())
 
@@ -50,7 +48,7 @@ def test_every_forecaster_is_asked_the_same():
     first, second = draw(), draw()
 
     forecasts = np.zeros((3, 4))
-    errors = [measure_phases(forecasts, questions.test, [4]) for questions in (first, second)]
+    errors = [measure_phases(forecasts, queries.test, [4]) for queries in (first, second)]
     assert errors[0]["mse_4"].tolist() == errors[1]["mse_4"].tolist()
 
 

@@ -6,19 +6,19 @@ import pytest
 import torch
 
 from stages.forecasting import score_baselines
-from stages.forecasting.assessment import EvaluateParams, check_scores
+from stages.forecasting.assessment import EvaluateParams, check_scores, draw_queries
 from stages.forecasting.evaluate import REMEDY, evaluate, main
-from stages.forecasting.free_runs import FreeRuns, draw_free_runs, score_forecasts
+from stages.forecasting.free_runs import score_forecasts
 from stages.forecasting.phase_errors import read_phase_errors
-from stages.forecasting.series import write_series, write_windows
-from stages.forecasting.signals import GeneratedParams, draw_segments
+from stages.forecasting.series import Backtest, write_series
+from stages.forecasting.signals import GeneratedParams, draw_segments, sample_signal
 from stages.forecasting.state import write_state
 from stages.forecasting.train import ForecasterParams, train
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json
 from stages.shared.networks import write_model
 from stages.shared.yaml_files import format_yaml, parse_yaml
-from tests.forecasting.entries import params_of, params_of_file, windows_of_file, windows_of_series
+from tests.forecasting.entries import make_generated, params_of, split_file
 
 OFFICIAL = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
 SHORT = {
@@ -29,14 +29,17 @@ SHORT = {
 }
 
 
-def series(name="integer_starts", **changes):
+def params_of_series(name="integer_starts", **changes):
     return GeneratedParams.model_validate({**OFFICIAL["generated_series"][name], **changes})
 
 
-def draw(seed, horizon=10, signal=None):
-    return draw_free_runs(
-        signal or series(), phases=64, context=40, after=0.0, horizon=horizon, seed=seed
-    )
+def make_series(name="integer_starts", **changes):
+    return make_generated(params_of_series(name, **changes), name)
+
+
+def draw(seed, horizon=10, **changes):
+    series = make_series(**changes)
+    return series.backtest("validation", context=40, horizon=horizon, phases=64, seed=seed)
 
 
 def test_test_and_validation_phases_are_disjoint_and_from_training_too():
@@ -47,50 +50,73 @@ def test_test_and_validation_phases_are_disjoint_and_from_training_too():
     drawn = {"starts": {"count": 64, "below": 2 * math.pi}, "seed": seeds[0]}
 
     test, validation = (draw(seed).contexts[:, 0] for seed in seeds)
-    trained = draw_segments(series("random_phases", **drawn))[1][:, 0]
+    trained = draw_segments(params_of_series("random_phases", **drawn))[1][:, 0]
 
     assert len(np.intersect1d(test, validation)) == 0
     assert len(np.intersect1d(test, trained)) == 0
 
 
-def test_noise_is_in_the_context_and_not_in_the_truth():
-    clean, noisy = draw(7, 20), draw(7, 20, series(noise=0.1))
+def test_noise_is_in_the_context_and_not_in_the_targets():
+    clean, noisy = draw(7, 20), draw(7, 20, noise=0.1)
 
     assert np.std(noisy.contexts - clean.contexts) == pytest.approx(0.1, rel=0.1)
-    assert np.array_equal(noisy.truths, clean.truths)
+    assert np.array_equal(noisy.targets, clean.targets)
 
 
-def test_free_runs_start_after_training():
-    drifting = series("drifting_sine")
+@pytest.fixture
+def times(monkeypatch):
+    """The times at which backtests sample signals, as they are drawn."""
+    drawn = []
 
-    first = draw_free_runs(drifting, 8, 4, after=0.0, horizon=3, seed=1)
-    later = draw_free_runs(drifting, 8, 4, after=drifting.spread / 48, horizon=3, seed=1)
+    def note(params, times):
+        drawn.append(times)
+        return sample_signal(params, times)
 
-    assert not np.allclose(first.truths, later.truths)
+    monkeypatch.setattr("stages.forecasting.series.sample_signal", note)
+    return drawn
 
 
-def test_free_runs_of_a_chaotic_series_start_where_neither_training_nor_validation_was(monkeypatch):
-    chaotic, drawn = series("mackey_glass"), []
+SHAPE = {"context": 4, "horizon": 3, "phases": 8, "seed": 1}
 
-    def note(series, phases, context, after, horizon, seed):
-        runs = draw_free_runs(series, phases, context, after, horizon, seed)
-        drawn.append((after, after + series.spread + series.time_step * (context + horizon)))
-        return runs
 
-    monkeypatch.setattr("stages.forecasting.assessment.draw_free_runs", note)
-    params, windows, trained = train_briefly("mackey_glass_rnn")
-    evaluate(trained.model, None, windows, params.series, chaotic, EvaluateParams(**SHORT))
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("name", ["drifting_sine", "period_40", "mackey_glass"])
+def test_a_generated_series_is_forecast_after_training(name, split, times):
+    series = make_series(name)
 
-    (validation_from, validation_to), (test_from, _) = drawn
-    assert windows.end <= validation_from
-    assert validation_to <= test_from
+    series.backtest(split, **SHAPE)
+
+    last = max(series.windows.times.max(), series.windows.test_times.max(initial=0.0))
+    assert times[0].min() >= last
+
+
+def test_a_chaotic_series_is_tested_where_neither_training_nor_validation_was(times):
+    series = make_series("mackey_glass")
+
+    series.backtest("validation", **SHAPE | {"horizon": 9})
+    series.backtest("test", **SHAPE, validation_horizon=9)
+
+    validation, test = times
+    spread = series.params.spread
+    assert validation.max() <= series.windows.times.max() + spread + 2.0 * (4 + 9)  # a step of 2
+    assert test.min() >= series.windows.times.max() + spread + 2.0 * (4 + 9)
+
+
+def test_queries_keep_the_test_of_a_chaotic_series_behind_the_longest_validation(times):
+    series = make_series("mackey_glass")
+    params = EvaluateParams(**SHORT)
+
+    draw_queries(series, params)
+
+    longest = params.context + max(params.validation_horizons)
+    assert times[1].min() >= series.windows.times.max() + series.params.spread + 2.0 * longest
 
 
 def test_scores_average_the_steps_of_each_horizon():
-    truths = np.zeros((2, 4))
-    off_by_growing = truths + np.arange(1, 5)
+    targets = np.zeros((2, 4))
+    off_by_growing = targets + np.arange(1, 5)
 
-    scores = score_forecasts(off_by_growing, FreeRuns(truths, truths), [2, 4])
+    scores = score_forecasts(off_by_growing, Backtest(targets, targets), [2, 4])
 
     assert scores == pytest.approx(
         {"one_step_mse": 1, "mse_2": (1 + 4) / 2, "mse_4": (1 + 4 + 9 + 16) / 4}
@@ -101,18 +127,17 @@ def train_briefly(model):
     params = ForecasterParams.model_validate(
         {**OFFICIAL["forecasters"][model], "iterations": 3, "refine": None}
     )
-    windows = windows_of_series(series(params.series))
-    return params, windows, train(params, windows, model)
+    series = make_series(params.series)
+    return series, train(params, series, model)
 
 
 @pytest.mark.parametrize("model", ["carried_rnn", "lagged_rnn", "windowed_lstm_fast"])
 def test_every_model_is_scored_beside_the_baselines(model, tmp_path, monkeypatch):
-    params, windows, trained = train_briefly(model)
+    series, trained = train_briefly(model)
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(format_yaml({**OFFICIAL, "evaluate_forecasters": SHORT}))
-    windows_path = f"{params.series}.npz"
-    write_windows(Path(windows_path), windows)
-    write_series(Path(windows_path), series(params.series))
+    windows_path = f"{series.name}.npz"
+    write_series(Path(windows_path), series)
     write_model(Path("trained"), trained.config, trained.model)
     write_state(Path("trained/state.npy"), trained.state)
     score_baselines.main(windows_path, "baselines")
@@ -120,7 +145,7 @@ def test_every_model_is_scored_beside_the_baselines(model, tmp_path, monkeypatch
     main(model, "trained", windows_path, "baselines", "metrics.json", "evaluated")
 
     scores = read_json(Path("evaluated/scores.json"))
-    assert scores["data"] == params.series
+    assert scores["data"] == series.name
     assert {"walkthrough_mse", "one_step_mse", "mse_500"} <= scores.keys()
     assert scores["intervals"].keys() == {"one_step_mse", "mse_49", "mse_500"}
     assert "mse_500" in scores["validation"]
@@ -135,11 +160,10 @@ def test_every_model_is_scored_beside_the_baselines(model, tmp_path, monkeypatch
 
 
 def test_the_errors_of_a_model_are_of_the_phases_that_baselines_have(tmp_path, monkeypatch):
-    params, windows, trained = train_briefly("carried_rnn")
+    series, trained = train_briefly("carried_rnn")
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(format_yaml({**OFFICIAL, "evaluate_forecasters": SHORT}))
-    write_windows(Path("integer_starts.npz"), windows)
-    write_series(Path("integer_starts.npz"), series(params.series))
+    write_series(Path("integer_starts.npz"), series)
     torch.nn.init.zeros_(trained.model.head.weight)  # so that it forecasts nothing but zeros
     torch.nn.init.zeros_(trained.model.head.bias)
     write_model(Path("trained"), trained.config, trained.model)
@@ -156,8 +180,8 @@ def test_the_errors_of_a_model_are_of_the_phases_that_baselines_have(tmp_path, m
 
 
 def test_the_same_model_and_data_give_the_same_scores():
-    params, windows, trained = train_briefly("carried_rnn")
-    given = (trained.model, trained.state, windows, params.series, series(params.series))
+    series, trained = train_briefly("carried_rnn")
+    given = (trained.model, trained.state, series)
 
     first = evaluate(*given, EvaluateParams(**SHORT))
     second = evaluate(*given, EvaluateParams(**SHORT))
@@ -166,8 +190,8 @@ def test_the_same_model_and_data_give_the_same_scores():
 
 
 def test_the_one_point_test_is_also_averaged_over_its_starts():
-    params, windows, trained = train_briefly("carried_rnn")
-    given = (trained.model, trained.state, windows, params.series, series(params.series))
+    series, trained = train_briefly("carried_rnn")
+    given = (trained.model, trained.state, series)
 
     scores = []
     for seed in range(20):
@@ -180,8 +204,8 @@ def test_the_one_point_test_is_also_averaged_over_its_starts():
 
 
 def test_the_recursive_test_has_one_start():
-    params, windows, trained = train_briefly("windowed_lstm")
-    given = (trained.model, trained.state, windows, params.series, series(params.series))
+    series, trained = train_briefly("windowed_lstm")
+    given = (trained.model, trained.state, series)
 
     metrics = evaluate(*given, EvaluateParams(**SHORT)).scores
 
@@ -189,8 +213,8 @@ def test_the_recursive_test_has_one_start():
 
 
 def test_while_recipes_are_chosen_the_test_phases_change_nothing():
-    params, windows, trained = train_briefly("carried_rnn")
-    given = (trained.model, trained.state, windows, params.series, series(params.series))
+    series, trained = train_briefly("carried_rnn")
+    given = (trained.model, trained.state, series)
 
     scores = []
     for seed in (1, 2):
@@ -210,11 +234,10 @@ def test_a_score_that_is_not_finite_is_named():
 
 def evaluate_file(samples, **changes):
     """A network of two updates on a file with horizons 2 and 5."""
-    file = params_of_file(window=40, horizons=[2, 5])
-    windows = windows_of_file(samples, window=40, horizons=[2, 5])
-    model = train(params_of("sunspots_rnn", iterations=2), windows, "x").model
-    params = EvaluateParams.model_validate({**SHORT, **changes}).suit(file)
-    return evaluate(model, None, windows, "mine", file, params)
+    series = split_file(samples, window=40, horizons=[2, 5])
+    model = train(params_of("sunspots_rnn", iterations=2), series, "x").model
+    params = EvaluateParams.model_validate({**SHORT, **changes}).adapt(series)
+    return evaluate(model, None, series, params)
 
 
 SWING = 20 + 5 * np.sin(np.arange(120.0) / 7)

@@ -2,33 +2,34 @@
 
 import numpy as np
 
-from stages.forecasting.free_runs import measure_phases, roll_origins, roll_validation
-from stages.forecasting.series import ObservedSeries, Scaling, scale_forecaster
+from stages.forecasting.free_runs import measure_phases
+from tests.forecasting.entries import make_observed
 
-TEN = ObservedSeries(np.arange(10.0), np.arange(10.0), num_train=4, num_validation=3)
+TEN = make_observed(np.arange(10.0), num_train=4, num_validation=3)
+ANY = {"phases": 1, "seed": 0}  # an observed series has no phases
 
 
 def test_origins_roll_as_far_as_the_horizon_fits_into_their_part():
-    runs = roll_validation(TEN, context=2, horizon=2)
+    backtest = TEN.backtest("validation", context=2, horizon=2, **ANY)
 
-    assert runs.contexts.tolist() == [[2, 3], [3, 4]]  # of training too: that is known by then
-    assert runs.truths.tolist() == [[4, 5], [5, 6]]  # never of the test
-    assert runs.block == 2
+    assert backtest.contexts.tolist() == [[2, 3], [3, 4]]  # of training too: known by then
+    assert backtest.targets.tolist() == [[4, 5], [5, 6]]  # never of the test
+    assert backtest.block == 2
 
 
 def test_the_last_origin_of_the_test_ends_with_the_file():
-    runs = roll_origins(TEN, 7, 10, context=3, horizon=1)
+    backtest = TEN.backtest("test", context=3, horizon=1, **ANY)
 
-    assert runs.contexts.tolist() == [[4, 5, 6], [5, 6, 7], [6, 7, 8]]
-    assert runs.truths.tolist() == [[7], [8], [9]]
+    assert backtest.contexts.tolist() == [[4, 5, 6], [5, 6, 7], [6, 7, 8]]
+    assert backtest.targets.tolist() == [[7], [8], [9]]
 
 
 def test_mase_is_the_absolute_error_by_that_of_repeating_the_last_sample_in_training():
     samples = np.array([0.0, 2, 4, 6, 0, 0, 9])  # training changes by 2 a step
-    observed = ObservedSeries(samples, samples, num_train=4, num_validation=2)
-    runs = roll_validation(observed, context=4, horizon=2)
+    observed = make_observed(samples, num_train=4, num_validation=2)
+    backtest = observed.backtest("validation", context=4, horizon=2, **ANY)
 
-    errors = measure_phases(np.array([[1.0, -3.0]]), runs, [2])
+    errors = measure_phases(np.array([[1.0, -3.0]]), backtest, [2])
 
     assert errors["one_step_mse"].tolist() == [1]
     assert errors["mse_2"].tolist() == [5]
@@ -36,14 +37,15 @@ def test_mase_is_the_absolute_error_by_that_of_repeating_the_last_sample_in_trai
     assert errors["mase_2"].tolist() == [1]  # (1 + 3) / 2 / 2
 
 
-def test_a_scaled_forecaster_takes_and_gives_the_units_of_the_file():
+def test_a_forecaster_of_standardised_samples_takes_and_gives_the_units_of_the_file():
     seen = []
 
     def hold(history, horizon):
         seen.append(history)
         return history[:, -1:].repeat(horizon, axis=1)
 
-    forecast = scale_forecaster(hold, Scaling(mean=10.0, std=2.0))
+    series = make_observed([8, 12, 8, 12, 0, 0], num_train=4, num_validation=1)  # 10 ± 2
+    forecast = series.restore_units(hold)
 
     assert forecast(np.array([[8.0, 14.0]]), 2).tolist() == [[14, 14]]
     assert seen[0].tolist() == [[-1, 2]]

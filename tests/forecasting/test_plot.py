@@ -1,33 +1,36 @@
 import json
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
 import pytest
 
-from stages.forecasting.plot import draw_snapshots, draw_window, join_windows, main
-from stages.forecasting.preprocess import pair_series
-from stages.forecasting.series import Windows, write_windows
+from stages.forecasting.plot import draw_snapshots, draw_window, main
+from stages.forecasting.series import write_series
+from stages.forecasting.signals import GeneratedParams
 from stages.shared.baselines import write_baselines
 from stages.shared.bundle import ModelConfig, write_config
 from stages.shared.curves import Curves, write_curves
-from tests.forecasting.entries import windows_of_file
+from tests.forecasting.entries import SINE, make_generated, split_file
 
 DETAILS = {f"details/{name}" for name in ("loss", "loss_linear", "window", "snapshots")}
 ALWAYS = {"forecast", "baselines", "details/walkthrough", *DETAILS}
 STEPS = 60  # of the free runs
 
 
-def make_windows(window):
-    times = np.arange(30.0)[None]
-    return pair_series(times, np.sin(times), window, 6 if window else 0)
+def make_series(window):
+    cut = {"window": window, "test_points": 6} if window else {}
+    params = SINE | {"points": 30, "period": 2 * np.pi} | cut
+    return make_generated(GeneratedParams.model_validate(params))
 
 
 def write_files(folder, window=None, norms=(0.9, None)):
     trained, evaluated = folder / "trained" / "tiny", folder / "evaluated" / "tiny"
     trained.mkdir(parents=True)
     evaluated.mkdir(parents=True)
-    windows = make_windows(window)
-    write_windows(folder / "windows.npz", windows)
+    series = make_series(window)
+    windows = series.windows
+    write_series(folder / "windows.npz", series)
     write_config(trained, ModelConfig("forecasting", "window_forecaster", {"cell": "lstm"}))
     write_curves(trained / "curves.csv", Curves([1, 2], [0.5, 0.25], [None, 0.375], list(norms)))
     np.savez(
@@ -101,7 +104,7 @@ def test_same_files_give_same_bytes_whatever_the_readers_matplotlibrc(tmp_path, 
 def test_of_a_file_its_parts_and_forecasts_from_origins_are_drawn(tmp_path, monkeypatch):
     write_files(tmp_path)
     samples = 20 + 5 * np.sin(np.arange(60.0))
-    write_windows(tmp_path / "windows.npz", windows_of_file(samples, window=9, horizons=[3]))
+    write_series(tmp_path / "windows.npz", split_file(samples, window=9, horizons=[3]))
     np.savez(
         tmp_path / "evaluated/tiny/forecasts.npz",
         free_context=samples[None, 37:45],
@@ -109,6 +112,8 @@ def test_of_a_file_its_parts_and_forecasts_from_origins_are_drawn(tmp_path, monk
         free_forecast=np.full((1, 5), 20.0),
         step=1.0,
     )
+    scores = {"data": "short", "one_step_mse": 0.1, "mse_49": 0.5}  # no walk-through is about it
+    (tmp_path / "evaluated/tiny/scores.json").write_text(json.dumps(scores), encoding="utf-8")
     scope = {"band": {"low": [-1.0] * 5, "high": [1.0] * 5}}
     (tmp_path / "evaluated/tiny/scope.json").write_text(json.dumps(scope), encoding="utf-8")
 
@@ -118,33 +123,30 @@ def test_of_a_file_its_parts_and_forecasts_from_origins_are_drawn(tmp_path, monk
     assert set(figures) == drawn
 
 
-def test_windows_join_to_the_series_they_were_cut_from():
-    windows = make_windows(4)
+def test_slid_windows_join_to_the_series_they_were_cut_from():
+    times, values = make_series(4).split_parts(1.0)["training"]
 
-    times, values = join_windows(windows, 1.0)
-
-    assert windows.are_slid
     np.testing.assert_array_equal(times, np.arange(24))
     np.testing.assert_allclose(values, np.sin(np.arange(24)), atol=1e-6)
 
 
 def test_windows_of_a_second_segment_are_not_joined_to_the_first():
-    windows = make_windows(4)
-    twice = Windows(
+    series = make_series(4)
+    windows = series.windows
+    twice = replace(
+        windows,
         inputs=np.concatenate([windows.inputs] * 2),
         targets=np.concatenate([windows.targets] * 2),
         times=np.concatenate([windows.times] * 2),
-        test=windows.test,
-        test_times=windows.test_times,
     )
 
-    times, _ = join_windows(twice, 1.0)
+    times, _ = replace(series, windows=twice).split_parts(1.0)["training"]
 
     np.testing.assert_array_equal(times, np.arange(24))
 
 
 def test_input_and_target_of_a_segment_share_an_abscissa():
-    figure = draw_window(make_windows(None), 1.0, "model")
+    figure = draw_window(make_series(None), 1.0, "model")
 
     given, target = figure.axes[0].lines
     np.testing.assert_array_equal(given.get_xdata(), target.get_xdata())
@@ -152,12 +154,13 @@ def test_input_and_target_of_a_segment_share_an_abscissa():
 
 
 def test_a_snapshot_shows_input_in_red_and_prediction_in_blue():
-    times = np.arange(20.0).reshape(2, 10)
-    windows = pair_series(times, np.sin(times))
+    segments = {"points": 10, "starts": {"count": 2, "apart": 10.0}}
+    series = make_generated(GeneratedParams.model_validate(SINE | segments))
+    windows = series.windows
     shown = {name: getattr(windows, name)[:2] for name in ("times", "inputs", "targets")}
     snapshots = {**shown, "predictions": -shown["targets"], "iterations": np.array([0, 25])}
 
-    figure = draw_snapshots(snapshots, 1.0, "model")
+    figure = draw_snapshots(snapshots, 1.0, series.units, "model")
 
     _, given, predicted = figure.axes[1].lines
     assert (given.get_color(), predicted.get_color()) == ("red", "blue")

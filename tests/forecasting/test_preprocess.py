@@ -3,20 +3,15 @@ import pytest
 
 from stages.forecasting.observed import ObservedParams
 from stages.forecasting.preprocess import (
+    cut_series,
     cut_windows,
     main,
-    pair_observed,
-    pair_series,
     shift_segments,
-    split_observed,
+    slide_windows,
+    split_series,
 )
-from stages.forecasting.series import (
-    ObservedSeries,
-    hide_test,
-    read_series,
-    read_windows,
-    write_windows,
-)
+from stages.forecasting.series import read_series
+from stages.forecasting.signals import GeneratedParams
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import format_yaml
 from tests.forecasting.entries import FILE
@@ -50,10 +45,21 @@ def test_ten_clips_of_fifty_frames_become_ten_pairs_of_forty_nine():
     assert np.array_equal(inputs[:, 1:], targets[:, :-1])
 
 
+LONG = {
+    "points": 800,
+    "step": 1.0,
+    "starts": {"count": 1, "apart": 0.0},
+    "period": 9.0,
+    "window": 40,
+    "test_points": 40,
+}
+
+
 def test_each_window_is_followed_by_its_target_and_the_test_is_never_seen():
     values = np.arange(800.0)[None]
 
-    windows = pair_series(values, values, window=40, test_points=40)
+    params = GeneratedParams.model_validate(LONG)
+    windows = cut_series("long", params, values, values).windows
 
     assert windows.inputs.shape == (720, 40)
     assert np.array_equal(windows.targets[:, 0], windows.inputs[:, -1] + 1)
@@ -77,17 +83,17 @@ def test_a_series_without_a_window_keeps_its_segments(tmp_path, monkeypatch):
 
     prepare(tmp_path, monkeypatch, {"generated_series": {"s": ENTRY}}, table)
 
-    windows = read_windows(tmp_path / "out/s.npz")
+    windows = read_series(tmp_path / "out/s.npz").windows
     assert windows.inputs.tolist() == [[0, 1], [5, 6]]
     assert windows.times.tolist() == [[1, 2], [6, 7]]
 
 
-def test_the_params_of_a_series_lie_beside_its_windows(tmp_path, monkeypatch):
+def test_the_params_of_a_series_lie_beside_its_arrays(tmp_path, monkeypatch):
     samples = "y\n" + "1\n2\n" * 20
 
     prepare(tmp_path, monkeypatch, {"observed_series": {"s": FILE}}, samples)
 
-    assert read_series(tmp_path / "out/s.npz") == ObservedParams.model_validate(FILE)
+    assert read_series(tmp_path / "out/s.npz").params == ObservedParams.model_validate(FILE)
 
 
 def test_a_bad_file_leaves_nothing_behind(tmp_path, monkeypatch):
@@ -97,26 +103,33 @@ def test_a_bad_file_leaves_nothing_behind(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def make_file(**changes):
+def test_an_entry_that_is_in_no_section_of_series_is_rejected(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"sine\.s is no series: give one of generated_s"):
+        prepare(tmp_path, monkeypatch, {"sine": {"s": ENTRY}}, "")
+
+
+def split(samples, **changes):
+    return split_series("mine", make_params(**changes), samples, samples)
+
+
+def make_params(**changes):
     return ObservedParams.model_validate(FILE | {"window": 3} | changes)
 
 
 def test_a_file_is_split_into_training_validation_and_test():
-    samples = np.arange(20.0)
+    series = split(np.arange(20.0), test_share=0.2, horizons=[1])
 
-    observed = split_observed(samples, samples, make_file(test_share=0.2, horizons=[1]))
-
-    assert (observed.num_train, observed.num_validation) == (12, 4)
-    assert observed.training.tolist() == [*range(12)]
+    assert (series.num_train, series.num_validation) == (12, 4)
+    assert series.training.tolist() == [*range(12)]
 
 
 def test_windows_of_a_file_are_standardised_by_the_training_part_alone():
     samples = np.array([1.0, 3, 1, 3, 1, 3, 500, 600, 700, 800])
-    observed = ObservedSeries(samples, np.arange(10.0), num_train=6, num_validation=2)
 
-    windows = pair_observed(observed, window=3)
+    series = slide_windows("mine", make_params(), samples, np.arange(10.0), 6, 2)
 
-    assert (windows.scaling.mean, windows.scaling.std) == (2, 1)
+    windows = series.windows
+    assert series.scaling == {"mean": 2, "std": 1}
     assert windows.inputs.tolist() == [[-1, 1, -1], [1, -1, 1], [-1, 1, -1]]
     assert windows.targets.tolist() == [[1, -1, 1], [-1, 1, -1], [1, -1, 1]]
     assert windows.times[0].tolist() == [1, 2, 3]
@@ -131,34 +144,8 @@ def test_windows_of_a_file_are_standardised_by_the_training_part_alone():
         (np.full(40, 0.1), {}, r"the first 20 rows, which are trained on, are all 0\.1: there is"),
     ],
 )
-def test_a_file_that_nothing_can_be_learned_from_is_refused(samples, changes, reason):
+def test_a_file_that_nothing_can_be_learned_from_is_rejected(samples, changes, reason):
     with pytest.raises(InputError, match=reason) as raised:
-        split_observed(samples, samples, make_file(**changes))
+        split(samples, **changes)
 
     assert str(raised.value).startswith("data/series/a.csv: ")
-
-
-def test_windows_of_a_file_come_back_as_they_were(tmp_path):
-    samples = np.arange(10.0)
-    windows = pair_observed(
-        ObservedSeries(samples, samples, num_train=6, num_validation=2), window=3
-    )
-
-    write_windows(tmp_path / "w.npz", windows)
-    again = read_windows(tmp_path / "w.npz")
-
-    assert again.observed.samples.tolist() == samples.tolist()
-    assert (again.observed.num_train, again.observed.num_validation) == (6, 2)
-    assert again.inputs.tolist() == windows.inputs.tolist()
-
-
-def test_a_search_sees_nothing_of_the_test():
-    samples = np.arange(10.0)
-    windows = pair_observed(
-        ObservedSeries(samples, samples, num_train=6, num_validation=2), window=3
-    )
-
-    hidden = hide_test(windows)
-
-    assert hidden.observed.samples.tolist() == [*range(8)]
-    assert hidden.scaling == windows.scaling

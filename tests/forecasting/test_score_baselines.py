@@ -8,27 +8,27 @@ import pytest
 from stages.forecasting.assessment import EvaluateParams
 from stages.forecasting.phase_errors import read_phase_errors
 from stages.forecasting.score_baselines import BaselineParams, main, score_baselines
-from stages.forecasting.series import write_series, write_windows
+from stages.forecasting.series import write_series
 from stages.forecasting.signals import GeneratedParams
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import format_yaml, parse_yaml
-from tests.forecasting.entries import params_of_file, windows_of_file, windows_of_series
+from tests.forecasting.entries import make_generated, split_file
 
 OFFICIAL = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
 NAMES = OFFICIAL["forecasting_baselines"]["names"]
 SHORT = {"horizons": [49, 500], "phases": 4, "bootstrap": {"resamples": 20, "seed": 0}}
 
 
-def make_series(name, **changes):
+def params_of_series(name, **changes):
     return GeneratedParams.model_validate({**OFFICIAL["generated_series"][name], **changes})
 
 
 def score(name, series=None, context=40, **changes):
-    series = series or make_series(name)
+    series = make_generated(series or params_of_series(name), name)
     params = BaselineParams.model_validate({**OFFICIAL["forecasting_baselines"], **changes})
     section = {**OFFICIAL["evaluate_forecasters"], **SHORT, "context": context}
     evaluation = EvaluateParams.model_validate(section)
-    return score_baselines(windows_of_series(series), name, series, params, evaluation)
+    return score_baselines(series, params, evaluation)
 
 
 @pytest.mark.parametrize("name", ["integer_starts", "half_periods", "period_40"])
@@ -50,7 +50,7 @@ def test_baselines_of_the_recursive_test_are_those_of_the_walk_through():
 
 
 def test_a_chaotic_series_has_all_baselines_too():
-    series = make_series("mackey_glass", starts={"count": 8, "apart": 500.0})
+    series = params_of_series("mackey_glass", starts={"count": 8, "apart": 500.0})
 
     scores = score("mackey_glass", series).scores
 
@@ -59,7 +59,7 @@ def test_a_chaotic_series_has_all_baselines_too():
 
 
 def test_a_season_is_what_copying_repeats():
-    by_season = score("integer_starts", make_series("integer_starts", season=2.0))
+    by_season = score("integer_starts", params_of_series("integer_starts", season=2.0))
     by_period = score("integer_starts")
 
     season, period = by_season.scores["copy_period"], by_period.scores["copy_period"]
@@ -80,7 +80,7 @@ def test_every_baseline_has_its_interval_and_its_validation():
 
 def test_the_ratio_of_a_baseline_is_to_the_best_on_validation():
     scores = score(
-        "noisy_sine", make_series("noisy_sine", starts={"count": 8, "below": 6.28})
+        "noisy_sine", params_of_series("noisy_sine", starts={"count": 8, "below": 6.28})
     ).scores
 
     best = min(scores.values(), key=lambda of_one: of_one["validation"]["mse_500"])
@@ -91,7 +91,7 @@ def test_the_ratio_of_a_baseline_is_to_the_best_on_validation():
 
 
 def test_validation_chooses_order_and_penalty():
-    noisy = make_series("noisy_sine", starts={"count": 8, "below": 6.28}, points=120)
+    noisy = params_of_series("noisy_sine", starts={"count": 8, "below": 6.28}, points=120)
 
     best = score("noisy_sine", noisy)
 
@@ -126,7 +126,7 @@ def test_segments_that_allow_no_order_are_named():
 
 def test_a_series_without_a_season_has_nothing_to_copy():
     with pytest.raises(InputError, match="mackey_glass has neither period nor season"):
-        score("mackey_glass", make_series("mackey_glass", season=None), names=["copy_period"])
+        score("mackey_glass", params_of_series("mackey_glass", season=None), names=["copy_period"])
 
 
 def test_a_context_shorter_than_a_period_is_refused():
@@ -148,9 +148,8 @@ def test_scores_and_errors_are_written_as_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = {**OFFICIAL, "evaluate_forecasters": {**OFFICIAL["evaluate_forecasters"], **SHORT}}
     Path("params.yaml").write_text(format_yaml(params), encoding="utf-8")
-    series = make_series("integer_starts")
-    write_windows(Path("integer_starts.npz"), windows_of_series(series))
-    write_series(Path("integer_starts.npz"), series)
+    series = params_of_series("integer_starts")
+    write_series(Path("integer_starts.npz"), make_generated(series, "integer_starts"))
 
     main("integer_starts.npz", "first")
     main("integer_starts.npz", "second")
@@ -169,12 +168,11 @@ def test_baselines_of_a_file_are_fitted_to_its_training_part_and_scored_in_its_u
     samples = 20 + 5 * np.sin(2 * np.pi * np.arange(160.0) / 16)  # 5 whole periods to train on
     shape = {"window": 20, "horizons": [2, 5], "season": 16}
     params = BaselineParams.model_validate(OFFICIAL["forecasting_baselines"])
-    file = params_of_file(**shape)
-    evaluation = EvaluateParams.model_validate({**OFFICIAL["evaluate_forecasters"], **SHORT}).suit(
-        file
-    )
+    series = split_file(samples, **shape)
+    section = {**OFFICIAL["evaluate_forecasters"], **SHORT}
+    evaluation = EvaluateParams.model_validate(section).adapt(series)
 
-    scored = score_baselines(windows_of_file(samples, **shape), "mine", file, params, evaluation)
+    scored = score_baselines(series, params, evaluation)
 
     scores = scored.scores
     assert list(scores) == NAMES

@@ -13,8 +13,8 @@ from tests.forecasting.entries import (
     OFFICIAL,
     params_of,
     score_walkthrough,
-    windows_of,
-    windows_of_file,
+    series_of,
+    split_file,
 )
 
 
@@ -26,7 +26,7 @@ def test_losses_are_those_of_the_published_program(model, literal):
 
     Which ones the walk-through draws by is not published: the literal program takes the seed.
     """
-    ours = train(params_of(model, iterations=200, seed=3), windows_of(model), model)
+    ours = train(params_of(model, iterations=200, seed=3), series_of(model), model)
     theirs = literal.train(200, seed=3)
 
     np.testing.assert_allclose(ours.curves.loss, theirs.losses, rtol=1e-5)
@@ -39,7 +39,7 @@ def test_losses_are_those_of_the_published_program(model, literal):
 def test_clipped_losses_are_those_of_the_published_program(model, literal):
     params = params_of(model, iterations=40, seed=3, clip_norm=0.1)
 
-    ours = train(params, windows_of(model), model).curves
+    ours = train(params, series_of(model), model).curves
     theirs = literal.train(40, seed=3, clip_norm=0.1)
 
     assert np.median(ours.gradient_norm) > 0.1  # it fires
@@ -58,7 +58,7 @@ def test_losses_of_the_lagged_rnn_are_those_of_the_published_program_but_for_rou
     start = lagged_rnn.train(0, seed=3).model.state_dict()
     nudged = {name: weight * (1 + 1e-7) for name, weight in start.items()}
 
-    ours = train(params_of("lagged_rnn", seed=3), windows_of("lagged_rnn"), "lagged_rnn")
+    ours = train(params_of("lagged_rnn", seed=3), series_of("lagged_rnn"), "lagged_rnn")
     theirs = lagged_rnn.train(seed=3)
     again = lagged_rnn.train(initial=nudged)
 
@@ -71,7 +71,7 @@ def test_windows_of_the_windowed_lstm_are_those_of_the_published_program_but_for
     # is off by 1e-4 moves the last ones by 3.1e-4
     series = windowed_lstm.make_series()
 
-    ours = windows_of("windowed_lstm")
+    ours = series_of("windowed_lstm").windows
 
     inputs, labels = zip(*windowed_lstm.cut_windows(series[:-40]), strict=True)
     np.testing.assert_allclose(ours.inputs, torch.stack(inputs), atol=2e-5)
@@ -84,7 +84,7 @@ def test_losses_of_the_windowed_lstm_are_those_of_the_published_program():
     # period that is off by 1e-4 puts them 7e-3 apart
     params = params_of("windowed_lstm", iterations=200, mean_every=None)
 
-    ours = train(params, windows_of("windowed_lstm"), "windowed_lstm")
+    ours = train(params, series_of("windowed_lstm"), "windowed_lstm")
     theirs = windowed_lstm.train(200)
 
     np.testing.assert_allclose(ours.curves.loss, theirs.losses, rtol=1e-3)
@@ -95,15 +95,17 @@ def test_losses_of_the_windowed_lstm_on_the_same_points_differ_by_rounding_alone
     # 8e-6 of the loss over 200 updates; where it passes 0 later, 2e-7, as do two published runs
     cut = windowed_lstm.cut_windows(windowed_lstm.make_series()[:-40])
     inputs, labels = zip(*cut, strict=True)
-    windows = replace(
-        windows_of("windowed_lstm"),
+    given = series_of("windowed_lstm")
+    same_points = replace(
+        given.windows,
         inputs=torch.stack(inputs).numpy(),
         targets=torch.stack(labels).numpy(),
     )
+    series = replace(given, windows=same_points)
     start = windowed_lstm.train(0).model.state_dict()
     nudged = {name: weight * (1 + 1e-7) for name, weight in start.items()}
 
-    trained = train(params_of("windowed_lstm", iterations=400, mean_every=None), windows, "x")
+    trained = train(params_of("windowed_lstm", iterations=400, mean_every=None), series, "x")
     ours = np.array(trained.curves.loss)
     theirs = np.array(windowed_lstm.train(400).losses)
     again = np.array(windowed_lstm.train(400, initial=nudged).losses)
@@ -116,9 +118,9 @@ def test_losses_of_the_windowed_lstm_on_the_same_points_differ_by_rounding_alone
 def test_recorded_norms_are_those_of_automatic_differentiation(model, monkeypatch):
     params = params_of(model, iterations=60, mean_every=None)
 
-    compiled = train(params, windows_of(model), model).curves
+    compiled = train(params, series_of(model), model).curves
     monkeypatch.setattr("stages.forecasting.train.KERNELS", {})
-    automatic = train(params, windows_of(model), model).curves
+    automatic = train(params, series_of(model), model).curves
 
     np.testing.assert_allclose(compiled.gradient_norm, automatic.gradient_norm, rtol=1e-4)
     assert compiled.gradient_norm != automatic.gradient_norm  # they took two paths
@@ -143,7 +145,7 @@ def test_what_no_kernel_knows_is_differentiated_automatically(changes):
 
 
 def test_the_windowed_lstm_gives_the_published_score():
-    trained = train(params_of("windowed_lstm"), windows_of("windowed_lstm"), "windowed_lstm")
+    trained = train(params_of("windowed_lstm"), series_of("windowed_lstm"), "windowed_lstm")
 
     score = score_walkthrough("windowed_lstm", trained.model, trained.state)
     assert score == pytest.approx(0.0089, abs=5e-5)
@@ -167,7 +169,7 @@ def test_the_windowed_lstm_gives_the_published_score():
 def test_the_median_of_five_seeds_lies_in_the_published_band(model, loss_band, score_band):
     losses, scores = [], []
     for seed in range(5):
-        trained = train(params_of(model, seed=seed), windows_of(model), model)
+        trained = train(params_of(model, seed=seed), series_of(model), model)
         losses.append(trained.curves.loss[-1])
         scores.append(score_walkthrough(model, trained.model, trained.state, seed))
 
@@ -176,28 +178,28 @@ def test_the_median_of_five_seeds_lies_in_the_published_band(model, loss_band, s
 
 
 def test_snapshots_show_input_and_forecast_at_each_quarter_of_training():
-    windows = windows_of("lagged_rnn")
+    series = series_of("lagged_rnn")
 
-    snapshots = train(params_of("lagged_rnn"), windows, "lagged_rnn").snapshots
+    snapshots = train(params_of("lagged_rnn"), series, "lagged_rnn").snapshots
 
     assert snapshots.iterations == [0, 25, 50, 75]
-    assert np.array_equal(snapshots.inputs[1], windows.inputs[25])
+    assert np.array_equal(snapshots.inputs[1], series.windows.inputs[25])
     errors = np.square(np.subtract(snapshots.predictions, snapshots.targets)).mean(axis=1)
     assert errors[0] > 0.1 > 0.01 > errors[-1]
 
 
 def test_a_snapshot_holds_what_the_weights_of_its_moment_answer():
-    params, windows = params_of("carried_rnn", iterations=8), windows_of("carried_rnn")
+    params, series = params_of("carried_rnn", iterations=8), series_of("carried_rnn")
 
-    snapshots = train(params, windows, "x").snapshots
-    untrained = train(params_of("carried_rnn", iterations=1, rate=1e-30), windows, "x").model
+    snapshots = train(params, series, "x").snapshots
+    untrained = train(params_of("carried_rnn", iterations=1, rate=1e-30), series, "x").model
 
     first = torch.from_numpy(snapshots.inputs[0])[None]
     np.testing.assert_allclose(snapshots.predictions[0], untrained(first)[0][0].detach(), rtol=1e-5)
 
 
 def test_progress_shows_the_network_and_the_loss_of_every_hundredth_update_from_0():
-    trained = train(params_of("small_init_rnn", iterations=201), windows_of("small_init_rnn"), "x")
+    trained = train(params_of("small_init_rnn", iterations=201), series_of("small_init_rnn"), "x")
 
     assert trained.progress[0].startswith("SequenceForecaster(")
     assert trained.progress[-3:] == [
@@ -208,7 +210,7 @@ def test_progress_shows_the_network_and_the_loss_of_every_hundredth_update_from_
 def test_progress_of_epochs_ends_with_the_performance_on_the_test_range():
     params = params_of("windowed_lstm", iterations=20, mean_every=10)
 
-    trained = train(params, windows_of("windowed_lstm"), "x")
+    trained = train(params, series_of("windowed_lstm"), "x")
 
     mse = score_walkthrough("windowed_lstm", trained.model, trained.state)
     assert trained.progress[-3:] == [
@@ -219,10 +221,10 @@ def test_progress_of_epochs_ends_with_the_performance_on_the_test_range():
 
 
 def test_same_seed_same_weights_and_another_seed_others():
-    windows = windows_of("carried_rnn")
+    series = series_of("carried_rnn")
 
     first, again, other = (
-        train(params_of("carried_rnn", seed=seed), windows, "x").model.state_dict()
+        train(params_of("carried_rnn", seed=seed), series, "x").model.state_dict()
         for seed in (1, 1, 2)
     )
 
@@ -231,13 +233,13 @@ def test_same_seed_same_weights_and_another_seed_others():
 
 
 def test_a_clipped_gradient_makes_a_smaller_step():
-    windows = windows_of("carried_rnn")
+    series = series_of("carried_rnn")
     sgd = {"optimizer": "sgd", "rate": 1.0, "iterations": 1, "seed": 5}
 
     def moved(clip_norm):
         params = params_of("carried_rnn", clip_norm=clip_norm, **sgd)
-        before = train(params_of("carried_rnn", **{**sgd, "rate": 1e-12}), windows, "x")
-        after = train(params, windows, "x")
+        before = train(params_of("carried_rnn", **{**sgd, "rate": 1e-12}), series, "x")
+        after = train(params, series, "x")
         start = torch.nn.utils.parameters_to_vector(before.model.parameters())
         end = torch.nn.utils.parameters_to_vector(after.model.parameters())
         return (end - start).norm().item(), after.curves.gradient_norm[0]
@@ -252,7 +254,7 @@ def test_every_cell_learns_and_carries_its_state(cell):
         "carried_rnn", network={"cell": cell, "hidden": 8, "layers": 2}, iterations=60
     )
 
-    trained = train(params, windows_of("carried_rnn"), "x")
+    trained = train(params, series_of("carried_rnn"), "x")
 
     assert trained.curves.loss[-1] < 0.5 * trained.curves.loss[0]
     parts = trained.state if cell == "lstm" else [trained.state]
@@ -273,7 +275,7 @@ def test_a_state_is_read_as_it_was_written(state, tmp_path):
 def test_closed_loop_training_lowers_the_error_of_the_free_run():
     params = params_of("closed_loop_rnn", iterations=60)
 
-    trained = train(params, windows_of("closed_loop_rnn"), "x")
+    trained = train(params, series_of("closed_loop_rnn"), "x")
 
     assert trained.curves.loss[-1] < 0.5 * trained.curves.loss[0]
 
@@ -281,7 +283,7 @@ def test_closed_loop_training_lowers_the_error_of_the_free_run():
 def test_refinement_continues_the_curves_downwards():
     params = params_of("windowed_lstm_fast", iterations=20, refine={"iterations": 10, "batch": 40})
 
-    curves = train(params, windows_of("windowed_lstm_fast"), "x").curves
+    curves = train(params, series_of("windowed_lstm_fast"), "x").curves
 
     assert curves.iteration == list(range(1, 31))
     assert curves.loss[-1] < 0.1 * curves.loss[20]
@@ -311,16 +313,14 @@ def test_a_network_that_does_not_fit_its_series_is_refused(model, changes, reaso
     sequence = {"network": {"cell": "lstm", "hidden": 4}} if "architecture" in changes else {}
 
     with pytest.raises(InputError, match=reason):
-        train(params_of(model, **changes, **sequence), windows_of(model), model)
+        train(params_of(model, **changes, **sequence), series_of(model), model)
 
 
 SWING = 20 + 5 * np.sin(np.arange(120.0) / 7)  # of which the first 60 are trained on
 
 
 def train_on_file(samples, model="sunspots_rnn", **changes):
-    return train(
-        params_of(model, iterations=3, **changes), windows_of_file(samples, window=40), "x"
-    )
+    return train(params_of(model, iterations=3, **changes), split_file(samples, window=40), "x")
 
 
 @pytest.mark.parametrize("model", ["sunspots_rnn", "sunspots_lstm"])
@@ -344,7 +344,7 @@ def test_what_a_file_holds_back_changes_no_weight():
 
 
 def test_a_generated_series_is_not_scaled():
-    trained = train(params_of("carried_rnn", iterations=1), windows_of("carried_rnn"), "x")
+    trained = train(params_of("carried_rnn", iterations=1), series_of("carried_rnn"), "x")
 
     assert trained.config.scaling is None
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from stages.forecasting.series import read_windows, write_series, write_windows
+from stages.forecasting.series import read_series, write_series
 from stages.searching import search_classifiers, search_forecasters
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.surnames.archive import list_names, read_names_folder
 from stages.surnames.names import Corpus, read_corpus, write_corpus, write_vocabulary
 from stages.surnames.preprocess import SplitParams, preprocess
-from tests.forecasting.entries import series_of, windows_of
+from tests.forecasting.entries import series_of
 from tests.pipeline import set_param, shrink_params
 from tests.shell import PROJECT
 
@@ -57,7 +57,6 @@ def make_place(folder: Path) -> Path:
     corpus, vocabulary = preprocess(names, "sample", split)
     write_corpus(folder / SURNAMES, corpus)
     write_vocabulary(folder / SURNAMES, vocabulary)
-    write_windows(folder / WINDOWS, windows_of("windowed_lstm_fast"))
     write_series(folder / WINDOWS, series_of("windowed_lstm_fast"))
     return folder
 
@@ -111,6 +110,6 @@ def spoil_test_names() -> None:
 def spoil_test_runs() -> None:
     """Draw other test phases, and put other samples into the held-out end of the series."""
     set_param(Path(), "evaluate_forecasters.seed", 99)
-    windows = read_windows(WINDOWS)
-    windows.test[:] = 0.5
-    write_windows(WINDOWS, windows)
+    series = read_series(WINDOWS)
+    series.windows.test[:] = 0.5
+    write_series(WINDOWS, series)

@@ -1,0 +1,193 @@
+"""Both kinds of series answer the same calls; where they differ, each test says how."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from stages.forecasting.series import GeneratedSeries, ObservedSeries, Series, read_series
+from stages.forecasting.series import write_series as write
+from stages.forecasting.signals import GeneratedParams
+from stages.shared.errors import InputError
+from tests.forecasting.entries import SINE, make_generated, make_observed, series_of
+
+SHAPE = {"context": 4, "horizon": 2, "phases": 3, "seed": 0}
+
+
+def make_waves(**changes):
+    return make_generated(GeneratedParams.model_validate(SINE | {"points": 30} | changes))
+
+
+def make_file(**changes):
+    return make_observed(np.sin(np.arange(30.0)) + 7, 16, 7, **{"window": 4, **changes})
+
+
+KINDS = [
+    pytest.param(make_waves(), id="segments"),
+    pytest.param(make_waves(window=4, test_points=6), id="windows"),
+    pytest.param(make_file(), id="observed"),
+]
+
+
+def repeat_last(history, horizon):
+    return history[:, -1:].repeat(horizon, axis=1)
+
+
+def test_the_classes_have_the_public_members_of_the_interface():
+    shared = {name for name in vars(Series) if not name.startswith("_")}
+
+    for kind in (GeneratedSeries, ObservedSeries):
+        assert not inspect.isabstract(kind)
+        own = {name for name in vars(kind) if not name.startswith("_")}
+        fields = {*kind.__dataclass_fields__}
+        assert own - shared - fields <= {"training"}  # of a file, in its units
+
+
+@pytest.mark.parametrize("series", KINDS)
+def test_training_finds_windows_and_as_many_targets_as_a_network_forecasts(series):
+    windows = series.windows
+
+    targets, times = series.select_targets(windows.targets.shape[1])
+
+    assert targets.shape == times.shape == windows.targets.shape
+    assert windows.inputs.dtype == targets.dtype == np.float32
+    assert np.isfinite(series.join_training()).all()
+    assert series.scaling is None or series.scaling.keys() == {"mean", "std"}
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("series", KINDS)
+def test_a_backtest_has_contexts_and_the_targets_after_them(series, split):
+    backtest = series.backtest(split, **SHAPE)
+
+    num_forecasts = len(backtest.contexts)
+    assert backtest.contexts.shape == (num_forecasts, 4)
+    assert backtest.targets.shape == (num_forecasts, 2)
+    assert {"mse"} <= backtest.metrics.keys()
+    for metric in backtest.metrics.values():
+        assert metric(backtest.targets**2).shape == backtest.targets.shape
+    forecasts, steps = backtest.examples
+    assert backtest.targets[forecasts, steps].size
+
+
+@pytest.mark.parametrize("series", KINDS)
+def test_the_same_backtest_is_drawn_again(series):
+    first, again = (series.backtest("test", **SHAPE) for _ in range(2))
+
+    assert np.array_equal(first.contexts, again.contexts)
+    assert np.array_equal(first.targets, again.targets)
+
+
+@pytest.mark.parametrize("series", KINDS)
+def test_a_forecaster_that_repeats_the_last_sample_does_so_in_any_units(series):
+    history = series.backtest("test", **SHAPE).contexts
+
+    forecasts = series.restore_units(repeat_last)(history, 2)
+
+    np.testing.assert_allclose(forecasts, repeat_last(history, 2))
+
+
+@pytest.mark.parametrize("series", KINDS)
+def test_season_range_and_labels_are_known(series):
+    low, high = series.training_range
+
+    assert low < high
+    assert series.season > 0
+    assert series.spacing is None or series.spacing > 0
+    assert series.units.time and series.units.sample and series.units.squared_error
+    assert series.own_evaluation.keys() <= {"context", "horizons", "validation_horizons"}
+
+
+@pytest.mark.parametrize("series", KINDS)
+def test_parts_join_to_a_series_in_which_a_backtest_may_have_its_origins(series):
+    parts = series.split_parts(1.0)
+    origin = series.find_origin("test")
+
+    for times, samples in parts.values():
+        assert times.shape == samples.shape
+    if origin is not None:
+        samples = np.concatenate([samples for _, samples in parts.values()])
+        first = series.backtest("test", **SHAPE).targets[0]
+        assert np.array_equal(samples[origin : origin + 2], first)
+
+
+@pytest.mark.parametrize("series", KINDS)
+def test_without_its_test_a_series_is_trained_and_validated_alike(series):
+    hidden = series.hide_test()
+
+    assert len(hidden.windows.test) == 0
+    assert hidden.scaling == series.scaling
+    assert np.array_equal(hidden.windows.inputs, series.windows.inputs)
+    assert hidden.backtest("validation", **SHAPE).contexts.shape[1] == 4
+
+
+def test_a_search_sees_nothing_of_the_test_of_a_file():
+    hidden = make_observed(np.arange(10.0), num_train=6, num_validation=2).hide_test()
+
+    assert hidden.samples.tolist() == [*range(8)]
+
+
+@pytest.mark.parametrize("series", KINDS)
+def test_a_series_is_read_as_it_was_written(series, tmp_path):
+    write(tmp_path / f"{series.name}.npz", series)
+
+    again = read_series(tmp_path / f"{series.name}.npz")
+
+    assert type(again) is type(series)
+    assert (again.name, again.params, again.scaling) == (series.name, series.params, series.scaling)
+    for name, values in vars(series.windows).items():
+        assert np.array_equal(getattr(again.windows, name), values), name
+    backtests = [one.backtest("test", **SHAPE) for one in (series, again)]
+    assert np.array_equal(backtests[0].targets, backtests[1].targets)
+
+
+@pytest.mark.parametrize("series", KINDS)
+def test_training_and_figures_do_without_the_params(series, tmp_path):
+    write(tmp_path / f"{series.name}.npz", series)
+    (tmp_path / f"{series.name}.json").unlink()
+
+    again = read_series(tmp_path / f"{series.name}.npz", with_params=False)
+
+    width = series.windows.targets.shape[1]
+    assert np.array_equal(again.select_targets(width)[0], series.select_targets(width)[0])
+    assert again.split_parts(1.0).keys() == series.split_parts(1.0).keys()
+    assert again.units == series.units
+
+
+@pytest.mark.parametrize("series", KINDS)
+def test_what_needs_the_params_says_so_where_they_were_not_read(series, tmp_path):
+    write(tmp_path / f"{series.name}.npz", series)
+
+    again = read_series(tmp_path / f"{series.name}.npz", with_params=False)
+
+    with pytest.raises(ValueError, match=rf"series {series.name} was read without its params"):
+        _ = again.season
+
+
+def test_walk_throughs_are_about_generated_series_alone():
+    for model, kind, num_tests in (
+        ("carried_rnn", "one_point", 3),
+        ("lagged_rnn", "continuation", 1),
+        ("windowed_lstm", "recursive", 1),
+    ):
+        tests = series_of(model).walkthrough_tests(kind, steps=5, context=7)
+        assert len(tests) == num_tests
+        assert {test.past.shape for test in tests} == {(7,)}
+        np.testing.assert_allclose(tests[0].past[-1], tests[0].history[-1], atol=1e-6)
+
+    assert make_file().walkthrough_tests("one_point", steps=5, context=7) == []
+
+
+def test_an_order_beyond_the_context_is_a_mistake_of_all_generated_series_but_not_of_one_file():
+    with pytest.raises(InputError, match=r"AR\(9\) looks at more samples .*context \(4\)"):
+        make_waves().check_orders([2, 9], context=4)
+
+    make_file().check_orders([2, 9], context=4)
+
+
+def test_a_network_that_forecasts_one_sample_is_trained_on_the_last_target_of_a_file_alone():
+    targets, times = make_file().select_targets(1)
+
+    assert targets.shape == (12, 1)
+    assert times[:, 0].tolist() == [*range(4, 16)]
+    assert make_waves().select_targets(1)[0].shape == (1, 29)  # which no such network fits
