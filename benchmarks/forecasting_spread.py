@@ -12,7 +12,7 @@ from benchmarks.data import make_series
 from benchmarks.improvements import Improvement, find_improvements
 from stages.forecasting.assessment import EvaluateParams
 from stages.forecasting.evaluate import evaluate
-from stages.forecasting.free_runs import PhaseErrors, average_phases
+from stages.forecasting.forecast_errors import PhaseErrors, average_phases
 from stages.forecasting.score_baselines import BaselineParams, score_baselines
 from stages.forecasting.train import ForecasterParams, train
 from stages.shared.params import read_params

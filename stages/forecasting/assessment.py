@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from stages.forecasting.free_runs import (
+from stages.forecasting.forecast_errors import (
     PhaseErrors,
     average_phases,
     measure_phases,

@@ -21,10 +21,9 @@ from stages.forecasting.assessment import (
     compare_with_baselines,
     draw_queries,
 )
+from stages.forecasting.forecast_errors import PhaseErrors, read_phase_errors, write_phase_errors
 from stages.forecasting.forecasters import wrap_model
-from stages.forecasting.free_runs import PhaseErrors
 from stages.forecasting.metrics import choose_metrics
-from stages.forecasting.phase_errors import read_phase_errors, write_phase_errors
 from stages.forecasting.scope import Scope, describe_scope, write_scope
 from stages.forecasting.series import Forecaster, Series, read_series
 from stages.forecasting.state import State, read_state

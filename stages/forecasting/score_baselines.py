@@ -31,8 +31,7 @@ from stages.forecasting.baselines import (
     hold_last,
     predict_zero,
 )
-from stages.forecasting.free_runs import PhaseErrors, score_forecasts
-from stages.forecasting.phase_errors import write_phase_errors
+from stages.forecasting.forecast_errors import PhaseErrors, score_forecasts, write_phase_errors
 from stages.forecasting.series import Forecaster, Series, read_series
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import Baselines, write_baselines

@@ -12,7 +12,7 @@ from stages.forecasting.assessment import (
     draw_queries,
     measure_improvement,
 )
-from stages.forecasting.free_runs import measure_phases
+from stages.forecasting.forecast_errors import measure_phases
 from stages.shared.yaml_files import parse_yaml
 from tests.forecasting.entries import series_of
 

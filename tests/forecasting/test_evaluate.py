@@ -8,8 +8,7 @@ import torch
 from stages.forecasting import score_baselines
 from stages.forecasting.assessment import EvaluateParams, check_scores, draw_queries
 from stages.forecasting.evaluate import REMEDY, evaluate, main
-from stages.forecasting.free_runs import score_forecasts
-from stages.forecasting.phase_errors import read_phase_errors
+from stages.forecasting.forecast_errors import read_phase_errors, score_forecasts
 from stages.forecasting.series import Backtest, write_series
 from stages.forecasting.signals import GeneratedParams, draw_segments, sample_signal
 from stages.forecasting.state import write_state

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages.forecasting.assessment import EvaluateParams
-from stages.forecasting.phase_errors import read_phase_errors
+from stages.forecasting.forecast_errors import read_phase_errors
 from stages.forecasting.score_baselines import BaselineParams, main, score_baselines
 from stages.forecasting.series import write_series
 from stages.forecasting.signals import GeneratedParams

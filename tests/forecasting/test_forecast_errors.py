@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.forecasting.free_runs import measure_phases
+from stages.forecasting.forecast_errors import measure_phases, read_phase_errors, write_phase_errors
 from tests.forecasting.entries import make_observed
 
 TEN = make_observed(np.arange(10.0), num_train=4, num_validation=3)
@@ -49,3 +49,18 @@ def test_a_forecaster_of_standardised_samples_takes_and_gives_the_units_of_the_f
 
     assert forecast(np.array([[8.0, 14.0]]), 2).tolist() == [[14, 14]]
     assert seen[0].tolist() == [[-1, 2]]
+
+
+def test_errors_are_read_as_they_were_written(tmp_path):
+    errors = {
+        "ar2": {"one_step_mse": np.array([0.1, 1e-300]), "mse_49": np.array([1 / 3, 2.0])},
+        "ridge": {"one_step_mse": np.array([0.3, 0.0]), "mse_49": np.array([5.0, 6.0])},
+    }
+
+    write_phase_errors(tmp_path / "errors.csv", errors)
+
+    read = read_phase_errors(tmp_path / "errors.csv")
+    assert list(read) == ["ar2", "ridge"]
+    for name, scores in errors.items():
+        for score, values in scores.items():
+            assert read[name][score].tolist() == values.tolist()

@@ -1,13 +1,19 @@
-"""Errors of forecasts in a backtest: true samples first, then only the forecaster's own."""
+"""Errors of forecasts in a backtest, and errors.csv: one row per forecaster and phase or origin."""
+
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.forecasting.series import Backtest
 from stages.shared.intervals import Items
+from stages.shared.tables import read_table, write_table
 
 Array = NDArray[np.float64]
 PhaseErrors = dict[str, Array]  # score -> (B,), the error of each phase or origin
+
+LABELS = ("forecaster", "phase")  # columns of errors.csv
 
 
 def measure_phases(forecasts: Array, backtest: Backtest, horizons: list[int]) -> PhaseErrors:
@@ -41,3 +47,28 @@ def average_phases(errors: PhaseErrors, chosen: Items | slice = slice(None)) -> 
 def score_forecasts(forecasts: Array, backtest: Backtest, horizons: list[int]) -> dict[str, float]:
     """Means over all forecasts of a backtest, as `measure_phases` takes them."""
     return average_phases(measure_phases(forecasts, backtest, horizons))
+
+
+def write_phase_errors(path: Path, by_forecaster: Mapping[str, PhaseErrors]) -> None:
+    """Write the errors of forecasters that were scored alike."""
+    rows: list[list[str | int | float]] = []
+    scores: list[str] = []
+    for forecaster, errors in by_forecaster.items():
+        scores = list(errors)
+        for phase, values in enumerate(zip(*errors.values(), strict=True)):
+            rows.append([forecaster, phase, *values])
+    write_table(path, [*LABELS, *scores], rows)
+
+
+def read_phase_errors(path: Path) -> dict[str, PhaseErrors]:
+    """Read what `write_phase_errors` wrote, by forecaster."""
+    columns: dict[str, dict[str, list[float]]] = {}
+    for row in read_table(path):
+        of_one = columns.setdefault(row["forecaster"], {})
+        for score, value in row.items():
+            if score not in LABELS:
+                of_one.setdefault(score, []).append(float(value))
+    by_forecaster = {}
+    for forecaster, scores in columns.items():
+        by_forecaster[forecaster] = {score: np.array(values) for score, values in scores.items()}
+    return by_forecaster
