@@ -12,7 +12,7 @@ from benchmarks.data import make_series
 from benchmarks.improvements import Improvement, find_improvements
 from stages.forecasting.assessment import EvaluateParams
 from stages.forecasting.evaluate import evaluate
-from stages.forecasting.forecast_errors import PhaseErrors, average_phases
+from stages.forecasting.forecast_errors import ForecastErrors, average_errors
 from stages.forecasting.score_baselines import BaselineParams, score_baselines
 from stages.forecasting.train import ForecasterParams, train
 from stages.shared.params import read_params
@@ -28,7 +28,7 @@ class Result:
     series: str
     draw: int
     scores: dict[str, Any]  # as in scores.json
-    errors: PhaseErrors  # on the test phases
+    errors: ForecastErrors  # on the test phases
 
 
 def read_evaluation(draw: int) -> EvaluateParams:
@@ -72,7 +72,7 @@ def try_baselines(series: str, draw: int) -> list[Result]:
     return results
 
 
-def pool_errors(results: list[Result], score: str) -> PhaseErrors:
+def pool_errors(results: list[Result], score: str) -> ForecastErrors:
     """The errors of the phases of all draws, one draw after the other, each a mean over seeds."""
     by_draw: dict[int, list[NDArray[np.float64]]] = {}
     for result in results:
@@ -102,8 +102,8 @@ def measure_improvements(
     for horizon in params.validation_horizons:
         score = f"mse_{horizon}"
         best = choose_baseline(baselines, score)
-        theirs = partial(average_phases, pool_errors(baselines[best], score))
-        own = partial(average_phases, pool_errors(results, score))
+        theirs = partial(average_errors, pool_errors(baselines[best], score))
+        own = partial(average_errors, pool_errors(results, score))
         improvements[score] = find_improvements(theirs, own, strata, params.bootstrap, best)[score]
     return improvements
 

@@ -1,4 +1,4 @@
-"""What all forecasters of a series are asked, networks and baselines alike, and how they score."""
+"""What all forecasters of a series have to forecast, and how networks and baselines score."""
 
 import math
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from stages.forecasting.forecast_errors import (
-    PhaseErrors,
-    average_phases,
-    measure_phases,
+    ForecastErrors,
+    average_errors,
+    measure_errors,
     score_forecasts,
 )
-from stages.forecasting.scope import cover, find_band
+from stages.forecasting.scope import fit_prediction_interval, measure_coverage
 from stages.forecasting.series import (
     Backtest,
     Forecaster,
@@ -42,9 +42,9 @@ class EvaluateParams(Params):
     """
 
     split: Literal["test", "validation"]  # validation: while recipes are chosen
-    phases: Count  # random starting points of the free runs
-    context: Count  # true samples that a forecaster sees before it runs free
-    horizons: list[Count] = Field(min_length=1)  # steps of the free runs, on the test phases
+    phases: Count  # random starting points of the closed-loop forecasts
+    context: Count  # true samples that a forecaster sees before its forecast
+    horizons: list[Count] = Field(min_length=1)  # steps of forecasts on the test phases
     validation_horizons: list[Count] = Field(min_length=1)
     seed: Seed  # of the test phases
     validation_seed: Seed
@@ -84,13 +84,13 @@ class Queries:
 
 @dataclass(frozen=True)
 class Assessment:
-    """How a forecaster runs free."""
+    """How well a forecaster does."""
 
     scores: dict[str, Any]  # nested: scores on the test, `intervals`, `validation`
-    errors: PhaseErrors  # on the test
+    errors: ForecastErrors  # on the test
     forecasts: Array  # (B, n), likewise
-    band: Array  # (2, n): what most errors on validation lie between, by step
-    coverage: float  # share of the test in that band
+    interval: Array  # (2, n): the prediction interval by step, to be added to a forecast
+    coverage: float  # share of the test in it
 
 
 def draw_queries(series: Series, params: EvaluateParams) -> Queries:
@@ -100,14 +100,17 @@ def draw_queries(series: Series, params: EvaluateParams) -> Queries:
         series: with its params.
         params: what is measured.
     """
-    draw = partial(series.backtest, context=params.context, phases=params.phases)
-    horizon, validation_horizon = max(params.horizons), max(params.validation_horizons)
+    validation_horizon = max(params.validation_horizons)
+    draw = partial(
+        series.backtest,
+        context=params.context,
+        phases=params.phases,
+        validation_horizon=validation_horizon,
+    )
     validation = draw("validation", horizon=validation_horizon, seed=params.validation_seed)
-    if params.split == "validation":  # in place of the test, which nobody may see yet
-        test = draw("validation", horizon=horizon, seed=params.validation_seed)
-    else:
-        after = {"validation_horizon": validation_horizon}
-        test = draw("test", horizon=horizon, seed=params.seed, **after)
+    # while recipes are chosen, validation stands in for the test, which nobody may see yet
+    seed = params.seed if params.split == "test" else params.validation_seed
+    test = draw(params.split, horizon=max(params.horizons), seed=seed)
     kind = params.walkthrough_tests.get(series.name, "one_point")
     tests = series.walkthrough_tests(kind, params.walkthrough_steps, params.context)
     generator = np.random.default_rng(params.walkthrough_seed)
@@ -118,31 +121,31 @@ def draw_queries(series: Series, params: EvaluateParams) -> Queries:
 def assess(forecast: Forecaster, queries: Queries, params: EvaluateParams) -> Assessment:
     """Scores on test and validation, with the intervals of those on test."""
     forecasts = forecast(queries.test.contexts, max(params.horizons))
-    errors = measure_phases(forecasts, queries.test, params.horizons)
+    errors = measure_errors(forecasts, queries.test, params.horizons)
     horizons = params.validation_horizons
     predictions = forecast(queries.validation.contexts, max(horizons))
-    band = find_band(predictions, queries.validation)
-    covered = cover(band, forecasts, queries.test)
+    interval = fit_prediction_interval(predictions, queries.validation)
+    covered = measure_coverage(interval, forecasts, queries.test)
     if queries.test.scores_coverage:
         errors["band_coverage"] = covered
-    measure = partial(average_phases, errors)
+    measure = partial(average_errors, errors)
     alike = np.zeros(len(forecasts), dtype=np.int64)
     common = params.common_horizons
     scores = {
         "horizon_short": common[0],
         "horizon_long": common[-1],
-        **average_phases(errors),
+        **average_errors(errors),
         "intervals": bootstrap(measure, alike, params.bootstrap, queries.test.block),
         "validation": score_forecasts(predictions, queries.validation, horizons),
     }
-    return Assessment(scores, errors, forecasts, band, float(covered.mean()))
+    return Assessment(scores, errors, forecasts, interval, float(covered.mean()))
 
 
 def compare_with_baselines(
     scores: Mapping[str, Any],
-    errors: PhaseErrors,
+    errors: ForecastErrors,
     baselines: Baselines,
-    baseline_errors: Mapping[str, PhaseErrors],
+    baseline_errors: Mapping[str, ForecastErrors],
     params: EvaluateParams,
     block: int = 1,
 ) -> dict[str, Any]:
@@ -189,9 +192,9 @@ def choose_baseline(baselines: Baselines, score: str) -> str:
 
 
 def measure_improvement(
-    errors: PhaseErrors,
+    errors: ForecastErrors,
     baselines: Baselines,
-    baseline_errors: Mapping[str, PhaseErrors],
+    baseline_errors: Mapping[str, ForecastErrors],
     params: EvaluateParams,
     block: int = 1,
 ) -> dict[str, Any]:
@@ -213,8 +216,8 @@ def measure_improvement(
         best = choose_baseline(baselines, score)
         own, theirs = {score: errors[score]}, {score: baseline_errors[best][score]}
         intervals = bootstrap_difference(
-            partial(average_phases, theirs),
-            partial(average_phases, own),
+            partial(average_errors, theirs),
+            partial(average_errors, own),
             np.zeros(len(errors[score]), dtype=np.int64),
             params.bootstrap,
             block,

@@ -21,7 +21,7 @@ from stages.forecasting.assessment import (
     compare_with_baselines,
     draw_queries,
 )
-from stages.forecasting.forecast_errors import PhaseErrors, read_phase_errors, write_phase_errors
+from stages.forecasting.forecast_errors import ForecastErrors, read_errors, write_errors
 from stages.forecasting.forecasters import wrap_model
 from stages.forecasting.metrics import choose_metrics
 from stages.forecasting.scope import Scope, describe_scope, write_scope
@@ -44,7 +44,7 @@ class Evaluation:
     """What evaluation gives."""
 
     scores: dict[str, Any]  # nested: on the test, `intervals`, `validation`
-    errors: PhaseErrors  # on the test phases
+    errors: ForecastErrors  # on the test phases
     forecasts: dict[str, NDArray[Any]]  # a few of them, for the figures
     scope: Scope
     block: int  # neighbouring errors that belong together
@@ -71,7 +71,7 @@ def evaluate(
     if params.split != "test":
         scores = {"data": series.name, **assessment.scores, "split": params.split}
     check_scores(scores, REMEDY)
-    scope = describe_scope(series, params.context, assessment.band, assessment.coverage)
+    scope = describe_scope(series, params.context, assessment.interval, assessment.coverage)
     backtest = queries.test
     forecasts, steps = backtest.examples
     kept = {
@@ -117,7 +117,7 @@ def main(name: str, trained: str, windows: str, baselines: str, metrics: str, ou
         evaluation.scores,
         evaluation.errors,
         read_baselines(Path(baselines)),
-        read_phase_errors(Path(baselines) / "errors.csv"),
+        read_errors(Path(baselines) / "errors.csv"),
         params,
         evaluation.block,
     )
@@ -126,7 +126,7 @@ def main(name: str, trained: str, windows: str, baselines: str, metrics: str, ou
         made.mkdir(parents=True, exist_ok=True)
     write_json(Path(metrics), choose_metrics(scores))
     write_json(folder / "scores.json", scores)
-    write_phase_errors(folder / "errors.csv", {name: evaluation.errors})
+    write_errors(folder / "errors.csv", {name: evaluation.errors})
     np.savez(folder / "forecasts.npz", allow_pickle=False, **evaluation.forecasts)
     write_scope(folder, evaluation.scope)
     print(f"{name}: {evaluation.scope.coverage:.0%} of the test lie in the band meant for 80 %")

@@ -11,12 +11,12 @@ from stages.shared.intervals import Items
 from stages.shared.tables import read_table, write_table
 
 Array = NDArray[np.float64]
-PhaseErrors = dict[str, Array]  # score -> (B,), the error of each phase or origin
+ForecastErrors = dict[str, Array]  # score -> (B,), the error of each phase or origin
 
 LABELS = ("forecaster", "phase")  # columns of errors.csv
 
 
-def measure_phases(forecasts: Array, backtest: Backtest, horizons: list[int]) -> PhaseErrors:
+def measure_errors(forecasts: Array, backtest: Backtest, horizons: list[int]) -> ForecastErrors:
     """Means of the backtest's metrics for each forecast, one step ahead and over each horizon.
 
     Args:
@@ -25,13 +25,13 @@ def measure_phases(forecasts: Array, backtest: Backtest, horizons: list[int]) ->
         horizons: numbers of steps, up to n.
     """
     errors = (forecasts - backtest.targets[:, : forecasts.shape[1]]) ** 2
-    measured: PhaseErrors = {}
+    measured: ForecastErrors = {}
     for name, metric in backtest.metrics.items():
         measured |= average_steps(metric(errors), name, horizons)
     return measured
 
 
-def average_steps(errors: Array, kind: str, horizons: list[int]) -> PhaseErrors:
+def average_steps(errors: Array, kind: str, horizons: list[int]) -> ForecastErrors:
     """Means over the steps of each horizon: `(B, n)` -> `(B,)` by the name of the score."""
     measured = {f"one_step_{kind}": errors[:, 0]}
     for horizon in horizons:
@@ -39,17 +39,17 @@ def average_steps(errors: Array, kind: str, horizons: list[int]) -> PhaseErrors:
     return measured
 
 
-def average_phases(errors: PhaseErrors, chosen: Items | slice = slice(None)) -> dict[str, float]:
+def average_errors(errors: ForecastErrors, chosen: Items | slice = slice(None)) -> dict[str, float]:
     """The scores: means over the phases, or over chosen ones."""
     return {name: float(values[chosen].mean()) for name, values in errors.items()}
 
 
 def score_forecasts(forecasts: Array, backtest: Backtest, horizons: list[int]) -> dict[str, float]:
-    """Means over all forecasts of a backtest, as `measure_phases` takes them."""
-    return average_phases(measure_phases(forecasts, backtest, horizons))
+    """Means over all forecasts of a backtest, as `measure_errors` takes them."""
+    return average_errors(measure_errors(forecasts, backtest, horizons))
 
 
-def write_phase_errors(path: Path, by_forecaster: Mapping[str, PhaseErrors]) -> None:
+def write_errors(path: Path, by_forecaster: Mapping[str, ForecastErrors]) -> None:
     """Write the errors of forecasters that were scored alike."""
     rows: list[list[str | int | float]] = []
     scores: list[str] = []
@@ -60,8 +60,8 @@ def write_phase_errors(path: Path, by_forecaster: Mapping[str, PhaseErrors]) -> 
     write_table(path, [*LABELS, *scores], rows)
 
 
-def read_phase_errors(path: Path) -> dict[str, PhaseErrors]:
-    """Read what `write_phase_errors` wrote, by forecaster."""
+def read_errors(path: Path) -> dict[str, ForecastErrors]:
+    """Read what `write_errors` wrote, by forecaster."""
     columns: dict[str, dict[str, list[float]]] = {}
     for row in read_table(path):
         of_one = columns.setdefault(row["forecaster"], {})

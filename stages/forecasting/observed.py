@@ -30,7 +30,7 @@ class ObservedParams(Params):
     test_share: float = Field(gt=0, lt=0.5)  # last part, never trained on; validation is the same
     # share before it
     window: Count  # samples that a forecaster sees, in training and when it is scored
-    horizons: list[Count] = Field(min_length=1)  # steps of the free runs
+    horizons: list[Count] = Field(min_length=1)  # steps of the closed-loop forecasts
     season: Count  # samples after which a forecast may repeat it; 1: it has no season
 
     @model_validator(mode="after")

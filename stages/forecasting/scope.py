@@ -1,6 +1,6 @@
-"""Within what a forecaster can be trusted: scope.json, which travels with the model.
+"""The training range and the prediction interval of a forecaster: scope.json, beside its scores.
 
-The band comes from validation, so that the test can say whether it holds what it promises.
+The interval comes from validation, so that the test can say whether it holds what it promises.
 """
 
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ from stages.shared.json_files import write_json
 
 Array = NDArray[np.float64]
 
-SHARES = (0.1, 0.9)  # of the errors that lie below either end of the band: it holds 80 %
+SHARES = (0.1, 0.9)  # of the errors that lie below either end of the interval: it holds 80 %
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Scope:
     spacing: float | None  # time between samples; None: the file gives no times
     least_history: int  # samples that it was given when its errors were measured
     band: dict[str, list[float]]  # low and high, what to add to the forecast of each step
-    coverage: float  # share of the test's samples that lay in the band
+    coverage: float  # share of the test's samples that lay in the interval
 
 
-def find_band(forecasts: Array, backtest: Backtest) -> Array:
+def fit_prediction_interval(forecasts: Array, backtest: Backtest) -> Array:
     """The quantiles of the errors at each step: `(2, n)`, to be added to a forecast.
 
     Args:
@@ -39,32 +39,32 @@ def find_band(forecasts: Array, backtest: Backtest) -> Array:
     """
     errors = backtest.targets[:, : forecasts.shape[1]] - forecasts
     with np.errstate(invalid="ignore"):  # of a run that explodes
-        band: Array = np.quantile(errors, SHARES, axis=0)
-    return band
+        interval: Array = np.quantile(errors, SHARES, axis=0)
+    return interval
 
 
-def cover(band: Array, forecasts: Array, backtest: Backtest) -> Array:
-    """Share of the true samples of each origin that lie in the band: `(B,)`."""
-    steps = min(band.shape[1], forecasts.shape[1])
+def measure_coverage(interval: Array, forecasts: Array, backtest: Backtest) -> Array:
+    """Share of the targets of each forecast that lie in its prediction interval: `(B,)`."""
+    steps = min(interval.shape[1], forecasts.shape[1])
     errors = backtest.targets[:, :steps] - forecasts[:, :steps]
-    is_covered = (band[0, :steps] <= errors) & (errors <= band[1, :steps])
+    is_covered = (interval[0, :steps] <= errors) & (errors <= interval[1, :steps])
     shares: Array = is_covered.mean(axis=1)
     return shares
 
 
-def describe_scope(series: Series, context: int, band: Array, coverage: float) -> Scope:
+def describe_scope(series: Series, context: int, interval: Array, coverage: float) -> Scope:
     """The scope of a forecaster.
 
     Args:
         series: what it was trained on.
         context: samples that it was given when it was scored.
-        band: of `find_band`.
+        interval: of `fit_prediction_interval`.
         coverage: share of the test in it.
     """
     lowest, highest = series.training_range
-    low, high = band.tolist()
-    interval = {"low": low, "high": high}
-    return Scope(series.name, lowest, highest, series.spacing, context, interval, coverage)
+    low, high = interval.tolist()
+    band = {"low": low, "high": high}
+    return Scope(series.name, lowest, highest, series.spacing, context, band, coverage)
 
 
 def write_scope(folder: Path, scope: Scope) -> None:

@@ -31,7 +31,7 @@ from stages.forecasting.baselines import (
     hold_last,
     predict_zero,
 )
-from stages.forecasting.forecast_errors import PhaseErrors, score_forecasts, write_phase_errors
+from stages.forecasting.forecast_errors import ForecastErrors, score_forecasts, write_errors
 from stages.forecasting.series import Forecaster, Series, read_series
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import Baselines, write_baselines
@@ -80,7 +80,7 @@ class Scored:
     """All baselines of a series."""
 
     scores: Baselines
-    errors: dict[str, PhaseErrors]  # by baseline, on the test phases
+    errors: dict[str, ForecastErrors]  # by baseline, on the test phases
 
 
 def score_baselines(series: Series, params: BaselineParams, evaluation: EvaluateParams) -> Scored:
@@ -97,7 +97,7 @@ def score_baselines(series: Series, params: BaselineParams, evaluation: Evaluate
     queries = draw_queries(series, evaluation)
     context = FitContext(series, series.join_training(), queries, evaluation, params)
     scores: Baselines = {}
-    errors: dict[str, PhaseErrors] = {}
+    errors: dict[str, ForecastErrors] = {}
     for name in params.names:
         fitted = FITS[name](context)
         assessment = assess(fitted.forecast, queries, evaluation)
@@ -206,7 +206,7 @@ def fit_ridge(context: FitContext) -> Fitted:
 
 
 def choose(candidates: Mapping[float, Forecaster], context: FitContext) -> float:
-    """That with the least error over the longest free runs of validation; the first of equals."""
+    """That with the least error over the longest forecasts of validation; the first of equals."""
     validation = context.queries.validation
     longest = max(context.evaluation.validation_horizons)
     errors = {}
@@ -237,7 +237,7 @@ def main(windows: str, out: str) -> None:
     scored = score_baselines(series, params, evaluation)
     folder = Path(out)
     write_baselines(folder, series.name, scored.scores)
-    write_phase_errors(folder / "errors.csv", scored.errors)
+    write_errors(folder / "errors.csv", scored.errors)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ class GeneratedParams(Params):
 
     @property
     def spread(self) -> float:
-        """Time units over which free runs are to start, so that all parts of the signal occur."""
+        """Time units over which forecasts are to start, so that all parts of the signal occur."""
         if self.delay:
             return NUM_DELAYS * self.delay
         assert self.period is not None  # one of the two is given

@@ -12,7 +12,7 @@ from stages.forecasting.assessment import (
     draw_queries,
     measure_improvement,
 )
-from stages.forecasting.forecast_errors import measure_phases
+from stages.forecasting.forecast_errors import measure_errors
 from stages.shared.yaml_files import parse_yaml
 from tests.forecasting.entries import series_of
 
@@ -48,7 +48,7 @@ def test_every_forecaster_is_asked_the_same():
     first, second = draw(), draw()
 
     forecasts = np.zeros((3, 4))
-    errors = [measure_phases(forecasts, queries.test, [4]) for queries in (first, second)]
+    errors = [measure_errors(forecasts, queries.test, [4]) for queries in (first, second)]
     assert errors[0]["mse_4"].tolist() == errors[1]["mse_4"].tolist()
 
 

@@ -8,7 +8,7 @@ import torch
 from stages.forecasting import score_baselines
 from stages.forecasting.assessment import EvaluateParams, check_scores, draw_queries
 from stages.forecasting.evaluate import REMEDY, evaluate, main
-from stages.forecasting.forecast_errors import read_phase_errors, score_forecasts
+from stages.forecasting.forecast_errors import read_errors, score_forecasts
 from stages.forecasting.series import Backtest, write_series
 from stages.forecasting.signals import GeneratedParams, draw_segments, sample_signal
 from stages.forecasting.state import write_state
@@ -171,8 +171,8 @@ def test_the_errors_of_a_model_are_of_the_phases_that_baselines_have(tmp_path, m
 
     main("carried_rnn", "trained", "integer_starts.npz", "baselines", "metrics.json", "evaluated")
 
-    own = read_phase_errors(Path("evaluated/errors.csv"))["carried_rnn"]
-    zeros = read_phase_errors(Path("baselines/errors.csv"))["predict_zero"]
+    own = read_errors(Path("evaluated/errors.csv"))["carried_rnn"]
+    zeros = read_errors(Path("baselines/errors.csv"))["predict_zero"]
     assert {name: values.tolist() for name, values in own.items()} == {
         name: values.tolist() for name, values in zeros.items()
     }

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.forecasting.forecast_errors import measure_phases, read_phase_errors, write_phase_errors
+from stages.forecasting.forecast_errors import measure_errors, read_errors, write_errors
 from tests.forecasting.entries import make_observed
 
 TEN = make_observed(np.arange(10.0), num_train=4, num_validation=3)
@@ -29,7 +29,7 @@ def test_mase_is_the_absolute_error_by_that_of_repeating_the_last_sample_in_trai
     observed = make_observed(samples, num_train=4, num_validation=2)
     backtest = observed.backtest("validation", context=4, horizon=2, **ANY)
 
-    errors = measure_phases(np.array([[1.0, -3.0]]), backtest, [2])
+    errors = measure_errors(np.array([[1.0, -3.0]]), backtest, [2])
 
     assert errors["one_step_mse"].tolist() == [1]
     assert errors["mse_2"].tolist() == [5]
@@ -57,9 +57,9 @@ def test_errors_are_read_as_they_were_written(tmp_path):
         "ridge": {"one_step_mse": np.array([0.3, 0.0]), "mse_49": np.array([5.0, 6.0])},
     }
 
-    write_phase_errors(tmp_path / "errors.csv", errors)
+    write_errors(tmp_path / "errors.csv", errors)
 
-    read = read_phase_errors(tmp_path / "errors.csv")
+    read = read_errors(tmp_path / "errors.csv")
     assert list(read) == ["ar2", "ridge"]
     for name, scores in errors.items():
         for score, values in scores.items():

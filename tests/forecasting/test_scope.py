@@ -1,8 +1,8 @@
-"""The band holds the middle errors of validation, and the scope says what was trained on."""
+"""The interval holds the middle errors of validation, and the scope says what was trained on."""
 
 import numpy as np
 
-from stages.forecasting.scope import cover, describe_scope, find_band
+from stages.forecasting.scope import describe_scope, fit_prediction_interval, measure_coverage
 from stages.forecasting.series import Backtest
 from stages.forecasting.signals import GeneratedParams
 from tests.forecasting.entries import SINE, make_generated, make_observed
@@ -12,21 +12,21 @@ def make_backtest(targets):
     return Backtest(np.zeros((len(targets), 1)), targets)
 
 
-def test_four_fifths_of_the_errors_lie_in_the_band_of_their_step():
+def test_four_fifths_of_the_errors_lie_in_the_interval_of_their_step():
     targets = np.arange(11.0)[:, None] * [1, 10]
-    band = find_band(np.zeros((11, 2)), make_backtest(targets))
+    interval = fit_prediction_interval(np.zeros((11, 2)), make_backtest(targets))
 
-    assert band.tolist() == [[1, 10], [9, 90]]
+    assert interval.tolist() == [[1, 10], [9, 90]]
     np.testing.assert_allclose(
-        cover(band, np.zeros((11, 2)), make_backtest(targets)).mean(), 9 / 11
+        measure_coverage(interval, np.zeros((11, 2)), make_backtest(targets)).mean(), 9 / 11
     )
 
 
-def test_the_share_of_an_origin_counts_steps_as_far_as_the_band_goes():
-    band = np.array([[-1.0, -1.0], [1.0, 1.0]])
+def test_the_share_of_an_origin_counts_steps_as_far_as_the_interval_goes():
+    interval = np.array([[-1.0, -1.0], [1.0, 1.0]])
     backtest = make_backtest(np.array([[0.0, 5.0, 99.0], [0.0, 0.5, 99.0]]))
 
-    assert cover(band, np.zeros((2, 3)), backtest).tolist() == [0.5, 1]
+    assert measure_coverage(interval, np.zeros((2, 3)), backtest).tolist() == [0.5, 1]
 
 
 def test_the_scope_of_a_file_is_that_of_its_training_part_in_its_units():

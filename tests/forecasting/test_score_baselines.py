@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages.forecasting.assessment import EvaluateParams
-from stages.forecasting.forecast_errors import read_phase_errors
+from stages.forecasting.forecast_errors import read_errors
 from stages.forecasting.score_baselines import BaselineParams, main, score_baselines
 from stages.forecasting.series import write_series
 from stages.forecasting.signals import GeneratedParams
@@ -157,7 +157,7 @@ def test_scores_and_errors_are_written_as_files(tmp_path, monkeypatch):
     scores = json.loads(Path("first/scores.json").read_text(encoding="utf-8"))
     assert list(scores) == ["data", *NAMES]
     assert scores["data"] == "integer_starts"
-    errors = read_phase_errors(Path("first/errors.csv"))
+    errors = read_errors(Path("first/errors.csv"))
     assert list(errors) == NAMES
     assert errors["ar2"]["one_step_mse"].mean() == scores["ar2"]["one_step_mse"]
     for file in ("scores.json", "errors.csv"):
