@@ -13,7 +13,7 @@ from stages.shared.tables import read_table, write_table
 Array = NDArray[np.float64]
 ForecastErrors = dict[str, Array]  # score -> (B,), the error of each phase or origin
 
-LABELS = ("forecaster", "phase")  # columns of errors.csv
+_LABELS = ("forecaster", "phase")  # columns of errors.csv
 
 
 def measure_errors(forecasts: Array, backtest: Backtest, horizons: list[int]) -> ForecastErrors:
@@ -27,11 +27,11 @@ def measure_errors(forecasts: Array, backtest: Backtest, horizons: list[int]) ->
     errors = (forecasts - backtest.targets[:, : forecasts.shape[1]]) ** 2
     measured: ForecastErrors = {}
     for name, metric in backtest.metrics.items():
-        measured |= average_steps(metric(errors), name, horizons)
+        measured |= _average_steps(metric(errors), name, horizons)
     return measured
 
 
-def average_steps(errors: Array, kind: str, horizons: list[int]) -> ForecastErrors:
+def _average_steps(errors: Array, kind: str, horizons: list[int]) -> ForecastErrors:
     """Means over the steps of each horizon: `(B, n)` -> `(B,)` by the name of the score."""
     measured = {f"one_step_{kind}": errors[:, 0]}
     for horizon in horizons:
@@ -57,7 +57,7 @@ def write_errors(path: Path, by_forecaster: Mapping[str, ForecastErrors]) -> Non
         scores = list(errors)
         for phase, values in enumerate(zip(*errors.values(), strict=True)):
             rows.append([forecaster, phase, *values])
-    write_table(path, [*LABELS, *scores], rows)
+    write_table(path, [*_LABELS, *scores], rows)
 
 
 def read_errors(path: Path) -> dict[str, ForecastErrors]:
@@ -66,7 +66,7 @@ def read_errors(path: Path) -> dict[str, ForecastErrors]:
     for row in read_table(path):
         of_one = columns.setdefault(row["forecaster"], {})
         for score, value in row.items():
-            if score not in LABELS:
+            if score not in _LABELS:
                 of_one.setdefault(score, []).append(float(value))
     by_forecaster = {}
     for forecaster, scores in columns.items():

@@ -48,16 +48,16 @@ def read_samples(path: Path, column: str, time: str | None) -> tuple[Array, Arra
             order or not evenly apart; with the line, on which the header is 1.
     """
     where = f"{path}, column {column}"
-    samples = parse_cells(read_column(path, column), float, where, NO_NUMBER)
+    samples = _parse_cells(_read_column(path, column), float, where, NO_NUMBER)
     if time is None:
         return samples, np.arange(len(samples), dtype=np.float64)
     where = f"{path}, column {time}"
-    times = parse_cells(read_column(path, time), parse_time, where, NO_TIME)
-    check_spacing(times, where)
+    times = _parse_cells(_read_column(path, time), _parse_time, where, NO_TIME)
+    _check_spacing(times, where)
     return samples, times
 
 
-def read_column(path: Path, column: str) -> list[str]:
+def _read_column(path: Path, column: str) -> list[str]:
     """Read the cells of one column.
 
     Raises:
@@ -76,11 +76,11 @@ def read_column(path: Path, column: str) -> list[str]:
     if column not in header:
         known = ", ".join(header)
         raise InputError(f"{path} has no column {column} ({known}): name one that it has")
-    place = header.index(column)
-    return [row[place] if place < len(row) else "" for row in rows[1:]]
+    index = header.index(column)
+    return [row[index] if index < len(row) else "" for row in rows[1:]]
 
 
-def parse_cells(cells: list[str], parse: Callable[[str], float], where: str, remedy: str) -> Array:
+def _parse_cells(cells: list[str], parse: Callable[[str], float], where: str, remedy: str) -> Array:
     """The numbers that cells hold, from line 2 on.
 
     Args:
@@ -104,7 +104,7 @@ def parse_cells(cells: list[str], parse: Callable[[str], float], where: str, rem
     return np.array(numbers)
 
 
-def parse_time(cell: str) -> float:
+def _parse_time(cell: str) -> float:
     """A number as it is, a date in days.
 
     Raises:
@@ -117,8 +117,8 @@ def parse_time(cell: str) -> float:
     return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() / SECONDS_A_DAY
 
 
-def check_spacing(times: Array, where: str) -> None:
-    """Refuse times that are not in order, or not evenly apart.
+def _check_spacing(times: Array, where: str) -> None:
+    """Reject times that are not in order, or not evenly apart.
 
     Raises:
         InputError: they are not.

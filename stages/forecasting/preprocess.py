@@ -161,20 +161,20 @@ def slide_windows(
 def main(entry: str, table: str, out: str) -> None:
     """Write a series, and beside it its params."""
     section, _, name = entry.partition(".")
-    if section not in PREPARE:
-        raise InputError(f"{entry} is no series: give one of {', '.join(PREPARE)}, and its name")
-    series = PREPARE[section](name, Path(table))
+    if section not in _PREPARE:
+        raise InputError(f"{entry} is no series: give one of {', '.join(_PREPARE)}, and its name")
+    series = _PREPARE[section](name, Path(table))
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     write_series(Path(out), series)
 
 
-def prepare_generated(name: str, table: Path) -> GeneratedSeries:
+def _prepare_generated(name: str, table: Path) -> GeneratedSeries:
     """A series of `generated_series` from its table."""
     params = read_params(f"generated_series.{name}", GeneratedParams)
     return cut_series(name, params, *read_segments(table))
 
 
-def prepare_observed(name: str, table: Path) -> ObservedSeries:
+def _prepare_observed(name: str, table: Path) -> ObservedSeries:
     """A series of `observed_series` from its file.
 
     Raises:
@@ -184,9 +184,9 @@ def prepare_observed(name: str, table: Path) -> ObservedSeries:
     return split_series(name, params, *read_samples(table, params.column, params.time))
 
 
-PREPARE: dict[str, Callable[[str, Path], Series]] = {
-    "generated_series": prepare_generated,
-    "observed_series": prepare_observed,
+_PREPARE: dict[str, Callable[[str, Path], Series]] = {
+    "generated_series": _prepare_generated,
+    "observed_series": _prepare_observed,
 }
 
 

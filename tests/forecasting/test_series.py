@@ -5,8 +5,13 @@ import inspect
 import numpy as np
 import pytest
 
-from stages.forecasting.series import GeneratedSeries, ObservedSeries, Series, read_series
-from stages.forecasting.series import write_series as write
+from stages.forecasting.series import (
+    GeneratedSeries,
+    ObservedSeries,
+    Series,
+    read_series,
+    write_series,
+)
 from stages.forecasting.signals import GeneratedParams
 from stages.shared.errors import InputError
 from tests.forecasting.entries import SINE, make_generated, make_observed, series_of
@@ -129,7 +134,7 @@ def test_a_search_sees_nothing_of_the_test_of_a_file():
 
 @pytest.mark.parametrize("series", KINDS)
 def test_a_series_is_read_as_it_was_written(series, tmp_path):
-    write(tmp_path / f"{series.name}.npz", series)
+    write_series(tmp_path / f"{series.name}.npz", series)
 
     again = read_series(tmp_path / f"{series.name}.npz")
 
@@ -143,7 +148,7 @@ def test_a_series_is_read_as_it_was_written(series, tmp_path):
 
 @pytest.mark.parametrize("series", KINDS)
 def test_training_and_figures_do_without_the_params(series, tmp_path):
-    write(tmp_path / f"{series.name}.npz", series)
+    write_series(tmp_path / f"{series.name}.npz", series)
     (tmp_path / f"{series.name}.json").unlink()
 
     again = read_series(tmp_path / f"{series.name}.npz", with_params=False)
@@ -156,7 +161,7 @@ def test_training_and_figures_do_without_the_params(series, tmp_path):
 
 @pytest.mark.parametrize("series", KINDS)
 def test_what_needs_the_params_says_so_where_they_were_not_read(series, tmp_path):
-    write(tmp_path / f"{series.name}.npz", series)
+    write_series(tmp_path / f"{series.name}.npz", series)
 
     again = read_series(tmp_path / f"{series.name}.npz", with_params=False)
 
