@@ -25,11 +25,10 @@ def make_database(database: Path, artifacts: str) -> None:
         database: the file, which does not exist.
         artifacts: address of the folder of artifacts.
     """
-    from mlflow import MlflowClient
-    from mlflow.store.tracking import sqlalchemy_store
+    store_class = _find_store_class()
+    if store_class is None:
+        from mlflow import MlflowClient
 
-    store_class: Any = getattr(sqlalchemy_store, "SqlAlchemyStore", None)
-    if not hasattr(store_class, "DEFAULT_EXPERIMENT_ID"):
         MlflowClient(f"sqlite:///{database}").search_experiments(max_results=1)
         return
     unfinished = database.with_name(f"{database.name}.unfinished")
@@ -38,6 +37,15 @@ def make_database(database: Path, artifacts: str) -> None:
     store.delete_experiment(store.DEFAULT_EXPERIMENT_ID)  # an empty one, which the UI would show
     store.engine.dispose()  # or SQLite keeps the file open under its old name
     unfinished.rename(database)
+
+
+def _find_store_class() -> Any:
+    """MLflow's store on a database, if it is as in MLflow 3.17."""
+    from mlflow.store.tracking import sqlalchemy_store
+
+    found = getattr(sqlalchemy_store, "SqlAlchemyStore", None)
+    needed = ("DEFAULT_EXPERIMENT_ID", "delete_experiment")
+    return found if all(hasattr(found, name) for name in needed) else None
 
 
 def open_artifacts(address: str, uri: str) -> Any:
