@@ -23,7 +23,7 @@ test: .venv/installed git  ## the fast tests on all cores, minutes at most
 test-all: .venv/installed git  ## the slow ones too
 	"$(BIN)"/python -m pytest -q -m ""
 
-RAY_TESTS := tests/shared/test_compute.py tests/searching/test_cluster.py
+RAY_TESTS := tests/ray_cluster tests/searching/test_cluster.py
 
 test-ray: .venv/installed git  ## install Ray, train and search on a cluster of two nodes on this machine
 	"$(BIN)"/python -P -m pip install --quiet --constraint constraints.txt --editable '.[dev,ray]'

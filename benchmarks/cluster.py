@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.clock import ROOT, run_measured, time_call
 from benchmarks.data import Bench
 from benchmarks.table import Row, at_least, say_seconds
-from stages.shared.compute import LOOPBACK, SETTINGS, connect, run_tasks
+from stages.ray_cluster.tasks import LOOPBACK, SETTINGS, connect, run_tasks
 from stages.shared.yaml_files import format_yaml
 
 SEARCH = "search_classifiers"

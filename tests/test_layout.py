@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stages.imports.follow import find_imports
-from stages.shared.compute import DECISIVE
+from stages.ray_cluster.tasks import DECISIVE
 from stages.shared.yaml_files import parse_yaml
 from tests.pipeline import make_clone
 from tests.shell import commit, run
@@ -25,15 +25,27 @@ ROOMS = {
     "stages": set(),
     "stages/models": set(),
     "stages/shared": {"stages/shared"},
+    "stages/ray_cluster": {"stages/ray_cluster", "stages/shared"},
     "stages/imports": {"stages/shared"},
     "stages/layers": {"stages/layers", "stages/shared"},
-    "stages/forecasting": {"stages/forecasting", "stages/shared", "stages/models"},
-    "stages/surnames": {"stages/surnames", "stages/shared", "stages/models"},
+    "stages/forecasting": {
+        "stages/forecasting",
+        "stages/ray_cluster",
+        "stages/shared",
+        "stages/models",
+    },
+    "stages/surnames": {
+        "stages/surnames",
+        "stages/ray_cluster",
+        "stages/shared",
+        "stages/models",
+    },
     # trains and scores in memory, by the pure functions of stages
     "stages/searching": {
         "stages/searching",
         "stages/forecasting",
         "stages/surnames",
+        "stages/ray_cluster",
         "stages/shared",
     },
     # MLflow runs these files where there is nothing of ours
@@ -68,7 +80,7 @@ HOMES = {
     "sklearn": ("stages/surnames/score_baselines.py",),
     "numba": ("stages/shared/kernels.py",),
     "dvc": ("stages/cli/", "stages/tracking/mlflow_sync/dvc_files.py"),
-    "ray": ("stages/shared/compute.py", "benchmarks/cluster.py"),
+    "ray": ("stages/ray_cluster/", "benchmarks/cluster.py"),
 }
 
 

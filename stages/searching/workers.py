@@ -14,7 +14,7 @@ from joblib import Parallel, cpu_count, delayed
 from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
 
-from stages.shared.compute import connect, run_tasks
+from stages.ray_cluster.tasks import connect, run_tasks
 from stages.shared.errors import InputError
 from stages.shared.lifeline import die_with_parent
 

@@ -6,7 +6,7 @@ Run by DVC as `python stages/run.py surnames.train MODEL SURNAMES OUT`.
 import math
 import sys
 
-from stages.shared.compute import compute
+from stages.ray_cluster.tasks import compute
 from stages.shared.errors import exit_on_input_error
 
 if __name__ == "__main__":

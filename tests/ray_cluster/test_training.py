@@ -91,7 +91,9 @@ def assert_line(client: subprocess.CompletedProcess[str], *words: str) -> None:
 
 
 def test_a_stage_that_waits_has_loaded_neither_torch_nor_numpy():
-    code = "import sys, stages.shared.compute; sys.exit(bool({'torch', 'numpy'} & {*sys.modules}))"
+    code = (
+        "import sys, stages.ray_cluster.tasks; sys.exit(bool({'torch', 'numpy'} & {*sys.modules}))"
+    )
 
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
