@@ -130,7 +130,7 @@ def copy_workspace(folder: Path) -> Path:
 def measure_start_up(bench: Bench) -> Row:
     """Seconds that each stage takes before it does anything."""
     commands = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
-    modules = sorted(set(re.findall(r"python stages/run\.py (\S+)", commands)))
+    modules = sorted(set(re.findall(r"python stages/run\.py (?:launch )?(\S+)", commands)))
     seconds = []
     for module in modules:
         seconds.append(f"{module} {time_import(f'stages.{module}', bench):.2g}")

@@ -22,24 +22,14 @@ SEARCHES = parse_yaml((ROOT / "searches/dvc.yaml").read_text(encoding="utf-8"))
 SEARCHED = parse_yaml((ROOT / "searches/params.yaml").read_text(encoding="utf-8"))
 # A room and the rooms that it may import from: data and imports flow one way.
 ROOMS = {
-    "stages": set(),
+    "stages": {"stages/ray_cluster", "stages/shared"},
     "stages/models": set(),
     "stages/shared": {"stages/shared"},
     "stages/ray_cluster": {"stages/ray_cluster", "stages/shared"},
     "stages/imports": {"stages/shared"},
     "stages/layers": {"stages/layers", "stages/shared"},
-    "stages/forecasting": {
-        "stages/forecasting",
-        "stages/ray_cluster",
-        "stages/shared",
-        "stages/models",
-    },
-    "stages/surnames": {
-        "stages/surnames",
-        "stages/ray_cluster",
-        "stages/shared",
-        "stages/models",
-    },
+    "stages/forecasting": {"stages/forecasting", "stages/shared", "stages/models"},
+    "stages/surnames": {"stages/surnames", "stages/shared", "stages/models"},
     # trains and scores in memory, by the pure functions of stages
     "stages/searching": {
         "stages/searching",
@@ -138,10 +128,11 @@ def list_stages():
         yield name, stage, SEARCHED[name]
 
 
-def find_module(stage):
-    """The file that a stage runs."""
-    module = re.search(r"python stages/run\.py (\S+)", stage["cmd"])[1]
-    return ROOT / "stages" / (module.replace(".", "/") + ".py")
+def find_modules(stage):
+    """The files that a stage runs: its module, and what launches that."""
+    command = re.search(r"python stages/run\.py (launch )?(\S+)", stage["cmd"])
+    modules = [name.strip() for name in command.groups() if name]
+    return {ROOT / "stages" / (module.replace(".", "/") + ".py") for module in modules}
 
 
 def fill(text, item):
@@ -154,7 +145,7 @@ def fill(text, item):
 def test_a_stage_reads_what_code_its_module_and_its_networks_run(name, stage, item):
     read = {fill(dep, item) for dep in stage["deps"] if dep.startswith("data/code/")}
 
-    modules = {find_module(stage)} - {FOLLOW}
+    modules = find_modules(stage) - {FOLLOW}
     # these build networks by their names
     if name.split("_")[0] in {"train", "evaluate", "blend", "search"}:
         architectures = {item.get("architecture")} - {None} or named_by_members()
@@ -207,7 +198,7 @@ def test_only_stages_that_run_a_network_load_torch():
         "search_forecasters",
         "search_classifiers",
     }
-    modules = {find_module(stage) for _, stage, _ in list_stages()}
+    modules = set().union(*(find_modules(stage) for _, stage, _ in list_stages()))
     others = sorted(relative(path)[:-3] for path in modules if path.stem not in with_network)
     imports = ", ".join(name.replace("/", ".") for name in others)
 
@@ -219,7 +210,7 @@ def test_only_stages_that_run_a_network_load_torch():
 
 @pytest.mark.parametrize("path", CODE, ids=relative)
 def test_no_stage_imports_a_stage(path):
-    stages = {find_module(stage) for _, stage, _ in list_stages()}
+    stages = set().union(*(find_modules(stage) for _, stage, _ in list_stages()))
 
     imported = list_local_imports(path) & stages
 

@@ -1,18 +1,10 @@
 """Train one forecaster: data/preprocessed/series/ -> data/trained/<model>/.
 
-Run by DVC as `python stages/run.py forecasting.train MODEL WINDOWS OUT`.
+Run by DVC as `python stages/run.py launch forecasting.train MODEL WINDOWS OUT`, which calls `main`
+here or on a Ray cluster; without `launch` it always trains here.
 """
 
 import sys
-
-from stages.ray_cluster.tasks import compute
-from stages.shared.errors import exit_on_input_error
-
-if __name__ == "__main__":
-    with exit_on_input_error():
-        compute("stages.forecasting.train", *sys.argv[1:])
-    sys.exit()  # before torch loads: a stage that waits for a cluster needs none
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,7 +25,7 @@ from stages.forecasting.state import State, detach_state, write_state
 from stages.shared.arithmetic import describe_processor
 from stages.shared.bundle import ModelConfig, write_times
 from stages.shared.curves import Curves, write_curves
-from stages.shared.errors import InputError
+from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.fit import (
     FitParams,
     Loss,
@@ -195,6 +187,7 @@ def draw_windows(params: ForecasterParams, num_windows: int) -> NDArray[np.int64
     return np.arange(params.iterations * params.batch).reshape(shape) % num_windows
 
 
+@np.errstate(over="ignore", invalid="ignore")  # NumPy would warn of what the loss reports anyway
 def train(params: ForecasterParams, series: Series, name: str) -> Trained:
     """Train a forecaster; the same params and series give the same result.
 
@@ -333,3 +326,8 @@ def main(name: str, windows: str, out: str) -> None:
     write_state(folder / "state.npy", trained.state)
     write_progress(folder / "progress.txt", trained.progress)
     write_times(folder, started, describe_processor())
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        main(*sys.argv[1:])

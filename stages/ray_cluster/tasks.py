@@ -1,26 +1,20 @@
-"""Where a training computes: in the stage's own process, or on the Ray cluster of RAY_ADDRESS.
+"""Tasks on the Ray cluster of RAY_ADDRESS.
 
-Only the call travels, with the code of stages/ and the files that it reads; what it writes comes
-back. DVC, its lock and its cache stay on the machine that runs DVC. Imports neither torch nor
-NumPy: a stage that waits for its answer holds little.
+Only a call travels, with the code of stages/. Imports neither torch nor NumPy: a process that waits
+for its tasks needs little memory.
 """
 
 import os
-import signal
 import socket
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import chdir, contextmanager
-from importlib import import_module
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from stages import SHARED_KERNELS
-from stages.shared.errors import InputError, exit_on_input_error, summarize
-from stages.shared.params import PARAMS_FILE, SECTIONS, read_params
+from stages.shared.errors import InputError, summarize
 
 DECISIVE = ("numba", "numpy", "torch")  # packages that decide numbers: pyproject.toml pins them
 PATIENCE = 4  # seconds, for a cluster to accept a connection, and to answer
@@ -31,57 +25,6 @@ SETTINGS = {
 }
 # or Ray takes this machine's outer address for 127.0.0.1, where a head on loopback does not listen
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-
-Files = dict[str, bytes]  # by path
-
-
-def compute(module: str, name: str, data: str, out: str) -> None:
-    """Train a model where RAY_ADDRESS says; a cluster gives the bytes that this machine would.
-
-    A worker or node that dies is replaced, at most three times; when this process ends, however
-    it ends, so does the task.
-
-    Args:
-        module: whose `main(name, data, out)` trains: `stages.forecasting.train`.
-        name: of the model.
-        data: file or folder that it reads.
-        out: folder that it writes.
-
-    Raises:
-        InputError: that of the training, or the cluster is not there, or not fit for it.
-    """
-    if os.environ.get("RAY_ADDRESS"):
-        device = find_device(module, name)
-        inputs = read_files(PARAMS_FILE, Path(data))
-        write_files(compute_on_cluster(device, inputs, module, name, data, out))
-    else:
-        train(module, name, data, out)
-
-
-def train(module: str, *call: str) -> None:
-    """Let the main of a module train, here and now."""
-    # NumPy tells of each overflow with a line of code; the loss will, in words
-    warnings.simplefilter("ignore", RuntimeWarning)
-    import_module(module).main(*call)
-
-
-def find_device(module: str, name: str) -> str:
-    """The device that an entry of params.yaml asks for."""
-    section = SECTIONS[module.split(".")[1]]
-    entry = read_params(f"{section}.{name}", dict[str, Any])
-    return str(entry.get("device", "cpu"))
-
-
-def compute_on_cluster(device: str, inputs: Files, module: str, name: str, *paths: str) -> Files:
-    """Wait for one task of the cluster; its lines are printed behind the model's name."""
-    ray = connect(os.environ["RAY_ADDRESS"])
-    end_at_signals()
-    calls = [(inputs, module, name, *paths)]
-    [(_, answer)] = run_tasks(ray, name, device, train_there, calls)
-    if isinstance(answer, str):
-        raise InputError(answer)
-    outs: Files = answer
-    return outs
 
 
 def run_tasks(
@@ -119,16 +62,6 @@ def run_tasks(
         raise InputError(
             f"{name}: the Ray cluster gave up ({summarize(error)}): see its logs, then repeat"
         ) from None
-
-
-def end_at_signals() -> None:
-    """Let Ctrl-C and SIGTERM end this process at once and without Ray's traces.
-
-    Whose client is gone, that task is ended by the cluster.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
 
 
 def connect(address: str) -> Any:
@@ -213,18 +146,6 @@ def call_there(
     return "", function(*call)
 
 
-def train_there(inputs: Files, module: str, name: str, data: str, out: str) -> Files | str:
-    """The files that a training writes, or in one line why there are none."""
-    with TemporaryDirectory() as folder, chdir(folder):
-        write_files(inputs)
-        try:
-            with exit_on_input_error():
-                train(module, name, data, out)
-        except SystemExit as end:
-            return str(end.code).removeprefix("error: ")
-        return read_files(Path(out))
-
-
 def list_versions() -> dict[str, str]:
     """The packages that decide numbers, without the suffix that names a build."""
     versions = {}
@@ -234,20 +155,3 @@ def list_versions() -> dict[str, str]:
         except PackageNotFoundError:
             versions[package] = "none"
     return versions
-
-
-def read_files(*paths: Path) -> Files:
-    """Content of files, and of those in folders."""
-    files = {}
-    for path in paths:
-        for file in [path, *path.glob("*")]:
-            if file.is_file():
-                files[str(file)] = file.read_bytes()
-    return files
-
-
-def write_files(files: Files) -> None:
-    """Write them where they were read, from the working folder on."""
-    for path, content in files.items():
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_bytes(content)

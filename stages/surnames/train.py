@@ -1,19 +1,11 @@
 """Train one classifier: data/preprocessed/surnames/ -> data/trained/<model>/.
 
-Run by DVC as `python stages/run.py surnames.train MODEL SURNAMES OUT`.
+Run by DVC as `python stages/run.py launch surnames.train MODEL SURNAMES OUT`, which calls `main`
+here or on a Ray cluster; without `launch` it always trains here.
 """
 
 import math
 import sys
-
-from stages.ray_cluster.tasks import compute
-from stages.shared.errors import exit_on_input_error
-
-if __name__ == "__main__":
-    with exit_on_input_error():
-        compute("stages.surnames.train", *sys.argv[1:])
-    sys.exit()  # before torch loads: a stage that waits for a cluster needs none
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,7 +21,7 @@ from torch import Tensor, nn
 from stages.shared.arithmetic import describe_processor
 from stages.shared.bundle import ModelConfig, write_times
 from stages.shared.curves import Curves, write_curves
-from stages.shared.errors import InputError
+from stages.shared.errors import InputError, exit_on_input_error
 from stages.shared.fit import (
     FitParams,
     Loss,
@@ -345,3 +337,8 @@ def main(name: str, surnames: str, out: str) -> None:
     write_curves(folder / "curves.csv", trained.curves)
     write_progress(folder / "progress.txt", trained.progress)
     write_times(folder, started, describe_processor())
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        main(*sys.argv[1:])

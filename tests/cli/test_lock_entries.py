@@ -63,7 +63,7 @@ def test_entries_of_stages_that_dvc_yaml_does_not_know_are_dropped(workspace):
     lock = workspace / "dvc.lock"
     before = lock.read_text(encoding="utf-8")
     old = "  train_sine@carried_rnn:\n    cmd: python -m stages.sine.train\n"
-    gone = "  train_forecaster@gone:\n    cmd: python stages/run.py forecasting.train\n"
+    gone = "  train_forecaster@gone:\n    cmd: python stages/run.py launch forecasting.train\n"
     lock.write_text(before + old + gone, encoding="utf-8")
 
     drop_unknown_entries()

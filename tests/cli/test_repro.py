@@ -139,10 +139,8 @@ def start_repro(clone: Path, jobs: int) -> subprocess.Popen[bytes]:
 def wait_for_trainings(clone: Path, count: int) -> None:
     for _ in range(600):
         commands = (read_command(process) for process in list_processes(clone))
-        if (
-            sum(command[1:3] == ["stages/run.py", "forecasting.train"] for command in commands)
-            == count
-        ):
+        trainer = ["stages/run.py", "launch", "forecasting.train"]
+        if sum(command[1:4] == trainer for command in commands) == count:
             return
         time.sleep(0.1)
     raise TimeoutError(f"{count} trainings did not start in {clone}")

@@ -25,7 +25,7 @@ MAKE = ["make", "repro", "--old-file", ".venv/installed", f"BIN={Path(sys.execut
 REPRO = [sys.executable, "stages/run.py", "cli", "repro", "--jobs", "2"]
 JOB = [sys.executable, "stages/run.py", "cli.jobs"]
 ENDLESS = 10**6  # iterations: minutes
-TRAINER = ["stages/run.py", "forecasting.train"]
+TRAINER = ["stages/run.py", "launch", "forecasting.train"]
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ start = partial(shell.start, output=subprocess.DEVNULL)  # a training prints for
 
 def wait_for_trainers(folder: Path, count: int) -> list[psutil.Process]:
     for _ in range(600):
-        trainers = [p for p in list_processes(folder) if read_command(p)[1:3] == TRAINER]
+        trainers = [p for p in list_processes(folder) if read_command(p)[1:4] == TRAINER]
         if len(trainers) == count:
             return trainers
         time.sleep(0.1)

@@ -353,3 +353,10 @@ def test_snapshots_of_a_window_forecaster_show_the_sample_after_the_window():
     trained = train_on_file(SWING, "sunspots_lstm", batch=1, order="in_order")
 
     assert trained.snapshots.times[0].tolist() == [40]
+
+
+def test_a_loss_that_blows_up_in_numpy_is_an_error_without_warnings():
+    params = params_of("closed_loop_rnn", iterations=50, rate=1e30)
+
+    with pytest.raises(InputError, match=r"closed_loop_rnn: the loss became (nan|inf)"):
+        train(params, windows_of("closed_loop_rnn"), "closed_loop_rnn")

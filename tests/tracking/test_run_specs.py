@@ -15,7 +15,7 @@ from tests.store import check, find_run, read_artifacts, sync
 
 TRAIN = Stage(
     "train_forecaster@m",
-    "python stages/run.py forecasting.train",
+    "python stages/run.py launch forecasting.train",
     {"data/windows.npz": "1", "stages/forecasting/train.py": "2"},
     {"data/trained/m/weights.pt": "3", "data/trained/m/curves.csv": "4"},
     {
@@ -58,7 +58,7 @@ def test_data_params_weights_curves_and_scores_make_the_key(changes):
     "changes",
     [
         {"train": {"deps": {"data/windows.npz": "1", "stages/forecasting/train.py": "9"}}},
-        {"train": {"cmd": "python stages/run.py forecasting.train --verbose"}},
+        {"train": {"cmd": "python stages/run.py launch forecasting.train --verbose"}},
         {"evaluate": {"deps": {"stages/forecasting/evaluate.py": "9"}}},
         {"plot": {"outs": {"data/plotted/m/details": "9"}}},
     ],

@@ -1,0 +1,90 @@
+"""One training as a task of a Ray cluster.
+
+The files that it reads travel there, and its outs come back; DVC, its lock and its cache stay on
+the machine that runs DVC.
+"""
+
+import os
+import signal
+from contextlib import chdir
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from stages.ray_cluster.tasks import connect, run_tasks
+from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.params import PARAMS_FILE, SECTIONS, read_params
+
+Files = dict[str, bytes]  # by path
+
+
+def train_on_cluster(module: str, name: str, data: str, out: str) -> None:
+    """Wait for the cluster of RAY_ADDRESS to train; its lines are printed behind the model's name.
+
+    A worker or node that dies is replaced, at most three times; when this process ends, however
+    it ends, so does the task.
+
+    Args:
+        module: below stages/, whose `main(name, data, out)` trains: `forecasting.train`.
+        name: of the model.
+        data: file or folder that it reads.
+        out: folder that it writes.
+
+    Raises:
+        InputError: that of the training, or the cluster is not there, or not fit for it.
+    """
+    device = _read_device(module, name)
+    inputs = _read_files(PARAMS_FILE, Path(data))
+    ray = connect(os.environ["RAY_ADDRESS"])
+    _end_at_signals()
+    [(_, outs)] = run_tasks(ray, name, device, _train, [(inputs, module, name, data, out)])
+    if isinstance(outs, str):
+        raise InputError(outs)
+    _write_files(outs)
+
+
+def _read_device(module: str, name: str) -> str:
+    """The device that an entry of params.yaml names."""
+    section = SECTIONS[module.partition(".")[0]]
+    entry = read_params(f"{section}.{name}", dict[str, Any])
+    return str(entry.get("device", "cpu"))
+
+
+def _end_at_signals() -> None:
+    """Let Ctrl-C and SIGTERM end this process at once and without Ray's traces.
+
+    The cluster cancels a task when its client disconnects.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _train(inputs: Files, module: str, name: str, data: str, out: str) -> Files | str:
+    """On the worker: the files that a training writes, or in one line why there are none."""
+    with TemporaryDirectory() as folder, chdir(folder):
+        _write_files(inputs)
+        try:
+            with exit_on_input_error():
+                import_module(f"stages.{module}").main(name, data, out)
+        except SystemExit as end:
+            return str(end.code).removeprefix("error: ")
+        return _read_files(Path(out))
+
+
+def _read_files(*paths: Path) -> Files:
+    """Content of files, and of those in folders."""
+    files = {}
+    for path in paths:
+        for file in [path, *path.glob("*")]:
+            if file.is_file():
+                files[str(file)] = file.read_bytes()
+    return files
+
+
+def _write_files(files: Files) -> None:
+    """Write them where they were read, from the working folder on."""
+    for path, content in files.items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(content)
