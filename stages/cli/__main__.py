@@ -113,8 +113,8 @@ def main() -> None:
     """Call the `main` of a subcommand's module at the top of the repository."""
     put_repository_last()
     from stages.cli.jobs import exit_on_signals
+    from stages.shared.die_with_parent import die_with_starter
     from stages.shared.errors import exit_on_input_error
-    from stages.shared.lifeline import die_with_starter
 
     call = vars(make_parser().parse_args())
     module = call.pop("module")

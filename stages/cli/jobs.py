@@ -30,8 +30,8 @@ from stages.cli.remaining import (
     read_seconds,
     say_remaining,
 )
+from stages.shared.die_with_parent import die_with_parent
 from stages.shared.errors import LESS_MEMORY, InputError
-from stages.shared.lifeline import die_with_parent
 
 # what DVC prints of a stage that was sent SIGKILL, as the system does that has no memory left
 KILLED = re.compile(r"failed to reproduce '(\S+)': .*exited with (?:-9|137)$", re.MULTILINE)

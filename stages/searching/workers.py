@@ -15,8 +15,8 @@ from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
 
 from stages.ray_cluster.tasks import connect, run_tasks
+from stages.shared.die_with_parent import die_with_parent
 from stages.shared.errors import InputError
-from stages.shared.lifeline import die_with_parent
 
 T = TypeVar("T")
 JOBS = "SEARCH_JOBS"  # no param: it changes no result

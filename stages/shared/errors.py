@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from stages.shared.lifeline import die_with_starter
+from stages.shared.die_with_parent import die_with_starter
 
 MEMORY = re.compile(r"not enough memory|can't allocate memory|cannot allocate memory|out of memory")
 LESS_MEMORY = (
