@@ -20,7 +20,7 @@ from benchmarks.clock import ROOT
 from benchmarks.data import Bench, find_surnames
 from benchmarks.table import Measured, render_sections
 from stages.shared.arithmetic import describe_processor, prepare_arithmetic
-from stages.shared.errors import exit_on_input_error
+from stages.shared.command import run_as_command
 
 SECTIONS: dict[str, tuple[str, Callable[[Bench], Measured]]] = {
     "updates": ("Same updates", updates.measure),
@@ -139,5 +139,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main()
+    run_as_command(main)

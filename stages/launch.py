@@ -9,7 +9,7 @@ import sys
 from importlib import import_module
 
 from stages.ray_cluster.training import train_on_cluster
-from stages.shared.errors import exit_on_input_error
+from stages.shared.command import run_as_command
 
 
 def main(module: str, name: str, data: str, out: str) -> None:
@@ -31,5 +31,4 @@ def main(module: str, name: str, data: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main(*sys.argv[1:])
+    run_as_command(main, *sys.argv[1:])

@@ -113,8 +113,8 @@ def main() -> None:
     """Call the `main` of a subcommand's module at the top of the repository."""
     put_repository_last()
     from stages.cli.jobs import exit_on_signals
+    from stages.shared.command import run_as_command
     from stages.shared.die_with_parent import die_with_starter
-    from stages.shared.errors import exit_on_input_error
 
     call = vars(make_parser().parse_args())
     module = call.pop("module")
@@ -125,8 +125,7 @@ def main() -> None:
     # typed by hand, with nohup, it may outlive the shell
     if module == "cli.repro" and "MAKELEVEL" in os.environ:
         die_with_starter()
-    with exit_on_input_error():
-        importlib.import_module(f"stages.{module}").main(**call)
+    run_as_command(lambda: importlib.import_module(f"stages.{module}").main(**call))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from pathlib import Path
 from dvc.repo import Repo
 
 from stages.cli.graph import PIPELINE
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.command import run_as_command
+from stages.shared.errors import InputError
 
 README = Path("README.md")
 FENCE = "```"
@@ -84,5 +85,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main()
+    run_as_command(main)

@@ -29,7 +29,7 @@ from stages.forecasting.series import Forecaster, Series, read_series
 from stages.forecasting.state import State, read_state
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import read_baselines
-from stages.shared.errors import exit_on_input_error
+from stages.shared.command import run_as_command
 from stages.shared.json_files import write_json
 from stages.shared.networks import read_model
 from stages.shared.params import read_params
@@ -133,5 +133,4 @@ def main(name: str, trained: str, windows: str, baselines: str, metrics: str, ou
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main(*sys.argv[1:])
+    run_as_command(main, *sys.argv[1:])

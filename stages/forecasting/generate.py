@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stages.forecasting.segments import write_segments
 from stages.forecasting.signals import GeneratedParams, draw_segments
-from stages.shared.errors import exit_on_input_error
+from stages.shared.command import run_as_command
 from stages.shared.params import read_params
 
 
@@ -20,5 +20,4 @@ def main(name: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main(*sys.argv[1:])
+    run_as_command(main, *sys.argv[1:])

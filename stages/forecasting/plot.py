@@ -19,8 +19,8 @@ from stages.forecasting.series import Series, Units, read_series, time_inputs
 from stages.forecasting.snapshots import read_snapshots
 from stages.shared.baselines import Baselines, read_baselines
 from stages.shared.bundle import read_config
+from stages.shared.command import run_as_command
 from stages.shared.curves import Curves, read_curves
-from stages.shared.errors import exit_on_input_error
 from stages.shared.figures import (
     BLUE,
     GREEN,
@@ -359,5 +359,4 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main(*sys.argv[1:])
+    run_as_command(main, *sys.argv[1:])

@@ -24,7 +24,8 @@ from stages.forecasting.series import (
     write_series,
 )
 from stages.forecasting.signals import GeneratedParams
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.command import run_as_command
+from stages.shared.errors import InputError
 from stages.shared.params import read_params
 
 Array = NDArray[np.float64]
@@ -191,5 +192,4 @@ _PREPARE: dict[str, Callable[[str, Path], Series]] = {
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main(*sys.argv[1:])
+    run_as_command(main, *sys.argv[1:])

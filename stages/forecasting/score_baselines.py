@@ -35,7 +35,8 @@ from stages.forecasting.forecast_errors import ForecastErrors, score_forecasts, 
 from stages.forecasting.series import Forecaster, Series, read_series
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import Baselines, write_baselines
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.command import run_as_command
+from stages.shared.errors import InputError
 from stages.shared.params import Count, Params, read_params
 
 Array = NDArray[np.float64]
@@ -241,5 +242,4 @@ def main(windows: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main(*sys.argv[1:])
+    run_as_command(main, *sys.argv[1:])

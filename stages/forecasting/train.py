@@ -24,8 +24,9 @@ from stages.forecasting.snapshots import Snapshots, write_snapshots
 from stages.forecasting.state import State, detach_state, write_state
 from stages.shared.arithmetic import describe_processor
 from stages.shared.bundle import ModelConfig, write_times
+from stages.shared.command import run_as_command
 from stages.shared.curves import Curves, write_curves
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.errors import InputError
 from stages.shared.fit import (
     FitParams,
     Loss,
@@ -329,5 +330,4 @@ def main(name: str, windows: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main(*sys.argv[1:])
+    run_as_command(main, *sys.argv[1:])

@@ -16,7 +16,8 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.command import run_as_command
+from stages.shared.errors import InputError
 from stages.shared.json_files import write_json
 from stages.shared.names import check_names, check_sections
 
@@ -145,5 +146,4 @@ def main(out: str) -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main(*sys.argv[1:])
+    run_as_command(main, *sys.argv[1:])

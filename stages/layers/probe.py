@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from stages.layers.gradients import Norm, ProbeParams, trace_gradients
 from stages.layers.tour import Row, prove_equivalences, tour_layers
 from stages.shared.arithmetic import prepare_arithmetic
-from stages.shared.errors import exit_on_input_error
+from stages.shared.command import run_as_command
 from stages.shared.figures import (
     BLUE,
     GREY,
@@ -91,5 +91,4 @@ def main(out: str) -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main(*sys.argv[1:])
+    run_as_command(main, *sys.argv[1:])

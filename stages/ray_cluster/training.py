@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stages.ray_cluster.tasks import connect, run_tasks
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.errors import InputError, explain_error
 from stages.shared.params import PARAMS_FILE, SECTIONS, read_params
 
 Files = dict[str, bytes]  # by path
@@ -66,10 +66,12 @@ def _train(inputs: Files, module: str, name: str, data: str, out: str) -> Files 
     with TemporaryDirectory() as folder, chdir(folder):
         _write_files(inputs)
         try:
-            with exit_on_input_error():
-                import_module(f"stages.{module}").main(name, data, out)
-        except SystemExit as end:
-            return str(end.code).removeprefix("error: ")
+            import_module(f"stages.{module}").main(name, data, out)
+        except Exception as error:
+            message = explain_error(error)
+            if message is None:
+                raise
+            return message
         return _read_files(Path(out))
 
 

@@ -10,7 +10,7 @@ from stages.searching.classifiers import SCORES, read_classifier_attempt
 from stages.searching.search import Task, search
 from stages.searching.spaces import read_search
 from stages.searching.trials import describe_code, describe_surroundings
-from stages.shared.errors import exit_on_input_error
+from stages.shared.command import run_as_command
 from stages.surnames.train import ClassifierParams
 
 SECTION = "search_classifiers"
@@ -28,5 +28,4 @@ def main(surnames: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main(*sys.argv[1:])
+    run_as_command(main, *sys.argv[1:])

@@ -11,7 +11,7 @@ from stages.searching.forecasters import compute_digest, read_forecaster_attempt
 from stages.searching.search import Task, search
 from stages.searching.spaces import read_search
 from stages.searching.trials import describe_code, describe_surroundings
-from stages.shared.errors import exit_on_input_error
+from stages.shared.command import run_as_command
 
 SECTION = "search_forecasters"
 
@@ -30,5 +30,4 @@ def main(windows: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main(*sys.argv[1:])
+    run_as_command(main, *sys.argv[1:])

@@ -17,10 +17,10 @@ WATCH_SECONDS = 0.3
 
 def die_with_starter() -> None:
     """Let SIGTERM reach this process once DVC, make or whatever else started it has ended."""
-    starter = find_starter()
-    if is_stranger(starter):
+    starter = _find_starter()
+    if _is_adoptive(starter):
         os.kill(os.getpid(), signal.SIGTERM)
-    _watch_beside(find_starter, starter)
+    _watch_beside(_find_starter, starter)
 
 
 def die_with_parent(parent: int) -> None:
@@ -40,7 +40,7 @@ def _watch(find: Callable[[], int], process: int) -> None:
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
-def find_starter() -> int:
+def _find_starter() -> int:
     """Id of the process that started this one, past a shell that runs only this command.
 
     Who loses his parent is adopted: then it is another.
@@ -56,7 +56,7 @@ def find_starter() -> int:
     return int(after_name.split()[1]) if is_shell else parent
 
 
-def is_stranger(starter: int) -> bool:
+def _is_adoptive(starter: int) -> bool:
     """Whether a process adopted this one, because its starter ended before it could look.
 
     DVC and make leave their children in their own process group.

@@ -14,8 +14,9 @@ from torch import nn
 from stages.models.blend_classifier import BlendClassifier
 from stages.shared.arithmetic import describe_processor
 from stages.shared.bundle import ModelConfig, read_config, write_times
+from stages.shared.command import run_as_command
 from stages.shared.curves import Curves, write_curves
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.errors import InputError
 from stages.shared.networks import read_model, write_model
 from stages.shared.params import Params, read_params
 
@@ -64,5 +65,4 @@ def main(*folders: str) -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main(*sys.argv[1:])
+    run_as_command(main, *sys.argv[1:])

@@ -20,7 +20,8 @@ import requests
 from pydantic import Field
 from tqdm import tqdm
 
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.command import run_as_command
+from stages.shared.errors import InputError
 from stages.shared.params import Params, Seconds, read_params
 from stages.surnames.archive import (
     MAX_ARCHIVE_BYTES,
@@ -245,5 +246,4 @@ def main(sample: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main(*sys.argv[1:])
+    run_as_command(main, *sys.argv[1:])

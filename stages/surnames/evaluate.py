@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import read_baselines
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.command import run_as_command
+from stages.shared.errors import InputError
 from stages.shared.json_files import write_json
 from stages.shared.networks import read_model
 from stages.shared.params import read_params
@@ -185,5 +186,4 @@ def main(trained: str, surnames: str, baselines: str, metrics: str, out: str) ->
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main(*sys.argv[1:])
+    run_as_command(main, *sys.argv[1:])

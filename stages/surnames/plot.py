@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stages.shared.bundle import read_config
+from stages.shared.command import run_as_command
 from stages.shared.curves import Curves, read_curves
-from stages.shared.errors import exit_on_input_error
 from stages.shared.figures import (
     BLUE,
     GREY,
@@ -191,5 +191,4 @@ def main(trained: str, evaluated: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main(*sys.argv[1:])
+    run_as_command(main, *sys.argv[1:])

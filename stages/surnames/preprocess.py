@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.command import run_as_command
+from stages.shared.errors import InputError
 from stages.shared.params import Params, Seed, read_params
 from stages.surnames.alphabet import SYMBOLS, clean_name, encode_name
 from stages.surnames.archive import LabelledNames, read_raw
@@ -113,5 +114,4 @@ def main(raw: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main(*sys.argv[1:])
+    run_as_command(main, *sys.argv[1:])

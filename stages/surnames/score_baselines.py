@@ -18,7 +18,7 @@ from sklearn.svm import LinearSVC
 
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import Baselines, write_baselines
-from stages.shared.errors import exit_on_input_error
+from stages.shared.command import run_as_command
 from stages.shared.params import Params, read_params
 from stages.surnames.assessment import (
     EvaluateParams,
@@ -181,5 +181,4 @@ def main(surnames: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main(*sys.argv[1:])
+    run_as_command(main, *sys.argv[1:])

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from stages.shared.arithmetic import describe_processor
 from stages.shared.bundle import ModelConfig, write_times
+from stages.shared.command import run_as_command
 from stages.shared.curves import Curves, write_curves
-from stages.shared.errors import InputError, exit_on_input_error
+from stages.shared.errors import InputError
 from stages.shared.fit import (
     FitParams,
     Loss,
@@ -340,5 +341,4 @@ def main(name: str, surnames: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main(*sys.argv[1:])
+    run_as_command(main, *sys.argv[1:])

@@ -8,7 +8,8 @@ lists what is missing or stale.
 
 import subprocess
 
-from stages.shared.errors import InputError, exit_on_input_error, hide_passwords
+from stages.shared.command import run_as_command
+from stages.shared.errors import InputError, hide_passwords
 from stages.tracking.champions import (
     champion_problem,
     has_other_data,
@@ -148,5 +149,4 @@ def main(check: bool = False, new: bool = False, champions: bool = False) -> Non
 
 
 if __name__ == "__main__":
-    with exit_on_input_error():
-        main()
+    run_as_command(main)

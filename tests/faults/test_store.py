@@ -157,7 +157,7 @@ def test_a_sync_that_waits_for_another_shows_no_password(workspace):
 
 def test_a_foreign_traceback_shows_no_password(workspace):
     raiser = "raise ValueError('http://me:secret@host is no address')"
-    code = f"from stages.shared.errors import *\nwith exit_on_input_error():\n    {raiser}"
+    code = f"from stages.shared.command import *\ndef main():\n    {raiser}\nrun_as_command(main)"
 
     stopped = call(workspace, sys.executable, "-c", code)
 

@@ -1,0 +1,54 @@
+"""How a module that Python was started with runs its `main`: the last line of each such module."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from stages.shared.die_with_parent import die_with_starter
+from stages.shared.errors import explain_error, hide_passwords
+
+
+def run_as_command(main: Callable[..., object], *arguments: str) -> None:
+    """Call `main`; what a person can mend ends this process with one line instead of a traceback.
+
+    A stage also ends with the dvc that runs it, and leaves without delay.
+
+    Args:
+        main: of the module that Python was started with.
+        arguments: of `main`.
+    """
+    sys.excepthook = _print_traceback
+    is_stage = "DVC_STAGE" in os.environ
+    if is_stage:
+        die_with_starter()
+    try:
+        main(*arguments)
+        sys.stdout.flush()  # what `head` no longer reads shows here, or else at the very end
+    except Exception as error:
+        exit_with_one_line(error)
+    if is_stage:
+        leave_fast()
+
+
+def exit_with_one_line(error: Exception) -> NoReturn:
+    """End the process with status 1 and what an error says, or raise it if it is a bug."""
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's last flush
+        sys.exit(1)
+    message = explain_error(error)
+    if message is None:
+        raise error
+    sys.exit(f"error: {message}")
+
+
+def leave_fast() -> None:
+    """End the process, whose output is flushed, without the half second that PyTorch takes."""
+    if "torch" in sys.modules:
+        os._exit(0)
+
+
+def _print_traceback(*error: Any) -> None:
+    """Print a traceback without the passwords in it, wherever they come from."""
+    sys.stderr.write(hide_passwords("".join(traceback.format_exception(*error))))

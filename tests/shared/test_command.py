@@ -1,0 +1,95 @@
+"""How a command ends: its errors, its parent, and the delay of PyTorch."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.shell import assert_one_line, call
+
+STAGE = {"DVC_STAGE": "train_forecaster@m"}
+SLOW_EXIT = "import atexit; atexit.register(print, 'left slowly')"
+NAPS = "import time; time.sleep(2); open('outlived', 'w').close()"
+
+
+def run_main(folder: Path, body: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command whose `main` has this body."""
+    return call(folder, *make_command(body), **environment)
+
+
+def make_command(body: str) -> list[str]:
+    modules = "import errno, sys\nfrom stages.shared.command import run_as_command\n"
+    errors = "from stages.shared.errors import InputError\n"
+    code = f"{modules}{errors}def main(*names):\n    {body}\nrun_as_command(main, 'a', 'b')"
+    return [sys.executable, "-c", code]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    return tmp_path
+
+
+def test_main_has_the_arguments(folder):
+    done = run_main(folder, "print(names)")
+
+    assert (done.returncode, done.stdout) == (0, "('a', 'b')\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("InputError('m.csv is empty: add a row')", "m.csv is empty: add a row"),
+        ("InputError('no server at http://me:secret@host')", "http://me:***@host"),
+        ("OSError(errno.ENOSPC, '', 'a.pt')", "a.pt: the disk is full: free some space"),
+        ("OSError(errno.ENOMEM, '')", "memory ran out"),
+        ("MemoryError('800 GB')", "memory ran out (800 GB): lower batch"),
+        ("RuntimeError('DefaultCPUAllocator: not enough memory')", "memory ran out"),
+        ("RuntimeError('PytorchStreamWriter failed')", "is the disk full?"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_line(folder, error, words):
+    assert_one_line(run_main(folder, f"raise {error}"), words)
+
+
+@pytest.mark.parametrize("error", ["RuntimeError('a bug')", "KeyError('out of memory')"])
+def test_a_bug_keeps_its_traceback(folder, error):
+    stopped = run_main(folder, f"raise {error}")
+
+    assert stopped.returncode == 1
+    assert stopped.stdout.startswith("Traceback") and error.partition("(")[0] in stopped.stdout
+
+
+def test_a_closed_pipe_is_status_1_without_a_word(folder):
+    stopped = run_main(folder, "raise BrokenPipeError")
+
+    assert (stopped.returncode, stopped.stdout) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("environment", "modules", "ending"),
+    [
+        (STAGE, "sys.modules['torch'] = sys", ""),
+        (STAGE, "pass", "left slowly\n"),
+        ({}, "sys.modules['torch'] = sys", "left slowly\n"),
+    ],
+    ids=["stage", "stage_without_torch", "no_stage"],
+)
+def test_only_a_stage_with_torch_leaves_fast_and_nothing_printed_is_lost(
+    folder, environment, modules, ending
+):
+    done = run_main(folder, f"{SLOW_EXIT}; {modules}; print('printed')", **environment)
+
+    assert (done.returncode, done.stdout) == (0, f"printed\n{ending}")
+
+
+@pytest.mark.parametrize(("environment", "outlives"), [(STAGE, False), ({}, True)])
+def test_only_a_stage_ends_with_the_process_that_started_it(folder, environment, outlives):
+    starter = f"import subprocess, time\nsubprocess.Popen({make_command(NAPS)})\ntime.sleep(1)"
+
+    call(folder, sys.executable, "-c", starter, **environment)
+
+    time.sleep(2)
+    assert (folder / "outlived").exists() == outlives
