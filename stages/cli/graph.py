@@ -1,9 +1,6 @@
 """Which stages have to run, and in which order they may: the graph that DVC sees."""
 
-import functools
-from collections.abc import Iterator
-from contextlib import contextmanager
-
+from stages.cli.dvc_internals import params_read_once
 from stages.shared.errors import InputError
 
 Graph = dict[str, set[str]]  # stage -> stages that it reads from
@@ -36,19 +33,6 @@ def read_graph() -> tuple[Graph, set[str]]:
     except DvcException as error:
         raise InputError(f"DVC: {' '.join(str(error).split())}") from None
     return graph, changed
-
-
-@contextmanager
-def params_read_once() -> Iterator[None]:
-    """Have DVC parse params.yaml once, not once a stage that reads it: a second at 70 stages."""
-    from dvc.dependency import param
-
-    load = param.load_path
-    param.load_path = functools.cache(load)
-    try:
-        yield
-    finally:
-        param.load_path = load
 
 
 def find_stale(graph: Graph, changed: set[str]) -> Graph:

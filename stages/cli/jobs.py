@@ -21,9 +21,8 @@ from typing import IO, Any
 from tqdm import tqdm
 
 from stages import run
+from stages.cli.dvc_internals import is_writing, write_entries_alone
 from stages.cli.graph import Graph, find_chain, find_downstream
-from stages.cli.lock_entries import write_entries_alone
-from stages.cli.locks import is_writing
 from stages.cli.remaining import (
     count_stages,
     estimate_seconds,

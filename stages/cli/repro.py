@@ -13,10 +13,11 @@ from stages.cli.checks import (
     check_architectures,
     check_files,
 )
+from stages.cli.dvc_internals import repair_rwlock
 from stages.cli.graph import FIRST, Graph, find_stale, read_graph
 from stages.cli.jobs import run_module, run_side_by_side, signals_held
 from stages.cli.lock_entries import drop_unknown_entries
-from stages.cli.locks import lock_workspace, repair_rwlock
+from stages.cli.locks import lock_workspace
 from stages.shared.errors import InputError
 from stages.shared.names import check_names, check_sections
 from stages.surnames.archive import NAMES_FILE, format_names, list_names, read_archive
