@@ -72,7 +72,8 @@ HOMES = {
     "dvc": ("stages/cli/", "stages/tracking/mlflow_sync/dvc_files.py"),
     "ray": ("stages/ray_cluster/", "benchmarks/cluster.py"),
 }
-
+# What DVC's documentation or its command line promises.
+PUBLIC_DVC = ("dvc.repo.Repo.", "dvc.exceptions.", "dvc.config.", "dvc.api.")
 
 # what tells one kind of series from the other
 KINDS = {
@@ -326,3 +327,11 @@ def test_dvc_calls_nobody():
     config = (ROOT / ".dvc/config").read_text(encoding="utf-8")
 
     assert "analytics = false" in config and "check_update = false" in config
+
+
+@pytest.mark.parametrize("path", CODE, ids=relative)
+def test_undocumented_modules_of_dvc_are_imported_in_one_file(path):
+    names = {name for name in list_imports(path) if re.match(r"dvc(_\w+)?(\.|$)", name)}
+
+    private = {name for name in names if not f"{name}.".startswith(PUBLIC_DVC)}
+    assert not private or relative(path) == "stages/cli/dvc_internals.py"

@@ -1,27 +1,84 @@
-"""Uses of parts of DVC that its documentation does not promise; all others call what it does."""
+"""Every use of parts of DVC that its documentation does not promise.
+
+The parts are those of DVC 3.67, to which pyproject.toml pins DVC until the next version was tried.
+Where another DVC lacks one of them or calls it by other arguments, the commands do without: slower,
+but right.
+"""
 
 import fcntl
 import functools
+import inspect
 import json
 import os
+import pkgutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from stages.cli.lock_entries import HEAD, split_entries, write_whole
 
-FOLDER = Path(".dvc/tmp")
+PINNED = "dvc>=3.67,<3.68"
+
+_FOLDER = Path(".dvc/tmp")
 # DVC writes dvc.lock in place while it holds the first, and rwlock while it holds the second
-DVC_LOCKS = ("lock", "rwlock.lock")
+_LOCKS = ("lock", "rwlock.lock")
+_RWLOCK = "rwlock"
+
+_LOAD_PARAMS = "dvc.dependency.param:load_path"
+_WRITE_LOCK = "dvc.dvcfile:Lockfile.dump_stages"
+_MAKE_ENTRY = "dvc.stage.serialize:to_lockfile"
+_FORMAT_YAML = "dvc.utils.serialize:dumps_yaml"
+_FIND_REMOTE = "dvc.data_cloud:DataCloud.get_remote_odb"
+_FIND_OBJECT = "dvc_objects.db:ObjectDB.oid_to_path"
+_READ_FILE = "dvc_objects.fs.base:FileSystem.cat_file"
+_ADD_OBJECT = "dvc_objects.db:ObjectDB.add_bytes"
+_PARTS = {  # -> their parameters in DVC 3.67
+    _LOAD_PARAMS: ("fs_path", "fs", "kwargs"),
+    _WRITE_LOCK: ("self", "stages", "kwargs"),
+    _MAKE_ENTRY: ("stage", "kwargs"),
+    _FORMAT_YAML: ("d",),
+    _FIND_REMOTE: ("self", "name", "command", "hash_name"),
+    _FIND_OBJECT: ("self", "oid"),
+    _READ_FILE: ("self", "path", "start", "end", "kwargs"),
+    _ADD_OBJECT: ("self", "oid", "data"),
+}
+
+
+def warn_of_another_dvc() -> None:
+    """Print one line if this DVC is not as expected."""
+    unknown = [part for part in _PARTS if _find(part) is None]
+    if unknown:
+        print(
+            f"WARNING: DVC {version('dvc')} differs from 3.67 in {unknown[0].replace(':', '.')}: "
+            f"all works, but more slowly; for full speed: pip install '{PINNED}'",
+            file=sys.stderr,
+        )
+
+
+def _find(part: str) -> Any:
+    """A part of DVC, or None if this DVC lacks it or calls it by other arguments."""
+    try:
+        found = pkgutil.resolve_name(part)
+        parameters = tuple(inspect.signature(found).parameters)
+        is_inherited = found.__qualname__ != part.partition(":")[2]
+    except (ImportError, AttributeError, TypeError, ValueError):
+        return None
+    return None if is_inherited or parameters != _PARTS[part] else found
 
 
 @contextmanager
 def params_read_once() -> Iterator[None]:
     """Have DVC parse params.yaml once, not once a stage that reads it: a second at 70 stages."""
+    load = _find(_LOAD_PARAMS)
+    if load is None:
+        yield
+        return
     from dvc.dependency import param
 
-    load = param.load_path
     param.load_path = functools.cache(load)
     try:
         yield
@@ -36,9 +93,11 @@ def write_entries_alone() -> None:
     Here its own serializer writes the entry of that stage, which takes the place of the one before:
     the same bytes, and never half of them.
     """
+    write_all = _find(_WRITE_LOCK)
+    make_entry, format_yaml = _find(_MAKE_ENTRY), _find(_FORMAT_YAML)
+    if write_all is None or make_entry is None or format_yaml is None:
+        return
     from dvc.dvcfile import Lockfile
-
-    write_all = Lockfile.dump_stages
 
     def write(lockfile: Any, stages: list[Any], **options: Any) -> None:
         path = Path(lockfile.path)
@@ -48,7 +107,8 @@ def write_entries_alone() -> None:
             write_all(lockfile, stages, **options)
             return
         for stage in stages:
-            entries[stage.name] = write_entry(stage, **options)
+            lines = format_yaml({"stages": make_entry(stage, **options)})
+            entries[stage.name] = lines.removeprefix("stages:\n")
         after = HEAD + "".join(entries.values())
         if after != text:
             write_whole(path, after)
@@ -57,13 +117,52 @@ def write_entries_alone() -> None:
     Lockfile.dump_stages = write
 
 
-def write_entry(stage: Any, **options: Any) -> str:
-    """The lines of one stage, as DVC writes them."""
-    from dvc.stage.serialize import to_lockfile
-    from dvc.utils.serialize import dumps_yaml
+def read_remote_object(repo: Any, md5: str) -> bytes:
+    """Read an object of the default remote.
 
-    lines: str = dumps_yaml({"stages": to_lockfile(stage, **options)})
-    return lines.removeprefix("stages:\n")
+    Args:
+        repo: `dvc.repo.Repo`.
+        md5: its name.
+
+    Raises:
+        FileNotFoundError: the remote lacks it.
+        Exception: the remote cannot be read; each kind of remote has errors of its own.
+    """
+    if all(map(_find, [_FIND_REMOTE, _FIND_OBJECT, _READ_FILE])) and hasattr(repo, "cloud"):
+        remote = repo.cloud.get_remote_odb(command="pull")
+        content: bytes = remote.fs.cat_file(remote.oid_to_path(md5))
+        return content
+    from dvc.exceptions import DvcException, URLMissingError
+
+    name = repo.config["core"].get("remote")
+    if not name:
+        raise DvcException("no remote specified: dvc remote add --default NAME URL")
+    url = f"remote://{name}/files/md5/{md5[:2]}/{md5[2:]}"
+    with TemporaryDirectory() as folder:
+        out = Path(folder, "object")
+        try:
+            repo.get_url(url, str(out), config=repo.config)  # what `dvc get-url` calls
+        except URLMissingError:
+            raise FileNotFoundError(url) from None
+        return out.read_bytes()
+
+
+def add_to_cache(repo: Any, md5: str, content: bytes, path: Path) -> None:
+    """Put an object into DVC's cache.
+
+    Args:
+        repo: `dvc.repo.Repo`.
+        md5: its name.
+        content: its bytes.
+        path: of its file in the cache.
+    """
+    if _find(_ADD_OBJECT) and hasattr(repo, "cache"):
+        repo.cache.local.add_bytes(md5, content)  # knows who else may write a shared cache
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
 
 
 def repair_rwlock() -> None:
@@ -71,8 +170,8 @@ def repair_rwlock() -> None:
 
     It is written in place, in some microseconds.
     """
-    path = FOLDER / "rwlock"
-    with (FOLDER / DVC_LOCKS[1]).open("a", encoding="utf-8") as guard:
+    path = _FOLDER / _RWLOCK
+    with (_FOLDER / _LOCKS[1]).open("a", encoding="utf-8") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)  # nobody is writing
         try:
             json.loads(path.read_bytes())
@@ -85,8 +184,8 @@ def repair_rwlock() -> None:
 
 def is_writing() -> bool:
     """Whether this process holds a lock of DVC, under which it writes."""
-    for name in DVC_LOCKS:
-        path = FOLDER / name
+    for name in _LOCKS:
+        path = _FOLDER / name
         try:
             with path.open(encoding="utf-8") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -4,6 +4,7 @@ As `dvc pull`, which writes whatever the listing of a folder on the remote names
 fetched first, and compared with dvc.lock before anything else is fetched or written.
 """
 
+from stages.cli.dvc_internals import add_to_cache, read_remote_object, warn_of_another_dvc
 from stages.cli.jobs import run_module
 from stages.cli.locks import lock_workspace
 from stages.shared.errors import InputError, summarize
@@ -30,11 +31,11 @@ def fetch_listings(folders: Md5s) -> None:
     objects = find_objects()
     with Repo() as repo:
         for folder, md5 in folders.items():
-            if (objects / md5[:2] / md5[2:]).exists():
+            path = objects / md5[:2] / md5[2:]
+            if path.exists():
                 continue
             try:
-                remote = repo.cloud.get_remote_odb(command="pull")
-                listing = remote.fs.cat_file(remote.oid_to_path(md5))
+                listing = read_remote_object(repo, md5)
             except FileNotFoundError:
                 continue  # `dvc fetch` names all that the remote lacks
             except Exception as error:  # each kind of remote has errors of its own
@@ -45,7 +46,7 @@ def fetch_listings(folders: Md5s) -> None:
                     f"the remote's listing of {folder} ({md5}) {problem}: it was changed or "
                     "damaged there; delete it, and `dvc push` where the results are"
                 )
-            repo.cache.local.add_bytes(md5, listing)
+            add_to_cache(repo, md5, listing, path)
 
 
 def main() -> None:
@@ -55,6 +56,7 @@ def main() -> None:
         InputError: something cannot be fetched or written, or is not what dvc.lock names.
     """
     check_dvc_listings()
+    warn_of_another_dvc()
     with lock_workspace():
         folders = read_dvc_folders()
         fetch_listings(folders)

@@ -13,7 +13,7 @@ from stages.cli.checks import (
     check_architectures,
     check_files,
 )
-from stages.cli.dvc_internals import repair_rwlock
+from stages.cli.dvc_internals import repair_rwlock, warn_of_another_dvc
 from stages.cli.graph import FIRST, Graph, find_stale, read_graph
 from stages.cli.jobs import run_module, run_side_by_side, signals_held
 from stages.cli.lock_entries import drop_unknown_entries
@@ -96,6 +96,7 @@ def main(num_jobs: int) -> None:
         check_sections()
         check_names()
         check_architectures()
+        warn_of_another_dvc()
         repair_rwlock()
         drop_unknown_entries()
         has_changed = run_pipeline(num_jobs)
