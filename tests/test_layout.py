@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stages.cli.dvc_internals import PINNED as DVC_PIN
 from stages.imports.follow import find_imports
 from stages.ray_cluster.tasks import DECISIVE
 from stages.shared.yaml_files import parse_yaml
@@ -335,3 +336,10 @@ def test_undocumented_modules_of_dvc_are_imported_in_one_file(path):
 
     private = {name for name in names if not f"{name}.".startswith(PUBLIC_DVC)}
     assert not private or relative(path) == "stages/cli/dvc_internals.py"
+
+
+def test_dvc_and_mlflow_are_pinned_to_the_version_whose_internals_were_tried():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+    pins = re.findall(r'"((?:dvc|mlflow(?:\[auth\])?)[<>=][^"]+)"', text)
+    assert pins == [DVC_PIN, "mlflow>=3.17,<3.18", "mlflow[auth]>=3.17,<3.18"]
