@@ -183,6 +183,7 @@ def test_the_task_ends_with_its_client(cluster, clone, number):
 @pytest.mark.slow
 def test_the_task_ends_with_the_dvc_that_runs_its_stage(cluster, clone):
     set_param(clone, "forecasters.carried_rnn.iterations", 10**6)
+    run(clone, "python stages/run.py imports.follow data/code")  # which the stage depends on
     stage = ["dvc", "repro", "--single-item", "train_forecaster@carried_rnn"]
     dvc = start(clone, stage, subprocess.DEVNULL, RAY_ADDRESS=cluster.address)
     worker = wait_for(find_worker, 60)
