@@ -16,7 +16,7 @@ from stages.cli import dvc_internals
 from stages.cli.dvc_internals import params_read_once, warn_of_another_dvc, write_entries_alone
 from stages.cli.graph import read_graph
 from stages.cli.pull import fetch_listings
-from stages.tracking.lockfile import read_folders
+from stages.tracking.run_specs import read_dvc_folders
 from tests.pipeline import set_param
 from tests.shell import call, run
 
@@ -170,7 +170,7 @@ def teammate(workspace, tmp_path, monkeypatch):
 def test_listings_come_from_the_remote_whatever_dvc_calls_its_parts(
     teammate, workspace, monkeypatch, change
 ):
-    folders = read_folders()
+    folders = read_dvc_folders()
     if change:
         for part in ("FIND_REMOTE", "FIND_OBJECT", "READ_FILE", "ADD_OBJECT"):
             change_part(monkeypatch, getattr(dvc_internals, f"_{part}"), change)
@@ -187,7 +187,7 @@ def test_listings_come_from_the_remote_whatever_dvc_calls_its_parts(
 
 @pytest.mark.parametrize("change", [None, "missing"])
 def test_a_listing_that_the_remote_lacks_is_left_to_dvc(teammate, tmp_path, monkeypatch, change):
-    [(folder, md5), *_] = read_folders().items()
+    [(folder, md5), *_] = read_dvc_folders().items()
     (tmp_path / "remote/files/md5" / md5[:2] / md5[2:]).unlink()
     if change:
         change_part(monkeypatch, dvc_internals._FIND_REMOTE, change)

@@ -13,7 +13,7 @@ import pytest
 
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import parse_yaml
-from stages.tracking.lockfile import check_dvc_listings
+from stages.tracking.run_specs import check_dvc_listings
 from tests.pipeline import list_started
 from tests.searched import add_search
 from tests.shell import PROJECT, assert_one_line, call, commit, run

@@ -359,4 +359,4 @@ def test_a_loss_that_blows_up_in_numpy_is_an_error_without_warnings():
     params = params_of("closed_loop_rnn", iterations=50, rate=1e30)
 
     with pytest.raises(InputError, match=r"closed_loop_rnn: the loss became (nan|inf)"):
-        train(params, windows_of("closed_loop_rnn"), "closed_loop_rnn")
+        train(params, series_of("closed_loop_rnn"), "closed_loop_rnn")
