@@ -7,6 +7,7 @@ has a band from the errors on validation; its picture goes beside it, `forecast.
 unlike what the model was trained on is refused, since networks answer anything.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,8 @@ def main(
     picture = out.with_suffix(".png")
     with figure_style():
         save_png(draw(history, forecast, band, column, loaded.origin), picture, params.dpi)
+    if loaded.note:
+        print(loaded.note, file=sys.stderr)
     print(f"{loaded.origin}: {out}, {picture}")
     if band[0]:
         print(f"its band, meant for 80 %, held {scope['coverage']:.0%} of the test")

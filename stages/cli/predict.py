@@ -5,6 +5,7 @@ Asks the champion of champions.yaml, or the best model of the workspace where th
 """
 
 import json
+import sys
 from typing import Any
 
 from stages.cli.text import align
@@ -48,6 +49,8 @@ def main(
         answers: list[Answer] = loaded.model.predict(names, top)
     except ValueError as error:
         raise InputError(str(error)) from None
+    if loaded.note:
+        print(loaded.note, file=sys.stderr)
     if as_json:
         print(json.dumps(answers, ensure_ascii=False, indent=1))
     else:

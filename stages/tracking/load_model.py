@@ -35,10 +35,17 @@ _MOST_BYTES = 10**9  # of a file of a model in MLflow
 
 @dataclass(frozen=True)
 class Loaded(Generic[Model]):
-    """A model that is ready to answer, and where it comes from, as a phrase."""
+    """A model that is ready to answer.
+
+    Args:
+        model: the model.
+        origin: where it comes from, as a phrase.
+        note: why it is not the champion, if there is one.
+    """
 
     model: Model
     origin: str
+    note: str = ""
 
 
 def load_champion(
@@ -68,12 +75,10 @@ def load_champion(
         if files:
             return Loaded(_load(make, champion.model, files, CHAMPIONS), title)
     best = read_leaderboard(leaderboard)[0].model
-    origin = f"{best.name}, best of the workspace"
+    note = ""
     if champion:
-        origin += (
-            f": the champion {champion.model} is not here, `make pull` or --from-mlflow gets it"
-        )
-    return Loaded(_load_from_workspace(make, best), origin)
+        note = f"the champion {champion.model} is not here: `make pull` or --from-mlflow gets it"
+    return Loaded(_load_from_workspace(make, best), f"{best.name}, best of the workspace", note)
 
 
 def load_named(make: Callable[[Files], Model], task: str, name: str) -> Loaded[Model]:
@@ -183,16 +188,16 @@ def _download_packages(leaderboard: str) -> Iterator[tuple[Path, str]]:
     from stages.tracking.mlflow_sync.store import open_store
 
     with open_store(find_uri()) as store, tempfile.TemporaryDirectory() as folder:
-        import mlflow
+        from mlflow.artifacts import download_artifacts
 
-        mlflow.set_tracking_uri(store.uri)
+        places = {"tracking_uri": store.uri, "registry_uri": store.uri}
         champion = store.find_champions([leaderboard]).get(leaderboard)
         versions = [str(found.version) for found in store.find_versions([leaderboard])]
         for version in sorted(versions, key=lambda found: found != champion):
             store.restart_time_limit()
             address = f"models:/{leaderboard}/{version}/artifacts/{PACKAGE}"
             target = str(Path(folder, version))
-            yield Path(mlflow.artifacts.download_artifacts(address, dst_path=target)), version
+            yield Path(download_artifacts(address, dst_path=target, **places)), version
 
 
 def _unpack(package: Path, champion: Champion, folder: Path) -> bool:

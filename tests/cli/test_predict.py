@@ -77,8 +77,8 @@ def test_where_the_champion_is_not_here_the_best_answers_and_says_so(workspace):
 
     said = predict(workspace, "Schmidt")
 
-    origin = "surname_blend, best of the workspace: the champion surname_blend is not here"
-    assert said.startswith(origin)
+    assert "surname_blend, best of the workspace\n" in said
+    assert "the champion surname_blend is not here: `make pull` or --from-mlflow gets it" in said
 
 
 def test_neither_command_imports_mlflow(workspace):

@@ -247,7 +247,7 @@ def run_in_tmpfs(folder, size, stage, prepare=""):
     ("stage", "size"),
     [
         ("forecasting.generate integer_starts small/out.csv", "16k"),
-        (f"{PREPROCESS} small/out.npz", "16k"),
+        (f"{PREPROCESS} small/out.npz", "8k"),
         ("forecasting.train carried_rnn npz/integer_starts.npz small/out", "4k"),
         ("forecasting.train carried_rnn npz/integer_starts.npz small/out", "8k"),
         ("forecasting.train carried_rnn npz/integer_starts.npz small/out", "16k"),

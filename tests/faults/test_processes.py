@@ -85,13 +85,19 @@ def test_a_killed_make_leaves_no_trainer_behind(clone, victim):
 
 
 @pytest.mark.slow
-def test_a_killed_dvc_takes_its_trainer_and_the_others_with_it(clone):
+def test_a_killed_dvc_takes_its_trainer_with_it_and_leaves_the_others(clone):
     command = start(clone, REPRO)
     wait_for_trainers(clone, 2)
+    killed = find_process(clone, "stages/run.py", "cli.jobs")
+    started = killed.children(recursive=True)
 
-    find_process(clone, "stages/run.py", "cli.jobs").kill()
+    killed.kill()
 
-    assert command.wait(timeout=10) == 1
+    _, left = psutil.wait_procs(started, timeout=10)
+    assert (len(started) > 0, left) == (True, [])
+    wait_for_trainers(clone, 1)
+    command.terminate()
+    command.wait(timeout=10)
     assert_nothing_runs(clone)
 
 

@@ -85,14 +85,14 @@ def test_a_damaged_store_is_one_line_that_says_what_to_do(tracked):
             file.seek(page * 4096)
             file.write(b"\xff" * 100)
 
-    assert_one_line(call(tracked, *TRACK), "mlflow.db is damaged", "delete it")
-    assert_one_line(call(tracked, *CHECK), "mlflow.db is damaged")
+    assert_one_line(call(tracked, *TRACK), "mlflow.db cannot be used (damaged", "delete it")
+    assert_one_line(call(tracked, *CHECK), "mlflow.db cannot be used (damaged")
 
 
 def test_a_file_that_is_no_database_is_one_line(workspace):
     (workspace / "mlflow.db").write_text("a note\n" * 1000, encoding="utf-8")
 
-    assert_one_line(call(workspace, *TRACK), "mlflow.db is damaged", "not a database")
+    assert_one_line(call(workspace, *TRACK), "mlflow.db cannot be used (damaged", "not a database")
 
 
 @pytest.mark.parametrize(

@@ -156,11 +156,9 @@ def test_what_a_sync_left_half_made_is_dropped_with_its_trials(searched, monkeyp
         raise KeyboardInterrupt
 
     write_children = runs.write_children
-    monkeypatch.setattr(runs, "write_children", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr(runs, "write_children", stop)
         sync()
-    monkeypatch.undo()
-    monkeypatch.chdir(searched)
 
     sync()
 

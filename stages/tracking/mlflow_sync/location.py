@@ -114,9 +114,9 @@ def check_database(database: Path, to_write: bool) -> None:
             f"{database} cannot be opened ({error}): end what holds it, or correct the path"
         ) from None
     except sqlite3.DatabaseError as error:
-        raise damaged_store(database, str(error)) from None
+        raise damaged_store(database, f"damaged: {error}") from None
     if answer != "ok":
-        raise damaged_store(database, answer)
+        raise damaged_store(database, f"damaged: {answer}")
     if not experiments:
         raise incomplete
 
@@ -124,6 +124,6 @@ def check_database(database: Path, to_write: bool) -> None:
 def damaged_store(database: Path, damage: str) -> InputError:
     """The error of a local store that cannot be used: it is filled again, never repaired."""
     return InputError(
-        f"{database} is damaged or of another place or version ({damage}): delete it and "
-        f"{database.parent / 'mlartifacts'}, `srn sync` fills it again"
+        f"{database} cannot be used ({damage}): delete it and mlartifacts beside it, "
+        "`srn sync` fills it again"
     )
