@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 # nothing leaves the machine unasked
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: git repro pull test test-all test-ray test-servers results sync ui verify bench lint format dag constraints clean help
+.PHONY: git repro pull test test-all test-ray test-servers results sync ui verify bench lint format constraints clean help
 .DEFAULT_GOAL := repro
 
 repro: .venv/installed git  ## run what changed, track it, print the results
@@ -54,9 +54,6 @@ lint: .venv/installed  ## check style and types
 
 format: .venv/installed  ## put the code into shape
 	"$(BIN)"/ruff check --fix && "$(BIN)"/ruff format
-
-dag: .venv/installed git  ## draw the stages in README.md
-	"$(BIN)"/python stages/run.py cli.dag
 
 # the suffix of a torch wheel (+cpu) names a build that PyPI does not have
 constraints: .venv/installed  ## pin the versions of .venv in constraints.txt

@@ -343,3 +343,20 @@ def test_dvc_and_mlflow_are_pinned_to_the_version_whose_internals_were_tried():
 
     pins = re.findall(r'"((?:dvc|mlflow(?:\[auth\])?)[<>=][^"]+)"', text)
     assert pins == [DVC_PIN, "mlflow>=3.17,<3.18", "mlflow[auth]>=3.17,<3.18"]
+
+
+DOCS = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
+
+
+@pytest.mark.parametrize("name", DOCS)
+def test_links_of_the_docs_lead_somewhere(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+
+    assert [
+        target for target in targets if not (ROOT / name).parent.joinpath(target).exists()
+    ] == []
+
+
+def test_the_readme_is_read_in_minutes():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150

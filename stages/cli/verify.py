@@ -77,4 +77,4 @@ def main(names: list[str], num_jobs: int) -> None:
             num_equal += not differing
     print(f"{num_equal} of {len(models)} equal")
     if num_equal < len(models):
-        raise InputError("trainings differ: README says on which machines they should be equal")
+        raise InputError("trainings differ: docs/results.md says where they should be equal")

@@ -107,7 +107,9 @@ def test_a_store_of_an_earlier_version_is_one_line_that_says_how_to_fill_it_agai
     make_database(workspace / "mlflow.db", find_artifacts(workspace / "mlflow.db"))
     MlflowClient(find_uri()).create_experiment("forecasting", tags={VIEW_TAG: "a view"})
 
-    with pytest.raises(InputError, match=r"mlflow.db cannot be used .*earlier version\): delete it"):
+    with pytest.raises(
+        InputError, match=r"mlflow.db cannot be used .*earlier version\): delete it"
+    ):
         sync()
 
 
