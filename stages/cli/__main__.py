@@ -37,7 +37,7 @@ def _new_csv(text: str) -> Path:
     return path
 
 
-def make_parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     """The parser; it leaves the module whose `main` is called, and that call's arguments."""
     parser = argparse.ArgumentParser("srn", description="Small recurrent networks with DVC, MLflow")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -116,7 +116,7 @@ def main() -> None:
     from stages.shared.command import run_as_command
     from stages.shared.die_with_parent import die_with_starter
 
-    call = vars(make_parser().parse_args())
+    call = vars(_make_parser().parse_args())
     module = call.pop("module")
     if os.environ.get("SURNAMES_ZIP"):
         os.environ["SURNAMES_ZIP"] = str(_file(os.environ["SURNAMES_ZIP"]))

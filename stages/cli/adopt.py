@@ -17,8 +17,8 @@ from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.tracking.mlflow_sync.dvc_files import read_yaml
 from stages.tracking.scores import flatten
 
-ABSENT = "absent"
-CITED = "searched"  # section of params.yaml: entry -> the search that it comes from
+_ABSENT = "absent"
+_CITED = "searched"  # section of params.yaml: entry -> the search that it comes from
 
 
 def find_best(section: str) -> Best:
@@ -45,7 +45,7 @@ def adopt(section: str, entry: str) -> list[str]:
     text = PARAMS_FILE.read_text(encoding="utf-8")
     for path, (own, found) in compare(section, entry).items():
         where = f"{section}.{entry}.{path}"
-        if found == ABSENT:
+        if found == _ABSENT:
             raise InputError(f"{PARAMS_FILE}: {where} is {own}, the recipe has none: remove it")
         text = set_value(text, where.split("."), found)
         said.append(f"{where}: {own} -> {found}")
@@ -68,7 +68,7 @@ def compare(section: str, entry: str) -> dict[str, tuple[Any, Any]]:
     del own["seed"]
     differing = {}
     for path in found | own:
-        values = own.get(path, ABSENT), found.get(path, ABSENT)
+        values = own.get(path, _ABSENT), found.get(path, _ABSENT)
         if values[0] != values[1]:
             differing[path] = values
     return differing
@@ -76,9 +76,9 @@ def compare(section: str, entry: str) -> dict[str, tuple[Any, Any]]:
 
 def cite(text: str, section: str, entry: str) -> str:
     """YAML that says which search an entry comes from."""
-    if CITED in parse_yaml(text):
-        return set_value(text, [CITED, entry], section)
-    head = f"{CITED}:  # entry: its section, whose search found it"
+    if _CITED in parse_yaml(text):
+        return set_value(text, [_CITED, entry], section)
+    head = f"{_CITED}:  # entry: its section, whose search found it"
     return f"{text.rstrip()}\n\n{head}\n  {entry}: {section}\n"
 
 
@@ -115,14 +115,14 @@ def insert(text: str, mapping: Any, entry: str) -> str:
     return text[: last.index] + entry + between + text[last.index :]
 
 
-def list_departures() -> list[str]:
+def _list_departures() -> list[str]:
     """Where entries differ from the searches that they cite.
 
     Raises:
         InputError: such a search does not lie here.
     """
     departures = []
-    for entry, section in (read_yaml(str(PARAMS_FILE)).get(CITED) or {}).items():
+    for entry, section in (read_yaml(str(PARAMS_FILE)).get(_CITED) or {}).items():
         for path, (own, found) in compare(section, entry).items():
             departures.append(f"{section}.{entry}.{path} is {own}, the search found {found}")
     return departures
@@ -134,7 +134,7 @@ def check() -> None:
     Raises:
         InputError: somewhere.
     """
-    departures = list_departures()
+    departures = _list_departures()
     if departures:
         remedy = "adopt again, or take the entry out of `searched:`"
         raise InputError("\n  ".join([f"{PARAMS_FILE} departs, {remedy}:", *departures]))

@@ -9,7 +9,7 @@ from stages.shared.params import SECTIONS, Name, read_params
 from stages.tracking.mlflow_sync.dvc_files import read_yaml
 
 
-class Entry(BaseModel):
+class _Entry(BaseModel):
     """A model in params.yaml, as far as DVC reads it; the rest is checked by its stage."""
 
     architecture: Name
@@ -33,5 +33,5 @@ def check_architectures() -> None:
         InputError: a model has none, or one that is not in stages/models/.
     """
     for section in SECTIONS.values():
-        for model, entry in read_params(section, dict[Name, Entry]).items():
+        for model, entry in read_params(section, dict[Name, _Entry]).items():
             check_architecture(entry.architecture, f"params.yaml: {section}.{model}")

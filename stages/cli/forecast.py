@@ -32,16 +32,16 @@ from stages.tracking.load_model import Loaded, load_champion, load_named
 from stages.tracking.run_specs import check_dvc_listings, read_models
 from stages.tracking.served_models.loader import Forecaster
 
-Samples = NDArray[np.float64]
-Scope = dict[str, Any]  # as stages/forecasting/scope.py writes it
-Band = tuple[list[float], list[float]]  # low and high, a value a step
+_Samples = NDArray[np.float64]
+_Scope = dict[str, Any]  # as stages/forecasting/scope.py writes it
+_Band = tuple[list[float], list[float]]  # low and high, a value a step
 
-MARGIN = 0.25  # of the range of training, by which a history may leave it: records are broken
-SPACING = 0.05  # share by which its spacing may differ: months do
-MOST_STEPS = 100  # of a forecast that nobody gave a horizon
+_MARGIN = 0.25  # of the range of training, by which a history may leave it: records are broken
+_SPACING = 0.05  # share by which its spacing may differ: months do
+_MOST_STEPS = 100  # of a forecast that nobody gave a horizon
 
 
-def find_objection(history: Samples, spacing: float | None, scope: Scope) -> str | None:
+def history_problem(history: _Samples, spacing: float | None, scope: _Scope) -> str | None:
     """Say, with the numbers, how a history is unlike what the model was trained on, or nothing.
 
     Args:
@@ -50,7 +50,7 @@ def find_objection(history: Samples, spacing: float | None, scope: Scope) -> str
         scope: of the model.
     """
     least, lowest, highest = scope["least_history"], scope["lowest"], scope["highest"]
-    margin = MARGIN * (highest - lowest)
+    margin = _MARGIN * (highest - lowest)
     if len(history) < least:
         return (
             f"a history of {len(history)} samples is too short: the model was scored after {least}"
@@ -61,7 +61,7 @@ def find_objection(history: Samples, spacing: float | None, scope: Scope) -> str
             f"trained on: {scope['series']} lies between {lowest:g} and {highest:g}"
         )
     trained = scope["spacing"]
-    if spacing and trained and abs(spacing / trained - 1) > SPACING:
+    if spacing and trained and abs(spacing / trained - 1) > _SPACING:
         return f"samples {spacing:g} apart are not what the model was trained on: {trained:g} apart"
     return None
 
@@ -84,7 +84,7 @@ def _load(series: str | None, model: str | None, from_mlflow: bool) -> Loaded[Fo
     )
 
 
-def add_band(forecast: Samples, scope: Scope) -> Band:
+def _add_band(forecast: _Samples, scope: _Scope) -> _Band:
     """Lower and upper ends, as far as errors were measured."""
     steps = min(len(forecast), len(scope["band"]["low"]))
     low = forecast[:steps] + np.array(scope["band"]["low"][:steps])
@@ -92,10 +92,10 @@ def add_band(forecast: Samples, scope: Scope) -> Band:
     return low.tolist(), high.tolist()
 
 
-def draw(
-    history: Samples,
-    forecast: Samples,
-    band: Band,
+def _draw(
+    history: _Samples,
+    forecast: _Samples,
+    band: _Band,
     column: str,
     origin: str,
 ) -> Figure:
@@ -117,7 +117,7 @@ def draw(
     return figure
 
 
-def write_forecast(path: Path, column: str, first: int, forecast: Samples, band: Band) -> None:
+def _write_forecast(path: Path, column: str, first: int, forecast: _Samples, band: _Band) -> None:
     """Write a row a step; low and high are empty where no errors were measured."""
     low, high = band
     rows = []
@@ -150,19 +150,19 @@ def main(
     history, times = read_samples(source, column, time)
     loaded = _load(series, model, from_mlflow)
     scope = loaded.model.scope
-    objection = find_objection(history, find_spacing(times) if time else None, scope)
-    if objection and not force:
-        raise InputError(f"{source}: {objection}; --force overrules")
-    steps = horizon or min(len(scope["band"]["low"]) or MOST_STEPS, MOST_STEPS)
+    problem = history_problem(history, find_spacing(times) if time else None, scope)
+    if problem and not force:
+        raise InputError(f"{source}: {problem}; --force overrules")
+    steps = horizon or min(len(scope["band"]["low"]) or _MOST_STEPS, _MOST_STEPS)
     try:
-        forecast: Samples = loaded.model.predict(history[None], steps)[0]
+        forecast: _Samples = loaded.model.predict(history[None], steps)[0]
     except ValueError as error:
         raise InputError(str(error)) from None
-    band = add_band(forecast, scope)
-    write_forecast(out, column, len(history), forecast, band)
+    band = _add_band(forecast, scope)
+    _write_forecast(out, column, len(history), forecast, band)
     picture = out.with_suffix(".png")
     with figure_style():
-        save_png(draw(history, forecast, band, column, loaded.origin), picture, params.dpi)
+        save_png(_draw(history, forecast, band, column, loaded.origin), picture, params.dpi)
     if loaded.note:
         print(loaded.note, file=sys.stderr)
     print(f"{loaded.origin}: {out}, {picture}")

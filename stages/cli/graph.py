@@ -5,9 +5,9 @@ from stages.shared.errors import InputError
 
 Graph = dict[str, set[str]]  # stage -> stages that it reads from
 
-PIPELINE = "dvc.yaml"
+_PIPELINE = "dvc.yaml"
 FIRST = "follow_imports"  # only after it DVC sees which stages an edit of code has changed
-LAST = "track"  # reads what all others write, so it is left to the final `dvc repro`
+_LAST = "track"  # reads what all others write, so it is left to the final `dvc repro`
 
 
 def read_graph() -> tuple[Graph, set[str]]:
@@ -26,7 +26,7 @@ def read_graph() -> tuple[Graph, set[str]]:
     try:
         with params_read_once(), Repo() as repo, repo.lock:
             for stage in repo.index.stages:  # repo.status would read all files once more
-                if stage.path_in_repo == PIPELINE:
+                if stage.path_in_repo == _PIPELINE:
                     upstream = repo.index.graph[stage]
                     graph[stage.addressing] = {above.addressing for above in upstream}
                     changed.update(stage.status())
@@ -38,7 +38,7 @@ def read_graph() -> tuple[Graph, set[str]]:
 def find_stale(graph: Graph, changed: set[str]) -> Graph:
     """The part of the graph that may have to run: changed stages and all that reads from them."""
     stale = find_downstream(changed & graph.keys(), graph)
-    stale.discard(LAST)
+    stale.discard(_LAST)
     return {stage: upstream & stale for stage, upstream in graph.items() if stage in stale}
 
 

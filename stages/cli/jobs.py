@@ -33,12 +33,12 @@ from stages.shared.die_with_parent import die_with_parent
 from stages.shared.errors import LESS_MEMORY, InputError
 
 # what DVC prints of a stage that was sent SIGKILL, as the system does that has no memory left
-KILLED = re.compile(r"failed to reproduce '(\S+)': .*exited with (?:-9|137)$", re.MULTILINE)
+_KILLED = re.compile(r"failed to reproduce '(\S+)': .*exited with (?:-9|137)$", re.MULTILINE)
 STARTED = re.compile(rb"^Running stage '(\S+)':$", re.MULTILINE)  # as DVC says it
 WARNING = re.compile(r"(\(\S+ pid=.+\) )?WARNING")  # of a stage, or of its task on a cluster
-TAIL_BYTES = 500  # of a job's output, in which its last line lies
-ASK_SECONDS = 0.02  # whether DVC has finished writing
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_TAIL_BYTES = 500  # of a job's output, in which its last line lies
+_ASK_SECONDS = 0.02  # whether DVC has finished writing
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Job:
         for started in STARTED.findall(text):
             if started.decode() in self.chain:
                 self.stage = started.decode()
-        self.tail = text[-TAIL_BYTES:]
+        self.tail = text[-_TAIL_BYTES:]
         lines = self.tail.decode(errors="replace").split("\n")
         printed = [line.strip() for line in lines if line.strip()]
         return printed[-1] if printed else ""
@@ -92,9 +92,9 @@ def run_side_by_side(stale: Graph, num_jobs: int) -> None:
     done: set[str] = set()
     failures: list[str] = []
     seconds = read_seconds(stale)  # now: a stage that starts removes what it wrote last time
-    with running_jobs() as jobs, open_lines(1 + num_jobs) as lines:
+    with _running_jobs() as jobs, _open_lines(1 + num_jobs) as lines:
         while waiting or jobs:
-            start_ready(waiting, done, jobs, num_jobs)
+            _start_ready(waiting, done, jobs, num_jobs)
             time.sleep(0.1)
             for job in list(jobs):
                 if job.process.poll() is not None:
@@ -123,7 +123,7 @@ def remove_downstream(waiting: Graph, failed: list[str]) -> None:
 
 
 @contextlib.contextmanager
-def open_lines(count: int) -> Iterator[list[Any]]:
+def _open_lines(count: int) -> Iterator[list[Any]]:
     """Lines of the terminal below all that is printed; nothing where stdout is none."""
     lines = []
     for number in range(count):
@@ -161,7 +161,7 @@ def say_running(job: Job) -> str:
 
 
 @contextlib.contextmanager
-def running_jobs() -> Iterator[list[Job]]:
+def _running_jobs() -> Iterator[list[Job]]:
     """The running jobs; on an error or a signal they are stopped."""
     jobs: list[Job] = []
     try:
@@ -170,21 +170,21 @@ def running_jobs() -> Iterator[list[Job]]:
         stop([job.process for job in jobs])
 
 
-def start_ready(waiting: Graph, done: set[str], jobs: list[Job], num_jobs: int) -> None:
+def _start_ready(waiting: Graph, done: set[str], jobs: list[Job], num_jobs: int) -> None:
     """Start chains of stages whose upstream is done, as long as a job is free."""
     for stage, upstream in list(waiting.items()):
         is_taken = stage not in waiting  # by a chain that has just started
         if len(jobs) < num_jobs and upstream <= done and not is_taken:
-            job = start_job(find_chain(stage, waiting, done))
+            job = _start_job(find_chain(stage, waiting, done))
             jobs.append(job)
             for started in job.chain:
                 del waiting[started]
 
 
-def start_job(chain: list[str]) -> Job:
+def _start_job(chain: list[str]) -> Job:
     """Start dvc on a chain."""
     output = tempfile.TemporaryFile()  # noqa: SIM115  the job reads it later
-    process = start_module(
+    process = _start_module(
         *("dvc", "--wait-for-lock", "repro", "--single-item", *chain),
         stdout=output,
         stderr=subprocess.STDOUT,
@@ -193,7 +193,7 @@ def start_job(chain: list[str]) -> Job:
     return Job(chain, process, output)
 
 
-def start_module(*command: str, **options: Any) -> subprocess.Popen[bytes]:
+def _start_module(*command: str, **options: Any) -> subprocess.Popen[bytes]:
     """Start a module that this process can stop, and that does not outlive it.
 
     Args:
@@ -219,7 +219,7 @@ def finish_job(job: Job, count: str) -> None:
     output = job.output.read().decode(errors="replace")
     if job.process.returncode != 0:
         say(output)
-        killed = KILLED.search(output)
+        killed = _KILLED.search(output)
         if killed or job.process.returncode == -signal.SIGKILL:
             name = killed[1] if killed else " → ".join(job.chain)
             raise InputError(f"{name} was killed, probably for want of memory: {LESS_MEMORY}")
@@ -238,7 +238,7 @@ def say(text: str) -> None:
 
 def run_module(*command: str) -> bool:
     """Run a module in the foreground; returns whether it ended well."""
-    process = start_module(*command)
+    process = _start_module(*command)
     try:
         return process.wait() == 0
     except BaseException:
@@ -256,7 +256,7 @@ def stop(processes: list[subprocess.Popen[bytes]]) -> None:
 
 def exit_on_signals() -> None:
     """Turn Ctrl-C, SIGTERM and a closed terminal into SystemExit, which stops the children."""
-    for number in SIGNALS:
+    for number in _SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # under nohup it stays ignored
             signal.signal(number, lambda number, _: sys.exit(128 + number))
 
@@ -264,25 +264,25 @@ def exit_on_signals() -> None:
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
     """Let signals wait, as long as DVC may write in this very process."""
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
-def end_between_writes(*_: object) -> None:
+def _end_between_writes(*_: object) -> None:
     """End this process and all it started, now or as soon as DVC has written."""
     if is_writing():
-        signal.setitimer(signal.ITIMER_REAL, ASK_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, _ASK_SECONDS)
     else:
         os.killpg(0, signal.SIGKILL)
 
 
-def run_as_job(starter: str, module: str, *arguments: str) -> None:
+def _run_as_job(starter: str, module: str, *arguments: str) -> None:
     """Run a module in this process."""
     for number in (signal.SIGTERM, signal.SIGALRM):
-        signal.signal(number, end_between_writes)
+        signal.signal(number, _end_between_writes)
     die_with_parent(int(starter))
     if module == "dvc":
         write_entries_alone()
@@ -294,4 +294,4 @@ def run_as_job(starter: str, module: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    run_as_job(*sys.argv[1:])
+    _run_as_job(*sys.argv[1:])

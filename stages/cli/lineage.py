@@ -11,25 +11,25 @@ from stages.tracking.mlflow_sync.run_spec import RunSpec
 from stages.tracking.mlflow_sync.store import open_store
 from stages.tracking.run_specs import read_lock, read_models
 
-Row = tuple[str, str, str]  # path, md5, the stage that made it
+_Row = tuple[str, str, str]  # path, md5, the stage that made it
 
 
-def trace(model: RunSpec) -> list[Row]:
+def trace(model: RunSpec) -> list[_Row]:
     """Data in the order in which it was made."""
     makers = {}
     for stage in read_lock().values():
         for path in stage.outs:
             makers[path] = stage
     last = model.stages.get("evaluate", model.first_stage)
-    rows: list[Row] = []
-    add_origins(last, makers, rows)
+    rows: list[_Row] = []
+    _add_origins(last, makers, rows)
     for path, md5 in last.outs.items():
         if path.endswith((".json", ".pt")):
             rows.append((path, md5, last.name))
     return rows
 
 
-def add_origins(stage: Stage, makers: dict[str, Stage], rows: list[Row]) -> None:
+def _add_origins(stage: Stage, makers: dict[str, Stage], rows: list[_Row]) -> None:
     """Add what a stage has read, and before it what that was made from.
 
     Args:
@@ -44,13 +44,13 @@ def add_origins(stage: Stage, makers: dict[str, Stage], rows: list[Row]) -> None
             continue
         if made in makers:
             maker = makers[made]
-            add_origins(maker, makers, rows)
+            _add_origins(maker, makers, rows)
             rows.append((made, maker.outs[made], maker.name))
         else:
             rows.append((made, md5, "given"))
 
 
-def find_address(model: RunSpec) -> str:
+def _find_address(model: RunSpec) -> str:
     """Where the run is to be seen."""
     uri = find_uri()
     if is_absent(uri):
@@ -76,4 +76,4 @@ def main(name: str) -> None:
     if name not in models:
         raise InputError(f"dvc.lock has no model {name}: choose one of {', '.join(models)}")
     print(align(trace(models[name])))
-    print(f"\nrun {find_address(models[name])}")
+    print(f"\nrun {_find_address(models[name])}")

@@ -15,10 +15,10 @@ from stages.tracking.run_specs import check_dvc_listings
 from stages.tracking.served_models.loader import Classifier
 
 # {"name", "top": [{"language", "probability", "log_probability"}, …]}
-Answer = dict[str, Any]
+_Answer = dict[str, Any]
 
 
-def _list_cells(answer: Answer, score: str) -> list[str]:
+def _list_cells(answer: _Answer, score: str) -> list[str]:
     """A name and beside it its languages with their scores."""
     guesses = [f"{guess['language']:10} {guess[score]:.2f}" for guess in answer["top"]]
     return [answer["name"], "  ".join(guesses) or "no letter that the model knows"]
@@ -46,7 +46,7 @@ def main(
     else:
         loaded = load_champion(Classifier, "surnames", from_mlflow)
     try:
-        answers: list[Answer] = loaded.model.predict(names, top)
+        answers: list[_Answer] = loaded.model.predict(names, top)
     except ValueError as error:
         raise InputError(str(error)) from None
     if loaded.note:

@@ -25,7 +25,7 @@ from stages.tracking.run_specs import check_dvc_listings, read_models
 from stages.tracking.scores import list_scores, name_interval, read_scores
 
 
-def check_workspace() -> None:
+def _check_workspace() -> None:
     """Reject scores that are not those of dvc.lock.
 
     Raises:
@@ -52,7 +52,7 @@ def _tabulate(candidates: list[Candidate]) -> str:
     return align(rows)
 
 
-def find_objection(best: Candidate, champion: Champion) -> str | None:
+def promotion_problem(best: Candidate, champion: Champion) -> str | None:
     """Why the champion should stay, or None."""
     score = best.ranking.validation
     if best.data == "sample" and champion.data != "sample":
@@ -72,12 +72,12 @@ def find_objection(best: Candidate, champion: Champion) -> str | None:
     return None
 
 
-def _make_champion(candidates: list[Candidate], objection: str | None) -> Champion:
+def _make_champion(candidates: list[Candidate], problem: str | None) -> Champion:
     """The entry of the first of the candidates."""
     best = candidates[0]
     reason = f"best of {len(candidates)} on validation"
-    if objection:
-        reason = f"promoted by force, although {objection}"
+    if problem:
+        reason = f"promoted by force, although {problem}"
     scores = list_scores(read_scores(best.model.experiment, best.model.name))
     shown = (best.ranking.validation, best.ranking.test)
     return Champion(
@@ -102,7 +102,7 @@ def main(leaderboard: str, force: bool) -> None:
         InputError: the best model may not be promoted.
     """
     check_dvc_listings()
-    check_workspace()
+    _check_workspace()
     candidates = read_leaderboard(leaderboard)
     print(_tabulate(candidates))
     best = candidates[0]
@@ -113,10 +113,10 @@ def main(leaderboard: str, force: bool) -> None:
     if champion and champion.files == list_model_files(best.model):
         print(f"{best.model.name} is the champion of {leaderboard} already")
         return
-    objection = find_objection(best, champion) if champion else None
-    if objection and not force:
-        raise InputError(f"{objection}; --force overrules")
-    write_champion(leaderboard, _make_champion(candidates, objection))
+    problem = promotion_problem(best, champion) if champion else None
+    if problem and not force:
+        raise InputError(f"{problem}; --force overrules")
+    write_champion(leaderboard, _make_champion(candidates, problem))
     print(
         f"{best.model.name} is the champion of {leaderboard} now: commit {CHAMPIONS}; "
         "`srn sync` registers it in MLflow"

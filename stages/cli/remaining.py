@@ -6,18 +6,18 @@ from pathlib import Path
 from stages.shared.bundle import read_times
 from stages.shared.errors import InputError
 
-TRAININGS = ("train_forecaster@", "train_classifier@")  # next to them all other stages are short
+_TRAININGS = ("train_forecaster@", "train_classifier@")  # next to them all other stages are short
 
 
-def list_trainings(stages: Iterable[str]) -> list[str]:
+def _list_trainings(stages: Iterable[str]) -> list[str]:
     """Those of the stages that train."""
-    return [stage for stage in stages if stage.startswith(TRAININGS)]
+    return [stage for stage in stages if stage.startswith(_TRAININGS)]
 
 
 def read_seconds(stages: Iterable[str]) -> dict[str, float]:
     """Seconds that each training took last time, where its times.json is still here."""
     seconds = {}
-    for stage in list_trainings(stages):
+    for stage in _list_trainings(stages):
         try:
             times = read_times(Path("data/trained", stage.partition("@")[2]))
         except (OSError, InputError, KeyError, TypeError, ValueError):
@@ -37,7 +37,7 @@ def estimate_seconds(
         seconds: what trainings took last time.
         num_jobs: how many stages run at a time.
     """
-    trainings = list_trainings([*waiting, *running])
+    trainings = _list_trainings([*waiting, *running])
     if any(stage not in seconds for stage in trainings):
         return None
     left = [max(0.0, seconds[stage] - running.get(stage, 0.0)) for stage in trainings]

@@ -26,7 +26,7 @@ from stages.tracking.run_specs import check_dvc_listings
 from stages.tracking.track import is_up_to_date
 
 RAW = Path("data/raw")
-NEXT = """\
+_NEXT = """\
 make ui shows the runs in MLflow.
 `. .venv/bin/activate` puts all other commands on the PATH: srn --help"""
 
@@ -38,16 +38,16 @@ def run_pipeline(num_jobs: int) -> bool:
         InputError: a stage failed.
     """
     copy = os.environ.get("SURNAMES_ZIP")
-    if copy and needs_copy(copy):
+    if copy and _needs_copy(copy):
         is_taken = run_module("dvc", "repro", "--force", "download_surnames")
         if not is_taken:
             raise InputError("the surnames could not be taken from SURNAMES_ZIP: see above")
-    graph, changed = find_changes()
+    graph, changed = _find_changes()
     run_side_by_side(find_stale(graph, changed), num_jobs)
     return bool(changed)
 
 
-def find_changes() -> tuple[Graph, set[str]]:
+def _find_changes() -> tuple[Graph, set[str]]:
     """The stages with their upstream stages, and those that have changed.
 
     Raises:
@@ -63,7 +63,7 @@ def find_changes() -> tuple[Graph, set[str]]:
         return read_graph()
 
 
-def needs_copy(copy: str) -> bool:
+def _needs_copy(copy: str) -> bool:
     """Whether a zip holds other surnames than data/raw does."""
     if not Path(copy).is_file():
         return True  # a wrong path: let the stage say so
@@ -106,4 +106,4 @@ def main(num_jobs: int) -> None:
         raise InputError(
             "only tracking is missing, see above: all stages ran. Once that is mended, `make sync`"
         )
-    print(f"\n{NEXT}")
+    print(f"\n{_NEXT}")

@@ -18,47 +18,47 @@ from stages.tracking.scores import (
     find_scores,
     list_scores,
     name_interval,
-    read_baselines,
+    read_baseline_scores,
     read_scores,
 )
 
 # score in scores.json -> the two lines above its column
-Columns = dict[str, tuple[str, str]]
-SINE: Columns = {
+_Columns = dict[str, tuple[str, str]]
+_FORECASTING: _Columns = {
     "validation/mse_500": ("validation", "500 steps"),
     "mse_500": ("test", "500"),
     "mse_49": ("test", "49"),
     "mse_5000": ("test", "5000"),
     "walkthrough_mse": ("walk-", "through"),  # one forecast, which has no interval
 }
-SURNAMES: Columns = {
+_SURNAMES: _Columns = {
     "validation/macro_f1": ("validation", "macro F1"),
     "macro_f1": ("test", "macro F1"),
     "macro_f1_adjusted": ("", "adjusted"),
     "accuracy": ("", "accuracy"),
     "top3_accuracy": ("", "top 3"),
 }
-TABLES = {  # task -> what scores are, columns, format of a score and of half its interval
-    "forecasting": ("mean squared errors", SINE, (".2g", ".1g")),
-    "surnames": ("shares of names", SURNAMES, (".3f", ".3f")),
+_TABLES = {  # task -> what scores are, columns, format of a score and of half its interval
+    "forecasting": ("mean squared errors", _FORECASTING, (".2g", ".1g")),
+    "surnames": ("shares of names", _SURNAMES, (".3f", ".3f")),
 }
 
-COVERAGE = "band_coverage"  # a score of series from files alone
+_COVERAGE = "band_coverage"  # a score of series from files alone
 
-Row = tuple[str, ...]
-Digits = tuple[str, str]
+_Row = tuple[str, ...]
+_Digits = tuple[str, str]
 
 
-def read_scored(task: str, models: list[RunSpec]) -> dict[str, Scores]:
+def _read_scored(task: str, models: list[RunSpec]) -> dict[str, Scores]:
     """The scores of every scored model of a task, by its name."""
     return {model.name: read_scores(task, model.name) for model in list_scored(task, models)}
 
 
-def read_beside(task: str, models: dict[str, Scores]) -> dict[str, dict[str, Scores]]:
+def _read_beside(task: str, models: dict[str, Scores]) -> dict[str, dict[str, Scores]]:
     """The baselines by name, of each data that models were scored on."""
     beside = {}
     for scores in models.values():
-        beside[scores["data"]] = read_baselines(task, scores["data"])
+        beside[scores["data"]] = read_baseline_scores(task, scores["data"])
     return beside
 
 
@@ -82,9 +82,9 @@ def list_rows(
     models: dict[str, Scores],
     beside: dict[str, dict[str, Scores]],
     ranking: Ranking,
-    columns: Columns,
-    digits: Digits,
-) -> list[Row]:
+    columns: _Columns,
+    digits: _Digits,
+) -> list[_Row]:
     """The networks, the best marked; below those that share their data its best baseline.
 
     Args:
@@ -99,17 +99,17 @@ def list_rows(
     for place, name in enumerate(names):
         scores = models[name]
         mark = "*" if place == 0 else " "
-        rows.append(make_row(f"{mark} {name}", scores, columns, digits))
+        rows.append(_make_row(f"{mark} {name}", scores, columns, digits))
         following = names[place + 1 : place + 2]
         if not following or models[following[0]]["data"] != scores["data"]:
             baselines = beside[scores["data"]]
             for best in rank(baselines, ranking.validation, ranking.sign)[:1]:
                 title = f"   {scores['data']}: {best}"
-                rows.append(make_row(title, baselines[best], columns, digits))
+                rows.append(_make_row(title, baselines[best], columns, digits))
     return rows
 
 
-def make_row(title: str, scores: Scores, columns: Columns, digits: Digits) -> Row:
+def _make_row(title: str, scores: Scores, columns: _Columns, digits: _Digits) -> _Row:
     """One cell more a column, a dash where there is no such score."""
     numbers = list_scores(scores)
     intervals = scores.get("intervals", {})
@@ -123,37 +123,37 @@ def make_row(title: str, scores: Scores, columns: Columns, digits: Digits) -> Ro
     return tuple(cells)
 
 
-def print_scores(models: list[RunSpec]) -> None:
+def _print_scores(models: list[RunSpec]) -> None:
     """Print a table a task, and one a series from a file, which has horizons of its own."""
-    for task, (title, columns, digits) in TABLES.items():
+    for task, (title, columns, digits) in _TABLES.items():
         common: dict[str, Scores] = {}
         recorded: dict[str, dict[str, Scores]] = {}  # by series
-        for name, scores in read_scored(task, models).items():
-            if COVERAGE in scores:
+        for name, scores in _read_scored(task, models).items():
+            if _COVERAGE in scores:
                 recorded.setdefault(scores["data"], {})[name] = scores
             else:
                 common[name] = scores
         if common:
-            print_table(task, f"{task}: {title}", common, columns, digits)
+            _print_table(task, f"{task}: {title}", common, columns, digits)
         for series, scored in recorded.items():
             title = f"{series}: mean squared errors in units of its file"
-            print_table(task, title, scored, list_columns(scored), (".3g", ".2g"))
+            _print_table(task, title, scored, list_columns(scored), (".3g", ".2g"))
 
 
-def print_table(
-    task: str, title: str, scored: dict[str, Scores], columns: Columns, digits: Digits
+def _print_table(
+    task: str, title: str, scored: dict[str, Scores], columns: _Columns, digits: _Digits
 ) -> None:
     """Print the scores of models by name."""
     ranking = find_ranking(task, next(iter(scored.values())))
     top, bottom = zip(*columns.values(), strict=True)
     header = [("model", *top), ("   data: best baseline", *bottom)]
-    rows = list_rows(scored, read_beside(task, scored), ranking, columns, digits)
+    rows = list_rows(scored, _read_beside(task, scored), ranking, columns, digits)
     interval = name_interval(next(iter(scored.values())))
     print(f"\n{title} ± half of the {interval}; best by {ranking.validation} first")
     print(align([*header, *rows]))
 
 
-def list_columns(scored: dict[str, Scores]) -> Columns:
+def list_columns(scored: dict[str, Scores]) -> _Columns:
     """What there is of a series from a file, the longest horizon first."""
     scores = next(iter(scored.values()))
     ranking = find_ranking("forecasting", scores)
@@ -166,11 +166,11 @@ def list_columns(scored: dict[str, Scores]) -> Columns:
         if score.startswith("mse_") and score not in columns:
             columns[score] = ("", score.removeprefix("mse_"))
     columns[f"mase_{longest}"] = ("MASE", f"{longest}")
-    columns[COVERAGE] = ("share in", "its band")
+    columns[_COVERAGE] = ("share in", "its band")
     return columns
 
 
-def print_answers(models: list[RunSpec]) -> None:
+def _print_answers(models: list[RunSpec]) -> None:
     """Print the language that each classifier answers to each name."""
     answers = {}
     for model in list_scored("surnames", models):
@@ -182,7 +182,7 @@ def print_answers(models: list[RunSpec]) -> None:
         print(f"\n{title}\n{align(list_answers(answers))}")
 
 
-def list_answers(answers: dict[str, Rows]) -> list[Row]:
+def list_answers(answers: dict[str, Rows]) -> list[_Row]:
     """A header and one row a model.
 
     Args:
@@ -198,17 +198,17 @@ def list_answers(answers: dict[str, Rows]) -> list[Row]:
                 best[model][row["query"]] = cell
                 if row["query"] not in queries:
                     queries.append(row["query"])
-    table: list[Row] = [("model", *queries)]
+    table: list[_Row] = [("model", *queries)]
     for model, cells in best.items():
         table.append((model, *(cells.get(query, "-") for query in queries)))
     return table
 
 
-def print_tour() -> None:
+def _print_tour() -> None:
     """Print what each recurrent layer takes and gives."""
     path = Path(TOUR, "layers.csv")
     if path.exists():
-        rows: list[Row] = [("module", "input", "output", "final states")]
+        rows: list[_Row] = [("module", "input", "output", "final states")]
         for row in read_table(path):
             shapes = (row["input_shape"], row["output_shape"], row["state_shapes"])
             rows.append((row["module"], *shapes))
@@ -222,12 +222,12 @@ def main() -> None:
         InputError: nothing is.
     """
     models = read_models()
-    has_scores = any(list_scored(task, models) for task in TABLES)
+    has_scores = any(list_scored(task, models) for task in _TABLES)
     if not has_scores and not Path(TOUR, "layers.csv").exists():
         raise InputError(
             "no results are here yet: `make repro` makes them, in minutes; `make pull` fetches "
             "them, where `dvc remote list` names a place"
         )
-    print_scores(models)
-    print_answers(models)
-    print_tour()
+    _print_scores(models)
+    _print_answers(models)
+    _print_tour()

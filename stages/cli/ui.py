@@ -23,10 +23,10 @@ from stages.tracking.mlflow_sync.mlflow_internals import find_view_address
 from stages.tracking.mlflow_sync.store import open_store
 
 HOST = "127.0.0.1"
-START_SECONDS = 90
+_START_SECONDS = 90
 
 
-def check_port(port: int) -> None:
+def _check_port(port: int) -> None:
     """Stop where somebody else's server listens.
 
     Raises:
@@ -79,7 +79,7 @@ def wait_for(server: subprocess.Popen[bytes], address: str) -> None:
     Raises:
         InputError: it ended, or it takes too long.
     """
-    for _ in range(START_SECONDS * 5):
+    for _ in range(_START_SECONDS * 5):
         if server.poll() is not None:
             break
         with contextlib.suppress(OSError):
@@ -89,7 +89,7 @@ def wait_for(server: subprocess.Popen[bytes], address: str) -> None:
     raise InputError("MLflow's server did not start: see above")
 
 
-def say_addresses(experiments: dict[str, str], server: str) -> str:
+def _say_addresses(experiments: dict[str, str], server: str) -> str:
     """Where each experiment opens.
 
     Args:
@@ -109,14 +109,14 @@ def main(port: int) -> None:
     uri = find_uri()
     is_remote = uri.startswith("http")
     if not is_remote:
-        check_port(port)
+        _check_port(port)
     with open_store(uri) as store:
         experiments = dict(store.experiments)
     if is_remote:
-        print(say_addresses(experiments, uri))
+        print(_say_addresses(experiments, uri))
         return
     print("starting MLflow …", flush=True)
     with serve(uri, port) as server:
-        addresses = say_addresses(experiments, f"http://{HOST}:{port}")
+        addresses = _say_addresses(experiments, f"http://{HOST}:{port}")
         print(f"\n{addresses}\n\nCtrl-C ends MLflow.", flush=True)
         server.wait()

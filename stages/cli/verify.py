@@ -16,7 +16,7 @@ from stages.tracking.mlflow_sync.dvc_files import compute_md5, workspace_problem
 from stages.tracking.mlflow_sync.run_spec import RunSpec
 from stages.tracking.run_specs import read_models
 
-CLOCK = "times.json"  # the only out that is never the same
+_CLOCK = "times.json"  # the only out that is never the same
 
 
 def verify(model: RunSpec, scratch: Path) -> list[str]:
@@ -38,12 +38,12 @@ def verify(model: RunSpec, scratch: Path) -> list[str]:
     differing = []
     for path, md5 in model.first_stage.outs.items():
         file = Path(path).name
-        if file != CLOCK and compute_md5(out / file) != md5:
+        if file != _CLOCK and compute_md5(out / file) != md5:
             differing.append(file)
     return differing
 
 
-def choose_models(names: list[str]) -> list[RunSpec]:
+def _choose_models(names: list[str]) -> list[RunSpec]:
     """The models of dvc.lock that are asked for, all if none is named.
 
     Raises:
@@ -67,7 +67,7 @@ def main(names: list[str], num_jobs: int) -> None:
     Raises:
         InputError: some are not.
     """
-    models = choose_models(names)
+    models = _choose_models(names)
     num_equal = 0
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(num_jobs) as pool:
         results = pool.map(partial(verify, scratch=Path(scratch)), models)

@@ -68,7 +68,7 @@ def list_model_files(model: RunSpec) -> Md5s:
     return {path: md5s[path] for path in model.package.list_files() if path.startswith("data/")}
 
 
-def find_model(champion: Champion, specs: list[RunSpec]) -> RunSpec | None:
+def _find_model(champion: Champion, specs: list[RunSpec]) -> RunSpec | None:
     """The model of dvc.lock that a champion is: weights and config have its md5s."""
     folder = f"data/trained/{champion.model}"
     identity = [f"{folder}/weights.pt", f"{folder}/config.json"]
@@ -82,7 +82,7 @@ def find_model(champion: Champion, specs: list[RunSpec]) -> RunSpec | None:
 
 def champion_problem(leaderboard: str, champion: Champion, specs: list[RunSpec]) -> str | None:
     """That a champion is none of this dvc.lock, or None."""
-    if find_model(champion, specs):
+    if _find_model(champion, specs):
         return None
     return f"{leaderboard}: the champion {champion.model} of {CHAMPIONS} is not that of dvc.lock"
 
@@ -99,7 +99,7 @@ def list_registrations(specs: list[RunSpec]) -> list[Registration]:
     """What MLflow should register: the champions, those of this dvc.lock with their runs."""
     registrations = []
     for leaderboard, champion in read_champions().items():
-        spec = find_model(champion, specs)
+        spec = _find_model(champion, specs)
         task = "surnames" if leaderboard == "surnames" else "forecasting"
         registration = Registration(
             name=leaderboard,

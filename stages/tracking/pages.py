@@ -23,7 +23,7 @@ from stages.tracking.scores import (
     Scores,
     find_scores,
     has_logarithm,
-    read_baselines,
+    read_baseline_scores,
     read_scores,
 )
 
@@ -138,7 +138,7 @@ def _describe_surnames(candidates: list[Candidate]) -> str:
         candidates: the best on validation first.
     """
     best = candidates[0]
-    baselines = read_baselines("surnames", best.data)
+    baselines = read_baseline_scores("surnames", best.data)
     scored = {found.model.name: read_scores("surnames", found.model.name) for found in candidates}
     own = scored[best.model.name]
     parts = [f"**{best.model.name} {own['macro_f1']:.3f}**, best on validation"]
@@ -179,7 +179,7 @@ def _describe_forecasting(candidates: list[Candidate]) -> str:
         improvement = scores.get("improvement", {}).get(score)
         if improvement:
             name = improvement["baseline"]
-            baseline = read_baselines("forecasting", series)[name]
+            baseline = read_baseline_scores("forecasting", series)[name]
             cells += [name, format_score(baseline, score), judge(improvement)]
             if improvement["low"] > 0:
                 ahead.append(f"**{model}** ({series})")

@@ -32,7 +32,7 @@ from stages.tracking.mlflow_sync.dvc_files import (
     read_stages,
     read_yaml,
 )
-from stages.tracking.mlflow_sync.run_spec import Child, Content, ModelPackage, Point, RunSpec
+from stages.tracking.mlflow_sync.run_spec import Child, Content, CurvePoint, ModelPackage, RunSpec
 from stages.tracking.model_package import list_artifacts, pack_model
 from stages.tracking.notes import (
     SEARCH,
@@ -46,7 +46,7 @@ from stages.tracking.scores import (
     flatten,
     list_labels,
     list_metrics,
-    read_baselines,
+    read_baseline_scores,
     read_scores,
     shorten,
 )
@@ -54,7 +54,7 @@ from stages.tracking.scores import (
 EVALUATED = "data/evaluated"
 TOUR = "data/plotted/layers"
 DESCRIPTIONS = "stages/tracking/descriptions.yaml"
-SEARCHES_PARAMS = "searches/params.yaml"
+_SEARCHES_PARAMS = "searches/params.yaml"
 MODEL_KINDS = ("walk-through", "own")
 
 _CODE = "data/code/"  # lists of the code that stages run, by stages/imports/follow.py
@@ -86,7 +86,7 @@ def read_searches() -> list[Stage]:
     """The searches of searches/dvc.lock, whether their results are here or not."""
     if not Path(_SEARCHES_LOCK).exists():
         return []
-    searches = read_stages("searches/dvc.yaml", _SEARCHES_LOCK, SEARCHES_PARAMS, _CODE)
+    searches = read_stages("searches/dvc.yaml", _SEARCHES_LOCK, _SEARCHES_PARAMS, _CODE)
     for stage in searches:
         if not any(path.endswith("/trials.csv") for path in stage.outs):  # the last that DVC lists
             stage.raise_incomplete()
@@ -190,7 +190,7 @@ def _read_model(task: str, name: str, description: str) -> Content:
     """What training and evaluation wrote."""
     folder = Path("data/trained", name)
     config, times, scores = read_config(folder), read_times(folder), read_scores(task, name)
-    baselines = read_baselines(task, scores["data"])
+    baselines = read_baseline_scores(task, scores["data"])
     return Content(
         times.started,
         times.ended,
@@ -201,7 +201,7 @@ def _read_model(task: str, name: str, description: str) -> Content:
     )
 
 
-def _list_points(curves: Curves, times: Times) -> list[Point]:
+def _list_points(curves: Curves, times: Times) -> list[CurvePoint]:
     """What training recorded; times are spread evenly over it."""
     points = []
     for row, iteration in enumerate(curves.iteration):
@@ -210,7 +210,7 @@ def _list_points(curves: Curves, times: Times) -> list[Point]:
         for name in COLUMNS:
             value = getattr(curves, name)[row]
             if name != "iteration" and value is not None:
-                points.append(Point(name, value, iteration, time))
+                points.append(CurvePoint(name, value, iteration, time))
     return points
 
 
@@ -293,14 +293,14 @@ def _read_tour(description: str) -> Content:
     for norm in norms:
         # what MLflow does not take in a name
         name = re.sub(r"[^\w./-]", "_", f"{norm['case']}/{norm['layer']}")
-        points.append(Point(name, float(norm["spectral_norm"]), int(norm["distance"]), now))
+        points.append(CurvePoint(name, float(norm["spectral_norm"]), int(norm["distance"]), now))
     claims = read_table(Path(TOUR, "equivalences.csv"))
     difference = max(float(claim["largest_difference"]) for claim in claims)
     note = describe_tour(description, norms, difference)
     return Content(now, now, points, {"largest_difference": difference}, {}, note)
 
 
-def list_searches(_stages: Stages) -> list[RunSpec]:
+def _list_searches(_stages: Stages) -> list[RunSpec]:
     """Searches for recipes with results here; `make repro` does not run them. Trials are below."""
     specs = []
     for stage in read_searches():
@@ -330,7 +330,7 @@ def list_searches(_stages: Stages) -> list[RunSpec]:
 
 def read_search_section(search: Stage) -> dict[str, Any]:
     """What searches/params.yaml said of a search."""
-    section = search.read_section(search.name, SEARCHES_PARAMS)
+    section = search.read_section(search.name, _SEARCHES_PARAMS)
     for field in ("base", "score", "space"):
         if not section.get(field):
             search.raise_incomplete()
@@ -381,7 +381,7 @@ KINDS: Sequence[Callable[[Stages], list[RunSpec]]] = (
     list_models,
     list_baselines,
     list_tour,
-    list_searches,
+    _list_searches,
 )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.forecasting.metrics import name_metrics
-from stages.shared.baselines import read_baselines as read_baseline_scores
+from stages.shared.baselines import read_baselines
 from stages.shared.json_files import read_json
 
 Scores = dict[str, Any]  # test scores and labels; `validation`, `intervals` … hold more
@@ -28,7 +28,7 @@ def read_scores(task: str, name: str) -> Scores:
     return scores
 
 
-def read_baselines(task: str, data: str) -> dict[str, Scores]:
+def read_baseline_scores(task: str, data: str) -> dict[str, Scores]:
     """Read the scores of the baselines by name; none, if they are not here.
 
     Args:
@@ -38,7 +38,7 @@ def read_baselines(task: str, data: str) -> dict[str, Scores]:
     folder = Path(DETAILS[task], "baselines")
     if task == "forecasting":
         folder /= data
-    return read_baseline_scores(folder) if (folder / "scores.json").exists() else {}
+    return read_baselines(folder) if (folder / "scores.json").exists() else {}
 
 
 def list_scores(scores: Scores) -> dict[str, float]:

@@ -32,7 +32,7 @@ from stages.tracking.pages import list_pages
 from stages.tracking.run_specs import check_dvc_listings, list_run_specs
 
 
-def update_store(store: Store, specs: list[RunSpec], move_alias: bool) -> list[str]:
+def _update_store(store: Store, specs: list[RunSpec], move_alias: bool) -> list[str]:
     """Bring the store up to date, print what was done, and note that it agrees.
 
     Args:
@@ -84,7 +84,7 @@ def list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
     return differences + notes
 
 
-def list_champion_problems(specs: list[RunSpec]) -> list[str]:
+def _list_champion_problems(specs: list[RunSpec]) -> list[str]:
     """Champions that are none of this dvc.lock; prints those of other data, such as the sample."""
     problems = []
     for leaderboard, champion in read_champions().items():
@@ -139,10 +139,10 @@ def main(check: bool = False, new: bool = False, champions: bool = False) -> Non
     specs = list_run_specs()
     uri = find_uri()
     if check:
-        differences = list_differences(uri, specs) + list_champion_problems(specs)
+        differences = list_differences(uri, specs) + _list_champion_problems(specs)
     else:
         with lock_store(uri), open_store(uri, True, new or is_default(uri)) as store:
-            differences = update_store(store, specs, champions or store.is_local)
+            differences = _update_store(store, specs, champions or store.is_local)
     if differences:
         raise InputError("\n  ".join([f"MLflow at {uri} is behind dvc.lock:", *differences]))
     print(hide_passwords(f"MLflow at {uri}: {len(specs)} runs for this dvc.lock"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.cli.forecast import find_objection, main
+from stages.cli.forecast import history_problem, main
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
 from stages.shared.networks import read_model
@@ -91,7 +91,7 @@ def test_a_history_unlike_the_training_is_refused_unless_forced(workspace):
 def test_history_and_spacing_are_held_against_the_training(length, spacing, reason):
     history = torch.tensor(make_sine(length)).numpy()
 
-    assert find_objection(history, spacing, SCOPE) == reason
+    assert history_problem(history, spacing, SCOPE) == reason
 
 
 def test_it_asks_which_series_it_is(workspace):

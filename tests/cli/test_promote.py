@@ -105,9 +105,9 @@ def test_a_champion_that_lacks_the_deciding_score_is_not_replaced_unasked(worksp
     change_champion("integer_starts", model="old_rnn", files={}, scores=shorter)
     [best, *_] = read_leaderboard("integer_starts")
 
-    objection = promote.find_objection(best, read_champions()["integer_starts"])
+    problem = promote.promotion_problem(best, read_champions()["integer_starts"])
 
-    assert objection == "the champion old_rnn has no validation/mse_500 in champions.yaml"
+    assert problem == "the champion old_rnn has no validation/mse_500 in champions.yaml"
 
 
 def test_scores_that_hide_the_test_promote_nobody(workspace):

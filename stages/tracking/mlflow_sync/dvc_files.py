@@ -14,7 +14,7 @@ from stages.shared.yaml_files import parse_yaml
 from stages.tracking.mlflow_sync.seal import compute_file_md5
 
 Md5s = dict[str, str]  # path -> md5, `.dir` at the end of a folder's
-LOCK = "dvc.lock"
+_LOCK = "dvc.lock"
 
 _MD5 = re.compile("[0-9a-f]{32}")
 
@@ -28,7 +28,7 @@ class Stage:
     deps: Md5s
     outs: Md5s
     params: dict[str, dict[str, Any]]  # file -> section -> value
-    lock: str = LOCK
+    lock: str = _LOCK
 
     def read_section(self, name: str, file: str = "params.yaml") -> dict[str, Any]:
         """What the stage read of one section of a file of params.
@@ -189,7 +189,7 @@ def workspace_problem(
 
 def _find_remedy(path: str, md5: str) -> str:
     objects = find_objects()
-    damaged = find_damaged_object(md5, objects)
+    damaged = _find_damaged_object(md5, objects)
     if damaged:
         return f"so does DVC's copy of it, delete both ({path} and {damaged}) and run `make repro`"
     if _find_object(md5, objects).exists():
@@ -231,7 +231,7 @@ def find_cached_file(md5: str) -> Path | None:
     return path if path.is_file() and compute_file_md5(path) == md5 else None
 
 
-def find_damaged_object(md5: str, objects: Path) -> Path | None:
+def _find_damaged_object(md5: str, objects: Path) -> Path | None:
     """The first object in DVC's cache whose name is not its md5 (any more).
 
     Args:
@@ -245,7 +245,7 @@ def find_damaged_object(md5: str, objects: Path) -> Path | None:
         return path
     if md5.endswith(".dir"):
         for entry in json.loads(path.read_bytes()):
-            damaged = find_damaged_object(entry["md5"], objects)
+            damaged = _find_damaged_object(entry["md5"], objects)
             if damaged:
                 return damaged
     return None

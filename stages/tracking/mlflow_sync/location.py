@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from stages.shared.errors import InputError, hide_passwords
 
-SQLITE = "sqlite:///"
-DEFAULT = "mlflow.db"
-BUSY_SECONDS = 10  # to wait for a file that another process writes
+_SQLITE = "sqlite:///"
+_DEFAULT = "mlflow.db"
+_BUSY_SECONDS = 10  # to wait for a file that another process writes
 
 _DATABASES = re.compile(r"(postgres|mysql|mssql|oracle)\w*(\+\w+)?://")
 
@@ -29,7 +29,7 @@ def find_uri() -> str:
     Raises:
         InputError: MLFLOW_TRACKING_URI is not supported.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or SQLITE + DEFAULT
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or _SQLITE + _DEFAULT
     if re.match(r"https?://\w", uri):
         return uri
     if _DATABASES.match(uri):
@@ -37,23 +37,23 @@ def find_uri() -> str:
             f"MLFLOW_TRACKING_URI is the database {uri}: start `mlflow server` on it, with this as "
             "its MLFLOW_BACKEND_STORE_URI, and give the server's http address (docs/team.md)"
         )
-    path = find_root() / uri.removeprefix(SQLITE)
-    if not uri.startswith(SQLITE) or uri == SQLITE or "?" in str(path):
+    path = find_root() / uri.removeprefix(_SQLITE)
+    if not uri.startswith(_SQLITE) or uri == _SQLITE or "?" in str(path):
         raise InputError(
-            f"MLFLOW_TRACKING_URI is {uri} in {find_root()}: give {SQLITE}FILE without a question "
+            f"MLFLOW_TRACKING_URI is {uri} in {find_root()}: give {_SQLITE}FILE without a question "
             "mark, or the http address of an `mlflow server`"
         )
-    return f"{SQLITE}{path}"
+    return f"{_SQLITE}{path}"
 
 
 def find_database(uri: str) -> Path | None:
     """The file of a local store; None for a server."""
-    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
 
 
 def is_default(uri: str) -> bool:
     """Whether the store is the one of this repository, which is made where there is none."""
-    return find_database(uri) == find_root() / DEFAULT
+    return find_database(uri) == find_root() / _DEFAULT
 
 
 def is_absent(uri: str) -> bool:
@@ -102,7 +102,7 @@ def check_database(database: Path, to_write: bool) -> None:
     address = f"file:{quote(str(database))}?mode={'rw' if to_write else 'ro'}"
     try:
         # neither mode makes a file that is not there
-        with closing(sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)) as connection:
+        with closing(sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS)) as connection:
             [answer] = connection.execute("pragma quick_check(1)").fetchone()
             experiments = connection.execute("select 1 from experiments").fetchall()
             if to_write:

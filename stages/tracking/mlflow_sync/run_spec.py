@@ -13,7 +13,7 @@ from stages.tracking.mlflow_sync.dvc_files import Md5s, Stage, workspace_problem
 FORMAT = 4  # of what a run shows: with another number every run is shown again, under its old key
 
 
-class Point(NamedTuple):
+class CurvePoint(NamedTuple):
     """One value of a curve."""
 
     name: str
@@ -37,7 +37,7 @@ class Content:
 
     started: datetime
     ended: datetime
-    curves: list[Point]
+    curves: list[CurvePoint]
     scores: dict[str, float]
     labels: dict[str, str]
     note: str

@@ -26,7 +26,7 @@ from stages.tracking.mlflow_sync.store import (
     PARENT_TAG,
     Store,
     delete_if_allowed,
-    list_models,
+    list_model_ids,
 )
 
 if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes seconds
@@ -98,7 +98,7 @@ def update_shown(store: Store, run: "Run", spec: RunSpec) -> list[str]:
 
 def upload_lost(store: Store, run: "Run", spec: RunSpec) -> list[str]:
     """Give a run on a server once more the files that were lost there; returns as above."""
-    for model_id in list_models(run):
+    for model_id in list_model_ids(run):
         assert spec.package  # only runs with a model have models
         logged = store.client.get_logged_model(model_id)
         md5 = _upload_package(store, run, spec.package, logged)
@@ -277,7 +277,7 @@ def lost_files(store: Store, run: "Run", spec: RunSpec) -> str | None:
     when that is loaded.
     """
     folder = _find_local_folder(run.info.artifact_uri)
-    models = list_models(run)
+    models = list_model_ids(run)
     if not folder:
         kept = store.list_folders(run.info.experiment_id)
         if models:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # mlflow takes seconds to import, and wants its environment s
     from mlflow.entities import Experiment, Run
     from mlflow.entities.model_registry import ModelVersion
 
-EXPERIMENT_TAG = "srn.experiment"  # which experiment it is, whatever people call it
+_EXPERIMENT_TAG = "srn.experiment"  # which experiment it is, whatever people call it
 PARENT_TAG = "mlflow.parentRunId"  # by which the UI shows a run below another
 CHAMPION = "champion"  # alias of the registered version that predicts
 IN_PROGRESS = "pending"  # first word of the key of a run that is being written
@@ -71,7 +71,7 @@ class Store:
         self._locations: dict[str, str] = {}  # id of an experiment -> where its artifacts are
         self._folders: dict[str, set[str]] = {}  # address -> folders there, once asked for
         for experiment in self._list_experiments():
-            name = experiment.tags.get(EXPERIMENT_TAG)
+            name = experiment.tags.get(_EXPERIMENT_TAG)
             if name and name not in self.experiments:
                 self._check_location(experiment, name)
                 self.experiments[name] = experiment.experiment_id
@@ -162,7 +162,7 @@ class Store:
         # MLflow would put artifacts into the working folder; a server knows where they go
         folder = f"{find_artifacts(database)}/{name}" if database else None
         # the UI then opens on runs and curves rather than on chats
-        tags = {"mlflow.experimentKind": "custom_model_development", EXPERIMENT_TAG: name}
+        tags = {"mlflow.experimentKind": "custom_model_development", _EXPERIMENT_TAG: name}
         return self.client.create_experiment(title, folder, tags)
 
     def _take_experiment(self, name: str) -> str:
@@ -172,12 +172,12 @@ class Store:
         """
         experiment = self.client.get_experiment_by_name(name)
         assert experiment is not None  # MLflow has just said that it exists
-        if not {EXPERIMENT_TAG, VIEW_TAG} & experiment.tags.keys():
+        if not {_EXPERIMENT_TAG, VIEW_TAG} & experiment.tags.keys():
             return self._create_experiment(name, f"{name} (srn)")
         experiment_id: str = experiment.experiment_id
         if experiment.lifecycle_stage == "deleted":
             self.client.restore_experiment(experiment_id)
-        self.client.set_experiment_tag(experiment_id, EXPERIMENT_TAG, name)
+        self.client.set_experiment_tag(experiment_id, _EXPERIMENT_TAG, name)
         return experiment_id
 
     def name_experiment(self, run: "Run") -> str:
@@ -244,7 +244,7 @@ class Store:
             signal.alarm(6 * int(os.environ["TRACK_SECONDS"]))
 
 
-def list_models(run: "Run") -> list[str]:
+def list_model_ids(run: "Run") -> list[str]:
     """Ids of the models that a run made."""
     return [made.model_id for made in run.outputs.model_outputs] if run.outputs else []
 
@@ -265,7 +265,7 @@ def open_store(uri: str, to_write: bool = False, to_make: bool = False) -> Itera
     Raises:
         InputError: the store cannot be used.
     """
-    set_environment()
+    _set_environment()
 
     def give_up(*_: object) -> None:
         # an exit, since mlflow and urllib3 would catch an error and retry
@@ -287,7 +287,7 @@ def open_store(uri: str, to_write: bool = False, to_make: bool = False) -> Itera
         signal.signal(signal.SIGALRM, before)
 
 
-def set_environment() -> None:
+def _set_environment() -> None:
     """Prepare for `import mlflow`, which reads some of it."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)

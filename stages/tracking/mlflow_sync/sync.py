@@ -30,7 +30,7 @@ from stages.tracking.mlflow_sync.store import (
     Store,
     delete_if_allowed,
     explain_errors,
-    list_models,
+    list_model_ids,
 )
 
 if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes seconds
@@ -73,7 +73,7 @@ class Registration:
 
 
 @dataclass(frozen=True)
-class RunState:
+class _RunState:
     """What a store has of a run spec.
 
     Args:
@@ -92,14 +92,14 @@ class RunState:
 
 
 @dataclass(frozen=True)
-class Inspection:
+class _Inspection:
     """What a store has of all run specs, and runs that are nobody's, with the reason."""
 
-    states: list[RunState]
+    states: list[_RunState]
     leftovers: "list[tuple[Run, str]]"
 
 
-def inspect(store: Store | None, specs: list[RunSpec]) -> Inspection:
+def inspect(store: Store | None, specs: list[RunSpec]) -> _Inspection:
     """Compare a store with the run specs; writes nothing.
 
     Args:
@@ -110,7 +110,7 @@ def inspect(store: Store | None, specs: list[RunSpec]) -> Inspection:
         InputError: a local store has lost files.
     """
     if store is None:
-        return Inspection([RunState(spec, (), "no run", run_problem(spec)) for spec in specs], [])
+        return _Inspection([_RunState(spec, (), "no run", run_problem(spec)) for spec in specs], [])
     found = _find_runs(store, specs)
     known = {run.info.run_id for runs in found.values() for run in runs}
     children, orphans = store.find_children(known)
@@ -128,9 +128,9 @@ def inspect(store: Store | None, specs: list[RunSpec]) -> Inspection:
             problem = run_problem(spec)
         else:
             problem = workspace_problem(spec.outs, spec.md5s, may_be_missing=True)
-        states.append(RunState(spec, tuple(runs), difference, problem, num_missing != 0))
-    leftovers = [(run, "unfinished") for run in store.find_in_progress() if is_abandoned(run)]
-    return Inspection(states, leftovers + [(run, _ORPHAN) for run in orphans])
+        states.append(_RunState(spec, tuple(runs), difference, problem, num_missing != 0))
+    leftovers = [(run, "unfinished") for run in store.find_in_progress() if _is_abandoned(run)]
+    return _Inspection(states, leftovers + [(run, _ORPHAN) for run in orphans])
 
 
 def _find_runs(store: Store, specs: Iterable[RunSpec]) -> "dict[str, list[Run]]":
@@ -206,7 +206,7 @@ def _make_runs(store: Store, specs: list[RunSpec], commit: str | None, report: R
     return kept
 
 
-def _complete(store: Store, state: RunState, commit: str | None, report: Report) -> list[str]:
+def _complete(store: Store, state: _RunState, commit: str | None, report: Report) -> list[str]:
     """Give the run of a spec what it should have; returns what stays."""
     spec = state.spec
     store.restart_time_limit()
@@ -338,7 +338,7 @@ def _register(store: Store, one: Registration, run: "Run") -> str:
     if not client.search_registered_models(f"name = '{one.name}'"):
         client.create_registered_model(one.name, description=one.question)
     mlflow.set_tracking_uri(store.uri)  # by which MLflow finds the model that is registered
-    [model_id] = list_models(run)
+    [model_id] = list_model_ids(run)
     source, run_id = f"models:/{model_id}", run.info.run_id
     description = f"**{one.champion}**: {one.reason} Run {run_id}."
     made = client.create_model_version(
@@ -362,7 +362,7 @@ def begin() -> str:
     return f"{IN_PROGRESS} {datetime.now(UTC).isoformat()} {writer}"
 
 
-def is_abandoned(run: "Run") -> bool:
+def _is_abandoned(run: "Run") -> bool:
     """Whether nobody writes a run any more, if no process of this repository does now."""
     found = re.fullmatch(rf"{IN_PROGRESS} (\S+) (\w+)", run.data.tags["key"])
     if not found:
