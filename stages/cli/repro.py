@@ -4,28 +4,31 @@
 the surnames are taken from that zip: DVC sees no environment variable, so the stage is forced here.
 """
 
+import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from stages.cli import results
-from stages.cli.checks import (
-    check_architectures,
-    check_files,
-)
-from stages.cli.dvc_internals import repair_rwlock, warn_of_another_dvc
+from stages.cli.dvc_internals import drop_unknown_entries, repair_rwlock, warn_of_another_dvc
 from stages.cli.graph import FIRST, Graph, find_stale, read_graph
 from stages.cli.jobs import run_module, run_side_by_side, signals_held
-from stages.cli.lock_entries import drop_unknown_entries
-from stages.cli.locks import lock_workspace
+from stages.shared.bundle import check_architecture
 from stages.shared.errors import InputError
 from stages.shared.names import check_names, check_sections
+from stages.shared.params import SECTIONS, Name, read_params
 from stages.surnames.archive import NAMES_FILE, format_names, list_names, read_archive
+from stages.tracking.mlflow_sync.dvc_files import read_yaml
 from stages.tracking.mlflow_sync.sync import was_marked_since
 from stages.tracking.run_specs import check_dvc_listings
 from stages.tracking.track import is_up_to_date
 
-RAW = Path("data/raw")
+_RAW = Path("data/raw")
+_FOLDER = Path(".dvc/tmp")
 _NEXT = """\
 make ui shows the runs in MLflow.
 `. .venv/bin/activate` puts all other commands on the PATH: srn --help"""
@@ -67,7 +70,7 @@ def _needs_copy(copy: str) -> bool:
     """Whether a zip holds other surnames than data/raw does."""
     if not Path(copy).is_file():
         return True  # a wrong path: let the stage say so
-    held = RAW / NAMES_FILE
+    held = _RAW / NAMES_FILE
     names = list_names(read_archive(Path(copy).read_bytes(), copy))
     return not held.exists() or held.read_bytes() != format_names(names)
 
@@ -107,3 +110,53 @@ def main(num_jobs: int) -> None:
             "only tracking is missing, see above: all stages ran. Once that is mended, `make sync`"
         )
     print(f"\n{_NEXT}")
+
+
+class _Entry(BaseModel):
+    """A model in params.yaml, as far as DVC reads it; the rest is checked by its stage."""
+
+    architecture: Name
+
+
+def check_files() -> None:
+    """Stop at a file that DVC could not read, with fewer lines than DVC needs.
+
+    Raises:
+        InputError: one is no YAML.
+    """
+    for name in ("dvc.yaml", "params.yaml", "dvc.lock"):
+        if Path(name).exists():
+            read_yaml(name)
+
+
+def check_architectures() -> None:
+    """Name an unknown architecture, of which DVC would only say that a file is missing.
+
+    Raises:
+        InputError: a model has none, or one that is not in stages/models/.
+    """
+    for section in SECTIONS.values():
+        for model, entry in read_params(section, dict[Name, _Entry]).items():
+            check_architecture(entry.architecture, f"params.yaml: {section}.{model}")
+
+
+@contextmanager
+def lock_workspace() -> Iterator[None]:
+    """One `make repro` at a time.
+
+    Raises:
+        InputError: one is running.
+    """
+    _FOLDER.mkdir(parents=True, exist_ok=True)
+    with (_FOLDER / "repro.lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # goes with the process
+        except BlockingIOError:
+            file.seek(0)
+            raise InputError(
+                f"make repro is running here already ({file.read()}): wait until it has ended"
+            ) from None
+        file.truncate(0)
+        file.write(f"pid {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+        file.flush()
+        yield

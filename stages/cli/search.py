@@ -3,7 +3,7 @@
 import os
 
 from stages.cli.jobs import run_module
-from stages.cli.locks import lock_workspace
+from stages.cli.repro import lock_workspace
 from stages.shared.errors import InputError
 from stages.shared.names import check_names
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.cli.checks import check_architectures
+from stages.cli.repro import check_architectures
 from stages.shared.errors import InputError
 from stages.shared.names import check_names
 from stages.shared.yaml_files import format_yaml, parse_yaml

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.cli.lock_entries import drop_unknown_entries
+from stages.cli.dvc_internals import drop_unknown_entries
 from tests.shell import call
 
 STAGES = (

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stages.cli.remaining import count_stages, estimate_seconds, read_seconds, say_remaining
+from stages.cli.jobs import count_stages, estimate_seconds, read_seconds, say_remaining
 from stages.shared.bundle import write_times
 
 SECONDS = {
