@@ -89,7 +89,9 @@ def _make_parser() -> argparse.ArgumentParser:
     asked.add_argument("--series", help="the champion of this series, or its best model")
     asked.add_argument("--model", help="a model of dvc.lock")
     argument("--time", help="column of times, whose spacing is compared")
-    argument("--horizon", type=_count, help="samples (default: as far as the band goes)")
+    argument(
+        "--horizon", type=_count, help="samples (default: as far as the prediction interval goes)"
+    )
     argument("--force", action="store_true", help="whatever the model was trained on")
 
     argument = add("lineage", "cli.lineage", "follow a model from its data to its run")
@@ -99,7 +101,9 @@ def _make_parser() -> argparse.ArgumentParser:
     argument("names", nargs="*", metavar="MODEL", help="default: all")
     argument("--jobs", help="trainings at a time (default: all cores)", **jobs)
 
-    argument = add("search", "cli.search", "search for recipes, as searches/params.yaml says")
+    argument = add(
+        "search", "cli.search", "search for recipes, as described in searches/params.yaml"
+    )
     argument("--jobs", help="trials at a time (default: all cores)", **jobs)
 
     argument = add("adopt", "cli.adopt", "take the best recipe of a search into params.yaml")

@@ -25,7 +25,7 @@ def find_best(section: str) -> Best:
     """What the search for entries of a section found.
 
     Raises:
-        InputError: it does not lie here.
+        InputError: its results are not here.
     """
     if not (OUTS / section / "best.yaml").exists():
         raise InputError(
@@ -41,18 +41,18 @@ def adopt(section: str, entry: str) -> list[str]:
     Raises:
         InputError: there is no such search or entry, or that has what the recipe has not.
     """
-    said = []
+    differences = []
     text = PARAMS_FILE.read_text(encoding="utf-8")
     for path, (own, found) in compare(section, entry).items():
         where = f"{section}.{entry}.{path}"
         if found == _ABSENT:
             raise InputError(f"{PARAMS_FILE}: {where} is {own}, the recipe has none: remove it")
         text = set_value(text, where.split("."), found)
-        said.append(f"{where}: {own} -> {found}")
+        differences.append(f"{where}: {own} -> {found}")
     unfinished = PARAMS_FILE.with_suffix(".new")
     unfinished.write_text(cite(text, section, entry), encoding="utf-8")
     unfinished.replace(PARAMS_FILE)
-    return said
+    return differences
 
 
 def compare(section: str, entry: str) -> dict[str, tuple[Any, Any]]:
@@ -75,7 +75,7 @@ def compare(section: str, entry: str) -> dict[str, tuple[Any, Any]]:
 
 
 def cite(text: str, section: str, entry: str) -> str:
-    """YAML that says which search an entry comes from."""
+    """YAML that names the search an entry comes from."""
     if _CITED in parse_yaml(text):
         return set_value(text, [_CITED, entry], section)
     head = f"{_CITED}:  # entry: its section, whose search found it"
@@ -96,16 +96,16 @@ def set_value(text: str, path: list[str], value: Any) -> str:
         InputError: another key is missing.
     """
     node: Any = YAML(typ="safe", pure=True).compose(text)
-    said = format_yaml(value, flow=True).removesuffix("...\n").strip()
+    written = format_yaml(value, flow=True).removesuffix("...\n").strip()
     for depth, key in enumerate(path, start=1):
         entries = {name.value: (name, inner) for name, inner in node.value}
         if key in entries:
             node = entries[key][1]
         elif depth == len(path) and entries:
-            return insert(text, node, f"{key}: {said}")
+            return insert(text, node, f"{key}: {written}")
         else:
             raise InputError(f"{PARAMS_FILE} has no {'.'.join(path[:depth])}: add it")
-    return text[: node.start_mark.index] + said + text[node.end_mark.index :]
+    return text[: node.start_mark.index] + written + text[node.end_mark.index :]
 
 
 def insert(text: str, mapping: Any, entry: str) -> str:
@@ -119,7 +119,7 @@ def _list_departures() -> list[str]:
     """Where entries differ from the searches that they cite.
 
     Raises:
-        InputError: such a search does not lie here.
+        InputError: the results of such a search are not here.
     """
     departures = []
     for entry, section in (read_yaml(str(PARAMS_FILE)).get(_CITED) or {}).items():

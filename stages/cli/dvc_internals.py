@@ -176,7 +176,7 @@ def repair_rwlock() -> None:
     """
     path = _FOLDER / _RWLOCK
     with (_FOLDER / _LOCKS[1]).open("a", encoding="utf-8") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)  # nobody is writing
+        fcntl.flock(guard, fcntl.LOCK_EX)  # no process is writing
         try:
             json.loads(path.read_bytes())
         except FileNotFoundError:
@@ -195,7 +195,7 @@ def is_writing() -> bool:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
             continue
-        except BlockingIOError:  # held, by whom the file says
+        except BlockingIOError:  # held by the process that the file names
             if path.read_text(encoding="utf-8").strip() == str(os.getpid()):
                 return True
     return False
@@ -218,7 +218,7 @@ def drop_unknown_entries() -> None:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """Write dvc.lock so that nobody ever sees a part of it."""
+    """Write dvc.lock completely or not at all."""
     _NEW.write_text(text, encoding="utf-8")
     _NEW.replace(path)
 

@@ -3,8 +3,8 @@
 `srn forecast series.csv y forecast.csv`.
 `--series sunspots` asks the champion of that series in champions.yaml, or the best model of the
 workspace where there is none; `--model carried_rnn` that model of dvc.lock. The forecast
-has a band from the errors on validation; its picture goes beside it, `forecast.png`. A history
-unlike what the model was trained on is refused, since networks answer anything.
+has a prediction interval from the errors on validation; its picture is written beside it. A history
+unlike what the model was trained on is rejected, since networks answer anything.
 """
 
 import sys
@@ -34,11 +34,11 @@ from stages.tracking.served_models.loader import Forecaster
 
 _Samples = NDArray[np.float64]
 _Scope = dict[str, Any]  # as stages/forecasting/scope.py writes it
-_Band = tuple[list[float], list[float]]  # low and high, a value a step
+_Interval = tuple[list[float], list[float]]  # low and high, a value a step
 
 _MARGIN = 0.25  # of the range of training, by which a history may leave it: records are broken
 _SPACING = 0.05  # share by which its spacing may differ: months do
-_MOST_STEPS = 100  # of a forecast that nobody gave a horizon
+_MOST_STEPS = 100  # of a forecast without --horizon
 
 
 def history_problem(history: _Samples, spacing: float | None, scope: _Scope) -> str | None:
@@ -84,7 +84,7 @@ def _load(series: str | None, model: str | None, from_mlflow: bool) -> Loaded[Fo
     )
 
 
-def _add_band(forecast: _Samples, scope: _Scope) -> _Band:
+def _add_interval(forecast: _Samples, scope: _Scope) -> _Interval:
     """Lower and upper ends, as far as errors were measured."""
     steps = min(len(forecast), len(scope["band"]["low"]))
     low = forecast[:steps] + np.array(scope["band"]["low"][:steps])
@@ -95,7 +95,7 @@ def _add_band(forecast: _Samples, scope: _Scope) -> _Band:
 def _draw(
     history: _Samples,
     forecast: _Samples,
-    band: _Band,
+    interval: _Interval,
     column: str,
     origin: str,
 ) -> Figure:
@@ -108,18 +108,22 @@ def _draw(
     # from the last sample on, so that the line does not break
     line = np.append(history[-1], forecast)
     axes.plot(range(num_before - 1, num_before + len(forecast)), line, color=BLUE, label="forecast")
-    low, high = band
+    low, high = interval
     if low:
         steps = range(num_before, num_before + len(low))
-        axes.fill_between(steps, low, high, color=BLUE, alpha=0.2, lw=0, label="band for 80 %")
+        axes.fill_between(
+            steps, low, high, color=BLUE, alpha=0.2, lw=0, label="80 % prediction interval"
+        )
     axes.set(xlabel="step (samples)", ylabel=column)
     add_legend(figure)
     return figure
 
 
-def _write_forecast(path: Path, column: str, first: int, forecast: _Samples, band: _Band) -> None:
-    """Write a row a step; low and high are empty where no errors were measured."""
-    low, high = band
+def _write_forecast(
+    path: Path, column: str, first: int, forecast: _Samples, interval: _Interval
+) -> None:
+    """Write one row per step; low and high are empty where no errors were measured."""
+    low, high = interval
     rows = []
     for step, value in enumerate(forecast.tolist()):
         ends = [low[step], high[step]] if step < len(low) else [None, None]
@@ -158,13 +162,13 @@ def main(
         forecast: _Samples = loaded.model.predict(history[None], steps)[0]
     except ValueError as error:
         raise InputError(str(error)) from None
-    band = _add_band(forecast, scope)
-    _write_forecast(out, column, len(history), forecast, band)
+    interval = _add_interval(forecast, scope)
+    _write_forecast(out, column, len(history), forecast, interval)
     picture = out.with_suffix(".png")
     with figure_style():
-        save_png(_draw(history, forecast, band, column, loaded.origin), picture, params.dpi)
+        save_png(_draw(history, forecast, interval, column, loaded.origin), picture, params.dpi)
     if loaded.note:
         print(loaded.note, file=sys.stderr)
     print(f"{loaded.origin}: {out}, {picture}")
-    if band[0]:
-        print(f"its band, meant for 80 %, held {scope['coverage']:.0%} of the test")
+    if interval[0]:
+        print(f"its interval, meant for 80 %, held {scope['coverage']:.0%} of the test")

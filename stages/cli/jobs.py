@@ -31,9 +31,9 @@ from stages.shared.errors import LESS_MEMORY, InputError
 _TRAININGS = ("train_forecaster@", "train_classifier@")  # next to them all other stages are short
 # what DVC prints of a stage that was sent SIGKILL, as the system does that has no memory left
 _KILLED = re.compile(r"failed to reproduce '(\S+)': .*exited with (?:-9|137)$", re.MULTILINE)
-STARTED = re.compile(rb"^Running stage '(\S+)':$", re.MULTILINE)  # as DVC says it
+STARTED = re.compile(rb"^Running stage '(\S+)':$", re.MULTILINE)  # as DVC prints it
 WARNING = re.compile(r"(\(\S+ pid=.+\) )?WARNING")  # of a stage, or of its task on a cluster
-_TAIL_BYTES = 500  # of a job's output, in which its last line lies
+_TAIL_BYTES = 500  # of a job's output, which hold its last line
 _ASK_SECONDS = 0.02  # whether DVC has finished writing
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -62,7 +62,7 @@ class Job:
         return f"{self.seconds:5.0f} s  {' → '.join(self.chain)}"
 
     def read_last_line(self) -> str:
-        """What it printed last: how far a training is. Notes which stage said so."""
+        """What it printed last: how far a training is. Notes which stage printed it."""
         descriptor = self.output.fileno()
         size = os.fstat(descriptor).st_size
         # pread: the processes that write share the position of this file
@@ -104,11 +104,13 @@ def run_side_by_side(stale: Graph, num_jobs: int) -> None:
                         remove_downstream(waiting, job.chain)
                     else:
                         done.update(job.chain)
-            said = [say_running(job) for job in jobs]
+            lines_of_jobs = [format_running(job) for job in jobs]
             running = list_running(jobs)
             left = estimate_seconds(waiting, running, seconds, num_jobs)
             num_ended = len(stale) - len(waiting) - len(running)
-            show(lines, [say_remaining(count_stages(num_ended, len(stale)), left), *said])
+            show(
+                lines, [format_remaining(count_stages(num_ended, len(stale)), left), *lines_of_jobs]
+            )
     if failures:
         raise InputError("; ".join(failures))
 
@@ -135,10 +137,10 @@ def _open_lines(count: int) -> Iterator[list[Any]]:
             line.close()
 
 
-def show(lines: list[Any], said: list[str]) -> None:
+def show(lines: list[Any], texts: list[str]) -> None:
     """Write over the lines of the terminal."""
     for number, line in enumerate(lines):
-        line.set_description_str(said[number] if number < len(said) else "")
+        line.set_description_str(texts[number] if number < len(texts) else "")
 
 
 def list_running(jobs: list[Job]) -> dict[str, float]:
@@ -150,8 +152,8 @@ def list_running(jobs: list[Job]) -> dict[str, float]:
     return running
 
 
-def say_running(job: Job) -> str:
-    """One line of the terminal: how long, which stage, and what it said last."""
+def format_running(job: Job) -> str:
+    """One line of the terminal: how long, which stage, and what it printed last."""
     width = shutil.get_terminal_size().columns - 1
     last_line = job.read_last_line()
     return f"  {job.seconds:5.0f} s  {job.stage}  {last_line}"[:width]
@@ -330,7 +332,7 @@ def count_stages(num_done: int, num_stages: int) -> str:
     return f"[{num_done:{len(str(num_stages))}}/{num_stages}]"
 
 
-def say_remaining(count: str, seconds: float | None) -> str:
+def format_remaining(count: str, seconds: float | None) -> str:
     """One line: the count, and minutes where they are known."""
     if not seconds:
         return f"{count} stages done"

@@ -38,7 +38,7 @@ def _add_origins(stage: Stage, makers: dict[str, Stage], rows: list[_Row]) -> No
         rows: what has been found so far.
     """
     for path, md5 in stage.deps.items():
-        made = find_entry(path, makers) or path  # a file may lie in a folder that is an out
+        made = find_entry(path, makers) or path  # a file may be in a folder that is an out
         is_known = any(made == row[0] for row in rows)
         if is_known or not path.startswith("data/"):
             continue

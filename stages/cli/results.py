@@ -71,11 +71,11 @@ def rank(models: dict[str, Scores], score: str, sign: int) -> list[str]:
         sign: 1: more is better, -1: less is.
     """
 
-    def place(name: str) -> tuple[bool, float]:
+    def sort_key(name: str) -> tuple[bool, float]:
         scores = list_scores(models[name])
         return score not in scores, -sign * scores.get(score, 0.0)
 
-    return sorted(models, key=place)
+    return sorted(models, key=sort_key)
 
 
 def list_rows(
@@ -96,11 +96,11 @@ def list_rows(
     """
     names = rank(models, ranking.validation, ranking.sign)
     rows = []
-    for place, name in enumerate(names):
+    for number, name in enumerate(names):
         scores = models[name]
-        mark = "*" if place == 0 else " "
+        mark = "*" if number == 0 else " "
         rows.append(_make_row(f"{mark} {name}", scores, columns, digits))
-        following = names[place + 1 : place + 2]
+        following = names[number + 1 : number + 2]
         if not following or models[following[0]]["data"] != scores["data"]:
             baselines = beside[scores["data"]]
             for best in rank(baselines, ranking.validation, ranking.sign)[:1]:
@@ -166,7 +166,7 @@ def list_columns(scored: dict[str, Scores]) -> _Columns:
         if score.startswith("mse_") and score not in columns:
             columns[score] = ("", score.removeprefix("mse_"))
     columns[f"mase_{longest}"] = ("MASE", f"{longest}")
-    columns[_COVERAGE] = ("share in", "its band")
+    columns[_COVERAGE] = ("held by", "interval")
     return columns
 
 
@@ -183,7 +183,7 @@ def _print_answers(models: list[RunSpec]) -> None:
 
 
 def list_answers(answers: dict[str, Rows]) -> list[_Row]:
-    """A header and one row a model.
+    """A header and one row per model.
 
     Args:
         answers: asked.csv by the name of the model.
@@ -226,7 +226,7 @@ def main() -> None:
     if not has_scores and not Path(TOUR, "layers.csv").exists():
         raise InputError(
             "no results are here yet: `make repro` makes them, in minutes; `make pull` fetches "
-            "them, where `dvc remote list` names a place"
+            "them, where `dvc remote list` names a remote"
         )
     _print_scores(models)
     _print_answers(models)

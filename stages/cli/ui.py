@@ -27,7 +27,7 @@ _START_SECONDS = 90
 
 
 def _check_port(port: int) -> None:
-    """Stop where somebody else's server listens.
+    """Reject a port on which another server listens.
 
     Raises:
         InputError: the port is taken.

@@ -1,4 +1,4 @@
-"""Train again what dvc.lock says was trained, elsewhere, and compare the bytes.
+"""Train the models of dvc.lock again, in another folder, and compare the bytes.
 
 `srn verify [MODEL...]`; nothing in the workspace changes.
 """

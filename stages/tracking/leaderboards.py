@@ -1,6 +1,6 @@
 """Leaderboards: the models of dvc.lock by their scores, the best on validation first.
 
-There is one for the surnames and one per series: the error on another series says nothing.
+There is one for the surnames and one per series: errors on different series are not comparable.
 """
 
 from dataclasses import dataclass

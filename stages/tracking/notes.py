@@ -67,7 +67,7 @@ def _tabulate_scores(scored: dict[str, Scores]) -> list[str]:
     """Lines of a table: the test scores that have an interval, a column each.
 
     Args:
-        scored: scores by the name of a model or baseline; the first says which scores there are.
+        scored: scores by the name of a model or baseline; those of the first one are listed.
     """
     first = next(iter(scored.values()))
     lines = [

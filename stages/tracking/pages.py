@@ -162,7 +162,7 @@ def _describe_surnames(candidates: list[Candidate]) -> str:
 
 
 def _describe_forecasting(candidates: list[Candidate]) -> str:
-    """The best network of each series beside the best method without one.
+    """The best network of each series beside the best baseline.
 
     Args:
         candidates: the best on validation first.
@@ -186,15 +186,15 @@ def _describe_forecasting(candidates: list[Candidate]) -> str:
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(
         [
-            "Over long free runs these networks are ahead of the best method without one: "
+            "Over long forecasts these networks are ahead of the best baseline: "
             f"{', '.join(ahead) or 'none'}.",
             "",
             f"{QUESTIONS['forecasting']} Runs are sorted by ratio_to_baseline on validation: the "
-            "error over the long horizon, divided by that of the best method without a network; "
+            "error over the long horizon, divided by that of the best baseline; "
             "below 1 is better. Errors [95 % intervals; of series from files, whose forecasts "
             "overlap, narrower ones] of the best on validation:",
             "",
-            "| series | score | network | error | without a network | error | the network is |",
+            "| series | score | network | error | best baseline | error | the network is |",
             "|---|---|---|---|---|---|---|",
             *rows,
         ]

@@ -1,4 +1,4 @@
-"""The runs that this project has in MLflow, described by what dvc.lock says: one function per kind.
+"""The runs that this project has in MLflow, as dvc.lock describes them: one function per kind.
 
 A further task is one more function in `KINDS`.
 """
@@ -103,7 +103,7 @@ def check_dvc_listings() -> None:
     """Reject a listing in DVC's cache by which DVC would write outside of a folder.
 
     Raises:
-        InputError: a listing is not that of dvc.lock, or names what does not lie in its folder.
+        InputError: a listing is not that of dvc.lock, or names a path outside of its folder.
     """
     check_listings(read_dvc_folders())
 
@@ -329,7 +329,7 @@ def _list_searches(_stages: Stages) -> list[RunSpec]:
 
 
 def read_search_section(search: Stage) -> dict[str, Any]:
-    """What searches/params.yaml said of a search."""
+    """The section of searches/params.yaml that a search read."""
     section = search.read_section(search.name, _SEARCHES_PARAMS)
     for field in ("base", "score", "space"):
         if not section.get(field):

@@ -63,7 +63,7 @@ def list_metrics(scores: Scores) -> dict[str, float]:
 def name_interval(scores: Scores) -> str:
     """What the intervals of scores are called.
 
-    Those of a series from a file are of forecasts that overlap, and hold less than 95 %.
+    Forecasts of an observed series overlap, so that its intervals hold less than 95 %.
     """
     is_backtest = any("mase" in name for name in scores)
     return "block bootstrap interval" if is_backtest else "95 % interval"
@@ -80,7 +80,7 @@ def has_logarithm(name: str) -> bool:
 
 
 def shorten(metrics: dict[str, float]) -> dict[str, float]:
-    """Metrics as a column of MLflow has room for, errors and their ratios by logarithm too.
+    """Metrics with four digits; errors and their ratios as logarithms too.
 
     They span 25 orders of magnitude, and charts show the small ones as 0.00.
     """

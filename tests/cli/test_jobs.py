@@ -4,7 +4,7 @@ import subprocess
 import sys
 import tempfile
 
-from stages.cli.jobs import Job, finish_job, list_running, remove_downstream, say_running
+from stages.cli.jobs import Job, finish_job, format_running, list_running, remove_downstream
 
 CHAIN = [
     "train_forecaster@carried_rnn",
@@ -34,7 +34,7 @@ def test_the_last_line_of_a_running_job_is_shown():
     job = start("Running stage\n  1.0 s  Iteration: 100 loss 0.5\n")
     wait_for_line(job)
 
-    said = say_running(job)
+    said = format_running(job)
 
     end(job)
     assert said.endswith("train_forecaster@carried_rnn  1.0 s  Iteration: 100 loss 0.5")
@@ -56,7 +56,7 @@ def test_a_long_line_is_cut_to_the_terminal(monkeypatch):
     job = start("x" * 200)
     wait_for_line(job)
 
-    said = say_running(job)
+    said = format_running(job)
 
     end(job)
     assert len(said) < 60
@@ -66,7 +66,7 @@ def test_the_stage_that_a_job_has_reached_is_shown_and_the_ones_before_have_ende
     job = start(f"Running stage '{CHAIN[0]}':\n{'x' * 1000}\nRunning stage '{CHAIN[1]}':\n> it")
     wait_for_line(job)
 
-    said = say_running(job)
+    said = format_running(job)
 
     end(job)
     assert said.endswith("s  evaluate_forecaster@carried_rnn  > it")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stages.cli.jobs import count_stages, estimate_seconds, read_seconds, say_remaining
+from stages.cli.jobs import count_stages, estimate_seconds, format_remaining, read_seconds
 from stages.shared.bundle import write_times
 
 SECONDS = {
@@ -79,4 +79,4 @@ def test_the_count_keeps_its_width():
     ],
 )
 def test_minutes_are_said_where_they_are_known(seconds, said):
-    assert say_remaining("[3/8]", seconds) == said
+    assert format_remaining("[3/8]", seconds) == said

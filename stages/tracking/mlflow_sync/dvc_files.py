@@ -1,4 +1,4 @@
-"""DVC's files: which stages ran, by a lock file, and whether the workspace is as it says."""
+"""DVC's files: which stages ran, by a lock file, and whether the workspace agrees with it."""
 
 import hashlib
 import json
@@ -287,7 +287,7 @@ def check_listings(folders: Md5s) -> None:
         folders: md5 of each folder that DVC may write.
 
     Raises:
-        InputError: a listing is another one, or names what does not lie in its folder.
+        InputError: a listing is another one, or names a path outside of its folder.
     """
     if not folders:
         return
@@ -314,5 +314,5 @@ def listing_problem(listing: bytes, md5: str) -> str | None:
     for entry in json.loads(listing):
         parts = entry["relpath"].split("/")
         if {"", ".", ".."} & {*parts} or not _MD5.fullmatch(entry["md5"]):
-            return f"names {entry['relpath']!r}, which does not lie in it"
+            return f"names {entry['relpath']!r}, which is outside of it"
     return None

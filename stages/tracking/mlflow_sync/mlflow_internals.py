@@ -1,7 +1,7 @@
 """Parts of MLflow 3.17 that are not public: how a store is made, artifacts, a shared view.
 
 pyproject.toml allows no MLflow beyond 3.17 until these were tried with it. Without the first,
-MLflow makes a store in its place, which a kill can leave half made; a page that does not know the
+MLflow makes a store directly, which a kill can leave incomplete; a page that does not know the
 last shows its default.
 """
 

@@ -168,7 +168,7 @@ class Store:
     def _take_experiment(self, name: str) -> str:
         """Id of the experiment that has the name: deleted, or just made by another clone.
 
-        If it belongs to somebody else, one of another title is made.
+        If it belongs to another project, one of another title is made.
         """
         experiment = self.client.get_experiment_by_name(name)
         assert experiment is not None  # MLflow has just said that it exists
@@ -303,7 +303,7 @@ def explain_errors(uri: str, target: str) -> Iterator[None]:
 
     Args:
         uri: of the store.
-        target: experiment or registered model that is read or written, for whoever lacks a right.
+        target: experiment or registered model that is read or written.
 
     Raises:
         InputError: instead of the errors of MLflow, of its database and of requests.

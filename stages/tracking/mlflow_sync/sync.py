@@ -93,7 +93,7 @@ class _RunState:
 
 @dataclass(frozen=True)
 class _Inspection:
-    """What a store has of all run specs, and runs that are nobody's, with the reason."""
+    """What a store has of all run specs, and runs that belong to no spec, with the reason."""
 
     states: list[_RunState]
     leftovers: "list[tuple[Run, str]]"
@@ -363,7 +363,7 @@ def begin() -> str:
 
 
 def _is_abandoned(run: "Run") -> bool:
-    """Whether nobody writes a run any more, if no process of this repository does now."""
+    """Whether no process writes a run any more, if none of this repository does now."""
     found = re.fullmatch(rf"{IN_PROGRESS} (\S+) (\w+)", run.data.tags["key"])
     if not found:
         return False

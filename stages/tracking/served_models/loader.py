@@ -98,7 +98,7 @@ class Forecaster:
             ValueError: the weights are damaged, or of another network.
         """
         self.model = load_model(files)
-        # a network that was trained on standardised samples says so
+        # of a network that was trained on standardised samples
         self.scaling: dict[str, float] = _read_json(files["config"]).get("scaling", UNSCALED)
         self.scope = _read_json(files["scope"])  # what it was trained on, and its errors
 
