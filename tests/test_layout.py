@@ -1,4 +1,4 @@
-"""The rules of the house, held against the code."""
+"""Layout rules, checked against the code."""
 
 import ast
 import re
@@ -21,8 +21,8 @@ DVC = parse_yaml((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 PARAMS = parse_yaml((ROOT / "params.yaml").read_text(encoding="utf-8"))
 SEARCHES = parse_yaml((ROOT / "searches/dvc.yaml").read_text(encoding="utf-8"))
 SEARCHED = parse_yaml((ROOT / "searches/params.yaml").read_text(encoding="utf-8"))
-# A room and the rooms that it may import from: data and imports flow one way.
-ROOMS = {
+# A package and the packages that it may import from: data and imports flow one way.
+PACKAGES = {
     "stages": {"stages/ray_cluster", "stages/shared"},
     "stages/models": set(),
     "stages/shared": {"stages/shared"},
@@ -52,11 +52,11 @@ ROOMS = {
         "stages/shared",
     },
 }
-ROOMS["stages/cli"] = {*ROOMS, "stages/cli"}
-ROOMS["benchmarks/published"] = {"benchmarks/published"}
-ROOMS["benchmarks"] = {*ROOMS, "benchmarks"}
+PACKAGES["stages/cli"] = {*PACKAGES, "stages/cli"}
+PACKAGES["benchmarks/published"] = {"benchmarks/published"}
+PACKAGES["benchmarks"] = {*PACKAGES, "benchmarks"}
 # Who may import what is slow to import or reaches out of the machine.
-HOMES = {
+HEAVY = {
     "mlflow": ("stages/tracking/", "stages/cli/"),
     "matplotlib": (
         "stages/forecasting/plot.py",
@@ -103,7 +103,7 @@ def relative(path):
 
 def list_imports(path):
     """Names that a file imports, of modules and of what is in them."""
-    return set(find_imports(path.read_bytes(), package=find_room(path).replace("/", ".")))
+    return set(find_imports(path.read_bytes(), package=find_package(path).replace("/", ".")))
 
 
 def list_local_imports(path):
@@ -114,7 +114,7 @@ def list_local_imports(path):
     return {file for file in files if file.exists()}
 
 
-def find_room(path):
+def find_package(path):
     return relative(path.parent)
 
 
@@ -169,9 +169,9 @@ def named_by_members():
 
 @pytest.mark.parametrize("path", CODE, ids=relative)
 def test_imports_flow_one_way(path):
-    imported = {find_room(file) for file in list_local_imports(path)}
+    imported = {find_package(file) for file in list_local_imports(path)}
 
-    assert imported <= ROOMS[find_room(path)]
+    assert imported <= PACKAGES[find_package(path)]
 
 
 @pytest.mark.parametrize(
@@ -183,10 +183,10 @@ def test_the_sync_knows_no_task_folder_or_model(word):
 
 
 @pytest.mark.parametrize("path", CODE, ids=relative)
-def test_heavy_imports_stay_at_home(path):
+def test_slow_imports_stay_in_their_files(path):
     roots = {name.split(".")[0] for name in list_imports(path)}
 
-    for package, homes in HOMES.items():
+    for package, homes in HEAVY.items():
         if package in roots:
             assert relative(path).startswith(homes), f"{package} in {path}"
 
@@ -216,7 +216,7 @@ def test_no_stage_imports_a_stage(path):
 
     imported = list_local_imports(path) & stages
 
-    assert not imported or find_room(path) in WHOLE
+    assert not imported or find_package(path) in WHOLE
 
 
 @pytest.mark.parametrize("path", CODE, ids=relative)
