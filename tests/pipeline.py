@@ -31,6 +31,12 @@ SERIES = ["integer_starts", "period_40"]  # that these models read
 NETWORK = {"hidden": 4, "embedding": 4, "num_buckets": 64}
 # what DVC prints before a stage, and what stages.cli.repro prints after a chain of them
 STARTED = re.compile(r"^(?:Running stage '(.+)':|\[ *\d+/\d+\] +\d+ s  (.+))$", re.MULTILINE)
+ADDRESSES = {  # where MLflow keeps absolute addresses of artifacts: table -> column
+    "experiments": "artifact_location",
+    "runs": "artifact_uri",
+    "logged_models": "artifact_location",
+    "model_versions": "storage_location",
+}
 
 
 def make_clone(folder: Path, kept: dict[str, list[str]] | None = None) -> Path:
@@ -205,7 +211,21 @@ def find_template() -> Path:
 
 def copy_template(folder: Path) -> Path:
     """A clone of a test's own, with nothing left to run."""
-    return Path(shutil.copytree(find_template(), folder, symlinks=True))
+    template = find_template()
+    shutil.copytree(template, folder, symlinks=True)
+    readdress_store(folder, template)
+    return folder
+
+
+def readdress_store(folder: Path, old: Path) -> None:
+    """Let a store that a test has copied look for its artifacts in its new folder.
+
+    The project itself repairs no store: a user would delete it, and wait until it is filled again.
+    """
+    with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
+        for table, column in ADDRESSES.items():
+            change = f"update {table} set {column} = replace({column}, ?, ?)"
+            database.execute(change, [old.as_uri(), folder.as_uri()])
 
 
 if __name__ == "__main__":

@@ -2,11 +2,9 @@
 
 import atexit
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
-from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -14,19 +12,13 @@ from mlflow.entities import Run
 
 from stages.tracking import track
 from stages.tracking.mlflow_sync.dvc_files import compute_md5
-from stages.tracking.mlflow_sync.location import find_artifacts, find_uri
+from stages.tracking.mlflow_sync.location import find_uri
 from stages.tracking.mlflow_sync.run_spec import RunSpec
 from stages.tracking.mlflow_sync.store import Store
 from stages.tracking.run_specs import list_run_specs
+from tests.pipeline import readdress_store
 from tests.shell import run, start
 from tests.workspace import MODELS, RUNS, copy_workspace
-
-ADDRESSES = {  # where MLflow keeps absolute addresses of artifacts: table -> column
-    "experiments": "artifact_location",
-    "runs": "artifact_uri",
-    "logged_models": "artifact_location",
-    "model_versions": "storage_location",
-}
 
 
 def sync() -> None:
@@ -39,11 +31,7 @@ def fill(folder: Path) -> None:
     template = find_filled_template()
     shutil.copy(template / "mlflow.db", folder)
     shutil.copytree(template / "mlartifacts", folder / "mlartifacts")
-    old, new = (find_artifacts(place / "mlflow.db") for place in (template, folder))
-    # the project repairs no store: this one is given the addresses that it would have here
-    with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
-        for table, column in ADDRESSES.items():
-            database.execute(f"update {table} set {column} = replace({column}, ?, ?)", [old, new])
+    readdress_store(folder, template)
     sync()
 
 
