@@ -34,20 +34,20 @@ def clone(tmp_path: Path) -> Path:
     return copy_template(tmp_path / "clone")
 
 
-def test_a_mate_pulls_and_has_nothing_to_run(clone, tmp_path):
+def test_a_teammate_pulls_and_has_nothing_to_run(clone, tmp_path):
     run(tmp_path, "git init -q --bare origin")
     run(clone, f"dvc remote add -d team {tmp_path / 'remote'}")
     commit(clone, "remote")
     run(clone, f"dvc push -q && git push -q {tmp_path / 'origin'} HEAD:refs/heads/main")
 
-    run(tmp_path, "git clone -q -b main origin mate && cd mate && dvc pull -q")
-    mate = tmp_path / "mate"
-    said = repro(mate)
+    run(tmp_path, "git clone -q -b main origin teammate && cd teammate && dvc pull -q")
+    teammate = tmp_path / "teammate"
+    said = repro(teammate)
 
     assert said.returncode == 0, said.stdout
     assert list_started(said.stdout) == set()
-    assert list_tracked(mate) == TRACKED
-    assert run(mate, "git status --porcelain") == ""
+    assert list_tracked(teammate) == TRACKED
+    assert run(teammate, "git status --porcelain") == ""
 
 
 def test_a_stage_that_dvc_takes_from_its_cache_has_its_run(clone):

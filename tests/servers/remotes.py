@@ -40,11 +40,11 @@ class Remote:
             run(repository, f"dvc remote modify --local team {name} {value}")
 
     def clone(self, repository: Path) -> Path:
-        """A mate's clone, who has the secrets."""
+        """A teammate's clone, who has the secrets."""
         run(repository.parent, f"git clone -q {repository} clone")
-        mate = repository.parent / "clone"
-        self.hand_secrets_to(mate)
-        return mate
+        teammate = repository.parent / "clone"
+        self.hand_secrets_to(teammate)
+        return teammate
 
     def find_object(self, repository: Path, path: str) -> Path:
         """The file of an out on the server."""
@@ -64,18 +64,18 @@ def list_written(folder: Path) -> dict[Path, int]:
 def assert_rot_is_refused(
     repository: Path, remote: Remote, spoil: Callable[[Path], object]
 ) -> None:
-    """A mate pulls nothing that was damaged on the server."""
+    """A teammate pulls nothing that was damaged on the server."""
     remote.add_to(repository)
     run(repository, "dvc push -q")
     spoiled = remote.find_object(repository, WEIGHTS)
     spoiled.chmod(0o644)
     spoil(spoiled)
-    mate = remote.clone(repository)
+    teammate = remote.clone(repository)
 
-    stopped = call(mate, "dvc", "pull")
+    stopped = call(teammate, "dvc", "pull")
 
     assert stopped.returncode != 0
-    assert not (mate / WEIGHTS).exists()
+    assert not (teammate / WEIGHTS).exists()
 
 
 def assert_whole(clone: Path) -> None:

@@ -24,15 +24,15 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-def test_a_mate_pulls_from_s3_what_was_pushed(workspace, s3):
+def test_a_teammate_pulls_from_s3_what_was_pushed(workspace, s3):
     s3.add_to(workspace)
 
     run(workspace, "dvc push -q")
-    mate = s3.clone(workspace)
-    run(mate, "dvc pull -q")
+    teammate = s3.clone(workspace)
+    run(teammate, "dvc pull -q")
 
-    assert_whole(mate)
-    assert "secret" not in run(mate, "git log -p .dvc; cat .dvc/config")
+    assert_whole(teammate)
+    assert "secret" not in run(teammate, "git log -p .dvc; cat .dvc/config")
 
 
 @pytest.mark.parametrize("spoil", [flip, truncate, empty])
@@ -48,24 +48,24 @@ def test_a_push_to_s3_that_was_killed_is_resumed(workspace, s3):
     run(workspace, "dvc push -q")
 
     assert_kept(sent, s3.folder)
-    mate = s3.clone(workspace)
-    run(mate, "dvc pull -q")
-    assert_whole(mate)
+    teammate = s3.clone(workspace)
+    run(teammate, "dvc pull -q")
+    assert_whole(teammate)
 
 
 def test_a_pull_from_s3_that_was_killed_is_resumed(workspace, s3):
     s3.add_to(workspace)
     run(workspace, "dvc push -q")
-    mate = s3.clone(workspace)
-    cache = mate / ".dvc/cache/files"
-    kill_once(mate, "pull", cache)
-    assert not (mate / WEIGHTS).exists()
+    teammate = s3.clone(workspace)
+    cache = teammate / ".dvc/cache/files"
+    kill_once(teammate, "pull", cache)
+    assert not (teammate / WEIGHTS).exists()
     fetched = list_written(cache)
 
-    run(mate, "dvc pull -q")
+    run(teammate, "dvc pull -q")
 
     assert_kept(fetched, cache)
-    assert_whole(mate)
+    assert_whole(teammate)
 
 
 def test_a_wrong_key_opens_no_bucket_and_is_not_printed(workspace, s3):

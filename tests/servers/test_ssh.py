@@ -9,14 +9,14 @@ from tests.shell import call, run
 pytestmark = pytest.mark.slow
 
 
-def test_a_mate_pulls_over_ssh_what_was_pushed(workspace, ssh):
+def test_a_teammate_pulls_over_ssh_what_was_pushed(workspace, ssh):
     ssh.add_to(workspace)
 
     run(workspace, "dvc push -q")
-    mate = ssh.clone(workspace)
-    run(mate, "dvc pull -q")
+    teammate = ssh.clone(workspace)
+    run(teammate, "dvc pull -q")
 
-    assert_whole(mate)
+    assert_whole(teammate)
 
 
 def test_what_rotted_on_the_ssh_server_is_refused(workspace, ssh):
