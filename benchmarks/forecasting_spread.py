@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from benchmarks.data import make_series
 from benchmarks.improvements import Improvement, find_improvements
-from stages.forecasting.assessment import EvaluateParams
+from stages.forecasting.assessment import EvaluateParams, ForecastErrors, average_errors
 from stages.forecasting.evaluate import evaluate
-from stages.forecasting.forecast_errors import ForecastErrors, average_errors
 from stages.forecasting.score_baselines import BaselineParams, score_baselines
 from stages.forecasting.train import ForecasterParams, train
 from stages.shared.params import read_params

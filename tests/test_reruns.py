@@ -41,7 +41,7 @@ def change_walkthrough_test(clone: Path) -> None:
 
 
 def change_metric(clone: Path) -> None:
-    replace_text(clone / "stages/forecasting/forecast_errors.py", "errors = (", "errors = 2 * (")
+    replace_text(clone / "stages/forecasting/assessment.py", "errors = (", "errors = 2 * (")
 
 
 def change_encoding(clone: Path) -> None:

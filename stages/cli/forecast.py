@@ -33,7 +33,7 @@ from stages.tracking.run_specs import check_dvc_listings, read_models
 from stages.tracking.served_models.loader import Forecaster
 
 _Samples = NDArray[np.float64]
-_Scope = dict[str, Any]  # as stages/forecasting/scope.py writes it
+_Scope = dict[str, Any]  # as stages/forecasting/evaluate.py writes it
 _Interval = tuple[list[float], list[float]]  # low and high, a value a step
 
 _MARGIN = 0.25  # of the range of training, by which a history may leave it: records are broken

@@ -4,19 +4,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from stages.forecasting.forecast_errors import (
-    ForecastErrors,
-    average_errors,
-    measure_errors,
-    score_forecasts,
-)
-from stages.forecasting.scope import fit_prediction_interval, measure_coverage
 from stages.forecasting.series import (
     Backtest,
     Forecaster,
@@ -26,10 +20,15 @@ from stages.forecasting.series import (
 )
 from stages.shared.baselines import Baselines
 from stages.shared.errors import InputError
-from stages.shared.intervals import BootstrapParams, bootstrap, bootstrap_difference
+from stages.shared.intervals import BootstrapParams, Items, bootstrap, bootstrap_difference
 from stages.shared.params import Count, Name, Params, Seed
+from stages.shared.tables import read_table, write_table
 
 Array = NDArray[np.float64]
+ForecastErrors = dict[str, Array]  # score -> (B,), the error of each phase or origin
+
+_LABELS = ("forecaster", "phase")  # columns of errors.csv
+SHARES = (0.1, 0.9)  # of the errors that lie below either end of the interval: it holds 80 %
 
 
 class EvaluateParams(Params):
@@ -237,3 +236,83 @@ def check_scores(scores: Mapping[str, Any], remedy: str, prefix: str = "") -> No
             check_scores(value, remedy, f"{prefix}{name}.")
         elif isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{prefix}{name} is {value}: {remedy} in params.yaml")
+
+
+def fit_prediction_interval(forecasts: Array, backtest: Backtest) -> Array:
+    """The quantiles of the errors at each step: `(2, n)`, to be added to a forecast.
+
+    Args:
+        forecasts: `(B, n)`, of validation.
+        backtest: that they forecast.
+    """
+    errors = backtest.targets[:, : forecasts.shape[1]] - forecasts
+    with np.errstate(invalid="ignore"):  # of a run that explodes
+        interval: Array = np.quantile(errors, SHARES, axis=0)
+    return interval
+
+
+def measure_coverage(interval: Array, forecasts: Array, backtest: Backtest) -> Array:
+    """Share of the targets of each forecast that lie in its prediction interval: `(B,)`."""
+    steps = min(interval.shape[1], forecasts.shape[1])
+    errors = backtest.targets[:, :steps] - forecasts[:, :steps]
+    is_covered = (interval[0, :steps] <= errors) & (errors <= interval[1, :steps])
+    shares: Array = is_covered.mean(axis=1)
+    return shares
+
+
+def measure_errors(forecasts: Array, backtest: Backtest, horizons: list[int]) -> ForecastErrors:
+    """Means of the backtest's metrics for each forecast, one step ahead and over each horizon.
+
+    Args:
+        forecasts: `(B, n)` after the contexts.
+        backtest: its targets, and the metrics: mean squared errors, of an observed series MASE too.
+        horizons: numbers of steps, up to n.
+    """
+    errors = (forecasts - backtest.targets[:, : forecasts.shape[1]]) ** 2
+    measured: ForecastErrors = {}
+    for name, metric in backtest.metrics.items():
+        measured |= _average_steps(metric(errors), name, horizons)
+    return measured
+
+
+def _average_steps(errors: Array, kind: str, horizons: list[int]) -> ForecastErrors:
+    """Means over the steps of each horizon: `(B, n)` -> `(B,)` by the name of the score."""
+    measured = {f"one_step_{kind}": errors[:, 0]}
+    for horizon in horizons:
+        measured[f"{kind}_{horizon}"] = errors[:, :horizon].mean(axis=1)
+    return measured
+
+
+def average_errors(errors: ForecastErrors, chosen: Items | slice = slice(None)) -> dict[str, float]:
+    """The scores: means over the phases, or over chosen ones."""
+    return {name: float(values[chosen].mean()) for name, values in errors.items()}
+
+
+def score_forecasts(forecasts: Array, backtest: Backtest, horizons: list[int]) -> dict[str, float]:
+    """Means over all forecasts of a backtest, as `measure_errors` takes them."""
+    return average_errors(measure_errors(forecasts, backtest, horizons))
+
+
+def write_errors(path: Path, by_forecaster: Mapping[str, ForecastErrors]) -> None:
+    """Write the errors of forecasters that were scored alike."""
+    rows: list[list[str | int | float]] = []
+    scores: list[str] = []
+    for forecaster, errors in by_forecaster.items():
+        scores = list(errors)
+        for phase, values in enumerate(zip(*errors.values(), strict=True)):
+            rows.append([forecaster, phase, *values])
+    write_table(path, [*_LABELS, *scores], rows)
+
+
+def read_errors(path: Path) -> dict[str, ForecastErrors]:
+    """Read what `write_errors` wrote, by forecaster."""
+    columns: dict[str, dict[str, list[float]]] = {}
+    for row in read_table(path):
+        of_one = columns.setdefault(row["forecaster"], {})
+        for score, value in row.items():
+            if score not in _LABELS:
+                of_one.setdefault(score, []).append(float(value))
+    by_forecaster = {}
+    for forecaster, scores in columns.items():
+        by_forecaster[forecaster] = {score: np.array(values) for score, values in scores.items()}
+    return by_forecaster

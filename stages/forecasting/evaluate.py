@@ -5,7 +5,7 @@ OUT`.
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,18 @@ from torch import nn
 
 from stages.forecasting.assessment import (
     EvaluateParams,
+    ForecastErrors,
     Queries,
     assess,
     check_scores,
     compare_with_baselines,
     draw_queries,
+    read_errors,
+    write_errors,
 )
-from stages.forecasting.forecast_errors import ForecastErrors, read_errors, write_errors
-from stages.forecasting.forecasters import wrap_model
+from stages.forecasting.forecasters import State, read_state, wrap_model
 from stages.forecasting.metrics import choose_metrics
-from stages.forecasting.scope import Scope, describe_scope, write_scope
 from stages.forecasting.series import Forecaster, Series, read_series
-from stages.forecasting.state import State, read_state
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import read_baselines
 from stages.shared.command import run_as_command
@@ -37,6 +37,19 @@ from stages.shared.params import read_params
 Array = NDArray[np.float64]
 
 REMEDY = "train at a lower rate"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a forecaster was trained on and how it erred, in the units of the series."""
+
+    series: str
+    lowest: float  # sample of training
+    highest: float
+    spacing: float | None  # time between samples; None: the file gives no times
+    least_history: int  # samples that it was given when its errors were measured
+    band: dict[str, list[float]]  # low and high, what to add to the forecast of each step
+    coverage: float  # share of the test's samples that lay in the interval
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,26 @@ def score_walkthrough(
         "walkthrough_truth": tests[drawn].targets,
         "walkthrough_forecast": predictions[drawn],
     }
+
+
+def describe_scope(series: Series, context: int, interval: Array, coverage: float) -> Scope:
+    """The scope of a forecaster.
+
+    Args:
+        series: what it was trained on.
+        context: samples that it was given when it was scored.
+        interval: of `fit_prediction_interval`.
+        coverage: share of the test in it.
+    """
+    lowest, highest = series.training_range
+    low, high = interval.tolist()
+    band = {"low": low, "high": high}
+    return Scope(series.name, lowest, highest, series.spacing, context, band, coverage)
+
+
+def write_scope(folder: Path, scope: Scope) -> None:
+    """Write scope.json."""
+    write_json(folder / "scope.json", asdict(scope))
 
 
 def main(name: str, trained: str, windows: str, baselines: str, metrics: str, out: str) -> None:

@@ -6,10 +6,22 @@ Run by DVC as `python stages/run.py forecasting.generate SERIES OUT`.
 import sys
 from pathlib import Path
 
-from stages.forecasting.segments import write_segments
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
 from stages.forecasting.signals import GeneratedParams, draw_segments
 from stages.shared.command import run_as_command
 from stages.shared.params import read_params
+
+Array = NDArray[np.float64]
+
+
+def write_segments(path: Path, times: Array, values: Array) -> None:
+    """Write times and values, `(segments, points)` each, under segment, t and y."""
+    numbers = np.repeat(np.arange(len(times)), times.shape[1])
+    table = pd.DataFrame({"segment": numbers, "t": times.ravel(), "y": values.ravel()})
+    table.to_csv(path, index=False, lineterminator="\n")
 
 
 def main(name: str, out: str) -> None:

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from stages.forecasting.observed import ObservedParams, read_samples
-from stages.forecasting.segments import read_segments
 from stages.forecasting.series import (
     GeneratedSeries,
     ObservedSeries,
@@ -32,6 +32,13 @@ Array = NDArray[np.float64]
 
 FEWEST_BLOCKS = 4  # times that the longest horizon fits into the test: its errors overlap, and of
 # fewer stretches that do not, the bootstrap could draw no other test
+
+
+def read_segments(path: Path) -> tuple[Array, Array]:
+    """Read times and values, `(segments, points)` each, as generate.py writes them."""
+    table = pd.read_csv(path)
+    shape = (table["segment"].nunique(), -1)
+    return table["t"].to_numpy().reshape(shape), table["y"].to_numpy().reshape(shape)
 
 
 def cut_windows(segments: Array, window: int) -> tuple[Array, Array]:

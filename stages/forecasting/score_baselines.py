@@ -18,11 +18,14 @@ from pydantic import Field
 
 from stages.forecasting.assessment import (
     EvaluateParams,
+    ForecastErrors,
     Queries,
     add_ratios,
     assess,
     check_scores,
     draw_queries,
+    score_forecasts,
+    write_errors,
 )
 from stages.forecasting.baselines import (
     copy_period,
@@ -31,7 +34,6 @@ from stages.forecasting.baselines import (
     hold_last,
     predict_zero,
 )
-from stages.forecasting.forecast_errors import ForecastErrors, score_forecasts, write_errors
 from stages.forecasting.series import Forecaster, Series, read_series
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import Baselines, write_baselines

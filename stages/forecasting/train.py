@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from stages.forecasting.forecasters import wrap_model
+from stages.forecasting.forecasters import State, detach_state, wrap_model, write_state
 from stages.forecasting.series import Series, Windows, read_series
 from stages.forecasting.snapshots import Snapshots, write_snapshots
-from stages.forecasting.state import State, detach_state, write_state
 from stages.shared.arithmetic import describe_processor
 from stages.shared.bundle import ModelConfig, write_times
 from stages.shared.command import run_as_command

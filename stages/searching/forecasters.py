@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.forecasting.forecast_errors import score_forecasts
+from stages.forecasting.assessment import score_forecasts
 from stages.forecasting.forecasters import wrap_model
 from stages.forecasting.series import Backtest, Series, read_series
 from stages.forecasting.train import ForecasterParams, train

@@ -9,11 +9,11 @@ from torch import nn
 
 from stages.forecasting.assessment import EvaluateParams
 from stages.forecasting.evaluate import evaluate
+from stages.forecasting.forecasters import State
 from stages.forecasting.observed import ObservedParams
 from stages.forecasting.preprocess import cut_series, slide_windows, split_series
 from stages.forecasting.series import GeneratedSeries, ObservedSeries
 from stages.forecasting.signals import GeneratedParams, draw_segments
-from stages.forecasting.state import State
 from stages.forecasting.train import ForecasterParams
 from stages.shared.yaml_files import parse_yaml
 

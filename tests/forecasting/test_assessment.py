@@ -10,11 +10,16 @@ from stages.forecasting.assessment import (
     assess,
     compare_with_baselines,
     draw_queries,
+    fit_prediction_interval,
+    measure_coverage,
+    measure_errors,
     measure_improvement,
+    read_errors,
+    write_errors,
 )
-from stages.forecasting.forecast_errors import measure_errors
+from stages.forecasting.series import Backtest
 from stages.shared.yaml_files import parse_yaml
-from tests.forecasting.entries import series_of
+from tests.forecasting.entries import make_observed, series_of
 
 SECTION = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))["evaluate_forecasters"]
 PARAMS = EvaluateParams.model_validate(
@@ -121,3 +126,52 @@ def test_all_scores_are_kept_beside_the_comparison():
         "mse_4": 0.5,
     }
     assert compared["improvement"] == {"mse_2": {"baseline": "good", "low": 0.0, "high": 0.0}}
+
+
+def test_mase_is_the_absolute_error_by_that_of_repeating_the_last_sample_in_training():
+    samples = np.array([0.0, 2, 4, 6, 0, 0, 9])  # training changes by 2 a step
+    observed = make_observed(samples, num_train=4, num_validation=2)
+    backtest = observed.backtest("validation", context=4, horizon=2, phases=1, seed=0)
+
+    errors = measure_errors(np.array([[1.0, -3.0]]), backtest, [2])
+
+    assert errors["one_step_mse"].tolist() == [1]
+    assert errors["mse_2"].tolist() == [5]
+    assert errors["one_step_mase"].tolist() == [0.5]
+    assert errors["mase_2"].tolist() == [1]  # (1 + 3) / 2 / 2
+
+
+def test_errors_are_read_as_they_were_written(tmp_path):
+    errors = {
+        "ar2": {"one_step_mse": np.array([0.1, 1e-300]), "mse_49": np.array([1 / 3, 2.0])},
+        "ridge": {"one_step_mse": np.array([0.3, 0.0]), "mse_49": np.array([5.0, 6.0])},
+    }
+
+    write_errors(tmp_path / "errors.csv", errors)
+
+    read = read_errors(tmp_path / "errors.csv")
+    assert list(read) == ["ar2", "ridge"]
+    for name, scores in errors.items():
+        for score, values in scores.items():
+            assert read[name][score].tolist() == values.tolist()
+
+
+def make_backtest(targets):
+    return Backtest(np.zeros((len(targets), 1)), targets)
+
+
+def test_four_fifths_of_the_errors_lie_in_the_interval_of_their_step():
+    targets = np.arange(11.0)[:, None] * [1, 10]
+    interval = fit_prediction_interval(np.zeros((11, 2)), make_backtest(targets))
+
+    assert interval.tolist() == [[1, 10], [9, 90]]
+    np.testing.assert_allclose(
+        measure_coverage(interval, np.zeros((11, 2)), make_backtest(targets)).mean(), 9 / 11
+    )
+
+
+def test_the_share_of_an_origin_counts_steps_as_far_as_the_interval_goes():
+    interval = np.array([[-1.0, -1.0], [1.0, 1.0]])
+    backtest = make_backtest(np.array([[0.0, 5.0, 99.0], [0.0, 0.5, 99.0]]))
+
+    assert measure_coverage(interval, np.zeros((2, 3)), backtest).tolist() == [0.5, 1]

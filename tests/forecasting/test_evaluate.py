@@ -6,18 +6,23 @@ import pytest
 import torch
 
 from stages.forecasting import score_baselines
-from stages.forecasting.assessment import EvaluateParams, check_scores, draw_queries
-from stages.forecasting.evaluate import REMEDY, evaluate, main
-from stages.forecasting.forecast_errors import read_errors, score_forecasts
+from stages.forecasting.assessment import (
+    EvaluateParams,
+    check_scores,
+    draw_queries,
+    read_errors,
+    score_forecasts,
+)
+from stages.forecasting.evaluate import REMEDY, describe_scope, evaluate, main
+from stages.forecasting.forecasters import write_state
 from stages.forecasting.series import Backtest, write_series
 from stages.forecasting.signals import GeneratedParams, draw_segments, sample_signal
-from stages.forecasting.state import write_state
 from stages.forecasting.train import ForecasterParams, train
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json
 from stages.shared.networks import write_model
 from stages.shared.yaml_files import format_yaml, parse_yaml
-from tests.forecasting.entries import make_generated, params_of, split_file
+from tests.forecasting.entries import SINE, make_generated, make_observed, params_of, split_file
 
 OFFICIAL = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
 SHORT = {
@@ -270,3 +275,29 @@ def test_while_recipes_are_chosen_a_file_shows_nothing_of_its_test():
 
     assert metrics[0] == metrics[1]
     assert metrics[0]["split"] == "validation"
+
+
+def test_the_scope_of_a_file_is_that_of_its_training_part_in_its_units():
+    samples = [10, 12, 11, 13, 12, 99, 98, 97, 96, 95]
+    times = 1700 + 2 * np.arange(10.0)
+    series = make_observed(samples, num_train=5, num_validation=2, times=times, time="t")
+
+    scope = describe_scope(series, 40, np.zeros((2, 3)), 0.75)
+
+    assert (scope.series, scope.lowest, scope.highest) == ("mine", 10, 13)
+    assert (scope.spacing, scope.least_history, scope.coverage) == (2, 40, 0.75)
+    assert scope.band == {"low": [0, 0, 0], "high": [0, 0, 0]}
+
+
+def test_a_file_without_times_has_no_spacing():
+    series = make_observed(np.arange(10.0), num_train=5, num_validation=2)
+
+    assert describe_scope(series, 40, np.zeros((2, 3)), 1.0).spacing is None
+
+
+def test_a_generated_series_has_its_step_and_range():
+    series = make_generated(GeneratedParams.model_validate(SINE | {"step": 1.5}))
+
+    scope = describe_scope(series, 40, np.zeros((2, 3)), 1.0)
+
+    assert (scope.spacing, scope.lowest, scope.highest) == (1.5, -1, 1)

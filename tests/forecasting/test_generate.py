@@ -3,10 +3,16 @@ import math
 import numpy as np
 import pytest
 
-from stages.forecasting.chaos import REST, TICK, integrate
-from stages.forecasting.generate import main
-from stages.forecasting.segments import read_segments, write_segments
-from stages.forecasting.signals import GeneratedParams, draw_segments, sample_signal
+from stages.forecasting.generate import main, write_segments
+from stages.forecasting.preprocess import read_segments
+from stages.forecasting.signals import (
+    REST,
+    TICK,
+    GeneratedParams,
+    draw_segments,
+    integrate,
+    sample_signal,
+)
 from stages.shared.errors import InputError
 from stages.shared.params import check_params
 from stages.shared.yaml_files import format_yaml

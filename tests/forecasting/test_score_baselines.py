@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.forecasting.assessment import EvaluateParams
-from stages.forecasting.forecast_errors import read_errors
+from stages.forecasting.assessment import EvaluateParams, read_errors
 from stages.forecasting.score_baselines import BaselineParams, main, score_baselines
 from stages.forecasting.series import write_series
 from stages.forecasting.signals import GeneratedParams

@@ -196,3 +196,36 @@ def test_a_network_that_forecasts_one_sample_is_trained_on_the_last_target_of_a_
     assert targets.shape == (12, 1)
     assert times[:, 0].tolist() == [*range(4, 16)]
     assert make_waves().select_targets(1)[0].shape == (1, 29)  # which no such network fits
+
+
+TEN = make_observed(np.arange(10.0), num_train=4, num_validation=3)
+ANY = {"phases": 1, "seed": 0}  # an observed series has no phases
+
+
+def test_origins_roll_as_far_as_the_horizon_fits_into_their_part():
+    backtest = TEN.backtest("validation", context=2, horizon=2, **ANY)
+
+    assert backtest.contexts.tolist() == [[2, 3], [3, 4]]  # of training too: known by then
+    assert backtest.targets.tolist() == [[4, 5], [5, 6]]  # never of the test
+    assert backtest.block == 2
+
+
+def test_the_last_origin_of_the_test_ends_with_the_file():
+    backtest = TEN.backtest("test", context=3, horizon=1, **ANY)
+
+    assert backtest.contexts.tolist() == [[4, 5, 6], [5, 6, 7], [6, 7, 8]]
+    assert backtest.targets.tolist() == [[7], [8], [9]]
+
+
+def test_a_forecaster_of_standardised_samples_takes_and_gives_the_units_of_the_file():
+    seen = []
+
+    def hold(history, horizon):
+        seen.append(history)
+        return history[:, -1:].repeat(horizon, axis=1)
+
+    series = make_observed([8, 12, 8, 12, 0, 0], num_train=4, num_validation=1)  # 10 ± 2
+    forecast = series.restore_units(hold)
+
+    assert forecast(np.array([[8.0, 14.0]]), 2).tolist() == [[14, 14]]
+    assert seen[0].tolist() == [[-1, 2]]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmarks.published import carried_rnn, lagged_rnn, small_init_rnn, windowed_lstm
-from stages.forecasting.state import read_state, write_state
+from stages.forecasting.forecasters import read_state, write_state
 from stages.forecasting.train import ForecasterParams, find_kernel, train
 from stages.shared.errors import InputError
 from stages.shared.params import check_params
