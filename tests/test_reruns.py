@@ -41,7 +41,11 @@ def change_walkthrough_test(clone: Path) -> None:
 
 
 def change_metric(clone: Path) -> None:
-    replace_text(clone / "stages/forecasting/assessment.py", "errors = (", "errors = 2 * (")
+    replace_text(
+        clone / "stages/forecasting/assessment.py",
+        'measured[f"one_step_{kind}"] = errors',
+        'measured[f"one_step_{kind}"] = 2 * errors',
+    )
 
 
 def change_encoding(clone: Path) -> None:

@@ -261,25 +261,19 @@ def measure_coverage(interval: Array, forecasts: Array, backtest: Backtest) -> A
 
 
 def measure_errors(forecasts: Array, backtest: Backtest, horizons: list[int]) -> ForecastErrors:
-    """Means of the backtest's metrics for each forecast, one step ahead and over each horizon.
+    """The errors of each forecast, one step ahead and as means over the steps of each horizon.
 
     Args:
         forecasts: `(B, n)` after the contexts.
-        backtest: its targets, and the metrics: mean squared errors, of an observed series MASE too.
+        backtest: whose targets they forecast. It gives squared errors, and of an observed series
+            those of MASE too.
         horizons: numbers of steps, up to n.
     """
-    errors = (forecasts - backtest.targets[:, : forecasts.shape[1]]) ** 2
     measured: ForecastErrors = {}
-    for name, metric in backtest.metrics.items():
-        measured |= _average_steps(metric(errors), name, horizons)
-    return measured
-
-
-def _average_steps(errors: Array, kind: str, horizons: list[int]) -> ForecastErrors:
-    """Means over the steps of each horizon: `(B, n)` -> `(B,)` by the name of the score."""
-    measured = {f"one_step_{kind}": errors[:, 0]}
-    for horizon in horizons:
-        measured[f"{kind}_{horizon}"] = errors[:, :horizon].mean(axis=1)
+    for kind, errors in backtest.measure_steps(forecasts).items():
+        measured[f"one_step_{kind}"] = errors[:, 0]
+        for horizon in horizons:
+            measured[f"{kind}_{horizon}"] = errors[:, :horizon].mean(axis=1)
     return measured
 
 

@@ -19,8 +19,6 @@ from stages.forecasting.series import (
     ObservedSeries,
     Series,
     Windows,
-    measure_scaling,
-    standardise,
     write_series,
 )
 from stages.forecasting.signals import GeneratedParams
@@ -145,7 +143,7 @@ def slide_windows(
     """
     slide = partial(np.lib.stride_tricks.sliding_window_view, window_shape=params.window + 1)
     training = samples[:num_train]
-    standardised = standardise(training, **measure_scaling(training))
+    standardised = (training - training.mean()) / training.std()
     inputs, targets = shift_segments(slide(standardised))
     _, target_times = shift_segments(slide(times[:num_train]))
     windows = Windows(

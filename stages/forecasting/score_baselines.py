@@ -179,7 +179,12 @@ def limit_orders(orders: list[int], context: FitContext) -> list[int]:
         InputError: an order beyond the context, or none that the segments allow.
     """
     longest = context.evaluation.context
-    context.series.check_orders(orders, longest)
+    if "context" not in context.series.own_evaluation and max(orders) > longest:
+        raise InputError(
+            f"params.yaml: AR({max(orders)}) looks at more samples than "
+            f"evaluate_forecasters.context ({longest}) shows: lower it in "
+            "forecasting_baselines.ar_orders, or raise the context"
+        )
     num_points = min(context.samples.shape[1], longest + 1)
     allowed = [order for order in orders if order < num_points]
     if not allowed:

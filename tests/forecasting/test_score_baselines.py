@@ -179,3 +179,17 @@ def test_baselines_of_a_file_are_fitted_to_its_training_part_and_scored_in_its_u
         assert scores[baseline]["mse_5"] < 1e-9
     assert scores["predict_zero"]["mse_5"] == pytest.approx(12.5, rel=0.1)  # 5² / 2
     assert "walkthrough_mse" not in scores["hold_last"]  # no walk-through asks about a file
+
+
+def test_an_order_beyond_the_window_of_a_file_is_left_out(capsys):
+    samples = 20 + 5 * np.sin(np.arange(160.0))
+    section = {**OFFICIAL["forecasting_baselines"], "names": ["ar_best"], "ar_orders": [2, 9]}
+    series = split_file(samples, window=4)
+    evaluation = EvaluateParams.model_validate({**OFFICIAL["evaluate_forecasters"], **SHORT})
+
+    scored = score_baselines(
+        series, BaselineParams.model_validate(section), evaluation.adapt(series)
+    )
+
+    assert scored.scores["ar_best"]["order"] == 2
+    assert "segments of 5 samples allow [2] alone" in capsys.readouterr().out
