@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:  # figures are drawn of what is on disk
     from torch import Tensor
 
-NUM_SNAPSHOTS = 4  # evenly over the updates: 0, 25, 50 and 75 of 100
+_NUM_SNAPSHOTS = 4  # evenly over the updates: 0, 25, 50 and 75 of 100
 
-Array = NDArray[np.float64]
+_Array = NDArray[np.float64]
 
 
 class Snapshots:
@@ -22,35 +22,32 @@ class Snapshots:
     """
 
     def __init__(self, num_updates: int) -> None:
-        self.apart = max(1, num_updates // NUM_SNAPSHOTS)
+        self.apart = max(1, num_updates // _NUM_SNAPSHOTS)
         self.iterations: list[int] = []  # updates made before the snapshot
-        self.times: list[Array] = []  # of the targets
-        self.inputs: list[Array] = []
-        self.targets: list[Array] = []
-        self.predictions: list[Array] = []
+        self.times: list[_Array] = []  # of the targets
+        self.inputs: list[_Array] = []
+        self.targets: list[_Array] = []
+        self.predictions: list[_Array] = []
 
-    def are_due(self, iteration: int) -> bool:
-        """Whether the update with this number, from 1, is to be kept."""
-        updates_before = iteration - 1
-        return updates_before % self.apart == 0 and len(self.iterations) < NUM_SNAPSHOTS
-
-    def take(
+    def take_if_due(
         self,
         iteration: int,
-        times: Array,
+        times: _Array,
         inputs: "Tensor",
         targets: "Tensor",
         forecasts: "Tensor",
     ) -> None:
-        """Keep the first window of an update.
+        """Keep the first window of an update, if a snapshot is due.
 
         Args:
             iteration: number of the update, from 1.
             times: `(T,)` or `(1,)`, of its targets.
             inputs: `(B, T)`.
             targets: `(B, T)` or `(B, 1)`.
-            forecasts: `(B, S)`, of the first S targets: before a free run only of its context.
+            forecasts: `(B, S)`, of the first S targets: in closed-loop training of the context.
         """
+        if (iteration - 1) % self.apart or len(self.iterations) == _NUM_SNAPSHOTS:
+            return
         length = forecasts.shape[1]
         is_slid = targets.shape[1] < inputs.shape[1]
         seen = inputs[0] if is_slid else inputs[0, :length]
@@ -62,7 +59,7 @@ class Snapshots:
 
 
 def write_snapshots(path: Path, snapshots: Snapshots) -> None:
-    """Write `iterations (S,)` and the others `(S, T)`, one row a snapshot."""
+    """Write `iterations (S,)` and the others `(S, T)`, one row per snapshot."""
     np.savez(
         path,
         iterations=np.array(snapshots.iterations),

@@ -19,7 +19,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from stages.forecasting.forecasters import State, detach_state, wrap_model, write_state
-from stages.forecasting.series import Series, Windows, read_series
+from stages.forecasting.series import Series, read_series
 from stages.forecasting.snapshots import Snapshots, write_snapshots
 from stages.shared.arithmetic import describe_processor
 from stages.shared.bundle import ModelConfig, write_times
@@ -28,8 +28,6 @@ from stages.shared.curves import Curves, write_curves
 from stages.shared.errors import InputError
 from stages.shared.fit import (
     FitParams,
-    Loss,
-    Observer,
     Step,
     Update,
     fit,
@@ -42,32 +40,31 @@ from stages.shared.networks import build_network, write_model
 from stages.shared.params import Count, Name, Params, read_params
 from stages.shared.progress import Progress, write_progress
 
-PRINT_EVERY = 100  # updates between printed lines, where no means are taken
 KERNELS = {  # architecture and cell of one layer: what differentiates its forecasts one step ahead
     ("sequence_forecaster", "rnn_tanh"): "differentiate_elman",
     ("window_forecaster", "lstm"): "differentiate_lstm",
 }
 
 
-class ClosedLoopParams(Params):
-    """Training on the network's own free run."""
+class _ClosedLoopParams(Params):
+    """Training on closed-loop forecasts: the network is fed its own forecasts."""
 
-    context: Count  # true samples that it sees first
-    horizon: Count  # samples that it then forecasts from its own
+    context: Count  # samples of the series that it sees first
+    horizon: Count  # samples that it then forecasts
     one_step: bool = True  # count the one-step error on the context too; it has a floor, since
     # the first sample does not tell the phase
 
 
-class RefineParams(Params):
+class _RefineParams(Params):
     """A second phase: L-BFGS on one fixed batch."""
 
     iterations: Count
     batch: Count  # the first windows or segments
-    closed_loop: ClosedLoopParams | None = None
+    closed_loop: _ClosedLoopParams | None = None
 
 
 class ForecasterParams(FitParams):
-    """One entry of section `forecasting` in params.yaml."""
+    """One entry of section `forecasters` in params.yaml."""
 
     series: Name  # entry of generated_series or observed_series
     architecture: Name  # module in stages/models/
@@ -75,8 +72,8 @@ class ForecasterParams(FitParams):
     order: Literal["random", "in_order"]  # which windows an update sees
     first: Count | None = None  # only the first windows; null: all
     carry_state: bool = False  # hand the hidden state from one update to the next
-    closed_loop: ClosedLoopParams | None = None  # null: one-step forecasts
-    refine: RefineParams | None = None
+    closed_loop: _ClosedLoopParams | None = None  # null: one-step forecasts
+    refine: _RefineParams | None = None
     precision: Literal["float32", "float64"] = "float32"
 
     @model_validator(mode="after")
@@ -106,66 +103,39 @@ class Trained:
     progress: list[str]  # lines that were printed
 
 
-class OneStepLoss:
-    """Mean squared error of the forecasts one step ahead, with a state carried on if asked."""
+class _ForecastLoss:
+    """Mean squared error of one-step forecasts, or of the closed-loop forecast after a context.
 
-    def __init__(self, model: nn.Module, carry_state: bool) -> None:
+    Args:
+        model: gives one-step forecasts, and closed-loop forecasts if they are trained on.
+        closed_loop: lengths of context and closed-loop forecast; None: one-step forecasts alone.
+        carry_state: hand the hidden state from one batch to the next.
+    """
+
+    def __init__(
+        self, model: Any, closed_loop: _ClosedLoopParams | None, carry_state: bool = False
+    ) -> None:
         self.model = model
+        self.closed_loop = closed_loop
         self.carry_state = carry_state
         self.state: State | None = None
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Loss and forecasts of one batch."""
-        forecasts, state = self.model(batch.inputs, self.state)
-        if self.carry_state:
-            self.state = detach_state(state)
-        return nn.functional.mse_loss(forecasts, batch.targets), forecasts
-
-
-def make_closed_loop_loss(model: Any, params: ClosedLoopParams) -> Loss[Batch]:
-    """Error of the free run after a context, and if asked the one-step error on the context.
-
-    Args:
-        model: has a free run (`run_free`).
-        params: how long context and free run are.
-    """
-    context, horizon = params.context, params.horizon
-
-    def loss_of(batch: Batch) -> tuple[Tensor, Tensor]:
-        nexts, state = model(batch.inputs[:, :context])
-        first = nexts[:, -1:]
-        free_run = torch.cat([first, model.run_free(first, state, horizon - 1)], dim=1)
-        after = batch.targets[:, context - 1 : context - 1 + horizon]
-        loss = nn.functional.mse_loss(free_run, after)
-        if params.one_step:
-            loss = loss + nn.functional.mse_loss(nexts, batch.targets[:, :context])
-        return loss, nexts
-
-    return loss_of
-
-
-def make_loss(
-    model: nn.Module, closed_loop: ClosedLoopParams | None, carry_state: bool
-) -> Loss[Batch]:
-    """The loss of a phase of training."""
-    if closed_loop:
-        return make_closed_loop_loss(model, closed_loop)
-    return OneStepLoss(model, carry_state)
-
-
-def choose_update(
-    model: nn.Module, params: ForecasterParams, device: torch.device
-) -> tuple[Update[Batch], object]:
-    """An update by a compiled kernel where there is one, and what carries its state, if any."""
-    if kernel := find_kernel(params, device):
-        from stages.forecasting.compiled import (
-            CompiledGradient,  # numba loads where it is used alone
-        )
-
-        gradient = CompiledGradient(model, kernel, params.carry_state)
-        return make_update_by(gradient, [gradient.vector], params), gradient
-    loss_of = make_loss(model, params.closed_loop, params.carry_state)
-    return make_update(model, loss_of, params), loss_of
+        """Loss and one-step forecasts of one batch; in a closed loop those of its context."""
+        if self.closed_loop is None:
+            one_step, state = self.model(batch.inputs, self.state)
+            if self.carry_state:
+                self.state = detach_state(state)
+            return nn.functional.mse_loss(one_step, batch.targets), one_step
+        context, horizon = self.closed_loop.context, self.closed_loop.horizon
+        one_step, state = self.model(batch.inputs[:, :context])
+        first = one_step[:, -1:]
+        rest = self.model.run_free(first, state, horizon - 1)
+        targets = batch.targets[:, context - 1 : context - 1 + horizon]
+        loss = nn.functional.mse_loss(torch.cat([first, rest], dim=1), targets)
+        if self.closed_loop.one_step:
+            loss = loss + nn.functional.mse_loss(one_step, batch.targets[:, :context])
+        return loss, one_step
 
 
 def find_kernel(params: ForecasterParams, device: torch.device) -> str | None:
@@ -205,9 +175,11 @@ def train(params: ForecasterParams, series: Series, name: str) -> Trained:
     model = build_network(params.architecture, params.network, where).to(device, dtype)
     windows = series.windows
     inputs = torch.from_numpy(windows.inputs).to(device, dtype)
-    chosen, times = series.select_targets(count_forecasts(model, inputs[:1]))
+    with torch.no_grad():
+        forecasts, state = model(inputs[:1])
+    chosen, times = series.select_targets(forecasts.shape[1])
     targets = torch.from_numpy(chosen).to(device, dtype)
-    check_fit(model, inputs[:1], targets[:1], params, where)
+    _check_fit(model, forecasts, state, inputs, targets, params, where)
 
     def draw_batches() -> Iterator[Batch]:
         draws = draw_windows(params, len(inputs))
@@ -217,105 +189,91 @@ def train(params: ForecasterParams, series: Series, name: str) -> Trained:
 
     snapshots = Snapshots(params.iterations)
     progress = Progress(model)
-    report = make_report(params, progress)
+
+    def report(iteration: int, batch: Batch, step: Step) -> None:
+        """Print the loss as the walk-throughs do: each epoch, else every hundredth, from 0."""
+        if params.mean_every is None:
+            if (iteration - 1) % 100 == 0:
+                progress.say(f"Iteration: {iteration - 1} loss {step.loss:.8f}")
+        elif iteration % params.mean_every == 0:
+            progress.say(f"Epoch {iteration // params.mean_every} Loss: {step.loss:.8f}")
 
     def observe(iteration: int, batch: Batch, step: Step) -> None:
-        if snapshots.are_due(iteration):
-            snapshots.take(iteration, batch.times, batch.inputs, batch.targets, step.outputs)
+        snapshots.take_if_due(iteration, batch.times, batch.inputs, batch.targets, step.outputs)
         report(iteration, batch, step)
 
-    update, carrier = choose_update(model, params, device)
+    loss: Any  # keeps the carried state
+    if kernel := find_kernel(params, device):
+        from stages.forecasting.compiled import CompiledGradient  # loads numba, only here
+
+        loss = CompiledGradient(model, kernel, params.carry_state)
+        update: Update[Batch] = make_update_by(loss, [loss.vector], params)
+    else:
+        loss = _ForecastLoss(model, params.closed_loop, params.carry_state)
+        update = make_update(model, loss, params)
     curves = fit(update, draw_batches(), params, name, observe)
-    if params.refine:
-        size = params.refine.batch
-        batch = Batch(inputs[:size], targets[:size], times[0])
-        curves = refine(model, batch, params, params.refine, name, curves, report)
+    if phase := params.refine:  # its iterations continue the curves
+        batch = Batch(inputs[: phase.batch], targets[: phase.batch], times[0])
+        update = make_lbfgs_update(model, _ForecastLoss(model, phase.closed_loop), batch)
+        refinement = params.model_copy(update={"iterations": phase.iterations})
+        batches = repeat(batch, phase.iterations)
+        curves = fit(update, batches, refinement, name, report, curves)
     if len(windows.test):
-        progress.say(f"Performance on test range: {measure_test_range(model, windows):.7f}")
+        forecast = wrap_model(model)(windows.last[None], len(windows.test))[0]
+        mse = float(np.mean((forecast - windows.test) ** 2))
+        progress.say(f"Performance on test range: {mse:.7f}")
     config = ModelConfig("forecasting", params.architecture, params.network, series.scaling)
-    state = getattr(carrier, "state", None)
-    return Trained(model, config, curves, state, snapshots, progress.lines)
+    return Trained(model, config, curves, loss.state, snapshots, progress.lines)
 
 
-def count_forecasts(model: nn.Module, inputs: Tensor) -> int:
-    """Samples that a network forecasts a window: one each of it, or the one after it."""
-    with torch.no_grad():
-        forecasts, _ = model(inputs)
-    num_forecasts: int = forecasts.shape[1]
-    return num_forecasts
-
-
-def check_fit(
-    model: nn.Module, inputs: Tensor, targets: Tensor, params: ForecasterParams, where: str
+def _check_fit(
+    model: nn.Module,
+    forecasts: Tensor,
+    state: State | None,
+    inputs: Tensor,
+    targets: Tensor,
+    params: ForecasterParams,
+    where: str,
 ) -> None:
-    """Refuse a network that does not fit its windows or its training.
+    """Reject a network that does not fit its windows or its training.
+
+    Args:
+        model: the network.
+        forecasts: of the first window, `(1, S)`.
+        state: after it.
+        inputs: `(N, T)`.
+        targets: `(N, T)` or `(N, 1)`.
+        params: of the training.
+        where: the params stand.
 
     Raises:
-        InputError: forecasts of another shape than the targets, no state to carry, or no free run
-            or room for it.
+        InputError: as many forecasts as targets are not given, there is no state to carry, no
+            closed loop or no room for it.
     """
-    with torch.no_grad():
-        forecasts, state = model(inputs)
-    if forecasts.shape != targets.shape:
+    if forecasts.shape[1] != targets.shape[1]:
         raise InputError(
             f"{where}: {params.architecture} forecasts {forecasts.shape[1]} samples a window, "
             f"series {params.series} has {targets.shape[1]} targets: choose another of the two"
         )
     if params.carry_state and state is None:
         raise InputError(f"{where}.carry_state: {params.architecture} has no state: set it false")
-    runs_free = params.closed_loop or (params.refine and params.refine.closed_loop)
-    if runs_free and not hasattr(model, "run_free"):
-        raise InputError(f"{where}.closed_loop: {params.architecture} has no free run: remove it")
     for phase in (params, params.refine):
         loop = phase.closed_loop if phase else None
-        if loop and loop.context + loop.horizon > inputs.shape[1] + 1:
+        if loop is None:
+            continue
+        if not hasattr(model, "run_free"):
+            raise InputError(
+                f"{where}.closed_loop: {params.architecture} has no closed loop: remove it"
+            )
+        if loop.context + loop.horizon > inputs.shape[1] + 1:
             raise InputError(
                 f"{where}: closed_loop sees {loop.context} samples and forecasts {loop.horizon}, "
                 f"segments of {params.series} have {inputs.shape[1] + 1}: lower one of them"
             )
 
 
-def refine(
-    model: nn.Module,
-    batch: Batch,
-    params: ForecasterParams,
-    refinement: RefineParams,
-    name: str,
-    curves: Curves,
-    report: Observer[Batch],
-) -> Curves:
-    """Second phase: L-BFGS on one batch; its iterations continue the curves."""
-    loss_of = make_loss(model, refinement.closed_loop, carry_state=False)
-    phase = params.model_copy(update={"iterations": refinement.iterations})
-    update = make_lbfgs_update(model, loss_of, batch)
-    batches = repeat(batch, refinement.iterations)
-    return fit(update, batches, phase, name, report, curves)
-
-
-def make_report(params: ForecasterParams, progress: Progress) -> Observer[Batch]:
-    """Say the loss as the walk-throughs do: at the end of an epoch, or every hundred updates.
-
-    An epoch is what a mean is taken over. Where there is none, updates are counted from 0.
-    """
-
-    def report(iteration: int, batch: Batch, step: Step) -> None:
-        if params.mean_every is None:
-            if (iteration - 1) % PRINT_EVERY == 0:
-                progress.say(f"Iteration: {iteration - 1} loss {step.loss:.8f}")
-        elif iteration % params.mean_every == 0:
-            progress.say(f"Epoch {iteration // params.mean_every} Loss: {step.loss:.8f}")
-
-    return report
-
-
-def measure_test_range(model: nn.Module, windows: Windows) -> float:
-    """Mean squared error of the forecast of the held-out end of the series, from what precedes."""
-    forecast = wrap_model(model)(windows.last[None], len(windows.test))[0]
-    return float(np.mean((forecast - windows.test) ** 2))
-
-
 def main(name: str, windows: str, out: str) -> None:
-    """Write the bundle of one model."""
+    """Write weights, config, curves, snapshots, state and progress of one model."""
     started = datetime.now(UTC)
     params = read_params(f"forecasters.{name}", ForecasterParams)
     trained = train(params, read_series(Path(windows), with_params=False), name)

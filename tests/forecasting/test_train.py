@@ -306,7 +306,7 @@ def test_params_out_of_range_are_refused(changes):
     [
         ("windowed_lstm", {"architecture": "sequence_forecaster"}, "forecasts 40 samples"),
         ("windowed_lstm", {"carry_state": True}, "has no state"),
-        ("windowed_lstm", {"closed_loop": {"context": 4, "horizon": 4}}, "has no free run"),
+        ("windowed_lstm", {"closed_loop": {"context": 4, "horizon": 4}}, "has no closed loop"),
     ],
 )
 def test_a_network_that_does_not_fit_its_series_is_refused(model, changes, reason):
