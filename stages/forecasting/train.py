@@ -130,7 +130,7 @@ class _ForecastLoss:
         context, horizon = self.closed_loop.context, self.closed_loop.horizon
         one_step, state = self.model(batch.inputs[:, :context])
         first = one_step[:, -1:]
-        rest = self.model.run_free(first, state, horizon - 1)
+        rest = self.model.forecast_closed_loop(first, state, horizon - 1)
         targets = batch.targets[:, context - 1 : context - 1 + horizon]
         loss = nn.functional.mse_loss(torch.cat([first, rest], dim=1), targets)
         if self.closed_loop.one_step:
@@ -261,7 +261,7 @@ def _check_fit(
         loop = phase.closed_loop if phase else None
         if loop is None:
             continue
-        if not hasattr(model, "run_free"):
+        if not hasattr(model, "forecast_closed_loop"):
             raise InputError(
                 f"{where}.closed_loop: {params.architecture} has no closed loop: remove it"
             )

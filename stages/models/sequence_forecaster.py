@@ -125,9 +125,9 @@ class SequenceForecaster(nn.Module):
         """
         nexts, state = self(history, state)
         first = nexts[:, -1:]
-        return torch.cat([first, self.run_free(first, state, horizon - 1)], dim=1)
+        return torch.cat([first, self.forecast_closed_loop(first, state, horizon - 1)], dim=1)
 
-    def run_free(self, first: Tensor, state: State, steps: int) -> Tensor:
+    def forecast_closed_loop(self, first: Tensor, state: State, steps: int) -> Tensor:
         """Feed forecasts back: `(B, 1)` and the state that gave it -> the next `(B, steps)`."""
         if steps == 0:
             return first[:, :0]

@@ -14,10 +14,10 @@ def test_the_folded_free_run_is_the_stepwise_one(cell):
     history = torch.sin(torch.arange(20.0, dtype=torch.double)).repeat(3, 1)
     nexts, state = model(history)
 
-    folded = model.run_free(nexts[:, -1:], state, 30)
+    folded = model.forecast_closed_loop(nexts[:, -1:], state, 30)
 
     model.folds = False
-    torch.testing.assert_close(folded, model.run_free(nexts[:, -1:], state, 30))
+    torch.testing.assert_close(folded, model.forecast_closed_loop(nexts[:, -1:], state, 30))
 
 
 @pytest.mark.parametrize("cell", ["rnn_tanh", "gru", "lstm"])
