@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from stages.forecasting.series import (
+    Array,
     Backtest,
     Forecaster,
     Series,
@@ -24,11 +24,10 @@ from stages.shared.intervals import BootstrapParams, Items, bootstrap, bootstrap
 from stages.shared.params import Count, Name, Params, Seed
 from stages.shared.tables import read_table, write_table
 
-Array = NDArray[np.float64]
 ForecastErrors = dict[str, Array]  # score -> (B,), the error of each phase or origin
 
 _LABELS = ("forecaster", "phase")  # columns of errors.csv
-SHARES = (0.1, 0.9)  # of the errors that lie below either end of the interval: it holds 80 %
+_SHARES = (0.1, 0.9)  # of the errors that lie below either end of the interval: it holds 80 %
 
 
 class EvaluateParams(Params):
@@ -55,8 +54,7 @@ class EvaluateParams(Params):
     bootstrap: BootstrapParams  # of the intervals, over the test phases
 
     @model_validator(mode="after")
-    def check_horizons(self) -> "EvaluateParams":
-        """Reject horizons of which none is scored on both test and validation."""
+    def _check_horizons(self) -> "EvaluateParams":
         if not self.common_horizons:
             raise ValueError("horizons and validation_horizons have none in common")
         return self
@@ -82,7 +80,7 @@ class Queries:
 
 
 @dataclass(frozen=True)
-class Assessment:
+class _Assessment:
     """How well a forecaster does."""
 
     scores: dict[str, Any]  # nested: scores on the test, `intervals`, `validation`
@@ -117,7 +115,7 @@ def draw_queries(series: Series, params: EvaluateParams) -> Queries:
     return Queries(tests, drawn, validation, test)
 
 
-def assess(forecast: Forecaster, queries: Queries, params: EvaluateParams) -> Assessment:
+def assess(forecast: Forecaster, queries: Queries, params: EvaluateParams) -> _Assessment:
     """Scores on test and validation, with the intervals of those on test."""
     forecasts = forecast(queries.test.contexts, max(params.horizons))
     errors = measure_errors(forecasts, queries.test, params.horizons)
@@ -137,29 +135,7 @@ def assess(forecast: Forecaster, queries: Queries, params: EvaluateParams) -> As
         "intervals": bootstrap(measure, alike, params.bootstrap, queries.test.block),
         "validation": score_forecasts(predictions, queries.validation, horizons),
     }
-    return Assessment(scores, errors, forecasts, interval, float(covered.mean()))
-
-
-def compare_with_baselines(
-    scores: Mapping[str, Any],
-    errors: ForecastErrors,
-    baselines: Baselines,
-    baseline_errors: Mapping[str, ForecastErrors],
-    params: EvaluateParams,
-    block: int = 1,
-) -> dict[str, Any]:
-    """The scores of a forecaster, with its improvement over the best baseline.
-
-    Args:
-        scores: of the forecaster, as `assess` gives them.
-        errors: of the forecaster, on the test phases.
-        baselines: scores of the baselines, by name.
-        baseline_errors: errors of the baselines, on the same phases.
-        params: of the forecasts.
-        block: neighbouring errors that are drawn together.
-    """
-    improvement = measure_improvement(errors, baselines, baseline_errors, params, block)
-    return {**add_ratios(scores, baselines), "improvement": improvement}
+    return _Assessment(scores, errors, forecasts, interval, float(covered.mean()))
 
 
 def add_ratios(scores: Mapping[str, Any], baselines: Baselines) -> dict[str, Any]:
@@ -174,7 +150,7 @@ def add_ratios(scores: Mapping[str, Any], baselines: Baselines) -> dict[str, Any
         baselines: scores of the baselines, by name.
     """
     score = f"mse_{scores['horizon_long']}"
-    best = baselines[choose_baseline(baselines, score)]
+    best = baselines[_choose_baseline(baselines, score)]
     validation = dict(scores["validation"])
     extended = {**scores, "validation": validation}
     pairs = ((extended, best), (validation, best["validation"]))
@@ -185,7 +161,7 @@ def add_ratios(scores: Mapping[str, Any], baselines: Baselines) -> dict[str, Any
     return extended
 
 
-def choose_baseline(baselines: Baselines, score: str) -> str:
+def _choose_baseline(baselines: Baselines, score: str) -> str:
     """The name of the baseline with the least error on validation."""
     return min(baselines, key=lambda name: baselines[name]["validation"][score])
 
@@ -212,7 +188,7 @@ def measure_improvement(
     improvement = {}
     for horizon in params.common_horizons:
         score = f"mse_{horizon}"
-        best = choose_baseline(baselines, score)
+        best = _choose_baseline(baselines, score)
         own, theirs = {score: errors[score]}, {score: baseline_errors[best][score]}
         intervals = bootstrap_difference(
             partial(average_errors, theirs),
@@ -247,7 +223,7 @@ def fit_prediction_interval(forecasts: Array, backtest: Backtest) -> Array:
     """
     errors = backtest.targets[:, : forecasts.shape[1]] - forecasts
     with np.errstate(invalid="ignore"):  # of a run that explodes
-        interval: Array = np.quantile(errors, SHARES, axis=0)
+        interval: Array = np.quantile(errors, _SHARES, axis=0)
     return interval
 
 

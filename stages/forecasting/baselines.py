@@ -7,13 +7,10 @@ import math
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
-from stages.forecasting.series import Forecaster
+from stages.forecasting.series import Array, Forecaster
 
-Array = NDArray[np.float64]
-
-FITTED_STARTS = 2**16  # most places that a direct forecaster is fitted to
+_FITTED_STARTS = 2**16  # most places that a direct forecaster is fitted to
 
 
 def predict_zero(history: Array, horizon: int) -> Array:
@@ -66,7 +63,7 @@ def fit_direct(samples: Array, context: int, block: int, penalty: float) -> Fore
         penalty: per fitted place; 0 for least squares.
     """
     starts = sliding_window_view(samples, context + block, axis=1)
-    thinned = math.ceil(starts.shape[0] * starts.shape[1] / FITTED_STARTS)
+    thinned = math.ceil(starts.shape[0] * starts.shape[1] / _FITTED_STARTS)
     rows = starts[:, ::thinned].reshape(-1, context + block)
     mean = rows.mean(axis=0)
     centred = rows - mean

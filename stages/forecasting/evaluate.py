@@ -5,7 +5,7 @@ OUT`.
 """
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,17 @@ from stages.forecasting.assessment import (
     EvaluateParams,
     ForecastErrors,
     Queries,
+    add_ratios,
     assess,
     check_scores,
-    compare_with_baselines,
     draw_queries,
+    measure_improvement,
     read_errors,
     write_errors,
 )
 from stages.forecasting.forecasters import State, read_state, wrap_model
 from stages.forecasting.metrics import choose_metrics
-from stages.forecasting.series import Forecaster, Series, read_series
+from stages.forecasting.series import Array, Forecaster, Series, read_series
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import read_baselines
 from stages.shared.command import run_as_command
@@ -34,38 +35,23 @@ from stages.shared.json_files import write_json
 from stages.shared.networks import read_model
 from stages.shared.params import read_params
 
-Array = NDArray[np.float64]
-
 REMEDY = "train at a lower rate"
 
 
 @dataclass(frozen=True)
-class Scope:
-    """What a forecaster was trained on and how it erred, in the units of the series."""
-
-    series: str
-    lowest: float  # sample of training
-    highest: float
-    spacing: float | None  # time between samples; None: the file gives no times
-    least_history: int  # samples that it was given when its errors were measured
-    band: dict[str, list[float]]  # low and high, what to add to the forecast of each step
-    coverage: float  # share of the test's samples that lay in the interval
-
-
-@dataclass(frozen=True)
-class Evaluation:
+class _Evaluation:
     """What evaluation gives."""
 
     scores: dict[str, Any]  # nested: on the test, `intervals`, `validation`
     errors: ForecastErrors  # on the test phases
     forecasts: dict[str, NDArray[Any]]  # a few of them, for the figures
-    scope: Scope
+    training_range: dict[str, Any]  # of `describe_training_range`
     block: int  # neighbouring errors that belong together
 
 
 def evaluate(
     model: nn.Module, state: State | None, series: Series, params: EvaluateParams
-) -> Evaluation:
+) -> _Evaluation:
     """Score a forecaster; the same model, series and params give the same scores.
 
     Args:
@@ -78,13 +64,15 @@ def evaluate(
         InputError: a score is not finite.
     """
     queries = draw_queries(series, params)
-    walkthrough_scores, predictions = score_walkthrough(wrap_model(model, state), queries)
+    walkthrough_scores, predictions = _score_walkthrough(wrap_model(model, state), queries)
     assessment = assess(series.restore_units(wrap_model(model)), queries, params)
     scores = {"data": series.name, **walkthrough_scores, **assessment.scores}
     if params.split != "test":
         scores = {"data": series.name, **assessment.scores, "split": params.split}
     check_scores(scores, REMEDY)
-    scope = describe_scope(series, params.context, assessment.interval, assessment.coverage)
+    training_range = describe_training_range(
+        series, params.context, assessment.interval, assessment.coverage
+    )
     backtest = queries.test
     forecasts, steps = backtest.examples
     kept = {
@@ -92,12 +80,12 @@ def evaluate(
         "free_context": backtest.contexts[forecasts],
         "free_truth": backtest.targets[forecasts, steps],
         "free_forecast": assessment.forecasts[forecasts, steps],
-        "step": np.array(scope.spacing or 1.0),
+        "step": np.array(series.spacing or 1.0),
     }
-    return Evaluation(scores, assessment.errors, kept, scope, backtest.block)
+    return _Evaluation(scores, assessment.errors, kept, training_range, backtest.block)
 
 
-def score_walkthrough(
+def _score_walkthrough(
     forecast: Forecaster, queries: Queries
 ) -> tuple[dict[str, float], dict[str, Array]]:
     """The walk-through's own test: its scores, and for the figures the one that it draws."""
@@ -118,24 +106,33 @@ def score_walkthrough(
     }
 
 
-def describe_scope(series: Series, context: int, interval: Array, coverage: float) -> Scope:
-    """The scope of a forecaster.
+def describe_training_range(
+    series: Series, context: int, interval: Array, coverage: float
+) -> dict[str, Any]:
+    """What a forecaster was trained on and how it erred, in the units of the series: scope.json.
 
     Args:
         series: what it was trained on.
         context: samples that it was given when it was scored.
         interval: of `fit_prediction_interval`.
-        coverage: share of the test in it.
+        coverage: share of the test's samples in it.
+
+    Returns:
+        `lowest` and `highest` sample of training; `spacing`, the time between samples, None if the
+        file gives no times; `least_history`, the context; `band`, the prediction interval, to be
+        added to the forecast of each step; `coverage`.
     """
     lowest, highest = series.training_range
     low, high = interval.tolist()
-    band = {"low": low, "high": high}
-    return Scope(series.name, lowest, highest, series.spacing, context, band, coverage)
-
-
-def write_scope(folder: Path, scope: Scope) -> None:
-    """Write scope.json."""
-    write_json(folder / "scope.json", asdict(scope))
+    return {
+        "series": series.name,
+        "lowest": lowest,
+        "highest": highest,
+        "spacing": series.spacing,
+        "least_history": context,
+        "band": {"low": low, "high": high},
+        "coverage": coverage,
+    }
 
 
 def main(name: str, trained: str, windows: str, baselines: str, metrics: str, out: str) -> None:
@@ -146,13 +143,11 @@ def main(name: str, trained: str, windows: str, baselines: str, metrics: str, ou
     model = read_model(Path(trained))
     state = read_state(Path(trained) / "state.npy")
     evaluation = evaluate(model, state, series, params)
-    scores = compare_with_baselines(
-        evaluation.scores,
-        evaluation.errors,
-        read_baselines(Path(baselines)),
-        read_errors(Path(baselines) / "errors.csv"),
-        params,
-        evaluation.block,
+    baseline_scores = read_baselines(Path(baselines))
+    baseline_errors = read_errors(Path(baselines) / "errors.csv")
+    scores = add_ratios(evaluation.scores, baseline_scores)
+    scores["improvement"] = measure_improvement(
+        evaluation.errors, baseline_scores, baseline_errors, params, evaluation.block
     )
     folder = Path(out)
     for made in (folder, Path(metrics).parent):
@@ -161,8 +156,9 @@ def main(name: str, trained: str, windows: str, baselines: str, metrics: str, ou
     write_json(folder / "scores.json", scores)
     write_errors(folder / "errors.csv", {name: evaluation.errors})
     np.savez(folder / "forecasts.npz", allow_pickle=False, **evaluation.forecasts)
-    write_scope(folder, evaluation.scope)
-    print(f"{name}: {evaluation.scope.coverage:.0%} of the test lie in the band meant for 80 %")
+    write_json(folder / "scope.json", evaluation.training_range)
+    coverage = evaluation.training_range["coverage"]
+    print(f"{name}: {coverage:.0%} of the test lie in the prediction interval for 80 %")
 
 
 if __name__ == "__main__":

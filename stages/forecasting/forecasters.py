@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from stages.forecasting.series import Forecaster
+from stages.forecasting.series import Array, Forecaster
 
-Array = NDArray[np.float64]
 State = Tensor | tuple[Tensor, Tensor]
 
 

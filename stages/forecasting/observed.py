@@ -12,13 +12,10 @@ from pydantic import Field, model_validator
 from stages.shared.errors import InputError
 from stages.shared.params import Count, DataPath, Params
 
-Array = NDArray[np.float64]
+_Array = NDArray[np.float64]
 
-LARGEST = 1e30  # a sample beyond it could not be squared
-UNEVEN = 1.5  # times the usual step: months differ less, a missing sample doubles it
-SECONDS_A_DAY = 86_400
-NO_NUMBER = "is no number: correct or fill it in"
-NO_TIME = "is no time: give a number, or a date such as 2008-12-31"
+_LARGEST = 1e30  # a sample beyond it could not be squared
+_UNEVEN = 1.5  # times the usual step: months differ less, a missing sample doubles it
 
 
 class ObservedParams(Params):
@@ -40,7 +37,7 @@ class ObservedParams(Params):
         return self
 
 
-def read_samples(path: Path, column: str, time: str | None) -> tuple[Array, Array]:
+def read_samples(path: Path, column: str, time: str | None) -> tuple[_Array, _Array]:
     """Read samples and their times, `(T,)` each; without a column of times they are counted.
 
     Raises:
@@ -48,11 +45,13 @@ def read_samples(path: Path, column: str, time: str | None) -> tuple[Array, Arra
             order or not evenly apart; with the line, on which the header is 1.
     """
     where = f"{path}, column {column}"
-    samples = _parse_cells(_read_column(path, column), float, where, NO_NUMBER)
+    remedy = "is no number: correct or fill it in"
+    samples = _parse_cells(_read_column(path, column), float, where, remedy)
     if time is None:
         return samples, np.arange(len(samples), dtype=np.float64)
     where = f"{path}, column {time}"
-    times = _parse_cells(_read_column(path, time), _parse_time, where, NO_TIME)
+    remedy = "is no time: give a number, or a date such as 2008-12-31"
+    times = _parse_cells(_read_column(path, time), _parse_time, where, remedy)
     _check_spacing(times, where)
     return samples, times
 
@@ -80,7 +79,9 @@ def _read_column(path: Path, column: str) -> list[str]:
     return [row[index] if index < len(row) else "" for row in rows[1:]]
 
 
-def _parse_cells(cells: list[str], parse: Callable[[str], float], where: str, remedy: str) -> Array:
+def _parse_cells(
+    cells: list[str], parse: Callable[[str], float], where: str, remedy: str
+) -> _Array:
     """The numbers that cells hold, from line 2 on.
 
     Args:
@@ -98,7 +99,7 @@ def _parse_cells(cells: list[str], parse: Callable[[str], float], where: str, re
             number = parse(cell)
         except ValueError:
             number = np.nan
-        if not abs(number) <= LARGEST:
+        if not abs(number) <= _LARGEST:
             raise InputError(f"{where}, line {line}: {cell!r} {remedy}")
         numbers.append(number)
     return np.array(numbers)
@@ -114,10 +115,10 @@ def _parse_time(cell: str) -> float:
         return float(cell)
     except ValueError:
         moment = datetime.fromisoformat(cell)
-    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() / SECONDS_A_DAY
+    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() / 86_400  # seconds of a day
 
 
-def _check_spacing(times: Array, where: str) -> None:
+def _check_spacing(times: _Array, where: str) -> None:
     """Reject times that are not in order, or not evenly apart.
 
     Raises:
@@ -131,7 +132,7 @@ def _check_spacing(times: Array, where: str) -> None:
             "sort the rows, the oldest first, and keep one of each time"
         )
     usual = find_spacing(times)
-    uneven = np.flatnonzero((steps > usual * UNEVEN) | (steps < usual / UNEVEN))
+    uneven = np.flatnonzero((steps > usual * _UNEVEN) | (steps < usual / _UNEVEN))
     if len(uneven):
         raise InputError(
             f"{where}, line {uneven[0] + 3}: {steps[uneven[0]]:g} after the line before, where "
@@ -139,6 +140,6 @@ def _check_spacing(times: Array, where: str) -> None:
         )
 
 
-def find_spacing(times: Array) -> float:
+def find_spacing(times: _Array) -> float:
     """The usual time between two samples."""
     return float(np.median(np.diff(times))) if len(times) > 1 else 1.0

@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stages.forecasting.baselines import fit_autoregression
-from stages.forecasting.series import Series, Units, read_series, time_inputs
-from stages.forecasting.snapshots import read_snapshots
+from stages.forecasting.series import Array, Series, Units, read_series, time_inputs
 from stages.shared.baselines import Baselines, read_baselines
 from stages.shared.bundle import read_config
 from stages.shared.command import run_as_command
@@ -40,27 +39,19 @@ from stages.shared.figures import (
 from stages.shared.json_files import read_json
 from stages.shared.params import read_params, read_value
 
-Array = NDArray[np.float64]
-Arrays = Mapping[str, NDArray[Any]]
-Parts = Mapping[str, tuple[Array, Array]]  # times and samples of training, validation, test
+_Arrays = Mapping[str, NDArray[Any]]
+_Parts = Mapping[str, tuple[Array, Array]]  # times and samples of training, validation, test
 
-MAIN = ("forecast", "baselines")  # figures that every forecaster has
-ERROR = "mean squared error (amplitude²)"
-TIME = "time (units of the series)"
-BASELINE = "ar_best"  # drawn beside the network, where it is among the baselines
-ROUNDING = 1e-16  # smaller errors are drawn as this one: they are rounding
-NEAR = 49  # steps of a free run in the left panels
+_MAIN = ("forecast", "baselines")  # figures that every forecaster has
+_TIME = "time (units of the series)"
+_ROUNDING = 1e-16  # smaller errors are drawn as this one: they are rounding
 
-INPUT_COLOR = "red"  # what a network is given, as the walk-throughs draw it
-ANSWER_COLOR = "blue"  # what it should answer, and what it does answer in training
-TARGET_COLOR, FORECAST_COLOR = BLUE, ORANGE
-BAR_COLORS = (BLUE, "0.8", "#999999", YELLOW, GREEN, PINK, ORANGE)  # network, then baselines
-ALL_STARTS = "walkthrough_mse_all_starts"  # of networks alone
-MEASURES = {"walkthrough_mse": "the walk-through's test", "one_step_mse": "one step"}
-PART_COLORS = {"training": BLUE, "validation": GREEN, "test": ORANGE}
-SPLIT_TITLES = {2: "Training and test part", 3: "The three parts"}  # by their number
-BLUE_LOSS = "blue"
-DRAWN_IN_BLUE = {"half_periods"}  # series whose walk-through draws its loss so; the others: red
+_INPUT_COLOR = "red"  # what a network is given, as the walk-throughs draw it
+_ANSWER_COLOR = "blue"  # what it should answer, and what it does answer in training
+_TARGET_COLOR, _FORECAST_COLOR = BLUE, ORANGE
+_BAR_COLORS = (BLUE, "0.8", "#999999", YELLOW, GREEN, PINK, ORANGE)  # network, then baselines
+_MEASURES = {"walkthrough_mse": "the walk-through's test", "one_step_mse": "one step"}
+_PART_COLORS = {"training": BLUE, "validation": GREEN, "test": ORANGE}
 
 
 def draw_window(series: Series, step: float, subject: str) -> Figure:
@@ -71,9 +62,9 @@ def draw_window(series: Series, step: float, subject: str) -> Figure:
     axes = figure.subplots()
     look: dict[str, Any] = {"ls": "", "marker": "o", "ms": 5, "alpha": 0.8}
     abscissa = time_inputs(times, len(inputs), step)
-    axes.plot(abscissa, inputs, color=INPUT_COLOR, label="input", **look)
-    axes.plot(times, targets, color=ANSWER_COLOR, label="target", **look)
-    label = TIME
+    axes.plot(abscissa, inputs, color=_INPUT_COLOR, label="input", **look)
+    axes.plot(times, targets, color=_ANSWER_COLOR, label="target", **look)
+    label = _TIME
     if not windows.are_slid:
         label += ", of the target; the input is one sample earlier"
     axes.set(xlabel=label, ylabel=series.units.training_sample)
@@ -81,8 +72,8 @@ def draw_window(series: Series, step: float, subject: str) -> Figure:
     return figure
 
 
-def draw_snapshots(snapshots: Arrays, step: float, units: Units, subject: str) -> Figure:
-    """Input and prediction at a few updates of training, a panel each."""
+def draw_snapshots(snapshots: _Arrays, step: float, units: Units, subject: str) -> Figure:
+    """Input and prediction at a few updates of training, one panel each."""
     num_snapshots = len(snapshots["iterations"])
     num_rows = (num_snapshots + 1) // 2
     figure = make_figure("Learning", subject, 1.3 * WIDTH, 0.7 * HEIGHT * num_rows)
@@ -97,9 +88,9 @@ def draw_snapshots(snapshots: Arrays, step: float, units: Units, subject: str) -
         else:
             axes.plot(times, targets, marker, color="0.75", ms=9, label="target")
         abscissa = time_inputs(times, len(inputs), step)
-        axes.plot(abscissa, inputs, ".", color=INPUT_COLOR, label="input")
-        axes.plot(times, predictions, marker, color=ANSWER_COLOR, label="prediction")
-        axes.set(title=f"step {iteration}", xlabel=TIME)
+        axes.plot(abscissa, inputs, ".", color=_INPUT_COLOR, label="input")
+        axes.plot(times, predictions, marker, color=_ANSWER_COLOR, label="prediction")
+        axes.set(title=f"step {iteration}", xlabel=_TIME)
     for axes in panels[num_snapshots:]:
         axes.remove()
     figure.supylabel(units.training_sample)
@@ -107,55 +98,56 @@ def draw_snapshots(snapshots: Arrays, step: float, units: Units, subject: str) -
     return figure
 
 
-def draw_series(parts: Parts, units: Units, subject: str) -> Figure:
+def _draw_series(parts: _Parts, units: Units, subject: str) -> Figure:
     """The whole series, all parts alike."""
-    times, samples = join_parts(parts)
+    times, samples = _join_parts(parts)
     figure = make_figure("Series", subject, 1.3 * WIDTH)
     axes = figure.subplots()
-    axes.plot(times, samples, color=TARGET_COLOR)
+    axes.plot(times, samples, color=_TARGET_COLOR)
     axes.set(xlabel=units.time, ylabel=units.sample)
     return figure
 
 
-def draw_split(parts: Parts, units: Units, subject: str) -> Figure:
-    """Which part of the series trains, which recipes are chosen on, and which tests."""
-    figure = make_figure(SPLIT_TITLES[len(parts)], subject, 1.3 * WIDTH)
+def _draw_split(parts: _Parts, units: Units, subject: str) -> Figure:
+    """The parts of the series: training, validation if there is one, and test."""
+    title = "The three parts" if len(parts) == 3 else "Training and test part"
+    figure = make_figure(title, subject, 1.3 * WIDTH)
     axes = figure.subplots()
     for name, (times, samples) in parts.items():
         label = f"{name} ({len(samples)} samples)"
-        axes.plot(times, samples, color=PART_COLORS[name], label=label)
+        axes.plot(times, samples, color=_PART_COLORS[name], label=label)
     axes.set(xlabel=units.time, ylabel=units.sample)
     add_legend(figure)
     return figure
 
 
-def join_parts(parts: Parts) -> tuple[Array, Array]:
+def _join_parts(parts: _Parts) -> tuple[Array, Array]:
     """Times and samples of all parts, `(T,)` each."""
     times, samples = zip(*parts.values(), strict=True)
     return np.concatenate(times), np.concatenate(samples)
 
 
-def draw_walkthrough_test(
-    forecasts: Arrays, parts: Parts, units: Units, mse: float, subject: str
+def _draw_walkthrough_test(
+    forecasts: _Arrays, parts: _Parts, units: Units, mse: float, subject: str
 ) -> Figure:
     """The test of the walk-through; of a long series, its end."""
     times, targets = forecasts["walkthrough_times"], forecasts["walkthrough_truth"]
     figure = make_figure("The walk-through's own test", subject)
     axes = figure.subplots()
     if parts:
-        axes.plot(*parts["training"], color=TARGET_COLOR, lw=1, alpha=0.6)
+        axes.plot(*parts["training"], color=_TARGET_COLOR, lw=1, alpha=0.6)
         length = times[-1] - times[0]
         axes.set_xlim(times[0] - 1.5 * length, times[-1] + 0.05 * length)
-    axes.plot(times, targets, "o-", color=TARGET_COLOR, lw=1, ms=8, alpha=0.6, label="truth")
+    axes.plot(times, targets, "o-", color=_TARGET_COLOR, lw=1, ms=8, alpha=0.6, label="truth")
     predictions = forecasts["walkthrough_forecast"]
-    axes.plot(times[1:], predictions, "o", color=FORECAST_COLOR, ms=3.5, label="forecast")
+    axes.plot(times[1:], predictions, "o", color=_FORECAST_COLOR, ms=3.5, label="forecast")
     axes.set_title(f"mean squared error {mse:.2g} over {len(times) - 1} steps")
     axes.set(xlabel=units.time, ylabel=units.sample)
     add_legend(figure)
     return figure
 
 
-def draw_closed_loop(forecasts: Arrays, units: Units, subject: str) -> Figure:
+def _draw_closed_loop(forecasts: _Arrays, units: Units, subject: str) -> Figure:
     """The backtest of a generated series: forecasts from a few phases, near and far."""
     contexts, targets = forecasts["free_context"], forecasts["free_truth"]
     num_phases = len(targets)
@@ -167,8 +159,8 @@ def draw_closed_loop(forecasts: Arrays, units: Units, subject: str) -> Figure:
     for phase, (near, far) in enumerate(panels):
         context, target = contexts[phase], targets[phase]
         forecast = forecasts["free_forecast"][phase]
-        draw_phase(near, phase, context, target[:NEAR], forecast[:NEAR], marker=".")
-        draw_phase(far, phase, context, target, forecast, marker="")
+        _draw_phase(near, phase, context, target[:49], forecast[:49], marker=".")
+        _draw_phase(far, phase, context, target, forecast, marker="")
     peak = np.abs(targets).max()
     panels[0, 0].set_ylim(-1.4 * peak, 1.4 * peak)  # a forecast that explodes leaves the picture
     figure.supylabel(units.sample)
@@ -178,26 +170,26 @@ def draw_closed_loop(forecasts: Arrays, units: Units, subject: str) -> Figure:
     return figure
 
 
-def draw_phase(
+def _draw_phase(
     axes: Axes, phase: int, context: Array, target: Array, forecast: Array, marker: str
 ) -> None:
-    """One panel of them."""
+    """One panel: a context, and target and forecast after it."""
     num_steps = len(target)
     before, ahead = np.arange(1 - len(context), 1), np.arange(1, num_steps + 1)
-    axes.plot(before, context, color=INPUT_COLOR, label="context")
+    axes.plot(before, context, color=_INPUT_COLOR, label="context")
     joined = np.append(context[-1], target)
     from_last = np.append(0, ahead)
-    axes.plot(from_last, joined, color=TARGET_COLOR, lw=3.5, alpha=0.45, label="truth")
-    axes.plot(ahead, forecast, color=FORECAST_COLOR, lw=1, marker=marker, ms=5, label="forecast")
+    axes.plot(from_last, joined, color=_TARGET_COLOR, lw=3.5, alpha=0.45, label="truth")
+    axes.plot(ahead, forecast, color=_FORECAST_COLOR, lw=1, marker=marker, ms=5, label="forecast")
     mse = np.mean((target - forecast) ** 2)
     axes.set_title(f"phase {phase + 1}, {num_steps} steps: mean squared error {mse:.2g}")
 
 
-def draw_origins(
+def _draw_origins(
     series: Series,
-    parts: Parts,
+    parts: _Parts,
     first: int,
-    forecasts: Arrays,
+    forecasts: _Arrays,
     interval: Array,
     baselines: Baselines,
     subject: str,
@@ -216,7 +208,7 @@ def draw_origins(
     contexts, predictions = forecasts["free_context"], forecasts["free_forecast"]
     num_origins, steps = predictions.shape
     end = first + num_origins * steps
-    all_times, samples = join_parts(parts)
+    all_times, samples = _join_parts(parts)
     times = all_times[first:end].reshape(num_origins, steps)
     figure = make_figure("Forecasts of what was held back", subject, 1.9 * WIDTH, 1.1 * HEIGHT)
     axes = figure.subplots()
@@ -227,70 +219,66 @@ def draw_origins(
         label = "band for 80 %" if row == 0 else None
         bounds = predictions[row] + interval
         axes.fill_between(times[row], *bounds, color=ORANGE, alpha=0.15, lw=0, label=label)
-    draw_rows(axes, times, predictions, color=ORANGE, marker=".", label="network")
-    if BASELINE in baselines:
-        order = baselines[BASELINE]["order"]
+    _draw_rows(axes, times, predictions, color=ORANGE, marker=".", label="network")
+    if "ar_best" in baselines:
+        order = baselines["ar_best"]["order"]
         linear = series.restore_units(fit_autoregression(series.join_training(), order))
         look = {"color": GREEN, "ls": "--", "label": f"AR({order})"}
-        draw_rows(axes, times, linear(contexts, steps), **look)
+        _draw_rows(axes, times, linear(contexts, steps), **look)
     axes.set_title(f"{steps} steps from each of {num_origins} origins")
     axes.set(xlabel=series.units.time, ylabel=series.units.sample)
     add_legend(figure)
     return figure
 
 
-def draw_rows(axes: Axes, times: Array, forecasts: Array, label: str, **look: Any) -> None:
-    """One line a forecast, all under one label."""
+def _draw_rows(axes: Axes, times: Array, forecasts: Array, label: str, **look: Any) -> None:
+    """One line per forecast, all under one label."""
     for row, forecast in enumerate(forecasts):
         axes.plot(times[row], forecast, lw=1.3, label=label if row == 0 else None, **look)
 
 
-def name_measure(metric: str) -> str:
-    """`mse_49` -> `free run, 49 steps`."""
-    if metric in MEASURES:
-        return MEASURES[metric]
-    return f"free run,\n{metric.removeprefix('mse_')} steps"
-
-
-def draw_baselines(
+def _draw_baselines(
     scores: Mapping[str, Any], baselines: Baselines, units: Units, subject: str
 ) -> Figure:
     """Errors of the network beside those of forecasters that learn little or nothing."""
     forecasters = {"network": scores, **baselines}
-    measures = [name for name in scores if "mse" in name and name != ALL_STARTS]
+    measures = [name for name in scores if "mse" in name]
+    measures = [
+        name for name in measures if name != "walkthrough_mse_all_starts"
+    ]  # of networks alone
     figure = make_figure("What the network is worth", subject, 1.9 * WIDTH)
     axes = figure.subplots()
     width = 0.85 / len(forecasters)
     for i, (name, of_one) in enumerate(forecasters.items()):
         errors = np.array([of_one[measure] for measure in measures])
         left = np.arange(len(measures)) + (i - (len(forecasters) - 1) / 2) * width
-        color = BAR_COLORS[i % len(BAR_COLORS)]
-        heights = np.maximum(errors, ROUNDING)
+        color = _BAR_COLORS[i % len(_BAR_COLORS)]
+        heights = np.maximum(errors, _ROUNDING)
         bars = axes.bar(left, heights, 0.9 * width, color=color, label=name)
-        axes.bar_label(bars, [say_error(error) for error in errors], fontsize=6.5, padding=1)
-        if errors.min() < ROUNDING:
-            axes.set_xlabel(f"errors below {ROUNDING:g} are rounding: their bars end there")
+        labels = [f"{error:.2g}" if error >= 0.001 else f"{error:.0e}" for error in errors]
+        axes.bar_label(bars, labels, fontsize=6.5, padding=1)
+        if errors.min() < _ROUNDING:
+            axes.set_xlabel(f"errors below {_ROUNDING:g} are rounding: their bars end there")
     axes.set(yscale="log", ylabel=units.squared_error)
-    axes.set_xticks(range(len(measures)), [name_measure(measure) for measure in measures])
+    names = []
+    for measure in measures:
+        closed_loop = f"free run,\n{measure.removeprefix('mse_')} steps"
+        names.append(_MEASURES.get(measure, closed_loop))
+    axes.set_xticks(range(len(measures)), names)
     axes.grid(visible=False, axis="x")
     add_legend(figure)
     return figure
 
 
-def say_error(error: float) -> str:
-    """Two digits where that is readable, else the order of magnitude."""
-    return f"{error:.2g}" if error >= 0.001 else f"{error:.0e}"
-
-
-def plot(
+def _plot(
     name: str,
     curves: Curves,
     clip_norm: float | None,
     network: Mapping[str, Any],
-    snapshots: Arrays,
+    snapshots: _Arrays,
     scores: Mapping[str, Any],
     baselines: Baselines,
-    forecasts: Arrays,
+    forecasts: _Arrays,
     series: Series,
     interval: Array,
 ) -> dict[str, Figure]:
@@ -301,37 +289,40 @@ def plot(
         curves: of its training.
         clip_norm: largest total gradient norm that an update could have; None: any.
         network: arguments of its architecture.
-        snapshots: as `read_snapshots` gives them.
+        snapshots: as training writes them.
         scores: as `evaluate` gives them.
         baselines: by name, as `score_baselines` gives them.
         forecasts: as `evaluate` gives them.
         series: what the model was trained on.
-        interval: `(2, n)`, what most errors lie between.
+        interval: `(2, n)`, the prediction interval, to be added to a forecast.
     """
     step = float(forecasts["step"])
     subject = f"model {name} · series {scores['data']}"
-    color = BLUE_LOSS if scores["data"] in DRAWN_IN_BLUE else LOSS_COLOR
+    # the walk-through about half periods draws its loss in blue, the others in red
+    color = "blue" if scores["data"] == "half_periods" else LOSS_COLOR
     units, parts = series.units, series.split_parts(step)
     origin = series.find_origin(scores.get("split", "test"))
     figures = {
-        **draw_curves(curves, clip_norm, network, ERROR, subject, color),
+        **draw_curves(
+            curves, clip_norm, network, "mean squared error (amplitude²)", subject, color
+        ),
         "window": draw_window(series, step, subject),
         "snapshots": draw_snapshots(snapshots, step, units, subject),
-        "baselines": draw_baselines(scores, baselines, units, subject),
+        "baselines": _draw_baselines(scores, baselines, units, subject),
     }
     if origin is None:
-        figures["forecast"] = draw_closed_loop(forecasts, units, subject)
+        figures["forecast"] = _draw_closed_loop(forecasts, units, subject)
     else:
-        figures["forecast"] = draw_origins(
+        figures["forecast"] = _draw_origins(
             series, parts, origin, forecasts, interval, baselines, subject
         )
     if "walkthrough_mse" in scores:  # not while the test is hidden
         mse = scores["walkthrough_mse"]
-        figures["walkthrough"] = draw_walkthrough_test(forecasts, parts, units, mse, subject)
+        figures["walkthrough"] = _draw_walkthrough_test(forecasts, parts, units, mse, subject)
     if parts:
-        figures["split"] = draw_split(parts, units, subject)
+        figures["split"] = _draw_split(parts, units, subject)
     if series.windows.are_slid:
-        figures["series"] = draw_series(parts, units, subject)
+        figures["series"] = _draw_series(parts, units, subject)
     return figures
 
 
@@ -341,21 +332,23 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
     dpi = read_params("figures", FigureParams).dpi
     with np.load(Path(evaluated) / "forecasts.npz") as arrays:
         forecasts = dict(arrays)
-    band = read_json(Path(evaluated) / "scope.json")["band"]
+    with np.load(Path(trained) / "snapshots.npz") as arrays:
+        snapshots = dict(arrays)
+    interval = read_json(Path(evaluated) / "scope.json")["band"]
     with figure_style():
-        figures = plot(
+        figures = _plot(
             name,
             read_curves(Path(trained) / "curves.csv"),
             read_value(f"forecasters.{name}.clip_norm"),
             read_config(Path(trained)).network,
-            read_snapshots(Path(trained) / "snapshots.npz"),
+            snapshots,
             read_json(Path(evaluated) / "scores.json"),
             read_baselines(Path(baselines)),
             forecasts,
             read_series(Path(windows), with_params=False),
-            np.array([band["low"], band["high"]]),
+            np.array([interval["low"], interval["high"]]),
         )
-        save_figures(figures, MAIN, Path(out), dpi)
+        save_figures(figures, _MAIN, Path(out), dpi)
 
 
 if __name__ == "__main__":

@@ -5,16 +5,15 @@ params.yaml such as `observed_series.sunspots`.
 """
 
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from stages.forecasting.observed import ObservedParams, read_samples
 from stages.forecasting.series import (
+    Array,
     GeneratedSeries,
     ObservedSeries,
     Series,
@@ -26,10 +25,8 @@ from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
 from stages.shared.params import read_params
 
-Array = NDArray[np.float64]
-
-FEWEST_BLOCKS = 4  # times that the longest horizon fits into the test: its errors overlap, and of
-# fewer stretches that do not, the bootstrap could draw no other test
+_FEWEST_BLOCKS = 4  # times that the longest horizon fits into the test: forecast errors overlap,
+# and the bootstrap resamples blocks of one horizon, so it needs several
 
 
 def read_segments(path: Path) -> tuple[Array, Array]:
@@ -103,10 +100,10 @@ def split_series(name: str, params: ObservedParams, samples: Array, times: Array
     num_test = round(params.test_share * len(samples))
     num_train = len(samples) - 2 * num_test
     longest = max(params.horizons)
-    if num_test < FEWEST_BLOCKS * longest:
+    if num_test < _FEWEST_BLOCKS * longest:
         raise InputError(
             f"{params.path}: test_share ({params.test_share}) of {len(samples)} rows are "
-            f"{num_test}, fewer than {FEWEST_BLOCKS} times the longest horizon ({longest}): raise "
+            f"{num_test}, fewer than {_FEWEST_BLOCKS} times the longest horizon ({longest}): raise "
             "it or lower horizons in params.yaml, or add rows"
         )
     if num_train <= params.window:
@@ -165,35 +162,25 @@ def slide_windows(
 
 
 def main(entry: str, table: str, out: str) -> None:
-    """Write a series, and beside it its params."""
-    section, _, name = entry.partition(".")
-    if section not in _PREPARE:
-        raise InputError(f"{entry} is no series: give one of {', '.join(_PREPARE)}, and its name")
-    series = _PREPARE[section](name, Path(table))
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    write_series(Path(out), series)
-
-
-def _prepare_generated(name: str, table: Path) -> GeneratedSeries:
-    """A series of `generated_series` from its table."""
-    params = read_params(f"generated_series.{name}", GeneratedParams)
-    return cut_series(name, params, *read_segments(table))
-
-
-def _prepare_observed(name: str, table: Path) -> ObservedSeries:
-    """A series of `observed_series` from its file.
+    """Write a series, and beside it its params.
 
     Raises:
-        InputError: the file cannot be used.
+        InputError: there is no such entry, or the file of an observed series cannot be used.
     """
-    params = read_params(f"observed_series.{name}", ObservedParams)
-    return split_series(name, params, *read_samples(table, params.column, params.time))
-
-
-_PREPARE: dict[str, Callable[[str, Path], Series]] = {
-    "generated_series": _prepare_generated,
-    "observed_series": _prepare_observed,
-}
+    section, _, name = entry.partition(".")
+    series: Series
+    if section == "generated_series":
+        generated = read_params(entry, GeneratedParams)
+        series = cut_series(name, generated, *read_segments(Path(table)))
+    elif section == "observed_series":
+        params = read_params(entry, ObservedParams)
+        series = split_series(name, params, *read_samples(Path(table), params.column, params.time))
+    else:
+        raise InputError(
+            f"{entry} is no series: give one of generated_series, observed_series, and its name"
+        )
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    write_series(Path(out), series)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,13 @@ data/evaluated/details/forecasting/baselines/<series>.
 
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from stages.forecasting.assessment import (
@@ -34,33 +33,28 @@ from stages.forecasting.baselines import (
     hold_last,
     predict_zero,
 )
-from stages.forecasting.series import Forecaster, Series, read_series
+from stages.forecasting.series import Array, Forecaster, Series, read_series
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import Baselines, write_baselines
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
 from stages.shared.params import Count, Params, read_params
 
-Array = NDArray[np.float64]
-Baseline = Literal["predict_zero", "hold_last", "copy_period", "ar2", "ar_best", "ridge"]
-Penalty = Annotated[float, Field(ge=0, le=1e9)]
-
-REMEDY = (
-    "drop this baseline from forecasting_baselines.names or lower evaluate_forecasters.horizons"
-)
+_Name = Literal["predict_zero", "hold_last", "copy_period", "ar2", "ar_best", "ridge"]
+_Penalty = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class BaselineParams(Params):
     """Section `forecasting_baselines` of params.yaml."""
 
-    names: list[Baseline] = Field(min_length=1)
+    names: list[_Name] = Field(min_length=1)
     ar_orders: list[Count] = Field(min_length=1)  # of which validation chooses that of ar_best
     ridge_block: Count  # samples that ridge forecasts at once
-    ridge_penalties: list[Penalty] = Field(min_length=1)  # of which validation chooses
+    ridge_penalties: list[_Penalty] = Field(min_length=1)  # of which validation chooses
 
 
 @dataclass(frozen=True)
-class FitContext:
+class _FitContext:
     """What baselines are fitted to and chosen by."""
 
     series: Series
@@ -71,7 +65,7 @@ class FitContext:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class _Fitted:
     """A baseline, and what validation chose for it."""
 
     forecast: Forecaster
@@ -79,14 +73,14 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Scored:
+class _Scored:
     """All baselines of a series."""
 
     scores: Baselines
     errors: dict[str, ForecastErrors]  # by baseline, on the test phases
 
 
-def score_baselines(series: Series, params: BaselineParams, evaluation: EvaluateParams) -> Scored:
+def score_baselines(series: Series, params: BaselineParams, evaluation: EvaluateParams) -> _Scored:
     """Fit, choose and score all baselines of a series.
 
     Args:
@@ -98,81 +92,77 @@ def score_baselines(series: Series, params: BaselineParams, evaluation: Evaluate
         InputError: context or segments are too short for a baseline, or a score is not finite.
     """
     queries = draw_queries(series, evaluation)
-    context = FitContext(series, series.join_training(), queries, evaluation, params)
+    context = _FitContext(series, series.join_training(), queries, evaluation, params)
     scores: Baselines = {}
     errors: dict[str, ForecastErrors] = {}
     for name in params.names:
-        fitted = FITS[name](context)
+        fitted = _fit(name, context)
         assessment = assess(fitted.forecast, queries, evaluation)
         scores[name] = {**assessment.scores, **fitted.chosen}
-        if evaluation.split == "test":
-            scores[name] = score_walkthrough(fitted.forecast, queries) | scores[name]
+        if evaluation.split == "test" and queries.walkthroughs:
+            test = queries.walkthroughs[queries.drawn]
+            mse = test.measure_mse(fitted.forecast(test.past[None], test.steps)[0])
+            scores[name] = {"walkthrough_mse": mse, **scores[name]}
         errors[name] = assessment.errors
-    check_scores(scores, REMEDY)
+    check_scores(
+        scores,
+        "drop this baseline from forecasting_baselines.names or lower "
+        "evaluate_forecasters.horizons",
+    )
     compared = {name: add_ratios(scores[name], scores) for name in scores}
-    return Scored(compared, errors)
+    return _Scored(compared, errors)
 
 
-def score_walkthrough(forecast: Forecaster, queries: Queries) -> dict[str, float]:
-    """The walk-through's own test, which gives baselines the past too; nothing where it has none.
-
-    Args:
-        forecast: a baseline.
-        queries: with the test.
-    """
-    if not queries.walkthroughs:
-        return {}
-    test = queries.walkthroughs[queries.drawn]
-    return {"walkthrough_mse": test.measure_mse(forecast(test.past[None], test.steps)[0])}
-
-
-def make_zero(context: FitContext) -> Fitted:
-    """The mean of a sine, or of what an observed series was trained on."""
-    return Fitted(context.series.restore_units(predict_zero))
-
-
-def make_holding(context: FitContext) -> Fitted:
-    """The last sample for ever."""
-    return Fitted(hold_last)
+def _fit(name: _Name, context: _FitContext) -> _Fitted:
+    """Fit one baseline to the training part of a series."""
+    series = context.series
+    match name:
+        case "predict_zero":  # in the units of a file: the mean of what is trained on
+            return _Fitted(series.restore_units(predict_zero))
+        case "hold_last":
+            return _Fitted(hold_last)
+        case "copy_period":
+            return _Fitted(partial(copy_period, lag=_check_season(context)))
+        case "ar2":  # exact on a clean sine
+            [order] = _limit_orders([2], context)
+            return _Fitted(series.restore_units(fit_autoregression(context.samples, order)))
+        case "ar_best":
+            return _fit_ar_best(context)
+        case "ridge":
+            return _fit_ridge(context)
 
 
-def make_copying(context: FitContext) -> Fitted:
-    """The last period, or what the series gives for its season.
+def _check_season(context: _FitContext) -> int:
+    """The samples after which a series may repeat itself.
 
     Raises:
-        InputError: the series gives neither, or the context is shorter.
+        InputError: it has neither period nor season, or the context is shorter.
     """
-    name, lag, longest = context.series.name, context.series.season, context.evaluation.context
-    if lag is None:
+    name, season, longest = context.series.name, context.series.season, context.evaluation.context
+    if season is None:
         raise InputError(
             f"params.yaml: {context.series.section}.{name} has neither period nor season: "
             "give it a season for copy_period to repeat, or drop that from "
             "forecasting_baselines.names"
         )
-    if not 0 < lag <= longest:
+    if not 0 < season <= longest:
         raise InputError(
             f"params.yaml: evaluate_forecasters.context ({longest}) must reach a period of "
-            f"{name} ({lag} samples), which copy_period repeats: raise it"
+            f"{name} ({season} samples), which copy_period repeats: raise it"
         )
-    return Fitted(partial(copy_period, lag=lag))
+    return season
 
 
-def fit_ar2(context: FitContext) -> Fitted:
-    """AR(2), which is exact on a clean sine."""
-    [order] = limit_orders([2], context)
-    return Fitted(context.series.restore_units(fit_autoregression(context.samples, order)))
-
-
-def fit_ar_best(context: FitContext) -> Fitted:
+def _fit_ar_best(context: _FitContext) -> _Fitted:
     """AR(p), with the order that validation chooses."""
     candidates: dict[float, Forecaster] = {}
-    for order in limit_orders(context.params.ar_orders, context):
+    for order in _limit_orders(context.params.ar_orders, context):
         candidates[order] = context.series.restore_units(fit_autoregression(context.samples, order))
-    best = choose(candidates, context)
-    return Fitted(candidates[best], {"order": best})
+    best = _choose(candidates, context)
+    return _Fitted(candidates[best], {"order": best})
 
 
-def limit_orders(orders: list[int], context: FitContext) -> list[int]:
+def _limit_orders(orders: list[int], context: _FitContext) -> list[int]:
     """The orders that a series can be fitted by: its segments or context may be too short for some.
 
     Raises:
@@ -197,10 +187,10 @@ def limit_orders(orders: list[int], context: FitContext) -> list[int]:
     return allowed
 
 
-def fit_ridge(context: FitContext) -> Fitted:
+def _fit_ridge(context: _FitContext) -> _Fitted:
     """The direct forecaster, with the penalty that validation chooses.
 
-    Context and block take at most half a segment, so that it is fitted at many places of it.
+    Context and block take at most half a segment, so that it is fitted to many parts of it.
     """
     half = context.samples.shape[1] // 2
     block = max(1, min(context.params.ridge_block, half // 2))
@@ -209,31 +199,21 @@ def fit_ridge(context: FitContext) -> Fitted:
     for penalty in context.params.ridge_penalties:
         fitted = fit_direct(context.samples, length, block, penalty)
         candidates[penalty] = context.series.restore_units(fitted)
-    best = choose(candidates, context)
-    return Fitted(candidates[best], {"penalty": best, "context": length, "block": block})
+    best = _choose(candidates, context)
+    return _Fitted(candidates[best], {"penalty": best, "context": length, "block": block})
 
 
-def choose(candidates: Mapping[float, Forecaster], context: FitContext) -> float:
+def _choose(candidates: Mapping[float, Forecaster], context: _FitContext) -> float:
     """That with the least error over the longest forecasts of validation; the first of equals."""
     validation = context.queries.validation
     longest = max(context.evaluation.validation_horizons)
     errors = {}
     for value, forecast in candidates.items():
-        with np.errstate(over="ignore", invalid="ignore"):  # of a run that explodes
+        with np.errstate(over="ignore", invalid="ignore"):  # of a forecast that explodes
             scores = score_forecasts(forecast(validation.contexts, longest), validation, [longest])
         mse = scores[f"mse_{longest}"]
         errors[value] = mse if math.isfinite(mse) else math.inf
     return min(errors, key=lambda value: errors[value])
-
-
-FITS: dict[Baseline, Callable[[FitContext], Fitted]] = {
-    "predict_zero": make_zero,
-    "hold_last": make_holding,
-    "copy_period": make_copying,
-    "ar2": fit_ar2,
-    "ar_best": fit_ar_best,
-    "ridge": fit_ridge,
-}
 
 
 def main(windows: str, out: str) -> None:

@@ -12,19 +12,19 @@ from pydantic import Field, model_validator
 from stages.shared.errors import InputError
 from stages.shared.params import Amount, Count, Params, Seed
 
-Array = NDArray[np.float64]
+_Array = NDArray[np.float64]
 
-MOST_SAMPLES = 10**7  # of a series: its table has half a gigabyte
-NUM_PERIODS = 16  # of a spread: a whole number, so that no phase is favoured
-NUM_DELAYS = 2000  # likewise: some 200 times what a chaotic series takes to forget
+_MOST_SAMPLES = 10**7  # of a series: its table has half a gigabyte
+_NUM_PERIODS = 16  # of a spread: a whole number, so that no phase is favoured
+_NUM_DELAYS = 2000  # likewise: some 200 times what a chaotic series takes to forget
 
-# The equation of a chaotic series, see `sample_chaos`.
-GROWTH, DECAY = 0.2, 0.1  # per time unit
+# The equation of a chaotic series, see `_sample_chaos`.
+_GROWTH, _DECAY = 0.2, 0.1  # per time unit
 REST = 1.0  # a value that would stay
-BEGINNING = 1.2  # the constant history
+_BEGINNING = 1.2  # the constant history
 TICK = 0.1  # time units of one step of integration
-WARM_UP = 1000.0  # time units before time 0, in which the series forgets its beginning
-MOST_TICKS = 10**7  # some seconds
+_WARM_UP = 1000.0  # time units before time 0, in which the series forgets its beginning
+_MOST_TICKS = 10**7  # some seconds
 
 
 class StartParams(Params):
@@ -75,8 +75,8 @@ class GeneratedParams(Params):
             raise ValueError("a series with a delay has no phase that drifts: drop drift")
         if (self.drift > 0) != (self.drift_period is not None):
             raise ValueError("drift and drift_period go together: give both or neither")
-        if self.points * self.starts.count > MOST_SAMPLES:
-            raise ValueError(f"points times starts.count must be at most {MOST_SAMPLES:,}")
+        if self.points * self.starts.count > _MOST_SAMPLES:
+            raise ValueError(f"points times starts.count must be at most {_MOST_SAMPLES:,}")
         if (self.window is None) != (self.test_points is None):
             raise ValueError("window and test_points go together: give both or neither")
         if self.window and self.points - (self.test_points or 0) <= self.window:
@@ -104,15 +104,15 @@ class GeneratedParams(Params):
     def spread(self) -> float:
         """Time units over which forecasts are to start, so that all parts of the signal occur."""
         if self.delay:
-            return NUM_DELAYS * self.delay
+            return _NUM_DELAYS * self.delay
         assert self.period is not None  # one of the two is given
-        return NUM_PERIODS * max(self.period, self.drift_period or 0.0)
+        return _NUM_PERIODS * max(self.period, self.drift_period or 0.0)
 
 
-def sample_signal(series: GeneratedParams, times: Array) -> Array:
+def sample_signal(series: GeneratedParams, times: _Array) -> _Array:
     """Values of the noise-free signal at any times, in the shape of the times."""
     if series.delay:
-        return sample_chaos(series.delay, times)
+        return _sample_chaos(series.delay, times)
     assert series.period is not None  # one of the two is given
     angle = 2 * math.pi * times / series.period
     if series.drift_period:
@@ -120,30 +120,24 @@ def sample_signal(series: GeneratedParams, times: Array) -> Array:
     return np.sin(angle)
 
 
-def sample_times(series: GeneratedParams, starts: Array) -> Array:
-    """Times of all samples, `(segments, points)`."""
-    if series.span is not None:  # linspace, to the last bit as the walk-throughs have it
-        return np.linspace(starts, starts + series.span, series.points, axis=1)
-    return starts[:, None] + series.time_step * np.arange(series.points)
-
-
-def draw_segments(series: GeneratedParams) -> tuple[Array, Array]:
+def draw_segments(series: GeneratedParams) -> tuple[_Array, _Array]:
     """Times and values of the training segments, `(segments, points)` each."""
     generator = np.random.default_rng(series.seed)
-    starts = _draw_starts(series.starts, generator)
-    times = sample_times(series, starts)
+    count = series.starts.count
+    if series.starts.below is not None:
+        starts = generator.uniform(0, series.starts.below, count)
+    else:
+        assert series.starts.apart is not None  # one of the two is given
+        starts = series.starts.apart * np.arange(count, dtype=np.float64)
+    if series.span is not None:  # linspace, to the last bit as the walk-throughs have it
+        times = np.linspace(starts, starts + series.span, series.points, axis=1)
+    else:
+        times = starts[:, None] + series.time_step * np.arange(series.points)
     noise = series.noise * generator.standard_normal(times.shape)
     return times, sample_signal(series, times) + noise
 
 
-def _draw_starts(starts: StartParams, generator: np.random.Generator) -> Array:
-    if starts.below is not None:
-        return generator.uniform(0, starts.below, starts.count)
-    assert starts.apart is not None  # one of the two is given
-    return starts.apart * np.arange(starts.count, dtype=np.float64)
-
-
-def sample_chaos(delay: float, times: Array) -> Array:
+def _sample_chaos(delay: float, times: _Array) -> _Array:
     """The chaotic series of Mackey & Glass (1977), at any times to the nearest tick.
 
     x'(t) = 0.2 x(t - delay) / (1 + x(t - delay)^10) - 0.1 x(t), as deviation from its fixed point.
@@ -156,39 +150,39 @@ def sample_chaos(delay: float, times: Array) -> Array:
     Raises:
         InputError: times that would take too long to reach.
     """
-    ticks = np.rint((times + WARM_UP) / TICK)
+    ticks = np.rint((times + _WARM_UP) / TICK)
     last = float(ticks.max())
-    if max(last, delay / TICK) > MOST_TICKS:
+    if max(last, delay / TICK) > _MOST_TICKS:
         raise InputError(
             f"params.yaml: a series with a delay ({delay}) is integrated for up to "
-            f"{MOST_TICKS * TICK:,.0f} time units, not to {times.max():,.0f}: lower its starts and "
-            "steps in generated_series, or phases and horizons in evaluate_forecasters"
+            f"{_MOST_TICKS * TICK:,.0f} time units, not to {times.max():,.0f}: lower its starts "
+            "and steps in generated_series, or phases and horizons in evaluate_forecasters"
         )
     trajectory = integrate(max(1, round(delay / TICK)), int(last))
     before_all = np.maximum(ticks, 0).astype(np.int64)  # the history is constant
     return trajectory[before_all] - REST
 
 
-def integrate(lag: int, num_ticks: int) -> Array:
+def integrate(lag: int, num_ticks: int) -> _Array:
     """Heun's method from the constant history: values at ticks 0 to num_ticks.
 
     Args:
         lag: the delay in ticks.
         num_ticks: steps that are made.
     """
-    values = [BEGINNING] * (lag + 1)  # of ticks -lag to 0
-    growth = compute_growth(BEGINNING)
+    values = [_BEGINNING] * (lag + 1)  # of ticks -lag to 0
+    growth = _compute_growth(_BEGINNING)
     for tick in range(num_ticks):
         value = values[-1]
-        slope = growth - DECAY * value
-        growth = compute_growth(values[tick + 1])  # a delay before the next tick
-        next_slope = growth - DECAY * (value + TICK * slope)
+        slope = growth - _DECAY * value
+        growth = _compute_growth(values[tick + 1])  # a delay before the next tick
+        next_slope = growth - _DECAY * (value + TICK * slope)
         values.append(value + TICK * (slope + next_slope) / 2)
     return np.array(values[lag:])
 
 
-def compute_growth(value: float) -> float:
+def _compute_growth(value: float) -> float:
     """What a value adds per time unit, a delay later."""
     square = value * value
     fourth = square * square
-    return GROWTH * value / (1 + fourth * fourth * square)
+    return _GROWTH * value / (1 + fourth * fourth * square)

@@ -19,8 +19,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from stages.forecasting.forecasters import State, detach_state, wrap_model, write_state
-from stages.forecasting.series import Series, read_series
-from stages.forecasting.snapshots import Snapshots, write_snapshots
+from stages.forecasting.series import Array, Series, read_series
 from stages.shared.arithmetic import describe_processor
 from stages.shared.bundle import ModelConfig, write_times
 from stages.shared.command import run_as_command
@@ -88,7 +87,53 @@ class Batch(NamedTuple):
 
     inputs: Tensor  # (B, T)
     targets: Tensor  # (B, T) or (B, 1)
-    times: NDArray[np.float64]  # of the first window's targets
+    times: Array  # of the first window's targets
+
+
+class _Snapshots:
+    """Inputs, targets and forecasts of the first window at four updates, evenly spread.
+
+    Args:
+        num_updates: of the training; of 100 the updates 0, 25, 50 and 75 are kept.
+    """
+
+    def __init__(self, num_updates: int) -> None:
+        self.apart = max(1, num_updates // 4)
+        self.iterations: list[int] = []  # updates made before the snapshot
+        self.times: list[Array] = []  # of the targets
+        self.inputs: list[Array] = []
+        self.targets: list[Array] = []
+        self.predictions: list[Array] = []
+
+    def take_if_due(self, iteration: int, batch: Batch, forecasts: Tensor) -> None:
+        """Keep the first window of an update, if a snapshot is due.
+
+        Args:
+            iteration: number of the update, from 1.
+            batch: that it saw.
+            forecasts: `(B, S)`, of the first S targets: in closed-loop training of the context.
+        """
+        if (iteration - 1) % self.apart or len(self.iterations) == 4:
+            return
+        length = forecasts.shape[1]
+        is_slid = batch.targets.shape[1] < batch.inputs.shape[1]
+        seen = batch.inputs[0] if is_slid else batch.inputs[0, :length]
+        self.iterations.append(iteration - 1)
+        self.times.append(batch.times[:length])
+        self.inputs.append(seen.cpu().numpy())
+        self.targets.append(batch.targets[0, :length].cpu().numpy())
+        self.predictions.append(forecasts[0].cpu().numpy())
+
+    def write(self, path: Path) -> None:
+        """Write `iterations (S,)` and the others `(S, T)`, one row per snapshot."""
+        np.savez(
+            path,
+            iterations=np.array(self.iterations),
+            times=np.array(self.times),
+            inputs=np.array(self.inputs),
+            targets=np.array(self.targets),
+            predictions=np.array(self.predictions),
+        )
 
 
 @dataclass(frozen=True)
@@ -99,7 +144,7 @@ class Trained:
     config: ModelConfig
     curves: Curves
     state: State | None  # carried out of the last update
-    snapshots: Snapshots
+    snapshots: _Snapshots
     progress: list[str]  # lines that were printed
 
 
@@ -187,7 +232,7 @@ def train(params: ForecasterParams, series: Series, name: str) -> Trained:
         for rows, first in zip(rows_on_device, draws[:, 0].tolist(), strict=True):
             yield Batch(inputs[rows], targets[rows], times[first])
 
-    snapshots = Snapshots(params.iterations)
+    snapshots = _Snapshots(params.iterations)
     progress = Progress(model)
 
     def report(iteration: int, batch: Batch, step: Step) -> None:
@@ -199,7 +244,7 @@ def train(params: ForecasterParams, series: Series, name: str) -> Trained:
             progress.say(f"Epoch {iteration // params.mean_every} Loss: {step.loss:.8f}")
 
     def observe(iteration: int, batch: Batch, step: Step) -> None:
-        snapshots.take_if_due(iteration, batch.times, batch.inputs, batch.targets, step.outputs)
+        snapshots.take_if_due(iteration, batch, step.outputs)
         report(iteration, batch, step)
 
     loss: Any  # keeps the carried state
@@ -280,7 +325,7 @@ def main(name: str, windows: str, out: str) -> None:
     folder = Path(out)
     write_model(folder, trained.config, trained.model)
     write_curves(folder / "curves.csv", trained.curves)
-    write_snapshots(folder / "snapshots.npz", trained.snapshots)
+    trained.snapshots.write(folder / "snapshots.npz")
     write_state(folder / "state.npy", trained.state)
     write_progress(folder / "progress.txt", trained.progress)
     write_times(folder, started, describe_processor())

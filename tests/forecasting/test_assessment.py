@@ -8,7 +8,6 @@ from stages.forecasting.assessment import (
     EvaluateParams,
     add_ratios,
     assess,
-    compare_with_baselines,
     draw_queries,
     fit_prediction_interval,
     measure_coverage,
@@ -112,20 +111,26 @@ def test_horizons_of_which_validation_has_none_are_rejected():
         EvaluateParams.model_validate({**SECTION, "horizons": [2], "validation_horizons": [4]})
 
 
-def test_all_scores_are_kept_beside_the_comparison():
+def test_all_scores_are_kept_beside_the_ratio():
     scores = {**score_over_4_steps(0.5, 1.0), "horizon_short": 2, "mse_2": 0.25, "data": "waves"}
-    errors = {"mse_2": np.array([0.25, 0.25])}
-    baselines = {"good": {**score_over_4_steps(2.0, 0.5), **score_on_validation(0.1)}}
-    baselines["good"]["validation"] = {"mse_2": 0.1, "mse_4": 0.5}
 
-    compared = compare_with_baselines(scores, errors, baselines, {"good": errors}, PARAMS)
+    extended = add_ratios(scores, BASELINES)
 
-    assert {name: compared[name] for name in ("data", "mse_2", "mse_4")} == {
-        "data": "waves",
-        "mse_2": 0.25,
-        "mse_4": 0.5,
+    assert extended == {
+        **scores,
+        "ratio_to_baseline": 0.25,
+        "validation": {"mse_4": 1.0, "ratio_to_baseline": 2.0},
     }
-    assert compared["improvement"] == {"mse_2": {"baseline": "good", "low": 0.0, "high": 0.0}}
+
+
+def test_an_improvement_over_a_baseline_of_the_same_errors_is_zero():
+    errors = {"mse_2": np.array([0.25, 0.25])}
+
+    improvement = measure_improvement(
+        errors, {"good": score_on_validation(0.1)}, {"good": errors}, PARAMS
+    )
+
+    assert improvement == {"mse_2": {"baseline": "good", "low": 0.0, "high": 0.0}}
 
 
 def test_mase_is_the_absolute_error_by_that_of_repeating_the_last_sample_in_training():

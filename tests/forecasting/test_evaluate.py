@@ -13,7 +13,7 @@ from stages.forecasting.assessment import (
     read_errors,
     score_forecasts,
 )
-from stages.forecasting.evaluate import REMEDY, describe_scope, evaluate, main
+from stages.forecasting.evaluate import REMEDY, describe_training_range, evaluate, main
 from stages.forecasting.forecasters import write_state
 from stages.forecasting.series import Backtest, write_series
 from stages.forecasting.signals import GeneratedParams, draw_segments, sample_signal
@@ -255,8 +255,8 @@ def test_a_file_is_scored_at_its_own_horizons_over_all_origins_of_its_test():
     assert {*evaluation.scores["intervals"]} == {*scores, "band_coverage"}
     assert {*evaluation.scores["validation"]} == {*scores}
     assert {len(errors) for errors in evaluation.errors.values()} == {30 - 5 + 1}
-    assert evaluation.scope.least_history == 40
-    assert len(evaluation.scope.band["low"]) == 5
+    assert evaluation.training_range["least_history"] == 40
+    assert len(evaluation.training_range["band"]["low"]) == 5
 
 
 def test_scores_are_in_the_units_of_the_file_but_for_mase_and_coverage():
@@ -277,27 +277,31 @@ def test_while_recipes_are_chosen_a_file_shows_nothing_of_its_test():
     assert metrics[0]["split"] == "validation"
 
 
-def test_the_scope_of_a_file_is_that_of_its_training_part_in_its_units():
+def test_the_training_range_of_a_file_is_that_of_its_training_part_in_its_units():
     samples = [10, 12, 11, 13, 12, 99, 98, 97, 96, 95]
     times = 1700 + 2 * np.arange(10.0)
     series = make_observed(samples, num_train=5, num_validation=2, times=times, time="t")
 
-    scope = describe_scope(series, 40, np.zeros((2, 3)), 0.75)
-
-    assert (scope.series, scope.lowest, scope.highest) == ("mine", 10, 13)
-    assert (scope.spacing, scope.least_history, scope.coverage) == (2, 40, 0.75)
-    assert scope.band == {"low": [0, 0, 0], "high": [0, 0, 0]}
+    assert describe_training_range(series, 40, np.zeros((2, 3)), 0.75) == {
+        "series": "mine",
+        "lowest": 10,
+        "highest": 13,
+        "spacing": 2,
+        "least_history": 40,
+        "band": {"low": [0, 0, 0], "high": [0, 0, 0]},
+        "coverage": 0.75,
+    }
 
 
 def test_a_file_without_times_has_no_spacing():
     series = make_observed(np.arange(10.0), num_train=5, num_validation=2)
 
-    assert describe_scope(series, 40, np.zeros((2, 3)), 1.0).spacing is None
+    assert describe_training_range(series, 40, np.zeros((2, 3)), 1.0)["spacing"] is None
 
 
 def test_a_generated_series_has_its_step_and_range():
     series = make_generated(GeneratedParams.model_validate(SINE | {"step": 1.5}))
 
-    scope = describe_scope(series, 40, np.zeros((2, 3)), 1.0)
+    described = describe_training_range(series, 40, np.zeros((2, 3)), 1.0)
 
-    assert (scope.spacing, scope.lowest, scope.highest) == (1.5, -1, 1)
+    assert (described["spacing"], described["lowest"], described["highest"]) == (1.5, -1, 1)
