@@ -1,11 +1,10 @@
-"""No network: how likely each language is to write a name, letter by letter.
+"""A Markov chain over letters for each language: how likely it is to write a name.
 
-A Markov chain for each language, and Bayes' rule: P(language | name) ~ P(language) P(name |
-language) (Dunning, Statistical Identification of Language, 1994). A letter follows its context, the
-few letters before it, as often as it has done so in training; a context is believed the less, the
-fewer names and the more different letters it was seen with, and the rest is left to its own shorter
-context (interpolation by Witten & Bell, The Zero-Frequency Problem, 1991). Counting is all the
-training there is, and no language pays for another's size.
+By Bayes' rule P(language | name) ~ P(language) P(name | language) (Dunning, Statistical
+Identification of Language, 1994). The probability of a letter after its context, the few letters
+before it, is estimated from counts. It is interpolated with that after the next shorter context,
+which weighs more the fewer names and the more different letters the context was seen with (Witten &
+Bell, The Zero-Frequency Problem, 1991). Training is counting.
 """
 
 from collections.abc import Iterator
@@ -15,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-NOTHING = 2**62  # sorts behind every n-gram
-LONGEST = 8  # letters of an n-gram whose number stays below NOTHING, for an alphabet of some 100
+_NOTHING = 2**62  # no n-gram: sorts behind all of them
+_LONGEST = 8  # letters of an n-gram whose number stays below _NOTHING, for an alphabet of some 100
 
 
 class MarkovClassifier(nn.Module):
@@ -29,9 +28,9 @@ class MarkovClassifier(nn.Module):
         num_languages: L.
         num_ngrams: N, different n-grams that a chain has room for.
         longest: letters of the longest n-gram: a context and what follows it.
-        doubt: times that the shorter context counts beside what was counted,
+        doubt: count with which the shorter context is added to what was counted,
         doubt_per_follower: and more for each different letter that has followed.
-        sharpness: factor of the log-probabilities: letters tell less than if each told its own.
+        sharpness: factor of the log-probabilities; below 1, since letters are not independent.
     """
 
     names: Tensor
@@ -47,8 +46,8 @@ class MarkovClassifier(nn.Module):
         sharpness: float,
     ) -> None:
         super().__init__()
-        if num_ngrams < 1 or not 1 <= longest <= LONGEST:
-            raise ValueError(f"{num_ngrams=} must be at least 1, {longest=} in 1..{LONGEST}")
+        if num_ngrams < 1 or not 1 <= longest <= _LONGEST:
+            raise ValueError(f"{num_ngrams=} must be at least 1, {longest=} in 1..{_LONGEST}")
         if doubt <= 0 or doubt_per_follower < 0 or sharpness <= 0:
             raise ValueError(
                 f"{doubt=} and {sharpness=} must be above 0, {doubt_per_follower=} at least 0"
@@ -56,8 +55,8 @@ class MarkovClassifier(nn.Module):
         self.sharpness = sharpness
         self.register_buffer("names", torch.zeros(num_languages))  # of each language
         sizes = (num_letters, num_languages, num_ngrams, longest)
-        self.forwards = Chain(*sizes, doubt, doubt_per_follower)
-        self.backwards = Chain(*sizes, doubt, doubt_per_follower)
+        self.forwards = _Chain(*sizes, doubt, doubt_per_follower)
+        self.backwards = _Chain(*sizes, doubt, doubt_per_follower)
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
         """Log-probability of each language.
@@ -70,7 +69,7 @@ class MarkovClassifier(nn.Module):
             `(B, L)`.
         """
         read_forwards: Tensor = self.forwards(letters, lengths)
-        read_backwards: Tensor = self.backwards(reverse_names(letters, lengths), lengths)
+        read_backwards: Tensor = self.backwards(_reverse_names(letters, lengths), lengths)
         prior = (self.names + 1).log()  # no language is impossible
         log_joint = (read_forwards + read_backwards) / 2 + prior
         return (self.sharpness * log_joint).log_softmax(1)
@@ -79,21 +78,21 @@ class MarkovClassifier(nn.Module):
         """Learn names `(B, T)` of known languages `(B,)`.
 
         Raises:
-            ValueError: they have more n-grams than there is room for.
+            ValueError: they have more than num_ngrams n-grams.
         """
         self.names += languages.bincount(minlength=len(self.names))
         self.forwards.count(letters, lengths, languages)
-        self.backwards.count(reverse_names(letters, lengths), lengths, languages)
+        self.backwards.count(_reverse_names(letters, lengths), lengths, languages)
 
 
-class Place(NamedTuple):
-    """Contexts of one size and what follows them, at every letter of some names."""
+class _Ngrams(NamedTuple):
+    """Contexts of one length and the n-grams that they begin, at every letter of some names."""
 
     contexts: Tensor  # (B, T + 1), as numbers
     ngrams: Tensor  # (B, T + 1), the contexts and the letter after them
 
 
-class Chain(nn.Module):
+class _Chain(nn.Module):
     """Counts of all n-grams of 1 to `longest` letters, and the probabilities that they give.
 
     An n-gram is a number, its letters the digits: so those of one context stand side by side.
@@ -119,7 +118,7 @@ class Chain(nn.Module):
         self.longest = longest
         self.doubt = doubt
         self.doubt_per_follower = doubt_per_follower
-        self.register_buffer("ngrams", torch.full((num_ngrams,), NOTHING))  # sorted
+        self.register_buffer("ngrams", torch.full((num_ngrams,), _NOTHING))  # sorted
         self.register_buffer("counts", torch.zeros(num_ngrams, num_languages))
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
@@ -143,19 +142,19 @@ class Chain(nn.Module):
         """Read names of known languages.
 
         Raises:
-            ValueError: they have more n-grams than there is room for.
+            ValueError: they have more than num_ngrams n-grams.
         """
         is_inside = torch.arange(letters.shape[1] + 1) <= lengths.unsqueeze(1)
         read = torch.cat([ngrams[is_inside] for _, ngrams in self.walk(letters, lengths)])
         language = languages.unsqueeze(1).expand_as(is_inside)[is_inside].repeat(self.longest)
-        known = torch.cat([self.ngrams[self.ngrams < NOTHING], read]).unique()
+        known = torch.cat([self.ngrams[self.ngrams < _NOTHING], read]).unique()
         if len(known) > len(self.ngrams):
             raise ValueError(f"num_ngrams ({len(self.ngrams)}) is below {len(known)}: raise it")
         counts = torch.zeros_like(self.counts)
         kept = self.counts.any(1)
         counts[torch.searchsorted(known, self.ngrams[kept])] = self.counts[kept]
-        places = torch.searchsorted(known, read)
-        counts.index_put_((places, language), torch.ones(len(read)), accumulate=True)
+        rows = torch.searchsorted(known, read)
+        counts.index_put_((rows, language), torch.ones(len(read)), accumulate=True)
         self.counts.copy_(counts)
         self.ngrams[: len(known)] = known
 
@@ -164,7 +163,7 @@ class Chain(nn.Module):
         rows = torch.searchsorted(self.ngrams, ngrams).clamp(max=len(self.ngrams) - 1)
         return torch.where(self.ngrams[rows] == ngrams, rows, len(self.ngrams))
 
-    def walk(self, letters: Tensor, lengths: Tensor) -> Iterator[Place]:
+    def walk(self, letters: Tensor, lengths: Tensor) -> Iterator[_Ngrams]:
         """The contexts of 0, 1, … letters before every letter and the end of names `(B, T)`."""
         num_before = self.longest - 1
         marked = functional.pad(letters + 1, (num_before, 1), value=self.begin)
@@ -172,11 +171,13 @@ class Chain(nn.Module):
         contexts = torch.zeros_like(marked)
         for _ in range(self.longest):
             ngrams = contexts * self.base + marked
-            yield Place(contexts[:, num_before:].contiguous(), ngrams[:, num_before:].contiguous())
+            yield _Ngrams(
+                contexts[:, num_before:].contiguous(), ngrams[:, num_before:].contiguous()
+            )
             contexts = functional.pad(ngrams, (1, -1))
 
 
-def reverse_names(letters: Tensor, lengths: Tensor) -> Tensor:
+def _reverse_names(letters: Tensor, lengths: Tensor) -> Tensor:
     """Write each name backwards and leave the padding behind it, `(B, T)` -> `(B, T)`."""
-    places = torch.arange(letters.shape[1])
-    return letters.gather(1, (lengths.unsqueeze(1) - 1 - places) % letters.shape[1])
+    positions = torch.arange(letters.shape[1])
+    return letters.gather(1, (lengths.unsqueeze(1) - 1 - positions) % letters.shape[1])

@@ -1,4 +1,4 @@
-"""The linear baseline: which letter n-grams a surname holds, each with a weight per language.
+"""The linear baseline: the letter n-grams of a surname, each with a weight per language.
 
 Bags of character n-grams name languages well (Cavnar & Trenkle 1994). Hashing them into a fixed
 table (Weinberger et al. 2009) and summing rows of it is fastText's classifier (Joulin et al. 2016)
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-MULTIPLIER = 0x9E3779B1  # odd and near 2**32 / golden ratio: neighbours land far apart (Knuth)
-HASH_MASK = 2**32 - 1
+_MULTIPLIER = 0x9E3779B1  # odd and near 2**32 / golden ratio: neighbours land far apart (Knuth)
+_HASH_MASK = 2**32 - 1
 
 
 class NgramClassifier(nn.Module):
@@ -73,13 +73,13 @@ class NgramClassifier(nn.Module):
         ends = lengths.unsqueeze(1) + 1  # (B, 1) where `$` stands
         marked = functional.pad(letters, (1, 1), value=self.begin)  # (B, T + 2)
         marked = marked.scatter(1, ends, self.end)
-        places = torch.arange(marked.shape[1], device=letters.device)
+        positions = torch.arange(marked.shape[1], device=letters.device)
         hashes = torch.zeros_like(marked)
         buckets = []
         is_inside = []
         for size in range(1, min(self.longest, marked.shape[1]) + 1):
             last = marked[:, size - 1 :]  # the letter that makes (size - 1)-grams size-grams
-            hashes = (hashes[:, : last.shape[1]] + last + 1) * MULTIPLIER & HASH_MASK
+            hashes = (hashes[:, : last.shape[1]] + last + 1) * _MULTIPLIER & _HASH_MASK
             buckets.append((hashes >> 7) % self.num_buckets)
-            is_inside.append(places[size - 1 :] <= ends)
+            is_inside.append(positions[size - 1 :] <= ends)
         return torch.cat(buckets, 1), torch.cat(is_inside, 1)

@@ -2,8 +2,8 @@
 
 The states of a tanh RNN, GRU (Cho et al. 2014) or LSTM (Hochreiter & Schmidhuber 1997), read in
 one direction or both (Schuster & Paliwal 1997), are pooled by their maximum over time (Collobert
-et al. 2011; for recurrent nets InferSent, Conneau et al. 2017). So every letter is one step away
-from the loss, where the published surname program must carry it to the last state.
+et al. 2011; for recurrent nets InferSent, Conneau et al. 2017). So the gradient
+reaches every letter directly; in the published surname program it passes through all later states.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-CELLS: dict[str, Callable[[int, int], nn.Module]] = {
+_CELLS: dict[str, Callable[[int, int], nn.Module]] = {
     "rnn_tanh": nn.RNN,
     "gru": nn.GRU,
     "lstm": nn.LSTM,
@@ -31,8 +31,8 @@ class PooledClassifier(nn.Module):
         hidden: H, states of one direction.
         bidirectional: read the name from both ends.
         dropout: share of embedded and of pooled features dropped in training.
-        marked: read a mark before and one behind each name, too.
-        mean: give the head the states' mean over time beside their maximum.
+        marked: read a boundary marker before and after each name.
+        mean: give the head the mean of the states over time beside their maximum.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class PooledClassifier(nn.Module):
         if min(embedding, hidden) < 1 or not 0 <= dropout < 1:
             raise ValueError(f"{embedding=} and {hidden=} must be at least 1, {dropout=} below 1")
         num_directions = 2 if bidirectional else 1
-        self.begin = num_letters  # the marks are symbols of their own
+        self.begin = num_letters  # boundary markers are symbols of their own
         self.end = num_letters + 1
         self.marked = marked
         self.mean = mean
         self.embedding = nn.Embedding(num_letters + 2 * marked, embedding)
         self.recurrents = nn.ModuleList()
         for _ in range(num_directions):
-            self.recurrents.append(CELLS[cell](embedding, hidden))
+            self.recurrents.append(_CELLS[cell](embedding, hidden))
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden * num_directions * (1 + mean), num_languages)
 
@@ -104,7 +104,7 @@ def reverse_names(letters: Tensor, lengths: Tensor) -> Tensor:
     """Write each name backwards and leave the padding behind it, `(B, T)` -> `(B, T)`.
 
     Two nets that read forwards cost less than `bidirectional=True` on packed names, and the
-    maximum over time does not ask for the states' order.
+    maximum over time does not depend on the order of the states.
     """
-    places = torch.arange(letters.shape[1], device=letters.device)
-    return letters.gather(1, (lengths.unsqueeze(1) - 1 - places) % letters.shape[1])
+    positions = torch.arange(letters.shape[1], device=letters.device)
+    return letters.gather(1, (lengths.unsqueeze(1) - 1 - positions) % letters.shape[1])

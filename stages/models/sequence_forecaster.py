@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-State = Tensor | tuple[Tensor, Tensor]  # (layers, B, H), for an LSTM a pair of them
+_State = Tensor | tuple[Tensor, Tensor]  # (layers, B, H), for an LSTM a pair of them
 
 
 class ElmanScan(torch.autograd.Function):
@@ -42,15 +42,6 @@ class ElmanScan(torch.autograd.Function):
         return torch.from_numpy(d_drive), torch.from_numpy(behind), torch.from_numpy(d_weight)
 
 
-def make_recurrent(cell: str, hidden: int, layers: int) -> nn.RNNBase:
-    """A recurrent layer over single samples, `(B, T, 1)` -> `(B, T, H)`."""
-    if cell == "gru":
-        return nn.GRU(1, hidden, layers, batch_first=True)
-    if cell == "lstm":
-        return nn.LSTM(1, hidden, layers, batch_first=True)
-    return nn.RNN(1, hidden, layers, batch_first=True, nonlinearity=cell.removeprefix("rnn_"))
-
-
 class SequenceForecaster(nn.Module):
     """Forecasts the next sample after each sample that it sees.
 
@@ -73,7 +64,15 @@ class SequenceForecaster(nn.Module):
         super().__init__()
         if hidden < 1 or layers < 1:
             raise ValueError(f"hidden ({hidden}) and layers ({layers}) must be at least 1")
-        self.recurrent = make_recurrent(cell, hidden, layers)
+        self.recurrent: nn.RNNBase  # (B, T, 1) -> (B, T, H)
+        if cell == "gru":
+            self.recurrent = nn.GRU(1, hidden, layers, batch_first=True)
+        elif cell == "lstm":
+            self.recurrent = nn.LSTM(1, hidden, layers, batch_first=True)
+        else:
+            self.recurrent = nn.RNN(
+                1, hidden, layers, batch_first=True, nonlinearity=cell.removeprefix("rnn_")
+            )
         if init_std is not None:
             for parameter in self.recurrent.parameters():
                 nn.init.normal_(parameter, std=init_std)
@@ -81,7 +80,7 @@ class SequenceForecaster(nn.Module):
         self.folds = cell.startswith("rnn_") and layers == 1
         self.scans = cell == "rnn_tanh" and layers == 1
 
-    def forward(self, window: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, window: Tensor, state: _State | None = None) -> tuple[Tensor, _State]:
         """Forecast the sample after each sample of a window.
 
         Args:
@@ -97,11 +96,11 @@ class SequenceForecaster(nn.Module):
         return forecasts, last
 
     def _recur(
-        self, inputs: Tensor, state: State | None, weights: dict[str, Tensor]
-    ) -> tuple[Tensor, State]:
+        self, inputs: Tensor, state: _State | None, weights: dict[str, Tensor]
+    ) -> tuple[Tensor, _State]:
         """The recurrent layer with any weights: `(B, T, 1)` -> states `(B, T, H)` and the last."""
         if not self.scans or inputs.device.type != "cpu":
-            answer: tuple[Tensor, State]
+            answer: tuple[Tensor, _State]
             answer = torch.func.functional_call(self.recurrent, weights, (inputs, state))
             return answer
         bias = weights["bias_ih_l0"] + weights["bias_hh_l0"]
@@ -112,7 +111,7 @@ class SequenceForecaster(nn.Module):
         )
         return states.transpose(0, 1), states[-1:]
 
-    def forecast(self, history: Tensor, horizon: int, state: State | None = None) -> Tensor:
+    def forecast(self, history: Tensor, horizon: int, state: _State | None = None) -> Tensor:
         """Forecast the samples after a history, feeding forecasts back.
 
         Args:
@@ -127,32 +126,23 @@ class SequenceForecaster(nn.Module):
         first = nexts[:, -1:]
         return torch.cat([first, self.forecast_closed_loop(first, state, horizon - 1)], dim=1)
 
-    def forecast_closed_loop(self, first: Tensor, state: State, steps: int) -> Tensor:
+    def forecast_closed_loop(self, first: Tensor, state: _State, steps: int) -> Tensor:
         """Feed forecasts back: `(B, 1)` and the state that gave it -> the next `(B, steps)`."""
         if steps == 0:
             return first[:, :0]
-        if self.folds:
-            return self._run_folded(first, state, steps)
-        return self._run_stepwise(first, state, steps)
-
-    def _run_folded(self, first: Tensor, state: State, steps: int) -> Tensor:
-        """Feed forecasts back in one call over zero inputs.
-
-        With y = V h + c the next state is f((W_R + W_I V) h + b_R + (b_I + W_I c)): the head
-        is folded into the recurrence, which then needs no input and stays differentiable.
-        """
+        if not self.folds:
+            forecasts = [first]
+            for _ in range(steps):
+                following, state = self(forecasts[-1], state)
+                forecasts.append(following)
+            return torch.cat(forecasts[1:], dim=1)
+        # one call over zero inputs: with y = V h + c the next state is f((W_R + W_I V) h + b_R +
+        # (b_I + W_I c)), so the head becomes part of the recurrence, which stays differentiable
         weights: dict[str, Tensor] = dict(self.recurrent.named_parameters())
         inward, outward = weights["weight_ih_l0"], self.head.weight  # W_I and V
         weights["weight_hh_l0"] = weights["weight_hh_l0"] + inward @ outward
         weights["bias_ih_l0"] = weights["bias_ih_l0"] + inward @ self.head.bias
-        silence = first.new_zeros(len(first), steps, 1)
-        states, _ = self._recur(silence, state, weights)
-        forecasts: Tensor = self.head(states).squeeze(-1)
-        return forecasts
-
-    def _run_stepwise(self, first: Tensor, state: State, steps: int) -> Tensor:
-        forecasts = [first]
-        for _ in range(steps):
-            following, state = self(forecasts[-1], state)
-            forecasts.append(following)
-        return torch.cat(forecasts[1:], dim=1)
+        zeros = first.new_zeros(len(first), steps, 1)
+        states, _ = self._recur(zeros, state, weights)
+        closed_loop: Tensor = self.head(states).squeeze(-1)
+        return closed_loop
