@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from stages.shared.params import Amount, Params, Seed
 
-Cell = nn.RNNCell | nn.LSTMCell
-Radius = Annotated[float, Field(gt=0, le=10)]  # to the power of the longest distance still finite
-Bias = Annotated[float, Field(ge=-100, le=100)]
+_Cell = nn.RNNCell | nn.LSTMCell
+_Radius = Annotated[float, Field(gt=0, le=10)]  # to the power of the longest distance still finite
+_Bias = Annotated[float, Field(ge=-100, le=100)]
 
 
 class ProbeParams(Params):
@@ -20,8 +20,8 @@ class ProbeParams(Params):
     seed: Seed  # of weights and inputs
     hidden: int = Field(gt=0, le=256)  # H of the networks whose gradients are followed
     distance: int = Field(gt=0, le=300)  # time steps from the first state to the last
-    radii: list[Radius] = Field(min_length=1)  # spectral radii of W_R
-    forget_biases: list[Bias | None] = Field(min_length=1)  # of the LSTMs; null: the default
+    radii: list[_Radius] = Field(min_length=1)  # spectral radii of W_R
+    forget_biases: list[_Bias | None] = Field(min_length=1)  # of the LSTMs; null: the default
     clip_norm: Amount  # marked in the figure
 
 
@@ -53,7 +53,7 @@ def make_lstm_cell(hidden: int, forget_bias: float | None) -> nn.LSTMCell:
     return cell
 
 
-def trace_gradient(cell: Cell, inputs: Tensor) -> list[float]:
+def trace_gradient(cell: _Cell, inputs: Tensor) -> list[float]:
     """Spectral norms of ds_T/ds_k for k = T-1, ..., 1; s is h, for an LSTM (h, c) end to end.
 
     By the chain rule it is the product of the Jacobians of single steps; for a tanh cell
@@ -91,7 +91,7 @@ def trace_gradients(params: ProbeParams) -> list[Norm]:
     """The gradient through time of every case and layer."""
     torch.manual_seed(params.seed)
     noise = torch.randn(params.distance + 1, params.hidden, dtype=torch.float64)
-    layers: list[tuple[str, str, Cell, Tensor]] = []
+    layers: list[tuple[str, str, _Cell, Tensor]] = []
     for radius in params.radii:
         torch.manual_seed(params.seed)  # the same matrix, scaled
         rnn_cell = make_rnn_cell(params.hidden, radius)

@@ -1,4 +1,4 @@
-"""Tour the recurrent layers and follow the gradient through time: params -> data/plotted/layers/.
+"""Tabulate recurrent layers, trace the gradient through time: params -> data/plotted/layers/.
 
 Run by DVC as `python stages/run.py layers.probe OUT`.
 """
@@ -29,21 +29,21 @@ from stages.shared.figures import (
 from stages.shared.params import read_params
 from stages.shared.tables import write_table
 
-CASES = {
+_CASES = {
     "zero input": "(a) tanh RNN, zero input:\nf' = 1, the product is $W_R^k$",
     "normal inputs": "(b) tanh RNN, unit-normal inputs:\nsaturation makes all of them shrink",
     "LSTM": "(c) LSTM, unit-normal inputs: the open\nforget gate is the remedy, not the name",
 }
-COLORS = (BLUE, YELLOW, ORANGE)  # of the lines of a panel, in order
+_COLORS = (BLUE, YELLOW, ORANGE)  # of the lines of a panel, in order
 
 
-def plot_gradients(norms: Sequence[Norm], params: ProbeParams) -> Figure:
-    """One panel a case, one line a layer, named at its end."""
+def _plot_gradients(norms: Sequence[Norm], params: ProbeParams) -> Figure:
+    """One panel per case with one line per layer; the legend gives its last value."""
     subject = f"random weights, H = {params.hidden}, seed {params.seed}"
     figure = make_figure("The gradient through time", subject, 2 * WIDTH, 1.2 * HEIGHT)
-    panels = figure.subplots(1, len(CASES), sharey=True)
-    for axes, (case, headline) in zip(panels, CASES.items(), strict=True):
-        draw_case(axes, [norm for norm in norms if norm.case == case])
+    panels = figure.subplots(1, len(_CASES), sharey=True)
+    for axes, (case, headline) in zip(panels, _CASES.items(), strict=True):
+        _draw_case(axes, [norm for norm in norms if norm.case == case])
         axes.axhline(params.clip_norm, color=GREY, ls="--", lw=1)
         axes.annotate(
             f"clipping norm {params.clip_norm:g}",
@@ -59,15 +59,15 @@ def plot_gradients(norms: Sequence[Norm], params: ProbeParams) -> Figure:
     return figure
 
 
-def draw_case(axes: Axes, norms: Iterable[Norm]) -> None:
-    """One line a layer; its last value stands in the legend."""
+def _draw_case(axes: Axes, norms: Iterable[Norm]) -> None:
+    """One line per layer; the legend gives its last value."""
     layers: dict[str, list[Norm]] = {}
     for norm in norms:
         layers.setdefault(norm.layer, []).append(norm)
     for i, (layer, points) in enumerate(layers.items()):
         distances = [point.distance for point in points]
         values = [point.spectral_norm for point in points]
-        color = COLORS[i % len(COLORS)]
+        color = _COLORS[i % len(_COLORS)]
         axes.plot(distances, values, color=color, label=f"{layer}: {values[-1]:.2g}")
 
 
@@ -81,7 +81,7 @@ def main(out: str) -> None:
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     with figure_style():
-        save_png(plot_gradients(norms, params), folder / "gradients.png", dpi)
+        save_png(_plot_gradients(norms, params), folder / "gradients.png", dpi)
     write_table(folder / "layers.csv", Row._fields, tour_layers())
     # six digits, since the last ones depend on the processor
     rounded = [(*norm[:-1], f"{norm.spectral_norm:.6g}") for norm in norms]

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-Layer = nn.RNN | nn.LSTM
-Cell = nn.RNNCell | nn.LSTMCell
-State = tuple[Tensor, ...]  # (h,) or, for an LSTM, (h, c)
+_Layer = nn.RNN | nn.LSTM
+_Cell = nn.RNNCell | nn.LSTMCell
+_State = tuple[Tensor, ...]  # (h,) or, for an LSTM, (h, c)
 
 STEPS, BATCH, FEATURES, HIDDEN, FIRST_HIDDEN, LAYERS = 10, 3, 100, 20, 30, 4
 TOLERANCE = 1e-5  # single precision rounds differently in a fused layer and a loop of cells
@@ -32,7 +32,7 @@ class Row(NamedTuple):
     meaning: str
 
 
-def run_layers(modules: Iterable[nn.Module], sequence: Tensor) -> tuple[Tensor, list[State]]:
+def _run_layers(modules: Iterable[nn.Module], sequence: Tensor) -> tuple[Tensor, list[_State]]:
     """Feed a sequence to modules one after another; also their last states, `(layers, B, H)`."""
     states = []
     for module in modules:
@@ -40,34 +40,34 @@ def run_layers(modules: Iterable[nn.Module], sequence: Tensor) -> tuple[Tensor, 
             sequence = module(sequence)
             continue
         sequence, last = module(sequence)
-        states.append(as_tuple(last))
+        states.append(_as_tuple(last))
     return sequence, states
 
 
-def run_cells(cells: Sequence[nn.Module], sequence: Tensor) -> tuple[Tensor, list[State]]:
-    """The same for a stack of cells, which leave the loop over time to us; states `(B, H)`."""
+def _run_cells(cells: Sequence[nn.Module], sequence: Tensor) -> tuple[Tensor, list[_State]]:
+    """Feed a sequence to a stack of cells in a loop over time; also their last states `(B, H)`."""
     states: list[Any] = [None] * len(cells)
     outputs = []
     for signal in sequence:  # time steps run in order, never in parallel
         for i, cell in enumerate(cells):
             states[i] = cell(signal, states[i])
-            signal = as_tuple(states[i])[0]
+            signal = _as_tuple(states[i])[0]
         outputs.append(signal)
-    return torch.stack(outputs), [as_tuple(state) for state in states]
+    return torch.stack(outputs), [_as_tuple(state) for state in states]
 
 
-def as_tuple(state: Tensor | State) -> State:
+def _as_tuple(state: Tensor | _State) -> _State:
     """A state as (h,) or (h, c)."""
     return state if isinstance(state, tuple) else (state,)
 
 
-def describe_modules(modules: Sequence[nn.Module], sequence: Tensor, meaning: str) -> Row:
+def _describe_modules(modules: Sequence[nn.Module], sequence: Tensor, meaning: str) -> Row:
     """Run modules on a sequence and write down the shapes."""
-    if isinstance(modules[0], Cell):
-        outputs, states = run_cells(modules, sequence)
+    if isinstance(modules[0], _Cell):
+        outputs, states = _run_cells(modules, sequence)
         given, output = sequence[0], outputs[-1]
     else:
-        output, states = run_layers(modules, sequence)
+        output, states = _run_layers(modules, sequence)
         given = sequence
     shapes = []
     num_parameters = 0
@@ -97,33 +97,33 @@ def tour_layers() -> list[Row]:
     clip_modules = [nn.RNN(4, 5, batch_first=True), nn.Linear(5, 4)]
     each_its_own = "each cell has its own h"
     return [
-        describe_modules(
+        _describe_modules(
             [nn.RNN(FEATURES, HIDDEN)], words, "10 words, 3 sentences, word vectors of 100"
         ),
-        describe_modules(
+        _describe_modules(
             [nn.RNN(FEATURES, HIDDEN, LAYERS)],
             words,
             "output: top layer, every step; h: every layer, last step",
         ),
-        describe_modules([batch_first], words.transpose(0, 1), "h keeps its axes"),
-        describe_modules([nn.RNNCell(FEATURES, HIDDEN)], words, "one step a call, 10 calls"),
-        describe_modules(two_rnn_cells, words, each_its_own),
-        describe_modules([nn.LSTM(FEATURES, HIDDEN)], words, "h is also the output; c the memory"),
-        describe_modules(
+        _describe_modules([batch_first], words.transpose(0, 1), "h keeps its axes"),
+        _describe_modules([nn.RNNCell(FEATURES, HIDDEN)], words, "one step a call, 10 calls"),
+        _describe_modules(two_rnn_cells, words, each_its_own),
+        _describe_modules([nn.LSTM(FEATURES, HIDDEN)], words, "h is also the output; c the memory"),
+        _describe_modules(
             [nn.LSTM(FEATURES, HIDDEN, LAYERS)], words, "h and c of every layer, last step"
         ),
-        describe_modules([nn.LSTMCell(FEATURES, HIDDEN)], words, "one step a call, 10 calls"),
-        describe_modules(two_lstm_cells, words, f"{each_its_own} and c"),
-        describe_modules(
+        _describe_modules([nn.LSTMCell(FEATURES, HIDDEN)], words, "one step a call, 10 calls"),
+        _describe_modules(two_lstm_cells, words, f"{each_its_own} and c"),
+        _describe_modules(
             clip_modules, clips, "10 clips of 50 frames of 4 pixels; target: next frame"
         ),
     ]
 
 
-def split_layers(module: Layer) -> list[Cell]:
+def _split_layers(module: _Layer) -> list[_Cell]:
     """One cell for each layer of a module, with copies of its weights."""
     sizes = [module.input_size] + module.num_layers * [module.hidden_size]
-    cells: list[Cell] = []
+    cells: list[_Cell] = []
     for i, (given, hidden) in enumerate(pairwise(sizes)):
         is_lstm = isinstance(module, nn.LSTM)
         cell = nn.LSTMCell(given, hidden) if is_lstm else nn.RNNCell(given, hidden)
@@ -133,15 +133,15 @@ def split_layers(module: Layer) -> list[Cell]:
     return cells
 
 
-def measure_difference(modules: Sequence[Layer], sequence: Tensor) -> float:
+def measure_difference(modules: Sequence[_Layer], sequence: Tensor) -> float:
     """Largest difference of outputs and last states between modules and cells of equal weights."""
-    cells: list[Cell] = []
+    cells: list[_Cell] = []
     for module in modules:
-        cells += split_layers(module)
+        cells += _split_layers(module)
     with torch.no_grad():
-        outputs, lasts = run_layers(modules, sequence)
-        cell_outputs, cell_states = run_cells(cells, sequence)
-    by_layer: list[State] = []
+        outputs, lasts = _run_layers(modules, sequence)
+        cell_outputs, cell_states = _run_cells(cells, sequence)
+    by_layer: list[_State] = []
     for last in lasts:
         by_layer += zip(*last, strict=True)  # (layers, B, H) -> (B, H) each
     differences = [outputs - cell_outputs]
@@ -159,7 +159,7 @@ def prove_equivalences(seed: int) -> dict[str, float]:
     """
     torch.manual_seed(seed)
     sequence = torch.randn(STEPS, BATCH, FEATURES)
-    claims: dict[str, list[Layer]] = {
+    claims: dict[str, list[_Layer]] = {
         "RNNCell 100→20 = 1-layer RNN": [nn.RNN(FEATURES, HIDDEN)],
         "4 RNNCells 100→20→20→20→20 = 4-layer RNN": [nn.RNN(FEATURES, HIDDEN, LAYERS)],
         "2 RNNCells 100→30→20 = two 1-layer RNNs in sequence": [
