@@ -1,11 +1,10 @@
-"""How a recipe of a surname classifier is tried: on the names of two splits, never of the test."""
+"""A trial of a surname classifier: train on one split, score on another, never on the test."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from stages.searching.trials import Result, take_result
 from stages.surnames.evaluate import classify_names
-from stages.surnames.names import Names, Vocabulary, read_split, read_vocabulary
+from stages.surnames.names import Names, Vocabulary
 from stages.surnames.scores import average_nll, score_guesses
 from stages.surnames.train import ClassifierParams, train
 
@@ -29,17 +28,11 @@ class ClassifierAttempt:
     vocabulary: Vocabulary
 
     def __call__(self, params: ClassifierParams) -> Result:
-        """What a recipe gives."""
+        """Train by a recipe and score on validation."""
         trained = train(params, self.train, self.vocabulary, self.name)
         log_probabilities = classify_names(trained.model, self.validation)
-        guesses = log_probabilities.argmax(axis=1)
-        truths = self.validation.languages
-        scores = score_guesses(guesses, truths, len(self.vocabulary.languages))
-        scores["nll"] = average_nll(log_probabilities, truths)
+        predictions = log_probabilities.argmax(axis=1)
+        targets = self.validation.languages
+        scores = score_guesses(predictions, targets, len(self.vocabulary.languages))
+        scores["nll"] = average_nll(log_probabilities, targets)
         return take_result(scores, trained.curves)
-
-
-def read_classifier_attempt(folder: Path, name: str) -> ClassifierAttempt:
-    """Read what is needed of preprocessed surnames."""
-    names, validation = read_split(folder, "train"), read_split(folder, "validation")
-    return ClassifierAttempt(name, names, validation, read_vocabulary(folder))

@@ -1,17 +1,14 @@
-"""How a recipe of a forecaster is tried: by the free runs of validation, never of the test."""
+"""A trial of a forecaster: train it and score closed-loop forecasts of validation, not the test."""
 
-import hashlib
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 from stages.forecasting.assessment import score_forecasts
 from stages.forecasting.forecasters import wrap_model
-from stages.forecasting.series import Backtest, Series, read_series
+from stages.forecasting.series import Backtest, Series
 from stages.forecasting.train import ForecasterParams, train
 from stages.searching.trials import Result, take_result
 from stages.shared.errors import InputError
-from stages.shared.params import Count, Seed, read_params
 
 
 @dataclass(frozen=True)
@@ -32,11 +29,11 @@ class ForecasterAttempt:
 
     @property
     def scores(self) -> list[str]:
-        """What is measured."""
+        """Names of the scores."""
         return ["one_step_mse", *(f"mse_{horizon}" for horizon in self.horizons)]
 
     def __call__(self, params: ForecasterParams) -> Result:
-        """What a recipe gives.
+        """Train by a recipe and score on validation.
 
         Raises:
             InputError: a score is not finite.
@@ -47,29 +44,7 @@ class ForecasterAttempt:
         scores = score_forecasts(forecasts, self.backtest, self.horizons)
         for score, value in scores.items():
             if not math.isfinite(value):
-                raise InputError(f"{self.name}: {score} is {value}: its free runs blow up")
+                raise InputError(
+                    f"{self.name}: {score} is {value}: its closed-loop forecasts diverge"
+                )
         return take_result(scores, trained.curves)
-
-
-def compute_digest(backtest: Backtest) -> str:
-    """What tells backtests apart."""
-    return hashlib.sha256(backtest.contexts.tobytes() + backtest.targets.tobytes()).hexdigest()
-
-
-def read_forecaster_attempt(path: Path, name: str) -> ForecasterAttempt:
-    """Read a series, and draw the validation that evaluate_forecasters asks for."""
-    series = read_series(path).hide_test()
-    evaluation = {
-        "context": read_params("evaluate_forecasters.context", Count),
-        "validation_horizons": read_params("evaluate_forecasters.validation_horizons", list[Count]),
-        **series.own_evaluation,
-    }
-    horizons = evaluation["validation_horizons"]
-    validation = series.backtest(
-        "validation",
-        context=evaluation["context"],
-        horizon=max(horizons),
-        phases=read_params("evaluate_forecasters.phases", Count),
-        seed=read_params("evaluate_forecasters.validation_seed", Seed),
-    )
-    return ForecasterAttempt(name, series, validation, horizons)

@@ -19,13 +19,19 @@ from stages.searching.outcome import (
     write_trials,
 )
 from stages.searching.spaces import (
-    Changes,
     SearchParams,
     change_entry,
     draw_recipes,
     find_value,
 )
-from stages.searching.trials import Identity, Result, Trial, find_place, keep_result, read_result
+from stages.searching.trials import (
+    Identity,
+    Result,
+    Trial,
+    find_result_path,
+    read_result,
+    write_result,
+)
 from stages.searching.workers import run_side_by_side
 from stages.shared.errors import InputError
 from stages.shared.fit import FitParams
@@ -53,8 +59,8 @@ class Task:
     attempt: Callable[[Any], Result]
 
 
-def attempt_trial(attempt: Callable[[Any], Result], trial: Trial) -> Result:
-    """The result of a trial, also of one that failed: a loss that blew up is an answer too."""
+def _attempt_trial(attempt: Callable[[Any], Result], trial: Trial) -> Result:
+    """The result of a trial. One that failed, such as by a loss that diverged, is a result too."""
     try:
         return attempt(trial.params)
     except InputError as error:
@@ -65,7 +71,7 @@ def list_trials(task: Task, params: SearchParams) -> list[Trial]:
     """Every recipe with every seed, by recipe and seed.
 
     Raises:
-        InputError: a recipe that cannot be trained, or a score that there is not.
+        InputError: a recipe cannot be trained, or there is no such score.
     """
     where = f"params.yaml: {task.entries}.{params.base}"
     base = read_value(f"{task.entries}.{params.base}")
@@ -83,42 +89,46 @@ def list_trials(task: Task, params: SearchParams) -> list[Trial]:
     return trials
 
 
-def finish_trials(
+def _finish_trials(
     task: Task, params: SearchParams, trials: list[Trial], surroundings: Identity
 ) -> list[Result]:
-    """The results of all trials: those that are kept, and those that are made now.
+    """Read the results of earlier trials, run the missing ones and keep their results.
 
     Raises:
-        InputError: Ctrl-C, or there are no workers.
+        InputError: Ctrl-C was pressed, or there are no workers.
     """
-    places = [find_place(trial, surroundings) for trial in trials]
-    results = [read_result(place) for place in places]
+    paths = [find_result_path(trial, surroundings) for trial in trials]
+    results = [read_result(path) for path in paths]
     missing = [number for number, result in enumerate(results) if result is None]
-    calls = [partial(attempt_trial, task.attempt, trials[number]) for number in missing]
+    calls = [partial(_attempt_trial, task.attempt, trials[number]) for number in missing]
     num_kept = len(trials) - len(missing)
     print(f"{task.section}: {len(trials)} trials, {num_kept} of them done before", flush=True)
     with tqdm(total=len(trials), initial=num_kept, desc=task.section, disable=None) as bar:
-        show_best(bar, params, results)
+        _show_best(bar, params, results)
         try:
             for call, result in run_side_by_side(calls, trials[0].params.device):
-                keep_result(places[missing[call]], result)
+                write_result(paths[missing[call]], result)
                 results[missing[call]] = result
                 bar.update()
-                show_best(bar, params, results)
+                _show_best(bar, params, results)
         except KeyboardInterrupt:
-            raise InputError("stopped; what is done is kept, the same command goes on") from None
+            raise InputError(
+                "stopped: finished trials are kept, and the same command continues"
+            ) from None
     return [result for result in results if result is not None]
 
 
-def show_best(bar: Any, params: SearchParams, results: Iterable[Result | None]) -> None:
-    """Put the best score of a trial so far behind the bar."""
+def _show_best(bar: Any, params: SearchParams, results: Iterable[Result | None]) -> None:
+    """Show the best score so far behind the progress bar."""
     values = [r.scores[params.score] for r in results if r and not r.failure]
     if values:
         best = min(values) if is_error(params.score) else max(values)
         bar.set_postfix({f"best {params.score}": f"{best:.4g}"})
 
 
-def find_best(task: Task, params: SearchParams, trials: list[Trial], results: list[Result]) -> Best:
+def _find_best(
+    task: Task, params: SearchParams, trials: list[Trial], results: list[Result]
+) -> Best:
     """The recipe with the best mean over the seeds; the first of equals.
 
     Raises:
@@ -144,36 +154,20 @@ def find_best(task: Task, params: SearchParams, trials: list[Trial], results: li
     )
 
 
-def tabulate_trials(
+def _tabulate_trials(
     task: Task, space: Iterable[str], trials: list[Trial], results: list[Result]
 ) -> tuple[list[str], list[list[Any]]]:
-    """Columns and rows of trials.csv: the params that are drawn, the scores, why there are none."""
-    paths = list(space)
+    """Columns and rows of trials.csv: the drawn params, the scores, or why there are none."""
+    names = list(space)
     scores = [f"{SCORE}{score}" for score in task.scores]
     rows = []
     for trial, result in zip(trials, results, strict=True):
         entry = trial.params.model_dump()
         row: list[Any] = [trial.recipe, trial.params.seed]
-        row += [find_value(entry, path) for path in paths]
+        row += [find_value(entry, name) for name in names]
         row += [result.scores.get(score) for score in task.scores]
         rows.append([*row, result.failure])
-    return [*LABELS, *paths, *scores, FAILURE], rows
-
-
-def tabulate_losses(trials: list[Trial], results: list[Result]) -> list[list[Any]]:
-    """Rows of curves.csv."""
-    rows: list[list[Any]] = []
-    for trial, result in zip(trials, results, strict=True):
-        for iteration, loss in zip(result.iterations, result.losses, strict=True):
-            rows.append([trial.recipe, trial.params.seed, iteration, loss])
-    return rows
-
-
-def say_best(best: Best) -> str:
-    """One line."""
-    base = "failed" if best.value_of_base is None else f"{best.value_of_base:.4g}"
-    changes: Changes | str = best.changes or "as it is"
-    return f"best: recipe {best.recipe}, {best.score} {best.value:.4g} (base: {base}): {changes}"
+    return [*LABELS, *names, *scores, FAILURE], rows
 
 
 def search(task: Task, params: SearchParams, surroundings: Identity, out: Path) -> None:
@@ -186,10 +180,16 @@ def search(task: Task, params: SearchParams, surroundings: Identity, out: Path) 
         out: folder.
     """
     trials = list_trials(task, params)
-    results = finish_trials(task, params, trials, surroundings)
-    best = find_best(task, params, trials, results)
+    results = _finish_trials(task, params, trials, surroundings)
+    best = _find_best(task, params, trials, results)
     out.mkdir(parents=True, exist_ok=True)
-    write_trials(out, *tabulate_trials(task, params.space, trials, results))
-    write_losses(out, tabulate_losses(trials, results))
+    write_trials(out, *_tabulate_trials(task, params.space, trials, results))
+    losses: list[list[Any]] = []
+    for trial, result in zip(trials, results, strict=True):
+        for iteration, loss in zip(result.iterations, result.losses, strict=True):
+            losses.append([trial.recipe, trial.params.seed, iteration, loss])
+    write_losses(out, losses)
     write_best(out, best)
-    print(say_best(best))
+    base = "failed" if best.value_of_base is None else f"{best.value_of_base:.4g}"
+    changes = best.changes or "as it is"
+    print(f"best: recipe {best.recipe}, {best.score} {best.value:.4g} (base: {base}): {changes}")

@@ -6,25 +6,28 @@ Run by DVC as `python stages/run.py searching.search_classifiers SURNAMES OUT`.
 import sys
 from pathlib import Path
 
-from stages.searching.classifiers import SCORES, read_classifier_attempt
+from stages.searching.classifiers import SCORES, ClassifierAttempt
 from stages.searching.search import Task, search
 from stages.searching.spaces import read_search
-from stages.searching.trials import describe_code, describe_surroundings
+from stages.searching.trials import describe_surroundings
 from stages.shared.command import run_as_command
+from stages.surnames.names import read_split, read_vocabulary
 from stages.surnames.train import ClassifierParams
 
-SECTION = "search_classifiers"
+_SECTION = "search_classifiers"
 
 
 def main(surnames: str, out: str) -> None:
     """Write trials.csv, curves.csv and best.yaml."""
-    params = read_search(SECTION)
+    params = read_search(_SECTION)
     folder = Path(surnames)
-    attempt = read_classifier_attempt(folder, params.base)
-    task = Task(SECTION, "classifiers", ClassifierParams, SCORES, attempt.vocabulary.data, attempt)
-    code = describe_code(params.architecture, SECTION)
+    vocabulary = read_vocabulary(folder)
+    train, validation = read_split(folder, "train"), read_split(folder, "validation")
+    attempt = ClassifierAttempt(params.base, train, validation, vocabulary)
+    task = Task(_SECTION, "classifiers", ClassifierParams, SCORES, vocabulary.data, attempt)
     files = [folder / "names.npz", folder / "vocabulary.json"]
-    search(task, params, describe_surroundings(files, code), Path(out))
+    surroundings = describe_surroundings(files, params.architecture, _SECTION)
+    search(task, params, surroundings, Path(out))
 
 
 if __name__ == "__main__":

@@ -3,29 +3,43 @@
 Run by DVC as `python stages/run.py searching.search_forecasters WINDOWS OUT`.
 """
 
+import hashlib
 import sys
 from pathlib import Path
 
+from stages.forecasting.series import read_series
 from stages.forecasting.train import ForecasterParams
-from stages.searching.forecasters import compute_digest, read_forecaster_attempt
+from stages.searching.forecasters import ForecasterAttempt
 from stages.searching.search import Task, search
 from stages.searching.spaces import read_search
-from stages.searching.trials import describe_code, describe_surroundings
+from stages.searching.trials import describe_surroundings
 from stages.shared.command import run_as_command
+from stages.shared.params import Count, Seed, read_params
 
-SECTION = "search_forecasters"
+_SECTION = "search_forecasters"
 
 
 def main(windows: str, out: str) -> None:
     """Write trials.csv, curves.csv and best.yaml."""
-    params = read_search(SECTION)
-    attempt = read_forecaster_attempt(Path(windows), params.base)
-    task = Task(
-        SECTION, "forecasters", ForecasterParams, attempt.scores, Path(windows).stem, attempt
+    params = read_search(_SECTION)
+    series = read_series(Path(windows)).hide_test()
+    own = series.own_evaluation
+    context = own.get("context") or read_params("evaluate_forecasters.context", Count)
+    horizons = own.get("validation_horizons") or read_params(
+        "evaluate_forecasters.validation_horizons", list[Count]
     )
-    code = describe_code(params.architecture, SECTION)
-    validation = [attempt.horizons, compute_digest(attempt.backtest)]
-    surroundings = [*describe_surroundings([Path(windows)], code), validation]
+    validation = series.backtest(
+        "validation",
+        context=context,
+        horizon=max(horizons),
+        phases=read_params("evaluate_forecasters.phases", Count),
+        seed=read_params("evaluate_forecasters.validation_seed", Seed),
+    )
+    attempt = ForecasterAttempt(params.base, series, validation, horizons)
+    task = Task(_SECTION, "forecasters", ForecasterParams, attempt.scores, series.name, attempt)
+    surroundings = describe_surroundings([Path(windows)], params.architecture, _SECTION)
+    samples = validation.contexts.tobytes() + validation.targets.tobytes()
+    surroundings.append([horizons, hashlib.sha256(samples).hexdigest()])
     search(task, params, surroundings, Path(out))
 
 

@@ -16,18 +16,16 @@ from stages.shared.errors import InputError
 from stages.shared.params import SEARCHES_FILE, Count, Name, Params, Seed, check_params
 from stages.shared.yaml_files import parse_yaml
 
-DIGITS = 3  # of a drawn number: what a person would write into params.yaml
-
-Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]  # low, high
+_Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]  # low, high
 Changes = dict[str, Any]  # dotted path in an entry of params.yaml -> value
-Entry = dict[str, Any]  # of params.yaml
+_Entry = dict[str, Any]  # of params.yaml
 
 
 class Term(Params):
-    """What one param is drawn from: one of the three."""
+    """The distribution of one param: one of the three."""
 
-    uniform: Bounds | None = None
-    log: Bounds | None = None  # uniform in its logarithm
+    uniform: _Bounds | None = None
+    log: _Bounds | None = None  # uniform in its logarithm
     choices: Annotated[list[Any], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
@@ -82,13 +80,13 @@ def draw_recipes(params: SearchParams) -> list[Changes]:
         changes = {}
         for path, term in params.space.items():
             stream = [params.seed, number, zlib.crc32(path.encode())]
-            changes[path] = draw(term, np.random.default_rng(stream))
+            changes[path] = _draw(term, np.random.default_rng(stream))
         recipes.append(changes)
     return recipes
 
 
-def draw(term: Term, generator: np.random.Generator) -> Any:
-    """One value."""
+def _draw(term: Term, generator: np.random.Generator) -> Any:
+    """Draw one value."""
     if term.choices is not None:
         return term.choices[generator.integers(len(term.choices))]
     share = generator.random()
@@ -99,15 +97,16 @@ def draw(term: Term, generator: np.random.Generator) -> Any:
         assert term.uniform is not None  # one of the three is given
         low, high = term.uniform
         value = low + share * (high - low)
-    return min(max(float(f"{value:.{DIGITS}g}"), low), high)
+    # three digits, as a person would write into params.yaml
+    return min(max(float(f"{value:.3g}"), low), high)
 
 
-def change_entry(entry: Entry, changes: Changes, where: str) -> Entry:
+def change_entry(entry: _Entry, changes: Changes, where: str) -> _Entry:
     """A copy of an entry with other values.
 
     Args:
         entry: of params.yaml.
-        changes: what is other.
+        changes: values by their path.
         where: beginning of the error message.
 
     Raises:
@@ -125,8 +124,8 @@ def change_entry(entry: Entry, changes: Changes, where: str) -> Entry:
     return changed
 
 
-def find_value(entry: Entry, path: str) -> Any:
-    """What an entry has at a path, or nothing."""
+def find_value(entry: _Entry, path: str) -> Any:
+    """The value at a path of an entry; None, if there is none."""
     value: Any = entry
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None

@@ -1,12 +1,13 @@
-"""One training of a recipe: what it gives, what it depends on, and where it is kept.
+"""One training of a recipe: its result, what it depends on, and the file that keeps the result.
 
-Finished trials lie outside the outs of the search, which DVC removes before it runs: a search that
-was killed goes on from them, and one with more recipes or seeds trains only those.
+Results are kept outside the outs of the search, which DVC removes before it runs: a search that was
+killed continues from them, and one with more recipes or seeds trains only those.
 """
 
 import hashlib
 import importlib
 import json
+import math
 import os
 import sys
 import tomllib
@@ -19,7 +20,6 @@ from stages.shared.bundle import check_architecture
 from stages.shared.curves import Curves
 from stages.shared.fit import FitParams
 
-MOST_POINTS = 100  # of a curve
 Identity = list[Any]  # what a trial depends on, as JSON has it
 
 
@@ -42,69 +42,69 @@ class Result:
 
 
 def take_result(scores: dict[str, float], curves: Curves) -> Result:
-    """The result of a training that went well, with a part of its curve."""
-    every = -(-len(curves.iteration) // MOST_POINTS)
+    """The result of a training that went well, with at most 100 points of its curve."""
+    every = math.ceil(len(curves.iteration) / 100)
     chosen = slice(every - 1, None, every)
     return Result(scores, curves.iteration[chosen], curves.loss[chosen])
 
 
-def describe_code(architecture: str, where: str) -> dict[str, str]:
-    """Md5 of every file of the project that this process has loaded, and of the architecture.
+def describe_surroundings(files: Iterable[Path], architecture: str, section: str) -> Identity:
+    """What all trials of a search depend on: data, code and packages.
 
-    It is what the list of the search in data/code/ names: a search loads all that its trials need.
+    The code is every file of the project that this process has loaded, which data/code/ lists for
+    the search: a search loads all that its trials need.
+
+    Args:
+        files: of the data.
+        architecture: module in stages/models/.
+        section: of searches/params.yaml that names it, for messages.
 
     Raises:
         InputError: there is no such architecture.
     """
-    check_architecture(architecture, where)
+    check_architecture(architecture, section)
     importlib.import_module(f"stages.models.{architecture}")
-    md5s = {}
+    code = {}
     for name, module in sorted(sys.modules.items()):
         if name.partition(".")[0] == "stages" and module.__file__:
-            md5s[name] = compute_md5(Path(module.__file__))
-    return md5s
-
-
-def describe_surroundings(files: Iterable[Path], code: dict[str, str]) -> Identity:
-    """What all trials of a search depend on: data, code and packages."""
+            code[name] = _compute_md5(Path(module.__file__))
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return [[compute_md5(path) for path in files], code, project["dependencies"]]
+    return [[_compute_md5(path) for path in files], code, project["dependencies"]]
 
 
-def compute_md5(path: Path) -> str:
-    """Md5 of a file."""
+def _compute_md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
-def find_place(trial: Trial, surroundings: Identity) -> Path:
-    """Where the result of a trial is kept; its number is no part of that.
+def find_result_path(trial: Trial, surroundings: Identity) -> Path:
+    """Path of the result of a trial, which does not depend on the number of its recipe.
 
-    Under DVC that is in the repository, also in the folder of `dvc exp run --temp`.
+    Under DVC it is in the repository, also in the folder of `dvc exp run --temp`.
     """
     identity = json.dumps([trial.params.model_dump(), surroundings], sort_keys=True)
     key = hashlib.sha256(identity.encode()).hexdigest()
     return Path(os.environ.get("DVC_ROOT", "."), ".dvc/tmp/trials", f"{key}.json")
 
 
-def keep_result(path: Path, result: Result) -> None:
-    """Write a result, all of it or nothing."""
+def write_result(path: Path, result: Result) -> None:
+    """Write a result with its checksum, all of it or nothing."""
     text = json.dumps(asdict(result))
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(f"{_seal(text)}\n{text}", encoding="utf-8")
+    unfinished.write_text(f"{_compute_checksum(text)}\n{text}", encoding="utf-8")
     unfinished.replace(path)
 
 
 def read_result(path: Path) -> Result | None:
     """Read a result; None, if there is none or it is damaged."""
     try:
-        seal, _, text = path.read_text(encoding="utf-8").partition("\n")
+        checksum, _, text = path.read_text(encoding="utf-8").partition("\n")
     except (FileNotFoundError, UnicodeDecodeError):
         return None
-    if seal != _seal(text):
+    if checksum != _compute_checksum(text):
         return None
     return Result(**json.loads(text))
 
 
-def _seal(text: str) -> str:
+def _compute_checksum(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()

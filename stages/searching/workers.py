@@ -18,56 +18,53 @@ from stages.ray_cluster.tasks import connect, run_tasks
 from stages.shared.die_with_parent import die_with_parent
 from stages.shared.errors import InputError
 
-T = TypeVar("T")
-JOBS = "SEARCH_JOBS"  # no param: it changes no result
+_T = TypeVar("_T")
 
 
-def find_num_workers() -> int:
-    """As many as SEARCH_JOBS says, or as there are cores.
+def _find_num_workers() -> int:
+    """As many as SEARCH_JOBS says, or as there are cores. It is no param: it changes no result.
 
     Raises:
-        InputError: it is no number above 0.
+        InputError: SEARCH_JOBS is no number above 0.
     """
-    jobs = os.environ.get(JOBS) or str(cpu_count())
+    jobs = os.environ.get("SEARCH_JOBS") or str(cpu_count())
     if not jobs.isdecimal() or int(jobs) == 0:
-        raise InputError(f"{JOBS} is {jobs!r}: give a number above 0, or leave it out")
+        raise InputError(f"SEARCH_JOBS is {jobs!r}: give a number above 0, or leave it out")
     return int(jobs)
 
 
-def run_side_by_side(calls: Sequence[Callable[[], T]], device: str) -> Iterator[tuple[int, T]]:
+def run_side_by_side(calls: Sequence[Callable[[], _T]], device: str) -> Iterator[tuple[int, _T]]:
     """Number and result of each call, as they end: on the cluster of RAY_ADDRESS, or else here.
+
+    The cluster runs as many at once as it has cores, or GPUs; its tasks end with this process.
 
     Args:
         calls: that another process can make.
         device: of params.yaml, which a node of the cluster has to have.
 
     Raises:
-        InputError: no number of workers, or the cluster is not there, or not fit for it.
+        InputError: SEARCH_JOBS is no number, or the cluster cannot be reached or used.
     """
-    if os.environ.get("RAY_ADDRESS") and calls:
-        return run_on_cluster(calls, device)
-    return run_here(calls, min(find_num_workers(), len(calls) or 1))
-
-
-def run_on_cluster(calls: Sequence[Callable[[], T]], device: str) -> Iterator[tuple[int, T]]:
-    """As many at once as the cluster has cores, or GPUs; tasks end with this process."""
-    ray = connect(os.environ["RAY_ADDRESS"])
-    # as bytes: in what Ray unpickles itself no array can be written, of which PyTorch warns
+    address = os.environ.get("RAY_ADDRESS")
+    if not address or not calls:
+        return _run_here(calls, min(_find_num_workers(), len(calls) or 1))
+    ray = connect(address)
+    # as bytes: arrays that Ray unpickles itself are read-only, of which PyTorch warns
     pickled = [(pickle.dumps(call),) for call in calls]
-    return run_tasks(ray, "trial", device, unpickle_and_call, pickled)
+    return run_tasks(ray, "trial", device, _unpickle_and_call, pickled)
 
 
-def unpickle_and_call(pickled: bytes) -> Any:
+def _unpickle_and_call(pickled: bytes) -> Any:
     """Make a call that was sent by this project."""
-    return call_quietly(pickle.loads(pickled))
+    return _call_quietly(pickle.loads(pickled))
 
 
-def run_here(calls: Sequence[Callable[[], T]], num_workers: int) -> Iterator[tuple[int, T]]:
-    """In so many processes; with one the calls are made in this one."""
+def _run_here(calls: Sequence[Callable[[], _T]], num_workers: int) -> Iterator[tuple[int, _T]]:
+    """Run calls in so many processes; one worker is this process itself."""
     jobs = []
     for number, call in enumerate(calls):
-        jobs.append(delayed(call_in_worker)(os.getpid(), number, call))
-    # arrays are sent, not shared: shared ones cannot be written, of which PyTorch warns
+        jobs.append(delayed(_call_in_worker)(os.getpid(), number, call))
+    # arrays are sent, not shared: shared ones are read-only, of which PyTorch warns
     parallel = Parallel(num_workers, return_as="generator_unordered", batch_size=1, max_nbytes=None)
     try:
         yield from parallel(jobs)
@@ -76,22 +73,22 @@ def run_here(calls: Sequence[Callable[[], T]], num_workers: int) -> Iterator[tup
             get_reusable_executor(reuse=True).terminate(kill_workers=True)
 
 
-def call_in_worker(starter: int, number: int, call: Callable[[], T]) -> tuple[int, T]:
-    """Make a call in a process that ends with its starter, however that ends."""
+def _call_in_worker(starter: int, number: int, call: Callable[[], _T]) -> tuple[int, _T]:
+    """Make a call in a process that ends when the one that started it ends, however that ends."""
     if os.getpid() != starter:
-        tie_to(starter)
-    return number, call_quietly(call)
+        _tie_to(starter)
+    return number, _call_quietly(call)
 
 
 @functools.cache
-def tie_to(starter: int) -> None:
-    """End this process with its starter, which alone hears Ctrl-C; once a process."""
+def _tie_to(starter: int) -> None:
+    """End this process with its starter, and leave Ctrl-C to that; once per process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tqdm.set_lock(threading.RLock())  # its own outlives a process that is killed
     die_with_parent(starter)
 
 
-def call_quietly(call: Callable[[], T]) -> T:
+def _call_quietly(call: Callable[[], _T]) -> _T:
     """Make a call without its own progress, which would mix with that of others."""
     with (
         contextlib.redirect_stdout(io.StringIO()),
