@@ -19,7 +19,7 @@ from stages.forecasting.series import Array, Series, Units, read_series, time_in
 from stages.shared.baselines import Baselines, read_baselines
 from stages.shared.bundle import read_config
 from stages.shared.command import run_as_command
-from stages.shared.curves import Curves, read_curves
+from stages.shared.curves import read_curves
 from stages.shared.figures import (
     BLUE,
     GREEN,
@@ -42,9 +42,9 @@ from stages.shared.params import read_params, read_value
 _Arrays = Mapping[str, NDArray[Any]]
 _Parts = Mapping[str, tuple[Array, Array]]  # times and samples of training, validation, test
 
-_MAIN = ("forecast", "baselines")  # figures that every forecaster has
+MAIN = ("forecast", "baselines")  # figures that every forecaster has
 _TIME = "time (units of the series)"
-_ROUNDING = 1e-16  # smaller errors are drawn as this one: they are rounding
+_ROUNDING = 1e-16  # smaller errors are rounding, and drawn as this one
 
 _INPUT_COLOR = "red"  # what a network is given, as the walk-throughs draw it
 _ANSWER_COLOR = "blue"  # what it should answer, and what it does answer in training
@@ -240,12 +240,11 @@ def _draw_rows(axes: Axes, times: Array, forecasts: Array, label: str, **look: A
 def _draw_baselines(
     scores: Mapping[str, Any], baselines: Baselines, units: Units, subject: str
 ) -> Figure:
-    """Errors of the network beside those of forecasters that learn little or nothing."""
+    """Errors of the network beside those of the baselines."""
     forecasters = {"network": scores, **baselines}
     measures = [name for name in scores if "mse" in name]
-    measures = [
-        name for name in measures if name != "walkthrough_mse_all_starts"
-    ]  # of networks alone
+    if "walkthrough_mse_all_starts" in measures:  # of networks alone
+        measures.remove("walkthrough_mse_all_starts")
     figure = make_figure("What the network is worth", subject, 1.9 * WIDTH)
     axes = figure.subplots()
     width = 0.85 / len(forecasters)
@@ -270,85 +269,51 @@ def _draw_baselines(
     return figure
 
 
-def _plot(
-    name: str,
-    curves: Curves,
-    clip_norm: float | None,
-    network: Mapping[str, Any],
-    snapshots: _Arrays,
-    scores: Mapping[str, Any],
-    baselines: Baselines,
-    forecasts: _Arrays,
-    series: Series,
-    interval: Array,
-) -> dict[str, Figure]:
-    """Every figure of one model, by its file's name.
+def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -> None:
+    """Write the figures of one model."""
+    name = Path(trained).name
+    curves = read_curves(Path(trained) / "curves.csv")
+    clip_norm = read_value(f"forecasters.{name}.clip_norm")
+    network = read_config(Path(trained)).network
+    snapshots = _read_arrays(Path(trained) / "snapshots.npz")
+    scores = read_json(Path(evaluated) / "scores.json")
+    forecasts = _read_arrays(Path(evaluated) / "forecasts.npz")
+    bounds = read_json(Path(evaluated) / "scope.json")["band"]
+    interval = np.array([bounds["low"], bounds["high"]])
+    scores_of_baselines = read_baselines(Path(baselines))
+    series = read_series(Path(windows), with_params=False)
 
-    Args:
-        name: of the model.
-        curves: of its training.
-        clip_norm: largest total gradient norm that an update could have; None: any.
-        network: arguments of its architecture.
-        snapshots: as training writes them.
-        scores: as `evaluate` gives them.
-        baselines: by name, as `score_baselines` gives them.
-        forecasts: as `evaluate` gives them.
-        series: what the model was trained on.
-        interval: `(2, n)`, the prediction interval, to be added to a forecast.
-    """
     step = float(forecasts["step"])
     subject = f"model {name} · series {scores['data']}"
     # the walk-through about half periods draws its loss in blue, the others in red
     color = "blue" if scores["data"] == "half_periods" else LOSS_COLOR
     units, parts = series.units, series.split_parts(step)
     origin = series.find_origin(scores.get("split", "test"))
-    figures = {
-        **draw_curves(
-            curves, clip_norm, network, "mean squared error (amplitude²)", subject, color
-        ),
-        "window": draw_window(series, step, subject),
-        "snapshots": draw_snapshots(snapshots, step, units, subject),
-        "baselines": _draw_baselines(scores, baselines, units, subject),
-    }
-    if origin is None:
-        figures["forecast"] = _draw_closed_loop(forecasts, units, subject)
-    else:
-        figures["forecast"] = _draw_origins(
-            series, parts, origin, forecasts, interval, baselines, subject
-        )
-    if "walkthrough_mse" in scores:  # not while the test is hidden
-        mse = scores["walkthrough_mse"]
-        figures["walkthrough"] = _draw_walkthrough_test(forecasts, parts, units, mse, subject)
-    if parts:
-        figures["split"] = _draw_split(parts, units, subject)
-    if series.windows.are_slid:
-        figures["series"] = _draw_series(parts, units, subject)
-    return figures
-
-
-def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -> None:
-    """Write the figures of one model."""
-    name = Path(trained).name
-    dpi = read_params("figures", FigureParams).dpi
-    with np.load(Path(evaluated) / "forecasts.npz") as arrays:
-        forecasts = dict(arrays)
-    with np.load(Path(trained) / "snapshots.npz") as arrays:
-        snapshots = dict(arrays)
-    interval = read_json(Path(evaluated) / "scope.json")["band"]
     with figure_style():
-        figures = _plot(
-            name,
-            read_curves(Path(trained) / "curves.csv"),
-            read_value(f"forecasters.{name}.clip_norm"),
-            read_config(Path(trained)).network,
-            snapshots,
-            read_json(Path(evaluated) / "scores.json"),
-            read_baselines(Path(baselines)),
-            forecasts,
-            read_series(Path(windows), with_params=False),
-            np.array([interval["low"], interval["high"]]),
-        )
-        save_figures(figures, _MAIN, Path(out), dpi)
+        unit = "mean squared error (amplitude²)"
+        figures = draw_curves(curves, clip_norm, network, unit, subject, color)
+        figures["window"] = draw_window(series, step, subject)
+        figures["snapshots"] = draw_snapshots(snapshots, step, units, subject)
+        figures["baselines"] = _draw_baselines(scores, scores_of_baselines, units, subject)
+        if origin is None:
+            figures["forecast"] = _draw_closed_loop(forecasts, units, subject)
+        else:
+            figures["forecast"] = _draw_origins(
+                series, parts, origin, forecasts, interval, scores_of_baselines, subject
+            )
+        if "walkthrough_mse" in scores:  # not while the test is hidden
+            mse = scores["walkthrough_mse"]
+            figures["walkthrough"] = _draw_walkthrough_test(forecasts, parts, units, mse, subject)
+        if parts:
+            figures["split"] = _draw_split(parts, units, subject)
+        if series.windows.are_slid:
+            figures["series"] = _draw_series(parts, units, subject)
+        save_figures(figures, MAIN, Path(out), read_params("figures", FigureParams).dpi)
+
+
+def _read_arrays(path: Path) -> _Arrays:
+    with np.load(path) as arrays:
+        return dict(arrays)
 
 
 if __name__ == "__main__":
