@@ -34,15 +34,15 @@ SINE = {
     "seed": 0,
 }
 CYCLE = {"schedule": "one_cycle", "clip_norm": 1.0, "order": "random", "batch": 4}
-FREE = {"closed_loop": {"context": 9, "horizon": 9}}
-REFINED = {"refine": {"iterations": 6, "batch": 4, **FREE}}
+CLOSED = {"closed_loop": {"context": 9, "horizon": 9}}
+REFINED = {"refine": {"iterations": 6, "batch": 4, **CLOSED}}
 TANH = {"cell": "rnn_tanh", "hidden": 10}
 FORECASTERS = {
     "carried tanh, adam": SINE | {"network": TANH, "carry_state": True},
     "small first weights": SINE | {"network": TANH | {"init_std": 0.001}, "carry_state": True},
-    "free run": SINE | CYCLE | FREE | {"network": TANH},
-    "free run, then L-BFGS": SINE | CYCLE | FREE | REFINED | {"network": TANH},
-    "in float64": SINE | CYCLE | FREE | REFINED | {"network": TANH, "precision": "float64"},
+    "closed loop": SINE | CYCLE | CLOSED | {"network": TANH},
+    "closed loop, then L-BFGS": SINE | CYCLE | CLOSED | REFINED | {"network": TANH},
+    "in float64": SINE | CYCLE | CLOSED | REFINED | {"network": TANH, "precision": "float64"},
     "two relu layers": SINE | {"network": {"cell": "rnn_relu", "hidden": 8, "layers": 2}},
     "gru": SINE | CYCLE | {"network": {"cell": "gru", "hidden": 8}},
     "lstm": SINE | CYCLE | {"network": {"cell": "lstm", "hidden": 8}},
@@ -99,8 +99,8 @@ CLASSIFIERS = {
 MD5S = {
     "carried tanh, adam": "69feb0f3e7bc633993a972676bc54b34",
     "small first weights": "62d754fca1885178264ce13e899767ba",
-    "free run": "71fed8f0114b24e649023737a987297f",
-    "free run, then L-BFGS": "3b93ebf65a68bdfac2bcb287a2be24a1",
+    "closed loop": "71fed8f0114b24e649023737a987297f",
+    "closed loop, then L-BFGS": "3b93ebf65a68bdfac2bcb287a2be24a1",
     "in float64": "ba80b141008905a3911aba2909fa9925",
     "two relu layers": "bffc9e7a1c6ba1a905120933d6cfb0f2",
     "gru": "efbba19203b855a8b5c8dcae5c188d00",

@@ -1,4 +1,4 @@
-"""What all forecasters of a series have to forecast, and how networks and baselines score."""
+"""How forecasters of a series are scored: networks and baselines on the same backtests."""
 
 import math
 from collections.abc import Mapping
@@ -41,14 +41,13 @@ class EvaluateParams(Params):
 
     split: Literal["test", "validation"]  # validation: while recipes are chosen
     phases: Count  # random starting points of the closed-loop forecasts
-    context: Count  # true samples that a forecaster sees before its forecast
+    context: Count  # samples of the series that a forecaster sees before its forecast
     horizons: list[Count] = Field(min_length=1)  # steps of forecasts on the test phases
     validation_horizons: list[Count] = Field(min_length=1)
     seed: Seed  # of the test phases
     validation_seed: Seed
-    walkthrough_tests: dict[
-        Name, WalkthroughKind
-    ]  # how a walk-through ends, by series; default: one_point
+    # how a walk-through ends, by series; default: one_point
+    walkthrough_tests: dict[Name, WalkthroughKind]
     walkthrough_steps: Count  # of the one-point and continuation tests
     walkthrough_seed: Seed  # of the start that the one-point test draws
     bootstrap: BootstrapParams  # of the intervals, over the test phases
@@ -65,13 +64,13 @@ class EvaluateParams(Params):
         return sorted(set(self.horizons) & set(self.validation_horizons))
 
     def adapt(self, series: Series) -> "EvaluateParams":
-        """The same with what the series gives itself: context and horizons, if it is observed."""
+        """Replace context and horizons by those of the series, if it is observed."""
         return self.model_copy(update=series.own_evaluation)
 
 
 @dataclass(frozen=True)
-class Queries:
-    """What every forecaster of a series has to forecast."""
+class Backtests:
+    """What every forecaster of a series is scored on."""
 
     walkthroughs: list[WalkthroughTest]  # one for each start of the one-point test; none of a file
     drawn: int  # which of them the walk-through scores
@@ -81,7 +80,7 @@ class Queries:
 
 @dataclass(frozen=True)
 class _Assessment:
-    """How well a forecaster does."""
+    """The scores of a forecaster, and the forecasts that they are taken from."""
 
     scores: dict[str, Any]  # nested: scores on the test, `intervals`, `validation`
     errors: ForecastErrors  # on the test
@@ -90,8 +89,8 @@ class _Assessment:
     coverage: float  # share of the test in it
 
 
-def draw_queries(series: Series, params: EvaluateParams) -> Queries:
-    """The same queries for every forecaster of a series.
+def draw_backtests(series: Series, params: EvaluateParams) -> Backtests:
+    """Draw the backtests of a series; they are the same for every forecaster.
 
     Args:
         series: with its params.
@@ -112,18 +111,18 @@ def draw_queries(series: Series, params: EvaluateParams) -> Queries:
     tests = series.walkthrough_tests(kind, params.walkthrough_steps, params.context)
     generator = np.random.default_rng(params.walkthrough_seed)
     drawn = int(generator.integers(len(tests))) if tests else 0
-    return Queries(tests, drawn, validation, test)
+    return Backtests(tests, drawn, validation, test)
 
 
-def assess(forecast: Forecaster, queries: Queries, params: EvaluateParams) -> _Assessment:
+def assess(forecast: Forecaster, backtests: Backtests, params: EvaluateParams) -> _Assessment:
     """Scores on test and validation, with the intervals of those on test."""
-    forecasts = forecast(queries.test.contexts, max(params.horizons))
-    errors = measure_errors(forecasts, queries.test, params.horizons)
+    forecasts = forecast(backtests.test.contexts, max(params.horizons))
+    errors = measure_errors(forecasts, backtests.test, params.horizons)
     horizons = params.validation_horizons
-    predictions = forecast(queries.validation.contexts, max(horizons))
-    interval = fit_prediction_interval(predictions, queries.validation)
-    covered = measure_coverage(interval, forecasts, queries.test)
-    if queries.test.scores_coverage:
+    predictions = forecast(backtests.validation.contexts, max(horizons))
+    interval = fit_prediction_interval(predictions, backtests.validation)
+    covered = measure_coverage(interval, forecasts, backtests.test)
+    if backtests.test.scores_coverage:
         errors["band_coverage"] = covered
     measure = partial(average_errors, errors)
     alike = np.zeros(len(forecasts), dtype=np.int64)
@@ -132,8 +131,8 @@ def assess(forecast: Forecaster, queries: Queries, params: EvaluateParams) -> _A
         "horizon_short": common[0],
         "horizon_long": common[-1],
         **average_errors(errors),
-        "intervals": bootstrap(measure, alike, params.bootstrap, queries.test.block),
-        "validation": score_forecasts(predictions, queries.validation, horizons),
+        "intervals": bootstrap(measure, alike, params.bootstrap, backtests.test.block),
+        "validation": score_forecasts(predictions, backtests.validation, horizons),
     }
     return _Assessment(scores, errors, forecasts, interval, float(covered.mean()))
 
@@ -183,7 +182,7 @@ def measure_improvement(
         baselines: scores of the baselines; that which is best on validation is compared.
         baseline_errors: errors of the baselines, on the same phases.
         params: of the forecasts.
-        block: neighbouring errors that are drawn together.
+        block: length of the blocks of neighbouring errors that the bootstrap draws.
     """
     improvement = {}
     for horizon in params.common_horizons:
@@ -222,7 +221,7 @@ def fit_prediction_interval(forecasts: Array, backtest: Backtest) -> Array:
         backtest: that they forecast.
     """
     errors = backtest.targets[:, : forecasts.shape[1]] - forecasts
-    with np.errstate(invalid="ignore"):  # of a run that explodes
+    with np.errstate(invalid="ignore"):  # of a forecast that diverges
         interval: Array = np.quantile(errors, _SHARES, axis=0)
     return interval
 
@@ -254,7 +253,7 @@ def measure_errors(forecasts: Array, backtest: Backtest, horizons: list[int]) ->
 
 
 def average_errors(errors: ForecastErrors, chosen: Items | slice = slice(None)) -> dict[str, float]:
-    """The scores: means over the phases, or over chosen ones."""
+    """The scores: means over all phases or origins, or over chosen ones."""
     return {name: float(values[chosen].mean()) for name, values in errors.items()}
 
 
@@ -264,7 +263,7 @@ def score_forecasts(forecasts: Array, backtest: Backtest, horizons: list[int]) -
 
 
 def write_errors(path: Path, by_forecaster: Mapping[str, ForecastErrors]) -> None:
-    """Write the errors of forecasters that were scored alike."""
+    """Write errors.csv: one row per forecaster and phase or origin."""
     rows: list[list[str | int | float]] = []
     scores: list[str] = []
     for forecaster, errors in by_forecaster.items():

@@ -1,4 +1,4 @@
-"""Forecasters without a network: what a score has to be held against.
+"""Baselines: forecasters without a network.
 
 Each takes a history `(B, K)`, oldest first, and a horizon n, and gives `(B, n)`.
 """
@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from stages.forecasting.series import Array, Forecaster
 
-_FITTED_STARTS = 2**16  # most places that a direct forecaster is fitted to
+_FITTED_STARTS = 2**16  # most windows that a direct forecaster is fitted to
 
 
 def predict_zero(history: Array, horizon: int) -> Array:
@@ -43,16 +43,16 @@ def fit_autoregression(samples: Array, order: int) -> Forecaster:
     )
 
     def forecast(history: Array, horizon: int) -> Array:
-        run = np.concatenate([history, np.empty((len(history), horizon))], axis=1)
-        for t in range(history.shape[1], run.shape[1]):
-            run[:, t] = run[:, t - order : t] @ weights
-        return run[:, history.shape[1] :]
+        joined = np.concatenate([history, np.empty((len(history), horizon))], axis=1)
+        for t in range(history.shape[1], joined.shape[1]):
+            joined[:, t] = joined[:, t - order : t] @ weights
+        return joined[:, history.shape[1] :]
 
     return forecast
 
 
 def fit_direct(samples: Array, context: int, block: int, penalty: float) -> Forecaster:
-    """Ridge regression from the last samples to the next block; longer runs take its own output.
+    """Ridge regression from the last samples to the next block, applied to its own forecasts.
 
     y_{t+1…t+H} = W y_{t-K+1…t} + b, with the least sum of squared errors plus N · penalty · |W|².
 
@@ -60,7 +60,7 @@ def fit_direct(samples: Array, context: int, block: int, penalty: float) -> Fore
         samples: `(N, T)` training segments, T >= K + H.
         context: K.
         block: H.
-        penalty: per fitted place; 0 for least squares.
+        penalty: per fitted window; 0 for least squares.
     """
     starts = sliding_window_view(samples, context + block, axis=1)
     thinned = math.ceil(starts.shape[0] * starts.shape[1] / _FITTED_STARTS)
@@ -73,10 +73,10 @@ def fit_direct(samples: Array, context: int, block: int, penalty: float) -> Fore
     weights, *_ = np.linalg.lstsq(inputs, targets, rcond=None)
 
     def forecast(history: Array, horizon: int) -> Array:
-        run = history
-        while run.shape[1] < history.shape[1] + horizon:
-            following = (run[:, -context:] - mean[:context]) @ weights + mean[context:]
-            run = np.concatenate([run, following], axis=1)
-        return run[:, history.shape[1] : history.shape[1] + horizon]
+        joined = history
+        while joined.shape[1] < history.shape[1] + horizon:
+            following = (joined[:, -context:] - mean[:context]) @ weights + mean[context:]
+            joined = np.concatenate([joined, following], axis=1)
+        return joined[:, history.shape[1] : history.shape[1] + horizon]
 
     return forecast

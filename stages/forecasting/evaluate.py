@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from stages.forecasting.assessment import (
+    Backtests,
     EvaluateParams,
     ForecastErrors,
-    Queries,
     add_ratios,
     assess,
     check_scores,
-    draw_queries,
+    draw_backtests,
     measure_improvement,
     read_errors,
     write_errors,
@@ -40,13 +40,13 @@ REMEDY = "train at a lower rate"
 
 @dataclass(frozen=True)
 class _Evaluation:
-    """What evaluation gives."""
+    """The result of an evaluation."""
 
     scores: dict[str, Any]  # nested: on the test, `intervals`, `validation`
     errors: ForecastErrors  # on the test phases
     forecasts: dict[str, NDArray[Any]]  # a few of them, for the figures
     training_range: dict[str, Any]  # of `describe_training_range`
-    block: int  # neighbouring errors that belong together
+    block: int  # neighbouring errors that are not independent
 
 
 def evaluate(
@@ -56,16 +56,16 @@ def evaluate(
 
     Args:
         model: what was trained.
-        state: that its training carried out, which only the walk-through's test starts from.
+        state: after the last update, from which only the test of the walk-through starts.
         series: what it was trained on, with its params.
         params: what is measured.
 
     Raises:
         InputError: a score is not finite.
     """
-    queries = draw_queries(series, params)
-    walkthrough_scores, predictions = _score_walkthrough(wrap_model(model, state), queries)
-    assessment = assess(series.restore_units(wrap_model(model)), queries, params)
+    backtests = draw_backtests(series, params)
+    walkthrough_scores, predictions = _score_walkthrough(wrap_model(model, state), backtests)
+    assessment = assess(series.restore_units(wrap_model(model)), backtests, params)
     scores = {"data": series.name, **walkthrough_scores, **assessment.scores}
     if params.split != "test":
         scores = {"data": series.name, **assessment.scores, "split": params.split}
@@ -73,7 +73,7 @@ def evaluate(
     training_range = describe_training_range(
         series, params.context, assessment.interval, assessment.coverage
     )
-    backtest = queries.test
+    backtest = backtests.test
     forecasts, steps = backtest.examples
     kept = {
         **predictions,
@@ -86,10 +86,10 @@ def evaluate(
 
 
 def _score_walkthrough(
-    forecast: Forecaster, queries: Queries
+    forecast: Forecaster, backtests: Backtests
 ) -> tuple[dict[str, float], dict[str, Array]]:
     """The walk-through's own test: its scores, and for the figures the one that it draws."""
-    tests, drawn = queries.walkthroughs, queries.drawn
+    tests, drawn = backtests.walkthroughs, backtests.drawn
     if not tests:
         return {}, {}
     predictions = [forecast(test.history[None], test.steps)[0] for test in tests]

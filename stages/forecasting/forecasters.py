@@ -35,7 +35,7 @@ def wrap_model(model: Any, state: State | None = None) -> Forecaster:
 
 
 def detach_state(state: State) -> State:
-    """The same state, cut off from the updates that led to it."""
+    """The same state, without the graph of the updates that led to it."""
     if isinstance(state, tuple):
         hidden, memory = state
         return hidden.detach(), memory.detach()

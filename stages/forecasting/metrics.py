@@ -1,8 +1,8 @@
 """The scores of a forecaster that people compare: its metrics file.
 
 scores.json holds all scores, so that whoever reads scores reads one file, each by its horizon:
-`mse_49`, `mse_500`. The metrics file repeats at most five of them by names that all forecasters
-share, whatever the horizons of their series, since DVC prints a column for each number of it.
+`mse_49`, `mse_500`. The metrics file repeats at most five of them, by names that all
+forecasters share whatever the horizons of their series: DVC prints one column per number.
 """
 
 from collections.abc import Mapping

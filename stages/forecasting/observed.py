@@ -31,7 +31,7 @@ class ObservedParams(Params):
     season: Count  # samples after which a forecast may repeat it; 1: it has no season
 
     @model_validator(mode="after")
-    def _is_seen(self) -> "ObservedParams":
+    def _check_season(self) -> "ObservedParams":
         if self.season > self.window:
             raise ValueError(f"window ({self.window}) must reach a season ({self.season})")
         return self
@@ -63,7 +63,7 @@ def _read_column(path: Path, column: str) -> list[str]:
         InputError: no such file or column, or nothing below the header.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:  # Excel begins with a mark
+        with path.open(encoding="utf-8-sig", newline="") as file:  # Excel writes a byte order mark
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read ({error}): give a CSV file in UTF-8") from None
@@ -87,11 +87,11 @@ def _parse_cells(
     Args:
         cells: of one column.
         parse: gives the number of a cell, or ValueError.
-        where: the column lies.
-        remedy: what an error says of a cell that is empty, none, or too large.
+        where: file and column, for the error message.
+        remedy: end of the error message.
 
     Raises:
-        InputError: a cell is.
+        InputError: a cell is empty, no number, or too large.
     """
     numbers = []
     for line, cell in enumerate(cells, start=2):

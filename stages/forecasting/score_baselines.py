@@ -1,4 +1,4 @@
-"""Score what a network has to beat on a series: its windows -> data/evaluated/.
+"""Score the baselines of a series: data/preprocessed/series/ -> data/evaluated/.
 
 Run by DVC as `python stages/run.py forecasting.score_baselines WINDOWS OUT`, where OUT is
 data/evaluated/details/forecasting/baselines/<series>.
@@ -16,13 +16,13 @@ import numpy as np
 from pydantic import Field
 
 from stages.forecasting.assessment import (
+    Backtests,
     EvaluateParams,
     ForecastErrors,
-    Queries,
     add_ratios,
     assess,
     check_scores,
-    draw_queries,
+    draw_backtests,
     score_forecasts,
     write_errors,
 )
@@ -59,7 +59,7 @@ class _FitContext:
 
     series: Series
     samples: Array  # (N, T) of training, as the series joins it
-    queries: Queries
+    backtests: Backtests
     evaluation: EvaluateParams
     params: BaselineParams
 
@@ -74,7 +74,7 @@ class _Fitted:
 
 @dataclass(frozen=True)
 class _Scored:
-    """All baselines of a series."""
+    """Scores and errors of the baselines of a series."""
 
     scores: Baselines
     errors: dict[str, ForecastErrors]  # by baseline, on the test phases
@@ -91,16 +91,16 @@ def score_baselines(series: Series, params: BaselineParams, evaluation: Evaluate
     Raises:
         InputError: context or segments are too short for a baseline, or a score is not finite.
     """
-    queries = draw_queries(series, evaluation)
-    context = _FitContext(series, series.join_training(), queries, evaluation, params)
+    backtests = draw_backtests(series, evaluation)
+    context = _FitContext(series, series.join_training(), backtests, evaluation, params)
     scores: Baselines = {}
     errors: dict[str, ForecastErrors] = {}
     for name in params.names:
         fitted = _fit(name, context)
-        assessment = assess(fitted.forecast, queries, evaluation)
+        assessment = assess(fitted.forecast, backtests, evaluation)
         scores[name] = {**assessment.scores, **fitted.chosen}
-        if evaluation.split == "test" and queries.walkthroughs:
-            test = queries.walkthroughs[queries.drawn]
+        if evaluation.split == "test" and backtests.walkthroughs:
+            test = backtests.walkthroughs[backtests.drawn]
             mse = test.measure_mse(fitted.forecast(test.past[None], test.steps)[0])
             scores[name] = {"walkthrough_mse": mse, **scores[name]}
         errors[name] = assessment.errors
@@ -163,10 +163,10 @@ def _fit_ar_best(context: _FitContext) -> _Fitted:
 
 
 def _limit_orders(orders: list[int], context: _FitContext) -> list[int]:
-    """The orders that a series can be fitted by: its segments or context may be too short for some.
+    """The orders for which segments and context are long enough.
 
     Raises:
-        InputError: an order beyond the context, or none that the segments allow.
+        InputError: an order is beyond the context, or the segments are too short for all.
     """
     longest = context.evaluation.context
     if "context" not in context.series.own_evaluation and max(orders) > longest:
@@ -204,12 +204,12 @@ def _fit_ridge(context: _FitContext) -> _Fitted:
 
 
 def _choose(candidates: Mapping[float, Forecaster], context: _FitContext) -> float:
-    """That with the least error over the longest forecasts of validation; the first of equals."""
-    validation = context.queries.validation
+    """The candidate with the least error over the longest horizon of validation."""
+    validation = context.backtests.validation
     longest = max(context.evaluation.validation_horizons)
     errors = {}
     for value, forecast in candidates.items():
-        with np.errstate(over="ignore", invalid="ignore"):  # of a forecast that explodes
+        with np.errstate(over="ignore", invalid="ignore"):  # of a forecast that diverges
             scores = score_forecasts(forecast(validation.contexts, longest), validation, [longest])
         mse = scores[f"mse_{longest}"]
         errors[value] = mse if math.isfinite(mse) else math.inf

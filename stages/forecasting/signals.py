@@ -1,6 +1,6 @@
 """The series of `generated_series` in params.yaml as functions of time.
 
-Segments are what training sees; `sample_signal` gives the same signal anywhere else, for scores.
+`draw_segments` gives the segments that are trained on, `sample_signal` the signal at other times.
 """
 
 import math
@@ -16,14 +16,14 @@ _Array = NDArray[np.float64]
 
 _MOST_SAMPLES = 10**7  # of a series: its table has half a gigabyte
 _NUM_PERIODS = 16  # of a spread: a whole number, so that no phase is favoured
-_NUM_DELAYS = 2000  # likewise: some 200 times what a chaotic series takes to forget
+_NUM_DELAYS = 2000  # some 200 times what a chaotic series takes to forget its past
 
 # The equation of a chaotic series, see `_sample_chaos`.
 _GROWTH, _DECAY = 0.2, 0.1  # per time unit
-REST = 1.0  # a value that would stay
-_BEGINNING = 1.2  # the constant history
+FIXED_POINT = 1.0
+_INITIAL = 1.2  # value before the first tick
 TICK = 0.1  # time units of one step of integration
-_WARM_UP = 1000.0  # time units before time 0, in which the series forgets its beginning
+_WARM_UP = 1000.0  # time units before time 0, after which the initial value has no effect
 _MOST_TICKS = 10**7  # some seconds
 
 
@@ -160,7 +160,7 @@ def _sample_chaos(delay: float, times: _Array) -> _Array:
         )
     trajectory = integrate(max(1, round(delay / TICK)), int(last))
     before_all = np.maximum(ticks, 0).astype(np.int64)  # the history is constant
-    return trajectory[before_all] - REST
+    return trajectory[before_all] - FIXED_POINT
 
 
 def integrate(lag: int, num_ticks: int) -> _Array:
@@ -170,8 +170,8 @@ def integrate(lag: int, num_ticks: int) -> _Array:
         lag: the delay in ticks.
         num_ticks: steps that are made.
     """
-    values = [_BEGINNING] * (lag + 1)  # of ticks -lag to 0
-    growth = _compute_growth(_BEGINNING)
+    values = [_INITIAL] * (lag + 1)  # of ticks -lag to 0
+    growth = _compute_growth(_INITIAL)
     for tick in range(num_ticks):
         value = values[-1]
         slope = growth - _DECAY * value

@@ -138,7 +138,7 @@ class _Snapshots:
 
 @dataclass(frozen=True)
 class Trained:
-    """What training gives."""
+    """The result of a training."""
 
     model: nn.Module
     config: ModelConfig
@@ -202,7 +202,7 @@ def draw_windows(params: ForecasterParams, num_windows: int) -> NDArray[np.int64
     return np.arange(params.iterations * params.batch).reshape(shape) % num_windows
 
 
-@np.errstate(over="ignore", invalid="ignore")  # NumPy would warn of what the loss reports anyway
+@np.errstate(over="ignore", invalid="ignore")  # a loss that is not finite is reported by `fit`
 def train(params: ForecasterParams, series: Series, name: str) -> Trained:
     """Train a forecaster; the same params and series give the same result.
 

@@ -8,7 +8,7 @@ from stages.forecasting.assessment import (
     EvaluateParams,
     add_ratios,
     assess,
-    draw_queries,
+    draw_backtests,
     fit_prediction_interval,
     measure_coverage,
     measure_errors,
@@ -27,7 +27,7 @@ PARAMS = EvaluateParams.model_validate(
 
 
 def draw():
-    return draw_queries(series_of("carried_rnn"), PARAMS)
+    return draw_backtests(series_of("carried_rnn"), PARAMS)
 
 
 def test_an_interval_lies_around_its_score():
@@ -39,20 +39,20 @@ def test_an_interval_lies_around_its_score():
 
 
 def test_the_errors_of_the_phases_average_to_the_scores():
-    queries = draw()
+    backtests = draw()
 
-    assessment = assess(lambda history, horizon: history[:, :horizon], queries, PARAMS)
+    assessment = assess(lambda history, horizon: history[:, :horizon], backtests, PARAMS)
 
-    by_hand = (queries.test.contexts[:, :2] - queries.test.targets[:, :2]) ** 2
+    by_hand = (backtests.test.contexts[:, :2] - backtests.test.targets[:, :2]) ** 2
     np.testing.assert_allclose(assessment.errors["mse_2"], by_hand.mean(axis=1))
     assert assessment.scores["mse_2"] == pytest.approx(by_hand.mean())
 
 
-def test_every_forecaster_is_asked_the_same():
+def test_every_forecaster_has_the_same_backtests():
     first, second = draw(), draw()
 
     forecasts = np.zeros((3, 4))
-    errors = [measure_errors(forecasts, queries.test, [4]) for queries in (first, second)]
+    errors = [measure_errors(forecasts, backtests.test, [4]) for backtests in (first, second)]
     assert errors[0]["mse_4"].tolist() == errors[1]["mse_4"].tolist()
 
 

@@ -9,7 +9,7 @@ from stages.forecasting import score_baselines
 from stages.forecasting.assessment import (
     EvaluateParams,
     check_scores,
-    draw_queries,
+    draw_backtests,
     read_errors,
     score_forecasts,
 )
@@ -106,11 +106,11 @@ def test_a_chaotic_series_is_tested_where_neither_training_nor_validation_was(ti
     assert test.min() >= series.windows.times.max() + spread + 2.0 * (4 + 9)
 
 
-def test_queries_keep_the_test_of_a_chaotic_series_behind_the_longest_validation(times):
+def test_the_test_of_a_chaotic_series_lies_behind_the_longest_validation(times):
     series = make_series("mackey_glass")
     params = EvaluateParams(**SHORT)
 
-    draw_queries(series, params)
+    draw_backtests(series, params)
 
     longest = params.context + max(params.validation_horizons)
     assert times[1].min() >= series.windows.times.max() + series.params.spread + 2.0 * longest

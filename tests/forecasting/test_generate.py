@@ -6,7 +6,7 @@ import pytest
 from stages.forecasting.generate import main, write_segments
 from stages.forecasting.preprocess import read_segments
 from stages.forecasting.signals import (
-    REST,
+    FIXED_POINT,
     TICK,
     GeneratedParams,
     draw_segments,
@@ -117,11 +117,11 @@ def test_a_series_with_a_delay_solves_its_equation():
     np.testing.assert_allclose(slopes[1:-1], expected[1:-1], atol=2e-4)
 
 
-def test_a_constant_series_without_chaos_decays_to_its_rest():
+def test_a_constant_series_without_chaos_decays_to_its_fixed_point():
     x = integrate(10, 10_000)  # a delay of 1: below the one where swings begin
 
     assert x[0] == 1.2
-    assert x[-1] == pytest.approx(REST, abs=1e-6)
+    assert x[-1] == pytest.approx(FIXED_POINT, abs=1e-6)
 
 
 def test_a_chaotic_series_is_the_same_wherever_it_is_asked_for():
@@ -164,7 +164,7 @@ def test_a_chaotic_series_is_not_followed_for_ever():
         ({"window": 1, "test_points": 49}, "nothing of segments of 50 samples: lower them"),
     ],
 )
-def test_series_that_make_no_sense_are_refused(changes, reason):
+def test_series_that_make_no_sense_are_rejected(changes, reason):
     with pytest.raises(InputError, match=reason):
         check_params({**SINE, **changes}, GeneratedParams, "params.yaml: generated_series.x")
 

@@ -15,7 +15,7 @@ from tests.forecasting.entries import SINE, make_generated, split_file
 
 DETAILS = {f"details/{name}" for name in ("loss", "loss_linear", "window", "snapshots")}
 ALWAYS = {"forecast", "baselines", "details/walkthrough", *DETAILS}
-STEPS = 60  # of the free runs
+STEPS = 60  # of the closed-loop forecasts
 
 
 def make_series(window):

@@ -111,7 +111,7 @@ def test_short_segments_leave_the_lower_orders_to_choose_from(capsys):
     assert "segments of 21 samples allow [2, 4, 8, 16] alone" in capsys.readouterr().out
 
 
-def test_an_order_beyond_the_context_is_refused():
+def test_an_order_beyond_the_context_is_rejected():
     with pytest.raises(InputError, match=r"AR\(64\) looks at more .*context \(40\)"):
         score("random_phases", ar_orders=[2, 64])
 
@@ -128,7 +128,7 @@ def test_a_series_without_a_season_has_nothing_to_copy():
         score("mackey_glass", params_of_series("mackey_glass", season=None), names=["copy_period"])
 
 
-def test_a_context_shorter_than_a_period_is_refused():
+def test_a_context_shorter_than_a_period_is_rejected():
     with pytest.raises(InputError, match=r"context \(20\) must reach a period of .*\(31 samples\)"):
         score("integer_starts", context=20, names=["copy_period"])
 
@@ -178,7 +178,7 @@ def test_baselines_of_a_file_are_fitted_to_its_training_part_and_scored_in_its_u
     for baseline in ("copy_period", "ar2", "ar_best"):
         assert scores[baseline]["mse_5"] < 1e-9
     assert scores["predict_zero"]["mse_5"] == pytest.approx(12.5, rel=0.1)  # 5² / 2
-    assert "walkthrough_mse" not in scores["hold_last"]  # no walk-through asks about a file
+    assert "walkthrough_mse" not in scores["hold_last"]  # no walk-through is about a file
 
 
 def test_an_order_beyond_the_window_of_a_file_is_left_out(capsys):

@@ -154,7 +154,7 @@ def test_the_windowed_lstm_gives_the_published_score():
 
 
 @pytest.mark.parametrize(
-    ("model", "loss_band", "score_band"),
+    ("model", "loss_range", "score_range"),
     [
         ("carried_rnn", (1.9e-3, 1.7e-2), (0.045, 1.5)),
         ("lagged_rnn", (4.5e-5, 5.2e-4), (2.2e-3, 6.0e-2)),
@@ -166,15 +166,15 @@ def test_the_windowed_lstm_gives_the_published_score():
         ),
     ],
 )
-def test_the_median_of_five_seeds_lies_in_the_published_band(model, loss_band, score_band):
+def test_the_median_of_five_seeds_lies_in_the_published_range(model, loss_range, score_range):
     losses, scores = [], []
     for seed in range(5):
         trained = train(params_of(model, seed=seed), series_of(model), model)
         losses.append(trained.curves.loss[-1])
         scores.append(score_walkthrough(model, trained.model, trained.state, seed))
 
-    assert loss_band[0] < np.median(losses) < loss_band[1]
-    assert score_band[0] < np.median(scores) < score_band[1]
+    assert loss_range[0] < np.median(losses) < loss_range[1]
+    assert score_range[0] < np.median(scores) < score_range[1]
 
 
 def test_snapshots_show_input_and_forecast_at_each_quarter_of_training():
@@ -272,7 +272,7 @@ def test_a_state_is_read_as_it_was_written(state, tmp_path):
     torch.testing.assert_close(read, state)
 
 
-def test_closed_loop_training_lowers_the_error_of_the_free_run():
+def test_closed_loop_training_lowers_the_error_of_closed_loop_forecasts():
     params = params_of("closed_loop_rnn", iterations=60)
 
     trained = train(params, series_of("closed_loop_rnn"), "x")
@@ -292,7 +292,7 @@ def test_refinement_continues_the_curves_downwards():
 @pytest.mark.parametrize(
     "changes", [{"rate": -1.0}, {"rate": "0.1"}, {"batch": 2}, {"ratee": 1.0}, {"order": "sorted"}]
 )
-def test_params_out_of_range_are_refused(changes):
+def test_params_out_of_range_are_rejected(changes):
     with pytest.raises(InputError, match=r"^p: forecasters.x"):
         check_params(
             {**OFFICIAL["forecasters"]["carried_rnn"], **changes},
@@ -309,7 +309,7 @@ def test_params_out_of_range_are_refused(changes):
         ("windowed_lstm", {"closed_loop": {"context": 4, "horizon": 4}}, "has no closed loop"),
     ],
 )
-def test_a_network_that_does_not_fit_its_series_is_refused(model, changes, reason):
+def test_a_network_that_does_not_fit_its_series_is_rejected(model, changes, reason):
     sequence = {"network": {"cell": "lstm", "hidden": 4}} if "architecture" in changes else {}
 
     with pytest.raises(InputError, match=reason):

@@ -8,7 +8,7 @@ from stages.models.window_forecaster import WindowForecaster
 
 
 @pytest.mark.parametrize("cell", ["rnn_tanh", "rnn_relu"])
-def test_the_folded_free_run_is_the_stepwise_one(cell):
+def test_the_folded_closed_loop_is_the_stepwise_one(cell):
     torch.manual_seed(0)
     model = SequenceForecaster(cell, hidden=7).double()
     history = torch.sin(torch.arange(20.0, dtype=torch.double)).repeat(3, 1)

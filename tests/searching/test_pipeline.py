@@ -1,4 +1,4 @@
-"""Searches under DVC: their own pipeline and lock, and whatever is killed goes on."""
+"""Searches under DVC: their own pipeline and lock, and a killed search continues."""
 
 import signal
 import subprocess

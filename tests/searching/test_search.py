@@ -241,7 +241,7 @@ def test_a_search_in_which_all_fails_says_why(place):
         ({"space": {"rate": {"choices": [-1.0]}}}, "rate: input should be greater than 0"),
     ],
 )
-def test_a_search_that_cannot_be_run_is_refused_before_anything_runs(place, changes, reason):
+def test_a_search_that_cannot_be_run_is_rejected_before_anything_runs(place, changes, reason):
     change_search("search_classifiers", **changes)
 
     with pytest.raises(InputError, match=reason):
@@ -251,7 +251,7 @@ def test_a_search_that_cannot_be_run_is_refused_before_anything_runs(place, chan
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "many"])
-def test_a_number_of_workers_that_is_none_is_refused(place, jobs, monkeypatch):
+def test_a_number_of_workers_that_is_none_is_rejected(place, jobs, monkeypatch):
     monkeypatch.setenv("SEARCH_JOBS", jobs)
 
     with pytest.raises(InputError, match=r"SEARCH_JOBS is .*: give a number above 0"):

@@ -76,7 +76,7 @@ def test_a_recipe_changes_what_it_names_and_nothing_else():
     assert entry == {"rate": 1, "network": {"hidden": 2, "cell": "gru"}}
 
 
-def test_a_path_that_leads_nowhere_is_refused():
+def test_a_path_that_leads_nowhere_is_rejected():
     with pytest.raises(InputError, match=r"space\.refine\.batch leads to nothing in the base"):
         change_entry({"refine": None}, {"refine.batch": 2}, "space")
 
@@ -91,7 +91,7 @@ def test_a_path_that_leads_nowhere_is_refused():
         ({"uniform": [1.0]}, "at least 2 items"),
     ],
 )
-def test_a_term_that_says_nothing_is_refused(term, reason):
+def test_a_term_that_says_nothing_is_rejected(term, reason):
     with pytest.raises(InputError, match=reason):
         check_params(term, Term, "space.rate")
 
@@ -103,6 +103,6 @@ def test_a_term_that_says_nothing_is_refused(term, reason):
         ({"space": {"seed": {"choices": [1, 2]}}}, "space cannot hold seed"),
     ],
 )
-def test_a_search_that_contradicts_itself_is_refused(changes, reason):
+def test_a_search_that_contradicts_itself_is_rejected(changes, reason):
     with pytest.raises(InputError, match=reason):
         params_of(**changes)
