@@ -1,18 +1,25 @@
 """Section `spread`: what other seeds, splits and phases give, and and how networks compare then."""
 
 import os
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
+from typing import Generic, TypeVar
 
 from benchmarks import forecasting_spread, surname_spread
 from benchmarks.data import Bench, read_names
 from benchmarks.spread_tables import tabulate_classifiers, tabulate_forecasters, tabulate_rnn
 from benchmarks.surname_spread import RNN, Source
 from benchmarks.surnames import list_members
-from benchmarks.workers import Job, run_jobs
+from stages.searching.workers import run_here
+from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.params import read_params, read_value
 from stages.surnames.train import ClassifierParams
+
+T = TypeVar("T")
 
 NUDGE = 1e-6  # by which the first weights of one start and the next differ
 CHECKPOINTS = 8  # of surname_rnn, the last at its end
@@ -102,15 +109,43 @@ def measure(bench: Bench) -> str:
     return "\n".join(parts).rstrip()
 
 
-def count_workers() -> int:
-    """One process a core."""
-    return os.cpu_count() or 1
+@dataclass(frozen=True)
+class Job(Generic[T]):
+    """A call that another process can make: of a function of a module, or a partial of one."""
+
+    label: str
+    call: Callable[[], T]
+
+    def __call__(self) -> T:
+        """Make the call with the arithmetic of the stages."""
+        prepare_arithmetic()
+        return self.call()
+
+
+def run_jobs(jobs: list[Job[T]], num_workers: int | None = None) -> list[T]:
+    """Run jobs side by side; results do not depend on how many run at once.
+
+    Args:
+        jobs: independent of each other. A line to stderr names each that is done.
+        num_workers: processes; None: one per core.
+
+    Returns:
+        Results in the order of the jobs.
+    """
+    started = time.monotonic()
+    results: dict[int, T] = {}
+    for number, result in run_here(jobs, num_workers or os.cpu_count() or 1):
+        results[number] = result
+        seconds = time.monotonic() - started
+        line = f"{seconds:6.0f} s  {len(results)} of {len(jobs)}: {jobs[number].label}"
+        print(line, file=sys.stderr)
+    return [results[number] for number in range(len(jobs))]
 
 
 def measure_surnames(extent: Extent, source: Source) -> str:
     """Classifiers beside baselines, and surname_rnn by itself."""
     results: list[surname_spread.Result] = []
-    for found in run_jobs(list_classifier_jobs(extent, source), count_workers()):
+    for found in run_jobs(list_classifier_jobs(extent, source)):
         results.extend(found)
     divisions = list(map(source.divide, range(extent.num_splits)))
     every = extent.updates[1] - extent.updates[0]
@@ -150,7 +185,7 @@ def list_classifier_jobs(extent: Extent, source: Source) -> list[Job[list[surnam
 def measure_sines(extent: Extent) -> str:
     """Forecasters beside the baselines of their series."""
     results: list[forecasting_spread.Result] = []
-    for found in run_jobs(list_forecaster_jobs(extent), count_workers()):
+    for found in run_jobs(list_forecaster_jobs(extent)):
         results.extend(found)
     return SINES.format(
         num_draws=extent.num_splits,

@@ -47,7 +47,7 @@ def run_side_by_side(calls: Sequence[Callable[[], _T]], device: str) -> Iterator
     """
     address = os.environ.get("RAY_ADDRESS")
     if not address or not calls:
-        return _run_here(calls, min(_find_num_workers(), len(calls) or 1))
+        return run_here(calls, min(_find_num_workers(), len(calls) or 1))
     ray = connect(address)
     # as bytes: arrays that Ray unpickles itself are read-only, of which PyTorch warns
     pickled = [(pickle.dumps(call),) for call in calls]
@@ -59,8 +59,13 @@ def _unpickle_and_call(pickled: bytes) -> Any:
     return _call_quietly(pickle.loads(pickled))
 
 
-def _run_here(calls: Sequence[Callable[[], _T]], num_workers: int) -> Iterator[tuple[int, _T]]:
-    """Run calls in so many processes; one worker is this process itself."""
+def run_here(calls: Sequence[Callable[[], _T]], num_workers: int) -> Iterator[tuple[int, _T]]:
+    """Number and result of each call, as they end.
+
+    Args:
+        calls: that another process can make.
+        num_workers: processes; with one the calls are made in this process.
+    """
     jobs = []
     for number, call in enumerate(calls):
         jobs.append(delayed(_call_in_worker)(os.getpid(), number, call))
