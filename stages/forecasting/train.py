@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from stages.forecasting.forecasters import State, detach_state, wrap_model, write_state
 from stages.forecasting.series import Array, Series, read_series
@@ -90,52 +91,6 @@ class Batch(NamedTuple):
     times: Array  # of the first window's targets
 
 
-class _Snapshots:
-    """Inputs, targets and forecasts of the first window at four updates, evenly spread.
-
-    Args:
-        num_updates: of the training; of 100 the updates 0, 25, 50 and 75 are kept.
-    """
-
-    def __init__(self, num_updates: int) -> None:
-        self.apart = max(1, num_updates // 4)
-        self.iterations: list[int] = []  # updates made before the snapshot
-        self.times: list[Array] = []  # of the targets
-        self.inputs: list[Array] = []
-        self.targets: list[Array] = []
-        self.predictions: list[Array] = []
-
-    def take_if_due(self, iteration: int, batch: Batch, forecasts: Tensor) -> None:
-        """Keep the first window of an update, if a snapshot is due.
-
-        Args:
-            iteration: number of the update, from 1.
-            batch: that it saw.
-            forecasts: `(B, S)`, of the first S targets: in closed-loop training of the context.
-        """
-        if (iteration - 1) % self.apart or len(self.iterations) == 4:
-            return
-        length = forecasts.shape[1]
-        is_slid = batch.targets.shape[1] < batch.inputs.shape[1]
-        seen = batch.inputs[0] if is_slid else batch.inputs[0, :length]
-        self.iterations.append(iteration - 1)
-        self.times.append(batch.times[:length])
-        self.inputs.append(seen.cpu().numpy())
-        self.targets.append(batch.targets[0, :length].cpu().numpy())
-        self.predictions.append(forecasts[0].cpu().numpy())
-
-    def write(self, path: Path) -> None:
-        """Write `iterations (S,)` and the others `(S, T)`, one row per snapshot."""
-        np.savez(
-            path,
-            iterations=np.array(self.iterations),
-            times=np.array(self.times),
-            inputs=np.array(self.inputs),
-            targets=np.array(self.targets),
-            predictions=np.array(self.predictions),
-        )
-
-
 @dataclass(frozen=True)
 class Trained:
     """The result of a training."""
@@ -144,7 +99,7 @@ class Trained:
     config: ModelConfig
     curves: Curves
     state: State | None  # carried out of the last update
-    snapshots: _Snapshots
+    snapshots: dict[str, list[Any]]  # of `_take_snapshot`, one item per snapshot
     progress: list[str]  # lines that were printed
 
 
@@ -181,6 +136,44 @@ class _ForecastLoss:
         if self.closed_loop.one_step:
             loss = loss + nn.functional.mse_loss(one_step, batch.targets[:, :context])
         return loss, one_step
+
+
+class CompiledGradient:
+    """Mean squared error of one-step forecasts and its gradient, by a compiled kernel.
+
+    Args:
+        model: its weights move into one vector, which an optimizer takes in one call.
+        kernel: name of a function in `kernels`.
+        carry_state: hand the hidden state from one window to the next.
+    """
+
+    def __init__(self, model: Any, kernel: str, carry_state: bool) -> None:
+        from stages.shared import kernels  # loads numba, which other trainings do without
+
+        self.differentiate = getattr(kernels, kernel)
+        self.vector = nn.Parameter(parameters_to_vector(model.parameters()).detach())  # (P,)
+        self.vector.grad = torch.zeros_like(self.vector)
+        vector_to_parameters(self.vector, model.parameters())
+        self.weights = self.vector.detach().numpy()
+        self.gradients = self.vector.grad.numpy()
+        self.hidden = np.zeros(model.recurrent.hidden_size, np.float32)
+        self.carry_state = carry_state
+
+    @property
+    def state(self) -> Tensor | None:
+        """What is carried, `(1, 1, H)`."""
+        return torch.from_numpy(self.hidden).view(1, 1, -1) if self.carry_state else None
+
+    def __call__(self, batch: Batch) -> tuple[float, Tensor]:
+        """The loss of a batch of one window, and its forecasts `(1, T)` or `(1, 1)`."""
+        if not self.carry_state:
+            self.hidden[:] = 0
+        windows, targets = batch.inputs.numpy(), batch.targets.numpy()
+        forecasts = np.empty_like(targets)
+        loss = self.differentiate(
+            windows, targets, self.hidden, self.weights, self.gradients, forecasts
+        )
+        return loss, torch.from_numpy(forecasts)
 
 
 def find_kernel(params: ForecasterParams, device: torch.device) -> str | None:
@@ -232,7 +225,9 @@ def train(params: ForecasterParams, series: Series, name: str) -> Trained:
         for rows, first in zip(rows_on_device, draws[:, 0].tolist(), strict=True):
             yield Batch(inputs[rows], targets[rows], times[first])
 
-    snapshots = _Snapshots(params.iterations)
+    names = ("iterations", "times", "inputs", "targets", "predictions")
+    snapshots: dict[str, list[Any]] = {name: [] for name in names}
+    apart = max(1, params.iterations // 4)  # of 100 updates snapshots show 0, 25, 50 and 75
     progress = Progress(model)
 
     def report(iteration: int, batch: Batch, step: Step) -> None:
@@ -244,13 +239,12 @@ def train(params: ForecasterParams, series: Series, name: str) -> Trained:
             progress.say(f"Epoch {iteration // params.mean_every} Loss: {step.loss:.8f}")
 
     def observe(iteration: int, batch: Batch, step: Step) -> None:
-        snapshots.take_if_due(iteration, batch, step.outputs)
+        if (iteration - 1) % apart == 0 and len(snapshots["iterations"]) < 4:
+            _take_snapshot(snapshots, iteration - 1, batch, step.outputs)
         report(iteration, batch, step)
 
     loss: Any  # keeps the carried state
     if kernel := find_kernel(params, device):
-        from stages.forecasting.compiled import CompiledGradient  # loads numba, only here
-
         loss = CompiledGradient(model, kernel, params.carry_state)
         update: Update[Batch] = make_update_by(loss, [loss.vector], params)
     else:
@@ -269,6 +263,27 @@ def train(params: ForecasterParams, series: Series, name: str) -> Trained:
         progress.say(f"Performance on test range: {mse:.7f}")
     config = ModelConfig("forecasting", params.architecture, params.network, series.scaling)
     return Trained(model, config, curves, loss.state, snapshots, progress.lines)
+
+
+def _take_snapshot(
+    snapshots: dict[str, list[Any]], num_updates: int, batch: Batch, forecasts: Tensor
+) -> None:
+    """Keep inputs, targets and forecasts of the first window of a batch, `(T,)` each.
+
+    Args:
+        snapshots: to which they are added.
+        num_updates: made before.
+        batch: of the next update.
+        forecasts: `(B, S)`, of the first S targets: in closed-loop training of the context.
+    """
+    length = forecasts.shape[1]
+    is_slid = batch.targets.shape[1] < batch.inputs.shape[1]
+    seen = batch.inputs[0] if is_slid else batch.inputs[0, :length]
+    snapshots["iterations"].append(num_updates)
+    snapshots["times"].append(batch.times[:length])
+    snapshots["inputs"].append(seen.cpu().numpy())
+    snapshots["targets"].append(batch.targets[0, :length].cpu().numpy())
+    snapshots["predictions"].append(forecasts[0].cpu().numpy())
 
 
 def _check_fit(
@@ -325,7 +340,8 @@ def main(name: str, windows: str, out: str) -> None:
     folder = Path(out)
     write_model(folder, trained.config, trained.model)
     write_curves(folder / "curves.csv", trained.curves)
-    trained.snapshots.write(folder / "snapshots.npz")
+    arrays: dict[str, Any] = {name: np.array(rows) for name, rows in trained.snapshots.items()}
+    np.savez(folder / "snapshots.npz", **arrays)
     write_state(folder / "state.npy", trained.state)
     write_progress(folder / "progress.txt", trained.progress)
     write_times(folder, started, describe_processor())

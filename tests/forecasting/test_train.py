@@ -182,9 +182,9 @@ def test_snapshots_show_input_and_forecast_at_each_quarter_of_training():
 
     snapshots = train(params_of("lagged_rnn"), series, "lagged_rnn").snapshots
 
-    assert snapshots.iterations == [0, 25, 50, 75]
-    assert np.array_equal(snapshots.inputs[1], series.windows.inputs[25])
-    errors = np.square(np.subtract(snapshots.predictions, snapshots.targets)).mean(axis=1)
+    assert snapshots["iterations"] == [0, 25, 50, 75]
+    assert np.array_equal(snapshots["inputs"][1], series.windows.inputs[25])
+    errors = np.square(np.subtract(snapshots["predictions"], snapshots["targets"])).mean(axis=1)
     assert errors[0] > 0.1 > 0.01 > errors[-1]
 
 
@@ -194,8 +194,10 @@ def test_a_snapshot_holds_what_the_weights_of_its_moment_answer():
     snapshots = train(params, series, "x").snapshots
     untrained = train(params_of("carried_rnn", iterations=1, rate=1e-30), series, "x").model
 
-    first = torch.from_numpy(snapshots.inputs[0])[None]
-    np.testing.assert_allclose(snapshots.predictions[0], untrained(first)[0][0].detach(), rtol=1e-5)
+    first = torch.from_numpy(snapshots["inputs"][0])[None]
+    np.testing.assert_allclose(
+        snapshots["predictions"][0], untrained(first)[0][0].detach(), rtol=1e-5
+    )
 
 
 def test_progress_shows_the_network_and_the_loss_of_every_hundredth_update_from_0():
@@ -352,7 +354,7 @@ def test_a_generated_series_is_not_scaled():
 def test_snapshots_of_a_window_forecaster_show_the_sample_after_the_window():
     trained = train_on_file(SWING, "sunspots_lstm", batch=1, order="in_order")
 
-    assert trained.snapshots.times[0].tolist() == [40]
+    assert trained.snapshots["times"][0].tolist() == [40]
 
 
 def test_a_loss_that_blows_up_in_numpy_is_an_error_without_warnings():

@@ -11,8 +11,7 @@ import pytest
 import torch
 from numba.core import caching
 
-from stages.forecasting.compiled import CompiledGradient
-from stages.forecasting.train import Batch
+from stages.forecasting.train import Batch, CompiledGradient
 from stages.models.elman_classifier import ElmanClassifier
 from stages.models.sequence_forecaster import SequenceForecaster
 from stages.models.window_forecaster import WindowForecaster
