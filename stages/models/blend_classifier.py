@@ -1,7 +1,7 @@
 """Several trained classifiers as one: the weighted mean of their log-probabilities.
 
 A logarithmic opinion pool (Genest & Zidek 1986), the product of experts with fixed exponents: a
-language that one member holds for impossible stays improbable. Nothing is trained here.
+language that one member considers impossible stays improbable. Nothing is trained here.
 """
 
 import torch
@@ -24,14 +24,12 @@ class BlendClassifier(nn.Module):
         self.register_buffer("weights", torch.tensor(weights), persistent=False)
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
-        """Log-probability of each language.
+        """Log-probability `(B, L)` of each language.
 
-        Args:
-            letters: `(B, T)`, symbol indices, padded on the right with any symbol.
-            lengths: `(B,)`, letters of each name, at least 1.
-
-        Returns:
-            `(B, L)`.
+        Letters are symbol indices `(B, T)`, padded on the right with any symbol; lengths `(B,)` are
+        the letters of each name, at least 1.
         """
-        opinions = torch.stack([member(letters, lengths) for member in self.members], dim=2)
-        return (opinions @ self.weights).log_softmax(1)  # (B, L, M) -> (B, L), normalised
+        log_probabilities = torch.stack(
+            [member(letters, lengths) for member in self.members], dim=2
+        )
+        return (log_probabilities @ self.weights).log_softmax(1)  # (B, L, M) -> (B, L), normalised

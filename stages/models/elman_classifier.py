@@ -24,14 +24,10 @@ class ElmanClassifier(nn.Module):
         self.v = nn.Linear(hidden, num_languages)
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
-        """Log-probability of each language.
+        """Log-probability `(B, L)` of each language.
 
-        Args:
-            letters: `(B, T)`, symbol indices, padded on the right with any symbol.
-            lengths: `(B,)`, letters of each name, at least 1.
-
-        Returns:
-            `(B, L)`.
+        Letters are symbol indices `(B, T)`, padded on the right with any symbol; lengths `(B,)` are
+        the letters of each name, at least 1.
         """
         # u(x) of a one-hot x is a column of its weights: look it up instead of multiplying
         drive = nn.functional.embedding(letters, self.u.weight.t()) + self.u.bias  # (B, T, H)

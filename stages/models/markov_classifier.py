@@ -59,14 +59,10 @@ class MarkovClassifier(nn.Module):
         self.backwards = _Chain(*sizes, doubt, doubt_per_follower)
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
-        """Log-probability of each language.
+        """Log-probability `(B, L)` of each language.
 
-        Args:
-            letters: `(B, T)`, symbol indices, padded on the right with any symbol.
-            lengths: `(B,)`, letters of each name, at least 1.
-
-        Returns:
-            `(B, L)`.
+        Letters are symbol indices `(B, T)`, padded on the right with any symbol; lengths `(B,)` are
+        the letters of each name, at least 1.
         """
         read_forwards: Tensor = self.forwards(letters, lengths)
         read_backwards: Tensor = self.backwards(_reverse_names(letters, lengths), lengths)

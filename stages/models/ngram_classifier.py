@@ -43,14 +43,10 @@ class NgramClassifier(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_languages))
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
-        """Log-probability of each language.
+        """Log-probability `(B, L)` of each language.
 
-        Args:
-            letters: `(B, T)`, symbol indices, padded on the right with any symbol.
-            lengths: `(B,)`, letters of each name, at least 1.
-
-        Returns:
-            `(B, L)`.
+        Letters are symbol indices `(B, T)`, padded on the right with any symbol; lengths `(B,)` are
+        the letters of each name, at least 1.
         """
         buckets, is_inside = self.hash_ngrams(letters, lengths)
         counts = functional.dropout(is_inside.float(), self.dropout, self.training)

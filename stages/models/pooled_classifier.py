@@ -63,14 +63,10 @@ class PooledClassifier(nn.Module):
         self.head = nn.Linear(hidden * num_directions * (1 + mean), num_languages)
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
-        """Log-probability of each language.
+        """Log-probability `(B, L)` of each language.
 
-        Args:
-            letters: `(B, T)`, symbol indices, padded on the right with any symbol.
-            lengths: `(B,)`, letters of each name, at least 1.
-
-        Returns:
-            `(B, L)`.
+        Letters are symbol indices `(B, T)`, padded on the right with any symbol; lengths `(B,)` are
+        the letters of each name, at least 1.
         """
         if self.marked:
             letters = functional.pad(letters, (1, 1), value=self.begin)
