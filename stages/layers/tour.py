@@ -1,7 +1,7 @@
-"""What recurrent layers take and give, and that a cell applied T times equals a layer.
+"""Shapes of what recurrent layers take and give; a cell applied T times equals a layer.
 
-There is one network, applied T times: an unrolled picture shows time, not copies. A sequence is
-(T, B, features), with `batch_first` (B, T, features): T time steps, B examples, and for text
+There is one network, applied T times: an unrolled diagram shows time steps, not copies. A sequence
+is (T, B, features), with `batch_first` (B, T, features): T time steps, B examples, and for text
 (words, sentences, word vector). H is free, because W_I maps features to H.
 """
 
@@ -21,7 +21,7 @@ TOLERANCE = 1e-5  # single precision rounds differently in a fused layer and a l
 
 
 class Row(NamedTuple):
-    """One module of the tour."""
+    """A row of layers.csv: one module."""
 
     module: str
     arguments: str
@@ -62,7 +62,7 @@ def _as_tuple(state: Tensor | _State) -> _State:
 
 
 def _describe_modules(modules: Sequence[nn.Module], sequence: Tensor, meaning: str) -> Row:
-    """Run modules on a sequence and write down the shapes."""
+    """Run modules on a sequence and describe their shapes."""
     if isinstance(modules[0], _Cell):
         outputs, states = _run_cells(modules, sequence)
         given, output = sequence[0], outputs[-1]
@@ -88,7 +88,7 @@ def _describe_modules(modules: Sequence[nn.Module], sequence: Tensor, meaning: s
 
 
 def tour_layers() -> list[Row]:
-    """What each recurrent layer takes and gives."""
+    """The rows of layers.csv."""
     words = torch.zeros(STEPS, BATCH, FEATURES)
     two_rnn_cells = [nn.RNNCell(FEATURES, FIRST_HIDDEN), nn.RNNCell(FIRST_HIDDEN, HIDDEN)]
     two_lstm_cells = [nn.LSTMCell(FEATURES, FIRST_HIDDEN), nn.LSTMCell(FIRST_HIDDEN, HIDDEN)]

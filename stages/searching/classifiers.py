@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from stages.searching.trials import Result, take_result
+from stages.searching.trials import Result, make_result
 from stages.surnames.evaluate import classify_names
 from stages.surnames.names import Names, Vocabulary
 from stages.surnames.scores import average_nll, score_guesses
@@ -13,16 +13,9 @@ SCORES = ["accuracy", "balanced_accuracy", "macro_f1", "nll"]
 
 @dataclass(frozen=True)
 class ClassifierAttempt:
-    """Trains a classifier on one split and scores it on another.
+    """Trains a classifier on one split and scores it on another."""
 
-    Args:
-        name: of the base, for messages.
-        train: the training split.
-        validation: the other.
-        vocabulary: symbols and languages.
-    """
-
-    name: str
+    name: str  # of the base, for messages
     train: Names
     validation: Names
     vocabulary: Vocabulary
@@ -35,4 +28,4 @@ class ClassifierAttempt:
         targets = self.validation.languages
         scores = score_guesses(predictions, targets, len(self.vocabulary.languages))
         scores["nll"] = average_nll(log_probabilities, targets)
-        return take_result(scores, trained.curves)
+        return make_result(scores, trained.curves)

@@ -7,25 +7,18 @@ from stages.forecasting.assessment import score_forecasts
 from stages.forecasting.forecasters import wrap_model
 from stages.forecasting.series import Backtest, Series
 from stages.forecasting.train import ForecasterParams, train
-from stages.searching.trials import Result, take_result
+from stages.searching.trials import Result, make_result
 from stages.shared.errors import InputError
 
 
 @dataclass(frozen=True)
 class ForecasterAttempt:
-    """Trains a forecaster on a series and scores its forecasts.
+    """Trains a forecaster on a series and scores its forecasts."""
 
-    Args:
-        name: of the base, for messages.
-        series: without what is held back for the test.
-        backtest: of validation.
-        horizons: over which their errors are taken.
-    """
-
-    name: str
-    series: Series
-    backtest: Backtest
-    horizons: list[int]
+    name: str  # of the base, for messages
+    series: Series  # without what is held back for the test
+    backtest: Backtest  # of validation
+    horizons: list[int]  # over which errors are averaged
 
     @property
     def scores(self) -> list[str]:
@@ -47,4 +40,4 @@ class ForecasterAttempt:
                 raise InputError(
                     f"{self.name}: {score} is {value}: its closed-loop forecasts diverge"
                 )
-        return take_result(scores, trained.curves)
+        return make_result(scores, trained.curves)

@@ -1,4 +1,4 @@
-"""What a search writes: trials.csv, curves.csv and best.yaml. Imports nothing heavy."""
+"""The outs of a search: trials.csv, curves.csv and best.yaml. Imports neither torch nor NumPy."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from stages.shared.yaml_files import format_yaml, parse_yaml
 OUTS = Path("data/searched")
 LABELS = ("recipe", "seed")  # columns of trials.csv before the params
 FAILURE = "failure"  # its last column
-SCORE = "validation/"  # what the columns of scores begin with
+SCORE = "validation/"  # prefix of the columns of scores
 
 
 @dataclass(frozen=True)

@@ -40,23 +40,14 @@ from stages.shared.params import SEARCHES_FILE, check_params, read_value
 
 @dataclass(frozen=True)
 class Task:
-    """What differs between the searches.
+    """What differs between the searches."""
 
-    Args:
-        section: of searches/params.yaml.
-        entries: section of params.yaml that has the base.
-        schema: of an entry.
-        scores: on validation, that a trial gives.
-        data: official, sample, custom, or the series.
-        attempt: trains and scores; a pure function that another process can call.
-    """
-
-    section: str
-    entries: str
-    schema: type[FitParams]
-    scores: list[str]
-    data: str
-    attempt: Callable[[Any], Result]
+    section: str  # of searches/params.yaml
+    entries: str  # section of params.yaml that has the base
+    schema: type[FitParams]  # of an entry
+    scores: list[str]  # on validation, that a trial gives
+    data: str  # official, sample, custom, or the series
+    attempt: Callable[[Any], Result]  # trains and scores; pure, and another process can call it
 
 
 def _attempt_trial(attempt: Callable[[Any], Result], trial: Trial) -> Result:
@@ -90,14 +81,14 @@ def list_trials(task: Task, params: SearchParams) -> list[Trial]:
 
 
 def _finish_trials(
-    task: Task, params: SearchParams, trials: list[Trial], surroundings: Identity
+    task: Task, params: SearchParams, trials: list[Trial], inputs: Identity
 ) -> list[Result]:
     """Read the results of earlier trials, run the missing ones and keep their results.
 
     Raises:
         InputError: Ctrl-C was pressed, or there are no workers.
     """
-    paths = [find_result_path(trial, surroundings) for trial in trials]
+    paths = [find_result_path(trial, inputs) for trial in trials]
     results = [read_result(path) for path in paths]
     missing = [number for number, result in enumerate(results) if result is None]
     calls = [partial(_attempt_trial, task.attempt, trials[number]) for number in missing]
@@ -170,17 +161,17 @@ def _tabulate_trials(
     return [*LABELS, *names, *scores, FAILURE], rows
 
 
-def search(task: Task, params: SearchParams, surroundings: Identity, out: Path) -> None:
+def search(task: Task, params: SearchParams, inputs: Identity, out: Path) -> None:
     """Write what a search found; the same params, data and code give the same bytes.
 
     Args:
         task: what is tried.
         params: how.
-        surroundings: what all trials depend on beside their recipe.
+        inputs: what all trials depend on beside their recipe.
         out: folder.
     """
     trials = list_trials(task, params)
-    results = _finish_trials(task, params, trials, surroundings)
+    results = _finish_trials(task, params, trials, inputs)
     best = _find_best(task, params, trials, results)
     out.mkdir(parents=True, exist_ok=True)
     write_trials(out, *_tabulate_trials(task, params.space, trials, results))

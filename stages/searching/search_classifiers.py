@@ -9,7 +9,7 @@ from pathlib import Path
 from stages.searching.classifiers import SCORES, ClassifierAttempt
 from stages.searching.search import Task, search
 from stages.searching.spaces import read_search
-from stages.searching.trials import describe_surroundings
+from stages.searching.trials import describe_inputs
 from stages.shared.command import run_as_command
 from stages.surnames.names import read_split, read_vocabulary
 from stages.surnames.train import ClassifierParams
@@ -26,8 +26,8 @@ def main(surnames: str, out: str) -> None:
     attempt = ClassifierAttempt(params.base, train, validation, vocabulary)
     task = Task(_SECTION, "classifiers", ClassifierParams, SCORES, vocabulary.data, attempt)
     files = [folder / "names.npz", folder / "vocabulary.json"]
-    surroundings = describe_surroundings(files, params.architecture, _SECTION)
-    search(task, params, surroundings, Path(out))
+    inputs = describe_inputs(files, params.architecture, _SECTION)
+    search(task, params, inputs, Path(out))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from stages.forecasting.train import ForecasterParams
 from stages.searching.forecasters import ForecasterAttempt
 from stages.searching.search import Task, search
 from stages.searching.spaces import read_search
-from stages.searching.trials import describe_surroundings
+from stages.searching.trials import describe_inputs
 from stages.shared.command import run_as_command
 from stages.shared.params import Count, Seed, read_params
 
@@ -37,10 +37,10 @@ def main(windows: str, out: str) -> None:
     )
     attempt = ForecasterAttempt(params.base, series, validation, horizons)
     task = Task(_SECTION, "forecasters", ForecasterParams, attempt.scores, series.name, attempt)
-    surroundings = describe_surroundings([Path(windows)], params.architecture, _SECTION)
+    inputs = describe_inputs([Path(windows)], params.architecture, _SECTION)
     samples = validation.contexts.tobytes() + validation.targets.tobytes()
-    surroundings.append([horizons, hashlib.sha256(samples).hexdigest()])
-    search(task, params, surroundings, Path(out))
+    inputs.append([horizons, hashlib.sha256(samples).hexdigest()])
+    search(task, params, inputs, Path(out))
 
 
 if __name__ == "__main__":

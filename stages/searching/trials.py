@@ -20,7 +20,7 @@ from stages.shared.bundle import check_architecture
 from stages.shared.curves import Curves
 from stages.shared.fit import FitParams
 
-Identity = list[Any]  # what a trial depends on, as JSON has it
+Identity = list[Any]  # what a trial depends on, as it is written to JSON
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Result:
-    """What a trial gives: scores and a curve, or the reason why there are none."""
+    """The result of a trial: scores and a curve, or the reason why there are none."""
 
     scores: dict[str, float] = field(default_factory=dict)  # on validation
     iterations: list[int] = field(default_factory=list)
@@ -41,14 +41,14 @@ class Result:
     failure: str = ""
 
 
-def take_result(scores: dict[str, float], curves: Curves) -> Result:
-    """The result of a training that went well, with at most 100 points of its curve."""
+def make_result(scores: dict[str, float], curves: Curves) -> Result:
+    """The result of a training that succeeded, with at most 100 points of its curve."""
     every = math.ceil(len(curves.iteration) / 100)
     chosen = slice(every - 1, None, every)
     return Result(scores, curves.iteration[chosen], curves.loss[chosen])
 
 
-def describe_surroundings(files: Iterable[Path], architecture: str, section: str) -> Identity:
+def describe_inputs(files: Iterable[Path], architecture: str, section: str) -> Identity:
     """What all trials of a search depend on: data, code and packages.
 
     The code is every file of the project that this process has loaded, which data/code/ lists for
@@ -76,12 +76,12 @@ def _compute_md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
-def find_result_path(trial: Trial, surroundings: Identity) -> Path:
+def find_result_path(trial: Trial, inputs: Identity) -> Path:
     """Path of the result of a trial, which does not depend on the number of its recipe.
 
     Under DVC it is in the repository, also in the folder of `dvc exp run --temp`.
     """
-    identity = json.dumps([trial.params.model_dump(), surroundings], sort_keys=True)
+    identity = json.dumps([trial.params.model_dump(), inputs], sort_keys=True)
     key = hashlib.sha256(identity.encode()).hexdigest()
     return Path(os.environ.get("DVC_ROOT", "."), ".dvc/tmp/trials", f"{key}.json")
 
