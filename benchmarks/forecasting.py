@@ -27,18 +27,18 @@ MOST_MSE = 1e-6  # of its walk-through test; the published recipe has 0.0089
 
 
 def measure(bench: Bench) -> list[Row]:
-    """One row a forecaster."""
+    """One row per forecaster."""
     published = make_surname_program(bench)
     published.literal(WARM_UP)
     rows = []
     for name in QUICK if bench.quick else GOALS:
-        rows.append(measure_free_run(name, published, bench))
+        rows.append(measure_closed_loop(name, published, bench))
     rows.append(measure_fast_lstm(bench))
     return rows
 
 
 def train_entry(name: str, series: Series) -> Trained:
-    """Train an entry of `forecasting` whole."""
+    """Train an entry of `forecasters` whole."""
     return train(read_params(f"forecasters.{name}", ForecasterParams), series, name)
 
 
@@ -48,8 +48,8 @@ def score_entry(name: str, trained: Trained, series: Series) -> dict[str, Any]:
     return evaluate(trained.model.eval(), trained.state, series, params).scores
 
 
-def measure_free_run(name: str, published: Program, bench: Bench) -> Row:
-    """Training time, and the error of free runs after the end of training."""
+def measure_closed_loop(name: str, published: Program, bench: Bench) -> Row:
+    """Training time, and the error of closed-loop forecasts after the end of training."""
     series = make_series(read_params(f"forecasters.{name}.series", str))
     trial = run_trial(partial(train_entry, name, series), published, bench)
     scores = score_entry(name, trial.trained, series)

@@ -31,7 +31,7 @@ class Result:
 
 
 def read_evaluation(draw: int) -> EvaluateParams:
-    """What is asked, from other phases in each draw."""
+    """The params of the evaluation, with other phases in each draw."""
     params = read_params("evaluate_forecasters", EvaluateParams)
     shift = PHASE_SHIFT * draw
     seeds = {"seed": params.seed + shift, "validation_seed": params.validation_seed + shift}
@@ -39,7 +39,7 @@ def read_evaluation(draw: int) -> EvaluateParams:
 
 
 def try_entry(name: str, shift: int, num_draws: int) -> list[Result]:
-    """Train an entry of `forecasting` and score it on every draw of phases.
+    """Train an entry of `forecasters` and score it on every draw of phases.
 
     Args:
         name: of the entry.
@@ -88,7 +88,7 @@ def measure_improvements(
     """The improvement of a forecaster over the best baseline, by score.
 
     It is the error of the baseline less its own, the mean over draws, phases and seeds, for each
-    free run that validation has too.
+    horizon that validation has too.
 
     Args:
         results: of the forecaster, on all draws.

@@ -127,7 +127,7 @@ def run_series(points: int, bench: Bench) -> Usages:
 def write_series_params(path: Path, points: int) -> None:
     """One series of that length and one model."""
     params = parse_yaml((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    # free runs cost the same whatever the series, so short ones will do
+    # closed-loop forecasts cost the same whatever the series, so short ones will do
     tests = {"long": "recursive"}
     short = {"horizons": [49], "validation_horizons": [49], "walkthrough_tests": tests}
     content = {

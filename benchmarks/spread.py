@@ -1,4 +1,4 @@
-"""Section `spread`: what other seeds, splits and phases give, and and how networks compare then."""
+"""Section `spread`: what other seeds, splits and phases give, and how networks compare then."""
 
 import os
 import sys
@@ -51,9 +51,9 @@ What no seed changes is trained once a split.
 SINES = """\
 ### Sines
 
-Mean squared errors of free runs. The seeds of the {num_draws} draws of test phases are those of
-evaluate_forecasters (seed and validation_seed) plus 0, {shift}, …; baselines have no seed. A
-difference is the error of the baseline less that of the network, the mean over draws, phases and
+Mean squared errors of closed-loop forecasts. The seeds of the {num_draws} draws of test phases are
+those of evaluate_forecasters (seed and validation_seed) plus 0, {shift}, …; baselines have no seed.
+A difference is the error of the baseline less that of the network, the mean over draws, phases and
 seeds; the bootstrap takes phases, as many of each draw as there are.
 
 {table}
