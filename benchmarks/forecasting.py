@@ -10,10 +10,10 @@ from benchmarks.published import windowed_lstm
 from benchmarks.table import Row, at_least, at_most, say_seconds
 from benchmarks.trial import Scores, run_trial, tabulate_trial
 from benchmarks.updates import WARM_UP, Program, make_surname_program
-from stages.forecasting.assessment import EvaluateParams
+from stages.forecasting.assessment import ForecastingEvaluationParams
 from stages.forecasting.evaluate import evaluate
 from stages.forecasting.series import Series
-from stages.forecasting.train import ForecasterParams, Trained, train
+from stages.forecasting.train import ForecasterParams, TrainedForecaster, train
 from stages.shared.params import read_params
 
 # Largest share of the published surname program's time, and largest errors.
@@ -37,14 +37,14 @@ def measure(bench: Bench) -> list[Row]:
     return rows
 
 
-def train_entry(name: str, series: Series) -> Trained:
+def train_entry(name: str, series: Series) -> TrainedForecaster:
     """Train an entry of `forecasters` whole."""
     return train(read_params(f"forecasters.{name}", ForecasterParams), series, name)
 
 
-def score_entry(name: str, trained: Trained, series: Series) -> dict[str, Any]:
+def score_entry(name: str, trained: TrainedForecaster, series: Series) -> dict[str, Any]:
     """What evaluate_forecasters writes of it."""
-    params = read_params("evaluate_forecasters", EvaluateParams)
+    params = read_params("evaluate_forecasters", ForecastingEvaluationParams)
     return evaluate(trained.model.eval(), trained.state, series, params).scores
 
 

@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 
 from benchmarks.data import make_series
 from benchmarks.improvements import Improvement, find_improvements
-from stages.forecasting.assessment import EvaluateParams, ForecastErrors, average_errors
+from stages.forecasting.assessment import (
+    ForecastErrors,
+    ForecastingEvaluationParams,
+    average_errors,
+)
 from stages.forecasting.evaluate import evaluate
-from stages.forecasting.score_baselines import BaselineParams, score_baselines
+from stages.forecasting.score_baselines import ForecastingBaselineParams, score_baselines
 from stages.forecasting.train import ForecasterParams, train
 from stages.shared.params import read_params
 
@@ -30,9 +34,9 @@ class Result:
     errors: ForecastErrors  # on the test phases
 
 
-def read_evaluation(draw: int) -> EvaluateParams:
+def read_evaluation(draw: int) -> ForecastingEvaluationParams:
     """The params of the evaluation, with other phases in each draw."""
-    params = read_params("evaluate_forecasters", EvaluateParams)
+    params = read_params("evaluate_forecasters", ForecastingEvaluationParams)
     shift = PHASE_SHIFT * draw
     seeds = {"seed": params.seed + shift, "validation_seed": params.validation_seed + shift}
     return params.model_copy(update=seeds)
@@ -62,7 +66,7 @@ def try_baselines(series: str, draw: int) -> list[Result]:
     """Fit, choose and score the baselines of a series for one draw of phases."""
     scored = score_baselines(
         make_series(series),
-        read_params("forecasting_baselines", BaselineParams),
+        read_params("forecasting_baselines", ForecastingBaselineParams),
         read_evaluation(draw),
     )
     results = []
@@ -94,7 +98,7 @@ def measure_improvements(
         results: of the forecaster, on all draws.
         baselines: results of the baselines of its series, by name.
     """
-    params = read_params("evaluate_forecasters", EvaluateParams)
+    params = read_params("evaluate_forecasters", ForecastingEvaluationParams)
     num_draws = 1 + max(result.draw for result in results)
     strata = np.repeat(np.arange(num_draws), params.phases)
     improvements = {}

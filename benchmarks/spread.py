@@ -14,7 +14,7 @@ from benchmarks.data import Bench, read_names
 from benchmarks.spread_tables import tabulate_classifiers, tabulate_forecasters, tabulate_rnn
 from benchmarks.surname_spread import RNN, Source
 from benchmarks.surnames import list_members
-from stages.searching.workers import run_here
+from stages.searching.workers import run_in_processes
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.params import read_params, read_value
 from stages.surnames.train import ClassifierParams
@@ -134,7 +134,7 @@ def run_jobs(jobs: list[Job[T]], num_workers: int | None = None) -> list[T]:
     """
     started = time.monotonic()
     results: dict[int, T] = {}
-    for number, result in run_here(jobs, num_workers or os.cpu_count() or 1):
+    for number, result in run_in_processes(jobs, num_workers or os.cpu_count() or 1):
         results[number] = result
         seconds = time.monotonic() - started
         line = f"{seconds:6.0f} s  {len(results)} of {len(jobs)}: {jobs[number].label}"

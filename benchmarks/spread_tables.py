@@ -8,7 +8,7 @@ from benchmarks.data import Division
 from benchmarks.improvements import Improvement, say_improvement
 from benchmarks.surname_spread import CHECKPOINTS, STARTS
 from benchmarks.table import NOTHING, render_grid, say_spread
-from stages.forecasting.assessment import EvaluateParams
+from stages.forecasting.assessment import ForecastingEvaluationParams
 from stages.shared.params import read_params, read_value
 from stages.surnames.assessment import IMPROVED
 
@@ -50,7 +50,7 @@ def say_scores(results: list[surname_spread.Result]) -> list[str]:
 
 def tabulate_forecasters(results: list[forecasting_spread.Result]) -> str:
     """Below each series its baselines and its networks."""
-    params = read_params("evaluate_forecasters", EvaluateParams)
+    params = read_params("evaluate_forecasters", ForecastingEvaluationParams)
     scores = [f"mse_{horizon}" for horizon in params.horizons]
     asked = [f"mse_{horizon}" for horizon in params.validation_horizons]
     by_series: dict[str, list[forecasting_spread.Result]] = {}

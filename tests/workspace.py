@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from stages.forecasting.metrics import choose_metrics
+from stages.forecasting.metrics import choose_forecaster_metrics
 from stages.shared.bundle import ModelConfig
 from stages.shared.curves import Curves, write_curves
 from stages.shared.json_files import write_json
@@ -222,7 +222,7 @@ def write_scores(folder: Path, name: str, score: float, data: str = "official") 
         metrics = {"macro_f1": scores["macro_f1"]}
     else:
         scores = {"data": "integer_starts", **nest_errors(score, score, score / BASELINE_ERROR)}
-        metrics = choose_metrics(scores)
+        metrics = choose_forecaster_metrics(scores)
         write_file(details / "scope.json", SCOPE)
     write_file(details / "scores.json", scores)
     write_file(folder / EVALUATED / find_task(name) / f"{name}.json", metrics)

@@ -30,7 +30,7 @@ _LABELS = ("forecaster", "phase")  # columns of errors.csv
 _SHARES = (0.1, 0.9)  # of the errors that lie below either end of the interval: it holds 80 %
 
 
-class EvaluateParams(Params):
+class ForecastingEvaluationParams(Params):
     """Section `evaluate_forecasters` of params.yaml.
 
     Two horizons have the same names for every series, so that models can be compared: `mse_short`
@@ -53,7 +53,7 @@ class EvaluateParams(Params):
     bootstrap: BootstrapParams  # of the intervals, over the test phases
 
     @model_validator(mode="after")
-    def _check_horizons(self) -> "EvaluateParams":
+    def _check_horizons(self) -> "ForecastingEvaluationParams":
         if not self.common_horizons:
             raise ValueError("horizons and validation_horizons have none in common")
         return self
@@ -63,7 +63,7 @@ class EvaluateParams(Params):
         """The horizons that test and validation have in common, in ascending order."""
         return sorted(set(self.horizons) & set(self.validation_horizons))
 
-    def adapt(self, series: Series) -> "EvaluateParams":
+    def adapt(self, series: Series) -> "ForecastingEvaluationParams":
         """Replace context and horizons by those of the series, if it is observed."""
         return self.model_copy(update=series.own_evaluation)
 
@@ -89,7 +89,7 @@ class _Assessment:
     coverage: float  # share of the test in it
 
 
-def draw_backtests(series: Series, params: EvaluateParams) -> Backtests:
+def draw_backtests(series: Series, params: ForecastingEvaluationParams) -> Backtests:
     """Draw the backtests of a series; they are the same for every forecaster.
 
     Args:
@@ -114,7 +114,9 @@ def draw_backtests(series: Series, params: EvaluateParams) -> Backtests:
     return Backtests(tests, drawn, validation, test)
 
 
-def assess(forecast: Forecaster, backtests: Backtests, params: EvaluateParams) -> _Assessment:
+def assess(
+    forecast: Forecaster, backtests: Backtests, params: ForecastingEvaluationParams
+) -> _Assessment:
     """Scores on test and validation, with the intervals of those on test."""
     forecasts = forecast(backtests.test.contexts, max(params.horizons))
     errors = measure_errors(forecasts, backtests.test, params.horizons)
@@ -165,11 +167,11 @@ def _choose_baseline(baselines: Baselines, score: str) -> str:
     return min(baselines, key=lambda name: baselines[name]["validation"][score])
 
 
-def measure_improvement(
+def measure_forecast_improvement(
     errors: ForecastErrors,
     baselines: Baselines,
     baseline_errors: Mapping[str, ForecastErrors],
-    params: EvaluateParams,
+    params: ForecastingEvaluationParams,
     block: int = 1,
 ) -> dict[str, Any]:
     """The improvement over the best baseline, for each horizon that test and validation have.

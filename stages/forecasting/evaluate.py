@@ -15,18 +15,18 @@ from torch import nn
 
 from stages.forecasting.assessment import (
     Backtests,
-    EvaluateParams,
     ForecastErrors,
+    ForecastingEvaluationParams,
     add_ratios,
     assess,
     check_scores,
     draw_backtests,
-    measure_improvement,
+    measure_forecast_improvement,
     read_errors,
     write_errors,
 )
 from stages.forecasting.forecasters import State, read_state, wrap_model
-from stages.forecasting.metrics import choose_metrics
+from stages.forecasting.metrics import choose_forecaster_metrics
 from stages.forecasting.series import Array, Forecaster, Series, read_series
 from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import read_baselines
@@ -50,7 +50,7 @@ class _Evaluation:
 
 
 def evaluate(
-    model: nn.Module, state: State | None, series: Series, params: EvaluateParams
+    model: nn.Module, state: State | None, series: Series, params: ForecastingEvaluationParams
 ) -> _Evaluation:
     """Score a forecaster; the same model, series and params give the same scores.
 
@@ -138,7 +138,7 @@ def describe_training_range(
 def main(name: str, trained: str, windows: str, baselines: str, metrics: str, out: str) -> None:
     """Write the file `metrics`, and scores.json, errors.csv, forecasts.npz and scope.json."""
     series = read_series(Path(windows))
-    params = read_params("evaluate_forecasters", EvaluateParams).adapt(series)
+    params = read_params("evaluate_forecasters", ForecastingEvaluationParams).adapt(series)
     prepare_arithmetic()
     model = read_model(Path(trained))
     state = read_state(Path(trained) / "state.npy")
@@ -146,13 +146,13 @@ def main(name: str, trained: str, windows: str, baselines: str, metrics: str, ou
     baseline_scores = read_baselines(Path(baselines))
     baseline_errors = read_errors(Path(baselines) / "errors.csv")
     scores = add_ratios(evaluation.scores, baseline_scores)
-    scores["improvement"] = measure_improvement(
+    scores["improvement"] = measure_forecast_improvement(
         evaluation.errors, baseline_scores, baseline_errors, params, evaluation.block
     )
     folder = Path(out)
     for made in (folder, Path(metrics).parent):
         made.mkdir(parents=True, exist_ok=True)
-    write_json(Path(metrics), choose_metrics(scores))
+    write_json(Path(metrics), choose_forecaster_metrics(scores))
     write_json(folder / "scores.json", scores)
     write_errors(folder / "errors.csv", {name: evaluation.errors})
     np.savez(folder / "forecasts.npz", allow_pickle=False, **evaluation.forecasts)

@@ -14,10 +14,10 @@ from stages.forecasting.signals import GeneratedParams, draw_segments
 from stages.shared.command import run_as_command
 from stages.shared.params import read_params
 
-Array = NDArray[np.float64]
+_Array = NDArray[np.float64]
 
 
-def write_segments(path: Path, times: Array, values: Array) -> None:
+def write_segments(path: Path, times: _Array, values: _Array) -> None:
     """Write times and values, `(segments, points)` each, under segment, t and y."""
     numbers = np.repeat(np.arange(len(times)), times.shape[1])
     table = pd.DataFrame({"segment": numbers, "t": times.ravel(), "y": values.ravel()})

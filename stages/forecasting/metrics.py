@@ -31,7 +31,7 @@ def name_metrics(scores: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def choose_metrics(scores: Mapping[str, Any]) -> dict[str, float]:
+def choose_forecaster_metrics(scores: Mapping[str, Any]) -> dict[str, float]:
     """The content of the metrics file.
 
     There is a `mase` only of a series from a file, and a `walkthrough_mse` only of a generated one.

@@ -17,8 +17,8 @@ from pydantic import Field
 
 from stages.forecasting.assessment import (
     Backtests,
-    EvaluateParams,
     ForecastErrors,
+    ForecastingEvaluationParams,
     add_ratios,
     assess,
     check_scores,
@@ -44,7 +44,7 @@ _Name = Literal["predict_zero", "hold_last", "copy_period", "ar2", "ar_best", "r
 _Penalty = Annotated[float, Field(ge=0, le=1e9)]
 
 
-class BaselineParams(Params):
+class ForecastingBaselineParams(Params):
     """Section `forecasting_baselines` of params.yaml."""
 
     names: list[_Name] = Field(min_length=1)
@@ -60,8 +60,8 @@ class _FitContext:
     series: Series
     samples: Array  # (N, T) of training, as the series joins it
     backtests: Backtests
-    evaluation: EvaluateParams
-    params: BaselineParams
+    evaluation: ForecastingEvaluationParams
+    params: ForecastingBaselineParams
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ class _Scored:
     errors: dict[str, ForecastErrors]  # by baseline, on the test phases
 
 
-def score_baselines(series: Series, params: BaselineParams, evaluation: EvaluateParams) -> _Scored:
+def score_baselines(
+    series: Series, params: ForecastingBaselineParams, evaluation: ForecastingEvaluationParams
+) -> _Scored:
     """Fit, choose and score all baselines of a series.
 
     Args:
@@ -218,9 +220,9 @@ def _choose(candidates: Mapping[float, Forecaster], context: _FitContext) -> flo
 
 def main(windows: str, out: str) -> None:
     """Write scores.json and errors.csv of one series."""
-    params = read_params("forecasting_baselines", BaselineParams)
+    params = read_params("forecasting_baselines", ForecastingBaselineParams)
     series = read_series(Path(windows))
-    evaluation = read_params("evaluate_forecasters", EvaluateParams).adapt(series)
+    evaluation = read_params("evaluate_forecasters", ForecastingEvaluationParams).adapt(series)
     prepare_arithmetic()
     scored = score_baselines(series, params, evaluation)
     folder = Path(out)

@@ -83,7 +83,7 @@ class ForecasterParams(FitParams):
         return self
 
 
-class Batch(NamedTuple):
+class WindowBatch(NamedTuple):
     """What one update sees."""
 
     inputs: Tensor  # (B, T)
@@ -92,7 +92,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedForecaster:
     """The result of a training."""
 
     model: nn.Module
@@ -120,7 +120,7 @@ class _ForecastLoss:
         self.carry_state = carry_state
         self.state: State | None = None
 
-    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def __call__(self, batch: WindowBatch) -> tuple[Tensor, Tensor]:
         """Loss and one-step forecasts of one batch; in a closed loop those of its context."""
         if self.closed_loop is None:
             one_step, state = self.model(batch.inputs, self.state)
@@ -164,7 +164,7 @@ class CompiledGradient:
         """What is carried, `(1, 1, H)`."""
         return torch.from_numpy(self.hidden).view(1, 1, -1) if self.carry_state else None
 
-    def __call__(self, batch: Batch) -> tuple[float, Tensor]:
+    def __call__(self, batch: WindowBatch) -> tuple[float, Tensor]:
         """The loss of a batch of one window, and its forecasts `(1, T)` or `(1, 1)`."""
         if not self.carry_state:
             self.hidden[:] = 0
@@ -196,7 +196,7 @@ def draw_windows(params: ForecasterParams, num_windows: int) -> NDArray[np.int64
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a loss that is not finite is reported by `fit`
-def train(params: ForecasterParams, series: Series, name: str) -> Trained:
+def train(params: ForecasterParams, series: Series, name: str) -> TrainedForecaster:
     """Train a forecaster; the same params and series give the same result.
 
     Args:
@@ -219,18 +219,18 @@ def train(params: ForecasterParams, series: Series, name: str) -> Trained:
     targets = torch.from_numpy(chosen).to(device, dtype)
     _check_fit(model, forecasts, state, inputs, targets, params, where)
 
-    def draw_batches() -> Iterator[Batch]:
+    def draw_batches() -> Iterator[WindowBatch]:
         draws = draw_windows(params, len(inputs))
         rows_on_device = torch.from_numpy(draws).to(device)
         for rows, first in zip(rows_on_device, draws[:, 0].tolist(), strict=True):
-            yield Batch(inputs[rows], targets[rows], times[first])
+            yield WindowBatch(inputs[rows], targets[rows], times[first])
 
     names = ("iterations", "times", "inputs", "targets", "predictions")
     snapshots: dict[str, list[Any]] = {name: [] for name in names}
     apart = max(1, params.iterations // 4)  # of 100 updates snapshots show 0, 25, 50 and 75
     progress = Progress(model)
 
-    def report(iteration: int, batch: Batch, step: Step) -> None:
+    def report(iteration: int, batch: WindowBatch, step: Step) -> None:
         """Print the loss as the walk-throughs do: each epoch, else every hundredth, from 0."""
         if params.mean_every is None:
             if (iteration - 1) % 100 == 0:
@@ -238,7 +238,7 @@ def train(params: ForecasterParams, series: Series, name: str) -> Trained:
         elif iteration % params.mean_every == 0:
             progress.say(f"Epoch {iteration // params.mean_every} Loss: {step.loss:.8f}")
 
-    def observe(iteration: int, batch: Batch, step: Step) -> None:
+    def observe(iteration: int, batch: WindowBatch, step: Step) -> None:
         if (iteration - 1) % apart == 0 and len(snapshots["iterations"]) < 4:
             _take_snapshot(snapshots, iteration - 1, batch, step.outputs)
         report(iteration, batch, step)
@@ -246,13 +246,13 @@ def train(params: ForecasterParams, series: Series, name: str) -> Trained:
     loss: Any  # keeps the carried state
     if kernel := find_kernel(params, device):
         loss = CompiledGradient(model, kernel, params.carry_state)
-        update: Update[Batch] = make_update_by(loss, [loss.vector], params)
+        update: Update[WindowBatch] = make_update_by(loss, [loss.vector], params)
     else:
         loss = _ForecastLoss(model, params.closed_loop, params.carry_state)
         update = make_update(model, loss, params)
     curves = fit(update, draw_batches(), params, name, observe)
     if phase := params.refine:  # its iterations continue the curves
-        batch = Batch(inputs[: phase.batch], targets[: phase.batch], times[0])
+        batch = WindowBatch(inputs[: phase.batch], targets[: phase.batch], times[0])
         update = make_lbfgs_update(model, _ForecastLoss(model, phase.closed_loop), batch)
         refinement = params.model_copy(update={"iterations": phase.iterations})
         batches = repeat(batch, phase.iterations)
@@ -262,11 +262,11 @@ def train(params: ForecasterParams, series: Series, name: str) -> Trained:
         mse = float(np.mean((forecast - windows.test) ** 2))
         progress.say(f"Performance on test range: {mse:.7f}")
     config = ModelConfig("forecasting", params.architecture, params.network, series.scaling)
-    return Trained(model, config, curves, loss.state, snapshots, progress.lines)
+    return TrainedForecaster(model, config, curves, loss.state, snapshots, progress.lines)
 
 
 def _take_snapshot(
-    snapshots: dict[str, list[Any]], num_updates: int, batch: Batch, forecasts: Tensor
+    snapshots: dict[str, list[Any]], num_updates: int, batch: WindowBatch, forecasts: Tensor
 ) -> None:
     """Keep inputs, targets and forecasts of the first window of a batch, `(T,)` each.
 

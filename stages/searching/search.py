@@ -32,7 +32,7 @@ from stages.searching.trials import (
     read_result,
     write_result,
 )
-from stages.searching.workers import run_side_by_side
+from stages.searching.workers import run_in_workers
 from stages.shared.errors import InputError
 from stages.shared.fit import FitParams
 from stages.shared.params import SEARCHES_FILE, check_params, read_value
@@ -97,7 +97,7 @@ def _finish_trials(
     with tqdm(total=len(trials), initial=num_kept, desc=task.section, disable=None) as bar:
         _show_best(bar, params, results)
         try:
-            for call, result in run_side_by_side(calls, trials[0].params.device):
+            for call, result in run_in_workers(calls, trials[0].params.device):
                 write_result(paths[missing[call]], result)
                 results[missing[call]] = result
                 bar.update()

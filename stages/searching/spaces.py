@@ -17,7 +17,7 @@ from stages.shared.params import SEARCHES_FILE, Count, Name, Params, Seed, check
 from stages.shared.yaml_files import parse_yaml
 
 _Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]  # low, high
-Changes = dict[str, Any]  # dotted path in an entry of params.yaml -> value
+_Changes = dict[str, Any]  # dotted path in an entry of params.yaml -> value
 _Entry = dict[str, Any]  # of params.yaml
 
 
@@ -73,9 +73,9 @@ def read_search(section: str) -> SearchParams:
     return check_params(sections.get(section), SearchParams, f"{SEARCHES_FILE}: {section}")
 
 
-def draw_recipes(params: SearchParams) -> list[Changes]:
+def draw_recipes(params: SearchParams) -> list[_Changes]:
     """The changes of each recipe; recipe 0 is the base itself."""
-    recipes: list[Changes] = [{}]
+    recipes: list[_Changes] = [{}]
     for number in range(1, params.recipes + 1):
         changes = {}
         for path, term in params.space.items():
@@ -101,7 +101,7 @@ def _draw(term: Term, generator: np.random.Generator) -> Any:
     return min(max(float(f"{value:.3g}"), low), high)
 
 
-def change_entry(entry: _Entry, changes: Changes, where: str) -> _Entry:
+def change_entry(entry: _Entry, changes: _Changes, where: str) -> _Entry:
     """A copy of an entry with other values.
 
     Args:

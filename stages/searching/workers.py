@@ -33,7 +33,7 @@ def _find_num_workers() -> int:
     return int(jobs)
 
 
-def run_side_by_side(calls: Sequence[Callable[[], _T]], device: str) -> Iterator[tuple[int, _T]]:
+def run_in_workers(calls: Sequence[Callable[[], _T]], device: str) -> Iterator[tuple[int, _T]]:
     """Number and result of each call, as they end: on the cluster of RAY_ADDRESS, or else here.
 
     The cluster runs as many at once as it has cores, or GPUs; its tasks end with this process.
@@ -47,7 +47,7 @@ def run_side_by_side(calls: Sequence[Callable[[], _T]], device: str) -> Iterator
     """
     address = os.environ.get("RAY_ADDRESS")
     if not address or not calls:
-        return run_here(calls, min(_find_num_workers(), len(calls) or 1))
+        return run_in_processes(calls, min(_find_num_workers(), len(calls) or 1))
     ray = connect(address)
     # as bytes: arrays that Ray unpickles itself are read-only, of which PyTorch warns
     pickled = [(pickle.dumps(call),) for call in calls]
@@ -59,7 +59,9 @@ def _unpickle_and_call(pickled: bytes) -> Any:
     return _call_quietly(pickle.loads(pickled))
 
 
-def run_here(calls: Sequence[Callable[[], _T]], num_workers: int) -> Iterator[tuple[int, _T]]:
+def run_in_processes(
+    calls: Sequence[Callable[[], _T]], num_workers: int
+) -> Iterator[tuple[int, _T]]:
     """Number and result of each call, as they end.
 
     Args:

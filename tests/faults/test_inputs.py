@@ -8,9 +8,9 @@ import time
 import psutil
 import pytest
 
-from stages.forecasting.assessment import EvaluateParams as ForecastingEvaluateParams
+from stages.forecasting.assessment import ForecastingEvaluationParams
 from stages.forecasting.observed import ObservedParams
-from stages.forecasting.score_baselines import BaselineParams as ForecastingBaselineParams
+from stages.forecasting.score_baselines import ForecastingBaselineParams
 from stages.forecasting.signals import GeneratedParams
 from stages.forecasting.train import ForecasterParams
 from stages.layers.gradients import ProbeParams
@@ -38,7 +38,7 @@ SCHEMAS = {
     "blend_classifiers": BlendParams,
     "forecasting_baselines": ForecastingBaselineParams,
     "surname_baselines": BaselineParams,
-    "evaluate_forecasters": ForecastingEvaluateParams,
+    "evaluate_forecasters": ForecastingEvaluationParams,
     "evaluate_classifiers": EvaluateParams,
     "figures": FigureParams,
     "probe_layers": ProbeParams,

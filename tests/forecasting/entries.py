@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from stages.forecasting.assessment import EvaluateParams
+from stages.forecasting.assessment import ForecastingEvaluationParams
 from stages.forecasting.evaluate import evaluate
 from stages.forecasting.forecasters import State
 from stages.forecasting.observed import ObservedParams
@@ -60,7 +60,9 @@ def make_generated(params: GeneratedParams, name: str = "waves") -> GeneratedSer
 def score_walkthrough(model: str, network: nn.Module, state: State | None, seed: int = 0) -> float:
     """The score of the test with which its walk-through ends; the other scores are cut short."""
     short = {"phases": 1, "horizons": [1], "validation_horizons": [1], "walkthrough_seed": seed}
-    params = EvaluateParams.model_validate({**OFFICIAL["evaluate_forecasters"], **short})
+    params = ForecastingEvaluationParams.model_validate(
+        {**OFFICIAL["evaluate_forecasters"], **short}
+    )
     evaluation = evaluate(network, state, series_of(model), params)
     score: float = evaluation.scores["walkthrough_mse"]
     return score

@@ -5,14 +5,14 @@ import pytest
 from pydantic import ValidationError
 
 from stages.forecasting.assessment import (
-    EvaluateParams,
+    ForecastingEvaluationParams,
     add_ratios,
     assess,
     draw_backtests,
     fit_prediction_interval,
     measure_coverage,
     measure_errors,
-    measure_improvement,
+    measure_forecast_improvement,
     read_errors,
     write_errors,
 )
@@ -21,7 +21,7 @@ from stages.shared.yaml_files import parse_yaml
 from tests.forecasting.entries import make_observed, series_of
 
 SECTION = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))["evaluate_forecasters"]
-PARAMS = EvaluateParams.model_validate(
+PARAMS = ForecastingEvaluationParams.model_validate(
     {**SECTION, "phases": 3, "horizons": [2, 4], "validation_horizons": [2]}
 )
 
@@ -68,7 +68,7 @@ def test_an_improvement_is_over_the_baseline_that_validation_prefers_and_above_z
     }
     own = {"mse_2": np.array([0.75, 1.75, 3.75])}
 
-    improvement = measure_improvement(own, baselines, errors, PARAMS)
+    improvement = measure_forecast_improvement(own, baselines, errors, PARAMS)
 
     assert improvement == {"mse_2": {"baseline": "good", "low": 0.25, "high": 0.25}}
 
@@ -108,7 +108,9 @@ def test_the_long_horizon_is_the_longest_that_test_and_validation_have():
 
 def test_horizons_of_which_validation_has_none_are_rejected():
     with pytest.raises(ValidationError, match="have none in common"):
-        EvaluateParams.model_validate({**SECTION, "horizons": [2], "validation_horizons": [4]})
+        ForecastingEvaluationParams.model_validate(
+            {**SECTION, "horizons": [2], "validation_horizons": [4]}
+        )
 
 
 def test_all_scores_are_kept_beside_the_ratio():
@@ -126,7 +128,7 @@ def test_all_scores_are_kept_beside_the_ratio():
 def test_an_improvement_over_a_baseline_of_the_same_errors_is_zero():
     errors = {"mse_2": np.array([0.25, 0.25])}
 
-    improvement = measure_improvement(
+    improvement = measure_forecast_improvement(
         errors, {"good": score_on_validation(0.1)}, {"good": errors}, PARAMS
     )
 

@@ -7,7 +7,7 @@ import torch
 
 from stages.forecasting import score_baselines
 from stages.forecasting.assessment import (
-    EvaluateParams,
+    ForecastingEvaluationParams,
     check_scores,
     draw_backtests,
     read_errors,
@@ -108,7 +108,7 @@ def test_a_chaotic_series_is_tested_where_neither_training_nor_validation_was(ti
 
 def test_the_test_of_a_chaotic_series_lies_behind_the_longest_validation(times):
     series = make_series("mackey_glass")
-    params = EvaluateParams(**SHORT)
+    params = ForecastingEvaluationParams(**SHORT)
 
     draw_backtests(series, params)
 
@@ -187,8 +187,8 @@ def test_the_same_model_and_data_give_the_same_scores():
     series, trained = train_briefly("carried_rnn")
     given = (trained.model, trained.state, series)
 
-    first = evaluate(*given, EvaluateParams(**SHORT))
-    second = evaluate(*given, EvaluateParams(**SHORT))
+    first = evaluate(*given, ForecastingEvaluationParams(**SHORT))
+    second = evaluate(*given, ForecastingEvaluationParams(**SHORT))
 
     assert first.scores == second.scores
 
@@ -200,7 +200,7 @@ def test_the_one_point_test_is_also_averaged_over_its_starts():
     scores = []
     for seed in range(20):
         section = {**SHORT, "phases": 1, "walkthrough_seed": seed}
-        scores.append(evaluate(*given, EvaluateParams(**section)).scores)
+        scores.append(evaluate(*given, ForecastingEvaluationParams(**section)).scores)
 
     by_start = {metrics["walkthrough_mse"] for metrics in scores}
     assert len(by_start) == 3  # starts 0, 1 and 2
@@ -211,7 +211,7 @@ def test_the_recursive_test_has_one_start():
     series, trained = train_briefly("windowed_lstm")
     given = (trained.model, trained.state, series)
 
-    metrics = evaluate(*given, EvaluateParams(**SHORT)).scores
+    metrics = evaluate(*given, ForecastingEvaluationParams(**SHORT)).scores
 
     assert "walkthrough_mse_all_starts" not in metrics
 
@@ -223,7 +223,7 @@ def test_while_recipes_are_chosen_the_test_phases_change_nothing():
     scores = []
     for seed in (1, 2):
         section = {**SHORT, "split": "validation", "seed": seed, "walkthrough_seed": seed}
-        scores.append(evaluate(*given, EvaluateParams(**section)).scores)
+        scores.append(evaluate(*given, ForecastingEvaluationParams(**section)).scores)
 
     assert scores[0] == scores[1]
     assert scores[0]["split"] == "validation"
@@ -240,7 +240,7 @@ def evaluate_file(samples, **changes):
     """A network of two updates on a file with horizons 2 and 5."""
     series = split_file(samples, window=40, horizons=[2, 5])
     model = train(params_of("sunspots_rnn", iterations=2), series, "x").model
-    params = EvaluateParams.model_validate({**SHORT, **changes}).adapt(series)
+    params = ForecastingEvaluationParams.model_validate({**SHORT, **changes}).adapt(series)
     return evaluate(model, None, series, params)
 
 

@@ -1,6 +1,6 @@
 """The scores of forecasters that people compare."""
 
-from stages.forecasting.metrics import choose_metrics
+from stages.forecasting.metrics import choose_forecaster_metrics
 
 GENERATED = {
     "data": "waves",
@@ -29,7 +29,7 @@ OF_A_FILE = {
 
 
 def test_a_generated_series_has_the_error_of_its_walk_through():
-    assert choose_metrics(GENERATED) == {
+    assert choose_forecaster_metrics(GENERATED) == {
         "mse_short": 0.2,
         "mse_long": 0.3,
         "ratio_to_baseline": 2.0,
@@ -38,7 +38,7 @@ def test_a_generated_series_has_the_error_of_its_walk_through():
 
 
 def test_a_series_from_a_file_has_its_scaled_error():
-    assert choose_metrics(OF_A_FILE) == {
+    assert choose_forecaster_metrics(OF_A_FILE) == {
         "mse_short": 0.2,
         "mse_long": 0.3,
         "ratio_to_baseline": 2.0,

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.forecasting.assessment import EvaluateParams, read_errors
-from stages.forecasting.score_baselines import BaselineParams, main, score_baselines
+from stages.forecasting.assessment import ForecastingEvaluationParams, read_errors
+from stages.forecasting.score_baselines import ForecastingBaselineParams, main, score_baselines
 from stages.forecasting.series import write_series
 from stages.forecasting.signals import GeneratedParams
 from stages.shared.errors import InputError
@@ -24,9 +24,11 @@ def params_of_series(name, **changes):
 
 def score(name, series=None, context=40, **changes):
     series = make_generated(series or params_of_series(name), name)
-    params = BaselineParams.model_validate({**OFFICIAL["forecasting_baselines"], **changes})
+    params = ForecastingBaselineParams.model_validate(
+        {**OFFICIAL["forecasting_baselines"], **changes}
+    )
     section = {**OFFICIAL["evaluate_forecasters"], **SHORT, "context": context}
-    evaluation = EvaluateParams.model_validate(section)
+    evaluation = ForecastingEvaluationParams.model_validate(section)
     return score_baselines(series, params, evaluation)
 
 
@@ -166,10 +168,10 @@ def test_scores_and_errors_are_written_as_files(tmp_path, monkeypatch):
 def test_baselines_of_a_file_are_fitted_to_its_training_part_and_scored_in_its_units():
     samples = 20 + 5 * np.sin(2 * np.pi * np.arange(160.0) / 16)  # 5 whole periods to train on
     shape = {"window": 20, "horizons": [2, 5], "season": 16}
-    params = BaselineParams.model_validate(OFFICIAL["forecasting_baselines"])
+    params = ForecastingBaselineParams.model_validate(OFFICIAL["forecasting_baselines"])
     series = split_file(samples, **shape)
     section = {**OFFICIAL["evaluate_forecasters"], **SHORT}
-    evaluation = EvaluateParams.model_validate(section).adapt(series)
+    evaluation = ForecastingEvaluationParams.model_validate(section).adapt(series)
 
     scored = score_baselines(series, params, evaluation)
 
@@ -185,10 +187,12 @@ def test_an_order_beyond_the_window_of_a_file_is_left_out(capsys):
     samples = 20 + 5 * np.sin(np.arange(160.0))
     section = {**OFFICIAL["forecasting_baselines"], "names": ["ar_best"], "ar_orders": [2, 9]}
     series = split_file(samples, window=4)
-    evaluation = EvaluateParams.model_validate({**OFFICIAL["evaluate_forecasters"], **SHORT})
+    evaluation = ForecastingEvaluationParams.model_validate(
+        {**OFFICIAL["evaluate_forecasters"], **SHORT}
+    )
 
     scored = score_baselines(
-        series, BaselineParams.model_validate(section), evaluation.adapt(series)
+        series, ForecastingBaselineParams.model_validate(section), evaluation.adapt(series)
     )
 
     assert scored.scores["ar_best"]["order"] == 2

@@ -44,11 +44,11 @@ def count_trials(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many trials each search runs from now on."""
     counts = []
 
-    def run_side_by_side(calls, device):
+    def run_in_workers(calls, device):
         counts.append(len(calls))
-        return workers.run_side_by_side(calls, device)
+        return workers.run_in_workers(calls, device)
 
-    monkeypatch.setattr(search, "run_side_by_side", run_side_by_side)
+    monkeypatch.setattr(search, "run_in_workers", run_in_workers)
     return counts
 
 
@@ -273,7 +273,7 @@ def test_calls_end_in_any_order_and_keep_their_numbers(jobs, monkeypatch):
     monkeypatch.setenv("SEARCH_JOBS", jobs)
     calls = [partial(pow, 2, number) for number in range(5)]
 
-    results = dict(workers.run_side_by_side(calls, "cpu"))
+    results = dict(workers.run_in_workers(calls, "cpu"))
 
     assert results == {0: 1, 1: 2, 2: 4, 3: 8, 4: 16}
 

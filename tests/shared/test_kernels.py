@@ -11,7 +11,7 @@ import pytest
 import torch
 from numba.core import caching
 
-from stages.forecasting.train import Batch, CompiledGradient
+from stages.forecasting.train import CompiledGradient, WindowBatch
 from stages.models.elman_classifier import ElmanClassifier
 from stages.models.sequence_forecaster import SequenceForecaster
 from stages.models.window_forecaster import WindowForecaster
@@ -142,7 +142,7 @@ def test_a_compiled_gradient_is_that_of_automatic_differentiation(build, kernel,
     model = build()
     carries = num_targets > 1
     state = torch.rand(1, 1, 7) if carries else None
-    batch = Batch(torch.randn(1, 11), torch.randn(1, num_targets), np.zeros(1))
+    batch = WindowBatch(torch.randn(1, 11), torch.randn(1, num_targets), np.zeros(1))
     forecasts, last = model(batch.inputs, state)
     loss = torch.nn.functional.mse_loss(forecasts, batch.targets)
     automatic = torch.cat([g.flatten() for g in torch.autograd.grad(loss, model.parameters())])
