@@ -15,12 +15,12 @@ from stages.shared.errors import InputError
 from stages.shared.params import read_value
 from stages.shared.yaml_files import parse_yaml
 from stages.surnames.train import ClassifierParams
-from tests.searching.place import (
+from tests.searching.search_folder import (
     OUT,
     change_search,
     forget_trials,
     list_kept,
-    make_place,
+    make_search_folder,
     search_forecasts,
     search_names,
     spoil_test_names,
@@ -31,9 +31,9 @@ from tests.shell import PROJECT
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder; trials run one after another in this process."""
-    folder = make_place(tmp_path / "place")
+    folder = make_search_folder(tmp_path / "folder")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("SEARCH_JOBS", "1")
     monkeypatch.delenv("DVC_ROOT", raising=False)
@@ -52,7 +52,7 @@ def count_trials(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-def test_trials_are_listed_by_recipe_and_seed_with_what_was_drawn_and_scored(place):
+def test_trials_are_listed_by_recipe_and_seed_with_what_was_drawn_and_scored(folder):
     search_names()
 
     rows = read_trials(OUT)
@@ -66,7 +66,7 @@ def test_trials_are_listed_by_recipe_and_seed_with_what_was_drawn_and_scored(pla
     assert {row["failure"] for row in rows} == {""}
 
 
-def test_the_best_recipe_has_the_best_mean_over_its_seeds(place):
+def test_the_best_recipe_has_the_best_mean_over_its_seeds(folder):
     search_names()
 
     means = {}
@@ -80,7 +80,7 @@ def test_the_best_recipe_has_the_best_mean_over_its_seeds(place):
     assert best.data == "sample"
 
 
-def test_each_row_has_the_scores_of_its_own_recipe(place):
+def test_each_row_has_the_scores_of_its_own_recipe(folder):
     params = read_search("search_classifiers")
     scores = ["macro_f1"]
     task = search.Task(
@@ -100,7 +100,7 @@ def test_each_row_has_the_scores_of_its_own_recipe(place):
         assert float(row["validation/macro_f1"]) == float(row["rate"]) + int(row["seed"])
 
 
-def test_of_an_error_the_smallest_is_best(place):
+def test_of_an_error_the_smallest_is_best(folder):
     search_forecasts()
 
     errors = [float(row["validation/mse_500"]) for row in read_trials(OUT)]
@@ -108,7 +108,7 @@ def test_of_an_error_the_smallest_is_best(place):
     assert read_best(OUT).value == min(errors)
 
 
-def test_the_best_entry_is_the_base_with_what_was_drawn(place):
+def test_the_best_entry_is_the_base_with_what_was_drawn(folder):
     search_names()
 
     best = parse_yaml((OUT / "best.yaml").read_text(encoding="utf-8"))
@@ -129,7 +129,7 @@ def test_the_best_entry_is_the_base_with_what_was_drawn(place):
         pytest.param(search_forecasts, spoil_test_runs, id="forecasting"),
     ],
 )
-def test_the_test_split_decides_nothing(place, run, spoil: Callable[[], None], monkeypatch):
+def test_the_test_split_decides_nothing(folder, run, spoil: Callable[[], None], monkeypatch):
     counts = count_trials(monkeypatch)
     before = run()
     spoil()
@@ -140,7 +140,7 @@ def test_the_test_split_decides_nothing(place, run, spoil: Callable[[], None], m
     assert after == before
 
 
-def test_a_second_search_trains_nothing_and_gives_the_same_bytes(place, monkeypatch):
+def test_a_second_search_trains_nothing_and_gives_the_same_bytes(folder, monkeypatch):
     before = search_names()
     counts = count_trials(monkeypatch)
 
@@ -150,7 +150,7 @@ def test_a_second_search_trains_nothing_and_gives_the_same_bytes(place, monkeypa
     assert after == before
 
 
-def test_more_recipes_and_seeds_train_only_those(place, monkeypatch):
+def test_more_recipes_and_seeds_train_only_those(folder, monkeypatch):
     change_search("search_classifiers", recipes=1, seeds=[0])
     search_names()
     counts = count_trials(monkeypatch)
@@ -164,7 +164,7 @@ def test_more_recipes_and_seeds_train_only_those(place, monkeypatch):
 
 
 @pytest.mark.parametrize("change", ["data", "dependencies", "base"])
-def test_another_input_trains_everything_again(place, change, monkeypatch):
+def test_another_input_trains_everything_again(folder, change, monkeypatch):
     search_names()
     counts = count_trials(monkeypatch)
     if change == "data":
@@ -192,7 +192,7 @@ def test_another_input_trains_everything_again(place, change, monkeypatch):
         pytest.param(lambda text: "no json\n", id="no_json"),
     ],
 )
-def test_a_damaged_trial_is_trained_again(place, damage, monkeypatch):
+def test_a_damaged_trial_is_trained_again(folder, damage, monkeypatch):
     before = search_names()
     trial = list_kept()[0]
     whole = trial.read_text(encoding="utf-8")
@@ -206,7 +206,7 @@ def test_a_damaged_trial_is_trained_again(place, damage, monkeypatch):
     assert trial.read_text(encoding="utf-8") == whole
 
 
-def test_a_trial_that_blows_up_is_a_row_without_scores(place):
+def test_a_trial_that_blows_up_is_a_row_without_scores(folder):
     change_search("search_classifiers", space={"rate": {"choices": [1e30]}}, recipes=1)
 
     search_names()
@@ -219,7 +219,7 @@ def test_a_trial_that_blows_up_is_a_row_without_scores(place):
     assert {recipe for recipe, _ in read_losses(OUT)} == {"0"}
 
 
-def test_a_search_in_which_all_fails_says_why(place):
+def test_a_search_in_which_all_fails_says_why(folder):
     params = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
     params["classifiers"]["surname_gru"]["rate"] = 1e30
     write_yaml(Path("params.yaml"), params)
@@ -241,7 +241,7 @@ def test_a_search_in_which_all_fails_says_why(place):
         ({"space": {"rate": {"choices": [-1.0]}}}, "rate: input should be greater than 0"),
     ],
 )
-def test_a_search_that_cannot_be_run_is_rejected_before_anything_runs(place, changes, reason):
+def test_a_search_that_cannot_be_run_is_rejected_before_anything_runs(folder, changes, reason):
     change_search("search_classifiers", **changes)
 
     with pytest.raises(InputError, match=reason):
@@ -251,14 +251,14 @@ def test_a_search_that_cannot_be_run_is_rejected_before_anything_runs(place, cha
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "many"])
-def test_a_number_of_workers_that_is_none_is_rejected(place, jobs, monkeypatch):
+def test_a_number_of_workers_that_is_none_is_rejected(folder, jobs, monkeypatch):
     monkeypatch.setenv("SEARCH_JOBS", jobs)
 
     with pytest.raises(InputError, match=r"SEARCH_JOBS is .*: give a number above 0"):
         search_names()
 
 
-def test_two_workers_give_the_bytes_of_one(place, monkeypatch):
+def test_two_workers_give_the_bytes_of_one(folder, monkeypatch):
     alone = search_names()
     forget_trials()
     monkeypatch.setenv("SEARCH_JOBS", "2")

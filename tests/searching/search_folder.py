@@ -42,7 +42,7 @@ SEARCHES = {
 }
 
 
-def make_place(folder: Path) -> Path:
+def make_search_folder(folder: Path) -> Path:
     """Make the folder."""
     params = parse_yaml((PROJECT / "params.yaml").read_text(encoding="utf-8"))
     shrink_params(params)
