@@ -1,4 +1,4 @@
-"""The tables of the section `spread`: a row a baseline, classifier or forecaster."""
+"""The tables of the section `spread`: one row per baseline, classifier or forecaster."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
