@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Generic, TypeVar
 
-from stages.shared.arithmetic import prepare_arithmetic
+from stages.shared.reproducible import make_reproducible
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class Job(Generic[T]):
 def run_jobs(jobs: list[Job[T]], num_workers: int) -> list[T]:
     """Results in the order of the jobs; a line to stderr tells of each that is done."""
     started = time.monotonic()
-    pool = ProcessPoolExecutor(num_workers, get_context("spawn"), prepare_arithmetic)
+    pool = ProcessPoolExecutor(num_workers, get_context("spawn"), make_reproducible)
     futures: dict[Future[T], Job[T]] = {}
     try:
         for job in jobs:

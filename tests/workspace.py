@@ -17,10 +17,10 @@ import pytest
 import torch
 
 from stages.forecasting.metrics import choose_metrics
-from stages.shared.bundle import ModelConfig
+from stages.shared.checkpoints import build_network, write_model
 from stages.shared.curves import Curves, write_curves
 from stages.shared.json_files import write_json
-from stages.shared.networks import build_network, write_model
+from stages.shared.model_config import ModelConfig
 from stages.shared.params import SECTIONS
 from stages.shared.tables import write_table
 from stages.tracking.run_specs import EVALUATED

@@ -27,12 +27,12 @@ from stages.forecasting.metrics import choose_metrics
 from stages.forecasting.scope import Scope, describe_scope, write_scope
 from stages.forecasting.series import Forecaster, Series, read_series
 from stages.forecasting.state import State, read_state
-from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import read_baselines
+from stages.shared.checkpoints import read_model
 from stages.shared.command import run_as_command
 from stages.shared.json_files import write_json
-from stages.shared.networks import read_model
 from stages.shared.params import read_params
+from stages.shared.reproducible import make_reproducible
 
 Array = NDArray[np.float64]
 
@@ -109,7 +109,7 @@ def main(name: str, trained: str, windows: str, baselines: str, metrics: str, ou
     """Write the file `metrics`, and scores.json, errors.csv, forecasts.npz and scope.json."""
     series = read_series(Path(windows))
     params = read_params("evaluate_forecasters", EvaluateParams).adapt(series)
-    prepare_arithmetic()
+    make_reproducible()
     model = read_model(Path(trained))
     state = read_state(Path(trained) / "state.npy")
     evaluation = evaluate(model, state, series, params)

@@ -18,7 +18,6 @@ from stages.forecasting.baselines import fit_autoregression
 from stages.forecasting.series import Series, Units, read_series, time_inputs
 from stages.forecasting.snapshots import read_snapshots
 from stages.shared.baselines import Baselines, read_baselines
-from stages.shared.bundle import read_config
 from stages.shared.command import run_as_command
 from stages.shared.curves import Curves, read_curves
 from stages.shared.figures import (
@@ -38,6 +37,7 @@ from stages.shared.figures import (
     save_figures,
 )
 from stages.shared.json_files import read_json
+from stages.shared.model_config import read_config
 from stages.shared.params import read_params, read_value
 
 Array = NDArray[np.float64]

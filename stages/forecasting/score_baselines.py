@@ -33,11 +33,11 @@ from stages.forecasting.baselines import (
 )
 from stages.forecasting.forecast_errors import ForecastErrors, score_forecasts, write_errors
 from stages.forecasting.series import Forecaster, Series, read_series
-from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import Baselines, write_baselines
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
 from stages.shared.params import Count, Params, read_params
+from stages.shared.reproducible import make_reproducible
 
 Array = NDArray[np.float64]
 Baseline = Literal["predict_zero", "hold_last", "copy_period", "ar2", "ar_best", "ridge"]
@@ -234,7 +234,7 @@ def main(windows: str, out: str) -> None:
     params = read_params("forecasting_baselines", BaselineParams)
     series = read_series(Path(windows))
     evaluation = read_params("evaluate_forecasters", EvaluateParams).adapt(series)
-    prepare_arithmetic()
+    make_reproducible()
     scored = score_baselines(series, params, evaluation)
     folder = Path(out)
     write_baselines(folder, series.name, scored.scores)

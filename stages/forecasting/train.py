@@ -22,12 +22,15 @@ from stages.forecasting.forecasters import wrap_model
 from stages.forecasting.series import Series, Windows, read_series
 from stages.forecasting.snapshots import Snapshots, write_snapshots
 from stages.forecasting.state import State, detach_state, write_state
-from stages.shared.arithmetic import describe_processor
-from stages.shared.bundle import ModelConfig, write_times
+from stages.shared.checkpoints import build_network, write_model
 from stages.shared.command import run_as_command
 from stages.shared.curves import Curves, write_curves
 from stages.shared.errors import InputError
-from stages.shared.fit import (
+from stages.shared.model_config import ModelConfig, write_times
+from stages.shared.params import Count, Name, Params, read_params
+from stages.shared.progress import Progress, write_progress
+from stages.shared.reproducible import describe_processor
+from stages.shared.training_loop import (
     FitParams,
     Loss,
     Observer,
@@ -39,9 +42,6 @@ from stages.shared.fit import (
     make_update_by,
     seed_everything,
 )
-from stages.shared.networks import build_network, write_model
-from stages.shared.params import Count, Name, Params, read_params
-from stages.shared.progress import Progress, write_progress
 
 PRINT_EVERY = 100  # updates between printed lines, where no means are taken
 KERNELS = {  # architecture and cell of one layer: what differentiates its forecasts one step ahead

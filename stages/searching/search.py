@@ -28,8 +28,8 @@ from stages.searching.spaces import (
 from stages.searching.trials import Identity, Result, Trial, find_place, keep_result, read_result
 from stages.searching.workers import run_side_by_side
 from stages.shared.errors import InputError
-from stages.shared.fit import FitParams
 from stages.shared.params import SEARCHES_FILE, check_params, read_value
+from stages.shared.training_loop import FitParams
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stages.shared.bundle import check_architecture
 from stages.shared.curves import Curves
-from stages.shared.fit import FitParams
+from stages.shared.model_config import check_architecture
+from stages.shared.training_loop import FitParams
 
 MOST_POINTS = 100  # of a curve
 Identity = list[Any]  # what a trial depends on, as JSON has it

@@ -13,13 +13,13 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import read_baselines
+from stages.shared.checkpoints import read_model
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
 from stages.shared.json_files import write_json
-from stages.shared.networks import read_model
 from stages.shared.params import read_params
+from stages.shared.reproducible import make_reproducible
 from stages.shared.tables import read_table
 from stages.surnames.alphabet import clean_name, encode_name
 from stages.surnames.assessment import (
@@ -170,7 +170,7 @@ def main(trained: str, surnames: str, baselines: str, metrics: str, out: str) ->
     params = read_params("evaluate_classifiers", EvaluateParams)
     splits = hide_test(read_splits(Path(surnames)), params)
     vocabulary = read_vocabulary(Path(surnames))
-    prepare_arithmetic()
+    make_reproducible()
     evaluation = evaluate(read_model(Path(trained)), splits, vocabulary, params)
     beside = read_baselines(Path(baselines))
     their_guesses = collect_guesses(read_table(Path(baselines) / "predictions.csv"), vocabulary)

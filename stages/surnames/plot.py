@@ -16,7 +16,6 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stages.shared.bundle import read_config
 from stages.shared.command import run_as_command
 from stages.shared.curves import Curves, read_curves
 from stages.shared.figures import (
@@ -32,6 +31,7 @@ from stages.shared.figures import (
     save_figures,
 )
 from stages.shared.json_files import read_json
+from stages.shared.model_config import read_config
 from stages.shared.params import read_params, read_value
 from stages.shared.tables import Rows, read_table
 

@@ -16,10 +16,10 @@ from pydantic import Field
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
-from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.baselines import Baselines, write_baselines
 from stages.shared.command import run_as_command
 from stages.shared.params import Params, read_params
+from stages.shared.reproducible import make_reproducible
 from stages.surnames.assessment import (
     EvaluateParams,
     assess,
@@ -171,7 +171,7 @@ def main(surnames: str, out: str) -> None:
     """Write scores.json and predictions.csv."""
     params = read_params("surname_baselines", BaselineParams)
     evaluation = read_params("evaluate_classifiers", EvaluateParams)
-    prepare_arithmetic()
+    make_reproducible()
     vocabulary = read_vocabulary(Path(surnames))
     splits = hide_test(read_splits(Path(surnames)), evaluation)
     scored = score_baselines(splits, vocabulary, params, evaluation)

@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from stages.shared.arithmetic import describe_processor
-from stages.shared.bundle import ModelConfig, write_times
+from stages.shared.checkpoints import build_network, write_model
 from stages.shared.command import run_as_command
 from stages.shared.curves import Curves, write_curves
 from stages.shared.errors import InputError
-from stages.shared.fit import (
+from stages.shared.model_config import ModelConfig, write_times
+from stages.shared.params import Count, Name, read_params
+from stages.shared.progress import Progress, write_progress
+from stages.shared.reproducible import describe_processor
+from stages.shared.training_loop import (
     FitParams,
     Loss,
     Observer,
@@ -33,9 +36,6 @@ from stages.shared.fit import (
     make_update,
     seed_everything,
 )
-from stages.shared.networks import build_network, write_model
-from stages.shared.params import Count, Name, read_params
-from stages.shared.progress import Progress, write_progress
 from stages.surnames.names import Names, Vocabulary, decode_name, read_split, read_vocabulary
 
 Batch = tuple[Tensor, Tensor, Tensor]  # letters (B, T), lengths (B,), languages (B,)

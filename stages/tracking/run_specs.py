@@ -20,9 +20,9 @@ from stages.searching.outcome import (
     read_losses,
     read_trials,
 )
-from stages.shared.bundle import Times, read_config, read_times
 from stages.shared.curves import COLUMNS, Curves, read_curves
 from stages.shared.json_files import read_json
+from stages.shared.model_config import Times, read_config, read_times
 from stages.shared.tables import read_table
 from stages.tracking.mlflow_sync.dvc_files import (
     Md5s,

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from stages.models.elman_classifier import ElmanClassifier
-from stages.shared.bundle import ModelConfig
+from stages.shared.checkpoints import write_model
 from stages.shared.errors import InputError
 from stages.shared.intervals import BootstrapParams
-from stages.shared.networks import write_model
+from stages.shared.model_config import ModelConfig
 from stages.shared.tables import read_table
 from stages.shared.yaml_files import format_yaml
 from stages.surnames import score_baselines

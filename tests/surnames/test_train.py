@@ -8,8 +8,8 @@ import torch
 from benchmarks.published import surname_rnn
 from stages.models.elman_classifier import ElmanClassifier
 from stages.shared.errors import InputError
-from stages.shared.fit import Step
 from stages.shared.params import check_params
+from stages.shared.training_loop import Step
 from stages.shared.yaml_files import parse_yaml
 from stages.surnames.alphabet import SYMBOLS, encode_name
 from stages.surnames.archive import list_names, read_names_folder

@@ -10,11 +10,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.curves import Curves
 from stages.shared.errors import InputError
 from stages.shared.lbfgs import LBFGS
 from stages.shared.params import Count, Params, Seed
+from stages.shared.reproducible import make_reproducible
 
 
 class Step(NamedTuple):
@@ -122,7 +122,7 @@ def check_loss(loss: float, iteration: int, name: str) -> None:
 
 def seed_everything(params: FitParams) -> torch.device:
     """Make training repeatable; returns the device to train on."""
-    prepare_arithmetic()
+    make_reproducible()
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.manual_seed(params.seed)
     return find_device(params.device)

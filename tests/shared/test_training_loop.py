@@ -5,7 +5,7 @@ import pytest
 from torch import nn
 
 from stages.shared.errors import InputError
-from stages.shared.fit import FitParams, Step, fit, make_lbfgs_update, make_update
+from stages.shared.training_loop import FitParams, Step, fit, make_lbfgs_update, make_update
 
 PARAMS = {
     "iterations": 10,

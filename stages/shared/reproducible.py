@@ -16,7 +16,7 @@ from stages.shared.errors import InputError
 AVX2 = "X86_V3"  # as NumPy calls what has it
 
 
-def prepare_arithmetic() -> None:
+def make_reproducible() -> None:
     """Keep this process to one thread and to the kernels that all processors share.
 
     One thread, since small layers lose time to a second one, and sums change with it.

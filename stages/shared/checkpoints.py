@@ -11,8 +11,8 @@ import torch
 from pydantic import ConfigDict, Field, create_model
 from torch import nn
 
-from stages.shared.bundle import ModelConfig, check_architecture, read_config, write_config
 from stages.shared.errors import InputError, is_out_of_memory, summarize
+from stages.shared.model_config import ModelConfig, check_architecture, read_config, write_config
 from stages.shared.params import Name, Params, check_params
 
 MOST_WEIGHTS = 10**8  # with their gradients and what Adam keeps of them 1.6 GB
