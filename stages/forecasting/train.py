@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -28,19 +27,20 @@ from stages.shared.curves import Curves, write_curves
 from stages.shared.errors import InputError
 from stages.shared.model_config import ModelConfig, write_times
 from stages.shared.params import Count, Name, Params, read_params
-from stages.shared.progress import Progress, write_progress
 from stages.shared.reproducible import describe_processor
 from stages.shared.training_loop import (
     FitParams,
+    Gradient,
     Loss,
     Observer,
+    Progress,
+    Recorder,
     Step,
-    Update,
+    by_autograd,
     fit,
-    make_lbfgs_update,
-    make_update,
-    make_update_by,
-    seed_everything,
+    fit_lbfgs,
+    prepare_training,
+    write_progress,
 )
 
 PRINT_EVERY = 100  # updates between printed lines, where no means are taken
@@ -154,19 +154,19 @@ def make_loss(
     return OneStepLoss(model, carry_state)
 
 
-def choose_update(
+def choose_gradient(
     model: nn.Module, params: ForecasterParams, device: torch.device
-) -> tuple[Update[Batch], object]:
-    """An update by a compiled kernel where there is one, and what carries its state, if any."""
+) -> tuple[Gradient[Batch], list[nn.Parameter], object]:
+    """The gradient, by a compiled kernel where there is one, its weights, and what has a state."""
     if kernel := find_kernel(params, device):
         from stages.forecasting.compiled import (
             CompiledGradient,  # numba loads where it is used alone
         )
 
         gradient = CompiledGradient(model, kernel, params.carry_state)
-        return make_update_by(gradient, [gradient.vector], params), gradient
+        return gradient, [gradient.vector], gradient
     loss_of = make_loss(model, params.closed_loop, params.carry_state)
-    return make_update(model, loss_of, params), loss_of
+    return by_autograd(model, loss_of), list(model.parameters()), loss_of
 
 
 def find_kernel(params: ForecasterParams, device: torch.device) -> str | None:
@@ -201,7 +201,7 @@ def train(params: ForecasterParams, series: Series, name: str) -> Trained:
         InputError: params that fit no network, or a loss that is not finite.
     """
     where = f"params.yaml: forecasters.{name}"
-    device = seed_everything(params)
+    device = prepare_training(params)
     dtype = torch.float64 if params.precision == "float64" else torch.float32
     model = build_network(params.architecture, params.network, where).to(device, dtype)
     windows = series.windows
@@ -225,14 +225,15 @@ def train(params: ForecasterParams, series: Series, name: str) -> Trained:
             snapshots.take(iteration, batch.times, batch.inputs, batch.targets, step.outputs)
         report(iteration, batch, step)
 
-    update, carrier = choose_update(model, params, device)
-    curves = fit(update, draw_batches(), params, name, observe)
+    differentiate, weights, carrier = choose_gradient(model, params, device)
+    recorder = Recorder(params, name, observe)
+    curves = fit(differentiate, weights, draw_batches(), params, recorder)
     if params.refine:
         size = params.refine.batch
         batch = Batch(inputs[:size], targets[:size], times[0])
         curves = refine(model, batch, params, params.refine, name, curves, report)
     if len(windows.test):
-        progress.say(f"Performance on test range: {measure_test_range(model, windows):.7f}")
+        progress.print(f"Performance on test range: {measure_test_range(model, windows):.7f}")
     config = ModelConfig("forecasting", params.architecture, params.network, series.scaling)
     state = getattr(carrier, "state", None)
     return Trained(model, config, curves, state, snapshots, progress.lines)
@@ -288,9 +289,8 @@ def refine(
     """Second phase: L-BFGS on one batch; its iterations continue the curves."""
     loss_of = make_loss(model, refinement.closed_loop, carry_state=False)
     phase = params.model_copy(update={"iterations": refinement.iterations})
-    update = make_lbfgs_update(model, loss_of, batch)
-    batches = repeat(batch, refinement.iterations)
-    return fit(update, batches, phase, name, report, curves)
+    recorder = Recorder(phase, name, report, curves)
+    return fit_lbfgs(model, loss_of, batch, refinement.iterations, recorder)
 
 
 def make_report(params: ForecasterParams, progress: Progress) -> Observer[Batch]:
@@ -302,9 +302,9 @@ def make_report(params: ForecasterParams, progress: Progress) -> Observer[Batch]
     def report(iteration: int, batch: Batch, step: Step) -> None:
         if params.mean_every is None:
             if (iteration - 1) % PRINT_EVERY == 0:
-                progress.say(f"Iteration: {iteration - 1} loss {step.loss:.8f}")
+                progress.print(f"Iteration: {iteration - 1} loss {step.loss:.8f}")
         elif iteration % params.mean_every == 0:
-            progress.say(f"Epoch {iteration // params.mean_every} Loss: {step.loss:.8f}")
+            progress.print(f"Epoch {iteration // params.mean_every} Loss: {step.loss:.8f}")
 
     return report
 

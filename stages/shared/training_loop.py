@@ -1,9 +1,11 @@
-"""The training loop: batches in, curves out. What an update is, the caller says."""
+"""The training loop, top to bottom: gradient, clip, step, record."""
 
 import math
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypeVar
+from pathlib import Path
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import torch
 from pydantic import Field
@@ -15,27 +17,6 @@ from stages.shared.errors import InputError
 from stages.shared.lbfgs import LBFGS
 from stages.shared.params import Count, Params, Seed
 from stages.shared.reproducible import make_reproducible
-
-
-class Step(NamedTuple):
-    """What one update, or several in a row, saw before the weights moved."""
-
-    losses: list[float]  # one an update
-    gradient_norm: float | None  # of the last: total, before clipping; None if nobody asked for it
-    outputs: Any  # what the network answered to the batch, or to the last
-
-    @property
-    def loss(self) -> float:
-        """Of the last update."""
-        return self.losses[-1]
-
-
-Batch = TypeVar("Batch")
-Update = Callable[[Batch, bool], Step]  # (batch, whether the gradient norm is wanted)
-Loss = Callable[[Batch], tuple[Tensor, Tensor]]  # batch -> the loss to lower, and the outputs
-# batch -> the loss and the outputs; leaves the gradients in the weights' .grad
-Gradient = Callable[[Batch], tuple[float, Tensor]]
-Observer = Callable[[int, Batch, Step], None]  # (iteration from 1, batch, what its update saw)
 
 
 class FitParams(Params):
@@ -55,90 +36,41 @@ class FitParams(Params):
     mean_every: Count | None = None  # iterations that mean_loss averages
 
 
-def fit(
-    update: Update[Batch],
-    batches: Iterable[Batch],
-    params: FitParams,
-    name: str,
-    observe: Observer[Batch],
-    curves: Curves | None = None,
-) -> Curves:
-    """Train: one step a batch, in the order of the batches.
+class Step(NamedTuple):
+    """One update, or several in a row, seen from before the weights moved."""
 
-    Args:
-        update: makes one update, or several that end where a row or a mean is due.
-        batches: for as many updates as params say.
-        params: how often to record and average.
-        name: of the model, for messages.
-        observe: is told of every update.
-        curves: earlier curves, which are continued.
+    losses: list[float]  # one per update
+    gradient_norm: float | None  # of the last: total, before clipping; None: not measured
+    outputs: Any  # of the network for the batch, or for its last example
 
-    Raises:
-        InputError: the loss became NaN or infinite.
-    """
-    curves = curves or Curves()
-    iteration = curves.iteration[-1] if curves.iteration else 0
-    recent: list[float] = []
-    # quiet when the output is no terminal
-    bar = tqdm(desc=name, total=params.iterations, disable=None, mininterval=0.5)
-    for batch in batches:
-        step = update(batch, (iteration + 1) % params.log_every == 0)
-        for loss in step.losses:
-            iteration += 1
-            check_loss(loss, iteration, name)
-        bar.update(len(step.losses))
-        observe(iteration, batch, step)
-
-        is_logged = iteration % params.log_every == 0
-        recent.extend(step.losses)
-        mean = None
-        if params.mean_every is None:
-            recent.clear()
-        elif iteration % params.mean_every == 0:
-            mean = math.fsum(recent) / len(recent)
-            recent.clear()
-        if is_logged or mean is not None:
-            bar.set_postfix(loss=f"{step.loss:.3g}", refresh=False)
-            curves.iteration.append(iteration)
-            curves.loss.append(step.loss)
-            curves.gradient_norm.append(step.gradient_norm)
-            curves.mean_loss.append(mean)
-    bar.close()
-    return curves
+    @property
+    def loss(self) -> float:
+        """Of the last update."""
+        return self.losses[-1]
 
 
-def check_loss(loss: float, iteration: int, name: str) -> None:
-    """Stop a training that has blown up.
-
-    Raises:
-        InputError: the loss is NaN or infinite.
-    """
-    if not math.isfinite(loss):
-        raise InputError(
-            f"{name}: the loss became {loss} at iteration {iteration}: lower its rate or set "
-            "its clip_norm in params.yaml"
-        )
+Batch = TypeVar("Batch")
+Loss = Callable[[Batch], tuple[Tensor, Tensor]]  # batch -> loss, outputs
+# batch -> loss, outputs; leaves the gradients in the weights' .grad
+Gradient = Callable[[Batch], tuple[float, Tensor]]
+Observer = Callable[[int, Batch, Step], None]  # called with (iteration from 1, batch, its step)
 
 
-def seed_everything(params: FitParams) -> torch.device:
-    """Make training repeatable; returns the device to train on."""
-    make_reproducible()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.manual_seed(params.seed)
-    return find_device(params.device)
-
-
-def find_device(device: str) -> torch.device:
-    """The device of that name, or the best there is for `auto`.
+def prepare_training(params: FitParams) -> torch.device:
+    """Make training repeatable; returns the device to train on, the best there is for `auto`.
 
     Raises:
         InputError: this machine has no such device.
     """
+    make_reproducible()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.manual_seed(params.seed)
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
+    device: str = params.device
     if device == "auto":
         device = next(name for name, is_there in available.items() if is_there)
     if not available[device]:
@@ -146,8 +78,52 @@ def find_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def make_update(model: nn.Module, loss_of: Loss[Batch], params: FitParams) -> Update[Batch]:
-    """An update by automatic differentiation and the optimizer of the params."""
+def fit(
+    differentiate: Gradient[Batch],
+    weights: list[nn.Parameter],
+    batches: Iterable[Batch],
+    params: FitParams,
+    recorder: "Recorder[Batch]",
+) -> Curves:
+    """Train by the gradient of each batch and the optimizer of the params.
+
+    Args:
+        differentiate: computes loss, outputs and gradients of a batch.
+        weights: changed in place.
+        batches: one per update.
+        params: optimizer, learning rate and clipping.
+        recorder: keeps the losses.
+
+    Raises:
+        InputError: the loss became NaN or infinite.
+    """
+    optimizer, schedule = _make_optimizer(weights, params)
+    for batch in batches:
+        loss, outputs = differentiate(batch)
+
+        norm = None
+        if params.clip_norm:
+            norm = float(nn.utils.clip_grad_norm_(weights, params.clip_norm))
+        elif recorder.is_due():  # as clip_grad_norm_ gives it, for a fraction of its time
+            gradients = [weight.grad.flatten() for weight in weights if weight.grad is not None]
+            flat = torch.cat(gradients) if len(gradients) > 1 else gradients[0]
+            norm = float(torch.linalg.vector_norm(flat))
+
+        if optimizer:
+            optimizer.step()
+        else:  # plain SGD; torch.optim takes ten times longer
+            for weight in weights:
+                if weight.grad is not None:
+                    weight.data.add_(weight.grad, alpha=-params.rate)
+        if schedule:
+            schedule.step()
+
+        recorder.add(batch, Step([loss], norm, outputs))
+    return recorder.curves
+
+
+def by_autograd(model: nn.Module, loss_of: Loss[Batch]) -> Gradient[Batch]:
+    """The gradient of a loss by automatic differentiation."""
 
     def differentiate(batch: Batch) -> tuple[float, Tensor]:
         model.zero_grad(set_to_none=True)
@@ -155,88 +131,135 @@ def make_update(model: nn.Module, loss_of: Loss[Batch], params: FitParams) -> Up
         loss.backward()
         return loss.item(), outputs.detach()
 
-    return make_update_by(differentiate, list(model.parameters()), params)
+    return differentiate
 
 
-def make_update_by(
-    differentiate: Gradient[Batch], weights: list[nn.Parameter], params: FitParams
-) -> Update[Batch]:
-    """An update by any gradient and the optimizer of the params."""
-    move = _make_mover(weights, params)
-
-    def update(batch: Batch, watched: bool) -> Step:
-        loss, outputs = differentiate(batch)
-        norm = None
-        if params.clip_norm:
-            norm = float(nn.utils.clip_grad_norm_(weights, params.clip_norm))
-        elif watched:
-            norm = measure_gradient(weights)
-        move()
-        return Step([loss], norm, outputs)
-
-    return update
-
-
-def measure_gradient(weights: list[nn.Parameter]) -> float:
-    """Total norm, as `clip_grad_norm_` gives it, for a fraction of its time."""
-    gradients = [weight.grad.flatten() for weight in weights if weight.grad is not None]
-    flat = torch.cat(gradients) if len(gradients) > 1 else gradients[0]
-    return float(torch.linalg.vector_norm(flat))
-
-
-def _make_mover(weights: list[nn.Parameter], params: FitParams) -> Callable[[], None]:
-    """What moves the weights down their gradients, as optimizer and schedule say."""
-    is_decorated = params.momentum or params.weight_decay or params.schedule != "constant"
-    if params.optimizer == "sgd" and not is_decorated:
-        return partial(_descend, weights, params.rate)
-    optimizer = _make_optimizer(weights, params)
-    schedule = _make_schedule(optimizer, params)
-
-    def move() -> None:
-        optimizer.step()
-        if schedule:
-            schedule.step()
-
-    return move
-
-
-def _descend(weights: list[nn.Parameter], rate: float) -> None:
-    """Plain SGD; what torch.optim does around it takes ten times longer."""
-    for weight in weights:
-        if weight.grad is not None:
-            weight.data.add_(weight.grad, alpha=-rate)
-
-
-def _make_optimizer(weights: list[nn.Parameter], params: FitParams) -> torch.optim.Optimizer:
+def _make_optimizer(
+    weights: list[nn.Parameter], params: FitParams
+) -> tuple[torch.optim.Optimizer | None, torch.optim.lr_scheduler.OneCycleLR | None]:
+    """Optimizer, None for plain SGD, and schedule, None for a constant rate."""
     # fused: one kernel for all weights, and square roots that every processor rounds alike
     rate, decay = params.rate, params.weight_decay
-    if params.optimizer == "sgd":
-        momentum = 0.9 if params.momentum else 0.0
-        return torch.optim.SGD(weights, rate, momentum, weight_decay=decay, fused=True)
+    optimizer: torch.optim.Optimizer
     if params.optimizer == "adam":
-        return torch.optim.Adam(weights, rate, weight_decay=decay, fused=True)
-    return torch.optim.AdamW(weights, rate, weight_decay=decay, fused=True)
-
-
-def _make_schedule(
-    optimizer: torch.optim.Optimizer, params: FitParams
-) -> torch.optim.lr_scheduler.OneCycleLR | None:
+        optimizer = torch.optim.Adam(weights, rate, weight_decay=decay, fused=True)
+    elif params.optimizer == "adamw":
+        optimizer = torch.optim.AdamW(weights, rate, weight_decay=decay, fused=True)
+    elif params.momentum or decay or params.schedule != "constant":
+        momentum = 0.9 if params.momentum else 0.0
+        optimizer = torch.optim.SGD(weights, rate, momentum, weight_decay=decay, fused=True)
+    else:
+        return None, None
     if params.schedule == "constant":
-        return None
-    return torch.optim.lr_scheduler.OneCycleLR(
+        return optimizer, None
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
-        max_lr=params.rate,
+        max_lr=rate,
         total_steps=params.iterations,
         cycle_momentum=params.optimizer != "sgd" or params.momentum,
     )
 
 
-def make_lbfgs_update(model: nn.Module, loss_of: Loss[Batch], batch: Batch) -> Update[Batch]:
-    """An update by one iteration of L-BFGS, always on the same batch."""
+def fit_lbfgs(
+    model: nn.Module,
+    loss_of: Loss[Batch],
+    batch: Batch,
+    num_iterations: int,
+    recorder: "Recorder[Batch]",
+) -> Curves:
+    """Train by L-BFGS, always on the same batch.
+
+    Raises:
+        InputError: the loss became NaN or infinite.
+    """
     search = LBFGS(list(model.parameters()), partial(loss_of, batch))
-
-    def update(batch: Batch, watched: bool) -> Step:
+    for _ in range(num_iterations):
         start = search.step()
-        return Step([start.loss], float(start.gradient.norm()), start.outputs)
+        recorder.add(batch, Step([start.loss], float(start.gradient.norm()), start.outputs))
+    return recorder.curves
 
-    return update
+
+class Recorder(Generic[Batch]):
+    """Keeps the curves of a training, and shows its progress bar.
+
+    Args:
+        params: how many updates there are, and how often to record and average.
+        name: of the model, for messages.
+        observe: called after every update, or several in a row.
+        curves: of an earlier phase, which are continued.
+    """
+
+    def __init__(
+        self,
+        params: FitParams,
+        name: str,
+        observe: Observer[Batch],
+        curves: Curves | None = None,
+    ) -> None:
+        self.params = params
+        self.name = name
+        self.observe = observe
+        self.curves = curves or Curves()
+        self.iteration = self.curves.iteration[-1] if self.curves.iteration else 0
+        self._last = self.iteration + params.iterations
+        self._recent: list[float] = []  # losses since the last mean
+        # quiet when the output is no terminal
+        self._bar = tqdm(desc=name, total=params.iterations, disable=None, mininterval=0.5)
+
+    def is_due(self) -> bool:
+        """Whether the next update is a row of the curves."""
+        return (self.iteration + 1) % self.params.log_every == 0
+
+    def add(self, batch: Batch, step: Step) -> None:
+        """Record a step, which ends where a row or a mean is due if it is several updates.
+
+        Raises:
+            InputError: a loss is NaN or infinite.
+        """
+        for loss in step.losses:
+            self.iteration += 1
+            if not math.isfinite(loss):
+                raise InputError(
+                    f"{self.name}: the loss became {loss} at iteration {self.iteration}: lower "
+                    "its rate or set its clip_norm in params.yaml"
+                )
+        self._bar.update(len(step.losses))
+        self.observe(self.iteration, batch, step)
+
+        mean = None
+        if self.params.mean_every:
+            self._recent.extend(step.losses)
+            if self.iteration % self.params.mean_every == 0:
+                mean = math.fsum(self._recent) / len(self._recent)
+                self._recent.clear()
+        if self.iteration % self.params.log_every == 0 or mean is not None:
+            self._bar.set_postfix(loss=f"{step.loss:.3g}", refresh=False)
+            self.curves.iteration.append(self.iteration)
+            self.curves.loss.append(step.loss)
+            self.curves.gradient_norm.append(step.gradient_norm)
+            self.curves.mean_loss.append(mean)
+        if self.iteration == self._last:
+            self._bar.close()
+
+
+class Progress:
+    """The lines that a training prints: on the terminal with the time, in progress.txt without it.
+
+    Args:
+        model: printed first, as the walk-throughs do.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.started = time.monotonic()
+        self.lines = str(model).splitlines()
+        tqdm.write(str(model))
+
+    def print(self, line: str) -> None:
+        """Print a line after the seconds since the start, and keep it."""
+        tqdm.write(f"{time.monotonic() - self.started:6.1f} s  {line}")
+        self.lines.append(line)
+
+
+def write_progress(path: Path, lines: list[str]) -> None:
+    """Write progress.txt: no clock, so that the same training gives the same bytes."""
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,23 +25,22 @@ from stages.shared.curves import Curves, write_curves
 from stages.shared.errors import InputError
 from stages.shared.model_config import ModelConfig, write_times
 from stages.shared.params import Count, Name, read_params
-from stages.shared.progress import Progress, write_progress
 from stages.shared.reproducible import describe_processor
 from stages.shared.training_loop import (
     FitParams,
-    Loss,
-    Observer,
+    Progress,
+    Recorder,
     Step,
-    Update,
+    by_autograd,
     fit,
-    make_update,
-    seed_everything,
+    prepare_training,
+    write_progress,
 )
 from stages.surnames.names import Names, Vocabulary, decode_name, read_split, read_vocabulary
 
 Batch = tuple[Tensor, Tensor, Tensor]  # letters (B, T), lengths (B,), languages (B,)
 
-PRINT_EVERY = 100  # iterations between two progress lines of a training that takes no means
+_PRINT_EVERY = 100  # iterations between two progress lines of a training that takes no means
 BY_HAND = {  # the one training that is differentiated by hand
     "architecture": "elman_classifier",
     "batch": 1,
@@ -131,7 +131,7 @@ def train(
     Raises:
         InputError: params that fit no network, or a loss that is not finite.
     """
-    device = seed_everything(params)
+    device = prepare_training(params)
     network = {
         "num_letters": len(vocabulary.symbols),
         "num_languages": len(vocabulary.languages),
@@ -141,12 +141,26 @@ def train(
     model = build_network(params.architecture, network, where).to(device)
     if start:
         start(model)
-    update = choose_update(model, params, where)
     batches = make_batches(params, names, device)
     progress = Progress(model)
-    curves = fit(update, batches, params, name, make_report(params, vocabulary, progress))
+
+    def print_progress(iteration: int, batch: Batch, step: Step) -> None:
+        if iteration % (params.mean_every or _PRINT_EVERY) == 0:
+            progress.print(format_progress(iteration, batch, step, vocabulary))
+
+    recorder = Recorder(params, name, print_progress)
+    if params.gradient == "autograd":
+        gradient = by_autograd(model, partial(measure_loss, model, params.label_smoothing))
+        fit(gradient, list(model.parameters()), batches, params, recorder)
+    else:
+        for batch in batches:
+            if params.gradient == "by_hand":
+                step = update_by_hand(model, params.rate, batch)
+            else:
+                step = count_names(model, batch, where)
+            recorder.add(batch, step)
     config = ModelConfig("surnames", params.architecture, network)
-    return Trained(model, config, curves, progress.lines)
+    return Trained(model, config, recorder.curves, progress.lines)
 
 
 def make_batches(params: ClassifierParams, names: Names, device: torch.device) -> Iterator[Batch]:
@@ -166,7 +180,7 @@ def make_batches(params: ClassifierParams, names: Names, device: torch.device) -
 def count_updates(params: ClassifierParams) -> int:
     """Updates of one step: by hand, all up to where a row, a mean or a line may be due."""
     if params.gradient == "by_hand":
-        return math.gcd(params.log_every, params.mean_every or PRINT_EVERY)
+        return math.gcd(params.log_every, params.mean_every or _PRINT_EVERY)
     return 1
 
 
@@ -238,75 +252,42 @@ def sort_batches(
     return np.concatenate(pools)
 
 
-def choose_update(model: nn.Module, params: ClassifierParams, where: str) -> Update[Batch]:
-    """An update by automatic differentiation, or one that is written out."""
-    if params.gradient == "autograd":
-        return make_update(model, make_loss(model, params), params)
-    if params.gradient == "counting":
-        return make_counting_update(model, where)
-    return make_update_by_hand(model, params.rate)
+def measure_loss(model: nn.Module, label_smoothing: float, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Negative log-likelihood of a batch, and its log-probabilities `(B, L)`."""
+    letters, lengths, languages = batch
+    log_probabilities = model(letters, lengths)
+    # on log-probabilities cross-entropy is the negative log-likelihood, and it can smooth
+    loss = nn.functional.cross_entropy(
+        log_probabilities, languages, label_smoothing=label_smoothing
+    )
+    return loss, log_probabilities
 
 
-def make_update_by_hand(model: nn.Module, rate: float) -> Update[Batch]:
-    """An update for each name of a batch, in turn, on the memory of an ElmanClassifier."""
+def update_by_hand(model: nn.Module, rate: float, batch: Batch) -> Step:
+    """Update an ElmanClassifier for each name of a batch in turn, by plain SGD."""
     from stages.shared.kernels import train_names  # numba loads where it is used alone
 
     weights = tuple(weight.detach().numpy() for weight in model.parameters())
-
-    def update(batch: Batch, watched: bool) -> Step:
-        letters, lengths, languages = batch
-        losses = np.empty(len(lengths))
-        logits = np.empty_like(weights[-1])
-        norm = train_names(
-            letters.numpy(), lengths.numpy(), languages.numpy(), weights, rate, losses, logits
-        )
-        return Step(losses.tolist(), norm, torch.from_numpy(logits).unsqueeze(0))
-
-    return update
+    letters, lengths, languages = (part.numpy() for part in batch)
+    losses = np.empty(len(lengths))
+    logits = np.empty_like(weights[-1])
+    norm = train_names(letters, lengths, languages, weights, rate, losses, logits)
+    return Step(losses.tolist(), norm, torch.from_numpy(logits).unsqueeze(0))
 
 
-def make_counting_update(model: nn.Module, where: str) -> Update[Batch]:
-    """An update that counts the names of a batch; nothing is differentiated."""
-    markov: Any = model  # params allow no other
+def count_names(model: Any, batch: Batch, where: str) -> Step:
+    """Count the names of a batch in a MarkovClassifier; nothing is differentiated.
 
-    def update(batch: Batch, watched: bool) -> Step:
-        log_probabilities = markov(batch[0], batch[1])
-        loss = nn.functional.nll_loss(log_probabilities, batch[2])
-        try:
-            markov.count(*batch)
-        except ValueError as error:
-            raise InputError(f"{where}.network: {error}") from None
-        return Step([loss.item()], None, log_probabilities)
-
-    return update
-
-
-def make_loss(model: nn.Module, params: ClassifierParams) -> Loss[Batch]:
-    """Negative log-likelihood, beside the log-probabilities."""
-
-    def loss_of(batch: Batch) -> tuple[Tensor, Tensor]:
-        letters, lengths, languages = batch
-        log_probabilities = model(letters, lengths)  # (B, L)
-        # on log-probabilities cross-entropy is the negative log-likelihood, and it can smooth
-        loss = nn.functional.cross_entropy(
-            log_probabilities, languages, label_smoothing=params.label_smoothing
-        )
-        return loss, log_probabilities
-
-    return loss_of
-
-
-def make_report(
-    params: ClassifierParams, vocabulary: Vocabulary, progress: Progress
-) -> Observer[Batch]:
-    """Say a line with every mean of the loss, as the walk-through does."""
-    every = params.mean_every or PRINT_EVERY
-
-    def report(iteration: int, batch: Batch, step: Step) -> None:
-        if iteration % every == 0:
-            progress.say(format_progress(iteration, batch, step, vocabulary))
-
-    return report
+    Raises:
+        InputError: the batch has more n-grams than the model has room for.
+    """
+    log_probabilities = model(batch[0], batch[1])
+    loss = nn.functional.nll_loss(log_probabilities, batch[2])
+    try:
+        model.count(*batch)
+    except ValueError as error:
+        raise InputError(f"{where}.network: {error}") from None
+    return Step([loss.item()], None, log_probabilities)
 
 
 def format_progress(iteration: int, batch: Batch, step: Step, vocabulary: Vocabulary) -> str:
