@@ -24,9 +24,9 @@ from stages.forecasting.series import (
     WalkthroughKind,
     WalkthroughTest,
 )
-from stages.shared.baselines import Baselines
 from stages.shared.errors import InputError
 from stages.shared.intervals import BootstrapParams, bootstrap, bootstrap_difference
+from stages.shared.json_files import Baselines
 from stages.shared.params import Count, Name, Params, Seed
 
 Array = NDArray[np.float64]

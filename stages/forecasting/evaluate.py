@@ -27,10 +27,9 @@ from stages.forecasting.metrics import choose_metrics
 from stages.forecasting.scope import Scope, describe_scope, write_scope
 from stages.forecasting.series import Forecaster, Series, read_series
 from stages.forecasting.state import State, read_state
-from stages.shared.baselines import read_baselines
 from stages.shared.checkpoints import read_model
 from stages.shared.command import run_as_command
-from stages.shared.json_files import write_json
+from stages.shared.json_files import read_baselines, write_json
 from stages.shared.params import read_params
 from stages.shared.reproducible import make_reproducible
 

@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 from stages.forecasting.baselines import fit_autoregression
 from stages.forecasting.series import Series, Units, read_series, time_inputs
 from stages.forecasting.snapshots import read_snapshots
-from stages.shared.baselines import Baselines, read_baselines
 from stages.shared.command import run_as_command
-from stages.shared.curves import Curves, read_curves
 from stages.shared.figures import (
     BLUE,
     GREEN,
@@ -36,9 +34,10 @@ from stages.shared.figures import (
     make_figure,
     save_figures,
 )
-from stages.shared.json_files import read_json
+from stages.shared.json_files import Baselines, read_baselines, read_json
 from stages.shared.model_config import read_config
 from stages.shared.params import read_params, read_value
+from stages.shared.tables import Curves, read_curves
 
 Array = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[Any]]

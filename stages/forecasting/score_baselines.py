@@ -33,9 +33,9 @@ from stages.forecasting.baselines import (
 )
 from stages.forecasting.forecast_errors import ForecastErrors, score_forecasts, write_errors
 from stages.forecasting.series import Forecaster, Series, read_series
-from stages.shared.baselines import Baselines, write_baselines
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
+from stages.shared.json_files import Baselines, write_baselines
 from stages.shared.params import Count, Params, read_params
 from stages.shared.reproducible import make_reproducible
 

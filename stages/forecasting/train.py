@@ -23,11 +23,11 @@ from stages.forecasting.snapshots import Snapshots, write_snapshots
 from stages.forecasting.state import State, detach_state, write_state
 from stages.shared.checkpoints import build_network, write_model
 from stages.shared.command import run_as_command
-from stages.shared.curves import Curves, write_curves
 from stages.shared.errors import InputError
 from stages.shared.model_config import ModelConfig, write_times
 from stages.shared.params import Count, Name, Params, read_params
 from stages.shared.reproducible import describe_processor
+from stages.shared.tables import Curves, write_curves
 from stages.shared.training_loop import (
     FitParams,
     Gradient,

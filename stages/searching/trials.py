@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stages.shared.curves import Curves
 from stages.shared.model_config import check_architecture
+from stages.shared.tables import Curves
 from stages.shared.training_loop import FitParams
 
 MOST_POINTS = 100  # of a curve

@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pydantic import Field
 
-from stages.shared.curves import Curves
 from stages.shared.params import Params
+from stages.shared.tables import Curves
 
 LOOK = {
     "axes.axisbelow": True,

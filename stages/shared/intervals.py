@@ -10,7 +10,7 @@ They are drawn in blocks of neighbours (Künsch, 1989), the last followed by the
 Romano, 1992). Few blocks still make it too narrow.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated
 
 import numpy as np
@@ -95,3 +95,10 @@ def find_interval(values: list[float]) -> Interval:
     """Bounds that leave out 2.5 % of the values on each side; each bound is one of them."""
     low, high = np.percentile(values, PERCENTILES, method="inverted_cdf")
     return {"low": float(low), "high": float(high)}
+
+
+def describe_difference(interval: Mapping[str, float]) -> str:
+    """`ahead` or `behind` only if the interval of a difference excludes zero."""
+    if interval["low"] > 0:
+        return "ahead"
+    return "behind" if interval["high"] < 0 else "within the noise"

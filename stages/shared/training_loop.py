@@ -12,11 +12,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from stages.shared.curves import Curves
 from stages.shared.errors import InputError
 from stages.shared.lbfgs import LBFGS
 from stages.shared.params import Count, Params, Seed
 from stages.shared.reproducible import make_reproducible
+from stages.shared.tables import Curves
 
 
 class FitParams(Params):

@@ -10,13 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field, StringConstraints
 
-from stages.shared.baselines import Baselines
 from stages.shared.intervals import (
     BootstrapParams,
     Items,
     bootstrap,
     bootstrap_difference,
 )
+from stages.shared.json_files import Baselines
 from stages.shared.params import Count, Params
 from stages.shared.tables import Rows
 from stages.surnames.names import Names, Splits, Vocabulary, decode_names

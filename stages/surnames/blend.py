@@ -14,11 +14,11 @@ from torch import nn
 from stages.models.blend_classifier import BlendClassifier
 from stages.shared.checkpoints import read_model, write_model
 from stages.shared.command import run_as_command
-from stages.shared.curves import Curves, write_curves
 from stages.shared.errors import InputError
 from stages.shared.model_config import ModelConfig, read_config, write_times
 from stages.shared.params import Params, read_params
 from stages.shared.reproducible import describe_processor
+from stages.shared.tables import Curves, write_curves
 
 Weight = Annotated[float, Field(ge=-1000, le=1000)]  # times any logarithm it stays finite
 

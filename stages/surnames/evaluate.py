@@ -13,11 +13,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from stages.shared.baselines import read_baselines
 from stages.shared.checkpoints import read_model
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
-from stages.shared.json_files import write_json
+from stages.shared.json_files import read_baselines, write_json
 from stages.shared.params import read_params
 from stages.shared.reproducible import make_reproducible
 from stages.shared.tables import read_table

@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stages.shared.command import run_as_command
-from stages.shared.curves import Curves, read_curves
 from stages.shared.figures import (
     BLUE,
     GREY,
@@ -33,7 +32,7 @@ from stages.shared.figures import (
 from stages.shared.json_files import read_json
 from stages.shared.model_config import read_config
 from stages.shared.params import read_params, read_value
-from stages.shared.tables import Rows, read_table
+from stages.shared.tables import Curves, Rows, read_curves, read_table
 
 MAIN = ("confusion", "languages")  # figures that every classifier has, the blend too
 LOSS = "negative log-likelihood (nats a name)"

@@ -16,8 +16,8 @@ from pydantic import Field
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
-from stages.shared.baselines import Baselines, write_baselines
 from stages.shared.command import run_as_command
+from stages.shared.json_files import Baselines, write_baselines
 from stages.shared.params import Params, read_params
 from stages.shared.reproducible import make_reproducible
 from stages.surnames.assessment import (

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from stages.shared.checkpoints import build_network, write_model
 from stages.shared.command import run_as_command
-from stages.shared.curves import Curves, write_curves
 from stages.shared.errors import InputError
 from stages.shared.model_config import ModelConfig, write_times
 from stages.shared.params import Count, Name, read_params
 from stages.shared.reproducible import describe_processor
+from stages.shared.tables import Curves, write_curves
 from stages.shared.training_loop import (
     FitParams,
     Progress,
