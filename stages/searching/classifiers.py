@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.searching.trials import Result, take_result
+from stages.surnames.assessment import average_nll, score_predictions
 from stages.surnames.evaluate import classify_names
 from stages.surnames.names import Names, Vocabulary, read_split, read_vocabulary
-from stages.surnames.scores import average_nll, score_guesses
 from stages.surnames.train import ClassifierParams, train
 
 SCORES = ["accuracy", "balanced_accuracy", "macro_f1", "nll"]
@@ -32,10 +32,10 @@ class ClassifierAttempt:
         """What a recipe gives."""
         trained = train(params, self.train, self.vocabulary, self.name)
         log_probabilities = classify_names(trained.model, self.validation)
-        guesses = log_probabilities.argmax(axis=1)
-        truths = self.validation.languages
-        scores = score_guesses(guesses, truths, len(self.vocabulary.languages))
-        scores["nll"] = average_nll(log_probabilities, truths)
+        predictions = log_probabilities.argmax(axis=1)
+        targets = self.validation.languages
+        scores = score_predictions(predictions, targets, len(self.vocabulary.languages))
+        scores["nll"] = average_nll(log_probabilities, targets)
         return take_result(scores, trained.curves)
 
 
