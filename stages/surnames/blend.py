@@ -20,13 +20,13 @@ from stages.shared.params import Params, read_params
 from stages.shared.reproducible import describe_processor
 from stages.shared.tables import Curves, write_curves
 
-Weight = Annotated[float, Field(ge=-1000, le=1000)]  # times any logarithm it stays finite
+_Weight = Annotated[float, Field(ge=-1000, le=1000)]  # times any logarithm it stays finite
 
 
 class BlendParams(Params):
     """Section `blend_classifiers` of params.yaml."""
 
-    weights: list[Weight] = Field(min_length=1)  # of the members' log-probabilities, in order
+    weights: list[_Weight] = Field(min_length=1)  # of the members' log-probabilities, in order
 
 
 def blend(

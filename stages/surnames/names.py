@@ -81,7 +81,7 @@ def read_splits(folder: Path) -> Splits:
 
 def read_split(folder: Path, split: Split) -> Names:
     """Read the names of one split of names.npz."""
-    return choose_names(read_corpus(folder), split)
+    return _choose_names(read_corpus(folder), split)
 
 
 def read_corpus(folder: Path) -> Corpus:
@@ -92,14 +92,10 @@ def read_corpus(folder: Path) -> Corpus:
 
 def divide_corpus(corpus: Corpus) -> Splits:
     """The names by split."""
-    return Splits(
-        train=choose_names(corpus, "train"),
-        validation=choose_names(corpus, "validation"),
-        test=choose_names(corpus, "test"),
-    )
+    return Splits(*(_choose_names(corpus, split) for split in ("train", "validation", "test")))
 
 
-def choose_names(corpus: Corpus, split: Split) -> Names:
+def _choose_names(corpus: Corpus, split: Split) -> Names:
     """The names of one split, in the order of the corpus."""
     is_chosen = corpus.splits == split
     letters = corpus.letters[np.repeat(is_chosen, corpus.lengths)]
@@ -117,10 +113,8 @@ def pad_letters(letters: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArr
 
 def decode_names(names: Names, symbols: str) -> list[str]:
     """The names as text."""
-    texts = []
-    for row, length in zip(names.letters, names.lengths, strict=True):
-        texts.append(decode_name(row[:length], symbols))
-    return texts
+    pairs = zip(names.letters, names.lengths, strict=True)
+    return [decode_name(letters[:length], symbols) for letters, length in pairs]
 
 
 def decode_name(letters: Iterable[int], symbols: str) -> str:
