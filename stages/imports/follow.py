@@ -45,12 +45,12 @@ _RENAMED = {  # sections of an earlier version -> what became of them
     "descriptions": "stages/tracking/descriptions.yaml",
 }
 CODE = Path("stages")
-MODELS = "stages.models."  # loaded by names in params.yaml: no import tells of them
-RUN = b'__name__ == "__main__"'
+_MODELS = "stages.models."  # loaded by names in params.yaml: no import tells of them
+_RUN = b'__name__ == "__main__"'
 
 
 @dataclass(frozen=True)
-class Source:
+class _Source:
     """A file of code.
 
     Args:
@@ -66,7 +66,7 @@ class Source:
     is_run: bool
 
 
-def read_sources(folder: Path) -> dict[str, Source]:
+def read_sources(folder: Path) -> dict[str, _Source]:
     """Read all code below a folder, by dotted name; that of `__init__.py` is the package's.
 
     Raises:
@@ -82,7 +82,7 @@ def read_sources(folder: Path) -> dict[str, Source]:
         except (SyntaxError, ValueError) as error:
             raise InputError(f"{path} is no Python ({error}): mend it") from None
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        sources[name] = Source(path.as_posix(), md5, imports, RUN in content)
+        sources[name] = _Source(path.as_posix(), md5, imports, _RUN in content)
     return sources
 
 
@@ -107,8 +107,8 @@ def find_imports(content: bytes, package: str) -> Iterator[str]:
                 yield f"{origin}.{alias.name}"
 
 
-def reach(module: str, sources: dict[str, Source]) -> set[str]:
-    """Names of all that runs when a module does: its own, others of ours, and foreign ones."""
+def _reach(module: str, sources: dict[str, _Source]) -> set[str]:
+    """Names of all modules that run when one does, of this project and of packages."""
     reached: set[str] = set()
     waiting = {module}
     while waiting:
@@ -122,30 +122,28 @@ def reach(module: str, sources: dict[str, Source]) -> set[str]:
 
 
 def read_requirements(path: Path) -> dict[str, str]:
-    """Read what pyproject.toml asks for, by the names under which it is imported."""
+    """Read the requirements of pyproject.toml, by the names under which they are imported."""
     project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
-    asked = {}
+
+    def normalize(distribution: str) -> str:  # as pip compares names
+        return re.sub(r"[-_.]+", "-", distribution).lower()
+
+    required = {}
     for requirement in project["dependencies"]:
-        distribution = re.split(r"[^\w.-]", requirement)[0]
-        asked[normalize(distribution)] = requirement
+        required[normalize(re.split(r"[^\w.-]", requirement)[0])] = requirement
     requirements = {}
     for name, distributions in packages_distributions().items():
         for distribution in distributions:
-            if normalize(distribution) in asked:
-                requirements[name] = asked[normalize(distribution)]
+            if normalize(distribution) in required:
+                requirements[name] = required[normalize(distribution)]
     return requirements
 
 
-def normalize(distribution: str) -> str:
-    """The name of a distribution as pip compares it."""
-    return re.sub(r"[-_.]+", "-", distribution).lower()
-
-
-def list_code(
-    module: str, sources: dict[str, Source], requirements: dict[str, str]
+def _list_code(
+    module: str, sources: dict[str, _Source], requirements: dict[str, str]
 ) -> dict[str, Any]:
-    """The files that a module runs, with their md5s, and the packages, as they are asked for."""
-    reached = reach(module, sources)
+    """The files that a module runs, with their md5s, and the requirements that it imports."""
+    reached = _reach(module, sources)
     files = {source.path: source.md5 for name, source in sources.items() if name in reached}
     packages = {requirement for name, requirement in requirements.items() if name in reached}
     return {"files": files, "packages": sorted(packages)}
@@ -196,17 +194,17 @@ def main(out: str) -> None:
     """Write one list for each module that is run, and for each network.
 
     Raises:
-        InputError: a name in params.yaml is none, or a file is no Python.
+        InputError: a name in params.yaml is wrong, or a file is no Python.
     """
     check_sections()
     check_names()
     sources = read_sources(CODE)
     requirements = read_requirements(Path("pyproject.toml"))
     for module, source in sources.items():
-        if source.is_run or module.startswith(MODELS):
+        if source.is_run or module.startswith(_MODELS):
             path = Path(out, *module.split(".")[1:]).with_suffix(".json")
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, list_code(module, sources, requirements))
+            write_json(path, _list_code(module, sources, requirements))
 
 
 if __name__ == "__main__":
