@@ -138,14 +138,14 @@ def train(
 
     recorder = Recorder(params, name, print_progress)
     if params.gradient == "autograd":
-        gradient = by_autograd(model, partial(measure_loss, model, params.label_smoothing))
+        gradient = by_autograd(model, partial(_measure_loss, model, params.label_smoothing))
         fit(gradient, list(model.parameters()), batches, params, recorder)
     else:
         for batch in batches:
             if params.gradient == "by_hand":
                 step = update_by_hand(model, params.rate, batch)
             else:
-                step = count_names(model, batch, where)
+                step = _count_names(model, batch, where)
             recorder.add(batch, step)
     config = ModelConfig("surnames", params.architecture, network)
     return Trained(model, config, recorder.curves, progress.lines)
@@ -235,7 +235,7 @@ def sort_batches(
     return np.concatenate(pools)
 
 
-def measure_loss(model: nn.Module, label_smoothing: float, batch: _Batch) -> tuple[Tensor, Tensor]:
+def _measure_loss(model: nn.Module, label_smoothing: float, batch: _Batch) -> tuple[Tensor, Tensor]:
     """Negative log-likelihood of a batch, and its log-probabilities `(B, L)`."""
     letters, lengths, languages = batch
     log_probabilities = model(letters, lengths)
@@ -258,7 +258,7 @@ def update_by_hand(model: nn.Module, rate: float, batch: _Batch) -> Step:
     return Step(losses.tolist(), norm, torch.from_numpy(logits).unsqueeze(0))
 
 
-def count_names(model: Any, batch: _Batch, where: str) -> Step:
+def _count_names(model: Any, batch: _Batch, where: str) -> Step:
     """Count the names of a batch in a MarkovClassifier; nothing is differentiated.
 
     Raises:
