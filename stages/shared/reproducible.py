@@ -1,4 +1,4 @@
-"""The arithmetic of a process: one thread, and the kernels that `stages` chose at its import.
+"""One thread, and the CPU kernels that `stages` chose: the same bytes on every processor.
 
 Loads no PyTorch by itself: that takes a second, which not every stage needs.
 """
@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from stages import HAS_SHARED_KERNELS, SHARED_KERNELS
 from stages.shared.errors import InputError
 
-AVX2 = "X86_V3"  # as NumPy calls what has it
+_AVX2 = "X86_V3"  # its name in NumPy
 
 
 def make_reproducible() -> None:
@@ -29,58 +29,49 @@ def make_reproducible() -> None:
         import torch
 
         torch.set_num_threads(1)
-    if not HAS_SHARED_KERNELS:
-        warn(f"{platform.system()} on {platform.machine()} is not Linux on x86-64")
-    elif AVX2 not in list_features():
-        warn("this processor has no AVX2")
+    if HAS_SHARED_KERNELS:
+        # vector units that NumPy uses beyond those of its build
+        features = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
+        if _AVX2 in features:
+            _check_kernels(features)
+            return
+        reason = "this processor has no AVX2"
     else:
-        check_kernels()
-
-
-def check_kernels() -> None:
-    """Hold what the libraries took against what was chosen.
-
-    Raises:
-        InputError: they took something else.
-    """
-    found = {}
-    refused = SHARED_KERNELS["NPY_DISABLE_CPU_FEATURES"].split()
-    for feature in list_features():
-        if feature in refused:
-            found[feature] = AVX2
-    if "torch" in sys.modules:
-        found[find_capability().lower()] = SHARED_KERNELS["ATEN_CPU_CAPABILITY"]
-    for library in threadpool_info():
-        if library["internal_api"] == "openblas":
-            found[library["architecture"]] = SHARED_KERNELS["OPENBLAS_CORETYPE"]
-    for taken, chosen in found.items():
-        if taken != chosen:
-            raise InputError(
-                f"NumPy or PyTorch was loaded before `stages` and took kernels for {taken} "
-                f"instead of {chosen}: import stages first"
-            )
-
-
-def list_features() -> list[str]:
-    """Vector units that NumPy uses beyond those of its build."""
-    features: list[str] = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
-    return features
-
-
-def find_capability() -> str:
-    """Vector units that PyTorch uses."""
-    import torch
-
-    return torch.backends.cpu.get_cpu_capability()
-
-
-def warn(reason: str) -> None:
-    """Say that the bytes will be others."""
+        reason = f"{platform.system()} on {platform.machine()} is not Linux on x86-64"
     print(f"WARNING: {reason}: bytes will differ from dvc.lock", file=sys.stderr)
 
 
+def _check_kernels(features: list[str]) -> None:
+    """Compare the kernels that the libraries took with those that were chosen.
+
+    Args:
+        features: vector units that NumPy uses.
+
+    Raises:
+        InputError: a library took other ones.
+    """
+    disabled = SHARED_KERNELS["NPY_DISABLE_CPU_FEATURES"].split()
+    chosen = {feature: _AVX2 for feature in features if feature in disabled}
+    if "torch" in sys.modules:
+        import torch
+
+        taken = torch.backends.cpu.get_cpu_capability().lower()
+        chosen[taken] = SHARED_KERNELS["ATEN_CPU_CAPABILITY"]
+    for library in threadpool_info():
+        if library["internal_api"] == "openblas":
+            chosen[library["architecture"]] = SHARED_KERNELS["OPENBLAS_CORETYPE"]
+    for taken, wanted in chosen.items():
+        if taken != wanted:
+            raise InputError(
+                f"NumPy or PyTorch was loaded before `stages` and took kernels for {taken} "
+                f"instead of {wanted}: import stages first"
+            )
+
+
 def describe_processor() -> str:
-    """Model of the processor and the vector units in use."""
+    """Model of the processor, and the vector units that PyTorch uses."""
+    import torch
+
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -88,4 +79,4 @@ def describe_processor() -> str:
             if line.startswith("model name"):
                 model = line.partition(":")[2].strip()
                 break
-    return f"{model}, {find_capability()}"
+    return f"{model}, {torch.backends.cpu.get_cpu_capability()}"
