@@ -45,7 +45,7 @@ _RENAMED = {  # sections of an earlier version -> what became of them
     "descriptions": "stages/tracking/descriptions.yaml",
 }
 CODE = Path("stages")
-_MODELS = "stages.models."  # loaded by names in params.yaml: no import tells of them
+_MODELS = "stages.models."  # loaded by the names in params.yaml, not by an import
 _RUN = b'__name__ == "__main__"'
 
 
@@ -56,7 +56,7 @@ class _Source:
     Args:
         path: of the file.
         md5: of its bytes, as DVC has it.
-        imports: dotted names, of modules and of what is in them, wherever the file imports them.
+        imports: dotted names of the modules and objects that it imports, in functions too.
         is_run: whether it is the file of a process.
     """
 
@@ -67,7 +67,7 @@ class _Source:
 
 
 def read_sources(folder: Path) -> dict[str, _Source]:
-    """Read all code below a folder, by dotted name; that of `__init__.py` is the package's.
+    """Read all code below a folder, by dotted name; `__init__.py` has that of its package.
 
     Raises:
         InputError: a file is no Python.
@@ -91,7 +91,7 @@ def find_imports(content: bytes, package: str) -> Iterator[str]:
 
     Args:
         content: the code.
-        package: where it lies, and where its relative imports begin.
+        package: of the file; relative imports start there.
     """
     for node in ast.walk(ast.parse(content)):
         if isinstance(node, ast.Import):
@@ -114,7 +114,7 @@ def _reach(module: str, sources: dict[str, _Source]) -> set[str]:
     while waiting:
         name = waiting.pop()
         reached.add(name)
-        found = {name.rpartition(".")[0]}  # the package runs before what is in it
+        found = {name.rpartition(".")[0]}  # its package is imported first
         if name in sources:
             found |= sources[name].imports
         waiting |= found - reached - {""}
@@ -150,7 +150,7 @@ def _list_code(
 
 
 class _Entry(BaseModel):
-    """What dvc.yaml puts into commands and paths of an entry of params, as far as that has it."""
+    """The fields of an entry of params that dvc.yaml puts into commands and paths."""
 
     architecture: Name | None = None
     base: Name | None = None
@@ -159,10 +159,10 @@ class _Entry(BaseModel):
 
 
 def check_sections() -> None:
-    """Stop at a section of params.yaml that an earlier version had.
+    """Reject sections of params.yaml that an earlier version had.
 
     Raises:
-        InputError: there is one; the message says what it is called now.
+        InputError: there is one; the message contains its present name.
     """
     for section in parse_yaml(PARAMS_FILE.read_text(encoding="utf-8")) or {}:
         if section in _RENAMED:
@@ -173,9 +173,9 @@ def check_sections() -> None:
 
 
 def check_names() -> None:
-    """Stop at a name that a shell would read as something else: DVC puts it into commands.
+    """Reject names with characters that are special to a shell: DVC puts them into commands.
 
-    Looks at the entries of which dvc.yaml makes stages, and at those of the searches.
+    The entries from which dvc.yaml makes stages are checked, and those of the searches.
 
     Raises:
         InputError: a name has other characters than a to z, 0 to 9 and _, or a path others than

@@ -57,7 +57,7 @@ def run_tasks(
                 raise InputError(problem)
             yield numbers[ended], result
     except ray.exceptions.RayTaskError:
-        raise  # a fault in the code: its traceback tells where
+        raise  # a bug: its traceback shows where
     except ray.exceptions.RayError as error:
         raise InputError(
             f"{name}: the Ray cluster gave up ({summarize(error)}): see its logs, then repeat"
@@ -105,16 +105,16 @@ def _check_cluster(address: str) -> None:
         return
     socket.create_connection((host.strip("[]"), int(port)), _TIMEOUT).close()
     if "://" in address:
-        return  # a proxy of the cluster, with an answer of its own
+        return  # a proxy of the cluster, which answers by itself
     from ray._private.services import find_node_ids
     from ray._raylet import GcsClient
 
-    answers: list[Any] = []
-    asking = threading.Thread(target=lambda: answers.append(GcsClient(address)), daemon=True)
+    clients: list[Any] = []
+    connecting = threading.Thread(target=lambda: clients.append(GcsClient(address)), daemon=True)
     with _silence_stderr():  # it would print every second that it tries again
-        asking.start()
-        asking.join(_TIMEOUT)
-    if not answers:
+        connecting.start()
+        connecting.join(_TIMEOUT)
+    if not clients:
         raise ConnectionError("no Ray, or one that wants its token: RAY_AUTH_MODE=token")
     if not find_node_ids():
         raise ConnectionError(

@@ -39,21 +39,14 @@ def train_on_cluster(module: str, name: str, data: str, out: str) -> None:
     device = str(entry.get("device", "cpu"))
     inputs = _read_files(PARAMS_FILE, Path(data))
     ray = connect(os.environ["RAY_ADDRESS"])
-    _end_at_signals()
+    # end at once and without Ray's traces; the cluster cancels a task when its client disconnects
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     [(_, outs)] = run_tasks(ray, name, device, _train, [(inputs, module, name, data, out)])
     if isinstance(outs, str):
         raise InputError(outs)
     _write_files(outs)
-
-
-def _end_at_signals() -> None:
-    """Let Ctrl-C and SIGTERM end this process at once and without Ray's traces.
-
-    The cluster cancels a task when its client disconnects.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
 
 
 def _train(inputs: _Files, module: str, name: str, data: str, out: str) -> _Files | str:

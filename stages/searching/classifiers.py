@@ -6,7 +6,7 @@ from pathlib import Path
 from stages.searching.trials import Result, take_result
 from stages.surnames.assessment import average_nll, score_predictions
 from stages.surnames.evaluate import classify_names
-from stages.surnames.names import Names, Vocabulary, read_split, read_vocabulary
+from stages.surnames.names import Names, Vocabulary, read_splits, read_vocabulary
 from stages.surnames.train import ClassifierParams, train
 
 SCORES = ["accuracy", "balanced_accuracy", "macro_f1", "nll"]
@@ -41,5 +41,5 @@ class ClassifierAttempt:
 
 def read_classifier_attempt(folder: Path, name: str) -> ClassifierAttempt:
     """Read what is needed of preprocessed surnames."""
-    names, validation = read_split(folder, "train"), read_split(folder, "validation")
-    return ClassifierAttempt(name, names, validation, read_vocabulary(folder))
+    splits = read_splits(folder)
+    return ClassifierAttempt(name, splits.train, splits.validation, read_vocabulary(folder))

@@ -16,7 +16,11 @@ from pathlib import Path
 def die_with_starter() -> None:
     """Let SIGTERM reach this process once DVC, make or whatever else started it has ended."""
     starter = _find_starter()
-    if _is_adoptive(starter):
+    try:  # DVC and make leave their children in their own process group
+        is_adoptive = starter == 0 or os.getpgid(starter) != os.getpgrp()
+    except ProcessLookupError:
+        is_adoptive = True
+    if is_adoptive:  # the starter ended before this process could look
         os.kill(os.getpid(), signal.SIGTERM)
     _start_watch(_find_starter, starter)
 
@@ -53,14 +57,3 @@ def _find_starter() -> int:
         return parent
     is_shell = command[0].endswith(b"sh") and command[-3:-2] == [b"-c"]  # sh -c COMMAND
     return int(after_name.split()[1]) if is_shell else parent
-
-
-def _is_adoptive(starter: int) -> bool:
-    """Whether a process adopted this one, because its starter ended before it could look.
-
-    DVC and make leave their children in their own process group.
-    """
-    try:
-        return starter == 0 or os.getpgid(starter) != os.getpgrp()
-    except ProcessLookupError:
-        return True

@@ -10,7 +10,7 @@ LESS_MEMORY = (
     "lower batch, the sizes of the network or iterations in params.yaml, or let fewer stages run "
     "at once: make repro JOBS=1"
 )
-_DISK = re.compile("PytorchStreamWriter|unexpected pos|iostream error")  # what torch.save says
+_DISK = re.compile("PytorchStreamWriter|unexpected pos|iostream error")  # messages of torch.save
 _PASSWORD = re.compile(r"(://[^/@:\s]*:)[^/\s]*@")  # http://user:password@host
 _PASSWORD_FIELD = re.compile(r"([?&]\w*password=)[^&\s]*")  # postgresql://host/db?password=…
 _ADVICE = {
@@ -23,7 +23,7 @@ _ADVICE = {
 
 
 class InputError(Exception):
-    """What a person gave is wrong: the message says what, where and what to do."""
+    """Wrong input; the message contains what is wrong, where, and what to do."""
 
 
 def explain_error(error: Exception) -> str | None:

@@ -111,9 +111,8 @@ def draw_curves(
     figures = {}
     title = f"{name_cell(network)} LOSS".lstrip()
     if curves.loss:
-        figures["loss"] = _draw_loss(curves, title, unit, subject)
-        figures["loss_linear"] = _draw_linear_loss(curves, title, unit, subject, color)
-    if _has_values(curves.gradient_norm):
+        figures["loss"], figures["loss_linear"] = _draw_loss(curves, title, unit, subject, color)
+    if any(norm is not None for norm in curves.gradient_norm):
         figures["gradient_norm"] = _draw_gradient_norm(curves, clip_norm, subject)
     return figures
 
@@ -126,34 +125,29 @@ def name_cell(network: Mapping[str, Any]) -> str:
     return "RNN" if "hidden" in network else ""
 
 
-def _has_values(column: Sequence[float | None]) -> bool:
-    """Whether training recorded this column."""
-    return any(value is not None for value in column)
+def _draw_loss(curves: Curves, title: str, unit: str, subject: str, color: str) -> list[Figure]:
+    """The loss of every recorded update, under the means where they were recorded.
 
-
-def _draw_loss(curves: Curves, title: str, unit: str, subject: str) -> Figure:
-    """The loss of every recorded update, under the means where they were recorded."""
-    figure = make_figure(title, subject)
-    axes = figure.subplots()
+    Returns:
+        a figure on a logarithmic scale, and one as the walk-throughs draw it: one line on a linear
+        scale, only means where they were recorded.
+    """
+    has_means = any(mean is not None for mean in curves.mean_loss)
+    logarithmic, linear = make_figure(title, subject), make_figure(title, subject)
+    axes = logarithmic.subplots()
     axes.set(yscale="log", xlabel="iteration (updates)", ylabel=f"loss: {unit}")
-    if _has_values(curves.mean_loss):
+    if has_means:
         _draw_line(axes, curves, curves.loss, color=LOSS_COLOR, lw=0.7, alpha=0.5, label="update")
         style: dict[str, Any] = {"lw": 1.6, "marker": "o", "ms": 3.5}
         _draw_line(axes, curves, curves.mean_loss, color=_MEAN_COLOR, label="mean", **style)
-        add_legend(figure)
+        add_legend(logarithmic)
     else:
         _draw_line(axes, curves, curves.loss, color=LOSS_COLOR, lw=1)
-    return figure
 
-
-def _draw_linear_loss(curves: Curves, title: str, unit: str, subject: str, color: str) -> Figure:
-    """The loss as the walk-throughs draw it: one line, only means where they were recorded."""
-    figure = make_figure(title, subject)
-    axes = figure.subplots()
+    axes = linear.subplots()
     axes.set(xlabel="iteration (updates)", ylabel=f"loss: {unit}")
-    column = curves.mean_loss if _has_values(curves.mean_loss) else curves.loss
-    _draw_line(axes, curves, column, color=color, lw=1)
-    return figure
+    _draw_line(axes, curves, curves.mean_loss if has_means else curves.loss, color=color, lw=1)
+    return [logarithmic, linear]
 
 
 def _draw_gradient_norm(curves: Curves, clip_norm: float | None, subject: str) -> Figure:

@@ -393,7 +393,7 @@ def train_names(
     losses: NDArray[np.float64],
     logits: _Array,
 ) -> float:
-    """Plain SGD of the negative log-likelihood, a name an update.
+    """Plain SGD of the negative log-likelihood, one update per name.
 
     h_t = tanh(u x_t + w h_{t-1} + b), h_0 = 0; logits are v h_T + c.
 

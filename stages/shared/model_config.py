@@ -45,7 +45,7 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def check_architecture(architecture: str, where: str) -> None:
-    """Reject what is no file of stages/models/, before anything of that name is run.
+    """Check that stages/models/ has an architecture, before a module of its name is imported.
 
     Args:
         architecture: name of the module.

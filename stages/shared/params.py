@@ -23,11 +23,11 @@ SECTIONS = {"forecasting": "forecasters", "surnames": "classifiers"}  # task -> 
 
 _T = TypeVar("_T")
 
-# Bounds are what one machine can hold or do in a day, far above what the pipeline is made for.
+# Upper bounds: what one machine can hold or do in a day, far above what the pipeline needs.
 Count = Annotated[int, Field(gt=0, le=10**7)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy, PyTorch and the walk-throughs all take
-Amount = Annotated[float, Field(ge=1e-9, le=1e9)]  # of a signal: finite however it is divided
-Seconds = Annotated[float, Field(ge=0, le=86_400)]  # a day: a timer knows no longer wait
+Amount = Annotated[float, Field(ge=1e-9, le=1e9)]  # of a signal; quotients of two stay finite
+Seconds = Annotated[float, Field(ge=0, le=86_400)]  # up to a day
 Name = Annotated[str, StringConstraints(pattern="^[a-z0-9_]+$")]  # part of a path and of a stage
 
 

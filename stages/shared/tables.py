@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-Rows = list[dict[str, str]]  # one dictionary a row: column -> cell
+Rows = list[dict[str, str]]  # one dictionary per row: column -> cell
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -28,7 +28,7 @@ def read_table(path: Path) -> Rows:
 
 @dataclass
 class Curves:
-    """One value a row in each column; None where a column was not recorded."""
+    """One value per row in each column; None where a column was not recorded."""
 
     iteration: list[int] = field(default_factory=list)  # from 1
     loss: list[float] = field(default_factory=list)  # of that one update
@@ -40,7 +40,7 @@ CURVE_COLUMNS = tuple(column.name for column in fields(Curves))
 
 
 def write_curves(path: Path, curves: Curves) -> None:
-    """Write one row an iteration that was recorded."""
+    """Write one row per iteration that was recorded."""
     columns = [getattr(curves, name) for name in CURVE_COLUMNS]
     write_table(path, CURVE_COLUMNS, zip(*columns, strict=True))
 
@@ -51,10 +51,7 @@ def read_curves(path: Path) -> Curves:
     for row in read_table(path):
         curves.iteration.append(int(row["iteration"]))
         curves.loss.append(float(row["loss"]))
-        curves.mean_loss.append(_parse(row["mean_loss"]))
-        curves.gradient_norm.append(_parse(row["gradient_norm"]))
+        mean, norm = row["mean_loss"], row["gradient_norm"]
+        curves.mean_loss.append(float(mean) if mean else None)
+        curves.gradient_norm.append(float(norm) if norm else None)
     return curves
-
-
-def _parse(cell: str) -> float | None:
-    return float(cell) if cell else None

@@ -1,7 +1,7 @@
-"""The surname zip and data/raw/: what they hold, how they are read and written.
+"""Read the surname zip; read and write data/raw/.
 
 data/raw/names.csv has the columns name and label, one row per name, as the zip holds them.
-data/raw/source.json says where they come from, and has the SHA-256 of names.csv.
+data/raw/source.json holds where they come from, and the SHA-256 of names.csv.
 """
 
 import csv

@@ -45,7 +45,7 @@ class EvaluateParams(Params):
 
 @dataclass(frozen=True)
 class Adjustment:
-    """What is done to log-probabilities after training, as chosen on validation."""
+    """Corrections of log-probabilities after training, chosen on validation."""
 
     prior: Array  # (L,), shares of the languages in the training split
     prior_strength: float  # of the logit adjustment

@@ -74,7 +74,7 @@ def _collect_names(
     """The names, and where they come from.
 
     Args:
-        params: addresses, and what is allowed.
+        params: addresses, and whether the sample is allowed.
         copy: path of a zip that is taken in any case.
         held: folder that an earlier run wrote; the official names are not fetched twice.
         sample: folder to fall back to.

@@ -1,4 +1,4 @@
-"""Score what a network has to beat on the surnames -> data/evaluated/details/surnames/baselines/.
+"""Score the baselines of the surnames -> data/evaluated/details/surnames/baselines/.
 
 Run by DVC as `python stages/run.py surnames.score_baselines SURNAMES OUT`.
 """
@@ -128,7 +128,7 @@ def _fit_tfidf_svc(splits: Splits, vocabulary: Vocabulary, costs: list[float]) -
 
 
 def _fit_svms(splits: Splits, vocabulary: Vocabulary, costs: list[float]) -> Iterator[_Fitted]:
-    """The SVMs of every variant and cost; distances stand in place of log-probabilities."""
+    """The SVMs of every variant and cost, with distances instead of log-probabilities."""
     for switches in product((False, True), repeat=len(_Variant._fields)):
         variant = _Variant(*switches)
         vectorizer = TfidfVectorizer(

@@ -36,7 +36,7 @@ from stages.shared.training_loop import (
     prepare_training,
     write_progress,
 )
-from stages.surnames.names import Names, Vocabulary, decode_name, read_split, read_vocabulary
+from stages.surnames.names import Names, Vocabulary, decode_name, read_splits, read_vocabulary
 
 _Batch = tuple[Tensor, Tensor, Tensor]  # letters (B, T), lengths (B,), languages (B,)
 
@@ -262,7 +262,7 @@ def _count_names(model: Any, batch: _Batch, where: str) -> Step:
     """Count the names of a batch in a MarkovClassifier; nothing is differentiated.
 
     Raises:
-        InputError: the batch has more n-grams than the model has room for.
+        InputError: the names have more n-grams than the model has room for.
     """
     log_probabilities = model(batch[0], batch[1])
     loss = nn.functional.nll_loss(log_probabilities, batch[2])
@@ -294,7 +294,7 @@ def main(name: str, surnames: str, out: str) -> None:
     """Write the files of one model."""
     started = datetime.now(UTC)
     params = read_params(f"classifiers.{name}", ClassifierParams)
-    names = read_split(Path(surnames), "train")
+    names = read_splits(Path(surnames)).train
     vocabulary = read_vocabulary(Path(surnames))
     trained = train(params, names, vocabulary, name)
     folder = Path(out)
