@@ -49,11 +49,11 @@ class Step(NamedTuple):
         return self.losses[-1]
 
 
-Batch = TypeVar("Batch")
-Loss = Callable[[Batch], tuple[Tensor, Tensor]]  # batch -> loss, outputs
+_Batch = TypeVar("_Batch")
+Loss = Callable[[_Batch], tuple[Tensor, Tensor]]  # batch -> loss, outputs
 # batch -> loss, outputs; leaves the gradients in the weights' .grad
-Gradient = Callable[[Batch], tuple[float, Tensor]]
-Observer = Callable[[int, Batch, Step], None]  # called with (iteration from 1, batch, its step)
+Gradient = Callable[[_Batch], tuple[float, Tensor]]
+Observer = Callable[[int, _Batch, Step], None]  # called with (iteration from 1, batch, its step)
 
 
 def prepare_training(params: FitParams) -> torch.device:
@@ -79,11 +79,11 @@ def prepare_training(params: FitParams) -> torch.device:
 
 
 def fit(
-    differentiate: Gradient[Batch],
+    differentiate: Gradient[_Batch],
     weights: list[nn.Parameter],
-    batches: Iterable[Batch],
+    batches: Iterable[_Batch],
     params: FitParams,
-    recorder: "Recorder[Batch]",
+    recorder: "Recorder[_Batch]",
 ) -> Curves:
     """Train by the gradient of each batch and the optimizer of the params.
 
@@ -122,10 +122,10 @@ def fit(
     return recorder.curves
 
 
-def by_autograd(model: nn.Module, loss_of: Loss[Batch]) -> Gradient[Batch]:
+def by_autograd(model: nn.Module, loss_of: Loss[_Batch]) -> Gradient[_Batch]:
     """The gradient of a loss by automatic differentiation."""
 
-    def differentiate(batch: Batch) -> tuple[float, Tensor]:
+    def differentiate(batch: _Batch) -> tuple[float, Tensor]:
         model.zero_grad(set_to_none=True)
         loss, outputs = loss_of(batch)
         loss.backward()
@@ -162,10 +162,10 @@ def _make_optimizer(
 
 def fit_lbfgs(
     model: nn.Module,
-    loss_of: Loss[Batch],
-    batch: Batch,
+    loss_of: Loss[_Batch],
+    batch: _Batch,
     num_iterations: int,
-    recorder: "Recorder[Batch]",
+    recorder: "Recorder[_Batch]",
 ) -> Curves:
     """Train by L-BFGS, always on the same batch.
 
@@ -179,7 +179,7 @@ def fit_lbfgs(
     return recorder.curves
 
 
-class Recorder(Generic[Batch]):
+class Recorder(Generic[_Batch]):
     """Keeps the curves of a training, and shows its progress bar.
 
     Args:
@@ -193,7 +193,7 @@ class Recorder(Generic[Batch]):
         self,
         params: FitParams,
         name: str,
-        observe: Observer[Batch],
+        observe: Observer[_Batch],
         curves: Curves | None = None,
     ) -> None:
         self.params = params
@@ -210,7 +210,7 @@ class Recorder(Generic[Batch]):
         """Whether the next update is a row of the curves."""
         return (self.iteration + 1) % self.params.log_every == 0
 
-    def add(self, batch: Batch, step: Step) -> None:
+    def add(self, batch: _Batch, step: Step) -> None:
         """Record a step, which ends where a row or a mean is due if it is several updates.
 
         Raises:

@@ -150,7 +150,7 @@ def test_calibrated_answers_stand_beside_the_networks_own():
     assert asked["calibrated"].tolist() == [round(math.log(sure), 2)] * 2
 
 
-def test_a_question_without_letters_is_refused():
+def test_a_query_without_letters_is_rejected():
     params = PARAMS.model_copy(update={"asked": ["a", "123"]})
 
     with pytest.raises(InputError, match="'123' has no letter"):
