@@ -19,8 +19,8 @@ from benchmarks import cluster, forecasting, pipeline, scaling, spread, surnames
 from benchmarks.clock import ROOT
 from benchmarks.data import Bench, find_surnames
 from benchmarks.table import Measured, render_sections
-from stages.shared.arithmetic import describe_processor, prepare_arithmetic
 from stages.shared.command import run_as_command
+from stages.shared.reproducible import describe_processor, make_reproducible
 
 SECTIONS: dict[str, tuple[str, Callable[[Bench], Measured]]] = {
     "updates": ("Same updates", updates.measure),
@@ -60,7 +60,7 @@ sight, as was the one that the search for noisy_rnn began with: their test score
 
 def measure_sections(names: list[str], archive: Path | None, quick: bool) -> str:
     """Measure, and give the page."""
-    prepare_arithmetic()
+    make_reproducible()
     with tempfile.TemporaryDirectory() as scratch:
         folder = find_surnames(archive, Path(scratch))
         bench = Bench(folder, Path(scratch), archive, quick)

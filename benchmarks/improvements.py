@@ -5,8 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.shared.intervals import BootstrapParams, Interval, Items, Measure, bootstrap_difference
-from stages.shared.verdicts import judge
+from stages.shared.intervals import (
+    BootstrapParams,
+    Interval,
+    Items,
+    Measure,
+    bootstrap_difference,
+    describe_difference,
+)
 
 
 @dataclass(frozen=True)
@@ -46,4 +52,4 @@ def say_improvement(improvement: Improvement) -> str:
     """Difference [interval], the baseline, and what may be said of it."""
     low, high = improvement.interval["low"], improvement.interval["high"]
     difference = f"{improvement.difference:+.2g} [{low:+.2g}, {high:+.2g}]"
-    return f"{difference} {improvement.baseline}: {judge(improvement.interval)}"
+    return f"{difference} {improvement.baseline}: {describe_difference(improvement.interval)}"

@@ -15,8 +15,8 @@ from benchmarks.spread_tables import tabulate_classifiers, tabulate_forecasters,
 from benchmarks.surname_spread import RNN, Source
 from benchmarks.surnames import list_members
 from stages.searching.workers import run_in_processes
-from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.params import read_params, read_value
+from stages.shared.reproducible import make_reproducible
 from stages.surnames.train import ClassifierParams
 
 T = TypeVar("T")
@@ -118,7 +118,7 @@ class Job(Generic[T]):
 
     def __call__(self) -> T:
         """Make the call with the arithmetic of the stages."""
-        prepare_arithmetic()
+        make_reproducible()
         return self.call()
 
 

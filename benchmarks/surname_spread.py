@@ -17,16 +17,16 @@ from stages.shared.params import read_params
 from stages.surnames.archive import LabelledNames
 from stages.surnames.assessment import (
     IMPROVED,
+    Classes,
     EvaluateParams,
-    Guesses,
-    collect_guesses,
+    Predictions,
+    collect_predictions,
     score_items,
 )
 from stages.surnames.blend import BlendParams, blend
 from stages.surnames.evaluate import evaluate
 from stages.surnames.names import Names
 from stages.surnames.score_baselines import BaselineParams, score_baselines
-from stages.surnames.scores import Classes
 from stages.surnames.train import ClassifierParams, Trained, train
 
 RNN = "surname_rnn"
@@ -54,7 +54,7 @@ class Result:
     name: str
     split: int
     scores: dict[str, Any]  # as in scores.json
-    guesses: Guesses  # on test
+    predictions: Predictions  # on test
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def score(name: str, model: nn.Module, division: Division, split: int) -> Result
     params = read_params("evaluate_classifiers", EvaluateParams)
     params = params.model_copy(update={"bootstrap": NO_INTERVALS})
     evaluation = evaluate(model.eval(), division.splits, division.vocabulary, params)
-    return Result(name, split, evaluation.scores, evaluation.guesses)
+    return Result(name, split, evaluation.scores, evaluation.predictions)
 
 
 def try_baselines(source: Source, split: int) -> list[Result]:
@@ -132,10 +132,10 @@ def try_baselines(source: Source, split: int) -> list[Result]:
     evaluation = evaluation.model_copy(update={"bootstrap": NO_INTERVALS})
     scored = score_baselines(division.splits, division.vocabulary, params, evaluation)
     rows: Any = scored.predictions.to_dict("records")
-    guesses = collect_guesses(rows, division.vocabulary)
+    predictions = collect_predictions(rows, division.vocabulary)
     results = []
     for name, scores in scored.scores.items():
-        results.append(Result(name, split, scores, guesses[name]))
+        results.append(Result(name, split, scores, predictions[name]))
     return results
 
 
@@ -182,18 +182,18 @@ def pool_tests(divisions: list[Division]) -> Pool:
 
 
 def score_pooled(
-    guesses: list[list[Guesses]], pool: Pool, chosen: Items | slice = slice(None)
+    predictions: list[list[Predictions]], pool: Pool, chosen: Items | slice = slice(None)
 ) -> dict[str, float]:
     """Mean over splits of the mean over seeds, of all pairs or of chosen ones.
 
     Args:
-        guesses: of splits and seeds, on the test names.
+        predictions: of splits and seeds, on the test names.
         pool: the pairs.
         chosen: pairs; in each split those count that are in its test, as often as they are chosen.
     """
     num_languages = int(pool.languages.max()) + 1
     scores: dict[str, list[float]] = {}
-    for seeds, test, places in zip(guesses, pool.tests, pool.places, strict=True):
+    for seeds, test, places in zip(predictions, pool.tests, pool.places, strict=True):
         items = places[chosen]
         items = items[items >= 0]
         unknown = np.zeros(
@@ -220,20 +220,20 @@ def measure_improvements(
     """
     params = read_params("evaluate_classifiers", EvaluateParams).bootstrap
     pool = pool_tests(divisions)
-    own = partial(score_pooled, collect_guesses_by_split(results), pool)
+    own = partial(score_pooled, group_by_split(results), pool)
     improvements = {}
     for metric in IMPROVED:
         best = choose_baseline(baselines, metric)
-        theirs = partial(score_pooled, collect_guesses_by_split(baselines[best]), pool)
+        theirs = partial(score_pooled, group_by_split(baselines[best]), pool)
         improvements[metric] = find_improvements(own, theirs, pool.languages, params, best)[metric]
     return improvements
 
 
-def collect_guesses_by_split(results: list[Result]) -> list[list[Guesses]]:
-    """The guesses of splits, in their order, and seeds."""
-    by_split: dict[int, list[Guesses]] = {}
+def group_by_split(results: list[Result]) -> list[list[Predictions]]:
+    """The predictions of splits, in their order, and seeds."""
+    by_split: dict[int, list[Predictions]] = {}
     for result in results:
-        by_split.setdefault(result.split, []).append(result.guesses)
+        by_split.setdefault(result.split, []).append(result.predictions)
     return [by_split[split] for split in sorted(by_split)]
 
 

@@ -1,8 +1,8 @@
-"""The pipeline. Importing it chooses the arithmetic, before NumPy and PyTorch load.
+"""The pipeline. Importing it chooses the CPU kernels, before NumPy and PyTorch load.
 
-Left alone, their libraries ask which maker built the processor and which vector units it has, and
-take other kernels with other last bits. These settings choose kernels that every x86-64 processor
-with AVX2 runs alike, so that the same inputs give the same bytes on all of them.
+By default these libraries choose kernels by the maker and the vector units of the processor, and
+the last bits of results differ. The same kernels are forced on every x86-64 processor with AVX2, so
+that the same inputs give the same bytes.
 """
 
 import os

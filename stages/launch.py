@@ -22,7 +22,7 @@ def main(module: str, name: str, data: str, out: str) -> None:
         out: folder that it writes.
 
     Raises:
-        InputError: that of the training, or the cluster is not there, or not fit for it.
+        InputError: that of the training, or no cluster, or one with other packages.
     """
     if os.environ.get("RAY_ADDRESS"):
         train_on_cluster(module, name, data, out)

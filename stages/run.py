@@ -1,14 +1,14 @@
 """Run a module of this repository: `python stages/run.py surnames.download ARGUMENT...`.
 
-`python -m` looks into the working folder first: a file there that has the name of an installed
-package, wherever it came from, would run in its place. Here this repository comes last, and it is
-this one, even where another clone was installed by `pip install -e`.
+`python -m` searches the working folder first: a file there with the name of an installed package
+would be run instead of it. Here this repository comes last in the search path, and it is this one,
+even where another clone was installed by `pip install -e`.
 """
 
 import os
 import sys
 
-# its value tells who has set it; processes that this one starts look nowhere else either
+# its value shows who set it; processes that this one starts inherit it
 SAFE_PATH = "PYTHONSAFEPATH", "stages/run.py"
 
 
@@ -23,7 +23,7 @@ def put_repository_last() -> None:
     sys.path[:] = [*kept, os.path.dirname(folder)]
     for finder in list(sys.meta_path):
         module = sys.modules.get(getattr(finder, "__module__", ""))
-        if "stages" in getattr(module, "MAPPING", {}):  # that of `pip install -e`, for its clone
+        if "stages" in getattr(module, "MAPPING", {}):  # the finder of `pip install -e`
             sys.meta_path.remove(finder)
     os.environ.setdefault(*SAFE_PATH)
 
@@ -45,7 +45,7 @@ def srn() -> None:
 
 if __name__ == "__main__":
     put_repository_last()
-    import runpy  # only now: it is looked for in sys.path, as all that follows
+    import runpy  # only now: all imports that follow use the new sys.path
 
     if len(sys.argv) < 2:
         sys.exit(

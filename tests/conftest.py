@@ -13,9 +13,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("SURNAMES_ZIP", None)  # a tester's own copy must not decide a test
 
 from stages import SHARED_KERNELS
-from stages.shared.arithmetic import prepare_arithmetic
+from stages.shared.reproducible import make_reproducible
 
-prepare_arithmetic()
+make_reproducible()
 
 LOOPBACK = {"node_ip_address": "127.0.0.1", "include_dashboard": False}  # of a Ray node
 

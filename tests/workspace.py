@@ -17,12 +17,11 @@ import pytest
 import torch
 
 from stages.forecasting.metrics import choose_forecaster_metrics
-from stages.shared.bundle import ModelConfig
-from stages.shared.curves import Curves, write_curves
+from stages.shared.checkpoints import build_network, write_model
 from stages.shared.json_files import write_json
-from stages.shared.networks import build_network, write_model
+from stages.shared.model_config import ModelConfig
 from stages.shared.params import SECTIONS
-from stages.shared.tables import write_table
+from stages.shared.tables import Curves, write_curves, write_table
 from stages.tracking.run_specs import EVALUATED
 from stages.tracking.scores import DETAILS
 from tests.pipeline import KEPT, SERIES, make_clone, read_params, set_param

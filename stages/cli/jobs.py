@@ -24,9 +24,9 @@ from tqdm import tqdm
 from stages import run
 from stages.cli.dvc_internals import is_writing, write_entries_alone
 from stages.cli.graph import Graph, find_chain, find_downstream
-from stages.shared.bundle import read_times
 from stages.shared.die_with_parent import die_with_parent
 from stages.shared.errors import LESS_MEMORY, InputError
+from stages.shared.model_config import read_times
 
 _TRAININGS = ("train_forecaster@", "train_classifier@")  # next to them all other stages are short
 # what DVC prints of a stage that was sent SIGKILL, as the system does that has no memory left

@@ -17,9 +17,9 @@ from stages.cli import results
 from stages.cli.dvc_internals import drop_unknown_entries, repair_rwlock, warn_of_another_dvc
 from stages.cli.graph import FIRST, Graph, find_stale, read_graph
 from stages.cli.jobs import run_module, run_side_by_side, signals_held
-from stages.shared.bundle import check_architecture
+from stages.imports.follow import check_names, check_sections
 from stages.shared.errors import InputError
-from stages.shared.names import check_names, check_sections
+from stages.shared.model_config import check_architecture
 from stages.shared.params import SECTIONS, Name, read_params
 from stages.surnames.archive import NAMES_FILE, format_names, list_names, read_archive
 from stages.tracking.mlflow_sync.dvc_files import read_yaml

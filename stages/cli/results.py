@@ -24,14 +24,14 @@ from stages.tracking.scores import (
 
 # score in scores.json -> the two lines above its column
 _Columns = dict[str, tuple[str, str]]
-_FORECASTING: _Columns = {
+FORECASTER_COLUMNS: _Columns = {
     "validation/mse_500": ("validation", "500 steps"),
     "mse_500": ("test", "500"),
     "mse_49": ("test", "49"),
     "mse_5000": ("test", "5000"),
     "walkthrough_mse": ("walk-", "through"),  # one forecast, which has no interval
 }
-_SURNAMES: _Columns = {
+CLASSIFIER_COLUMNS: _Columns = {
     "validation/macro_f1": ("validation", "macro F1"),
     "macro_f1": ("test", "macro F1"),
     "macro_f1_adjusted": ("", "adjusted"),
@@ -39,8 +39,8 @@ _SURNAMES: _Columns = {
     "top3_accuracy": ("", "top 3"),
 }
 _TABLES = {  # task -> what scores are, columns, format of a score and of half its interval
-    "forecasting": ("mean squared errors", _FORECASTING, (".2g", ".1g")),
-    "surnames": ("shares of names", _SURNAMES, (".3f", ".3f")),
+    "forecasting": ("mean squared errors", FORECASTER_COLUMNS, (".2g", ".1g")),
+    "surnames": ("shares of names", CLASSIFIER_COLUMNS, (".3f", ".3f")),
 }
 
 _COVERAGE = "band_coverage"  # a score of series from files alone

@@ -4,8 +4,8 @@ import os
 
 from stages.cli.jobs import run_module
 from stages.cli.repro import lock_workspace
+from stages.imports.follow import check_names
 from stages.shared.errors import InputError
-from stages.shared.names import check_names
 
 
 def main(num_jobs: int) -> None:

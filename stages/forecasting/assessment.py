@@ -18,9 +18,9 @@ from stages.forecasting.series import (
     WalkthroughKind,
     WalkthroughTest,
 )
-from stages.shared.baselines import Baselines
 from stages.shared.errors import InputError
 from stages.shared.intervals import BootstrapParams, Items, bootstrap, bootstrap_difference
+from stages.shared.json_files import Baselines
 from stages.shared.params import Count, Name, Params, Seed
 from stages.shared.tables import read_table, write_table
 

@@ -28,12 +28,11 @@ from stages.forecasting.assessment import (
 from stages.forecasting.forecasters import State, read_state, wrap_model
 from stages.forecasting.metrics import choose_forecaster_metrics
 from stages.forecasting.series import Array, Forecaster, Series, read_series
-from stages.shared.arithmetic import prepare_arithmetic
-from stages.shared.baselines import read_baselines
+from stages.shared.checkpoints import read_model
 from stages.shared.command import run_as_command
-from stages.shared.json_files import write_json
-from stages.shared.networks import read_model
+from stages.shared.json_files import read_baselines, write_json
 from stages.shared.params import read_params
+from stages.shared.reproducible import make_reproducible
 
 REMEDY = "train at a lower rate"
 
@@ -139,7 +138,7 @@ def main(name: str, trained: str, windows: str, baselines: str, metrics: str, ou
     """Write the file `metrics`, and scores.json, errors.csv, forecasts.npz and scope.json."""
     series = read_series(Path(windows))
     params = read_params("evaluate_forecasters", ForecastingEvaluationParams).adapt(series)
-    prepare_arithmetic()
+    make_reproducible()
     model = read_model(Path(trained))
     state = read_state(Path(trained) / "state.npy")
     evaluation = evaluate(model, state, series, params)

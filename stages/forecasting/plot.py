@@ -16,10 +16,7 @@ from numpy.typing import NDArray
 
 from stages.forecasting.baselines import fit_autoregression
 from stages.forecasting.series import Array, Series, Units, read_series, time_inputs
-from stages.shared.baselines import Baselines, read_baselines
-from stages.shared.bundle import read_config
 from stages.shared.command import run_as_command
-from stages.shared.curves import read_curves
 from stages.shared.figures import (
     BLUE,
     GREEN,
@@ -36,8 +33,10 @@ from stages.shared.figures import (
     make_figure,
     save_figures,
 )
-from stages.shared.json_files import read_json
+from stages.shared.json_files import Baselines, read_baselines, read_json
+from stages.shared.model_config import read_config
 from stages.shared.params import read_params, read_value
+from stages.shared.tables import read_curves
 
 _Arrays = Mapping[str, NDArray[Any]]
 _Parts = Mapping[str, tuple[Array, Array]]  # times and samples of training, validation, test

@@ -34,11 +34,11 @@ from stages.forecasting.baselines import (
     predict_zero,
 )
 from stages.forecasting.series import Array, Forecaster, Series, read_series
-from stages.shared.arithmetic import prepare_arithmetic
-from stages.shared.baselines import Baselines, write_baselines
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
+from stages.shared.json_files import Baselines, write_baselines
 from stages.shared.params import Count, Params, read_params
+from stages.shared.reproducible import make_reproducible
 
 _Name = Literal["predict_zero", "hold_last", "copy_period", "ar2", "ar_best", "ridge"]
 _Penalty = Annotated[float, Field(ge=0, le=1e9)]
@@ -223,7 +223,7 @@ def main(windows: str, out: str) -> None:
     params = read_params("forecasting_baselines", ForecastingBaselineParams)
     series = read_series(Path(windows))
     evaluation = read_params("evaluate_forecasters", ForecastingEvaluationParams).adapt(series)
-    prepare_arithmetic()
+    make_reproducible()
     scored = score_baselines(series, params, evaluation)
     folder = Path(out)
     write_baselines(folder, series.name, scored.scores)

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -21,24 +20,25 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from stages.forecasting.forecasters import State, detach_state, wrap_model, write_state
 from stages.forecasting.series import Array, Series, read_series
-from stages.shared.arithmetic import describe_processor
-from stages.shared.bundle import ModelConfig, write_times
+from stages.shared.checkpoints import build_network, write_model
 from stages.shared.command import run_as_command
-from stages.shared.curves import Curves, write_curves
 from stages.shared.errors import InputError
-from stages.shared.fit import (
-    FitParams,
-    Step,
-    Update,
-    fit,
-    make_lbfgs_update,
-    make_update,
-    make_update_by,
-    seed_everything,
-)
-from stages.shared.networks import build_network, write_model
+from stages.shared.model_config import ModelConfig, write_times
 from stages.shared.params import Count, Name, Params, read_params
-from stages.shared.progress import Progress, write_progress
+from stages.shared.reproducible import describe_processor
+from stages.shared.tables import Curves, write_curves
+from stages.shared.training_loop import (
+    FitParams,
+    Gradient,
+    Progress,
+    Recorder,
+    Step,
+    by_autograd,
+    fit,
+    fit_lbfgs,
+    prepare_training,
+    write_progress,
+)
 
 KERNELS = {  # architecture and cell of one layer: what differentiates its forecasts one step ahead
     ("sequence_forecaster", "rnn_tanh"): "differentiate_elman",
@@ -208,7 +208,7 @@ def train(params: ForecasterParams, series: Series, name: str) -> TrainedForecas
         InputError: params that fit no network, or a loss that is not finite.
     """
     where = f"params.yaml: forecasters.{name}"
-    device = seed_everything(params)
+    device = prepare_training(params)
     dtype = torch.float64 if params.precision == "float64" else torch.float32
     model = build_network(params.architecture, params.network, where).to(device, dtype)
     windows = series.windows
@@ -234,9 +234,9 @@ def train(params: ForecasterParams, series: Series, name: str) -> TrainedForecas
         """Print the loss as the walk-throughs do: each epoch, else every hundredth, from 0."""
         if params.mean_every is None:
             if (iteration - 1) % 100 == 0:
-                progress.say(f"Iteration: {iteration - 1} loss {step.loss:.8f}")
+                progress.print(f"Iteration: {iteration - 1} loss {step.loss:.8f}")
         elif iteration % params.mean_every == 0:
-            progress.say(f"Epoch {iteration // params.mean_every} Loss: {step.loss:.8f}")
+            progress.print(f"Epoch {iteration // params.mean_every} Loss: {step.loss:.8f}")
 
     def observe(iteration: int, batch: WindowBatch, step: Step) -> None:
         if (iteration - 1) % apart == 0 and len(snapshots["iterations"]) < 4:
@@ -246,21 +246,24 @@ def train(params: ForecasterParams, series: Series, name: str) -> TrainedForecas
     loss: Any  # keeps the carried state
     if kernel := find_kernel(params, device):
         loss = CompiledGradient(model, kernel, params.carry_state)
-        update: Update[WindowBatch] = make_update_by(loss, [loss.vector], params)
+        differentiate: Gradient[WindowBatch] = loss
+        weights = [loss.vector]
     else:
         loss = _ForecastLoss(model, params.closed_loop, params.carry_state)
-        update = make_update(model, loss, params)
-    curves = fit(update, draw_batches(), params, name, observe)
+        differentiate = by_autograd(model, loss)
+        weights = list(model.parameters())
+    recorder = Recorder(params, name, observe)
+    curves = fit(differentiate, weights, draw_batches(), params, recorder)
     if phase := params.refine:  # its iterations continue the curves
         batch = WindowBatch(inputs[: phase.batch], targets[: phase.batch], times[0])
-        update = make_lbfgs_update(model, _ForecastLoss(model, phase.closed_loop), batch)
+        loss_of = _ForecastLoss(model, phase.closed_loop)
         refinement = params.model_copy(update={"iterations": phase.iterations})
-        batches = repeat(batch, phase.iterations)
-        curves = fit(update, batches, refinement, name, report, curves)
+        recorder = Recorder(refinement, name, report, curves)
+        curves = fit_lbfgs(model, loss_of, batch, phase.iterations, recorder)
     if len(windows.test):
         forecast = wrap_model(model)(windows.last[None], len(windows.test))[0]
         mse = float(np.mean((forecast - windows.test) ** 2))
-        progress.say(f"Performance on test range: {mse:.7f}")
+        progress.print(f"Performance on test range: {mse:.7f}")
     config = ModelConfig("forecasting", params.architecture, params.network, series.scaling)
     return TrainedForecaster(model, config, curves, loss.state, snapshots, progress.lines)
 

@@ -16,24 +16,47 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
 from stages.shared.json_files import write_json
-from stages.shared.names import check_names, check_sections
+from stages.shared.params import (
+    PARAMS_FILE,
+    SEARCHES_FILE,
+    DataPath,
+    Name,
+    check_params,
+    read_params,
+)
+from stages.shared.yaml_files import parse_yaml
 
+_RENAMED = {  # sections of an earlier version -> what became of them
+    "generate_sine": "generated_series, and observed_series for those from files",
+    "preprocess_sine": "part of the entries of generated_series",
+    "sine": "forecasters",
+    "surnames": "classifiers",
+    "blend_surnames": "blend_classifiers",
+    "baselines_sine": "forecasting_baselines",
+    "baselines_surnames": "surname_baselines",
+    "evaluate_sine": "evaluate_forecasters",
+    "evaluate_surnames": "evaluate_classifiers",
+    "published": "part of stages/tracking/descriptions.yaml",
+    "descriptions": "stages/tracking/descriptions.yaml",
+}
 CODE = Path("stages")
-MODELS = "stages.models."  # loaded by names in params.yaml: no import tells of them
-RUN = b'__name__ == "__main__"'
+_MODELS = "stages.models."  # loaded by the names in params.yaml, not by an import
+_RUN = b'__name__ == "__main__"'
 
 
 @dataclass(frozen=True)
-class Source:
+class _Source:
     """A file of code.
 
     Args:
         path: of the file.
         md5: of its bytes, as DVC has it.
-        imports: dotted names, of modules and of what is in them, wherever the file imports them.
+        imports: dotted names of the modules and objects that it imports, in functions too.
         is_run: whether it is the file of a process.
     """
 
@@ -43,8 +66,8 @@ class Source:
     is_run: bool
 
 
-def read_sources(folder: Path) -> dict[str, Source]:
-    """Read all code below a folder, by dotted name; that of `__init__.py` is the package's.
+def read_sources(folder: Path) -> dict[str, _Source]:
+    """Read all code below a folder, by dotted name; `__init__.py` has that of its package.
 
     Raises:
         InputError: a file is no Python.
@@ -59,7 +82,7 @@ def read_sources(folder: Path) -> dict[str, Source]:
         except (SyntaxError, ValueError) as error:
             raise InputError(f"{path} is no Python ({error}): mend it") from None
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        sources[name] = Source(path.as_posix(), md5, imports, RUN in content)
+        sources[name] = _Source(path.as_posix(), md5, imports, _RUN in content)
     return sources
 
 
@@ -68,7 +91,7 @@ def find_imports(content: bytes, package: str) -> Iterator[str]:
 
     Args:
         content: the code.
-        package: where it lies, and where its relative imports begin.
+        package: of the file; relative imports start there.
     """
     for node in ast.walk(ast.parse(content)):
         if isinstance(node, ast.Import):
@@ -84,14 +107,14 @@ def find_imports(content: bytes, package: str) -> Iterator[str]:
                 yield f"{origin}.{alias.name}"
 
 
-def reach(module: str, sources: dict[str, Source]) -> set[str]:
-    """Names of all that runs when a module does: its own, others of ours, and foreign ones."""
+def _reach(module: str, sources: dict[str, _Source]) -> set[str]:
+    """Names of all modules that run when one does, of this project and of packages."""
     reached: set[str] = set()
     waiting = {module}
     while waiting:
         name = waiting.pop()
         reached.add(name)
-        found = {name.rpartition(".")[0]}  # the package runs before what is in it
+        found = {name.rpartition(".")[0]}  # its package is imported first
         if name in sources:
             found |= sources[name].imports
         waiting |= found - reached - {""}
@@ -99,50 +122,89 @@ def reach(module: str, sources: dict[str, Source]) -> set[str]:
 
 
 def read_requirements(path: Path) -> dict[str, str]:
-    """Read what pyproject.toml asks for, by the names under which it is imported."""
+    """Read the requirements of pyproject.toml, by the names under which they are imported."""
     project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
-    asked = {}
+
+    def normalize(distribution: str) -> str:  # as pip compares names
+        return re.sub(r"[-_.]+", "-", distribution).lower()
+
+    required = {}
     for requirement in project["dependencies"]:
-        distribution = re.split(r"[^\w.-]", requirement)[0]
-        asked[normalize(distribution)] = requirement
+        required[normalize(re.split(r"[^\w.-]", requirement)[0])] = requirement
     requirements = {}
     for name, distributions in packages_distributions().items():
         for distribution in distributions:
-            if normalize(distribution) in asked:
-                requirements[name] = asked[normalize(distribution)]
+            if normalize(distribution) in required:
+                requirements[name] = required[normalize(distribution)]
     return requirements
 
 
-def normalize(distribution: str) -> str:
-    """The name of a distribution as pip compares it."""
-    return re.sub(r"[-_.]+", "-", distribution).lower()
-
-
-def list_code(
-    module: str, sources: dict[str, Source], requirements: dict[str, str]
+def _list_code(
+    module: str, sources: dict[str, _Source], requirements: dict[str, str]
 ) -> dict[str, Any]:
-    """The files that a module runs, with their md5s, and the packages, as they are asked for."""
-    reached = reach(module, sources)
+    """The files that a module runs, with their md5s, and the requirements that it imports."""
+    reached = _reach(module, sources)
     files = {source.path: source.md5 for name, source in sources.items() if name in reached}
     packages = {requirement for name, requirement in requirements.items() if name in reached}
     return {"files": files, "packages": sorted(packages)}
+
+
+class _Entry(BaseModel):
+    """The fields of an entry of params that dvc.yaml puts into commands and paths."""
+
+    architecture: Name | None = None
+    base: Name | None = None
+    path: DataPath | None = None
+    series: Name | None = None
+
+
+def check_sections() -> None:
+    """Reject sections of params.yaml that an earlier version had.
+
+    Raises:
+        InputError: there is one; the message contains its present name.
+    """
+    for section in parse_yaml(PARAMS_FILE.read_text(encoding="utf-8")) or {}:
+        if section in _RENAMED:
+            raise InputError(
+                f"{PARAMS_FILE}: {section} is of an earlier version: it is {_RENAMED[section]} "
+                "now. Once that is mended, `make clean` removes results of the earlier layout"
+            )
+
+
+def check_names() -> None:
+    """Reject names with characters that are special to a shell: DVC puts them into commands.
+
+    The entries from which dvc.yaml makes stages are checked, and those of the searches.
+
+    Raises:
+        InputError: a name has other characters than a to z, 0 to 9 and _, or a path others than
+            those, A to Z, `.`, `-` and `/`, or it does not lie below data/.
+    """
+    for stage in parse_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"].values():
+        if "foreach" in stage:
+            read_params(stage["foreach"].strip("${}"), dict[Name, _Entry])
+    if SEARCHES_FILE.exists():
+        searches = parse_yaml(SEARCHES_FILE.read_text(encoding="utf-8"))
+        for section, entry in searches.items():
+            check_params(entry, _Entry, f"{SEARCHES_FILE}: {section}")
 
 
 def main(out: str) -> None:
     """Write one list for each module that is run, and for each network.
 
     Raises:
-        InputError: a name in params.yaml is none, or a file is no Python.
+        InputError: a name in params.yaml is wrong, or a file is no Python.
     """
     check_sections()
     check_names()
     sources = read_sources(CODE)
     requirements = read_requirements(Path("pyproject.toml"))
     for module, source in sources.items():
-        if source.is_run or module.startswith(MODELS):
+        if source.is_run or module.startswith(_MODELS):
             path = Path(out, *module.split(".")[1:]).with_suffix(".json")
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, list_code(module, sources, requirements))
+            write_json(path, _list_code(module, sources, requirements))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from stages.layers.gradients import Norm, ProbeParams, trace_gradients
 from stages.layers.tour import Row, prove_equivalences, tour_layers
-from stages.shared.arithmetic import prepare_arithmetic
 from stages.shared.command import run_as_command
 from stages.shared.figures import (
     BLUE,
@@ -27,6 +26,7 @@ from stages.shared.figures import (
     save_png,
 )
 from stages.shared.params import read_params
+from stages.shared.reproducible import make_reproducible
 from stages.shared.tables import write_table
 
 _CASES = {
@@ -75,7 +75,7 @@ def main(out: str) -> None:
     """Write three tables and the figure."""
     params = read_params("probe_layers", ProbeParams)
     dpi = read_params("figures", FigureParams).dpi
-    prepare_arithmetic()
+    make_reproducible()
     differences = prove_equivalences(params.seed)
     norms = trace_gradients(params)
     folder = Path(out)

@@ -17,8 +17,8 @@ from stages import SHARED_KERNELS
 from stages.shared.errors import InputError, summarize
 
 DECISIVE = ("numba", "numpy", "torch")  # packages that decide numbers: pyproject.toml pins them
-PATIENCE = 4  # seconds, for a cluster to accept a connection, and to answer
-STAGES_ALONE = ["/*", "!.", "!/stages", "__pycache__"]  # what does not travel, as git ignores
+_TIMEOUT = 4  # seconds, to connect to a cluster, and for its answer
+_EXCLUDES = ["/*", "!.", "!/stages", "__pycache__"]  # what does not travel, as git ignores
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine unasked
     "RAY_COLOR_PREFIX": "0",
@@ -30,7 +30,7 @@ LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 def run_tasks(
     ray: Any, name: str, device: str, function: Callable[..., Any], calls: Sequence[Any]
 ) -> Iterator[tuple[int, Any]]:
-    """Number and answer of each call of a function on the cluster, as they end.
+    """Number and result of each call of a function on the cluster, as they end.
 
     Args:
         ray: the module, by `connect`.
@@ -44,20 +44,20 @@ def run_tasks(
     """
     has_gpu = ray.cluster_resources().get("GPU", 0) > 0
     num_gpus = int(device == "cuda" or (device == "auto" and has_gpu))
-    task = ray.remote(call_there).options(name=name, num_gpus=num_gpus, max_retries=3)
+    task = ray.remote(_run_on_worker).options(name=name, num_gpus=num_gpus, max_retries=3)
     numbers = {}
     for number, call in enumerate(calls):
-        numbers[task.remote(list_versions(), function, *call)] = number
+        numbers[task.remote(_list_versions(), function, *call)] = number
     waiting = list(numbers)
     try:
         while waiting:
             [ended], waiting = ray.wait(waiting)
-            refusal, answer = ray.get(ended)
-            if refusal:
-                raise InputError(refusal)
-            yield numbers[ended], answer
+            problem, result = ray.get(ended)
+            if problem:
+                raise InputError(problem)
+            yield numbers[ended], result
     except ray.exceptions.RayTaskError:
-        raise  # a fault in the code: its traceback tells where
+        raise  # a bug: its traceback shows where
     except ray.exceptions.RayError as error:
         raise InputError(
             f"{name}: the Ray cluster gave up ({summarize(error)}): see its logs, then repeat"
@@ -68,7 +68,7 @@ def connect(address: str) -> Any:
     """Become a client of the cluster; returns the module ray.
 
     Raises:
-        InputError: Ray is not installed, or nobody answers, where Ray alone waits for minutes.
+        InputError: Ray is not installed, or no cluster answers within seconds.
     """
     settings = SETTINGS | LOOPBACK if "127.0.0.1" in address or "localhost" in address else SETTINGS
     for setting, value in settings.items():
@@ -80,11 +80,11 @@ def connect(address: str) -> Any:
             "RAY_ADDRESS is set, and Ray is not installed: pip install -c constraints.txt "
             "-e '.[ray]', or unset it to train on this machine"
         ) from None
-    code = {"working_dir": str(Path(__file__).parents[2]), "excludes": STAGES_ALONE}
+    code = {"working_dir": str(Path(__file__).parents[2]), "excludes": _EXCLUDES}
     # before the worker starts, whatever of NumPy its Ray may load
     kernels = {"env_vars": SHARED_KERNELS}
     try:
-        find_cluster(address)
+        _check_cluster(address)
         ray.init(runtime_env=code | kernels, logging_level="error")
     except (OSError, ImportError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise InputError(
@@ -94,27 +94,27 @@ def connect(address: str) -> Any:
     return ray
 
 
-def find_cluster(address: str) -> None:
-    """Ask Ray at HOST:PORT for its sign of life; where it looks for itself, at `auto`, let it.
+def _check_cluster(address: str) -> None:
+    """Check that a cluster answers at HOST:PORT; Ray checks other addresses, such as `auto`.
 
     Raises:
-        OSError: nobody listens there, or no Ray, or this machine has no part in it.
+        OSError: nothing listens there, or not Ray, or this machine is no node of it.
     """
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not port.isdigit():
         return
-    socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+    socket.create_connection((host.strip("[]"), int(port)), _TIMEOUT).close()
     if "://" in address:
-        return  # a proxy of the cluster, with an answer of its own
+        return  # a proxy of the cluster, which answers by itself
     from ray._private.services import find_node_ids
     from ray._raylet import GcsClient
 
-    answers: list[Any] = []
-    asking = threading.Thread(target=lambda: answers.append(GcsClient(address)), daemon=True)
-    with silence():  # it would say every second that it tries once more
-        asking.start()
-        asking.join(PATIENCE)
-    if not answers:
+    clients: list[Any] = []
+    connecting = threading.Thread(target=lambda: clients.append(GcsClient(address)), daemon=True)
+    with _silence_stderr():  # it would print every second that it tries again
+        connecting.start()
+        connecting.join(_TIMEOUT)
+    if not clients:
         raise ConnectionError("no Ray, or one that wants its token: RAY_AUTH_MODE=token")
     if not find_node_ids():
         raise ConnectionError(
@@ -123,8 +123,8 @@ def find_cluster(address: str) -> None:
 
 
 @contextmanager
-def silence() -> Iterator[None]:
-    """Keep stderr from libraries that write to it past Python."""
+def _silence_stderr() -> Iterator[None]:
+    """Discard what libraries write to stderr, past Python too."""
     kept = os.dup(2)
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), 2)
@@ -135,19 +135,19 @@ def silence() -> Iterator[None]:
         os.close(kept)
 
 
-def call_there(
+def _run_on_worker(
     versions: dict[str, str], function: Callable[..., Any], *call: Any
 ) -> tuple[str, Any]:
-    """What a worker does: why it is not fit for that, or else what a function gives."""
-    ours = list_versions()
-    if ours != versions:
-        versions_differ = f"the Ray worker has {ours} instead of {versions}"
-        return f"{versions_differ}: install the same versions there", None
+    """On the worker: why it cannot run the function, or else the result."""
+    own = _list_versions()
+    if own != versions:
+        problem = f"the Ray worker has {own} instead of {versions}: install the same versions there"
+        return problem, None
     return "", function(*call)
 
 
-def list_versions() -> dict[str, str]:
-    """The packages that decide numbers, without the suffix that names a build."""
+def _list_versions() -> dict[str, str]:
+    """Versions of the packages that decide numbers, without the suffix that names a build."""
     versions = {}
     for package in DECISIVE:
         try:

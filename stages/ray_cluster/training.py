@@ -16,11 +16,11 @@ from stages.ray_cluster.tasks import connect, run_tasks
 from stages.shared.errors import InputError, explain_error
 from stages.shared.params import PARAMS_FILE, SECTIONS, read_params
 
-Files = dict[str, bytes]  # by path
+_Files = dict[str, bytes]  # by path
 
 
 def train_on_cluster(module: str, name: str, data: str, out: str) -> None:
-    """Wait for the cluster of RAY_ADDRESS to train; its lines are printed behind the model's name.
+    """Train on the cluster of RAY_ADDRESS; its lines are printed after the name of the model.
 
     A worker or node that dies is replaced, at most three times; when this process ends, however
     it ends, so does the task.
@@ -32,37 +32,25 @@ def train_on_cluster(module: str, name: str, data: str, out: str) -> None:
         out: folder that it writes.
 
     Raises:
-        InputError: that of the training, or the cluster is not there, or not fit for it.
+        InputError: that of the training, or no cluster, or one with other packages.
     """
-    device = _read_device(module, name)
+    section = SECTIONS[module.partition(".")[0]]
+    entry = read_params(f"{section}.{name}", dict[str, Any])
+    device = str(entry.get("device", "cpu"))
     inputs = _read_files(PARAMS_FILE, Path(data))
     ray = connect(os.environ["RAY_ADDRESS"])
-    _end_at_signals()
+    # end at once and without Ray's traces; the cluster cancels a task when its client disconnects
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     [(_, outs)] = run_tasks(ray, name, device, _train, [(inputs, module, name, data, out)])
     if isinstance(outs, str):
         raise InputError(outs)
     _write_files(outs)
 
 
-def _read_device(module: str, name: str) -> str:
-    """The device that an entry of params.yaml names."""
-    section = SECTIONS[module.partition(".")[0]]
-    entry = read_params(f"{section}.{name}", dict[str, Any])
-    return str(entry.get("device", "cpu"))
-
-
-def _end_at_signals() -> None:
-    """Let Ctrl-C and SIGTERM end this process at once and without Ray's traces.
-
-    The cluster cancels a task when its client disconnects.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
-
-
-def _train(inputs: Files, module: str, name: str, data: str, out: str) -> Files | str:
-    """On the worker: the files that a training writes, or in one line why there are none."""
+def _train(inputs: _Files, module: str, name: str, data: str, out: str) -> _Files | str:
+    """On the worker: the files that a training writes, or its error in one line."""
     with TemporaryDirectory() as folder, chdir(folder):
         _write_files(inputs)
         try:
@@ -75,7 +63,7 @@ def _train(inputs: Files, module: str, name: str, data: str, out: str) -> Files 
         return _read_files(Path(out))
 
 
-def _read_files(*paths: Path) -> Files:
+def _read_files(*paths: Path) -> _Files:
     """Content of files, and of those in folders."""
     files = {}
     for path in paths:
@@ -85,7 +73,7 @@ def _read_files(*paths: Path) -> Files:
     return files
 
 
-def _write_files(files: Files) -> None:
+def _write_files(files: _Files) -> None:
     """Write them where they were read, from the working folder on."""
     for path, content in files.items():
         Path(path).parent.mkdir(parents=True, exist_ok=True)

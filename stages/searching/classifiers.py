@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from stages.searching.trials import Result, make_result
+from stages.surnames.assessment import average_nll, score_predictions
 from stages.surnames.evaluate import classify_names
 from stages.surnames.names import Names, Vocabulary
-from stages.surnames.scores import average_nll, score_guesses
 from stages.surnames.train import ClassifierParams, train
 
 SCORES = ["accuracy", "balanced_accuracy", "macro_f1", "nll"]
@@ -26,6 +26,6 @@ class ClassifierAttempt:
         log_probabilities = classify_names(trained.model, self.validation)
         predictions = log_probabilities.argmax(axis=1)
         targets = self.validation.languages
-        scores = score_guesses(predictions, targets, len(self.vocabulary.languages))
+        scores = score_predictions(predictions, targets, len(self.vocabulary.languages))
         scores["nll"] = average_nll(log_probabilities, targets)
         return make_result(scores, trained.curves)

@@ -34,8 +34,8 @@ from stages.searching.trials import (
 )
 from stages.searching.workers import run_in_workers
 from stages.shared.errors import InputError
-from stages.shared.fit import FitParams
 from stages.shared.params import SEARCHES_FILE, check_params, read_value
+from stages.shared.training_loop import FitParams
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from stages.searching.search import Task, search
 from stages.searching.spaces import read_search
 from stages.searching.trials import describe_inputs
 from stages.shared.command import run_as_command
-from stages.surnames.names import read_split, read_vocabulary
+from stages.surnames.names import read_splits, read_vocabulary
 from stages.surnames.train import ClassifierParams
 
 _SECTION = "search_classifiers"
@@ -22,8 +22,8 @@ def main(surnames: str, out: str) -> None:
     params = read_search(_SECTION)
     folder = Path(surnames)
     vocabulary = read_vocabulary(folder)
-    train, validation = read_split(folder, "train"), read_split(folder, "validation")
-    attempt = ClassifierAttempt(params.base, train, validation, vocabulary)
+    splits = read_splits(folder)
+    attempt = ClassifierAttempt(params.base, splits.train, splits.validation, vocabulary)
     task = Task(_SECTION, "classifiers", ClassifierParams, SCORES, vocabulary.data, attempt)
     files = [folder / "names.npz", folder / "vocabulary.json"]
     inputs = describe_inputs(files, params.architecture, _SECTION)

@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stages.shared.bundle import check_architecture
-from stages.shared.curves import Curves
-from stages.shared.fit import FitParams
+from stages.shared.model_config import check_architecture
+from stages.shared.tables import Curves
+from stages.shared.training_loop import FitParams
 
 Identity = list[Any]  # what a trial depends on, as it is written to JSON
 

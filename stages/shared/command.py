@@ -1,4 +1,4 @@
-"""How a module that Python was started with runs its `main`: the last line of each such module."""
+"""Run the `main` of the module that Python was started with: the last line of each such module."""
 
 import os
 import sys
@@ -11,9 +11,9 @@ from stages.shared.errors import explain_error, hide_passwords
 
 
 def run_as_command(main: Callable[..., object], *arguments: str) -> None:
-    """Call `main`; what a person can mend ends this process with one line instead of a traceback.
+    """Call `main`; an error that a person can correct ends this process with one line.
 
-    A stage also ends with the dvc that runs it, and leaves without delay.
+    A stage also ends with the dvc that runs it, and exits without delay.
 
     Args:
         main: of the module that Python was started with.
@@ -25,15 +25,15 @@ def run_as_command(main: Callable[..., object], *arguments: str) -> None:
         die_with_starter()
     try:
         main(*arguments)
-        sys.stdout.flush()  # what `head` no longer reads shows here, or else at the very end
+        sys.stdout.flush()  # a pipe that `head` closed shows here, or else at the very end
     except Exception as error:
-        exit_with_one_line(error)
-    if is_stage:
-        leave_fast()
+        _exit_with_one_line(error)
+    if is_stage and "torch" in sys.modules:
+        os._exit(0)  # all output is flushed; PyTorch takes half a second to leave
 
 
-def exit_with_one_line(error: Exception) -> NoReturn:
-    """End the process with status 1 and what an error says, or raise it if it is a bug."""
+def _exit_with_one_line(error: Exception) -> NoReturn:
+    """End the process with status 1 and one line, or raise the error if it is a bug."""
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's last flush
         sys.exit(1)
@@ -41,12 +41,6 @@ def exit_with_one_line(error: Exception) -> NoReturn:
     if message is None:
         raise error
     sys.exit(f"error: {message}")
-
-
-def leave_fast() -> None:
-    """End the process, whose output is flushed, without the half second that PyTorch takes."""
-    if "torch" in sys.modules:
-        os._exit(0)
 
 
 def _print_traceback(*error: Any) -> None:

@@ -1,4 +1,4 @@
-"""Errors that people are meant to read, each in one line: wrong input, and what a machine lacks."""
+"""Errors that people are meant to read, each in one line: wrong input, no memory, no disk space."""
 
 import errno
 import re
@@ -10,10 +10,10 @@ LESS_MEMORY = (
     "lower batch, the sizes of the network or iterations in params.yaml, or let fewer stages run "
     "at once: make repro JOBS=1"
 )
-_DISK = re.compile("PytorchStreamWriter|unexpected pos|iostream error")  # what torch.save says
+_DISK = re.compile("PytorchStreamWriter|unexpected pos|iostream error")  # messages of torch.save
 _PASSWORD = re.compile(r"(://[^/@:\s]*:)[^/\s]*@")  # http://user:password@host
 _PASSWORD_FIELD = re.compile(r"([?&]\w*password=)[^&\s]*")  # postgresql://host/db?password=…
-_WAYS_OUT = {
+_ADVICE = {
     errno.ENOSPC: "the disk is full: free some space and repeat",
     errno.EDQUOT: "your share of the disk is full: free some space and repeat",
     errno.EROFS: "the file system can only be read: work in a copy, or mount it for writing",
@@ -23,7 +23,7 @@ _WAYS_OUT = {
 
 
 class InputError(Exception):
-    """What a person gave is wrong: the message says what, where and what to do."""
+    """Wrong input; the message contains what is wrong, where, and what to do."""
 
 
 def explain_error(error: Exception) -> str | None:
@@ -32,20 +32,15 @@ def explain_error(error: Exception) -> str | None:
     if isinstance(error, InputError):
         message = str(error)
     elif isinstance(error, (OSError, MemoryError, RuntimeError)):
-        message = _explain_lack(error)
+        if is_out_of_memory(error):
+            message = f"memory ran out ({summarize(error)}): {LESS_MEMORY}"
+        elif isinstance(error, RuntimeError) and _DISK.search(str(error)):
+            reason = summarize(error)
+            message = f"weights could not be written ({reason}): is the disk full? free some"
+        elif isinstance(error, OSError) and error.errno in _ADVICE:
+            where = f"{error.filename}: " if error.filename else ""
+            message = f"{where}{_ADVICE[error.errno]}"
     return None if message is None else hide_passwords(message)
-
-
-def _explain_lack(error: Exception) -> str | None:
-    """What the machine lacks and what to do, if that is what an error is about."""
-    if is_out_of_memory(error):
-        return f"memory ran out ({summarize(error)}): {LESS_MEMORY}"
-    if isinstance(error, RuntimeError) and _DISK.search(str(error)):
-        return f"weights could not be written ({summarize(error)}): is the disk full? free some"
-    if isinstance(error, OSError) and error.errno in _WAYS_OUT:
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{_WAYS_OUT[error.errno]}"
-    return None
 
 
 def hide_passwords(text: str) -> str:

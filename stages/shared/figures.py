@@ -1,4 +1,4 @@
-"""What every stage with pictures shares: one look, stable PNG bytes, the curves of training.
+"""What every stage with figures shares: one style, stable PNG bytes, the curves of training.
 
 Figures are built without pyplot: it costs start-up time and keeps global state, and `Figure` alone
 draws PNG with Agg on a machine without a screen.
@@ -15,10 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pydantic import Field
 
-from stages.shared.curves import Curves
 from stages.shared.params import Params
+from stages.shared.tables import Curves
 
-LOOK = {
+_STYLE = {
     "axes.axisbelow": True,
     "axes.grid": True,
     "axes.spines.right": False,
@@ -34,11 +34,11 @@ LOOK = {
     "legend.frameon": False,
 }
 WIDTH, HEIGHT = 6.4, 4.0  # inches, of a figure with one panel
-GREY = "0.4"  # what is said beside the data: footers, reference lines
+GREY = "0.4"  # footers, reference lines
 BLUE, ORANGE, YELLOW, GREEN, PINK = "#0072b2", "#d55e00", "#e69f00", "#009e73", "#cc79a7"
 # colours that people with any colour vision tell apart (Okabe & Ito, 2008)
 LOSS_COLOR = "red"  # single updates, as the walk-throughs draw them
-MEAN_COLOR = "#56120b"  # means over many updates
+_MEAN_COLOR = "#56120b"  # means over many updates
 
 
 class FigureParams(Params):
@@ -49,13 +49,13 @@ class FigureParams(Params):
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """Draw in our look, whatever the reader's matplotlibrc says: it would change the bytes."""
-    with style.context(["default", LOOK]):
+    """Draw in this style, whatever a matplotlibrc says: it would change the bytes."""
+    with style.context(["default", _STYLE]):
         yield
 
 
 def make_figure(title: str, subject: str, width: float = WIDTH, height: float = HEIGHT) -> Figure:
-    """An empty figure that says above what it shows and below of which model and data."""
+    """An empty figure with a title, and below it which model and data it is about."""
     figure = Figure(figsize=(width, height))
     figure.suptitle(title, x=0.01, ha="left")
     figure.supxlabel(subject, x=0.99, ha="right", fontsize="small", color=GREY)
@@ -63,7 +63,7 @@ def make_figure(title: str, subject: str, width: float = WIDTH, height: float = 
 
 
 def add_legend(figure: Figure) -> None:
-    """One legend for all panels, beside the title and in nobody's way."""
+    """One legend for all panels, beside the title."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), borderpad=0)
 
@@ -98,7 +98,7 @@ def draw_curves(
     subject: str,
     color: str = LOSS_COLOR,
 ) -> dict[str, Figure]:
-    """The pictures of whatever training recorded; none of a model that was not trained.
+    """The figures of what training recorded; none of a model that was not trained.
 
     Args:
         curves: what was recorded.
@@ -111,10 +111,9 @@ def draw_curves(
     figures = {}
     title = f"{name_cell(network)} LOSS".lstrip()
     if curves.loss:
-        figures["loss"] = draw_loss(curves, title, unit, subject)
-        figures["loss_linear"] = draw_linear_loss(curves, title, unit, subject, color)
-    if has_values(curves.gradient_norm):
-        figures["gradient_norm"] = draw_gradient_norm(curves, clip_norm, subject)
+        figures["loss"], figures["loss_linear"] = _draw_loss(curves, title, unit, subject, color)
+    if any(norm is not None for norm in curves.gradient_norm):
+        figures["gradient_norm"] = _draw_gradient_norm(curves, clip_norm, subject)
     return figures
 
 
@@ -126,43 +125,38 @@ def name_cell(network: Mapping[str, Any]) -> str:
     return "RNN" if "hidden" in network else ""
 
 
-def has_values(column: Sequence[float | None]) -> bool:
-    """Whether the trainer recorded this column at all."""
-    return any(value is not None for value in column)
+def _draw_loss(curves: Curves, title: str, unit: str, subject: str, color: str) -> list[Figure]:
+    """The loss of every recorded update, under the means where they were recorded.
 
-
-def draw_loss(curves: Curves, title: str, unit: str, subject: str) -> Figure:
-    """The loss of every recorded update, under the means where the trainer took them."""
-    figure = make_figure(title, subject)
-    axes = figure.subplots()
+    Returns:
+        a figure on a logarithmic scale, and one as the walk-throughs draw it: one line on a linear
+        scale, only means where they were recorded.
+    """
+    has_means = any(mean is not None for mean in curves.mean_loss)
+    logarithmic, linear = make_figure(title, subject), make_figure(title, subject)
+    axes = logarithmic.subplots()
     axes.set(yscale="log", xlabel="iteration (updates)", ylabel=f"loss: {unit}")
-    if has_values(curves.mean_loss):
-        draw_line(axes, curves, curves.loss, color=LOSS_COLOR, lw=0.7, alpha=0.5, label="update")
-        look: dict[str, Any] = {"lw": 1.6, "marker": "o", "ms": 3.5}
-        draw_line(axes, curves, curves.mean_loss, color=MEAN_COLOR, label="mean", **look)
-        add_legend(figure)
+    if has_means:
+        _draw_line(axes, curves, curves.loss, color=LOSS_COLOR, lw=0.7, alpha=0.5, label="update")
+        style: dict[str, Any] = {"lw": 1.6, "marker": "o", "ms": 3.5}
+        _draw_line(axes, curves, curves.mean_loss, color=_MEAN_COLOR, label="mean", **style)
+        add_legend(logarithmic)
     else:
-        draw_line(axes, curves, curves.loss, color=LOSS_COLOR, lw=1)
-    return figure
+        _draw_line(axes, curves, curves.loss, color=LOSS_COLOR, lw=1)
 
-
-def draw_linear_loss(curves: Curves, title: str, unit: str, subject: str, color: str) -> Figure:
-    """The loss as the walk-throughs draw it: one line, means alone where they were taken."""
-    figure = make_figure(title, subject)
-    axes = figure.subplots()
+    axes = linear.subplots()
     axes.set(xlabel="iteration (updates)", ylabel=f"loss: {unit}")
-    column = curves.mean_loss if has_values(curves.mean_loss) else curves.loss
-    draw_line(axes, curves, column, color=color, lw=1)
-    return figure
+    _draw_line(axes, curves, curves.mean_loss if has_means else curves.loss, color=color, lw=1)
+    return [logarithmic, linear]
 
 
-def draw_gradient_norm(curves: Curves, clip_norm: float | None, subject: str) -> Figure:
+def _draw_gradient_norm(curves: Curves, clip_norm: float | None, subject: str) -> Figure:
     """The gradient norm of every recorded update and, if any, the norm where clipping starts."""
     figure = make_figure("Gradient norm", subject)
     axes = figure.subplots()
     axes.set(yscale="log", xlabel="iteration (updates)", ylabel="total norm before clipping")
     axes.margins(y=0.1)
-    draw_line(axes, curves, curves.gradient_norm, color=BLUE, lw=0.8)
+    _draw_line(axes, curves, curves.gradient_norm, color=BLUE, lw=0.8)
     if clip_norm is not None:
         axes.axhline(clip_norm, color=GREY, ls="--", lw=1)
         axes.annotate(
@@ -176,8 +170,8 @@ def draw_gradient_norm(curves: Curves, clip_norm: float | None, subject: str) ->
     return figure
 
 
-def draw_line(axes: Axes, curves: Curves, column: Sequence[float | None], **look: Any) -> None:
+def _draw_line(axes: Axes, curves: Curves, column: Sequence[float | None], **style: Any) -> None:
     """One column over the iterations where it was recorded."""
     values = np.array(column, dtype=float)  # None -> NaN
     is_recorded = np.isfinite(values)
-    axes.plot(np.array(curves.iteration)[is_recorded], values[is_recorded], **look)
+    axes.plot(np.array(curves.iteration)[is_recorded], values[is_recorded], **style)

@@ -1,10 +1,12 @@
-"""JSON as people read it."""
+"""JSON as people read it, and the scores of baselines: scores.json."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from stages.shared.errors import InputError
+
+Baselines = dict[str, dict[str, Any]]  # by name: nested scores, as in scores.json of a model
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -22,3 +24,16 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path} is damaged ({error}): delete it and run `dvc checkout`") from None
+
+
+def write_baselines(folder: Path, data: str, baselines: Baselines) -> None:
+    """Write the scores of all baselines below the name of their data."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "scores.json", {"data": data, **baselines})
+
+
+def read_baselines(folder: Path) -> Baselines:
+    """Read the scores of all baselines."""
+    scores: dict[str, Any] = read_json(folder / "scores.json")
+    del scores["data"]
+    return scores

@@ -16,45 +16,45 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
-Indices = NDArray[np.int64]
-Function = TypeVar("Function", bound=Callable[..., Any])
+_Array = NDArray[np.float32]
+_Indices = NDArray[np.int64]
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
-ONE = np.float32(1)
-HALF = np.float32(0.5)
-INPUT, FORGET, CELL, OUTPUT = range(4)  # the gates i, f, g, o in PyTorch's order
-LN_2 = 0.6931471805599453
-# tanh x = x p(x²) / q(x²) on [-MOST, MOST], from the highest power: generic_fast_tanh_float in
+_ONE = np.float32(1)
+_HALF = np.float32(0.5)
+_INPUT, _FORGET, _CELL, _OUTPUT = range(4)  # the gates i, f, g, o in PyTorch's order
+_LN_2 = 0.6931471805599453
+# tanh x = x p(x²) / q(x²) on [-_MOST, _MOST], from the highest power: generic_fast_tanh_float in
 # Eigen's MathFunctionsImpl.h, which XLA took over; at most 3.5e-7 off
-MOST = np.float32(7.90531110763549805)
-P6, P5 = np.float32(-2.76076847742355e-16), np.float32(2.00018790482477e-13)
-P4, P3 = np.float32(-8.60467152213735e-11), np.float32(5.12229709037114e-08)
-P2, P1 = np.float32(1.48572235717979e-05), np.float32(6.37261928875436e-04)
-P0 = np.float32(4.89352455891786e-03)
-Q3, Q2 = np.float32(1.19825839466702e-06), np.float32(1.18534705686654e-04)
-Q1, Q0 = np.float32(2.26843463243900e-03), np.float32(4.89352518554385e-03)
+_MOST = np.float32(7.90531110763549805)
+_P6, _P5 = np.float32(-2.76076847742355e-16), np.float32(2.00018790482477e-13)
+_P4, _P3 = np.float32(-8.60467152213735e-11), np.float32(5.12229709037114e-08)
+_P2, _P1 = np.float32(1.48572235717979e-05), np.float32(6.37261928875436e-04)
+_P0 = np.float32(4.89352455891786e-03)
+_Q3, _Q2 = np.float32(1.19825839466702e-06), np.float32(1.18534705686654e-04)
+_Q1, _Q0 = np.float32(2.26843463243900e-03), np.float32(4.89352518554385e-03)
 
 
-def part(function: Function) -> Function:
-    """Compile what kernels call."""
-    compiled: Function = njit(error_model="numpy")(function)
+def _part(function: _Function) -> _Function:
+    """Compile a function that kernels call."""
+    compiled: _Function = njit(error_model="numpy")(function)
     return compiled
 
 
-def kernel(function: Function) -> Function:
-    """Compile what Python calls, at its first call; the next process finds the code in a cache.
+def kernel(function: _Function) -> _Function:
+    """Compile a function that Python calls, at its first call; later processes load the code.
 
-    It lies in __pycache__, else in the user's cache; where neither can be written there is none.
+    The cache is __pycache__, else that of the user; where neither can be written there is none.
     """
     try:
-        compiled: Function = njit(error_model="numpy", cache=True)(function)
+        compiled: _Function = njit(error_model="numpy", cache=True)(function)
     except RuntimeError:
-        return part(function)
+        return _part(function)
     return compiled
 
 
-@part
-def add_product(total: Array, factors: Array, rows: Array) -> None:
+@_part
+def _add_product(total: _Array, factors: _Array, rows: _Array) -> None:
     """Add to total `(C,)`: factors `(R,)` @ rows `(R, C)`, four rows at a time."""
     num_rows, num_columns = rows.shape
     fours = num_rows - num_rows % 4
@@ -68,36 +68,36 @@ def add_product(total: Array, factors: Array, rows: Array) -> None:
             total[k] += factors[r] * rows[r, k]
 
 
-@part
-def add_products(total: Array, left: Array, right: Array) -> None:
+@_part
+def _add_products(total: _Array, left: _Array, right: _Array) -> None:
     """Add to total `(R, C)`: leftᵀ @ right, of `(T, R)` and `(T, C)`: the gradient of a matrix."""
     for r in range(len(total)):
-        add_product(total[r], left[:, r], right)
+        _add_product(total[r], left[:, r], right)
 
 
-@part
-def squash(values: Array) -> None:
+@_part
+def squash(values: _Array) -> None:
     """Take tanh of `(H,)` in place."""
     for k in range(len(values)):
-        x = min(max(values[k], -MOST), MOST)
+        x = min(max(values[k], -_MOST), _MOST)
         s = x * x
-        p = (((((P6 * s + P5) * s + P4) * s + P3) * s + P2) * s + P1) * s + P0
-        q = ((Q3 * s + Q2) * s + Q1) * s + Q0
+        p = (((((_P6 * s + _P5) * s + _P4) * s + _P3) * s + _P2) * s + _P1) * s + _P0
+        q = ((_Q3 * s + _Q2) * s + _Q1) * s + _Q0
         values[k] = x * p / q
 
 
-@part
+@_part
 def exp(x: float) -> float:
     """To 1e-9 of its value: 2^n times the series of the rest, which is at most ln 2 / 2."""
-    n = math.floor(x / LN_2 + 0.5)
-    rest = x - n * LN_2
+    n = math.floor(x / _LN_2 + 0.5)
+    rest = x - n * _LN_2
     series = 1.0
     for k in range(9, 0, -1):
         series = 1 + series * rest / k
     return math.ldexp(series, int(n))
 
 
-@part
+@_part
 def log(x: float) -> float:
     """Of 1 to a few hundred, by Halley's steps towards exp y = x."""
     y = 0.0
@@ -107,8 +107,8 @@ def log(x: float) -> float:
     return y
 
 
-@part
-def run_elman(states: Array, w_t: Array) -> None:
+@_part
+def _run_elman(states: _Array, w_t: _Array) -> None:
     """h_t = tanh(d_t + w h_{t-1}): drive d `(T, H)` becomes states, in the same memory.
 
     Args:
@@ -117,12 +117,12 @@ def run_elman(states: Array, w_t: Array) -> None:
     """
     squash(states[0])
     for t in range(1, len(states)):
-        add_product(states[t], states[t - 1], w_t)
+        _add_product(states[t], states[t - 1], w_t)
         squash(states[t])
 
 
-@part
-def reverse_elman(d_states: Array, states: Array, w: Array) -> None:
+@_part
+def _reverse_elman(d_states: _Array, states: _Array, w: _Array) -> None:
     """Back-propagation through time: from `(T, H)`, what each state does to the loss at once.
 
     It becomes the gradient of the drive, in the same memory.
@@ -130,13 +130,13 @@ def reverse_elman(d_states: Array, states: Array, w: Array) -> None:
     num_steps, hidden = states.shape
     for t in range(num_steps - 1, -1, -1):
         if t + 1 < num_steps:
-            add_product(d_states[t], d_states[t + 1], w)
+            _add_product(d_states[t], d_states[t + 1], w)
         for k in range(hidden):
-            d_states[t, k] *= ONE - states[t, k] * states[t, k]  # tanh' = 1 - tanh²
+            d_states[t, k] *= _ONE - states[t, k] * states[t, k]  # tanh' = 1 - tanh²
 
 
-@part
-def run_lstm(gates: Array, cells: Array, tanhs: Array, states: Array, w_t: Array) -> None:
+@_part
+def _run_lstm(gates: _Array, cells: _Array, tanhs: _Array, states: _Array, w_t: _Array) -> None:
     """i, f, o = σ and g = tanh of d_t + w h_{t-1}; c_t = f c_{t-1} + i g; h_t = o tanh c_t.
 
     Args:
@@ -148,27 +148,27 @@ def run_lstm(gates: Array, cells: Array, tanhs: Array, states: Array, w_t: Array
     """
     num_steps, hidden = tanhs.shape
     parts = gates.reshape(num_steps, 4, hidden)
-    scale = np.full(4 * hidden, HALF)  # σ(x) = ½ + ½ tanh(½x)
-    scale[2 * hidden : 3 * hidden] = ONE
+    scale = np.full(4 * hidden, _HALF)  # σ(x) = ½ + ½ tanh(½x)
+    scale[2 * hidden : 3 * hidden] = _ONE
     for t in range(num_steps):
-        add_product(gates[t], states[t], w_t)
+        _add_product(gates[t], states[t], w_t)
         for k in range(4 * hidden):
             gates[t, k] *= scale[k]
         squash(gates[t])
         for k in range(4 * hidden):
-            gates[t, k] = gates[t, k] * scale[k] + (ONE - scale[k])
+            gates[t, k] = gates[t, k] * scale[k] + (_ONE - scale[k])
         for k in range(hidden):
-            remembered = parts[t, FORGET, k] * cells[t, k]
-            cells[t + 1, k] = remembered + parts[t, INPUT, k] * parts[t, CELL, k]
+            remembered = parts[t, _FORGET, k] * cells[t, k]
+            cells[t + 1, k] = remembered + parts[t, _INPUT, k] * parts[t, _CELL, k]
             tanhs[t, k] = cells[t + 1, k]
         squash(tanhs[t])
         for k in range(hidden):
-            states[t + 1, k] = parts[t, OUTPUT, k] * tanhs[t, k]
+            states[t + 1, k] = parts[t, _OUTPUT, k] * tanhs[t, k]
 
 
-@part
-def reverse_lstm(
-    d_gates: Array, d_last: Array, gates: Array, cells: Array, tanhs: Array, w: Array
+@_part
+def _reverse_lstm(
+    d_gates: _Array, d_last: _Array, gates: _Array, cells: _Array, tanhs: _Array, w: _Array
 ) -> None:
     """Back-propagation through time: the gradient of the drive, `(T, 4H)`, from that of h_T.
 
@@ -185,21 +185,21 @@ def reverse_lstm(
     d_state, d_cell = d_last, np.zeros_like(d_last)
     for t in range(num_steps - 1, -1, -1):
         for k in range(hidden):
-            i, f = parts[t, INPUT, k], parts[t, FORGET, k]
-            g, o = parts[t, CELL, k], parts[t, OUTPUT, k]
+            i, f = parts[t, _INPUT, k], parts[t, _FORGET, k]
+            g, o = parts[t, _CELL, k], parts[t, _OUTPUT, k]
             tanh, before = tanhs[t, k], cells[t, k]
-            d_cell[k] += d_state[k] * o * (ONE - tanh * tanh)
-            d_parts[t, INPUT, k] = d_cell[k] * g * i * (ONE - i)
-            d_parts[t, FORGET, k] = d_cell[k] * before * f * (ONE - f)
-            d_parts[t, CELL, k] = d_cell[k] * i * (ONE - g * g)
-            d_parts[t, OUTPUT, k] = d_state[k] * tanh * o * (ONE - o)
+            d_cell[k] += d_state[k] * o * (_ONE - tanh * tanh)
+            d_parts[t, _INPUT, k] = d_cell[k] * g * i * (_ONE - i)
+            d_parts[t, _FORGET, k] = d_cell[k] * before * f * (_ONE - f)
+            d_parts[t, _CELL, k] = d_cell[k] * i * (_ONE - g * g)
+            d_parts[t, _OUTPUT, k] = d_state[k] * tanh * o * (_ONE - o)
             d_cell[k] *= f
         d_state[:] = 0
-        add_product(d_state, d_gates[t], w)
+        _add_product(d_state, d_gates[t], w)
 
 
-@part
-def split_weights(flat: Array, rows: int, hidden: int) -> tuple[Array, ...]:
+@_part
+def _split_weights(flat: _Array, rows: int, hidden: int) -> tuple[_Array, ...]:
     """A recurrent layer over single samples and its head, as they lie one after another.
 
     Returns:
@@ -212,8 +212,8 @@ def split_weights(flat: Array, rows: int, hidden: int) -> tuple[Array, ...]:
     return flat[:rows], w, b_in, b, head[:hidden], head[hidden:]
 
 
-@part
-def drive_with(window: Array, w_in: Array, b_in: Array, b: Array) -> Array:
+@_part
+def _drive_with(window: _Array, w_in: _Array, b_in: _Array, b: _Array) -> _Array:
     """W_I x_t + b_I + b_R: samples `(T,)` -> `(T, rows)`."""
     drive = np.empty((len(window), len(b)), np.float32)
     for t in range(len(window)):
@@ -222,18 +222,20 @@ def drive_with(window: Array, w_in: Array, b_in: Array, b: Array) -> Array:
     return drive
 
 
-@part
-def add_drive(d_w_in: Array, d_b_in: Array, d_b: Array, window: Array, d_drive: Array) -> None:
-    """Add the gradients of what `drive_with` takes, from that of its drive `(T, rows)`."""
-    add_product(d_w_in, window, d_drive)
-    add_product(d_b_in, np.ones_like(window), d_drive)
+@_part
+def _add_drive(
+    d_w_in: _Array, d_b_in: _Array, d_b: _Array, window: _Array, d_drive: _Array
+) -> None:
+    """Add the gradients of what `_drive_with` takes, from that of its drive `(T, rows)`."""
+    _add_product(d_w_in, window, d_drive)
+    _add_product(d_b_in, np.ones_like(window), d_drive)
     d_b[:] = d_b_in
 
 
-@part
-def score_states(
-    states: Array, v: Array, c: Array, target: Array, forecast: Array, d_v: Array, d_c: Array
-) -> tuple[float, Array]:
+@_part
+def _score_states(
+    states: _Array, v: _Array, c: _Array, target: _Array, forecast: _Array, d_v: _Array, d_c: _Array
+) -> tuple[float, _Array]:
     """Mean squared error of the forecasts V h + c, and its gradients.
 
     Args:
@@ -257,14 +259,19 @@ def score_states(
         error = forecast[s] - target[s]
         total += error * error
         d_forecast[s] = (error + error) / np.float32(len(target))
-    add_product(d_v, d_forecast, states)
+    _add_product(d_v, d_forecast, states)
     d_c[0] = d_forecast.sum()
     return total / len(target), d_forecast.reshape(-1, 1) * v
 
 
 @kernel
 def differentiate_elman(
-    windows: Array, targets: Array, state: Array, weights: Array, gradients: Array, forecasts: Array
+    windows: _Array,
+    targets: _Array,
+    state: _Array,
+    weights: _Array,
+    gradients: _Array,
+    forecasts: _Array,
 ) -> float:
     """Mean squared error of the forecasts one step ahead, and its gradient.
 
@@ -272,31 +279,36 @@ def differentiate_elman(
         windows: `(1, T)`, oldest first.
         targets: `(1, T)`.
         state: h_0 `(H,)`, becomes h_T.
-        weights: `(P,)`, as `split_weights` takes them apart.
+        weights: `(P,)`, as `_split_weights` takes them apart.
         gradients: `(P,)`, taken.
         forecasts: `(1, T)`, taken.
     """
     window, hidden = windows[0], len(state)
-    w_in, w, b_in, b, v, c = split_weights(weights, hidden, hidden)
+    w_in, w, b_in, b, v, c = _split_weights(weights, hidden, hidden)
     gradients[:] = 0
-    d_w_in, d_w, d_b_in, d_b, d_v, d_c = split_weights(gradients, hidden, hidden)
+    d_w_in, d_w, d_b_in, d_b, d_v, d_c = _split_weights(gradients, hidden, hidden)
     w_t = np.ascontiguousarray(w.T)
-    states = drive_with(window, w_in, b_in, b)
-    add_product(states[0], state, w_t)
-    run_elman(states, w_t)
+    states = _drive_with(window, w_in, b_in, b)
+    _add_product(states[0], state, w_t)
+    _run_elman(states, w_t)
 
-    loss, d_states = score_states(states, v, c, targets[0], forecasts[0], d_v, d_c)
-    reverse_elman(d_states, states, w)
-    add_drive(d_w_in, d_b_in, d_b, window, d_states)
-    add_products(d_w, d_states[:1], state.reshape(1, -1))
-    add_products(d_w, d_states[1:], states[:-1])
+    loss, d_states = _score_states(states, v, c, targets[0], forecasts[0], d_v, d_c)
+    _reverse_elman(d_states, states, w)
+    _add_drive(d_w_in, d_b_in, d_b, window, d_states)
+    _add_products(d_w, d_states[:1], state.reshape(1, -1))
+    _add_products(d_w, d_states[1:], states[:-1])
     state[:] = states[-1]
     return loss
 
 
 @kernel
 def differentiate_lstm(
-    windows: Array, targets: Array, state: Array, weights: Array, gradients: Array, forecasts: Array
+    windows: _Array,
+    targets: _Array,
+    state: _Array,
+    weights: _Array,
+    gradients: _Array,
+    forecasts: _Array,
 ) -> float:
     """Squared error of the forecast that follows a window, and its gradient.
 
@@ -304,33 +316,33 @@ def differentiate_lstm(
         windows: `(1, T)`, oldest first.
         targets: `(1, 1)`.
         state: `(H,)`, zeros, and stays so.
-        weights: `(P,)`, as `split_weights` takes them apart.
+        weights: `(P,)`, as `_split_weights` takes them apart.
         gradients: `(P,)`, taken.
         forecasts: `(1, 1)`, taken.
     """
     window = windows[0]
     num_steps, hidden = len(window), len(state)
-    w_in, w, b_in, b, v, c = split_weights(weights, 4 * hidden, hidden)
+    w_in, w, b_in, b, v, c = _split_weights(weights, 4 * hidden, hidden)
     gradients[:] = 0
-    d_w_in, d_w, d_b_in, d_b, d_v, d_c = split_weights(gradients, 4 * hidden, hidden)
-    gates = drive_with(window, w_in, b_in, b)
+    d_w_in, d_w, d_b_in, d_b, d_v, d_c = _split_weights(gradients, 4 * hidden, hidden)
+    gates = _drive_with(window, w_in, b_in, b)
     cells = np.zeros((num_steps + 1, hidden), np.float32)
     states = np.zeros((num_steps + 1, hidden), np.float32)
     tanhs = np.empty((num_steps, hidden), np.float32)
-    run_lstm(gates, cells, tanhs, states, np.ascontiguousarray(w.T))
+    _run_lstm(gates, cells, tanhs, states, np.ascontiguousarray(w.T))
 
-    loss, d_states = score_states(states[-1:], v, c, targets[0], forecasts[0], d_v, d_c)
+    loss, d_states = _score_states(states[-1:], v, c, targets[0], forecasts[0], d_v, d_c)
     d_gates = np.empty_like(gates)
-    reverse_lstm(d_gates, d_states[0], gates, cells, tanhs, w)
-    add_drive(d_w_in, d_b_in, d_b, window, d_gates)
+    _reverse_lstm(d_gates, d_states[0], gates, cells, tanhs, w)
+    _add_drive(d_w_in, d_b_in, d_b, window, d_gates)
     d_w_t = np.zeros((hidden, 4 * hidden), np.float32)  # wide rows are faster
-    add_products(d_w_t, states[:-1], d_gates)
+    _add_products(d_w_t, states[:-1], d_gates)
     d_w[:] = d_w_t.T
     return loss
 
 
-@part
-def differentiate_nll(logits: Array, language: int) -> float:
+@_part
+def _differentiate_nll(logits: _Array, language: int) -> float:
     """Negative log-likelihood by `(L,)` logits; they become its gradient."""
     most = logits.max()  # exp cannot overflow
     odds = np.empty(len(logits))
@@ -341,29 +353,29 @@ def differentiate_nll(logits: Array, language: int) -> float:
     loss: float = log(total) - (logits[language] - most)
     for k in range(len(logits)):
         logits[k] = odds[k] / total
-    logits[language] -= ONE
+    logits[language] -= _ONE
     return loss
 
 
-@part
-def measure_norm(letters: Indices, states: Array, d_drive: Array, d_logits: Array) -> float:
+@_part
+def _measure_norm(letters: _Indices, states: _Array, d_drive: _Array, d_logits: _Array) -> float:
     """Total norm of the gradients of all six parameters.
 
     That of a matrix is Σ_t d_t x_tᵀ, so its squared norm is Σ_st (d_s · d_t) (x_s · x_t). What
     meets d_t are a letter, one-hot, the ones of two biases and the state before.
     """
-    square = dot(d_logits, d_logits) * (1 + dot(states[-1], states[-1]))
+    square = _dot(d_logits, d_logits) * (1 + _dot(states[-1], states[-1]))
     for s in range(len(letters)):
         for t in range(len(letters)):
             met = 2.0 + (letters[s] == letters[t])
             if s and t:
-                met += dot(states[s - 1], states[t - 1])
-            square += dot(d_drive[s], d_drive[t]) * met
+                met += _dot(states[s - 1], states[t - 1])
+            square += _dot(d_drive[s], d_drive[t]) * met
     return math.sqrt(square)
 
 
-@part
-def dot(one: Array, other: Array) -> float:
+@_part
+def _dot(one: _Array, other: _Array) -> float:
     """In float64."""
     total = 0.0
     for k in range(len(one)):
@@ -373,15 +385,15 @@ def dot(one: Array, other: Array) -> float:
 
 @kernel
 def train_names(
-    letters: Indices,
-    lengths: Indices,
-    languages: Indices,
-    weights: tuple[Array, ...],
+    letters: _Indices,
+    lengths: _Indices,
+    languages: _Indices,
+    weights: tuple[_Array, ...],
     rate: float,
     losses: NDArray[np.float64],
-    logits: Array,
+    logits: _Array,
 ) -> float:
-    """Plain SGD of the negative log-likelihood, a name an update.
+    """Plain SGD of the negative log-likelihood, one update per name.
 
     h_t = tanh(u x_t + w h_{t-1} + b), h_0 = 0; logits are v h_T + c.
 
@@ -407,16 +419,16 @@ def train_names(
         states = np.empty((len(name), len(w)), np.float32)
         for t in range(len(name)):
             states[t] = u_t[name[t]] + (u_bias + w_bias)
-        run_elman(states, w_t)
+        _run_elman(states, w_t)
         logits[:] = c
-        add_product(logits, states[-1], v_t)
+        _add_product(logits, states[-1], v_t)
         d_logits = logits.copy()
-        losses[n] = differentiate_nll(d_logits, languages[n])
+        losses[n] = _differentiate_nll(d_logits, languages[n])
         d_drive = np.zeros_like(states)
-        add_product(d_drive[-1], d_logits, v)
-        reverse_elman(d_drive, states, w)
+        _add_product(d_drive[-1], d_logits, v)
+        _reverse_elman(d_drive, states, w)
         if n == len(lengths) - 1:
-            norm = measure_norm(name, states, d_drive, d_logits)
+            norm = _measure_norm(name, states, d_drive, d_logits)
 
         d_drive *= step
         d_logits *= step
@@ -426,9 +438,9 @@ def train_names(
             w_bias += d_drive[t]
         c += d_logits
         before, last, row = states[:-1], states[-1:], d_logits.reshape(1, -1)
-        add_products(w, d_drive[1:], before)
-        add_products(w_t, before, d_drive[1:])  # the same sums: it stays the transpose
-        add_products(v, row, last)
-        add_products(v_t, last, row)
+        _add_products(w, d_drive[1:], before)
+        _add_products(w_t, before, d_drive[1:])  # the same sums: it stays the transpose
+        _add_products(v, row, last)
+        _add_products(v_t, last, row)
     u[:] = u_t.T
     return norm

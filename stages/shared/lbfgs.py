@@ -1,7 +1,7 @@
-"""L-BFGS with a line search whose scalars every processor rounds alike.
+"""L-BFGS with a line search that gives the same bits on every processor.
 
-`torch.optim.LBFGS` takes its square roots from a library whose last bits depend on the processor's
-maker; here dot products are tensors' and everything else is Python's, by the IEEE rules.
+`torch.optim.LBFGS` takes square roots from a library whose last bits depend on the processor's
+maker; here PyTorch computes dot products, and Python all other scalars, by the IEEE rules.
 """
 
 import math
@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-SUFFICIENT, CURVATURE = 1e-4, 0.9  # c1 and c2 of the Wolfe conditions
-MOST_TRIES = 15  # points that one line search looks at
-LEAST_CURVATURE = 1e-10  # of a change of the gradient that is remembered
+_SUFFICIENT, _CURVATURE = 1e-4, 0.9  # c1 and c2 of the Wolfe conditions
+_MOST_TRIES = 15  # points that one line search evaluates
+_LEAST_CURVATURE = 1e-10  # of a change of the gradient that is remembered
 
 
 class Point(NamedTuple):
@@ -24,7 +24,7 @@ class Point(NamedTuple):
     loss: float
     slope: float  # derivative of the loss by the length
     gradient: Tensor  # (P,), of all weights
-    outputs: Any  # what the network answered there
+    outputs: Any  # of the network at that point
 
 
 class LBFGS:
@@ -46,7 +46,7 @@ class LBFGS:
         self.measure = measure
         self.moves: deque[Tensor] = deque(maxlen=memory)  # s_k, of the weights
         self.changes: deque[Tensor] = deque(maxlen=memory)  # y_k, of the gradient
-        self.here = self._look(0.0, None)
+        self.here = self._evaluate(0.0, None)
         self.is_done = False
 
     def step(self) -> Point:
@@ -61,21 +61,21 @@ class LBFGS:
             length = min(1.0, 1.0 / float(start.gradient.abs().sum()))
         origin = nn.utils.parameters_to_vector(self.weights).detach()
 
-        def look(length: float) -> Point:
+        def evaluate(length: float) -> Point:
             self._set_weights(origin + length * direction)
-            return self._look(length, direction)
+            return self._evaluate(length, direction)
 
-        self.here = search_line(look, start._replace(length=0.0, slope=slope), length)
+        self.here = search_line(evaluate, start._replace(length=0.0, slope=slope), length)
         self.is_done = self.here.length == 0.0  # at the bottom, but for rounding
         move = self.here.length * direction
         self._set_weights(origin + move)
         change = self.here.gradient - start.gradient
-        if float(change.dot(move)) > LEAST_CURVATURE:
+        if float(change.dot(move)) > _LEAST_CURVATURE:
             self.moves.append(move)
             self.changes.append(change)
         return start
 
-    def _look(self, length: float, direction: Tensor | None) -> Point:
+    def _evaluate(self, length: float, direction: Tensor | None) -> Point:
         for weight in self.weights:
             weight.grad = None
         loss, outputs = self.measure()
@@ -111,23 +111,24 @@ class LBFGS:
         return direction
 
 
-def search_line(look: Callable[[float], Point], start: Point, length: float) -> Point:
+def search_line(evaluate: Callable[[float], Point], start: Point, length: float) -> Point:
     """A point that meets the strong Wolfe conditions (Nocedal & Wright, algorithms 3.5 and 3.6).
 
     Args:
-        look: what is known at a step length.
+        evaluate: what is known at a step length.
         start: at length 0, going downhill.
         length: the first one to try.
 
     Returns:
-        such a point, or after too many tries the lowest that was seen.
+        such a point, or after too many tries the lowest one.
     """
     low, high = start, None
-    for _ in range(MOST_TRIES):
-        point = look(length)
-        if not is_lower(point, start) or point.loss >= low.loss:
-            high = point  # too far, or an overflow
-        elif abs(point.slope) <= -CURVATURE * start.slope:
+    for _ in range(_MOST_TRIES):
+        point = evaluate(length)
+        most = start.loss + _SUFFICIENT * point.length * start.slope
+        if not point.loss <= most or point.loss >= low.loss:  # too far, or NaN
+            high = point
+        elif abs(point.slope) <= -_CURVATURE * start.slope:
             return point
         elif high is None:
             if point.slope >= 0:
@@ -137,16 +138,11 @@ def search_line(look: Callable[[float], Point], start: Point, length: float) -> 
             if point.slope * (high.length - low.length) >= 0:
                 high = low
             low = point
-        length = 2 * low.length if high is None else choose_between(low, high)
+        length = 2 * low.length if high is None else _choose_between(low, high)
     return low
 
 
-def is_lower(point: Point, start: Point) -> bool:
-    """Whether the loss is finite and has sunk as far as the slope at the start lets expect."""
-    return point.loss <= start.loss + SUFFICIENT * point.length * start.slope
-
-
-def choose_between(low: Point, high: Point) -> float:
+def _choose_between(low: Point, high: Point) -> float:
     """Bottom of the cubic through two points, kept away from both (algorithm 3.6, eq. 3.59)."""
     width = high.length - low.length
     middle = low.length + width / 2

@@ -1,4 +1,4 @@
-"""params.yaml, read strictly: what is unknown, wrong or fits no machine stops the stage."""
+"""params.yaml, read strictly: an unknown, wrong or oversized value stops the stage."""
 
 import re
 from pathlib import Path
@@ -21,15 +21,13 @@ PARAMS_FILE = Path("params.yaml")
 SEARCHES_FILE = Path("searches/params.yaml")
 SECTIONS = {"forecasting": "forecasters", "surnames": "classifiers"}  # task -> its models
 
-LONGEST_VALUE = 100  # characters of a wrong value that are shown
+_T = TypeVar("_T")
 
-T = TypeVar("T")
-
-# Bounds are what one machine can hold or do in a day, far above what the pipeline is made for.
+# Upper bounds: what one machine can hold or do in a day, far above what the pipeline needs.
 Count = Annotated[int, Field(gt=0, le=10**7)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy, PyTorch and the walk-throughs all take
-Amount = Annotated[float, Field(ge=1e-9, le=1e9)]  # of a signal: finite however it is divided
-Seconds = Annotated[float, Field(ge=0, le=86_400)]  # a day: a timer knows no longer wait
+Amount = Annotated[float, Field(ge=1e-9, le=1e9)]  # of a signal; quotients of two stay finite
+Seconds = Annotated[float, Field(ge=0, le=86_400)]  # up to a day
 Name = Annotated[str, StringConstraints(pattern="^[a-z0-9_]+$")]  # part of a path and of a stage
 
 
@@ -48,7 +46,7 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-def read_params(section: str, schema: type[T]) -> T:
+def read_params(section: str, schema: type[_T]) -> _T:
     """Read one section of params.yaml.
 
     Args:
@@ -61,16 +59,18 @@ def read_params(section: str, schema: type[T]) -> T:
     return check_params(read_value(section), schema, f"{PARAMS_FILE}: {section}")
 
 
-def check_params(value: Any, schema: type[T], where: str) -> T:
+def check_params(value: Any, schema: type[_T], where: str) -> _T:
     """Check a value against a schema; errors begin with `where` and name the field."""
     try:
         return TypeAdapter(schema).validate_python(value)
     except ValidationError as error:
-        raise InputError("; ".join(_say(problem, where) for problem in error.errors())) from None
+        raise InputError(
+            "; ".join(_format_problem(problem, where) for problem in error.errors())
+        ) from None
 
 
 def read_value(section: str) -> Any:
-    """Read what params.yaml has at a path, unchecked: for what another stage has refused or taken.
+    """Read a value of params.yaml that another stage has checked.
 
     Raises:
         InputError: the file or the section is missing.
@@ -86,7 +86,7 @@ def read_value(section: str) -> Any:
     return value
 
 
-def _say(problem: Any, where: str) -> str:
+def _format_problem(problem: Any, where: str) -> str:
     parts = [str(part) for part in problem["loc"] if part != "[key]"]  # a key that is wrong itself
     field = ".".join([where, *parts])
     if problem["type"] == "extra_forbidden":
@@ -95,6 +95,6 @@ def _say(problem: Any, where: str) -> str:
         return f"{field} is missing: add it"
     reason = problem["msg"].removeprefix("Value error, ")
     got = repr(problem["input"])
-    if len(got) > LONGEST_VALUE:
-        got = f"{got[:LONGEST_VALUE]}…"
+    if len(got) > 100:
+        got = f"{got[:100]}…"
     return f"{field}: {reason[0].lower()}{reason[1:]}, got {got}: correct it there"

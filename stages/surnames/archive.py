@@ -1,7 +1,7 @@
-"""The surname zip and data/raw/: what they hold, how they are read and written.
+"""Read the surname zip; read and write data/raw/.
 
 data/raw/names.csv has the columns name and label, one row per name, as the zip holds them.
-data/raw/source.json says where they come from, and has the SHA-256 of names.csv.
+data/raw/source.json holds where they come from, and the SHA-256 of names.csv.
 """
 
 import csv
@@ -21,15 +21,15 @@ from stages.shared.json_files import write_json
 
 # The official zip has 3 MB and 18 names files, the largest of 33 KB.
 MAX_ARCHIVE_BYTES = 2**26
-MAX_MEMBER_BYTES = 2**20
-MAX_TOTAL_BYTES = 2**24
-MAX_LANGUAGES = 256
-LANGUAGE_FILE = re.compile(
+_MAX_MEMBER_BYTES = 2**20
+_MAX_TOTAL_BYTES = 2**24
+_MAX_LANGUAGES = 256
+_LANGUAGE_FILE = re.compile(
     r"[\w(][\w .'()-]{0,49}\.txt"
 )  # a file and a label that any system takes
 NAMES_FILE, SOURCE_FILE = "names.csv", "source.json"  # in data/raw/
-FETCH_AGAIN = "type `dvc repro --force download_surnames`"
-DAMAGES = (
+_FETCH_AGAIN = "type `dvc repro --force download_surnames`"
+_DAMAGES = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
@@ -68,7 +68,7 @@ LabelledNames = dict[str, list[str]]  # label -> names
 
 
 @dataclass(frozen=True)
-class Source:
+class _Source:
     """Where the raw names come from: source.json."""
 
     data: str  # official, sample, or custom with the name of the file
@@ -85,13 +85,13 @@ def read_archive(archive: bytes, source: str) -> dict[str, bytes]:
         InputError: neither, damaged, without names, or larger than surnames can be.
     """
     if len(archive) > MAX_ARCHIVE_BYTES:
-        raise InputError(f"{source} is larger than {MAX_ARCHIVE_BYTES} bytes: refused")
+        raise InputError(f"{source} is larger than {MAX_ARCHIVE_BYTES} bytes: rejected")
     if source.endswith(".csv"):
         return _read_table(archive, source)
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
             names = _read_members(opened, source)
-    except DAMAGES as error:
+    except _DAMAGES as error:
         raise InputError(
             f"{source} is not a complete zip file ({len(archive)} bytes; {error}): fetch it again"
         ) from None
@@ -108,14 +108,14 @@ def _read_table(table: bytes, source: str) -> dict[str, bytes]:
     names: dict[str, list[str]] = {}
     for line, row in enumerate(rows, start=2):
         name, label = row.get("name") or "", row.get("label") or ""
-        if not name or not LANGUAGE_FILE.fullmatch(f"{label}.txt"):
+        if not name or not _LANGUAGE_FILE.fullmatch(f"{label}.txt"):
             raise InputError(
                 f"{source}, line {line}: name {name!r} and label {label!r}: give each row both, "
                 "under the columns name and label"
             )
         names.setdefault(f"{label}.txt", []).append(name)
-    if not 0 < len(names) <= MAX_LANGUAGES:
-        raise InputError(f"{source} has {len(names)} labels: give it 1 to {MAX_LANGUAGES}")
+    if not 0 < len(names) <= _MAX_LANGUAGES:
+        raise InputError(f"{source} has {len(names)} labels: give it 1 to {_MAX_LANGUAGES}")
     return {file: "\n".join(names[file]).encode() for file in sorted(names)}
 
 
@@ -126,30 +126,28 @@ def _read_members(opened: zipfile.ZipFile, source: str) -> dict[str, bytes]:
         path = PurePosixPath(member.filename)
         if path.parent.name != "names" or path.suffix != ".txt":
             continue
-        if not LANGUAGE_FILE.fullmatch(path.name):
+        if not _LANGUAGE_FILE.fullmatch(path.name):
             raise InputError(f"{source}: {path.name[:60]!r} is no <Language>.txt: rename that file")
         if path.name in names:
             raise InputError(f"{source} holds {path.name} twice: keep one of them")
-        names[path.name] = _read_member(opened, member)
-        num_bytes += len(names[path.name])
-        if num_bytes > MAX_TOTAL_BYTES or len(names) > MAX_LANGUAGES:
+        with opened.open(member) as file:
+            content = file.read(_MAX_MEMBER_BYTES + 1)
+        if len(content) > _MAX_MEMBER_BYTES:
             raise InputError(
-                f"{source} holds more than {MAX_LANGUAGES} languages or {MAX_TOTAL_BYTES} bytes "
-                "of names: refused"
+                f"{member.filename} is larger than {_MAX_MEMBER_BYTES} bytes: rejected"
+            )
+        names[path.name] = content
+        num_bytes += len(content)
+        if num_bytes > _MAX_TOTAL_BYTES or len(names) > _MAX_LANGUAGES:
+            raise InputError(
+                f"{source} holds more than {_MAX_LANGUAGES} languages or {_MAX_TOTAL_BYTES} bytes "
+                "of names: rejected"
             )
     return names
 
 
-def _read_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    with opened.open(member) as file:
-        content = file.read(MAX_MEMBER_BYTES + 1)
-    if len(content) > MAX_MEMBER_BYTES:
-        raise InputError(f"{member.filename} is larger than {MAX_MEMBER_BYTES} bytes: refused")
-    return content
-
-
 def read_limited(path: Path) -> bytes:
-    """Content of a file, as much as tells that it is too large for an archive."""
+    """Content of a file, up to one byte more than an archive may have."""
     with path.open("rb") as file:
         return file.read(MAX_ARCHIVE_BYTES + 1)
 
@@ -182,7 +180,7 @@ def list_names(files: dict[str, bytes]) -> LabelledNames:
                 f"{file} is not UTF-8 (byte {error.start}): save it as UTF-8"
             ) from None
         if not text:
-            raise InputError(f"{file} is empty: write one name a line, or remove the file")
+            raise InputError(f"{file} is empty: write one name per line, or remove the file")
         lines = re.split("\r\n?|\n", text)
         names[file.removesuffix(".txt")] = [line for line in lines if line.strip()]
     return names
@@ -203,14 +201,6 @@ def format_names(names: LabelledNames) -> bytes:
     return text.getvalue().encode()
 
 
-def parse_names(table: bytes) -> LabelledNames:
-    """The names that `format_names` wrote."""
-    names: LabelledNames = {}
-    for row in csv.DictReader(io.StringIO(table.decode("utf-8"), newline="")):
-        names.setdefault(row["label"], []).append(row["name"])
-    return names
-
-
 def write_raw(folder: Path, names: LabelledNames, data: str, archive: str) -> None:
     """Replace the raw names.
 
@@ -223,7 +213,7 @@ def write_raw(folder: Path, names: LabelledNames, data: str, archive: str) -> No
         archive: name of the file or folder that they come from.
     """
     table = format_names(names)
-    source = Source(data, archive, hashlib.sha256(table).hexdigest())
+    source = _Source(data, archive, hashlib.sha256(table).hexdigest())
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{NAMES_FILE}.part").write_bytes(table)
     write_json(folder / f"{SOURCE_FILE}.part", asdict(source))
@@ -231,7 +221,7 @@ def write_raw(folder: Path, names: LabelledNames, data: str, archive: str) -> No
         (folder / f"{name}.part").replace(folder / name)
 
 
-def read_raw(folder: Path) -> tuple[LabelledNames, Source]:
+def read_raw(folder: Path) -> tuple[LabelledNames, _Source]:
     """The raw names and where they come from.
 
     Raises:
@@ -240,22 +230,26 @@ def read_raw(folder: Path) -> tuple[LabelledNames, Source]:
     try:
         contents = {name: (folder / name).read_bytes() for name in (NAMES_FILE, SOURCE_FILE)}
     except OSError as error:
-        raise InputError(f"{folder}: {error.strerror}: {FETCH_AGAIN}") from None
+        raise InputError(f"{folder}: {error.strerror}: {_FETCH_AGAIN}") from None
     return parse_raw(contents, folder)
 
 
-def parse_raw(contents: dict[str, bytes], folder: Path) -> tuple[LabelledNames, Source]:
+def parse_raw(contents: dict[str, bytes], folder: Path) -> tuple[LabelledNames, _Source]:
     """The same from the content of both files.
 
     Raises:
         InputError: one of them is damaged.
     """
     try:
-        source = Source(**json.loads(contents[SOURCE_FILE]))
+        source = _Source(**json.loads(contents[SOURCE_FILE]))
     except (ValueError, TypeError):
-        raise InputError(f"{folder}/{SOURCE_FILE} is damaged: {FETCH_AGAIN}") from None
+        raise InputError(f"{folder}/{SOURCE_FILE} is damaged: {_FETCH_AGAIN}") from None
     if hashlib.sha256(contents[NAMES_FILE]).hexdigest() != source.sha256:
         raise InputError(
-            f"{folder}/{NAMES_FILE} is not the file that {SOURCE_FILE} names: {FETCH_AGAIN}"
+            f"{folder}/{NAMES_FILE} is not the file that {SOURCE_FILE} names: {_FETCH_AGAIN}"
         )
-    return parse_names(contents[NAMES_FILE]), source
+    names: LabelledNames = {}
+    table = contents[NAMES_FILE].decode("utf-8")
+    for row in csv.DictReader(io.StringIO(table, newline="")):
+        names.setdefault(row["label"], []).append(row["name"])
+    return names, source

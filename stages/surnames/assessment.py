@@ -1,4 +1,7 @@
-"""How well names are told apart, by networks and baselines alike, from log-probabilities."""
+"""Scores of classifiers, networks and baselines alike, from their log-probabilities.
+
+Shapes: N names, L languages; log-probabilities are `(N, L)`, targets and predictions `(N,)`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,257 +13,284 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field, StringConstraints
 
-from stages.shared.baselines import Baselines
-from stages.shared.intervals import (
-    BootstrapParams,
-    Items,
-    bootstrap,
-    bootstrap_difference,
-)
+from stages.shared.intervals import BootstrapParams, Items, bootstrap, bootstrap_difference
+from stages.shared.json_files import Baselines
 from stages.shared.params import Count, Params
 from stages.shared.tables import Rows
 from stages.surnames.names import Names, Splits, Vocabulary, decode_names
-from stages.surnames.scores import (
-    Array,
-    Classes,
-    adjust_logits,
-    average_nll,
-    expected_calibration_error,
-    find_temperature,
-    is_in_top,
-    scale_temperature,
-    score_guesses,
-)
 
-TOP = 3  # languages of top3_accuracy
-IMPROVED = ("accuracy", "macro_f1_adjusted")  # scores whose improvement over a baseline is taken
+Array = NDArray[np.float64]
+Classes = NDArray[np.int64]
+Counts = NDArray[np.int64]  # (L, L), rows targets, columns predictions
+
+IMPROVED = ("accuracy", "macro_f1_adjusted")  # scores whose improvement over a baseline is measured
 METRICS = ("accuracy", "macro_f1", "macro_f1_adjusted", "top3_accuracy", "calibration_error")
 
-Question = Annotated[str, StringConstraints(max_length=200)]  # the longest names have some 20
-Strength = Annotated[float, Field(ge=-100, le=100)]  # exp of it times a logarithm stays finite
+_Query = Annotated[str, StringConstraints(max_length=200)]  # the longest names have some 20
+_Strength = Annotated[float, Field(ge=-100, le=100)]  # exp of it times a logarithm stays finite
 
 
 class EvaluateParams(Params):
     """Section `evaluate_classifiers` of params.yaml."""
 
     split: Literal["test", "validation"]  # validation: while recipes are chosen
-    asked: list[Question] = Field(min_length=1)  # strings that the walk-through asks about
+    asked: list[_Query] = Field(min_length=1)  # names that the walk-through predicts
     top: Count  # languages listed for each of them
     bins: Count  # of the calibration error
-    prior_strengths: list[Strength] = Field(min_length=1)  # τ, of which validation chooses
+    prior_strengths: list[_Strength] = Field(
+        min_length=1
+    )  # of the logit adjustment, to choose from
     bootstrap: BootstrapParams  # of the intervals, over the test names of each language
 
 
 @dataclass(frozen=True)
 class Adjustment:
-    """What is done to log-probabilities after training, as validation chose it."""
+    """Corrections of log-probabilities after training, chosen on validation."""
 
     prior: Array  # (L,), shares of the languages in the training split
-    prior_strength: float  # τ of the logit adjustment
+    prior_strength: float  # of the logit adjustment
     temperature: float
 
 
 @dataclass(frozen=True)
-class Guesses:
-    """The languages that names are taken for."""
+class Predictions:
+    """The most probable languages of names."""
 
     plain: Classes  # (N,)
     adjusted: Classes  # (N,), after the logit adjustment
 
 
 @dataclass(frozen=True)
-class Assessment:
-    """What there is to say about the answers of a classifier."""
-
+class _Assessment:
     scores: dict[str, Any]  # nested: scores on test, `intervals`, `validation`
     adjustment: Adjustment
-    guesses: Guesses  # on test
+    predictions: Predictions  # on test
 
 
 def hide_test(splits: Splits, params: EvaluateParams) -> Splits:
-    """While recipes are chosen, the validation split stands where nobody may see the test."""
+    """Put the validation split in place of the test split while recipes are chosen."""
     return splits if params.split == "test" else replace(splits, test=splits.validation)
 
 
 def assess(
     on_validation: Array, on_test: Array, splits: Splits, params: EvaluateParams
-) -> Assessment:
-    """Score answers on test, with what validation chose.
+) -> _Assessment:
+    """Score log-probabilities on test, with the adjustment that is best on validation.
 
     Args:
         on_validation: `(N, L)` log-probabilities.
         on_test: likewise.
-        splits: of which the training split says how frequent the languages are.
-        params: what to choose from.
+        splits: the targets; the training split gives the prior of the languages.
+        params: prior strengths to choose from, bins and bootstrap.
     """
-    truths = splits.test.languages
-    adjustment = choose_adjustment(on_validation, splits, params)
-    guesses = guess(on_test, adjustment)
+    targets, num_languages = splits.test.languages, on_test.shape[1]
+    adjustment = _choose_adjustment(on_validation, splits, params)
+    predictions = predict(on_test, adjustment)
+    is_in_top = is_in_top_k(on_test, targets, 3)
+    measure = partial(score_items, predictions, is_in_top, targets, num_languages)
     scores = {
-        **score(on_test, truths, adjustment, params.bins),
+        **_score(on_test, targets, adjustment, params.bins),
         "prior_strength": adjustment.prior_strength,
         "temperature": adjustment.temperature,
-        "intervals": find_intervals(on_test, guesses, truths, params.bootstrap),
-        "validation": score(on_validation, splits.validation.languages, adjustment, params.bins),
+        "intervals": bootstrap(measure, targets, params.bootstrap),
+        "validation": _score(on_validation, splits.validation.languages, adjustment, params.bins),
     }
-    return Assessment(scores, adjustment, guesses)
+    return _Assessment(scores, adjustment, predictions)
 
 
-def choose_adjustment(
+def _choose_adjustment(
     log_probabilities: Array, splits: Splits, params: EvaluateParams
 ) -> Adjustment:
-    """What suits the answers to the validation split best."""
-    truths = splits.validation.languages
+    """The prior strength with the best macro F1 on validation, the smallest of equals."""
+    targets = splits.validation.languages
     prior = measure_prior(splits, log_probabilities.shape[1])
-    strength = find_prior_strength(log_probabilities, truths, prior, params.prior_strengths)
-    return Adjustment(prior, strength, find_temperature(log_probabilities, truths))
+
+    def macro_f1(strength: float) -> float:
+        predictions = adjust_logits(log_probabilities, prior, strength).argmax(axis=1)
+        return score_predictions(predictions, targets, len(prior))["macro_f1"]
+
+    strength = max(sorted(params.prior_strengths), key=macro_f1)
+    return Adjustment(prior, strength, find_temperature(log_probabilities, targets))
 
 
 def measure_prior(splits: Splits, num_languages: int) -> Array:
-    """Shares of the languages in the training split."""
+    """Shares of the languages in the training split, `(L,)`."""
     counts = np.bincount(splits.train.languages, minlength=num_languages)
     prior: Array = counts / counts.sum()
     return prior
 
 
-def find_prior_strength(
-    log_probabilities: Array, truths: Classes, prior: Array, strengths: list[float]
-) -> float:
-    """The τ with the best macro F1; the smallest of equals."""
-
-    def macro_f1(strength: float) -> float:
-        guesses = adjust_logits(log_probabilities, prior, strength).argmax(axis=1)
-        return score_guesses(guesses, truths, len(prior))["macro_f1"]
-
-    return max(sorted(strengths), key=macro_f1)
-
-
-def guess(log_probabilities: Array, adjustment: Adjustment) -> Guesses:
-    """The most probable languages."""
+def predict(log_probabilities: Array, adjustment: Adjustment) -> Predictions:
+    """The most probable languages, before and after the logit adjustment."""
     adjusted = adjust_logits(log_probabilities, adjustment.prior, adjustment.prior_strength)
-    return Guesses(log_probabilities.argmax(axis=1), adjusted.argmax(axis=1))
+    return Predictions(log_probabilities.argmax(axis=1), adjusted.argmax(axis=1))
 
 
-def score(
-    log_probabilities: Array, truths: Classes, adjustment: Adjustment, bins: int
+def _score(
+    log_probabilities: Array, targets: Classes, adjustment: Adjustment, bins: int
 ) -> dict[str, float]:
     """All scores of one split."""
+    predictions = predict(log_probabilities, adjustment)
+    is_in_top = is_in_top_k(log_probabilities, targets, 3)
+    scores = score_items(predictions, is_in_top, targets, log_probabilities.shape[1])
     calibrated = scale_temperature(log_probabilities, adjustment.temperature)
-    guesses = guess(log_probabilities, adjustment)
-    is_near = is_in_top(log_probabilities, truths, TOP)
-    scores = score_items(guesses, is_near, truths, log_probabilities.shape[1])
-    scores["nll"] = average_nll(log_probabilities, truths)
-    scores["nll_calibrated"] = average_nll(calibrated, truths)
-    scores["calibration_error"] = expected_calibration_error(calibrated, truths, bins)
+    scores["nll"] = average_nll(log_probabilities, targets)
+    scores["nll_calibrated"] = average_nll(calibrated, targets)
+    scores["calibration_error"] = expected_calibration_error(calibrated, targets, bins)
     scores["calibration_error_uncalibrated"] = expected_calibration_error(
-        log_probabilities, truths, bins
+        log_probabilities, targets, bins
     )
     return scores
 
 
 def score_items(
-    guesses: Guesses,
-    is_near: NDArray[np.bool_],
-    truths: Classes,
+    predictions: Predictions,
+    is_in_top: NDArray[np.bool_],
+    targets: Classes,
     num_languages: int,
     chosen: Items | slice = slice(None),
 ) -> dict[str, float]:
     """The scores that count names, of all or of chosen ones.
 
     Args:
-        guesses: of the names.
-        is_near: `(N,)`, whether the true language is among the most probable three.
-        truths: `(N,)`.
+        predictions: of the names.
+        is_in_top: `(N,)`, whether the target is among the three most probable languages.
+        targets: `(N,)`.
         num_languages: L.
         chosen: names.
     """
-    scores = score_guesses(guesses.plain[chosen], truths[chosen], num_languages)
-    scores["top3_accuracy"] = float(is_near[chosen].mean())
-    adjusted = score_guesses(guesses.adjusted[chosen], truths[chosen], num_languages)
+    scores = score_predictions(predictions.plain[chosen], targets[chosen], num_languages)
+    scores["top3_accuracy"] = float(is_in_top[chosen].mean())
+    adjusted = score_predictions(predictions.adjusted[chosen], targets[chosen], num_languages)
     for metric, value in adjusted.items():
         scores[f"{metric}_adjusted"] = value
     return scores
 
 
-def find_intervals(
-    log_probabilities: Array, guesses: Guesses, truths: Classes, params: BootstrapParams
-) -> dict[str, Any]:
-    """Intervals of the scores that count names."""
-    is_near = is_in_top(log_probabilities, truths, TOP)
-    measure = partial(score_items, guesses, is_near, truths, log_probabilities.shape[1])
-    return bootstrap(measure, truths, params)
-
-
 def measure_improvement(
-    guesses: Guesses,
+    predictions: Predictions,
     baselines: Baselines,
-    baseline_guesses: Mapping[str, Guesses],
+    baseline_predictions: Mapping[str, Predictions],
     splits: Splits,
     params: EvaluateParams,
 ) -> dict[str, Any]:
-    """The improvement over the best baseline.
+    """The improvement over the baseline that is best on validation.
 
-    It is the score of the classifier less that of the baseline, as an interval of the paired
+    It is the score of the classifier minus that of the baseline, as the interval of the paired
     difference: all above 0, the classifier is ahead; all below, behind.
 
     Args:
-        guesses: of the classifier, on test.
-        baselines: their scores; that which is best on validation is compared.
-        baseline_guesses: theirs on the same names.
-        splits: the names.
+        predictions: of the classifier, on test.
+        baselines: their scores.
+        baseline_predictions: theirs on the same names.
+        splits: the targets.
         params: of the intervals.
     """
-    truths = splits.test.languages
-    num_languages = int(max(truths.max(), splits.train.languages.max())) + 1
-    unknown = np.zeros(len(truths), dtype=np.bool_)  # no improvement is of the three most probable
+    targets = splits.test.languages
+    num_languages = int(max(targets.max(), splits.train.languages.max())) + 1
+    unused = np.zeros(len(targets), dtype=np.bool_)  # top3_accuracy is not in IMPROVED
     improvement = {}
     for metric in IMPROVED:
         best = max(baselines, key=lambda name: baselines[name]["validation"][metric])
         intervals = bootstrap_difference(
-            partial(score_items, guesses, unknown, truths, num_languages),
-            partial(score_items, baseline_guesses[best], unknown, truths, num_languages),
-            truths,
+            partial(score_items, predictions, unused, targets, num_languages),
+            partial(score_items, baseline_predictions[best], unused, targets, num_languages),
+            targets,
             params.bootstrap,
         )
         improvement[metric] = {"baseline": best, **intervals[metric]}
     return improvement
 
 
-def choose_metrics(scores: Mapping[str, Any]) -> dict[str, float]:
-    """The scores that people compare: the metrics file.
-
-    scores.json holds these and all others, so that whoever reads scores reads one file. DVC prints
-    a column for each number of the metrics file, which therefore repeats five of them alone.
-
-    Args:
-        scores: of a classifier, as in scores.json.
-    """
-    return {metric: scores[metric] for metric in METRICS}
-
-
 def tabulate_predictions(
-    on_test: Array, assessment: Assessment, test: Names, vocabulary: Vocabulary
+    on_test: Array, assessment: _Assessment, test: Names, vocabulary: Vocabulary
 ) -> pd.DataFrame:
-    """One row a test name: its language, the guesses and the probability of the plain one."""
+    """One row per test name: target, predictions and the probability of the plain one."""
     languages = np.array(vocabulary.languages)
     probabilities = np.exp(scale_temperature(on_test, assessment.adjustment.temperature))
     return pd.DataFrame(
         {
             "name": decode_names(test, vocabulary.symbols),
             "language": languages[test.languages],
-            "guess": languages[assessment.guesses.plain],
-            "guess_adjusted": languages[assessment.guesses.adjusted],
+            "guess": languages[assessment.predictions.plain],
+            "guess_adjusted": languages[assessment.predictions.adjusted],
             "probability": probabilities.max(axis=1),
         }
     )
 
 
-def collect_guesses(predictions: Rows, vocabulary: Vocabulary) -> dict[str, Guesses]:
-    """The guesses of each baseline, from the rows of their predictions.csv."""
+def collect_predictions(rows: Rows, vocabulary: Vocabulary) -> dict[str, Predictions]:
+    """The predictions of each baseline, from the rows of their predictions.csv."""
     index_of = {language: index for index, language in enumerate(vocabulary.languages)}
     plain: dict[str, list[int]] = {}
     adjusted: dict[str, list[int]] = {}
-    for row in predictions:
+    for row in rows:
         plain.setdefault(row["baseline"], []).append(index_of[row["guess"]])
         adjusted.setdefault(row["baseline"], []).append(index_of[row["guess_adjusted"]])
-    return {name: Guesses(np.array(plain[name]), np.array(adjusted[name])) for name in plain}
+    return {name: Predictions(np.array(plain[name]), np.array(adjusted[name])) for name in plain}
+
+
+def confusion_matrix(predictions: Classes, targets: Classes, num_classes: int) -> Counts:
+    """How often each target, in the rows, was predicted as each class, in the columns."""
+    flat = np.bincount(targets * num_classes + predictions, minlength=num_classes**2)
+    return flat.reshape(num_classes, num_classes)
+
+
+def precision_recall_f1(confusion: Counts) -> tuple[Array, Array, Array]:
+    """Precision, recall and F1 of each class, `(L,)`; 0 where there is nothing to divide by."""
+    hits = np.diag(confusion).astype(float)
+    predicted, true = confusion.sum(axis=0), confusion.sum(axis=1)
+    precision = hits / np.maximum(predicted, 1)
+    recall = hits / np.maximum(true, 1)
+    return precision, recall, 2 * hits / np.maximum(predicted + true, 1)
+
+
+def score_predictions(predictions: Classes, targets: Classes, num_classes: int) -> dict[str, float]:
+    """Accuracy, balanced accuracy (mean recall) and macro F1 (mean F1)."""
+    confusion = confusion_matrix(predictions, targets, num_classes)
+    _, recall, f1 = precision_recall_f1(confusion)
+    present = confusion.sum(axis=1) > 0
+    return {
+        "accuracy": float(np.trace(confusion) / confusion.sum()),
+        "balanced_accuracy": float(recall[present].mean()),
+        "macro_f1": float(f1[present].mean()),
+    }
+
+
+def is_in_top_k(log_probabilities: Array, targets: Classes, k: int) -> NDArray[np.bool_]:
+    """Whether the target of each name is among the k most probable classes, `(N,)`."""
+    top = np.argsort(-log_probabilities, axis=1, kind="stable")[:, :k]
+    found: NDArray[np.bool_] = (top == targets[:, None]).any(axis=1)
+    return found
+
+
+def average_nll(log_probabilities: Array, targets: Classes) -> float:
+    """Mean negative log-likelihood, in nats."""
+    return float(-log_probabilities[np.arange(len(targets)), targets].mean())
+
+
+def expected_calibration_error(log_probabilities: Array, targets: Classes, bins: int) -> float:
+    """Mean gap between confidence and accuracy, over equal bins of confidence."""
+    confidence = np.exp(log_probabilities.max(axis=1))
+    is_right = log_probabilities.argmax(axis=1) == targets
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(bin_of, weights=confidence - is_right, minlength=bins)
+    return float(np.abs(gaps).sum() / len(targets))
+
+
+def scale_temperature(log_probabilities: Array, temperature: float) -> Array:
+    """Log-probabilities of softmax(log p / T): T > 1 makes them less confident."""
+    scaled = log_probabilities / temperature
+    return scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)
+
+
+def find_temperature(log_probabilities: Array, targets: Classes) -> float:
+    """The temperature with the least NLL, to 1 % (Guo et al., On Calibration, 2017)."""
+    grid = np.exp(np.linspace(np.log(0.25), np.log(4.0), 279))
+    losses = [average_nll(scale_temperature(log_probabilities, t), targets) for t in grid]
+    return float(grid[int(np.argmin(losses))])
+
+
+def adjust_logits(log_probabilities: Array, prior: Array, strength: float) -> Array:
+    """Logit adjustment, log p - strength · log prior (Menon et al., Long-tail learning, 2021)."""
+    return log_probabilities - strength * np.log(prior)

@@ -12,21 +12,21 @@ from pydantic import Field
 from torch import nn
 
 from stages.models.blend_classifier import BlendClassifier
-from stages.shared.arithmetic import describe_processor
-from stages.shared.bundle import ModelConfig, read_config, write_times
+from stages.shared.checkpoints import read_model, write_model
 from stages.shared.command import run_as_command
-from stages.shared.curves import Curves, write_curves
 from stages.shared.errors import InputError
-from stages.shared.networks import read_model, write_model
+from stages.shared.model_config import ModelConfig, read_config, write_times
 from stages.shared.params import Params, read_params
+from stages.shared.reproducible import describe_processor
+from stages.shared.tables import Curves, write_curves
 
-Weight = Annotated[float, Field(ge=-1000, le=1000)]  # times any logarithm it stays finite
+_Weight = Annotated[float, Field(ge=-1000, le=1000)]  # times any logarithm it stays finite
 
 
 class BlendParams(Params):
     """Section `blend_classifiers` of params.yaml."""
 
-    weights: list[Weight] = Field(min_length=1)  # of the members' log-probabilities, in order
+    weights: list[_Weight] = Field(min_length=1)  # of the members' log-probabilities, in order
 
 
 def blend(
@@ -51,7 +51,7 @@ def blend(
 
 
 def main(*folders: str) -> None:
-    """Write the bundle of the blend; nothing is trained, so its curves are empty."""
+    """Write the files of the blend; nothing is trained, so its curves are empty."""
     started = datetime.now(UTC)
     params = read_params("blend_classifiers", BlendParams)
     members = [Path(folder) for folder in folders[:-1]]

@@ -38,8 +38,7 @@ from stages.surnames.archive import (
     write_raw,
 )
 
-CHUNK_BYTES = 2**16
-WHAT_TO_TYPE = """\
+_WHAT_TO_TYPE = """\
     dvc repro --force --single-item download_surnames && make repro
   or, with a copy of the zip: SURNAMES_ZIP=/path/to/data.zip make repro"""
 
@@ -52,12 +51,12 @@ class DownloadParams(Params):
     connect_seconds: Seconds = Field(gt=0)  # longest wait for a connection
     read_seconds: Seconds = Field(gt=0)  # longest silence during a download
     total_seconds: Seconds = Field(gt=0)  # longest download
-    attempts: int = Field(gt=0, le=10)  # per place
+    attempts: int = Field(gt=0, le=10)  # per address
     backoff_seconds: Seconds  # wait after the first failure; doubles each time
-    sample_fallback: bool  # take the sample in git when no place can be reached
+    sample_fallback: bool  # take the sample in git when no address can be reached
 
 
-class Collected(NamedTuple):
+class _Collected(NamedTuple):
     """The raw names and where they come from, as `write_raw` takes them."""
 
     names: LabelledNames
@@ -65,16 +64,18 @@ class Collected(NamedTuple):
     archive: str  # name of the file or folder
 
 
-class UnreachableError(Exception):
-    """A place gave nothing: the next one is tried."""
+class _UnreachableError(Exception):
+    """An address gave nothing: the next one is tried."""
 
 
-def collect_names(params: DownloadParams, copy: str | None, held: Path, sample: Path) -> Collected:
+def _collect_names(
+    params: DownloadParams, copy: str | None, held: Path, sample: Path
+) -> _Collected:
     """The names, and where they come from.
 
     Args:
-        params: where to look.
-        copy: path of a zip that is taken whatever else there is.
+        params: addresses, and whether the sample is allowed.
+        copy: path of a zip that is taken in any case.
         held: folder that an earlier run wrote; the official names are not fetched twice.
         sample: folder to fall back to.
 
@@ -82,16 +83,20 @@ def collect_names(params: DownloadParams, copy: str | None, held: Path, sample: 
         InputError: a bad archive, or none and no fallback allowed.
     """
     if copy:
-        return open_archive(_read_copy(copy), copy, params)
+        try:
+            content = read_limited(Path(copy))
+        except OSError as error:
+            raise InputError(f"SURNAMES_ZIP={copy}: {error.strerror}: name a zip file") from None
+        return _open_archive(content, copy, params)
     if params.archive == "official":
         with suppress(InputError):  # not there, or not as it was written
             names, source = read_raw(held)
             if source.data == "official":
-                return Collected(names, source.data, source.archive)
+                return _Collected(names, source.data, source.archive)
     try:
-        archive, place = fetch_archive(params)
-    except UnreachableError as error:
-        recorded = read_recorded(held, params)
+        archive, address = _fetch_archive(params)
+    except _UnreachableError as error:
+        recorded = _read_recorded(held, params)
         if recorded:
             print(f"no place could be reached ({error}): taken from DVC's cache", file=sys.stderr)
             return recorded
@@ -99,21 +104,26 @@ def collect_names(params: DownloadParams, copy: str | None, held: Path, sample: 
             raise InputError(
                 f"no place for the surname zip could be reached ({error}), and "
                 f"download_surnames.sample_fallback in params.yaml forbids the sample. Type\n"
-                f"{WHAT_TO_TYPE}"
+                f"{_WHAT_TO_TYPE}"
             ) from None
-        warn_of_sample(str(error))
-        return Collected(list_names(read_names_folder(sample)), "sample", sample.name)
-    return open_archive(archive, place, params)
+        warning = (
+            f"no place for the surname zip could be reached ({error}).\n"
+            "the small sample in data/sample is used; its scores say nothing about the\n"
+            f"official data. Once there is a network, type\n{_WHAT_TO_TYPE}"
+        )
+        print(textwrap.indent(warning, "WARNING: "), file=sys.stderr)
+        return _Collected(list_names(read_names_folder(sample)), "sample", sample.name)
+    return _open_archive(archive, address, params)
 
 
-def read_recorded(out: Path, params: DownloadParams) -> Collected | None:
+def _read_recorded(out: Path, params: DownloadParams) -> _Collected | None:
     """The names that dvc.lock has, if DVC's cache holds them and params want them.
 
     Args:
         out: folder of both files.
-        params: whether the names have to be official; the sample is nothing to go back to.
+        params: whether the names have to be official; the sample is never taken from the cache.
     """
-    files = read_cached(out) if Path("dvc.lock").exists() else {}
+    files = _read_cached(out) if Path("dvc.lock").exists() else {}
     if not {NAMES_FILE, SOURCE_FILE} <= files.keys():
         return None
     try:
@@ -121,11 +131,11 @@ def read_recorded(out: Path, params: DownloadParams) -> Collected | None:
     except InputError:
         return None
     if source.data == "official" or (source.data != "sample" and params.archive == "any"):
-        return Collected(names, source.data, source.archive)
+        return _Collected(names, source.data, source.archive)
     return None
 
 
-def read_cached(out: Path) -> dict[str, bytes]:
+def _read_cached(out: Path) -> dict[str, bytes]:
     """Outs in a folder as DVC's cache has them, whole and with the right md5, or nothing."""
     # its `get` and `fetch` take the workspace's files first, its `checkout` waits for this stage
     listing = _ask_dvc("list", ".", str(out), "--dvc-only", "--json", "--show-hash")
@@ -143,21 +153,14 @@ def read_cached(out: Path) -> dict[str, bytes]:
     return files
 
 
-def _ask_dvc(*question: str) -> str:
-    command = [sys.executable, "-P", "-m", "dvc", *question]
+def _ask_dvc(*arguments: str) -> str:
+    command = [sys.executable, "-P", "-m", "dvc", *arguments]
     return subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ).stdout
 
 
-def _read_copy(copy: str) -> bytes:
-    try:
-        return read_limited(Path(copy))
-    except OSError as error:
-        raise InputError(f"SURNAMES_ZIP={copy}: {error.strerror}: name a zip file") from None
-
-
-def open_archive(archive: bytes, source: str, params: DownloadParams) -> Collected:
+def _open_archive(archive: bytes, source: str, params: DownloadParams) -> _Collected:
     """The names of a zip or CSV file, and whether they are the `official` ones or `custom`.
 
     Raises:
@@ -167,47 +170,47 @@ def open_archive(archive: bytes, source: str, params: DownloadParams) -> Collect
     file_name = Path(urlsplit(source).path).name
     differences = find_differences(files)
     if not differences:
-        return Collected(list_names(files), "official", file_name)
+        return _Collected(list_names(files), "official", file_name)
     if params.archive == "official":
         raise InputError(
             f"{source} is not the official archive: {', '.join(differences)} differ or are "
             "missing: get the official zip, or set download_surnames.archive: any in params.yaml"
         )
-    return Collected(list_names(files), f"custom ({file_name})", file_name)
+    return _Collected(list_names(files), f"custom ({file_name})", file_name)
 
 
-def fetch_archive(params: DownloadParams) -> tuple[bytes, str]:
-    """Content of the zip and the place that gave it, the first that answers.
+def _fetch_archive(params: DownloadParams) -> tuple[bytes, str]:
+    """Content of the zip and its address, the first that answers.
 
     Raises:
-        UnreachableError: no place could be reached.
+        _UnreachableError: no address could be reached.
     """
     failures = []
-    for place in params.places:
+    for address in params.places:
         try:
-            if place.startswith(("https://", "http://")):
-                return download_with_retries(place, params), place
-            return read_limited(Path(place.removeprefix("file://"))), place
-        except (UnreachableError, OSError, ValueError) as error:  # the last: not even an address
-            failures.append(f"{place}: {error}")
-    raise UnreachableError("; ".join(failures) or "params name no place")
+            if address.startswith(("https://", "http://")):
+                return _download_with_retries(address, params), address
+            return read_limited(Path(address.removeprefix("file://"))), address
+        except (_UnreachableError, OSError, ValueError) as error:  # the last: not even an address
+            failures.append(f"{address}: {error}")
+    raise _UnreachableError("; ".join(failures) or "params name no place")
 
 
-def download_with_retries(address: str, params: DownloadParams) -> bytes:
+def _download_with_retries(address: str, params: DownloadParams) -> bytes:
     """Content behind an address, waiting longer after each failure."""
     for attempt in range(params.attempts):
         try:
-            return download(address, params)
+            return _download(address, params)
         except requests.RequestException as error:
-            failure = UnreachableError(type(error).__name__)  # its text can fill a page
-        except UnreachableError as error:
+            failure = _UnreachableError(type(error).__name__)  # its text can fill a page
+        except _UnreachableError as error:
             failure = error
         if attempt + 1 < params.attempts:
             time.sleep(params.backoff_seconds * 2**attempt)
     raise failure
 
 
-def download(address: str, params: DownloadParams) -> bytes:
+def _download(address: str, params: DownloadParams) -> bytes:
     """Content behind an address, complete or not at all."""
     deadline = time.monotonic() + params.total_seconds
     timeout = (params.connect_seconds, params.read_seconds)
@@ -216,31 +219,21 @@ def download(address: str, params: DownloadParams) -> bytes:
         response.raise_for_status()
         size = int(response.headers.get("content-length", 0))
         with tqdm(total=size, unit="B", unit_scale=True, desc="surname zip", disable=None) as bar:
-            for chunk in response.iter_content(CHUNK_BYTES):
+            for chunk in response.iter_content(2**16):
                 content += chunk
                 bar.update(len(chunk))
                 if len(content) > MAX_ARCHIVE_BYTES:
-                    raise UnreachableError(f"larger than {MAX_ARCHIVE_BYTES} bytes")
+                    raise _UnreachableError(f"larger than {MAX_ARCHIVE_BYTES} bytes")
                 if time.monotonic() > deadline:
-                    raise UnreachableError(f"not complete after {params.total_seconds:g} s")
+                    raise _UnreachableError(f"not complete after {params.total_seconds:g} s")
     return bytes(content)
-
-
-def warn_of_sample(reason: str) -> None:
-    """Say on the terminal that scores will be of the sample, and how to get the real data."""
-    warning = (
-        f"no place for the surname zip could be reached ({reason}).\n"
-        "the small sample in data/sample is used; its scores say nothing about the\n"
-        f"official data. Once there is a network, type\n{WHAT_TO_TYPE}"
-    )
-    print(textwrap.indent(warning, "WARNING: "), file=sys.stderr)
 
 
 def main(sample: str, out: str) -> None:
     """Replace the raw names."""
     params = read_params("download_surnames", DownloadParams)
     copy = os.environ.get("SURNAMES_ZIP")
-    collected = collect_names(params, copy, Path(out), Path(sample))
+    collected = _collect_names(params, copy, Path(out), Path(sample))
     write_raw(Path(out), *collected)
     print(f"{len(collected.names)} languages, {collected.data} data -> {out}")
 

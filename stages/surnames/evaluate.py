@@ -13,23 +13,27 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from stages.shared.arithmetic import prepare_arithmetic
-from stages.shared.baselines import read_baselines
+from stages.shared.checkpoints import read_model
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
-from stages.shared.json_files import write_json
-from stages.shared.networks import read_model
+from stages.shared.json_files import read_baselines, write_json
 from stages.shared.params import read_params
+from stages.shared.reproducible import make_reproducible
 from stages.shared.tables import read_table
 from stages.surnames.alphabet import clean_name, encode_name
 from stages.surnames.assessment import (
+    METRICS,
+    Array,
+    Counts,
     EvaluateParams,
-    Guesses,
+    Predictions,
     assess,
-    choose_metrics,
-    collect_guesses,
+    collect_predictions,
+    confusion_matrix,
     hide_test,
     measure_improvement,
+    precision_recall_f1,
+    scale_temperature,
     tabulate_predictions,
 )
 from stages.surnames.names import (
@@ -40,68 +44,63 @@ from stages.surnames.names import (
     read_splits,
     read_vocabulary,
 )
-from stages.surnames.scores import (
-    Array,
-    Counts,
-    count_confusion,
-    scale_temperature,
-    score_classes,
-)
 
-AT_ONCE = 1000  # names that go through the network together
+_BATCH = 1000  # names that go through the network together
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class _Evaluation:
     """The scores of a classifier, and its tables, one CSV file each."""
 
     scores: dict[str, Any]  # nested: on test, `intervals`, `validation`
     tables: dict[str, pd.DataFrame]
-    guesses: Guesses  # on test
+    predictions: Predictions  # on test
 
 
 def evaluate(
     model: nn.Module, splits: Splits, vocabulary: Vocabulary, params: EvaluateParams
-) -> Evaluation:
-    """Score a classifier on test, with what validation chose.
+) -> _Evaluation:
+    """Score a classifier on test, with the adjustment that is best on validation.
 
     Args:
         model: gives log-probabilities.
-        splits: of which the training split says how frequent the languages are.
+        splits: the names; the training split gives the prior of the languages.
         vocabulary: symbols and languages.
-        params: what to choose from and to ask about.
+        params: what to choose from, and further names to classify.
     """
     on_validation = classify_names(model, splits.validation)
     on_test = classify_names(model, splits.test)
     assessment = assess(on_validation, on_test, splits, params)
-    truths, guesses = splits.test.languages, assessment.guesses
-    scores = {"data": vocabulary.data, "num_test": len(truths), **assessment.scores}
+    targets, predictions = splits.test.languages, assessment.predictions
+    scores = {"data": vocabulary.data, "num_test": len(targets), **assessment.scores}
     if params.split != "test":
         scores["split"] = params.split
-    confusion = count_confusion(guesses.plain, truths, len(vocabulary.languages))
+    confusion = confusion_matrix(predictions.plain, targets, len(vocabulary.languages))
+    confusion_table = pd.DataFrame(confusion, columns=vocabulary.languages)
+    confusion_table.insert(0, "language", vocabulary.languages)
     temperature = assessment.adjustment.temperature
     tables = {
         "predictions": tabulate_predictions(on_test, assessment, splits.test, vocabulary),
-        "confusion": tabulate_confusion(confusion, vocabulary),
-        "languages": tabulate_languages(confusion, splits.train, vocabulary),
-        "asked": tabulate_asked(model, params, temperature, vocabulary),
+        "confusion": confusion_table,
+        "languages": _tabulate_languages(confusion, splits.train, vocabulary),
+        "asked": _tabulate_queries(model, params, temperature, vocabulary),
     }
-    return Evaluation(scores, tables, guesses)
+    return _Evaluation(scores, tables, predictions)
 
 
 def classify_names(model: nn.Module, names: Names) -> Array:
     """Log-probabilities `(N, L)` of one split."""
-    return classify(model, torch.from_numpy(names.letters), torch.from_numpy(names.lengths))
+    return _classify(model, torch.from_numpy(names.letters), torch.from_numpy(names.lengths))
 
 
 @torch.inference_mode()
-def classify(model: nn.Module, letters: Tensor, lengths: Tensor) -> Array:
+def _classify(model: nn.Module, letters: Tensor, lengths: Tensor) -> Array:
     """Log-probabilities `(N, L)` of names `(N, T)`."""
-    answers = []
-    for start in range(0, len(letters), AT_ONCE):
-        end = start + AT_ONCE
-        answers.append(model(letters[start:end].long(), lengths[start:end]))
-    log_probabilities: Array = torch.cat(answers).double().numpy()
+    batches = []
+    for start in range(0, len(letters), _BATCH):
+        end = start + _BATCH
+        batches.append(model(letters[start:end].long(), lengths[start:end]))
+    log_probabilities: Array = torch.cat(batches).double().numpy()
     return log_probabilities
 
 
@@ -112,16 +111,9 @@ def batch_names(names: list[str], symbols: str) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(pad_letters(letters, lengths)), torch.from_numpy(lengths)
 
 
-def tabulate_confusion(confusion: Counts, vocabulary: Vocabulary) -> pd.DataFrame:
-    """One row a true language, one column a guessed one: numbers of test names."""
-    table = pd.DataFrame(confusion, columns=vocabulary.languages)
-    table.insert(0, "language", vocabulary.languages)
-    return table
-
-
-def tabulate_languages(confusion: Counts, train: Names, vocabulary: Vocabulary) -> pd.DataFrame:
-    """One row a language: numbers of names, precision, recall and F1."""
-    precision, recall, f1 = score_classes(confusion)
+def _tabulate_languages(confusion: Counts, train: Names, vocabulary: Vocabulary) -> pd.DataFrame:
+    """One row per language: numbers of names, precision, recall and F1."""
+    precision, recall, f1 = precision_recall_f1(confusion)
     return pd.DataFrame(
         {
             "language": vocabulary.languages,
@@ -134,16 +126,16 @@ def tabulate_languages(confusion: Counts, train: Names, vocabulary: Vocabulary) 
     )
 
 
-def tabulate_asked(
+def _tabulate_queries(
     model: nn.Module, params: EvaluateParams, temperature: float, vocabulary: Vocabulary
 ) -> pd.DataFrame:
-    """The most probable languages of each string that the walk-through asks about.
+    """The most probable languages of each name that the walk-through predicts.
 
-    `log_probability` is the network's own, with two decimals as the walk-through prints it;
+    `log_probability` is that of the network, with two decimals as the walk-through prints it;
     `calibrated` is that after temperature scaling.
 
     Raises:
-        InputError: a string without any letter of the alphabet.
+        InputError: a query without any letter of the alphabet.
     """
     cleaned = [clean_name(query, vocabulary.symbols) for query in params.asked]
     if "" in cleaned:
@@ -151,35 +143,42 @@ def tabulate_asked(
             f"evaluate_classifiers.asked in params.yaml: {params.asked[cleaned.index('')]!r} has "
             "no letter of the alphabet: remove it"
         )
-    letters, lengths = batch_names(cleaned, vocabulary.symbols)
-    answers = classify(model, letters, lengths)
-    calibrated = scale_temperature(answers, temperature)
+    log_probabilities = _classify(model, *batch_names(cleaned, vocabulary.symbols))
+    calibrated = scale_temperature(log_probabilities, temperature)
     rows = []
     for number, query in enumerate(params.asked):
-        best = np.argsort(-answers[number], kind="stable")[: params.top]
+        best = np.argsort(-log_probabilities[number], kind="stable")[: params.top]
         for rank, language in enumerate(best, start=1):
             name = vocabulary.languages[language]
-            own, ours = answers[number, language], calibrated[number, language]
-            rows.append((query, cleaned[number], rank, name, round(own, 2), round(ours, 2)))
+            pair = log_probabilities[number, language], calibrated[number, language]
+            rows.append((query, cleaned[number], rank, name, *np.round(pair, 2)))
     columns = ["query", "cleaned", "rank", "language", "log_probability", "calibrated"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def main(trained: str, surnames: str, baselines: str, metrics: str, out: str) -> None:
-    """Write the file `metrics`, and scores.json and four tables."""
+    """Write the file `metrics`, and scores.json and four tables.
+
+    scores.json holds all scores. `dvc metrics show` prints a column per number of the metrics
+    file, which therefore repeats only the five that people compare.
+    """
     params = read_params("evaluate_classifiers", EvaluateParams)
     splits = hide_test(read_splits(Path(surnames)), params)
     vocabulary = read_vocabulary(Path(surnames))
-    prepare_arithmetic()
+    make_reproducible()
     evaluation = evaluate(read_model(Path(trained)), splits, vocabulary, params)
-    beside = read_baselines(Path(baselines))
-    their_guesses = collect_guesses(read_table(Path(baselines) / "predictions.csv"), vocabulary)
-    improvement = measure_improvement(evaluation.guesses, beside, their_guesses, splits, params)
+    improvement = measure_improvement(
+        evaluation.predictions,
+        read_baselines(Path(baselines)),
+        collect_predictions(read_table(Path(baselines) / "predictions.csv"), vocabulary),
+        splits,
+        params,
+    )
     scores = evaluation.scores | {"improvement": improvement}
     folder = Path(out)
-    for made in (folder, Path(metrics).parent):
-        made.mkdir(parents=True, exist_ok=True)
-    write_json(Path(metrics), choose_metrics(scores))
+    for parent in (folder, Path(metrics).parent):
+        parent.mkdir(parents=True, exist_ok=True)
+    write_json(Path(metrics), {metric: scores[metric] for metric in METRICS})
     write_json(folder / "scores.json", scores)
     for name, table in evaluation.tables.items():
         table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")

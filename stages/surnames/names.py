@@ -1,19 +1,16 @@
 """The preprocessed surnames: names.npz and vocabulary.json.
 
-Imports no torch, so that preprocessing need not wait for it.
+Imports no torch, which takes a second that preprocessing does not need.
 """
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.shared.json_files import read_json, write_json
-
-Split = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -79,11 +76,6 @@ def read_splits(folder: Path) -> Splits:
     return divide_corpus(read_corpus(folder))
 
 
-def read_split(folder: Path, split: Split) -> Names:
-    """Read the names of one split of names.npz."""
-    return choose_names(read_corpus(folder), split)
-
-
 def read_corpus(folder: Path) -> Corpus:
     """Read names.npz."""
     with np.load(folder / "names.npz") as arrays:
@@ -91,20 +83,14 @@ def read_corpus(folder: Path) -> Corpus:
 
 
 def divide_corpus(corpus: Corpus) -> Splits:
-    """The names by split."""
-    return Splits(
-        train=choose_names(corpus, "train"),
-        validation=choose_names(corpus, "validation"),
-        test=choose_names(corpus, "test"),
-    )
-
-
-def choose_names(corpus: Corpus, split: Split) -> Names:
-    """The names of one split, in the order of the corpus."""
-    is_chosen = corpus.splits == split
-    letters = corpus.letters[np.repeat(is_chosen, corpus.lengths)]
-    lengths = corpus.lengths[is_chosen]
-    return Names(pad_letters(letters, lengths), lengths, corpus.languages[is_chosen])
+    """The names by split, in the order of the corpus."""
+    names = []
+    for split in ("train", "validation", "test"):
+        is_chosen = corpus.splits == split
+        letters = corpus.letters[np.repeat(is_chosen, corpus.lengths)]
+        lengths = corpus.lengths[is_chosen]
+        names.append(Names(pad_letters(letters, lengths), lengths, corpus.languages[is_chosen]))
+    return Splits(*names)
 
 
 def pad_letters(letters: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -117,10 +103,8 @@ def pad_letters(letters: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArr
 
 def decode_names(names: Names, symbols: str) -> list[str]:
     """The names as text."""
-    texts = []
-    for row, length in zip(names.letters, names.lengths, strict=True):
-        texts.append(decode_name(row[:length], symbols))
-    return texts
+    pairs = zip(names.letters, names.lengths, strict=True)
+    return [decode_name(letters[:length], symbols) for letters, length in pairs]
 
 
 def decode_name(letters: Iterable[int], symbols: str) -> str:

@@ -17,8 +17,6 @@ from stages.surnames.alphabet import SYMBOLS, clean_name, encode_name
 from stages.surnames.archive import LabelledNames, read_raw
 from stages.surnames.names import Corpus, Vocabulary, write_corpus, write_vocabulary
 
-FEWEST_NAMES = 3  # one for each split
-
 
 class SplitParams(Params):
     """Section `preprocess_surnames` of params.yaml."""
@@ -45,17 +43,26 @@ def preprocess(raw: LabelledNames, data: str, params: SplitParams) -> tuple[Corp
     Raises:
         InputError: a language has too few names, or there are fewer than two languages.
     """
-    names = {}
+    names: dict[str, list[str]] = {}
     for language, group in raw.items():
         names[language] = clean_names(group)
-        if len(names[language]) < FEWEST_NAMES:
+        if len(names[language]) < 3:  # one for each split
             raise InputError(
                 f"{language} has {len(names[language])} distinct name(s) after the clean-up, "
-                f"fewer than {FEWEST_NAMES}: add names or leave that language out"
+                "fewer than 3: add names or leave that language out"
             )
     if len(names) < 2:
         raise InputError(f"the raw names are of {len(names)} language(s): add some to tell apart")
-    return encode_splits(names, params), Vocabulary(data, SYMBOLS, list(names))
+    generator = np.random.default_rng(params.seed)
+    every = [name for group in names.values() for name in group]
+    counts = [len(group) for group in names.values()]
+    corpus = Corpus(
+        letters=np.array(encode_name("".join(every)), dtype=np.uint8),
+        lengths=np.array([len(name) for name in every], dtype=np.int64),
+        languages=np.repeat(np.arange(len(names)), counts),
+        splits=np.concatenate([_draw_splits(count, params, generator) for count in counts]),
+    )
+    return corpus, Vocabulary(data, SYMBOLS, list(names))
 
 
 def clean_names(names: list[str]) -> list[str]:
@@ -64,29 +71,7 @@ def clean_names(names: list[str]) -> list[str]:
     return [name for name in distinct if name.strip()]
 
 
-def encode_splits(names: dict[str, list[str]], params: SplitParams) -> Corpus:
-    """All names end to end as symbol indices, with length, language and split of each.
-
-    Args:
-        names: distinct clean names by language, languages sorted.
-        params: shares and seed.
-    """
-    generator = np.random.default_rng(params.seed)
-    every: list[str] = []
-    splits = []
-    for group in names.values():
-        every += group
-        splits.append(draw_splits(len(group), params, generator))
-    counts = [len(group) for group in names.values()]
-    return Corpus(
-        letters=np.array(encode_name("".join(every)), dtype=np.uint8),
-        lengths=np.array([len(name) for name in every], dtype=np.int64),
-        languages=np.repeat(np.arange(len(names)), counts),
-        splits=np.concatenate(splits),
-    )
-
-
-def draw_splits(
+def _draw_splits(
     num_names: int, params: SplitParams, generator: np.random.Generator
 ) -> NDArray[np.str_]:
     """Split of each name of one language, `(num_names,)`, at least one name in each."""

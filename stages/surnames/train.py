@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,32 +19,29 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from stages.shared.arithmetic import describe_processor
-from stages.shared.bundle import ModelConfig, write_times
+from stages.shared.checkpoints import build_network, write_model
 from stages.shared.command import run_as_command
-from stages.shared.curves import Curves, write_curves
 from stages.shared.errors import InputError
-from stages.shared.fit import (
-    FitParams,
-    Loss,
-    Observer,
-    Step,
-    Update,
-    fit,
-    make_update,
-    seed_everything,
-)
-from stages.shared.networks import build_network, write_model
+from stages.shared.model_config import ModelConfig, write_times
 from stages.shared.params import Count, Name, read_params
-from stages.shared.progress import Progress, write_progress
-from stages.surnames.names import Names, Vocabulary, decode_name, read_split, read_vocabulary
+from stages.shared.reproducible import describe_processor
+from stages.shared.tables import Curves, write_curves
+from stages.shared.training_loop import (
+    FitParams,
+    Progress,
+    Recorder,
+    Step,
+    by_autograd,
+    fit,
+    prepare_training,
+    write_progress,
+)
+from stages.surnames.names import Names, Vocabulary, decode_name, read_splits, read_vocabulary
 
-Batch = tuple[Tensor, Tensor, Tensor]  # letters (B, T), lengths (B,), languages (B,)
+_Batch = tuple[Tensor, Tensor, Tensor]  # letters (B, T), lengths (B,), languages (B,)
 
-PRINT_EVERY = 100  # iterations between two progress lines of a training that takes no means
-BY_HAND = {  # the one training that is differentiated by hand
-    "architecture": "elman_classifier",
-    "batch": 1,
+_PRINT_EVERY = 100  # iterations between two progress lines of a training that takes no means
+_PLAIN_SGD = {
     "optimizer": "sgd",
     "schedule": "constant",
     "weight_decay": 0.0,
@@ -52,53 +50,43 @@ BY_HAND = {  # the one training that is differentiated by hand
     "label_smoothing": 0.0,
     "device": "cpu",
 }
-COUNTING = {  # the one training that follows no gradient: each drawn name is counted once
-    "architecture": "markov_classifier",
-    "balance": 0.0,
-    "optimizer": "sgd",
-    "rate": 1.0,
-    "schedule": "constant",
-    "weight_decay": 0.0,
-    "momentum": False,
-    "clip_norm": None,
-    "label_smoothing": 0.0,
-    "device": "cpu",
+# gradient -> the values that it needs, and why
+_NEEDED: dict[str, tuple[dict[str, Any], str]] = {
+    "by_hand": (
+        {"architecture": "elman_classifier", "batch": 1, **_PLAIN_SGD},
+        "gradient by_hand knows only plain sgd of elman_classifier, one name at a time",
+    ),
+    "counting": (
+        {
+            "architecture": "markov_classifier",
+            "balance": 0.0,
+            "rate": 1.0,
+            **_PLAIN_SGD,
+            "gradient": "counting",
+        },
+        "markov_classifier counts each name once, without an optimizer",
+    ),
 }
 
 
 class ClassifierParams(FitParams):
-    """One entry of section `surnames` in params.yaml."""
+    """One entry of section `classifiers` in params.yaml."""
 
     architecture: Name  # module in stages/models/
     network: dict[str, Any]  # arguments of its class, without those that the data give
-    sampling: Literal["independent", "epochs"]  # each draw anew, or every name in turn
+    sampling: Literal["independent", "epochs"]  # with replacement, or every name in turn
     balance: float = Field(ge=0, le=1)  # a name weighs prior^-balance; 1: languages are equal
     sorted_batches: Count = 1  # batches drawn together and sorted by length
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)  # share of the target spread evenly
     gradient: Literal["autograd", "by_hand", "counting"] = "autograd"
 
     @model_validator(mode="after")
-    def _by_hand_is_plain_sgd(self) -> "ClassifierParams":
-        if self.gradient != "by_hand":
-            return self
-        for name, value in BY_HAND.items():
+    def _check_gradient(self) -> "ClassifierParams":
+        is_markov = self.gradient == "autograd" and self.architecture == "markov_classifier"
+        needed, reason = _NEEDED.get("counting" if is_markov else self.gradient, ({}, ""))
+        for name, value in needed.items():
             if getattr(self, name) != value:
-                raise ValueError(
-                    f"gradient by_hand knows only plain sgd of elman_classifier, one name at a "
-                    f"time: {name} must be {value}"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _counting_has_no_optimizer(self) -> "ClassifierParams":
-        if self.gradient != "counting" and self.architecture != COUNTING["architecture"]:
-            return self
-        for name, value in (COUNTING | {"gradient": "counting"}).items():
-            if getattr(self, name) != value:
-                raise ValueError(
-                    f"markov_classifier counts each name once, without an optimizer: {name} must "
-                    f"be {value}"
-                )
+                raise ValueError(f"{reason}: {name} must be {value}")
         return self
 
 
@@ -126,12 +114,12 @@ def train(
         names: the training split.
         vocabulary: symbols and languages.
         name: of the model, for messages.
-        start: changes the first weights in place, to see how far the last ones hang on them.
+        start: changes the first weights in place, to measure their influence on the result.
 
     Raises:
         InputError: params that fit no network, or a loss that is not finite.
     """
-    device = seed_everything(params)
+    device = prepare_training(params)
     network = {
         "num_letters": len(vocabulary.symbols),
         "num_languages": len(vocabulary.languages),
@@ -141,21 +129,37 @@ def train(
     model = build_network(params.architecture, network, where).to(device)
     if start:
         start(model)
-    update = choose_update(model, params, where)
     batches = make_batches(params, names, device)
     progress = Progress(model)
-    curves = fit(update, batches, params, name, make_report(params, vocabulary, progress))
+
+    def print_progress(iteration: int, batch: _Batch, step: Step) -> None:
+        if iteration % (params.mean_every or _PRINT_EVERY) == 0:
+            progress.print(format_progress(iteration, batch, step, vocabulary))
+
+    recorder = Recorder(params, name, print_progress)
+    if params.gradient == "autograd":
+        gradient = by_autograd(model, partial(_measure_loss, model, params.label_smoothing))
+        fit(gradient, list(model.parameters()), batches, params, recorder)
+    else:
+        for batch in batches:
+            if params.gradient == "by_hand":
+                step = update_by_hand(model, params.rate, batch)
+            else:
+                step = _count_names(model, batch, where)
+            recorder.add(batch, step)
     config = ModelConfig("surnames", params.architecture, network)
-    return Trained(model, config, curves, progress.lines)
+    return Trained(model, config, recorder.curves, progress.lines)
 
 
-def make_batches(params: ClassifierParams, names: Names, device: torch.device) -> Iterator[Batch]:
-    """One batch a step, cut to the letters of its longest name."""
+def make_batches(params: ClassifierParams, names: Names, device: torch.device) -> Iterator[_Batch]:
+    """One batch per step, cut to the length of its longest name."""
     draws = sort_batches(draw_names(params, names.languages), names.lengths, params).ravel()
     letters = torch.from_numpy(names.letters).to(device)
     lengths = torch.from_numpy(names.lengths).to(device)
     languages = torch.from_numpy(names.languages).to(device)
-    size = params.batch * count_updates(params)
+    size = params.batch
+    if params.gradient == "by_hand":  # several updates, up to where a row, mean or line may be due
+        size = math.gcd(params.log_every, params.mean_every or _PRINT_EVERY)
     for start in range(0, len(draws), size):
         chosen = draws[start : start + size]
         longest = names.lengths[chosen].max()
@@ -163,18 +167,11 @@ def make_batches(params: ClassifierParams, names: Names, device: torch.device) -
         yield letters[rows, :longest].long(), lengths[rows], languages[rows]
 
 
-def count_updates(params: ClassifierParams) -> int:
-    """Updates of one step: by hand, all up to where a row, a mean or a line may be due."""
-    if params.gradient == "by_hand":
-        return math.gcd(params.log_every, params.mean_every or PRINT_EVERY)
-    return 1
-
-
 def draw_names(params: ClassifierParams, languages: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Which names training sees, in order: `(iterations * batch,)`.
+    """Indices of the names that training sees, in order: `(iterations * batch,)`.
 
-    A name's weight is prior(its language)^-balance, so that with a balance of 1 a language is
-    drawn uniformly and then a name of it uniformly.
+    The weight of a name is prior(its language)^-balance: with a balance of 1 a language is drawn
+    uniformly, then one of its names uniformly.
     """
     generator = np.random.default_rng(params.seed)
     weights = np.bincount(languages)[languages] ** -params.balance
@@ -191,12 +188,12 @@ def draw_names(params: ClassifierParams, languages: NDArray[np.int64]) -> NDArra
 def resample_systematically(
     weights: NDArray[np.floating], generator: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Draw as many examples as there are, each as often as its weight says, in random order.
+    """Draw N of N examples in proportion to their weights, in random order.
 
     Systematic resampling (Madow, 1949; particle filters call it low-variance resampling): the
-    weights lie end to end on a line, and equally spaced points with one random offset choose
-    where they fall. So an example with an expected number of n is drawn ⌊n⌋ or ⌈n⌉ times, where
-    independent draws would leave some out and repeat others by chance.
+    weights lie end to end on a line, and equally spaced points with one random offset choose the
+    examples. An example with an expected number of n is drawn ⌊n⌋ or ⌈n⌉ times, with less
+    variance than independent draws.
 
     Args:
         weights: `(N,)`, of sum 1.
@@ -215,10 +212,10 @@ def resample_systematically(
 def sort_batches(
     draws: NDArray[np.int64], lengths: NDArray[np.int64], params: ClassifierParams
 ) -> NDArray[np.int64]:
-    """Put names of like length into one batch, which leaves less padding to compute.
+    """Put names of similar length into one batch, which leaves less padding to compute.
 
     Args:
-        draws: `(iterations * batch,)` names in the order of the draws.
+        draws: `(iterations * batch,)` indices of names, in the order of the draws.
         lengths: `(N,)` letters of each name.
         params: batch, and how many batches are drawn together.
 
@@ -238,99 +235,66 @@ def sort_batches(
     return np.concatenate(pools)
 
 
-def choose_update(model: nn.Module, params: ClassifierParams, where: str) -> Update[Batch]:
-    """An update by automatic differentiation, or one that is written out."""
-    if params.gradient == "autograd":
-        return make_update(model, make_loss(model, params), params)
-    if params.gradient == "counting":
-        return make_counting_update(model, where)
-    return make_update_by_hand(model, params.rate)
+def _measure_loss(model: nn.Module, label_smoothing: float, batch: _Batch) -> tuple[Tensor, Tensor]:
+    """Negative log-likelihood of a batch, and its log-probabilities `(B, L)`."""
+    letters, lengths, languages = batch
+    log_probabilities = model(letters, lengths)
+    # on log-probabilities cross-entropy is the negative log-likelihood, and it can smooth
+    loss = nn.functional.cross_entropy(
+        log_probabilities, languages, label_smoothing=label_smoothing
+    )
+    return loss, log_probabilities
 
 
-def make_update_by_hand(model: nn.Module, rate: float) -> Update[Batch]:
-    """An update for each name of a batch, in turn, on the memory of an ElmanClassifier."""
+def update_by_hand(model: nn.Module, rate: float, batch: _Batch) -> Step:
+    """Update an ElmanClassifier for each name of a batch in turn, by plain SGD."""
     from stages.shared.kernels import train_names  # numba loads where it is used alone
 
     weights = tuple(weight.detach().numpy() for weight in model.parameters())
-
-    def update(batch: Batch, watched: bool) -> Step:
-        letters, lengths, languages = batch
-        losses = np.empty(len(lengths))
-        logits = np.empty_like(weights[-1])
-        norm = train_names(
-            letters.numpy(), lengths.numpy(), languages.numpy(), weights, rate, losses, logits
-        )
-        return Step(losses.tolist(), norm, torch.from_numpy(logits).unsqueeze(0))
-
-    return update
+    letters, lengths, languages = (part.numpy() for part in batch)
+    losses = np.empty(len(lengths))
+    logits = np.empty_like(weights[-1])
+    norm = train_names(letters, lengths, languages, weights, rate, losses, logits)
+    return Step(losses.tolist(), norm, torch.from_numpy(logits).unsqueeze(0))
 
 
-def make_counting_update(model: nn.Module, where: str) -> Update[Batch]:
-    """An update that counts the names of a batch; nothing is differentiated."""
-    markov: Any = model  # params allow no other
+def _count_names(model: Any, batch: _Batch, where: str) -> Step:
+    """Count the names of a batch in a MarkovClassifier; nothing is differentiated.
 
-    def update(batch: Batch, watched: bool) -> Step:
-        log_probabilities = markov(batch[0], batch[1])
-        loss = nn.functional.nll_loss(log_probabilities, batch[2])
-        try:
-            markov.count(*batch)
-        except ValueError as error:
-            raise InputError(f"{where}.network: {error}") from None
-        return Step([loss.item()], None, log_probabilities)
-
-    return update
-
-
-def make_loss(model: nn.Module, params: ClassifierParams) -> Loss[Batch]:
-    """Negative log-likelihood, beside the log-probabilities."""
-
-    def loss_of(batch: Batch) -> tuple[Tensor, Tensor]:
-        letters, lengths, languages = batch
-        log_probabilities = model(letters, lengths)  # (B, L)
-        # on log-probabilities cross-entropy is the negative log-likelihood, and it can smooth
-        loss = nn.functional.cross_entropy(
-            log_probabilities, languages, label_smoothing=params.label_smoothing
-        )
-        return loss, log_probabilities
-
-    return loss_of
+    Raises:
+        InputError: the names have more n-grams than the model has room for.
+    """
+    log_probabilities = model(batch[0], batch[1])
+    loss = nn.functional.nll_loss(log_probabilities, batch[2])
+    try:
+        model.count(*batch)
+    except ValueError as error:
+        raise InputError(f"{where}.network: {error}") from None
+    return Step([loss.item()], None, log_probabilities)
 
 
-def make_report(
-    params: ClassifierParams, vocabulary: Vocabulary, progress: Progress
-) -> Observer[Batch]:
-    """Say a line with every mean of the loss, as the walk-through does."""
-    every = params.mean_every or PRINT_EVERY
-
-    def report(iteration: int, batch: Batch, step: Step) -> None:
-        if iteration % every == 0:
-            progress.say(format_progress(iteration, batch, step, vocabulary))
-
-    return report
-
-
-def format_progress(iteration: int, batch: Batch, step: Step, vocabulary: Vocabulary) -> str:
-    """The walk-through's progress line: iteration, loss, a name, the guess, ✓ or ✗.
+def format_progress(iteration: int, batch: _Batch, step: Step, vocabulary: Vocabulary) -> str:
+    """The walk-through's progress line: iteration, loss, a name, its prediction, ✓ or ✗.
 
     Args:
         iteration: from 1.
         batch: of this step; the line is about its last name.
-        step: loss of the batch and what the network answered, before the weights moved.
+        step: loss and outputs of the batch, before the weights moved.
         vocabulary: symbols and languages.
     """
     letters, lengths, languages = batch
     name = decode_name(letters[-1, : lengths[-1]].tolist(), vocabulary.symbols)
-    guess = vocabulary.languages[int(step.outputs[-1].argmax())]
-    truth = vocabulary.languages[int(languages[-1])]
-    verdict = "✓" if guess == truth else f"✗ ({truth})"
-    return f"{iteration:>7}  {step.loss:.4f}  {name} / {guess} {verdict}"
+    prediction = vocabulary.languages[int(step.outputs[-1].argmax())]
+    target = vocabulary.languages[int(languages[-1])]
+    mark = "✓" if prediction == target else f"✗ ({target})"
+    return f"{iteration:>7}  {step.loss:.4f}  {name} / {prediction} {mark}"
 
 
 def main(name: str, surnames: str, out: str) -> None:
-    """Write the bundle of one model."""
+    """Write the files of one model."""
     started = datetime.now(UTC)
     params = read_params(f"classifiers.{name}", ClassifierParams)
-    names = read_split(Path(surnames), "train")
+    names = read_splits(Path(surnames)).train
     vocabulary = read_vocabulary(Path(surnames))
     trained = train(params, names, vocabulary, name)
     folder = Path(out)

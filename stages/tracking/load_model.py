@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from stages.shared.bundle import ModelConfig
 from stages.shared.errors import InputError, summarize
 from stages.shared.json_files import read_json
+from stages.shared.model_config import ModelConfig
 from stages.tracking.champions import CHAMPIONS, Champion, read_champions
 from stages.tracking.leaderboards import read_leaderboard
 from stages.tracking.mlflow_sync.dvc_files import (

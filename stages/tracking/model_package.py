@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from stages.shared.bundle import ModelConfig, check_architecture
+from stages.shared.model_config import ModelConfig, check_architecture
 from stages.tracking.mlflow_sync.seal import seal
 from stages.tracking.scores import DETAILS
 

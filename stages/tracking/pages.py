@@ -3,7 +3,7 @@
 from functools import partial
 
 from stages.searching.outcome import SCORE
-from stages.shared.verdicts import judge
+from stages.shared.intervals import describe_difference
 from stages.tracking.leaderboards import QUESTIONS, TASKS, Candidate, list_candidates
 from stages.tracking.mlflow_sync.dvc_files import workspace_problem
 from stages.tracking.mlflow_sync.mlflow_internals import VIEW_TAG
@@ -180,7 +180,7 @@ def _describe_forecasting(candidates: list[Candidate]) -> str:
         if improvement:
             name = improvement["baseline"]
             baseline = read_baseline_scores("forecasting", series)[name]
-            cells += [name, format_score(baseline, score), judge(improvement)]
+            cells += [name, format_score(baseline, score), describe_difference(improvement)]
             if improvement["low"] > 0:
                 ahead.append(f"**{model}** ({series})")
         rows.append(f"| {' | '.join(cells)} |")
@@ -207,4 +207,5 @@ def _format_improvement(name: str, scores: Scores, score: str) -> str:
     if not improvement:
         return ""
     interval = f"[{improvement['low']:+.3f}, {improvement['high']:+.3f}]"
-    return f"In {score} {name} is {judge(improvement)} of {improvement['baseline']}: {interval}."
+    difference = describe_difference(improvement)
+    return f"In {score} {name} is {difference} of {improvement['baseline']}: {interval}."

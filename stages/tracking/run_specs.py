@@ -20,10 +20,9 @@ from stages.searching.outcome import (
     read_losses,
     read_trials,
 )
-from stages.shared.bundle import Times, read_config, read_times
-from stages.shared.curves import COLUMNS, Curves, read_curves
 from stages.shared.json_files import read_json
-from stages.shared.tables import read_table
+from stages.shared.model_config import Times, read_config, read_times
+from stages.shared.tables import CURVE_COLUMNS, Curves, read_curves, read_table
 from stages.tracking.mlflow_sync.dvc_files import (
     Md5s,
     Stage,
@@ -207,7 +206,7 @@ def _list_points(curves: Curves, times: Times) -> list[CurvePoint]:
     for row, iteration in enumerate(curves.iteration):
         share = iteration / curves.iteration[-1]
         time = times.started + share * (times.ended - times.started)
-        for name in COLUMNS:
+        for name in CURVE_COLUMNS:
             value = getattr(curves, name)[row]
             if name != "iteration" and value is not None:
                 points.append(CurvePoint(name, value, iteration, time))

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.forecasting.metrics import name_metrics
-from stages.shared.baselines import read_baselines
-from stages.shared.json_files import read_json
+from stages.shared.json_files import read_baselines, read_json
 
 Scores = dict[str, Any]  # test scores and labels; `validation`, `intervals` … hold more
 DETAILS = {  # folder of all scores, by task

@@ -20,7 +20,7 @@ from benchmarks.surname_spread import (
 )
 from stages.shared.params import read_params
 from stages.shared.yaml_files import format_yaml, parse_yaml
-from stages.surnames.assessment import IMPROVED, Guesses
+from stages.surnames.assessment import IMPROVED, Predictions
 from stages.surnames.names import Names, Splits, Vocabulary
 from stages.surnames.train import ClassifierParams, train
 
@@ -37,7 +37,7 @@ def divide(*test_rows):
 
 
 def guess(*languages):
-    return Guesses(np.array(languages), np.array(languages))
+    return Predictions(np.array(languages), np.array(languages))
 
 
 def test_a_pair_of_two_tests_is_pooled_once():

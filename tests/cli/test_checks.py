@@ -3,8 +3,8 @@
 import pytest
 
 from stages.cli.repro import check_architectures
+from stages.imports.follow import check_names
 from stages.shared.errors import InputError
-from stages.shared.names import check_names
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from tests.forecasting.entries import FILE
 from tests.pipeline import edit_params, list_started, repro, set_param

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from stages.cli.forecast import history_problem, main
+from stages.shared.checkpoints import read_model
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
-from stages.shared.networks import read_model
 from stages.shared.tables import read_table
 from tests.shell import run
 from tests.workspace import SCOPE, take_results

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from stages.cli import lineage, promote
+from stages.shared.checkpoints import read_model
 from stages.shared.errors import InputError
-from stages.shared.networks import read_model
 from stages.surnames.alphabet import encode_name
 from stages.tracking import track
 from stages.tracking.champions import read_champions, write_champion

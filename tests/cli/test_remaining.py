@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from stages.cli.jobs import count_stages, estimate_seconds, format_remaining, read_seconds
-from stages.shared.bundle import write_times
+from stages.shared.model_config import write_times
 
 SECONDS = {
     "train_forecaster@short": 10.0,

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from stages.cli import results
-from stages.cli.results import SINE, SURNAMES
+from stages.cli.results import CLASSIFIER_COLUMNS, FORECASTER_COLUMNS
 from stages.cli.text import align
 from stages.shared.errors import InputError
 from stages.tracking.leaderboards import Ranking, find_ranking
@@ -77,14 +77,22 @@ def test_the_scores_of_the_workspace_are_those_of_scores_json(workspace, capsys)
     [
         (
             "forecasting",
-            SINE,
+            FORECASTER_COLUMNS,
             "windowed_lstm_fast",
             "integer_starts",
             "copy_period",
             1.5e-17,
             (".2g", ".1g"),
         ),
-        ("surnames", SURNAMES, "surname_ngrams", "official", "majority", 1.2345, (".3f", ".3f")),
+        (
+            "surnames",
+            CLASSIFIER_COLUMNS,
+            "surname_ngrams",
+            "official",
+            "majority",
+            1.2345,
+            (".3f", ".3f"),
+        ),
     ],
 )
 def test_the_tables_of_the_published_models_fit_into_100_columns(

@@ -97,7 +97,7 @@ def test_an_endless_file_is_not_read_to_its_end(tmp_path):
 
     said = fetch(tmp_path, SURNAMES_ZIP="/dev/zero")
 
-    assert said.splitlines() == ["error: /dev/zero is larger than 67108864 bytes: refused"]
+    assert said.splitlines() == ["error: /dev/zero is larger than 67108864 bytes: rejected"]
 
 
 def fetch(folder, **environment):

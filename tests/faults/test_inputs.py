@@ -14,9 +14,9 @@ from stages.forecasting.score_baselines import ForecastingBaselineParams
 from stages.forecasting.signals import GeneratedParams
 from stages.forecasting.train import ForecasterParams
 from stages.layers.gradients import ProbeParams
+from stages.shared.checkpoints import build_network
 from stages.shared.errors import InputError
 from stages.shared.figures import FigureParams
-from stages.shared.networks import build_network
 from stages.shared.params import Name, read_params
 from stages.shared.yaml_files import parse_yaml
 from stages.surnames.assessment import EvaluateParams

@@ -11,9 +11,9 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from stages.cli import promote
+from stages.shared.checkpoints import read_model
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
-from stages.shared.networks import read_model
 from stages.tracking.mlflow_sync.store import Store
 from tests.shell import assert_one_line, call, run
 from tests.store import assert_complete, check, fill, sync

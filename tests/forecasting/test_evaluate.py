@@ -18,9 +18,9 @@ from stages.forecasting.forecasters import write_state
 from stages.forecasting.series import Backtest, write_series
 from stages.forecasting.signals import GeneratedParams, draw_segments, sample_signal
 from stages.forecasting.train import ForecasterParams, train
+from stages.shared.checkpoints import write_model
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json
-from stages.shared.networks import write_model
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from tests.forecasting.entries import SINE, make_generated, make_observed, params_of, split_file
 

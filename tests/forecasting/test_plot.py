@@ -8,9 +8,9 @@ import pytest
 from stages.forecasting.plot import draw_snapshots, draw_window, main
 from stages.forecasting.series import write_series
 from stages.forecasting.signals import GeneratedParams
-from stages.shared.baselines import write_baselines
-from stages.shared.bundle import ModelConfig, write_config
-from stages.shared.curves import Curves, write_curves
+from stages.shared.json_files import write_baselines
+from stages.shared.model_config import ModelConfig, write_config
+from stages.shared.tables import Curves, write_curves
 from tests.forecasting.entries import SINE, make_generated, split_file
 
 DETAILS = {f"details/{name}" for name in ("loss", "loss_linear", "window", "snapshots")}

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.published import carried_rnn, lagged_rnn, small_init_rnn, windowed_lstm
 from stages.forecasting import evaluate, generate, preprocess, score_baselines, train
+from stages.shared.checkpoints import build_network
 from stages.shared.json_files import read_json
-from stages.shared.networks import build_network
 from tests.forecasting.entries import OFFICIAL, score_walkthrough
 
 SEEDS = range(12)  # of the start: each of the three is drawn

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from stages.shared.curves import Curves
 from stages.shared.figures import draw_curves, name_cell
+from stages.shared.tables import Curves
 
 CURVES = Curves([1, 2, 3, 4], [4.0, 3.0, 2.0, 1.0], [None, 3.5, None, 1.5], [None] * 4)
 PLAIN = Curves([1, 2], [4.0, 3.0], [None, None], [None, None])

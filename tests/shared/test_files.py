@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from stages.shared.bundle import read_times, write_times
-from stages.shared.curves import Curves, read_curves, write_curves
 from stages.shared.json_files import read_json, write_json
+from stages.shared.model_config import read_times, write_times
+from stages.shared.tables import Curves, read_curves, write_curves
 
 
 def test_curves_are_read_as_they_were_written(tmp_path):

@@ -5,6 +5,7 @@ from stages.shared.intervals import (
     BootstrapParams,
     bootstrap,
     bootstrap_difference,
+    describe_difference,
     draw_resamples,
     find_interval,
 )
@@ -95,3 +96,17 @@ def test_errors_that_neighbours_share_have_wider_intervals_in_blocks():
     together = bootstrap(average(shared), strata, params, block=10)["mean"]
 
     assert together["high"] - together["low"] > 1.5 * (alone["high"] - alone["low"])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.1, 0.2, "ahead"),
+        (-0.1, 0.2, "within the noise"),
+        (0.0, 0.2, "within the noise"),
+        (-0.2, 0.0, "within the noise"),
+        (-0.2, -0.1, "behind"),
+    ],
+)
+def test_only_an_interval_without_zero_allows_a_claim(low, high, verdict):
+    assert describe_difference({"low": low, "high": high}) == verdict

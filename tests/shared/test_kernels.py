@@ -16,7 +16,7 @@ from stages.models.elman_classifier import ElmanClassifier
 from stages.models.sequence_forecaster import SequenceForecaster
 from stages.models.window_forecaster import WindowForecaster
 from stages.shared import kernels
-from stages.surnames.train import make_update_by_hand
+from stages.surnames.train import update_by_hand
 
 ROOT = Path(__file__).parents[2]
 FLAGS = Path("/proc/cpuinfo").read_text("utf-8").split() if Path("/proc/cpuinfo").exists() else []
@@ -101,7 +101,7 @@ def test_an_update_by_hand_moves_the_weights_as_automatic_differentiation_does(n
     log_probabilities = automatic(letters, lengths)
     torch.nn.functional.nll_loss(log_probabilities, languages).backward()
 
-    step = make_update_by_hand(by_hand, rate=0.1)((letters, lengths, languages), True)
+    step = update_by_hand(by_hand, 0.1, (letters, lengths, languages))
 
     gradients = [weight.grad for weight in automatic.parameters()]
     norm = torch.nn.utils.get_total_norm(gradients).item()
@@ -117,11 +117,11 @@ def test_a_block_of_names_is_the_same_updates_one_after_another():
     lengths, languages = torch.tensor([4, 2, 1]), torch.tensor([2, 0, 1])
     together, apart = build_classifier(), build_classifier()
 
-    block = make_update_by_hand(together, rate=0.1)((names, lengths, languages), True)
-    update = make_update_by_hand(apart, rate=0.1)
+    block = update_by_hand(together, 0.1, (names, lengths, languages))
     steps = []
     for n in range(3):
-        steps.append(update((names[n : n + 1], lengths[n : n + 1], languages[n : n + 1]), True))
+        batch = names[n : n + 1], lengths[n : n + 1], languages[n : n + 1]
+        steps.append(update_by_hand(apart, 0.1, batch))
 
     assert block.losses == [step.loss for step in steps]
     assert block.gradient_norm == steps[-1].gradient_norm

@@ -63,11 +63,11 @@ def test_at_the_bottom_nothing_moves():
     assert point.tolist() == [1.0, 1.0]
 
 
-def look_along(function, slope):
-    def look(length):
+def make_function(function, slope):
+    def evaluate(length):
         return Point(length, function(length), slope(length), torch.zeros(1), None)
 
-    return look
+    return evaluate
 
 
 @pytest.mark.parametrize("first", [1e-4, 0.1, 1.0, 30.0, 1e6])
@@ -75,10 +75,10 @@ def test_a_search_meets_the_wolfe_conditions(first):
     def bumpy(t):
         return (t - 2) ** 2 + math.sin(3 * t)
 
-    look = look_along(bumpy, lambda t: 2 * (t - 2) + 3 * math.cos(3 * t))
-    start = look(0.0)
+    evaluate = make_function(bumpy, lambda t: 2 * (t - 2) + 3 * math.cos(3 * t))
+    start = evaluate(0.0)
 
-    found = search_line(look, start, first)
+    found = search_line(evaluate, start, first)
 
     assert found.loss <= start.loss + 1e-4 * found.length * start.slope
     assert abs(found.slope) <= CORNER * abs(start.slope)
@@ -88,8 +88,8 @@ def test_a_search_comes_back_from_an_overflow():
     def overflow(t):
         return (t - 1) ** 2 if t < 5 else math.nan
 
-    look = look_along(overflow, lambda t: 2 * (t - 1) if t < 5 else math.nan)
+    evaluate = make_function(overflow, lambda t: 2 * (t - 1) if t < 5 else math.nan)
 
-    found = search_line(look, look(0.0), 40.0)
+    found = search_line(evaluate, evaluate(0.0), 40.0)
 
     assert 0 < found.length < 2

@@ -44,7 +44,7 @@ def test_the_names_files_of_a_zip_are_read_and_nothing_else():
         (zip_names({"Big.txt": b"x" * (2**20 + 1)}), "larger than"),
     ],
 )
-def test_a_bad_zip_is_refused(content, reason):
+def test_a_bad_zip_is_rejected(content, reason):
     with pytest.raises(InputError, match=reason):
         read_archive(content, "data.zip")
 
@@ -62,7 +62,7 @@ def test_a_bad_zip_is_refused(content, reason):
         (b"name,label\n\xff,Elvish\n", "is no CSV file in UTF-8"),
     ],
 )
-def test_a_bad_table_is_refused_with_its_line(content, reason):
+def test_a_bad_table_is_rejected_with_its_line(content, reason):
     with pytest.raises(InputError, match=reason):
         read_archive(content, "names.csv")
 

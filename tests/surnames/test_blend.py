@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from stages.models.elman_classifier import ElmanClassifier
-from stages.shared.bundle import ModelConfig, read_config
-from stages.shared.curves import Curves, read_curves
+from stages.shared.checkpoints import read_model, write_model
 from stages.shared.errors import InputError
-from stages.shared.networks import read_model, write_model
+from stages.shared.model_config import ModelConfig, read_config
+from stages.shared.tables import Curves, read_curves
 from stages.shared.yaml_files import format_yaml
 from stages.surnames.blend import main
 

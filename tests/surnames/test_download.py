@@ -177,7 +177,7 @@ def test_official_names_that_were_edited_are_fetched_again(fetch, monkeypatch, t
     assert held() == LABELLED
 
 
-def test_another_archive_is_refused_with_its_files(fetch, tmp_path):
+def test_another_archive_is_rejected_with_its_files(fetch, tmp_path):
     copy = tmp_path / "copy.zip"
     copy.write_bytes(zip_names(NAMES))
 
@@ -187,7 +187,7 @@ def test_another_archive_is_refused_with_its_files(fetch, tmp_path):
     assert not Path("data/raw").exists()
 
 
-def test_a_bad_zip_is_refused_and_what_was_there_stays(fetch, tmp_path):
+def test_a_bad_zip_is_rejected_and_what_was_there_stays(fetch, tmp_path):
     copy = tmp_path / "copy.zip"
     copy.write_bytes(zip_names(NAMES))
     fetch(places=[str(copy)])

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from stages.models.elman_classifier import ElmanClassifier
-from stages.shared.bundle import ModelConfig
+from stages.shared.checkpoints import write_model
 from stages.shared.errors import InputError
 from stages.shared.intervals import BootstrapParams
-from stages.shared.networks import write_model
+from stages.shared.model_config import ModelConfig
 from stages.shared.tables import read_table
 from stages.shared.yaml_files import format_yaml
 from stages.surnames import score_baselines
@@ -150,7 +150,7 @@ def test_calibrated_answers_stand_beside_the_networks_own():
     assert asked["calibrated"].tolist() == [round(math.log(sure), 2)] * 2
 
 
-def test_a_question_without_letters_is_refused():
+def test_a_query_without_letters_is_rejected():
     params = PARAMS.model_copy(update={"asked": ["a", "123"]})
 
     with pytest.raises(InputError, match="'123' has no letter"):

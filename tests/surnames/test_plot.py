@@ -2,9 +2,8 @@ import json
 
 import numpy as np
 
-from stages.shared.bundle import ModelConfig, write_config
-from stages.shared.curves import Curves, write_curves
-from stages.shared.tables import write_table
+from stages.shared.model_config import ModelConfig, write_config
+from stages.shared.tables import Curves, write_curves, write_table
 from stages.shared.yaml_files import format_yaml
 from stages.surnames.plot import draw_confusion, draw_languages, draw_reliability, main
 

@@ -59,12 +59,12 @@ def test_a_language_with_too_few_names_is_named():
         preprocess(names, "custom", PARAMS)
 
 
-def test_one_language_is_refused():
+def test_one_language_is_rejected():
     with pytest.raises(InputError, match=r"of 1 language\(s\)"):
         split(Aa=spell(5, "x"))
 
 
-def test_shares_that_leave_nothing_to_train_on_are_refused():
+def test_shares_that_leave_nothing_to_train_on_are_rejected():
     params = SplitParams(validation_share=0.45, test_share=0.45, seed=0)
 
     with pytest.raises(InputError, match="leave none of 4 names"):

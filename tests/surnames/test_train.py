@@ -8,8 +8,8 @@ import torch
 from benchmarks.published import surname_rnn
 from stages.models.elman_classifier import ElmanClassifier
 from stages.shared.errors import InputError
-from stages.shared.fit import Step
 from stages.shared.params import check_params
+from stages.shared.training_loop import Step
 from stages.shared.yaml_files import parse_yaml
 from stages.surnames.alphabet import SYMBOLS, encode_name
 from stages.surnames.archive import list_names, read_names_folder
@@ -18,7 +18,7 @@ from stages.surnames.names import (
     Vocabulary,
     decode_names,
     pad_letters,
-    read_split,
+    read_splits,
     write_corpus,
 )
 from stages.surnames.preprocess import SplitParams, preprocess
@@ -60,10 +60,10 @@ def sample(tmp_path_factory):
     params = SplitParams.model_validate(PARAMS["preprocess_surnames"])
     corpus, vocabulary = preprocess(list_names(read_names_folder(SAMPLE)), "sample", params)
     write_corpus(folder, corpus)
-    return read_split(folder, "train"), vocabulary
+    return read_splits(folder).train, vocabulary
 
 
-def tell_draws(params, names, vocabulary):
+def list_draws(params, names, vocabulary):
     """What training draws, as text: name and language."""
     texts = decode_names(names, vocabulary.symbols)
     for row in draw_names(params, names.languages):
@@ -82,7 +82,7 @@ def test_losses_are_those_of_the_published_program(gradient, sample):
     published = surname_rnn.read_names(SAMPLE)
     languages = list(published)
     draws = []
-    for name, language in tell_draws(params, names, vocabulary):
+    for name, language in list_draws(params, names, vocabulary):
         assert name in published[language]
         draws.append((name, languages.index(language)))
 
@@ -217,7 +217,7 @@ def test_a_progress_line_is_about_the_last_name_of_its_batch(language, verdict):
 def test_a_progress_line_tells_what_was_guessed_before_the_weights_moved(gradient, capsys):
     params = params_of(gradient=gradient, rate=1.0, iterations=1, mean_every=1)
     drawn = draw_names(params, NAMES.languages)[0]
-    truth = VOCABULARY.languages[NAMES.languages[drawn]]
+    target = VOCABULARY.languages[NAMES.languages[drawn]]
     torch.manual_seed(params.seed)
     untrained = ElmanClassifier(num_letters=57, num_languages=18, hidden=128)
     letters = torch.tensor([ENCODED[drawn]])
@@ -226,7 +226,7 @@ def test_a_progress_line_tells_what_was_guessed_before_the_weights_moved(gradien
     train(params, NAMES, VOCABULARY, "x")
 
     line = capsys.readouterr().out
-    assert f"{WORDS[drawn]} / {VOCABULARY.languages[guess]} ✗ ({truth})" in line
+    assert f"{WORDS[drawn]} / {VOCABULARY.languages[guess]} ✗ ({target})" in line
 
 
 @pytest.mark.parametrize(("mean_every", "printed"), [(100, [100, 200]), (60, [60, 120, 180])])

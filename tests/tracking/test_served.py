@@ -18,7 +18,7 @@ import torch
 from mlflow.models import Model
 from packaging.requirements import Requirement
 
-from stages.shared.networks import read_model
+from stages.shared.checkpoints import read_model
 from stages.surnames.alphabet import clean_name, encode_name
 from stages.tracking.mlflow_sync.store import Store
 from tests.shell import find_free_port, make_environment, start_server, stop_server, wait_for

@@ -5,7 +5,7 @@ import pytest
 from torch import nn
 
 from stages.shared.errors import InputError
-from stages.shared.fit import FitParams, Step, fit, make_lbfgs_update, make_update
+from stages.shared.training_loop import FitParams, Recorder, Step, by_autograd, fit, fit_lbfgs
 
 PARAMS = {
     "iterations": 10,
@@ -25,13 +25,21 @@ def ignore(iteration, batch, step):
     pass
 
 
-def answer_batch(batch, watched):
-    """An update whose loss is its batch."""
-    return Step([float(batch)], 2.0 if watched else None, batch)
+def record(steps, params, name="x", observe=ignore, curves=None):
+    """The curves of steps that nobody computed."""
+    recorder = Recorder(params, name, observe, curves)
+    for batch, step in enumerate(steps):
+        recorder.add(batch, step)
+    return recorder.curves
+
+
+def make_steps(*losses):
+    """Steps of one update each."""
+    return [Step([float(loss)], 2.0, None) for loss in losses]
 
 
 def test_every_update_is_recorded_and_its_loss_is_that_before_it():
-    curves = fit(answer_batch, [3, 2, 1], params(), "x", ignore)
+    curves = record(make_steps(3, 2, 1), params())
 
     assert curves.iteration == [1, 2, 3]
     assert curves.loss == [3, 2, 1]
@@ -40,25 +48,25 @@ def test_every_update_is_recorded_and_its_loss_is_that_before_it():
 
 
 def test_a_mean_is_recorded_even_where_no_row_is_due():
-    curves = fit(answer_batch, range(10), params(log_every=4, mean_every=5), "x", ignore)
+    curves = record(make_steps(*range(10)), params(log_every=4, mean_every=5))
 
     assert curves.iteration == [4, 5, 8, 10]
     assert curves.mean_loss == [None, (0 + 1 + 2 + 3 + 4) / 5, None, (5 + 6 + 7 + 8 + 9) / 5]
-    assert curves.gradient_norm == [2.0, None, 2.0, None]
 
 
 def test_the_observer_is_told_of_every_update():
     told = []
+    first, second = make_steps(3, 2)
 
-    fit(answer_batch, [3, 2], params(log_every=2), "x", lambda *event: told.append(event))
+    record([first, second], params(log_every=2), observe=lambda *event: told.append(event))
 
-    assert told == [(1, 3, Step([3.0], None, 3)), (2, 2, Step([2.0], 2.0, 2))]
+    assert told == [(1, 0, first), (2, 1, second)]
 
 
 def test_curves_are_continued():
-    curves = fit(answer_batch, [3, 2], params(), "x", ignore)
+    curves = record(make_steps(3, 2), params())
 
-    continued = fit(answer_batch, [1], params(), "x", ignore, curves)
+    continued = record(make_steps(1), params(), curves=curves)
 
     assert continued.iteration == [1, 2, 3]
 
@@ -66,24 +74,21 @@ def test_curves_are_continued():
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_stops_at_its_iteration(loss):
     with pytest.raises(InputError, match=rf"broken: the loss became {loss} at iteration 2: lower"):
-        fit(answer_batch, [1.0, loss], params(), "broken", ignore)
+        record(make_steps(1.0, loss), params(), "broken")
 
 
-def answer_block(batch, watched):
-    """A step of several updates, whose losses are its batch."""
-    return Step(batch, 2.0, None)
+def make_blocks(*blocks):
+    """Steps of several updates each."""
+    return [Step(losses, 2.0, None) for losses in blocks]
 
 
 def test_a_step_may_make_several_updates():
     told = []
-    blocks = [[5.0, 4.0], [3.0, 2.0], [1.0]]
 
-    curves = fit(
-        answer_block,
-        blocks,
+    curves = record(
+        make_blocks([5.0, 4.0], [3.0, 2.0], [1.0]),
         params(log_every=4, mean_every=2),
-        "x",
-        lambda iteration, batch, step: told.append((iteration, step.loss)),
+        observe=lambda iteration, batch, step: told.append((iteration, step.loss)),
     )
 
     assert told == [(2, 4.0), (4, 2.0), (5, 1.0)]
@@ -94,7 +99,7 @@ def test_a_step_may_make_several_updates():
 
 def test_a_loss_that_is_no_number_stops_at_its_iteration_within_a_step():
     with pytest.raises(InputError, match="the loss became nan at iteration 3"):
-        fit(answer_block, [[1.0, 1.0], [math.nan, 1.0]], params(), "x", ignore)
+        record(make_blocks([1.0, 1.0], [math.nan, 1.0]), params())
 
 
 def square(model):
@@ -112,10 +117,19 @@ def make_model(weight):
     return model
 
 
+def train(model, num_updates=1, loss_of=None, **changes):
+    """What updates of a model saw."""
+    steps = []
+    gradient = by_autograd(model, loss_of or square(model))
+    recorder = Recorder(params(**changes), "x", lambda _, batch, step: steps.append(step))
+    fit(gradient, list(model.parameters()), range(num_updates), params(**changes), recorder)
+    return steps
+
+
 def test_a_step_of_sgd_by_hand():
     model = make_model(3.0)
 
-    step = make_update(model, square(model), params())(None, True)
+    [step] = train(model)
 
     assert (step.loss, step.gradient_norm, step.outputs.item()) == (9.0, 6.0, 3.0)
     assert model.weight.item() == pytest.approx(3.0 - 0.1 * 6.0)
@@ -124,39 +138,37 @@ def test_a_step_of_sgd_by_hand():
 def test_a_clipped_gradient_makes_a_smaller_step_and_is_recorded_before_it():
     model = make_model(3.0)
 
-    step = make_update(model, square(model), params(clip_norm=0.5))(None, False)
+    [step] = train(model, clip_norm=0.5, log_every=2)
 
     assert step.gradient_norm == pytest.approx(6.0)
     assert model.weight.item() == pytest.approx(3.0 - 0.1 * 0.5, rel=1e-5)
 
 
-def test_the_gradient_norm_is_left_out_where_nobody_asks():
-    model = make_model(3.0)
+def test_the_gradient_norm_is_measured_where_a_row_of_the_curves_is_due():
+    steps = train(make_model(3.0), num_updates=4, log_every=2)
 
-    assert make_update(model, square(model), params())(None, False).gradient_norm is None
+    assert [step.gradient_norm is None for step in steps] == [True, False, True, False]
 
 
 def test_a_one_cycle_rate_starts_low_and_ends_lower():
     model = make_model(1.0)
-    update = make_update(
-        model, lambda _: (model.weight.sum(), model.weight), params(schedule="one_cycle")
+
+    steps = train(
+        model, 10, lambda _: (model.weight.sum(), model.weight.clone()), schedule="one_cycle"
     )
 
-    weights = [1.0]
-    for _ in range(10):
-        update(None, False)
-        weights.append(model.weight.item())
-
-    steps = [before - after for before, after in pairwise(weights)]
-    assert max(steps) == pytest.approx(0.1, rel=1e-3)
-    assert steps[-1] < steps[0] < max(steps)
+    weights = [*(step.outputs.item() for step in steps), model.weight.item()]
+    moves = [before - after for before, after in pairwise(weights)]
+    assert max(moves) == pytest.approx(0.1, rel=1e-3)
+    assert moves[-1] < moves[0] < max(moves)
 
 
 def test_lbfgs_finds_the_bottom_of_a_parabola():
     model = make_model(3.0).double()
-    update = make_lbfgs_update(model, square(model), None)
+    steps = []
+    recorder = Recorder(params(), "x", lambda _, batch, step: steps.append(step))
 
-    steps = [update(None, True) for _ in range(5)]
+    fit_lbfgs(model, square(model), None, 5, recorder)
 
     assert steps[0].loss == 9.0
     assert steps[0].gradient_norm == 6.0

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from stages import HAS_SHARED_KERNELS
-from stages.shared.arithmetic import describe_processor
+from stages.shared.reproducible import describe_processor
 
-PREPARE = "import stages, torch; from stages.shared.arithmetic import prepare_arithmetic; "
-PREPARE += "prepare_arithmetic()"
+PREPARE = "import stages, torch; from stages.shared.reproducible import make_reproducible; "
+PREPARE += "make_reproducible()"
 
 
 def run(code):

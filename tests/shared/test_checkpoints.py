@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from stages.models.sequence_forecaster import SequenceForecaster
-from stages.shared.bundle import ModelConfig, read_config
+from stages.shared.checkpoints import build_network, read_model, write_model
 from stages.shared.errors import InputError
-from stages.shared.networks import build_network, read_model, write_model
+from stages.shared.model_config import ModelConfig, read_config
 
 SMALL = {"cell": "rnn_tanh", "hidden": 3}
 

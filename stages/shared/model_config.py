@@ -1,6 +1,6 @@
-"""What lies beside the weights of a trained model: what rebuilds it, and when it was trained.
+"""config.json and times.json beside the weights of a trained model.
 
-Imports no torch, so that whoever only asks what a model is need not wait for it.
+Imports no torch: a process that only asks what a model is need not wait for it.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,12 +11,10 @@ from typing import Any
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
 
-MODELS = Path(__file__).parents[1] / "models"
-
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What weights alone do not tell: config.json."""
+    """What is needed to rebuild a model, beside its weights: config.json."""
 
     task: str  # forecasting or surnames
     architecture: str  # module in stages/models/
@@ -26,7 +24,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Times:
-    """When and where a model was trained: times.json, the only out that is never the same."""
+    """When and where a model was trained: times.json, the only out that differs between runs."""
 
     started: datetime
     ended: datetime
@@ -47,7 +45,7 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def check_architecture(architecture: str, where: str) -> None:
-    """Refuse what is no file of stages/models/, before anything of that name is run.
+    """Check that stages/models/ has an architecture, before a module of its name is imported.
 
     Args:
         architecture: name of the module.
@@ -56,7 +54,7 @@ def check_architecture(architecture: str, where: str) -> None:
     Raises:
         InputError: there is no such file.
     """
-    known = sorted(path.stem for path in MODELS.glob("[a-z]*.py"))
+    known = sorted(path.stem for path in (Path(__file__).parents[1] / "models").glob("[a-z]*.py"))
     if architecture not in known:
         raise InputError(
             f"{where}.architecture: there is no stages/models/{architecture}.py: "

@@ -11,17 +11,17 @@ import torch
 from pydantic import ConfigDict, Field, create_model
 from torch import nn
 
-from stages.shared.bundle import ModelConfig, check_architecture, read_config, write_config
 from stages.shared.errors import InputError, is_out_of_memory, summarize
+from stages.shared.model_config import ModelConfig, check_architecture, read_config, write_config
 from stages.shared.params import Name, Params, check_params
 
-MOST_WEIGHTS = 10**8  # with their gradients and what Adam keeps of them 1.6 GB
-SMALL = 1000  # sizes up to here stay far below it, and counting costs a second of imports
-SIZE = Annotated[int, Field(le=10**7)]
-LAYERS = Annotated[int, Field(le=100)]  # each is built, and run, by itself
+_MOST_WEIGHTS = 10**8  # with their gradients and what Adam keeps of them 1.6 GB
+_SMALL = 1000  # sizes up to here stay far below it, and counting costs a second of imports
+_SIZE = Annotated[int, Field(le=10**7)]
+_LAYERS = Annotated[int, Field(le=100)]  # each is built, and run, by itself
 
 
-class Member(Params):
+class _Member(Params):
     """One network of a blend, as config.json has it."""
 
     architecture: Name
@@ -45,11 +45,14 @@ def build_network(architecture: str, network: dict[str, Any], where: str) -> nn.
     Raises:
         InputError: no such architecture, arguments that it does not take, or too many weights.
     """
-    make = _find_class(architecture, where)
+    check_architecture(architecture, where)  # a module of another name is never imported
+    module = importlib.import_module(f"stages.models.{architecture}")
+    class_name = "".join(word.capitalize() for word in architecture.split("_"))
+    make: Callable[..., nn.Module] = getattr(module, class_name)
     where = f"{where}.network"
     if "members" in network:
         members = []
-        for member in check_params(network["members"], list[Member], f"{where}.members"):
+        for member in check_params(network["members"], list[_Member], f"{where}.members"):
             members.append(build_network(member.architecture, member.network, f"{where}.members"))
         network = network | {"members": members}
     _check_arguments(make, network, where)
@@ -62,33 +65,26 @@ def build_network(architecture: str, network: dict[str, Any], where: str) -> nn.
         raise InputError(f"{where}: {error}") from None
 
 
-def _find_class(architecture: str, where: str) -> Callable[..., nn.Module]:
-    check_architecture(architecture, where)  # what it names is never imported otherwise
-    module = importlib.import_module(f"stages.models.{architecture}")
-    class_name = "".join(word.capitalize() for word in architecture.split("_"))
-    make: Callable[..., nn.Module] = getattr(module, class_name)
-    return make
-
-
 def _check_arguments(make: Callable[..., nn.Module], network: dict[str, Any], where: str) -> None:
-    """Hold the arguments against the signature, as strictly as any params."""
+    """Check the arguments against the signature, as strictly as any params."""
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(make).parameters.items():
         default = ... if parameter.default is parameter.empty else None
-        hint = SIZE if parameter.annotation is int else parameter.annotation
-        fields[name] = (LAYERS if name == "layers" else hint, default)
+        hint = _SIZE if parameter.annotation is int else parameter.annotation
+        fields[name] = (_LAYERS if name == "layers" else hint, default)
     check_params(network, create_model("Network", __base__=_Arguments, **fields), where)
 
 
 def _check_size(make: Callable[..., nn.Module], network: dict[str, Any], where: str) -> None:
     """Count the weights of a large network that is built without memory."""
-    if all(size <= SMALL for size in network.values() if isinstance(size, int)):
+    if all(size <= _SMALL for size in network.values() if isinstance(size, int)):
         return
     with torch.device("meta"):
         num_weights = sum(weight.numel() for weight in make(**network).parameters())
-    if num_weights > MOST_WEIGHTS:
+    if num_weights > _MOST_WEIGHTS:
         raise InputError(
-            f"{where} asks for {num_weights:,} weights, more than {MOST_WEIGHTS:,}: lower its sizes"
+            f"{where} asks for {num_weights:,} weights, more than {_MOST_WEIGHTS:,}: "
+            "lower its sizes"
         )
 
 
@@ -96,7 +92,7 @@ def write_model(folder: Path, config: ModelConfig, model: nn.Module) -> None:
     """Write weights.pt and config.json; the same values give the same bytes.
 
     Raises:
-        InputError: the last update blew the weights up, which no loss has seen.
+        InputError: a weight is NaN or infinite after the last update.
     """
     weights = {}
     for name, value in model.state_dict().items():
@@ -105,7 +101,7 @@ def write_model(folder: Path, config: ModelConfig, model: nn.Module) -> None:
                 f"{folder.name}: {name} is no longer finite after training: lower rate or "
                 "weight_decay in params.yaml"
             )
-        # clone: a view would save the whole storage that it looks into
+        # clone: of a view, torch.save would write the whole storage
         weights[name] = value.detach().cpu().clone()
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(weights, folder / "weights.pt")

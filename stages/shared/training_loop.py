@@ -1,0 +1,265 @@
+"""The training loop, top to bottom: gradient, clip, step, record."""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from stages.shared.errors import InputError
+from stages.shared.lbfgs import LBFGS
+from stages.shared.params import Count, Params, Seed
+from stages.shared.reproducible import make_reproducible
+from stages.shared.tables import Curves
+
+
+class FitParams(Params):
+    """How a network is trained: the fields that all models share."""
+
+    iterations: Count  # updates
+    batch: Count  # examples averaged in one update
+    optimizer: Literal["sgd", "adam", "adamw"]
+    rate: float = Field(gt=0)  # learning rate; its peak if the schedule is one_cycle
+    schedule: Literal["constant", "one_cycle"] = "constant"
+    weight_decay: float = Field(default=0.0, ge=0)
+    momentum: bool = False  # of sgd: 0.9, or with one_cycle from 0.95 to 0.85 and back
+    clip_norm: float | None = Field(gt=0)  # of all gradients together; null: never
+    seed: Seed  # of the weights and the draws
+    device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
+    log_every: Count = 1  # iterations from one row of the curves to the next
+    mean_every: Count | None = None  # iterations that mean_loss averages
+
+
+class Step(NamedTuple):
+    """One update, or several in a row, seen from before the weights moved."""
+
+    losses: list[float]  # one per update
+    gradient_norm: float | None  # of the last: total, before clipping; None: not measured
+    outputs: Any  # of the network for the batch, or for its last example
+
+    @property
+    def loss(self) -> float:
+        """Of the last update."""
+        return self.losses[-1]
+
+
+_Batch = TypeVar("_Batch")
+Loss = Callable[[_Batch], tuple[Tensor, Tensor]]  # batch -> loss, outputs
+# batch -> loss, outputs; leaves the gradients in the weights' .grad
+Gradient = Callable[[_Batch], tuple[float, Tensor]]
+Observer = Callable[[int, _Batch, Step], None]  # called with (iteration from 1, batch, its step)
+
+
+def prepare_training(params: FitParams) -> torch.device:
+    """Make training repeatable; returns the device to train on, the best there is for `auto`.
+
+    Raises:
+        InputError: this machine has no such device.
+    """
+    make_reproducible()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.manual_seed(params.seed)
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    device: str = params.device
+    if device == "auto":
+        device = next(name for name, is_there in available.items() if is_there)
+    if not available[device]:
+        raise InputError(f"device {device} is not available here: set device: cpu in params.yaml")
+    return torch.device(device)
+
+
+def fit(
+    differentiate: Gradient[_Batch],
+    weights: list[nn.Parameter],
+    batches: Iterable[_Batch],
+    params: FitParams,
+    recorder: "Recorder[_Batch]",
+) -> Curves:
+    """Train by the gradient of each batch and the optimizer of the params.
+
+    Args:
+        differentiate: computes loss, outputs and gradients of a batch.
+        weights: changed in place.
+        batches: one per update.
+        params: optimizer, learning rate and clipping.
+        recorder: keeps the losses.
+
+    Raises:
+        InputError: the loss became NaN or infinite.
+    """
+    optimizer, schedule = _make_optimizer(weights, params)
+    for batch in batches:
+        loss, outputs = differentiate(batch)
+
+        norm = None
+        if params.clip_norm:
+            norm = float(nn.utils.clip_grad_norm_(weights, params.clip_norm))
+        elif recorder.is_due():  # as clip_grad_norm_ gives it, for a fraction of its time
+            gradients = [weight.grad.flatten() for weight in weights if weight.grad is not None]
+            flat = torch.cat(gradients) if len(gradients) > 1 else gradients[0]
+            norm = float(torch.linalg.vector_norm(flat))
+
+        if optimizer:
+            optimizer.step()
+        else:  # plain SGD; torch.optim takes ten times longer
+            for weight in weights:
+                if weight.grad is not None:
+                    weight.data.add_(weight.grad, alpha=-params.rate)
+        if schedule:
+            schedule.step()
+
+        recorder.add(batch, Step([loss], norm, outputs))
+    return recorder.curves
+
+
+def by_autograd(model: nn.Module, loss_of: Loss[_Batch]) -> Gradient[_Batch]:
+    """The gradient of a loss by automatic differentiation."""
+
+    def differentiate(batch: _Batch) -> tuple[float, Tensor]:
+        model.zero_grad(set_to_none=True)
+        loss, outputs = loss_of(batch)
+        loss.backward()
+        return loss.item(), outputs.detach()
+
+    return differentiate
+
+
+def _make_optimizer(
+    weights: list[nn.Parameter], params: FitParams
+) -> tuple[torch.optim.Optimizer | None, torch.optim.lr_scheduler.OneCycleLR | None]:
+    """Optimizer, None for plain SGD, and schedule, None for a constant rate."""
+    # fused: one kernel for all weights, and square roots that every processor rounds alike
+    rate, decay = params.rate, params.weight_decay
+    optimizer: torch.optim.Optimizer
+    if params.optimizer == "adam":
+        optimizer = torch.optim.Adam(weights, rate, weight_decay=decay, fused=True)
+    elif params.optimizer == "adamw":
+        optimizer = torch.optim.AdamW(weights, rate, weight_decay=decay, fused=True)
+    elif params.momentum or decay or params.schedule != "constant":
+        momentum = 0.9 if params.momentum else 0.0
+        optimizer = torch.optim.SGD(weights, rate, momentum, weight_decay=decay, fused=True)
+    else:
+        return None, None
+    if params.schedule == "constant":
+        return optimizer, None
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=rate,
+        total_steps=params.iterations,
+        cycle_momentum=params.optimizer != "sgd" or params.momentum,
+    )
+
+
+def fit_lbfgs(
+    model: nn.Module,
+    loss_of: Loss[_Batch],
+    batch: _Batch,
+    num_iterations: int,
+    recorder: "Recorder[_Batch]",
+) -> Curves:
+    """Train by L-BFGS, always on the same batch.
+
+    Raises:
+        InputError: the loss became NaN or infinite.
+    """
+    search = LBFGS(list(model.parameters()), partial(loss_of, batch))
+    for _ in range(num_iterations):
+        start = search.step()
+        recorder.add(batch, Step([start.loss], float(start.gradient.norm()), start.outputs))
+    return recorder.curves
+
+
+class Recorder(Generic[_Batch]):
+    """Keeps the curves of a training, and shows its progress bar.
+
+    Args:
+        params: how many updates there are, and how often to record and average.
+        name: of the model, for messages.
+        observe: called after every update, or several in a row.
+        curves: of an earlier phase, which are continued.
+    """
+
+    def __init__(
+        self,
+        params: FitParams,
+        name: str,
+        observe: Observer[_Batch],
+        curves: Curves | None = None,
+    ) -> None:
+        self.params = params
+        self.name = name
+        self.observe = observe
+        self.curves = curves or Curves()
+        self.iteration = self.curves.iteration[-1] if self.curves.iteration else 0
+        self._last = self.iteration + params.iterations
+        self._recent: list[float] = []  # losses since the last mean
+        # quiet when the output is no terminal
+        self._bar = tqdm(desc=name, total=params.iterations, disable=None, mininterval=0.5)
+
+    def is_due(self) -> bool:
+        """Whether the next update is a row of the curves."""
+        return (self.iteration + 1) % self.params.log_every == 0
+
+    def add(self, batch: _Batch, step: Step) -> None:
+        """Record a step, which ends where a row or a mean is due if it is several updates.
+
+        Raises:
+            InputError: a loss is NaN or infinite.
+        """
+        for loss in step.losses:
+            self.iteration += 1
+            if not math.isfinite(loss):
+                raise InputError(
+                    f"{self.name}: the loss became {loss} at iteration {self.iteration}: lower "
+                    "its rate or set its clip_norm in params.yaml"
+                )
+        self._bar.update(len(step.losses))
+        self.observe(self.iteration, batch, step)
+
+        mean = None
+        if self.params.mean_every:
+            self._recent.extend(step.losses)
+            if self.iteration % self.params.mean_every == 0:
+                mean = math.fsum(self._recent) / len(self._recent)
+                self._recent.clear()
+        if self.iteration % self.params.log_every == 0 or mean is not None:
+            self._bar.set_postfix(loss=f"{step.loss:.3g}", refresh=False)
+            self.curves.iteration.append(self.iteration)
+            self.curves.loss.append(step.loss)
+            self.curves.gradient_norm.append(step.gradient_norm)
+            self.curves.mean_loss.append(mean)
+        if self.iteration == self._last:
+            self._bar.close()
+
+
+class Progress:
+    """The lines that a training prints: on the terminal with the time, in progress.txt without it.
+
+    Args:
+        model: printed first, as the walk-throughs do.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.started = time.monotonic()
+        self.lines = str(model).splitlines()
+        tqdm.write(str(model))
+
+    def print(self, line: str) -> None:
+        """Print a line after the seconds since the start, and keep it."""
+        tqdm.write(f"{time.monotonic() - self.started:6.1f} s  {line}")
+        self.lines.append(line)
+
+
+def write_progress(path: Path, lines: list[str]) -> None:
+    """Write progress.txt: no clock, so that the same training gives the same bytes."""
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
