@@ -13,6 +13,7 @@ from stages.cli.dvc_internals import PINNED as DVC_PIN
 from stages.imports.follow import find_imports
 from stages.ray_cluster.tasks import DECISIVE
 from stages.shared.yaml_files import parse_yaml
+from tests.code_measures import list_doubles, list_unshared
 from tests.pipeline import make_clone
 from tests.shell import commit, run
 
@@ -360,3 +361,11 @@ def test_links_of_the_docs_lead_somewhere(name):
 
 def test_the_readme_is_read_in_minutes():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_a_module_shows_what_others_use():
+    assert len(list_unshared()) <= 20, list_unshared()
+
+
+def test_a_public_name_means_one_thing():
+    assert len(list_doubles()) <= 5, list_doubles()

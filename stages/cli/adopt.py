@@ -21,7 +21,7 @@ _ABSENT = "absent"
 _CITED = "searched"  # section of params.yaml: entry -> the search that it comes from
 
 
-def find_best(section: str) -> Best:
+def _find_best(section: str) -> Best:
     """What the search for entries of a section found.
 
     Raises:
@@ -63,7 +63,7 @@ def compare(section: str, entry: str) -> dict[str, tuple[Any, Any]]:
     Raises:
         InputError: there is no such search or entry.
     """
-    found = flatten(find_best(section).entry, ".")
+    found = flatten(_find_best(section).entry, ".")
     own = flatten(read_value(f"{section}.{entry}"), ".")
     del own["seed"]
     differing = {}
@@ -155,7 +155,7 @@ def main(section: str | None, entry: str | None, check_only: bool = False) -> No
     if check_only and not section:
         check()
     elif section and section in SECTIONS.values() and not check_only:
-        entry = entry or find_best(section).base
+        entry = entry or _find_best(section).base
         for line in adopt(section, entry) or [f"{section}.{entry} was that already"]:
             print(line)
     else:

@@ -95,7 +95,7 @@ def main(num_jobs: int) -> None:
     """
     check_dvc_listings()
     with lock_workspace():
-        check_files()
+        _check_files()
         check_sections()
         check_names()
         check_architectures()
@@ -118,7 +118,7 @@ class _Entry(BaseModel):
     architecture: Name
 
 
-def check_files() -> None:
+def _check_files() -> None:
     """Stop at a file that DVC could not read, with fewer lines than DVC needs.
 
     Raises:

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-MOST_LETTERS = 1_000  # of a name
-MOST_NAMES = 10_000  # at once: seconds
-MOST_SAMPLES = 1_000_000  # of the histories and of the forecasts at once: seconds
-UNSCALED = {"mean": 0.0, "std": 1.0}
+_MOST_LETTERS = 1_000  # of a name
+_MOST_NAMES = 10_000  # at once: seconds
+_MOST_SAMPLES = 1_000_000  # of the histories and of the forecasts at once: seconds
+_UNSCALED = {"mean": 0.0, "std": 1.0}
 
 Files = dict[str, str]  # weights, config and so on -> path; an architecture -> its Python file
 
@@ -59,10 +59,10 @@ class Classifier:
         longest = max((len(name) for name in names), default=0)
         if top < 1:
             raise ValueError(f"top must be at least 1, not {top}")
-        if len(names) > MOST_NAMES:
-            raise ValueError(f"{len(names):,} names are more than {MOST_NAMES:,}: send fewer")
-        if longest > MOST_LETTERS:
-            raise ValueError(f"a name has {longest:,} letters, more than {MOST_LETTERS:,}")
+        if len(names) > _MOST_NAMES:
+            raise ValueError(f"{len(names):,} names are more than {_MOST_NAMES:,}: send fewer")
+        if longest > _MOST_LETTERS:
+            raise ValueError(f"a name has {longest:,} letters, more than {_MOST_LETTERS:,}")
         return [{"name": name, "top": self._rank_languages(name)[:top]} for name in names]
 
     @torch.no_grad()
@@ -99,7 +99,7 @@ class Forecaster:
         """
         self.model = load_model(files)
         # of a network that was trained on standardised samples
-        self.scaling: dict[str, float] = _read_json(files["config"]).get("scaling", UNSCALED)
+        self.scaling: dict[str, float] = _read_json(files["config"]).get("scaling", _UNSCALED)
         self.scope = _read_json(files["scope"])  # what it was trained on, and its errors
 
     @torch.no_grad()
@@ -120,7 +120,7 @@ class Forecaster:
         dtype = next(self.model.parameters()).dtype
         scaled = torch.tensor((histories - mean) / std, dtype=dtype)
         num_histories, length = scaled.shape
-        most = MOST_SAMPLES // max(num_histories, 1)
+        most = _MOST_SAMPLES // max(num_histories, 1)
         if not 1 <= horizon <= most:
             allowed = f"1 to {most:,} for {num_histories} histories"
             raise ValueError(f"horizon must be {allowed}, not {horizon:,}")
