@@ -359,6 +359,14 @@ def test_links_of_the_docs_lead_somewhere(name):
     ] == []
 
 
+def test_every_test_that_the_page_on_faults_names_is_there():
+    text = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    known = set(re.findall(r"def (test_\w+)", "\n".join(sources)))
+
+    assert set(re.findall(r"`(test_\w+)`", text)) - known == set()
+
+
 def test_the_readme_is_read_in_minutes():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
