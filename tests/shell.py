@@ -15,6 +15,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[1]
 FOREIGN = ("DVC_", "MLFLOW_", "GIT_", "TRACK_")  # variables that would reach a test from outside
+SERVER_FOLDERS: dict[str, Path] = {}  # of `find_server`, by address
 
 
 def call(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -126,6 +127,7 @@ def find_server(content: str = "") -> str:
     atexit.register(stop_server, server)
     # not /health: the first request that needs the database makes its tables
     wait_for(f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get?experiment_id=0")
+    SERVER_FOLDERS[f"http://127.0.0.1:{port}"] = Path(folder.name)
     return f"http://127.0.0.1:{port}"
 
 

@@ -23,7 +23,7 @@ from stages.tracking.mlflow_sync.sync import begin
 from stages.tracking.run_specs import DESCRIPTIONS
 from stages.tracking.track import find_commit
 from tests.pipeline import replace_text
-from tests.shell import commit, find_server, run
+from tests.shell import SERVER_FOLDERS, commit, find_server, run
 from tests.store import (
     assert_complete,
     check,
@@ -326,6 +326,23 @@ def test_a_lock_without_the_tour_does_not_ask_for_it(workspace):
 
     assert list_names() == [name for name in RUNS if name != "layer_tour"]
     check()
+
+
+@pytest.mark.slow
+def test_artifacts_that_a_server_has_lost_are_uploaded_again(workspace, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", find_server("lost"))
+    sync()
+    made = find_run("carried_rnn")
+    [lost] = SERVER_FOLDERS[find_uri()].glob(f"artifacts/*/{made.info.run_id}")
+    shutil.rmtree(lost)
+    with pytest.raises(InputError, match=f"carried_rnn: no artifacts of {made.info.run_id}"):
+        check()
+
+    sync()
+
+    check()
+    shown = MlflowClient(find_uri()).list_artifacts(made.info.run_id, "figures")
+    assert "figures/loss.png" in {file.path for file in shown}
 
 
 # Clones and commits
