@@ -55,8 +55,8 @@ class MarkovClassifier(nn.Module):
         self.sharpness = sharpness
         self.register_buffer("names", torch.zeros(num_languages))  # of each language
         sizes = (num_letters, num_languages, num_ngrams, longest)
-        self.forwards = _Chain(*sizes, doubt, doubt_per_follower)
-        self.backwards = _Chain(*sizes, doubt, doubt_per_follower)
+        self.forwards = Chain(*sizes, doubt, doubt_per_follower)
+        self.backwards = Chain(*sizes, doubt, doubt_per_follower)
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
         """Log-probability `(B, L)` of each language.
@@ -88,7 +88,7 @@ class _Ngrams(NamedTuple):
     ngrams: Tensor  # (B, T + 1), the contexts and the letter after them
 
 
-class _Chain(nn.Module):
+class Chain(nn.Module):  # public, since training prints its name
     """Counts of all n-grams of 1 to `longest` letters, and the probabilities that they give.
 
     An n-gram is a number, its letters the digits: so those of one context stand side by side.
