@@ -35,7 +35,7 @@ def test_in_a_folder_of_another_repository_none_is_made_unless_that_ignores_it(
     assert (folder / ".git").exists() == is_nested
 
 
-@pytest.mark.parametrize("target", ["repro", "results", "sync", "test", "verify", "lint", "dag"])
+@pytest.mark.parametrize("target", ["repro", "results", "sync", "test", "verify", "lint"])
 def test_the_path_of_the_checkout_may_have_a_space(tmp_path, target):
     folder = copy_makefile(tmp_path / "a b")
 
