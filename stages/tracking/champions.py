@@ -73,8 +73,8 @@ def _find_model(champion: Champion, specs: list[RunSpec]) -> RunSpec | None:
     folder = f"data/trained/{champion.model}"
     identity = [f"{folder}/weights.pt", f"{folder}/config.json"]
     for spec in specs:
-        md5s = spec.md5s
         if spec.kind in MODEL_KINDS and spec.name == champion.model:
+            md5s = spec.md5s
             is_same = all(md5s.get(path) == champion.files.get(path) for path in identity)
             return spec if is_same else None
     return None

@@ -117,10 +117,12 @@ def inspect(store: Store | None, specs: list[RunSpec]) -> _Inspection:
     states = []
     for spec in specs:
         runs = found[spec.key]
-        num_children = len(children.get(runs[0].info.run_id, [])) if runs else 0
-        num_missing = len(spec.children()) - num_children if spec.children and runs else 0
-        if num_missing:
-            num_wanted = num_children + num_missing
+        num_children = num_wanted = 0
+        if spec.children and runs:
+            num_children = len(children.get(runs[0].info.run_id, []))
+            num_wanted = len(spec.children())  # reads files
+        lacks_children = num_children != num_wanted
+        if lacks_children:
             difference: str | None = f"{num_children} trials instead of {num_wanted}"
         else:
             difference = _find_difference(store, spec, runs)
@@ -128,7 +130,7 @@ def inspect(store: Store | None, specs: list[RunSpec]) -> _Inspection:
             problem = run_problem(spec)
         else:
             problem = workspace_problem(spec.outs, spec.md5s, may_be_missing=True)
-        states.append(_RunState(spec, tuple(runs), difference, problem, num_missing != 0))
+        states.append(_RunState(spec, tuple(runs), difference, problem, lacks_children))
     leftovers = [(run, "unfinished") for run in store.find_in_progress() if _is_abandoned(run)]
     return _Inspection(states, leftovers + [(run, _ORPHAN) for run in orphans])
 
