@@ -110,12 +110,13 @@ def measure_sleep(address: str, seconds: float) -> Row:
 def start_cluster(num_nodes: int, num_cpus: int) -> Iterator[str]:
     """Address of a head that computes nothing, with nodes of so many cores, on loopback alone."""
     node = {"node_ip_address": "127.0.0.1", "include_dashboard": False}
-    with TemporaryDirectory() as folder:
-        os.environ.update(SETTINGS | LOOPBACK, RAY_TMPDIR=folder)  # read when Ray is imported
+    with TemporaryDirectory() as scratch:
+        os.environ.update(SETTINGS | LOOPBACK, RAY_TMPDIR=scratch)  # read when Ray is imported
         from ray.cluster_utils import Cluster
 
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **node})
-        for _ in range(num_nodes):
-            cluster.add_node(num_cpus=num_cpus, **node)
+        for number in range(num_nodes):
+            folder = f"runtime_resources_{number}"  # or nodes overwrite the code of each other
+            cluster.add_node(num_cpus=num_cpus, runtime_env_dir_name=folder, **node)
         yield cluster.address
         cluster.shutdown()

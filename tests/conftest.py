@@ -20,6 +20,16 @@ make_reproducible()
 LOOPBACK = {"node_ip_address": "127.0.0.1", "include_dashboard": False}  # of a Ray node
 
 
+def add_node(cluster: Any, **resources: int) -> Any:
+    """Add a node with one core to a Ray cluster on this machine.
+
+    Each node unpacks the code into a folder of its own. They share one otherwise, which Ray empties
+    when a second node unpacks the same code, under a worker of the first that is importing it.
+    """
+    folder = f"runtime_resources_{len(cluster.worker_nodes)}"
+    return cluster.add_node(num_cpus=1, runtime_env_dir_name=folder, **resources, **LOOPBACK)
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder: results, and no store yet."""
@@ -48,6 +58,6 @@ def cluster(ray: Any) -> Iterator[Any]:
             patch.delenv(name, raising=False)
         nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **LOOPBACK})
         for _ in range(2):
-            nodes.add_node(num_cpus=1, **LOOPBACK)
+            add_node(nodes)
         yield nodes
         nodes.shutdown()

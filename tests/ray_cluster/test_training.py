@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from stages import SHARED_KERNELS
-from tests.conftest import LOOPBACK
+from tests.conftest import add_node
 from tests.pipeline import KEPT, make_clone, replace_text, set_param
 from tests.shell import PROJECT, call, find_free_port, run, start
 
@@ -157,7 +157,7 @@ def test_a_killed_worker_or_node_is_replaced_and_the_bytes_are_the_same(cluster,
     processes = [worker]
     if victim == "node":
         processes.append(worker.parent())  # its raylet
-        cluster.add_node(num_cpus=1, **LOOPBACK)  # for the tests that follow
+        add_node(cluster)  # for the tests that follow
 
     for process in processes:
         process.kill()
@@ -221,7 +221,7 @@ def test_a_model_for_a_gpu_goes_to_the_node_that_has_one(cluster, clone):
     if any(Path("/dev").glob("nvidia?")):
         pytest.skip("this machine has a GPU, and the node only says so")
     set_param(clone, "forecasters.carried_rnn.device", "cuda")
-    node = cluster.add_node(num_cpus=1, num_gpus=1, **LOOPBACK)
+    node = add_node(cluster, num_gpus=1)
     client = start(clone, list_command("forecasting", SINE), RAY_ADDRESS=cluster.address)
 
     raylet = wait_for(find_worker).ppid()
