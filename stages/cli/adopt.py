@@ -3,7 +3,7 @@
 `srn adopt forecasters`.
 
 Only values change: comments, order and spaces of params.yaml stay. The entry is cited below
-`searched:`, by which `--check` finds what departs from the search since.
+`searched:`, by which `--check` finds what differs from the search since.
 """
 
 from typing import Any
@@ -36,7 +36,7 @@ def _find_best(section: str) -> Best:
 
 
 def adopt(section: str, entry: str) -> list[str]:
-    """Write the best recipe into params.yaml; tells which values are other now.
+    """Write the best recipe into params.yaml; returns which values changed.
 
     Raises:
         InputError: there is no such search or entry, or that has what the recipe has not.
@@ -49,8 +49,13 @@ def adopt(section: str, entry: str) -> list[str]:
             raise InputError(f"{PARAMS_FILE}: {where} is {own}, the recipe has none: remove it")
         text = set_value(text, where.split("."), found)
         differences.append(f"{where}: {own} -> {found}")
+    if _CITED in parse_yaml(text):
+        text = set_value(text, [_CITED, entry], section)
+    else:
+        head = f"{_CITED}:  # entry: its section, whose search found it"
+        text = f"{text.rstrip()}\n\n{head}\n  {entry}: {section}\n"
     unfinished = PARAMS_FILE.with_suffix(".new")
-    unfinished.write_text(cite(text, section, entry), encoding="utf-8")
+    unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(PARAMS_FILE)
     return differences
 
@@ -74,26 +79,13 @@ def compare(section: str, entry: str) -> dict[str, tuple[Any, Any]]:
     return differing
 
 
-def cite(text: str, section: str, entry: str) -> str:
-    """YAML that names the search an entry comes from."""
-    if _CITED in parse_yaml(text):
-        return set_value(text, [_CITED, entry], section)
-    head = f"{_CITED}:  # entry: its section, whose search found it"
-    return f"{text.rstrip()}\n\n{head}\n  {entry}: {section}\n"
-
-
 def set_value(text: str, path: list[str], value: Any) -> str:
     """YAML in which one value is another; all other characters stay.
 
     ruamel.yaml can keep comments too, but puts lists and long lines into a shape of its own.
 
-    Args:
-        text: mappings.
-        path: keys that lead to the value; the last one may be missing.
-        value: a plain one.
-
     Raises:
-        InputError: another key is missing.
+        InputError: a key of the path, other than the last one, is missing.
     """
     node: Any = YAML(typ="safe", pure=True).compose(text)
     written = format_yaml(value, flow=True).removesuffix("...\n").strip()
@@ -102,52 +94,32 @@ def set_value(text: str, path: list[str], value: Any) -> str:
         if key in entries:
             node = entries[key][1]
         elif depth == len(path) and entries:
-            return insert(text, node, f"{key}: {written}")
+            last = node.value[-1][0].start_mark  # the new entry stands before it
+            between = ", " if node.flow_style else "\n" + " " * last.column
+            return f"{text[: last.index]}{key}: {written}{between}{text[last.index :]}"
         else:
             raise InputError(f"{PARAMS_FILE} has no {'.'.join(path[:depth])}: add it")
     return text[: node.start_mark.index] + written + text[node.end_mark.index :]
-
-
-def insert(text: str, mapping: Any, entry: str) -> str:
-    """YAML with one more entry before the last of a mapping, which is not empty."""
-    last = mapping.value[-1][0].start_mark
-    between = ", " if mapping.flow_style else "\n" + " " * last.column
-    return text[: last.index] + entry + between + text[last.index :]
-
-
-def _list_departures() -> list[str]:
-    """Where entries differ from the searches that they cite.
-
-    Raises:
-        InputError: the results of such a search are not here.
-    """
-    departures = []
-    for entry, section in (read_yaml(str(PARAMS_FILE)).get(_CITED) or {}).items():
-        for path, (own, found) in compare(section, entry).items():
-            departures.append(f"{section}.{entry}.{path} is {own}, the search found {found}")
-    return departures
 
 
 def check() -> None:
     """Print where params.yaml differs from the searches that it cites.
 
     Raises:
-        InputError: somewhere.
+        InputError: it differs, or the results of such a search are not here.
     """
-    departures = _list_departures()
-    if departures:
+    differences = []
+    for entry, section in (read_yaml(str(PARAMS_FILE)).get(_CITED) or {}).items():
+        for path, (own, found) in compare(section, entry).items():
+            differences.append(f"{section}.{entry}.{path} is {own}, the search found {found}")
+    if differences:
         remedy = "adopt again, or take the entry out of `searched:`"
-        raise InputError("\n  ".join([f"{PARAMS_FILE} departs, {remedy}:", *departures]))
+        raise InputError("\n  ".join([f"{PARAMS_FILE} differs, {remedy}:", *differences]))
     print(f"{PARAMS_FILE} agrees with the searches that it cites")
 
 
 def main(section: str | None, entry: str | None, check_only: bool = False) -> None:
-    """Change params.yaml, or only check it.
-
-    Args:
-        section: forecasters or classifiers; None where only is checked.
-        entry: of params.yaml; None: the base of the search.
-        check_only: write nothing.
+    """Change params.yaml, by default the entry that the search started from, or only check it.
 
     Raises:
         InputError: there is no such search or entry, or a check found a difference.

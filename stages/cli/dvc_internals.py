@@ -1,8 +1,8 @@
 """Every use of parts of DVC that its documentation does not promise.
 
 The parts are those of DVC 3.67, to which pyproject.toml pins DVC until the next version was tried.
-Where another DVC lacks one of them or calls it by other arguments, the commands do without: slower,
-but right.
+Where another DVC has no such part, or one with other arguments, the commands do without it: more
+slowly, with the same results.
 """
 
 import fcntl
@@ -64,7 +64,7 @@ def warn_of_another_dvc() -> None:
 
 
 def _find(part: str) -> Any:
-    """A part of DVC, or None if this DVC lacks it or calls it by other arguments."""
+    """A part of DVC, or None if this DVC has none or one with other arguments."""
     try:
         found = pkgutil.resolve_name(part)
         parameters = tuple(inspect.signature(found).parameters)
@@ -122,14 +122,10 @@ def write_entries_alone() -> None:
 
 
 def read_remote_object(repo: Any, md5: str) -> bytes:
-    """Read an object of the default remote.
-
-    Args:
-        repo: `dvc.repo.Repo`.
-        md5: its name.
+    """Read an object of the default remote of a `dvc.repo.Repo`.
 
     Raises:
-        FileNotFoundError: the remote lacks it.
+        FileNotFoundError: it is not there.
         Exception: the remote cannot be read; each kind of remote has errors of its own.
     """
     if all(map(_find, [_FIND_REMOTE, _FIND_OBJECT, _READ_FILE])) and hasattr(repo, "cloud"):
@@ -152,14 +148,7 @@ def read_remote_object(repo: Any, md5: str) -> bytes:
 
 
 def add_to_cache(repo: Any, md5: str, content: bytes, path: Path) -> None:
-    """Put an object into DVC's cache.
-
-    Args:
-        repo: `dvc.repo.Repo`.
-        md5: its name.
-        content: its bytes.
-        path: of its file in the cache.
-    """
+    """Put an object into the cache of a `dvc.repo.Repo`, where it has this path."""
     if _find(_ADD_OBJECT) and hasattr(repo, "cache"):
         repo.cache.local.add_bytes(md5, content)  # knows who else may write a shared cache
         return

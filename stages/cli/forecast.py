@@ -1,10 +1,10 @@
 """Forecast a column of a CSV file.
 
 `srn forecast series.csv y forecast.csv`.
-`--series sunspots` asks the champion of that series in champions.yaml, or the best model of the
+`--series sunspots` uses the champion of that series in champions.yaml, or the best model of the
 workspace where there is none; `--model carried_rnn` that model of dvc.lock. The forecast
 has a prediction interval from the errors on validation; its picture is written beside it. A history
-unlike what the model was trained on is rejected, since networks answer anything.
+unlike what the model was trained on is rejected, since a network forecasts from anything.
 """
 
 import sys
@@ -28,7 +28,7 @@ from stages.shared.figures import (
 )
 from stages.shared.params import read_params
 from stages.shared.tables import write_table
-from stages.tracking.load_model import Loaded, load_champion, load_named
+from stages.tracking.load_model import load_champion, load_named
 from stages.tracking.run_specs import check_dvc_listings, read_models
 from stages.tracking.served_models.loader import Forecaster
 
@@ -42,12 +42,9 @@ _MOST_STEPS = 100  # of a forecast without --horizon
 
 
 def history_problem(history: _Samples, spacing: float | None, scope: _Scope) -> str | None:
-    """Say, with the numbers, how a history is unlike what the model was trained on, or nothing.
+    """How a history (oldest sample first) differs from what the model was trained on, or None.
 
-    Args:
-        history: oldest sample first.
-        spacing: time between its samples; None: unknown.
-        scope: of the model.
+    The spacing of its samples is compared where it is known.
     """
     least, lowest, highest = scope["least_history"], scope["lowest"], scope["highest"]
     margin = _MARGIN * (highest - lowest)
@@ -66,38 +63,8 @@ def history_problem(history: _Samples, spacing: float | None, scope: _Scope) -> 
     return None
 
 
-def _load(series: str | None, model: str | None, from_mlflow: bool) -> Loaded[Forecaster]:
-    """The model that is asked.
-
-    Raises:
-        InputError: neither is named.
-    """
-    if model:
-        return load_named(Forecaster, "forecasting", model)
-    if series:
-        return load_champion(Forecaster, series, from_mlflow)
-    models = [model for model in read_models() if model.experiment == "forecasting"]
-    known = sorted({model.params["series"] for model in models})
-    raise InputError(
-        f"say which series it is: --series {', '.join(known)}; a series of your own becomes an "
-        "entry of observed_series in params.yaml. Or name a model: --model"
-    )
-
-
-def _add_interval(forecast: _Samples, scope: _Scope) -> _Interval:
-    """Lower and upper ends, as far as errors were measured."""
-    steps = min(len(forecast), len(scope["band"]["low"]))
-    low = forecast[:steps] + np.array(scope["band"]["low"][:steps])
-    high = forecast[:steps] + np.array(scope["band"]["high"][:steps])
-    return low.tolist(), high.tolist()
-
-
 def _draw(
-    history: _Samples,
-    forecast: _Samples,
-    interval: _Interval,
-    column: str,
-    origin: str,
+    history: _Samples, forecast: _Samples, interval: _Interval, column: str, origin: str
 ) -> Figure:
     """The end of the history and what follows it."""
     figure = make_figure(f"Forecast of {column}", origin, width=8, height=3.5)
@@ -117,18 +84,6 @@ def _draw(
     axes.set(xlabel="step (samples)", ylabel=column)
     add_legend(figure)
     return figure
-
-
-def _write_forecast(
-    path: Path, column: str, first: int, forecast: _Samples, interval: _Interval
-) -> None:
-    """Write one row per step; low and high are empty where no errors were measured."""
-    low, high = interval
-    rows = []
-    for step, value in enumerate(forecast.tolist()):
-        ends = [low[step], high[step]] if step < len(low) else [None, None]
-        rows.append([first + step, value, *ends])
-    write_table(path, ["step", column, "low", "high"], rows)
 
 
 def main(
@@ -152,7 +107,17 @@ def main(
     check_dvc_listings()
     params = read_params("figures", FigureParams)
     history, times = read_samples(source, column, time)
-    loaded = _load(series, model, from_mlflow)
+    if model:
+        loaded = load_named(Forecaster, "forecasting", model)
+    elif series:
+        loaded = load_champion(Forecaster, series, from_mlflow)
+    else:
+        models = [model for model in read_models() if model.experiment == "forecasting"]
+        known = sorted({model.params["series"] for model in models})
+        raise InputError(
+            f"name the series: --series {', '.join(known)}; a series of your own becomes an "
+            "entry of observed_series in params.yaml. Or name a model: --model"
+        )
     scope = loaded.model.scope
     problem = history_problem(history, find_spacing(times) if time else None, scope)
     if problem and not force:
@@ -162,13 +127,23 @@ def main(
         forecast: _Samples = loaded.model.predict(history[None], steps)[0]
     except ValueError as error:
         raise InputError(str(error)) from None
-    interval = _add_interval(forecast, scope)
-    _write_forecast(out, column, len(history), forecast, interval)
+    # as far as errors were measured; further on the cells stay empty
+    num_bounded = min(steps, len(scope["band"]["low"]))
+    low, high = (
+        (forecast[:num_bounded] + np.array(scope["band"][end][:num_bounded])).tolist()
+        for end in ("low", "high")
+    )
+    rows = []
+    for step, value in enumerate(forecast.tolist()):
+        ends = [low[step], high[step]] if step < num_bounded else [None, None]
+        rows.append([len(history) + step, value, *ends])
+    write_table(out, ["step", column, "low", "high"], rows)
     picture = out.with_suffix(".png")
     with figure_style():
-        save_png(_draw(history, forecast, interval, column, loaded.origin), picture, params.dpi)
+        figure = _draw(history, forecast, (low, high), column, loaded.origin)
+        save_png(figure, picture, params.dpi)
     if loaded.note:
         print(loaded.note, file=sys.stderr)
     print(f"{loaded.origin}: {out}, {picture}")
-    if interval[0]:
+    if low:
         print(f"its interval, meant for 80 %, held {scope['coverage']:.0%} of the test")

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,7 +35,7 @@ _KILLED = re.compile(r"failed to reproduce '(\S+)': .*exited with (?:-9|137)$", 
 STARTED = re.compile(rb"^Running stage '(\S+)':$", re.MULTILINE)  # as DVC prints it
 WARNING = re.compile(r"(\(\S+ pid=.+\) )?WARNING")  # of a stage, or of its task on a cluster
 _TAIL_BYTES = 500  # of a job's output, which hold its last line
-_ASK_SECONDS = 0.02  # whether DVC has finished writing
+_RETRY_SECONDS = 0.02  # until this process asks again whether DVC has finished writing
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -56,10 +57,6 @@ class Job:
     def seconds(self) -> float:
         """How long it has run."""
         return time.monotonic() - self.started
-
-    def describe(self) -> str:
-        """How long it has run, and what."""
-        return f"{self.seconds:5.0f} s  {' → '.join(self.chain)}"
 
     def read_last_line(self) -> str:
         """What it printed last: how far a training is. Notes which stage printed it."""
@@ -89,7 +86,11 @@ def run_side_by_side(stale: Graph, num_jobs: int) -> None:
     done: set[str] = set()
     failures: list[str] = []
     seconds = read_seconds(stale)  # now: a stage that starts removes what it wrote last time
-    with _running_jobs() as jobs, _open_lines(1 + num_jobs) as lines:
+    jobs: list[Job] = []
+    # lines of the terminal below all that is printed; nothing where stdout is none
+    open_line = partial(tqdm, bar_format="{desc}", disable=None, leave=False, file=sys.stdout)
+    lines = [open_line(position=number) for number in range(1 + num_jobs)]
+    try:
         while waiting or jobs:
             _start_ready(waiting, done, jobs, num_jobs)
             time.sleep(0.1)
@@ -101,46 +102,22 @@ def run_side_by_side(stale: Graph, num_jobs: int) -> None:
                         finish_job(job, count)
                     except InputError as error:
                         failures.append(str(error))
-                        remove_downstream(waiting, job.chain)
+                        for stage in find_downstream(set(job.chain), waiting) & waiting.keys():
+                            del waiting[stage]
                     else:
                         done.update(job.chain)
-            lines_of_jobs = [format_running(job) for job in jobs]
             running = list_running(jobs)
             left = estimate_seconds(waiting, running, seconds, num_jobs)
-            num_ended = len(stale) - len(waiting) - len(running)
-            show(
-                lines, [format_remaining(count_stages(num_ended, len(stale)), left), *lines_of_jobs]
-            )
-    if failures:
-        raise InputError("; ".join(failures))
-
-
-def remove_downstream(waiting: Graph, failed: list[str]) -> None:
-    """Remove the stages that read from failed ones, directly or not."""
-    for stage in find_downstream(set(failed), waiting) & waiting.keys():
-        del waiting[stage]
-
-
-@contextlib.contextmanager
-def _open_lines(count: int) -> Iterator[list[Any]]:
-    """Lines of the terminal below all that is printed; nothing where stdout is none."""
-    lines = []
-    for number in range(count):
-        line = tqdm(
-            bar_format="{desc}", disable=None, leave=False, position=number, file=sys.stdout
-        )
-        lines.append(line)
-    try:
-        yield lines
+            count = count_stages(len(stale) - len(waiting) - len(running), len(stale))
+            texts = [format_remaining(count, left), *map(format_running, jobs)]
+            for number, line in enumerate(lines):
+                line.set_description_str(texts[number] if number < len(texts) else "")
     finally:
+        stop([job.process for job in jobs])
         for line in lines:
             line.close()
-
-
-def show(lines: list[Any], texts: list[str]) -> None:
-    """Write over the lines of the terminal."""
-    for number, line in enumerate(lines):
-        line.set_description_str(texts[number] if number < len(texts) else "")
+    if failures:
+        raise InputError("; ".join(failures))
 
 
 def list_running(jobs: list[Job]) -> dict[str, float]:
@@ -159,77 +136,54 @@ def format_running(job: Job) -> str:
     return f"  {job.seconds:5.0f} s  {job.stage}  {last_line}"[:width]
 
 
-@contextlib.contextmanager
-def _running_jobs() -> Iterator[list[Job]]:
-    """The running jobs; on an error or a signal they are stopped."""
-    jobs: list[Job] = []
-    try:
-        yield jobs
-    finally:
-        stop([job.process for job in jobs])
-
-
 def _start_ready(waiting: Graph, done: set[str], jobs: list[Job], num_jobs: int) -> None:
     """Start chains of stages whose upstream is done, as long as a job is free."""
     for stage, upstream in list(waiting.items()):
         is_taken = stage not in waiting  # by a chain that has just started
         if len(jobs) < num_jobs and upstream <= done and not is_taken:
-            job = _start_job(find_chain(stage, waiting, done))
-            jobs.append(job)
-            for started in job.chain:
+            chain = find_chain(stage, waiting, done)
+            output = tempfile.TemporaryFile()  # noqa: SIM115  the job reads it later
+            process = _start_module(
+                *("dvc", "--wait-for-lock", "repro", "--single-item", *chain),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},  # lines are shown as they are printed
+            )
+            jobs.append(Job(chain, process, output))
+            for started in chain:
                 del waiting[started]
 
 
-def _start_job(chain: list[str]) -> Job:
-    """Start dvc on a chain."""
-    output = tempfile.TemporaryFile()  # noqa: SIM115  the job reads it later
-    process = _start_module(
-        *("dvc", "--wait-for-lock", "repro", "--single-item", *chain),
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},  # lines are shown as they are printed
-    )
-    return Job(chain, process, output)
-
-
 def _start_module(*command: str, **options: Any) -> subprocess.Popen[bytes]:
-    """Start a module that this process can stop, and that does not outlive it.
-
-    Args:
-        command: its name and its arguments.
-        options: of Popen.
-    """
+    """Start a module that this process can stop, and that does not outlive it."""
     job = [sys.executable, run.__file__, "cli.jobs", str(os.getpid()), *command]
     # a session of its own: Ctrl-C reaches it through us alone, and it ends with all it started
     return subprocess.Popen(job, start_new_session=True, **options)
 
 
 def finish_job(job: Job, count: str) -> None:
-    """Print one line for a chain that ended well, and its warnings.
-
-    Args:
-        job: it has ended.
-        count: printed first, how many stages are done.
+    """Print one line for a job that ended well, after the count of stages, and its warnings.
 
     Raises:
         InputError: it failed; its whole output has been printed.
     """
+    chain = " → ".join(job.chain)
     job.output.seek(0)
     output = job.output.read().decode(errors="replace")
     if job.process.returncode != 0:
-        say(output)
+        _print_above(output)
         killed = _KILLED.search(output)
         if killed or job.process.returncode == -signal.SIGKILL:
-            name = killed[1] if killed else " → ".join(job.chain)
+            name = killed[1] if killed else chain
             raise InputError(f"{name} was killed, probably for want of memory: {LESS_MEMORY}")
-        raise InputError(f"{' → '.join(job.chain)} failed: see its output above")
+        raise InputError(f"{chain} failed: see its output above")
     for line in output.splitlines():
         if WARNING.match(line):
-            say(line)
-    say(f"{count} {job.describe()}")
+            _print_above(line)
+    _print_above(f"{count} {job.seconds:5.0f} s  {chain}")
 
 
-def say(text: str) -> None:
+def _print_above(text: str) -> None:
     """Print above the lines of the running jobs, and at once where stdout is no terminal."""
     tqdm.write(text)
     sys.stdout.flush()
@@ -270,18 +224,18 @@ def signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
-def _end_between_writes(*_: object) -> None:
-    """End this process and all it started, now or as soon as DVC has written."""
-    if is_writing():
-        signal.setitimer(signal.ITIMER_REAL, _ASK_SECONDS)
-    else:
-        os.killpg(0, signal.SIGKILL)
-
-
 def _run_as_job(starter: str, module: str, *arguments: str) -> None:
     """Run a module in this process."""
+
+    def end_between_writes(*_: object) -> None:
+        """End this process and all it started, now or as soon as DVC has written."""
+        if is_writing():
+            signal.setitimer(signal.ITIMER_REAL, _RETRY_SECONDS)
+        else:
+            os.killpg(0, signal.SIGKILL)
+
     for number in (signal.SIGTERM, signal.SIGALRM):
-        signal.signal(number, _end_between_writes)
+        signal.signal(number, end_between_writes)
     die_with_parent(int(starter))
     if module == "dvc":
         write_entries_alone()
@@ -292,15 +246,12 @@ def _run_as_job(starter: str, module: str, *arguments: str) -> None:
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
-def _list_trainings(stages: Iterable[str]) -> list[str]:
-    """Those of the stages that train."""
-    return [stage for stage in stages if stage.startswith(_TRAININGS)]
-
-
 def read_seconds(stages: Iterable[str]) -> dict[str, float]:
     """Seconds that each training took last time, where its times.json is still here."""
     seconds = {}
-    for stage in _list_trainings(stages):
+    for stage in stages:
+        if not stage.startswith(_TRAININGS):
+            continue
         try:
             times = read_times(Path("data/trained", stage.partition("@")[2]))
         except (OSError, InputError, KeyError, TypeError, ValueError):
@@ -312,15 +263,15 @@ def read_seconds(stages: Iterable[str]) -> dict[str, float]:
 def estimate_seconds(
     waiting: Iterable[str], running: dict[str, float], seconds: dict[str, float], num_jobs: int
 ) -> float | None:
-    """Seconds until the last training ends, or nothing if one of them never ended here.
+    """Seconds until the last training ends, or None if one of them never ended here.
 
     Args:
         waiting: stages that have not started.
-        running: stages of jobs that have, and how many seconds ago.
-        seconds: what trainings took last time.
+        running: those that have -> how many seconds ago.
+        seconds: trainings -> what they took last time.
         num_jobs: how many stages run at a time.
     """
-    trainings = _list_trainings([*waiting, *running])
+    trainings = [stage for stage in [*waiting, *running] if stage.startswith(_TRAININGS)]
     if any(stage not in seconds for stage in trainings):
         return None
     left = [max(0.0, seconds[stage] - running.get(stage, 0.0)) for stage in trainings]

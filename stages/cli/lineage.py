@@ -15,7 +15,7 @@ _Row = tuple[str, str, str]  # path, md5, the stage that made it
 
 
 def trace(model: RunSpec) -> list[_Row]:
-    """Data in the order in which it was made."""
+    """Data files in the order in which they were made."""
     makers = {}
     for stage in read_lock().values():
         for path in stage.outs:
@@ -30,13 +30,7 @@ def trace(model: RunSpec) -> list[_Row]:
 
 
 def _add_origins(stage: Stage, makers: dict[str, Stage], rows: list[_Row]) -> None:
-    """Add what a stage has read, and before it what that was made from.
-
-    Args:
-        stage: whose dependencies are followed.
-        makers: path of an out -> the stage that made it.
-        rows: what has been found so far.
-    """
+    """Add to the rows what a stage has read, and before it what that was made from."""
     for path, md5 in stage.deps.items():
         made = find_entry(path, makers) or path  # a file may be in a folder that is an out
         is_known = any(made == row[0] for row in rows)
@@ -50,24 +44,8 @@ def _add_origins(stage: Stage, makers: dict[str, Stage], rows: list[_Row]) -> No
             rows.append((made, md5, "given"))
 
 
-def _find_address(model: RunSpec) -> str:
-    """Where the run is to be seen."""
-    uri = find_uri()
-    if is_absent(uri):
-        return f"is missing: there is no {uri}; run `make sync`"
-    with open_store(uri) as store:
-        runs = store.find_runs(model.key)
-    if not runs:
-        return f"is missing in {uri}: run `make sync`"
-    run = runs[0].info
-    page = f"#/experiments/{run.experiment_id}/runs/{run.run_id}"
-    if uri.startswith("http"):
-        return f"{uri.rstrip('/')}/{page}"
-    return f"{run.run_id} in {uri}; `make ui` shows it at http://127.0.0.1:5000/{page}"
-
-
 def main(name: str) -> None:
-    """Print the lineage of one model.
+    """Print the lineage of one model, and where its run is.
 
     Raises:
         InputError: dvc.lock has no such model.
@@ -76,4 +54,17 @@ def main(name: str) -> None:
     if name not in models:
         raise InputError(f"dvc.lock has no model {name}: choose one of {', '.join(models)}")
     print(align(trace(models[name])))
-    print(f"\nrun {_find_address(models[name])}")
+    uri = find_uri()
+    runs = []
+    if not is_absent(uri):
+        with open_store(uri) as store:
+            runs = store.find_runs(models[name].key)
+    if not runs:
+        print(f"\nrun is missing in {uri}: run `make sync`")
+        return
+    run = runs[0].info
+    page = f"#/experiments/{run.experiment_id}/runs/{run.run_id}"
+    if uri.startswith("http"):
+        print(f"\nrun {uri.rstrip('/')}/{page}")
+    else:
+        print(f"\nrun {run.run_id} in {uri}; `make ui` shows it at http://127.0.0.1:5000/{page}")

@@ -1,6 +1,6 @@
 """Name the languages of surnames: `srn predict "Yue Tingsong" Schmidt`.
 
-Asks the champion of champions.yaml, or the best model of the workspace where there is none; with
+Uses the champion of champions.yaml, or the best model of the workspace where there is none; with
 `--model surname_rnn` that model of dvc.lock.
 """
 
@@ -18,24 +18,10 @@ from stages.tracking.served_models.loader import Classifier
 _Answer = dict[str, Any]
 
 
-def _list_cells(answer: _Answer, score: str) -> list[str]:
-    """A name and beside it its languages with their scores."""
-    guesses = [f"{guess['language']:10} {guess[score]:.2f}" for guess in answer["top"]]
-    return [answer["name"], "  ".join(guesses) or "no letter that the model knows"]
-
-
 def main(
     names: list[str], model: str | None, top: int, as_log: bool, as_json: bool, from_mlflow: bool
 ) -> None:
     """Print the likeliest languages of each name.
-
-    Args:
-        names: as people write them.
-        model: to ask; None: the champion or the best.
-        top: languages per name.
-        as_log: show log-probabilities beside languages.
-        as_json: print what the model answers instead.
-        from_mlflow: take the champion's files from MLflow.
 
     Raises:
         InputError: there is no such model, or a name is too long.
@@ -55,5 +41,8 @@ def main(
         print(json.dumps(answers, ensure_ascii=False, indent=1))
     else:
         score = "log_probability" if as_log else "probability"
-        rows = [_list_cells(answer, score) for answer in answers]
+        rows = []
+        for answer in answers:
+            guesses = [f"{guess['language']:10} {guess[score]:.2f}" for guess in answer["top"]]
+            rows.append([answer["name"], "  ".join(guesses) or "no letter that the model knows"])
         print(f"{loaded.origin}\n\n{align(rows)}")

@@ -1,8 +1,8 @@
 """Make the best model on validation the champion: `srn promote surnames`, or a series.
 
 The models of dvc.lock on the same data are compared on validation. The best one becomes the entry
-of its leaderboard in champions.yaml: it is what `srn predict` or `srn forecast` asks. `srn sync`
-registers it in MLflow.
+of its leaderboard in champions.yaml: `srn predict` or `srn forecast` uses it. `srn sync` registers
+it in MLflow.
 """
 
 from datetime import date
@@ -25,33 +25,6 @@ from stages.tracking.run_specs import check_dvc_listings, read_models
 from stages.tracking.scores import list_scores, name_interval, read_scores
 
 
-def _check_workspace() -> None:
-    """Reject scores that are not those of dvc.lock.
-
-    Raises:
-        InputError: a file differs from dvc.lock.
-    """
-    for model in read_models():
-        problem = run_problem(model)
-        if problem:
-            raise InputError(f"{model.name}: {problem}")
-
-
-def _tabulate(candidates: list[Candidate]) -> str:
-    """The leaderboard as text."""
-    ranking = candidates[0].ranking
-    scores = {
-        candidate.model.name: read_scores(candidate.model.experiment, candidate.model.name)
-        for candidate in candidates
-    }
-    interval = name_interval(scores[candidates[0].model.name])
-    rows = [("model", "data", ranking.validation, f"{ranking.test} [{interval}]")]
-    for candidate in candidates:
-        test = format_score(scores[candidate.model.name], ranking.test)
-        rows.append((candidate.model.name, candidate.data, f"{candidate.validation:.4g}", test))
-    return align(rows)
-
-
 def promotion_problem(best: Candidate, champion: Champion) -> str | None:
     """Why the champion should stay, or None."""
     score = best.ranking.validation
@@ -72,41 +45,27 @@ def promotion_problem(best: Candidate, champion: Champion) -> str | None:
     return None
 
 
-def _make_champion(candidates: list[Candidate], problem: str | None) -> Champion:
-    """The entry of the first of the candidates."""
-    best = candidates[0]
-    reason = f"best of {len(candidates)} on validation"
-    if problem:
-        reason = f"promoted by force, although {problem}"
-    scores = list_scores(read_scores(best.model.experiment, best.model.name))
-    shown = (best.ranking.validation, best.ranking.test)
-    return Champion(
-        model=best.model.name,
-        date=date.today().isoformat(),
-        reason=f"{reason}.",
-        scores={name: float(scores[name]) for name in shown},
-        data=best.data,
-        data_files=list_data_files(best.model),
-        files=list_model_files(best.model),
-    )
-
-
 def main(leaderboard: str, force: bool) -> None:
-    """Print the leaderboard and write champions.yaml.
-
-    Args:
-        leaderboard: surnames, or a series.
-        force: even if the champion is better.
+    """Print the leaderboard, of surnames or a series, and write champions.yaml.
 
     Raises:
-        InputError: the best model may not be promoted.
+        InputError: the best model may not be promoted, or the workspace differs from dvc.lock.
     """
     check_dvc_listings()
-    _check_workspace()
+    for model in read_models():
+        if problem := run_problem(model):
+            raise InputError(f"{model.name}: {problem}")
     candidates = read_leaderboard(leaderboard)
-    print(_tabulate(candidates))
     best = candidates[0]
-    if "split" in read_scores(best.model.experiment, best.model.name):
+    ranking = best.ranking
+    best_scores = read_scores(best.model.experiment, best.model.name)
+    rows = [("model", "data", ranking.validation, f"{ranking.test} [{name_interval(best_scores)}]")]
+    for candidate in candidates:
+        name = candidate.model.name
+        test = format_score(read_scores(candidate.model.experiment, name), ranking.test)
+        rows.append((name, candidate.data, f"{candidate.validation:.4g}", test))
+    print(align(rows))
+    if "split" in best_scores:
         section = f"evaluate_{SECTIONS[best.model.experiment]}"
         raise InputError(f"these hide the test: set {section}.split: test in params.yaml")
     champion = read_champions().get(leaderboard)
@@ -116,7 +75,20 @@ def main(leaderboard: str, force: bool) -> None:
     problem = promotion_problem(best, champion) if champion else None
     if problem and not force:
         raise InputError(f"{problem}; --force overrules")
-    write_champion(leaderboard, _make_champion(candidates, problem))
+    reason = f"best of {len(candidates)} on validation"
+    if problem:
+        reason = f"promoted by force, although {problem}"
+    scores = list_scores(best_scores)
+    entry = Champion(
+        model=best.model.name,
+        date=date.today().isoformat(),
+        reason=f"{reason}.",
+        scores={name: float(scores[name]) for name in (ranking.validation, ranking.test)},
+        data=best.data,
+        data_files=list_data_files(best.model),
+        files=list_model_files(best.model),
+    )
+    write_champion(leaderboard, entry)
     print(
         f"{best.model.name} is the champion of {leaderboard} now: commit {CHAMPIONS}; "
         "`srn sync` registers it in MLflow"

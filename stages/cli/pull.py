@@ -18,10 +18,7 @@ from stages.tracking.run_specs import check_dvc_listings, read_dvc_folders
 
 
 def fetch_listings(folders: Md5s) -> None:
-    """Fetch the listings that DVC's cache lacks, each if it is that of dvc.lock.
-
-    Args:
-        folders: md5 of each.
+    """Fetch the listings that are missing in DVC's cache, by folder, each checked by its md5.
 
     Raises:
         InputError: the remote cannot be read, or a listing is another one.
@@ -37,7 +34,7 @@ def fetch_listings(folders: Md5s) -> None:
             try:
                 listing = read_remote_object(repo, md5)
             except FileNotFoundError:
-                continue  # `dvc fetch` names all that the remote lacks
+                continue  # `dvc fetch` names all that is missing on the remote
             except Exception as error:  # each kind of remote has errors of its own
                 raise InputError(f"the remote cannot be read: {summarize(error)}") from None
             problem = listing_problem(listing, md5)

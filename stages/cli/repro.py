@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from stages.cli import results
 from stages.cli.dvc_internals import drop_unknown_entries, repair_rwlock, warn_of_another_dvc
-from stages.cli.graph import FIRST, Graph, find_stale, read_graph
+from stages.cli.graph import FIRST, find_stale, read_graph
 from stages.cli.jobs import run_module, run_side_by_side, signals_held
 from stages.imports.follow import check_names, check_sections
 from stages.shared.errors import InputError
@@ -45,25 +45,15 @@ def run_pipeline(num_jobs: int) -> bool:
         is_taken = run_module("dvc", "repro", "--force", "download_surnames")
         if not is_taken:
             raise InputError("the surnames could not be taken from SURNAMES_ZIP: see above")
-    graph, changed = _find_changes()
-    run_side_by_side(find_stale(graph, changed), num_jobs)
-    return bool(changed)
-
-
-def _find_changes() -> tuple[Graph, set[str]]:
-    """The stages with their upstream stages, and those that have changed.
-
-    Raises:
-        InputError: the imports could not be followed.
-    """
     with signals_held():
         graph, changed = read_graph()
-    if FIRST not in changed:
-        return graph, changed
-    if not run_module("dvc", "repro", "--single-item", FIRST):
-        raise InputError(f"{FIRST} failed: see above")
-    with signals_held():
-        return read_graph()
+    if FIRST in changed:
+        if not run_module("dvc", "repro", "--single-item", FIRST):
+            raise InputError(f"{FIRST} failed: see above")
+        with signals_held():
+            graph, changed = read_graph()
+    run_side_by_side(find_stale(graph, changed), num_jobs)
+    return bool(changed)
 
 
 def _needs_copy(copy: str) -> bool:
@@ -75,18 +65,6 @@ def _needs_copy(copy: str) -> bool:
     return not held.exists() or held.read_bytes() != format_names(names)
 
 
-def track(has_changed: bool) -> bool:
-    """Let DVC record the tracking stage, and cover a store that was changed or deleted since.
-
-    Args:
-        has_changed: whether any stage had, tracking among them.
-    """
-    began = time.time()
-    if has_changed and not run_module("dvc", "repro", "--quiet"):  # runs this stage alone
-        return False
-    return was_marked_since(began) or is_up_to_date() or run_module("stages.tracking.track")
-
-
 def main(num_jobs: int) -> None:
     """Run, track, print.
 
@@ -95,15 +73,16 @@ def main(num_jobs: int) -> None:
     """
     check_dvc_listings()
     with lock_workspace():
-        _check_files()
-        check_sections()
-        check_names()
-        check_architectures()
+        check_files()
         warn_of_another_dvc()
         repair_rwlock()
         drop_unknown_entries()
         has_changed = run_pipeline(num_jobs)
-        is_tracked = track(has_changed)
+        began = time.time()
+        # of all stages only tracking is left to DVC
+        is_tracked = not has_changed or run_module("dvc", "repro", "--quiet")
+        if is_tracked and not was_marked_since(began):  # the store may have changed or be deleted
+            is_tracked = is_up_to_date() or run_module("stages.tracking.track")
     results.main()
     if not is_tracked:
         raise InputError(
@@ -118,23 +97,18 @@ class _Entry(BaseModel):
     architecture: Name
 
 
-def _check_files() -> None:
-    """Stop at a file that DVC could not read, with fewer lines than DVC needs.
+def check_files() -> None:
+    """Report in one line what DVC could not read, or would report as a missing file.
 
     Raises:
-        InputError: one is no YAML.
+        InputError: a file is no YAML, a name cannot be one of a stage, or a model has an
+            architecture that is not in stages/models/.
     """
     for name in ("dvc.yaml", "params.yaml", "dvc.lock"):
         if Path(name).exists():
             read_yaml(name)
-
-
-def check_architectures() -> None:
-    """Name an unknown architecture, of which DVC would only say that a file is missing.
-
-    Raises:
-        InputError: a model has none, or one that is not in stages/models/.
-    """
+    check_sections()
+    check_names()
     for section in SECTIONS.values():
         for model, entry in read_params(section, dict[Name, _Entry]).items():
             check_architecture(entry.architecture, f"params.yaml: {section}.{model}")

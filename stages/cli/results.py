@@ -49,33 +49,16 @@ _Row = tuple[str, ...]
 _Digits = tuple[str, str]
 
 
-def _read_scored(task: str, models: list[RunSpec]) -> dict[str, Scores]:
-    """The scores of every scored model of a task, by its name."""
-    return {model.name: read_scores(task, model.name) for model in list_scored(task, models)}
-
-
-def _read_beside(task: str, models: dict[str, Scores]) -> dict[str, dict[str, Scores]]:
-    """The baselines by name, of each data that models were scored on."""
-    beside = {}
-    for scores in models.values():
-        beside[scores["data"]] = read_baseline_scores(task, scores["data"])
-    return beside
-
-
 def rank(models: dict[str, Scores], score: str, sign: int) -> list[str]:
-    """Names, the best score first, those without it last.
+    """Names of models, the best first by a path in scores.json, those without it last.
 
-    Args:
-        models: scores by name.
-        score: that decides, by its path in scores.json.
-        sign: 1: more is better, -1: less is.
+    More is better where the sign is 1, less where it is -1.
     """
-
-    def sort_key(name: str) -> tuple[bool, float]:
-        scores = list_scores(models[name])
-        return score not in scores, -sign * scores.get(score, 0.0)
-
-    return sorted(models, key=sort_key)
+    keys = {}
+    for name, scores in models.items():
+        numbers = list_scores(scores)
+        keys[name] = (score not in numbers, -sign * numbers.get(score, 0.0))
+    return sorted(models, key=keys.__getitem__)
 
 
 def list_rows(
@@ -88,8 +71,8 @@ def list_rows(
     """The networks, the best marked; below those that share their data its best baseline.
 
     Args:
-        models: scores by the name of the model.
-        beside: of each data its baselines, scores by name.
+        models: name -> scores.
+        beside: data -> its baselines, name -> scores.
         ranking: which score decides.
         columns: scores to show.
         digits: formats of a score and of half its interval.
@@ -110,7 +93,7 @@ def list_rows(
 
 
 def _make_row(title: str, scores: Scores, columns: _Columns, digits: _Digits) -> _Row:
-    """One cell more a column, a dash where there is no such score."""
+    """The title, and one cell per column: a dash where there is no such score."""
     numbers = list_scores(scores)
     intervals = scores.get("intervals", {})
     cells = [title]
@@ -124,18 +107,19 @@ def _make_row(title: str, scores: Scores, columns: _Columns, digits: _Digits) ->
 
 
 def _print_scores(models: list[RunSpec]) -> None:
-    """Print a table a task, and one a series from a file, which has horizons of its own."""
+    """Print one table per task, and one per series from a file, which has its own horizons."""
     for task, (title, columns, digits) in _TABLES.items():
         common: dict[str, Scores] = {}
-        recorded: dict[str, dict[str, Scores]] = {}  # by series
-        for name, scores in _read_scored(task, models).items():
+        observed: dict[str, dict[str, Scores]] = {}  # by series
+        for model in list_scored(task, models):
+            scores = read_scores(task, model.name)
             if _COVERAGE in scores:
-                recorded.setdefault(scores["data"], {})[name] = scores
+                observed.setdefault(scores["data"], {})[model.name] = scores
             else:
-                common[name] = scores
+                common[model.name] = scores
         if common:
             _print_table(task, f"{task}: {title}", common, columns, digits)
-        for series, scored in recorded.items():
+        for series, scored in observed.items():
             title = f"{series}: mean squared errors in units of its file"
             _print_table(task, title, scored, list_columns(scored), (".3g", ".2g"))
 
@@ -147,7 +131,9 @@ def _print_table(
     ranking = find_ranking(task, next(iter(scored.values())))
     top, bottom = zip(*columns.values(), strict=True)
     header = [("model", *top), ("   data: best baseline", *bottom)]
-    rows = list_rows(scored, _read_beside(task, scored), ranking, columns, digits)
+    data = {scores["data"] for scores in scored.values()}
+    beside = {name: read_baseline_scores(task, name) for name in data}
+    rows = list_rows(scored, beside, ranking, columns, digits)
     interval = name_interval(next(iter(scored.values())))
     print(f"\n{title} ± half of the {interval}; best by {ranking.validation} first")
     print(align([*header, *rows]))
@@ -170,24 +156,8 @@ def list_columns(scored: dict[str, Scores]) -> _Columns:
     return columns
 
 
-def _print_answers(models: list[RunSpec]) -> None:
-    """Print the language that each classifier answers to each name."""
-    answers = {}
-    for model in list_scored("surnames", models):
-        path = find_scores("surnames", model.name).with_name("asked.csv")
-        if path.exists():
-            answers[model.name] = read_table(path)
-    if answers:
-        title = "asked: the likeliest language and its log-probability"
-        print(f"\n{title}\n{align(list_answers(answers))}")
-
-
 def list_answers(answers: dict[str, Rows]) -> list[_Row]:
-    """A header and one row per model.
-
-    Args:
-        answers: asked.csv by the name of the model.
-    """
+    """A header and one row per model, from its name -> asked.csv."""
     queries: list[str] = []
     best: dict[str, dict[str, str]] = {}  # model -> query -> cell
     for model, rows in answers.items():
@@ -204,17 +174,6 @@ def list_answers(answers: dict[str, Rows]) -> list[_Row]:
     return table
 
 
-def _print_tour() -> None:
-    """Print what each recurrent layer takes and gives."""
-    path = Path(TOUR, "layers.csv")
-    if path.exists():
-        rows: list[_Row] = [("module", "input", "output", "final states")]
-        for row in read_table(path):
-            shapes = (row["input_shape"], row["output_shape"], row["state_shapes"])
-            rows.append((row["module"], *shapes))
-        print(f"\nlayers\n{align(rows)}")
-
-
 def main() -> None:
     """Print all that is here.
 
@@ -222,12 +181,25 @@ def main() -> None:
         InputError: nothing is.
     """
     models = read_models()
+    layers = Path(TOUR, "layers.csv")
     has_scores = any(list_scored(task, models) for task in _TABLES)
-    if not has_scores and not Path(TOUR, "layers.csv").exists():
+    if not has_scores and not layers.exists():
         raise InputError(
             "no results are here yet: `make repro` makes them, in minutes; `make pull` fetches "
             "them, where `dvc remote list` names a remote"
         )
     _print_scores(models)
-    _print_answers(models)
-    _print_tour()
+    answers = {}
+    for model in list_scored("surnames", models):
+        path = find_scores("surnames", model.name).with_name("asked.csv")
+        if path.exists():
+            answers[model.name] = read_table(path)
+    if answers:
+        title = "queries: the likeliest language and its log-probability"
+        print(f"\n{title}\n{align(list_answers(answers))}")
+    if layers.exists():
+        table: list[_Row] = [("module", "input", "output", "final states")]
+        for row in read_table(layers):
+            shapes = (row["input_shape"], row["output_shape"], row["state_shapes"])
+            table.append((row["module"], *shapes))
+        print(f"\nlayers\n{align(table)}")

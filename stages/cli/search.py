@@ -11,9 +11,6 @@ from stages.shared.errors import InputError
 def main(num_jobs: int) -> None:
     """Run those that changed; one that was killed goes on.
 
-    Args:
-        num_jobs: trials at a time.
-
     Raises:
         InputError: a search failed.
     """

@@ -26,25 +26,9 @@ HOST = "127.0.0.1"
 _START_SECONDS = 90
 
 
-def _check_port(port: int) -> None:
-    """Reject a port on which another server listens.
-
-    Raises:
-        InputError: the port is taken.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except (OSError, OverflowError) as error:
-            raise InputError(
-                f"port {port} cannot be used ({error}): choose another: make ui PORT={port + 1}"
-            ) from None
-
-
 @contextlib.contextmanager
 def serve(uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """MLflow's own server, as long as it is wanted.
+    """Run MLflow's own server until the block ends.
 
     Raises:
         InputError: it did not start.
@@ -53,18 +37,9 @@ def serve(uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     # its server would look for modules in the working folder first
     folder = shlex.quote(sysconfig.get_path("purelib"))
     quiet = ["--uvicorn-opts", f"--log-level warning --app-dir {folder}"]
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "mlflow",
-        "ui",
-        "--backend-store-uri",
-        uri,
-        *options,
-        *quiet,
-    ]
-    server = subprocess.Popen(command, start_new_session=True)  # Ctrl-C reaches it through us
+    mlflow = [sys.executable, "-P", "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    # a session of its own: Ctrl-C reaches it through us
+    server = subprocess.Popen([*mlflow, *options, *quiet], start_new_session=True)
     try:
         wait_for(server, f"http://{HOST}:{port}/health")
         yield server
@@ -89,17 +64,6 @@ def wait_for(server: subprocess.Popen[bytes], address: str) -> None:
     raise InputError("MLflow's server did not start: see above")
 
 
-def _say_addresses(experiments: dict[str, str], server: str) -> str:
-    """Where each experiment opens.
-
-    Args:
-        experiments: ids by name.
-        server: address.
-    """
-    rows = [(name, find_view_address(server, number)) for name, number in experiments.items()]
-    return hide_passwords(align(rows))
-
-
 def main(port: int) -> None:
     """Print the addresses, and serve them until Ctrl-C.
 
@@ -109,14 +73,22 @@ def main(port: int) -> None:
     uri = find_uri()
     is_remote = uri.startswith("http")
     if not is_remote:
-        _check_port(port)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except (OSError, OverflowError) as error:
+                raise InputError(
+                    f"port {port} cannot be used ({error}): choose another: make ui PORT={port + 1}"
+                ) from None
+    address = uri if is_remote else f"http://{HOST}:{port}"
     with open_store(uri) as store:
-        experiments = dict(store.experiments)
+        rows = [(name, find_view_address(address, id)) for name, id in store.experiments.items()]
+    addresses = hide_passwords(align(rows))
     if is_remote:
-        print(_say_addresses(experiments, uri))
+        print(addresses)
         return
     print("starting MLflow …", flush=True)
     with serve(uri, port) as server:
-        addresses = _say_addresses(experiments, f"http://{HOST}:{port}")
         print(f"\n{addresses}\n\nCtrl-C ends MLflow.", flush=True)
         server.wait()

@@ -20,11 +20,7 @@ _CLOCK = "times.json"  # the only out that is never the same
 
 
 def verify(model: RunSpec, scratch: Path) -> list[str]:
-    """Names of the files that a second training leaves otherwise than dvc.lock has them.
-
-    Args:
-        model: as dvc.lock has it; what its training reads is in the workspace.
-        scratch: an existing folder.
+    """Names of the files in which a second training, below a scratch folder, differs from dvc.lock.
 
     Raises:
         InputError: the training failed.
@@ -43,31 +39,21 @@ def verify(model: RunSpec, scratch: Path) -> list[str]:
     return differing
 
 
-def _choose_models(names: list[str]) -> list[RunSpec]:
-    """The models of dvc.lock that are asked for, all if none is named.
+def main(names: list[str], num_jobs: int) -> None:
+    """Print one line per model, of all if none is named, and how many are equal.
 
     Raises:
-        InputError: no such model, or its training would read other data or code.
+        InputError: a model is not in dvc.lock, would read other data or code, or differs.
     """
-    models = {model.name: model for model in read_models()}
+    known = {model.name: model for model in read_models()}
     for name in names:
-        if name not in models:
-            raise InputError(f"dvc.lock has no model {name}: choose of {', '.join(models)}")
-    chosen = [models[name] for name in names or models]
-    for model in chosen:
+        if name not in known:
+            raise InputError(f"dvc.lock has no model {name}: choose one of {', '.join(known)}")
+    models = [known[name] for name in names or known]
+    for model in models:
         deps = model.first_stage.deps
         if problem := workspace_problem(deps, deps):
             raise InputError(f"{model.name}: {problem}")
-    return chosen
-
-
-def main(names: list[str], num_jobs: int) -> None:
-    """Print a line a model, and how many are equal.
-
-    Raises:
-        InputError: some are not.
-    """
-    models = _choose_models(names)
     num_equal = 0
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(num_jobs) as pool:
         results = pool.map(partial(verify, scratch=Path(scratch)), models)

@@ -75,12 +75,10 @@ def test_the_entry_is_what_the_search_found_but_for_its_seed(folder):
 
 
 def test_a_second_search_is_cited_beside_the_first(folder):
-    adopt.main("classifiers", None)
     text = PARAMS.read_text(encoding="utf-8")
-    text = text.replace("  surname_fast:\n", "  surname_twin:\n", 1)
-    PARAMS.write_text(text, encoding="utf-8")
+    PARAMS.write_text(f"{text}\nsearched:\n  noisy_rnn: forecasters\n", encoding="utf-8")
 
-    PARAMS.write_text(adopt.cite(text, "forecasters", "noisy_rnn"), encoding="utf-8")
+    adopt.main("classifiers", None)
 
     cited = parse_yaml(PARAMS.read_text(encoding="utf-8"))["searched"]
     assert cited == {"surname_gru": "classifiers", "noisy_rnn": "forecasters"}

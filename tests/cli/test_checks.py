@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.cli.repro import check_architectures
+from stages.cli.repro import check_files
 from stages.imports.follow import check_names
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import format_yaml, parse_yaml
@@ -29,7 +29,7 @@ def test_an_architecture_that_is_no_name_is_refused(workspace, value):
     set_param(workspace, "classifiers.surname_gru.architecture", value)
 
     with pytest.raises(InputError, match=r"surname_gru.architecture: (string|input) should"):
-        check_architectures()
+        check_files()
 
 
 COMMAND = "$(touch ran)"
@@ -143,4 +143,4 @@ def test_a_section_of_an_earlier_version_is_named_with_what_became_of_it(workspa
 
 
 def test_the_architectures_in_git_are_known(workspace):
-    check_architectures()
+    check_files()

@@ -97,7 +97,7 @@ def test_history_and_spacing_are_held_against_the_training(length, spacing, reas
 def test_it_asks_which_series_it_is(workspace):
     write_history(workspace, make_sine(30))
 
-    with pytest.raises(InputError, match="say which series it is: --series integer_starts, "):
+    with pytest.raises(InputError, match="name the series: --series integer_starts, "):
         forecast()
 
 

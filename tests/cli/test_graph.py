@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from stages.cli.graph import find_stale, read_graph
+from stages.cli.graph import find_downstream, find_stale, read_graph
 from tests.pipeline import set_param
 from tests.shell import PROJECT, run
 
@@ -23,3 +23,9 @@ def test_searches_that_have_never_run_are_no_stages_to_run(workspace):
     assert changed == {"train_classifier@surname_gru", "track"}
     assert "track" in graph and not any("search" in stage for stage in graph)
     assert {"blend_classifiers", "plot_blend"} < find_stale(graph, changed).keys()
+
+
+def test_what_reads_from_a_failed_stage_directly_or_not_is_downstream():
+    waiting = {"score": {"cut"}, "plot": {"score", "train"}, "other": {"train"}, "free": set()}
+
+    assert find_downstream({"make", "cut"}, waiting) & waiting.keys() == {"score", "plot"}

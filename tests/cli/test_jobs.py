@@ -4,7 +4,7 @@ import subprocess
 import sys
 import tempfile
 
-from stages.cli.jobs import Job, finish_job, format_running, list_running, remove_downstream
+from stages.cli.jobs import Job, finish_job, format_running, list_running
 
 CHAIN = [
     "train_forecaster@carried_rnn",
@@ -83,11 +83,3 @@ def test_the_warnings_of_a_stage_are_printed_wherever_it_ran(capsys):
 
     job.output.close()
     assert capsys.readouterr().out.splitlines()[:-1] == [here, there]
-
-
-def test_what_reads_from_a_failed_stage_is_not_run():
-    waiting = {"score": {"cut"}, "plot": {"score", "train"}, "other": {"train"}, "free": set()}
-
-    remove_downstream(waiting, ["make", "cut"])
-
-    assert list(waiting) == ["other", "free"]

@@ -128,7 +128,7 @@ def test_each_classifier_has_its_best_language_of_every_query(workspace, capsys)
     results.main()
 
     lines = capsys.readouterr().out.splitlines()
-    start = lines.index("asked: the likeliest language and its log-probability")
+    start = lines.index("queries: the likeliest language and its log-probability")
     assert [line.split() for line in lines[start + 1 : start + 6]] == [
         ["model", "Yue", "Tingsong", "test", "your", "name"],
         ["surname_blend", "German", "-1.31", "Polish", "-0.25"],
