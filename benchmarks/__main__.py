@@ -1,7 +1,7 @@
 """Measure speed and quality against the literal programs: `python -m benchmarks`.
 
-`make bench` runs every section and writes docs/benchmarks.md; with names of sections or `--quick`
-the page is only printed.
+`make bench` runs every section and writes benchmarks/results.md; with names of sections or
+`--quick` the page is only printed.
 """
 
 import argparse
@@ -40,19 +40,9 @@ Written by `make bench`.
 
 {surnames}
 
-The literal programs, in benchmarks/published/, are our own code for the published walk-throughs,
-step by step as those describe them. Ours and theirs run in turn, A B A B, in one process with one
-PyTorch thread; a ratio is the median of the repeats with the smallest and the largest. The time of
-the published surname program is that of its 200,000 literal updates, timed in blocks that lie
-between the runs compared with it. Scores are those that the pipeline writes to scores.json.
-
-Where recipes come from: those of surname_gru and noisy_rnn were found by the searches of searches/,
-on validation: the best of 8 in the mean over two seeds, one of them the recipe that was tuned by
-hand before (macro F1 0.511 instead of 0.462, mean squared error over 500 steps 0.0021 instead of
-0.0035). Those of surname_markov, surname_blend, drifting_rnn_refined and mackey_glass_rnn were
-fixed before their test scores were seen. Those of surname_fast, surname_ngrams, closed_loop_rnn,
-long_memory_rnn, windowed_lstm_fast and drifting_rnn were tuned by hand while test scores were in
-sight, as was the one that the search for noisy_rnn began with: their test scores may flatter them.
+How this is measured, and where the recipes come from, is in [README.md](README.md). The time of the
+published surname program is that of its 200,000 literal updates, timed in blocks between the runs
+that are compared with it. Scores are those of scores.json.
 
 {sections}
 """
@@ -120,7 +110,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - SECTIONS.keys():
-        parser.error(f"no section {', '.join(sorted(unknown))}: choose of {', '.join(SECTIONS)}")
+        parser.error(f"no section {', '.join(sorted(unknown))}: choose from {', '.join(SECTIONS)}")
     archive = arguments.surnames_zip
     if archive and not archive.is_file():
         parser.error(f"there is no {archive}: name the surname zip, or leave it out for the sample")
@@ -134,8 +124,8 @@ def main() -> None:
     page = measure_sections(names, arguments.surnames_zip, arguments.quick)
     print(page)
     if names == list(SECTIONS) and not arguments.quick:
-        (ROOT / "docs/benchmarks.md").write_text(page, encoding="utf-8")
-        print("written to docs/benchmarks.md", file=sys.stderr)
+        (ROOT / "benchmarks/results.md").write_text(page, encoding="utf-8")
+        print("written to benchmarks/results.md", file=sys.stderr)
 
 
 if __name__ == "__main__":
