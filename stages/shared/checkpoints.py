@@ -16,7 +16,7 @@ from stages.shared.model_config import ModelConfig, check_architecture, read_con
 from stages.shared.params import Name, Params, check_params
 
 _MOST_WEIGHTS = 10**8  # with their gradients and what Adam keeps of them 1.6 GB
-_SMALL = 1000  # sizes up to here stay far below it, and counting costs a second of imports
+_SMALL = 1000  # sizes up to here stay far below it, and to count takes a second of imports
 _SIZE = Annotated[int, Field(le=10**7)]
 _LAYERS = Annotated[int, Field(le=100)]  # each is built, and run, by itself
 
@@ -55,37 +55,26 @@ def build_network(architecture: str, network: dict[str, Any], where: str) -> nn.
         for member in check_params(network["members"], list[_Member], f"{where}.members"):
             members.append(build_network(member.architecture, member.network, f"{where}.members"))
         network = network | {"members": members}
-    _check_arguments(make, network, where)
-    try:
-        _check_size(make, network, where)
-        return make(**network)
-    except (ValueError, RuntimeError) as error:
-        if is_out_of_memory(error):
-            raise
-        raise InputError(f"{where}: {error}") from None
-
-
-def _check_arguments(make: Callable[..., nn.Module], network: dict[str, Any], where: str) -> None:
-    """Check the arguments against the signature, as strictly as any params."""
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = {}  # the signature, checked as strictly as any params
     for name, parameter in inspect.signature(make).parameters.items():
         default = ... if parameter.default is parameter.empty else None
         hint = _SIZE if parameter.annotation is int else parameter.annotation
         fields[name] = (_LAYERS if name == "layers" else hint, default)
     check_params(network, create_model("Network", __base__=_Arguments, **fields), where)
-
-
-def _check_size(make: Callable[..., nn.Module], network: dict[str, Any], where: str) -> None:
-    """Count the weights of a large network that is built without memory."""
-    if all(size <= _SMALL for size in network.values() if isinstance(size, int)):
-        return
-    with torch.device("meta"):
-        num_weights = sum(weight.numel() for weight in make(**network).parameters())
-    if num_weights > _MOST_WEIGHTS:
-        raise InputError(
-            f"{where} asks for {num_weights:,} weights, more than {_MOST_WEIGHTS:,}: "
-            "lower its sizes"
-        )
+    try:
+        if any(size > _SMALL for size in network.values() if isinstance(size, int)):
+            with torch.device("meta"):  # counts the weights without memory for them
+                num_weights = sum(weight.numel() for weight in make(**network).parameters())
+            if num_weights > _MOST_WEIGHTS:
+                raise InputError(
+                    f"{where} asks for {num_weights:,} weights, more than {_MOST_WEIGHTS:,}: "
+                    "lower its sizes"
+                )
+        return make(**network)
+    except (ValueError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise InputError(f"{where}: {error}") from None
 
 
 def write_model(folder: Path, config: ModelConfig, model: nn.Module) -> None:

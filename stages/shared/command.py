@@ -4,7 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 from stages.shared.die_with_parent import die_with_starter
 from stages.shared.errors import explain_error, hide_passwords
@@ -26,21 +26,16 @@ def run_as_command(main: Callable[..., object], *arguments: str) -> None:
     try:
         main(*arguments)
         sys.stdout.flush()  # a pipe that `head` closed shows here, or else at the very end
-    except Exception as error:
-        _exit_with_one_line(error)
-    if is_stage and "torch" in sys.modules:
-        os._exit(0)  # all output is flushed; PyTorch takes half a second to leave
-
-
-def _exit_with_one_line(error: Exception) -> NoReturn:
-    """End the process with status 1 and one line, or raise the error if it is a bug."""
-    if isinstance(error, BrokenPipeError):
+    except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's last flush
         sys.exit(1)
-    message = explain_error(error)
-    if message is None:
-        raise error
-    sys.exit(f"error: {message}")
+    except Exception as error:
+        message = explain_error(error)
+        if message is None:
+            raise  # a bug
+        sys.exit(f"error: {message}")
+    if is_stage and "torch" in sys.modules:
+        os._exit(0)  # all output is flushed; PyTorch takes half a second to leave
 
 
 def _print_traceback(*error: Any) -> None:

@@ -1,8 +1,8 @@
 """A process that ends with the one that started it, however that one ended.
 
 A process that is ended by SIGKILL cannot stop its children, and a training left alone would write
-over what the next run makes. The kernel's own notice (PR_SET_PDEATHSIG) is of no help: it is about
-the parent, and DVC starts a stage by a shell; dash and fish stay between the two and live on.
+over what the next run makes. Linux's PR_SET_PDEATHSIG does not help: it watches the parent, and DVC
+starts a stage by a shell; dash and fish stay between the two and live on.
 """
 
 import os

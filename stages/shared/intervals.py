@@ -64,7 +64,12 @@ def bootstrap(
     for chosen in draw_resamples(strata, params, block):
         for name, value in measure(chosen).items():
             drawn.setdefault(name, []).append(value)
-    return {name: find_interval(values) for name, values in drawn.items()}
+    intervals = {}
+    for name, values in drawn.items():
+        # each bound is one of the values
+        low, high = np.percentile(values, (2.5, 97.5), method="inverted_cdf")
+        intervals[name] = {"low": float(low), "high": float(high)}
+    return intervals
 
 
 def bootstrap_difference(
@@ -81,12 +86,6 @@ def bootstrap_difference(
         return {name: value - subtrahends[name] for name, value in first(chosen).items()}
 
     return bootstrap(subtract, strata, params, block)
-
-
-def find_interval(values: list[float]) -> Interval:
-    """Bounds that leave out 2.5 % of the values on each side; each bound is one of them."""
-    low, high = np.percentile(values, (2.5, 97.5), method="inverted_cdf")
-    return {"low": float(low), "high": float(high)}
 
 
 def describe_difference(interval: Mapping[str, float]) -> str:

@@ -42,14 +42,7 @@ def make_reproducible() -> None:
 
 
 def _check_kernels(features: list[str]) -> None:
-    """Compare the kernels that the libraries took with those that were chosen.
-
-    Args:
-        features: vector units that NumPy uses.
-
-    Raises:
-        InputError: a library took other ones.
-    """
+    """Compare the kernels that the libraries took with those that were chosen."""
     disabled = SHARED_KERNELS["NPY_DISABLE_CPU_FEATURES"].split()
     chosen = {feature: _AVX2 for feature in features if feature in disabled}
     if "torch" in sys.modules:

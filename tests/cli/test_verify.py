@@ -51,4 +51,4 @@ def test_a_model_that_nobody_has_is_named(workspace):
     done = call(workspace, *VERIFY, "nobody")
 
     assert done.returncode == 1
-    assert done.stdout.startswith("error: dvc.lock has no model nobody: choose of carried_rnn")
+    assert done.stdout.startswith("error: dvc.lock has no model nobody: choose one of carried_rnn")
