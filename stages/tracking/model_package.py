@@ -6,17 +6,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from stages.shared.model_config import ModelConfig, check_architecture
+from stages.shared.model_config import ModelConfig, check_architecture, read_config
+from stages.tracking.leaderboards import DETAILS
 from stages.tracking.mlflow_sync.seal import seal
-from stages.tracking.scores import DETAILS
 
 PACKAGE = "package.zip"
 
 _SERVED = "stages/tracking/served_models"
-_CHECKSUMS = {
-    "seal": "stages/tracking/mlflow_sync/seal.py"
-}  # checks the package before it is opened
-_LOADER = {"loader": f"{_SERVED}/loader.py"}
+_LOADER = f"{_SERVED}/loader.py"
+_CHECKSUMS = "stages/tracking/mlflow_sync/seal.py"  # checks the package before it is opened
 _REQUIREMENTS = ("mlflow", "numpy", "pydantic", "torch")  # all that served_models/ imports
 
 
@@ -41,6 +39,11 @@ def list_artifacts(name: str, config: ModelConfig) -> dict[str, str]:
     return artifacts
 
 
+def list_files(name: str) -> list[str]:
+    """Paths of the files that a model of the workspace is loaded from."""
+    return list(list_artifacts(name, read_config(Path("data/trained", name))).values())
+
+
 def _list_architectures(architecture: str, network: dict[str, Any]) -> list[str]:
     """The architecture itself and those of a blend's members.
 
@@ -54,64 +57,50 @@ def _list_architectures(architecture: str, network: dict[str, Any]) -> list[str]
     return architectures
 
 
-def pack_model(
-    folder: Path, name: str, config: ModelConfig, identity: dict[str, Any] | None = None
-) -> None:
-    """Write an MLflow model.
+def pack_model(name: str, folder: Path, identity: dict[str, Any]) -> None:
+    """Write the MLflow model of a trained model.
 
     Args:
-        folder: where; must not exist.
         name: of the trained model.
-        config: what the model is.
-        identity: run and entry in the store that the model belongs to, if any.
+        folder: where; must not exist.
+        identity: run and entry in the store that the model belongs to.
     """
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
 
-    interface = _describe_forecaster() if config.task == "forecasting" else _describe_classifier()
+    config = read_config(Path("data/trained", name))
+    # the packages as they are installed; MLflow would take 3 to 16 s to find them out
+    requirements = []
+    for requirement in _REQUIREMENTS:
+        version, _, _build = metadata.version(requirement).partition("+")
+        requirements.append(f"{requirement}=={version}")
     with tempfile.TemporaryDirectory() as scratch:
+        # one file, since MLflow uploads each in a request of its own
         package = Path(scratch, PACKAGE)
-        _write_package(package, _LOADER | list_artifacts(name, config))
+        with zipfile.ZipFile(package, "w", strict_timestamps=False) as archive:
+            for part, file in {"loader": _LOADER, **list_artifacts(name, config)}.items():
+                archive.write(file, f"{part}{Path(file).suffix}")
         save_model(
             folder,
-            artifacts=_CHECKSUMS | {"package": str(package)},
-            pip_requirements=_list_requirements(),
-            mlflow_model=Model(**(identity or {})),
-            **interface,
+            artifacts={"seal": _CHECKSUMS, "package": str(package)},
+            pip_requirements=requirements,
+            mlflow_model=Model(**identity),
+            **_describe_interface(config.task),
         )
     seal(folder)
 
 
-def _write_package(path: Path, artifacts: dict[str, str]) -> None:
-    """Write what a model is loaded from into one file: MLflow uploads each in a request."""
-    with zipfile.ZipFile(path, "w", strict_timestamps=False) as package:
-        for name, file in artifacts.items():
-            package.write(file, f"{name}{Path(file).suffix}")
-
-
-def _list_requirements() -> list[str]:
-    """The packages as they are installed; MLflow would take 3 to 16 s to find them out."""
-    requirements = []
-    for package in _REQUIREMENTS:
-        version, _, _build = metadata.version(package).partition("+")
-        requirements.append(f"{package}=={version}")
-    return requirements
-
-
-def _describe_classifier() -> dict[str, Any]:
-    """The served file and an example; MLflow reads the signature from the type hints."""
-    return {
-        "python_model": f"{_SERVED}/classifier.py",
-        "input_example": (["Schmidt", "Yue Tingsong"], {"top": 3}),
-    }
-
-
-def _describe_forecaster() -> dict[str, Any]:
-    """The served file, its signature and an example."""
+def _describe_interface(task: str) -> dict[str, Any]:
+    """The served file and an example; the signature, if MLflow does not read it from type hints."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
+    if task == "surnames":
+        return {
+            "python_model": f"{_SERVED}/classifier.py",
+            "input_example": (["Schmidt", "Yue Tingsong"], {"top": 3}),
+        }
     series = Schema([TensorSpec(np.dtype("float64"), (-1, -1))])  # (histories, samples)
     horizon = ParamSchema([ParamSpec("horizon", DataType.long, 50)])
     return {

@@ -10,15 +10,9 @@ import subprocess
 
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError, hide_passwords
-from stages.tracking.champions import (
-    champion_problem,
-    has_other_data,
-    list_registrations,
-    read_champions,
-)
-from stages.tracking.mlflow_sync.location import find_uri, is_absent, is_default, lock_store
-from stages.tracking.mlflow_sync.run_spec import RunSpec
-from stages.tracking.mlflow_sync.store import Store, open_store
+from stages.tracking.leaderboards import champion_problem, list_registrations, read_champions
+from stages.tracking.mlflow_sync.runs import RunSpec
+from stages.tracking.mlflow_sync.store import Store, find_uri, is_absent, lock_store, open_store
 from stages.tracking.mlflow_sync.sync import (
     find_champion_differences,
     inspect,
@@ -33,67 +27,48 @@ from stages.tracking.run_specs import check_dvc_listings, list_run_specs
 
 
 def _update_store(store: Store, specs: list[RunSpec], move_alias: bool) -> list[str]:
-    """Bring the store up to date, print what was done, and note that it agrees.
-
-    Args:
-        store: to write to.
-        specs: of all runs.
-        move_alias: whether the alias `champion` moves to the champions of champions.yaml.
-
-    Returns:
-        what could not be done.
-    """
+    """Bring the store up to date, and note that it agrees; returns what could not be done."""
     commit = find_commit()
-    left = sync(store, specs, commit, _print)
-    sync_pages(store, list_pages(specs), _print)
-    registrations = list_registrations(specs)
-    sync_champions(store, registrations, move_alias, _print)
+    problems = sync(store, specs, commit)
+    sync_pages(store, list_pages(specs))
+    sync_champions(store, list_registrations(specs), move_alias)
     for leaderboard, champion in read_champions().items():
         problem = champion_problem(leaderboard, champion, specs)
         if problem:
-            _print(f"{problem}, so that MLflow's alias stays")
-    if not left:
+            print(f"{problem}, so that MLflow's alias stays", flush=True)
+    if not problems:
         write_marker(store.uri, _list_digests(specs, commit))
-    return left
+    return problems
 
 
-def _print(line: str) -> None:
-    print(line, flush=True)
-
-
-def list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
+def _list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
     """What a sync would change, or cannot; writes nothing."""
-    differences = []
     if is_absent(uri):
-        inspection = inspect(None, specs)
+        states, leftovers = inspect(None, specs)
         aliases: dict[str, str] = {}
     else:
         with open_store(uri) as store:
-            inspection = inspect(store, specs)
+            states, leftovers = inspect(store, specs)
             aliases = find_champion_differences(store, list_registrations(specs))
-    for run, reason in inspection.leftovers:
-        differences.append(f"{run.info.run_name}: {reason}")
-    for state in inspection.states:
+    differences = [f"{run.info.run_name}: {reason}" for run, reason in leftovers]
+    for state in states:
         parts = [text for text in (state.difference, state.problem) if text]
         if parts:
             differences.append(f"{state.spec.name}: {'; '.join(parts)}")
-    notes = [f"{name}: {difference}" for name, difference in aliases.items()]
-    if uri.startswith("http"):  # where a promotion under review moves no alias
-        print("\n".join(notes), end="\n" if notes else "")
-        return differences
-    return differences + notes
-
-
-def _list_champion_problems(specs: list[RunSpec]) -> list[str]:
-    """Champions that are none of this dvc.lock; prints those of other data, such as the sample."""
-    problems = []
+    for name, difference in aliases.items():
+        if uri.startswith("http"):  # where a promotion under review moves no alias
+            print(f"{name}: {difference}")
+        else:
+            differences.append(f"{name}: {difference}")
+    md5s = {path: md5 for spec in specs for path, md5 in spec.md5s.items()}
     for leaderboard, champion in read_champions().items():
         problem = champion_problem(leaderboard, champion, specs)
-        if problem and has_other_data(champion, specs):
+        if problem and any(md5s.get(path) != md5 for path, md5 in champion.data_files.items()):
+            # such as the sample instead of the official data
             print(f"{problem}: its data ({champion.data}) are others")
         elif problem:
-            problems.append(f"{problem}: `srn promote {leaderboard}`")
-    return problems
+            differences.append(f"{problem}: `srn promote {leaderboard}`")
+    return differences
 
 
 def is_up_to_date() -> bool:
@@ -110,16 +85,16 @@ def _list_digests(specs: list[RunSpec], commit: str | None) -> list[str]:
 def find_commit() -> str | None:
     """The commit that holds this dvc.lock: HEAD, if nothing in this folder has changed since."""
     try:
-        _ask_git("ls-files", "--error-unmatch", "dvc.lock")
-        changes = _ask_git("status", "--porcelain", ".")  # other folders may be other projects
-        head = _ask_git("rev-parse", "HEAD")
+        _run_git("ls-files", "--error-unmatch", "dvc.lock")
+        changes = _run_git("status", "--porcelain", ".")  # other folders may be other projects
+        head = _run_git("rev-parse", "HEAD")
     except (OSError, subprocess.CalledProcessError):
         return None  # no git, no repository, no commit
     return None if changes else head
 
 
-def _ask_git(*arguments: str) -> str:
-    """What git answers; no lock is taken, since DVC may be at work in the same repository."""
+def _run_git(*arguments: str) -> str:
+    """What git prints; no lock is taken, since DVC may be at work in the same repository."""
     command = ["git", "--no-optional-locks", *arguments]
     return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
 
@@ -139,9 +114,9 @@ def main(check: bool = False, new: bool = False, champions: bool = False) -> Non
     specs = list_run_specs()
     uri = find_uri()
     if check:
-        differences = list_differences(uri, specs) + _list_champion_problems(specs)
+        differences = _list_differences(uri, specs)
     else:
-        with lock_store(uri), open_store(uri, True, new or is_default(uri)) as store:
+        with lock_store(uri), open_store(uri, to_write=True, to_make=new) as store:
             differences = _update_store(store, specs, champions or store.is_local)
     if differences:
         raise InputError("\n  ".join([f"MLflow at {uri} is behind dvc.lock:", *differences]))

@@ -8,6 +8,7 @@ last shows its default.
 import base64
 import json
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,17 +61,104 @@ def open_artifacts(address: str, uri: str) -> Any:
     return get_artifact_repository(address, uri)
 
 
-def encode_view(name: str, state: dict[str, Any]) -> str:
-    """The value of VIEW_TAG: JSON, in which the state of the page is deflated.
+# The view of an experiment: the state of the page of MLflow on which it opens
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """A chart of parallel coordinates: params, and the metric that came of them."""
+
+    params: tuple[str, ...]
+    metric: str
+
+
+@dataclass(frozen=True)
+class View:
+    """A table of runs and charts above the generated ones.
 
     Args:
         name: as the page shows it.
-        state: of the page; what it leaves out keeps the page's default.
+        order_by: column by which the table is sorted.
+        ascending: whether the smallest comes first.
+        columns: of the table, in MLflow's way of naming them.
+        bars: metrics that are drawn with one bar per run.
+        lines: curves, drawn with one line per run and logarithmic axes, since trainings are of
+            very different lengths.
+        parallels: drawn above the others, with one line per run that has all of the params.
+        per_row: charts side by side.
     """
+
+    name: str
+    order_by: str
+    ascending: bool
+    columns: tuple[str, ...]
+    bars: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    parallels: tuple[Parallel, ...] = ()
+    per_row: int = 3
+
+
+def format_metric(name: str) -> str:
+    """A metric as the column of a table."""
+    return f"metrics.`{name}`"
+
+
+def format_view(view: View) -> str:
+    """The value of VIEW_TAG: JSON, in which the state of the page is deflated."""
+    charts = []
+    for parallel in view.parallels:
+        axes: dict[str, Any] = {
+            "selectedParams": list(parallel.params),
+            "selectedMetrics": [parallel.metric],
+        }
+        charts.append(_make_chart("PARALLEL", parallel.metric) | axes | {"showAllRuns": True})
+    for metric in view.bars:
+        charts.append(_make_chart("BAR", metric) | {"runsCountToCompare": 100})
+    for metric in view.lines:
+        axes = {"xAxisKey": "step", "xAxisScaleType": "log", "scaleType": "log"}
+        shown = {"runsCountToCompare": 100, "lineSmoothness": 0}
+        charts.append(_make_chart("LINE", metric) | axes | shown)
+    state = {
+        "orderByKey": view.order_by,
+        "orderByAsc": view.ascending,
+        "searchFilter": "",
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "selectedColumns": list(view.columns),
+        "columnOrder": [],
+        "columnWidths": {},
+        "runsHiddenMode": "SHOW_ALL",
+        "viewMaximized": True,
+        "runListHidden": False,
+        "groupBy": None,
+        "groupsExpanded": {},
+        "useGroupedValuesInCharts": True,
+        "hideEmptyCharts": True,
+        "compareRunCharts": charts,
+        "compareRunSections": [
+            {"uuid": VIEW, "name": "comparison", "display": True, "columns": view.per_row}
+        ],
+        "isAccordionReordered": True,  # otherwise sections are sorted by name
+        "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0},
+    }
     deflated = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
     made = 0  # milliseconds: not now, so that the same view is the same tag
-    content = {"name": name, "createdAt": made, "updatedAt": made}
+    content = {"name": view.name, "createdAt": made, "updatedAt": made}
     return json.dumps(content | {"state": f"deflate;{deflated}"})
+
+
+def _make_chart(kind: str, metric: str) -> dict[str, Any]:
+    """What all charts have."""
+    return {
+        "uuid": f"{VIEW}-{kind}-{metric}",
+        "type": kind,
+        "metricKey": metric,
+        "metricSectionId": VIEW,
+        "deleted": False,
+        "isGenerated": False,
+    }
 
 
 def find_view_address(server: str, experiment_id: str) -> str:

@@ -1,6 +1,7 @@
 """Make a store agree with run specs: every spec has one complete run, pages and champions fit.
 
-What MLflow has already is left alone, so that a second sync writes nothing.
+What MLflow has already is left alone, so that a second sync writes nothing. What is written is
+printed, one line each.
 """
 
 import hashlib
@@ -14,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.tracking.mlflow_sync.dvc_files import workspace_problem
-from stages.tracking.mlflow_sync.location import damaged_store, find_database, find_root, is_absent
-from stages.tracking.mlflow_sync.run_spec import RunSpec, run_problem
 from stages.tracking.mlflow_sync.runs import (
     COMMIT_TAG,
     DISPLAY_TAG,
+    RunSpec,
     lost_files,
+    run_problem,
     update_shown,
     upload_lost,
     write_run,
@@ -28,18 +29,21 @@ from stages.tracking.mlflow_sync.store import (
     CHAMPION,
     IN_PROGRESS,
     Store,
+    damaged_store,
     delete_if_allowed,
     explain_errors,
+    find_database,
+    find_root,
+    is_absent,
     list_model_ids,
 )
 
 if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes seconds
     from mlflow.entities import Run
 
-Report = Callable[[str], None]  # takes a line about what was done
-
 _LONGEST = timedelta(days=1)  # that a run may be in progress
 _ORPHAN = "trial without a search"
+_IN_PROGRESS_FILE, _MARKER = "track.began", "track.agreed"  # see below
 
 
 @dataclass(frozen=True)
@@ -53,64 +57,47 @@ class Page:
 
 @dataclass(frozen=True)
 class Registration:
-    """A registered model, and the run whose model carries its alias `champion`.
-
-    Args:
-        name: of the registered model.
-        question: what it answers, for its page.
-        champion: name of the run.
-        key: of the run; None: it is not of this lock file, so that the alias stays.
-        result: md5s of its result, as `Store.find_all` takes them.
-        reason: for the page of the version.
-    """
+    """A registered model, and the run whose model carries its alias `champion`."""
 
     name: str
-    question: str
-    champion: str
-    key: str | None
-    result: list[str]
-    reason: str
+    question: str  # that it answers, for its page
+    champion: str  # name of the run
+    key: str | None  # of the run; None: it is not of this lock file, so that the alias stays
+    result: list[str]  # md5s of its result, as `Store.find_all` takes them
+    reason: str  # for the page of the version
 
 
 @dataclass(frozen=True)
-class _RunState:
-    """What a store has of a run spec.
-
-    Args:
-        spec: of the run.
-        runs: that have its key; one, if all is well.
-        difference: what a sync would change.
-        problem: why it cannot, or which file of the workspace differs from the lock file.
-        lacks_children: whether the run has lost runs below it.
-    """
+class RunState:
+    """What a store has of a run spec."""
 
     spec: RunSpec
-    runs: "tuple[Run, ...]"
-    difference: str | None
-    problem: str | None
-    lacks_children: bool = False
+    runs: "tuple[Run, ...]"  # that have its key; one, if all is well
+    difference: str | None  # what a sync would change
+    problem: str | None  # why it cannot, or which file of the workspace differs from the lock file
+    lost_children: bool = False  # whether runs below it are missing
 
 
-@dataclass(frozen=True)
-class _Inspection:
-    """What a store has of all run specs, and runs that belong to no spec, with the reason."""
-
-    states: list[_RunState]
-    leftovers: "list[tuple[Run, str]]"
+# Comparing and writing runs
 
 
-def inspect(store: Store | None, specs: list[RunSpec]) -> _Inspection:
+def inspect(
+    store: Store | None, specs: list[RunSpec]
+) -> "tuple[list[RunState], list[tuple[Run, str]]]":
     """Compare a store with the run specs; writes nothing.
 
     Args:
         store: None: it does not exist yet.
         specs: that should have one run each.
 
+    Returns:
+        what the store has of each spec, and runs that belong to no spec, with the reason.
+
     Raises:
         InputError: a local store has lost files.
     """
     if store is None:
-        return _Inspection([_RunState(spec, (), "no run", run_problem(spec)) for spec in specs], [])
+        return [RunState(spec, (), "no run", run_problem(spec)) for spec in specs], []
     found = _find_runs(store, specs)
     known = {run.info.run_id for runs in found.values() for run in runs}
     children, orphans = store.find_children(known)
@@ -121,8 +108,8 @@ def inspect(store: Store | None, specs: list[RunSpec]) -> _Inspection:
         if spec.children and runs:
             num_children = len(children.get(runs[0].info.run_id, []))
             num_wanted = len(spec.children())  # reads files
-        lacks_children = num_children != num_wanted
-        if lacks_children:
+        lost_children = num_children != num_wanted
+        if lost_children:
             difference: str | None = f"{num_children} trials instead of {num_wanted}"
         else:
             difference = _find_difference(store, spec, runs)
@@ -130,9 +117,10 @@ def inspect(store: Store | None, specs: list[RunSpec]) -> _Inspection:
             problem = run_problem(spec)
         else:
             problem = workspace_problem(spec.outs, spec.md5s, may_be_missing=True)
-        states.append(_RunState(spec, tuple(runs), difference, problem, lacks_children))
-    leftovers = [(run, "unfinished") for run in store.find_in_progress() if _is_abandoned(run)]
-    return _Inspection(states, leftovers + [(run, _ORPHAN) for run in orphans])
+        states.append(RunState(spec, tuple(runs), difference, problem, lost_children))
+    in_progress = store.search_runs(f"tags.key like '{IN_PROGRESS} %'")
+    leftovers = [(run, "unfinished") for run in in_progress if _is_abandoned(run)]
+    return states, leftovers + [(run, _ORPHAN) for run in orphans]
 
 
 def _find_runs(store: Store, specs: Iterable[RunSpec]) -> "dict[str, list[Run]]":
@@ -155,116 +143,121 @@ def _find_difference(store: Store, spec: RunSpec, runs: "list[Run]") -> str | No
     return lost
 
 
-def sync(store: Store, specs: list[RunSpec], commit: str | None, report: Report) -> list[str]:
+def sync(store: Store, specs: list[RunSpec], commit: str | None) -> list[str]:
     """Drop, make and update runs, so that each spec has one that is complete.
 
     Args:
         store: to write to.
         specs: that should have one run each.
         commit: that holds the lock file, if one does.
-        report: is told each change.
 
     Returns:
         what could not be done: files are missing here, or the server forbids to delete.
     """
-    inspection = inspect(store, specs)
-    undone = [f"{state.spec.name}: {state.problem}" for state in inspection.states if state.problem]
-    due = [state for state in inspection.states if not state.problem]
+    states, leftovers = inspect(store, specs)
+    problems = [f"{state.spec.name}: {state.problem}" for state in states if state.problem]
+    due = [state for state in states if not state.problem]
     new = [state.spec for state in due if not state.runs]
     kept = []
     # first, or each sync that fails would leave one more
-    for run, reason in inspection.leftovers:
-        kept += _drop(store, run, reason, report)
+    for run, reason in leftovers:
+        kept += _drop(store, run, reason)
     for state in due:
-        if state.lacks_children:
-            stays = _drop(store, state.runs[0], "run that had lost trials", report)
+        if state.lost_children:
+            stays = _drop(store, state.runs[0], "run that had lost trials")
             kept += stays
             new += [] if stays else [state.spec]
-    if inspection.leftovers or any(state.lacks_children for state in due):
+    if leftovers or any(state.lost_children for state in due):
         for run in store.find_children(set())[1]:  # of the runs that have just gone
-            kept += _drop(store, run, _ORPHAN, report)
-    kept += _make_runs(store, new, commit, report)
+            kept += _drop(store, run, _ORPHAN)
+    if new:
+        in_progress = begin()
+        for spec in new:
+            store.restart_time_limit()
+            with explain_errors(store.uri, f"experiment {spec.experiment}"):
+                write_run(store, spec, commit, in_progress)
+            _print(f"{spec.name}: run made")
+        # other clones may have made some at the same time
+        for runs in _find_runs(store, new).values():
+            kept += _drop_doubles(store, runs)[1]
     for state in due:
         if state.spec not in new:
-            kept += _complete(store, state, commit, report)
+            kept += _update_run(store, state, commit)
     if not kept:
-        _in_progress_file().unlink(missing_ok=True)  # this repository has left nothing in progress
-    return undone + kept
+        # this repository has left nothing in progress
+        _state_file(_IN_PROGRESS_FILE).unlink(missing_ok=True)
+    return problems + kept
 
 
-def _make_runs(store: Store, specs: list[RunSpec], commit: str | None, report: Report) -> list[str]:
-    """Make a run each; returns what stays of those that other clones made at the same time."""
-    if not specs:
-        return []
-    in_progress = begin()
-    for spec in specs:
-        store.restart_time_limit()
-        with explain_errors(store.uri, f"experiment {spec.experiment}"):
-            write_run(store, spec, commit, in_progress)
-        report(f"{spec.name}: run made")
-    kept = []
-    for runs in _find_runs(store, specs).values():
-        kept += _drop_doubles(store, runs, report)[1]
-    return kept
-
-
-def _complete(store: Store, state: _RunState, commit: str | None, report: Report) -> list[str]:
-    """Give the run of a spec what it should have; returns what stays."""
+def _update_run(store: Store, state: RunState, commit: str | None) -> list[str]:
+    """Give the run of a spec what it should have; returns what stays and should go."""
     spec = state.spec
     store.restart_time_limit()
     with explain_errors(store.uri, f"experiment {spec.experiment}"):
-        run, kept = _drop_doubles(store, state.runs, report)
+        run, kept = _drop_doubles(store, state.runs)
         if run.data.tags.get(DISPLAY_TAG) != spec.display_digest:
             kept += update_shown(store, run, spec)
-            report(f"{spec.name}: figures, tables and note replaced")
+            _print(f"{spec.name}: figures, tables and note replaced")
         if not store.is_local and lost_files(store, run, spec):
             kept += upload_lost(store, run, spec)
-            report(f"{spec.name}: lost files uploaded again")
+            _print(f"{spec.name}: lost files uploaded again")
         if commit and COMMIT_TAG not in run.data.tags:
             store.client.set_tag(run.info.run_id, COMMIT_TAG, commit)
-            report(f"{spec.name}: commit noted")
+            _print(f"{spec.name}: commit noted")
     return kept
 
 
-def _drop_doubles(store: Store, runs: "Sequence[Run]", report: Report) -> "tuple[Run, list[str]]":
-    """Of runs with one key keep one: with a registered version, else that of the smallest id.
+def _drop_doubles(store: Store, runs: "Sequence[Run]") -> "tuple[Run, list[str]]":
+    """Of runs with one key keep one; returns that, and what stays of the others.
 
-    All clones choose the same.
-
-    Returns:
-        the run that is kept, and what else stays.
+    It is one with a registered version, else that of the smallest id: all clones choose the same.
     """
-    kept: list[str] = []
     if len(runs) == 1:
-        return runs[0], kept
-    first, *doubles = sorted(runs, key=lambda run: (not store.is_registered(run), run.info.run_id))
+        return runs[0], []
+    registered = {
+        run.info.run_id
+        for run in runs
+        if store.client.search_model_versions(f"run_id = '{run.info.run_id}'")
+    }
+    first, *doubles = sorted(
+        runs, key=lambda run: (run.info.run_id not in registered, run.info.run_id)
+    )
+    kept = []
     for double in doubles:
-        kept += _drop(store, double, "double", report)
+        kept += _drop(store, double, "double")
     return first, kept
 
 
-def _drop(store: Store, run: "Run", reason: str, report: Report) -> list[str]:
+def _drop(store: Store, run: "Run", reason: str) -> list[str]:
     """Delete a run; returns that it stays, if the server does not allow it."""
     what = f"{run.info.run_name}: {reason}"
-    experiment = store.name_experiment(run)
+    names = {experiment_id: name for name, experiment_id in store.experiments.items()}
+    experiment = names.get(run.info.experiment_id, run.info.experiment_id)
     with explain_errors(store.uri, f"experiment {experiment}"):
         stays = delete_if_allowed(
             lambda: store.drop_run(run), f"{what} (run {run.info.run_id})", experiment
         )
     if stays:
         return [stays]
-    report(f"{what} dropped")
+    _print(f"{what} dropped")
     return []
 
 
-def sync_pages(store: Store, pages: list[Page], report: Report) -> None:
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+# Pages and champions
+
+
+def sync_pages(store: Store, pages: list[Page]) -> None:
     """Give the page of each experiment its note and its view."""
     for page in pages:
         experiment_id = store.experiments.get(page.experiment)
         if experiment_id is None:
             continue
         if page.problem:
-            report(f"{page.experiment}: page left as it is, {page.problem}")
+            _print(f"{page.experiment}: page left as it is, {page.problem}")
             continue
         known = store.tags[page.experiment]
         changed = {tag: text for tag, text in page.tags().items() if known.get(tag) != text}
@@ -272,15 +265,13 @@ def sync_pages(store: Store, pages: list[Page], report: Report) -> None:
             for tag, text in changed.items():
                 store.client.set_experiment_tag(experiment_id, tag, text)
         if changed:
-            report(f"{page.experiment}: page prepared")
+            _print(f"{page.experiment}: page prepared")
 
 
 def find_champion_differences(store: Store, registrations: list[Registration]) -> dict[str, str]:
     """Where the alias `champion` does not point to the run that it should, by registered model.
 
-    Args:
-        store: writes nothing.
-        registrations: one per registered model; those without a key are left out.
+    Writes nothing. Registrations without a key are left out.
     """
     wanted = {one.name: one for one in registrations if one.key}
     if not wanted:
@@ -301,16 +292,13 @@ def find_champion_differences(store: Store, registrations: list[Registration]) -
     return differences
 
 
-def sync_champions(
-    store: Store, registrations: list[Registration], move_alias: bool, report: Report
-) -> None:
+def sync_champions(store: Store, registrations: list[Registration], move_alias: bool) -> None:
     """Register the model of each champion, and let the alias `champion` point to it.
 
     Args:
         store: to write to.
         registrations: one per registered model.
-        move_alias: whether the alias is moved; else the difference is reported.
-        report: is told each change, and each difference that is left.
+        move_alias: whether the alias is moved; else the difference is printed.
     """
     differences = find_champion_differences(store, registrations)
     for one in registrations:
@@ -324,9 +312,9 @@ def sync_champions(
             if move_alias:
                 store.client.set_registered_model_alias(one.name, CHAMPION, version)
         if move_alias:
-            report(f"{one.name}: {one.champion} is the {CHAMPION} (version {version})")
+            _print(f"{one.name}: {one.champion} is the {CHAMPION} (version {version})")
         else:
-            report(
+            _print(
                 f"{one.name}: {differences[one.name]} (version {version}): "
                 "`srn sync --champions` moves it"
             )
@@ -341,10 +329,13 @@ def _register(store: Store, one: Registration, run: "Run") -> str:
         client.create_registered_model(one.name, description=one.question)
     mlflow.set_tracking_uri(store.uri)  # by which MLflow finds the model that is registered
     [model_id] = list_model_ids(run)
-    source, run_id = f"models:/{model_id}", run.info.run_id
-    description = f"**{one.champion}**: {one.reason} Run {run_id}."
+    run_id = run.info.run_id
     made = client.create_model_version(
-        one.name, source, run_id, model_id=model_id, description=description
+        one.name,
+        f"models:/{model_id}",
+        run_id,
+        model_id=model_id,
+        description=f"**{one.champion}**: {one.reason} Run {run_id}.",
     )
     return str(made.version)
 
@@ -354,10 +345,14 @@ def _register(store: Store, one: Registration, run: "Run") -> str:
 # run that has been in progress for a day.
 
 
+def _state_file(name: str) -> Path:
+    return find_root() / ".dvc" / "tmp" / name
+
+
 def begin() -> str:
     """Note that this process writes runs; returns their key until they are complete."""
     writer = uuid.uuid4().hex
-    path = _in_progress_file()
+    path = _state_file(_IN_PROGRESS_FILE)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(f"{writer}\n")
@@ -370,13 +365,9 @@ def _is_abandoned(run: "Run") -> bool:
     if not found:
         return False
     began = datetime.fromisoformat(found[1])
-    path = _in_progress_file()
+    path = _state_file(_IN_PROGRESS_FILE)
     is_ours = path.exists() and found[2] in path.read_text(encoding="utf-8").split()
     return is_ours or datetime.now(UTC) - began > _LONGEST
-
-
-def _in_progress_file() -> Path:
-    return find_root() / ".dvc" / "tmp" / "track.began"
 
 
 # The marker that a local store agrees: until it or the lock file changes it need not be opened. A
@@ -392,12 +383,12 @@ def write_marker(uri: str, digests: list[str]) -> None:
     """
     database = find_database(uri)
     state = _describe_store(database, digests) if database else ""
-    _marker_file().write_text(state, encoding="utf-8")
+    _state_file(_MARKER).write_text(state, encoding="utf-8")
 
 
 def is_marked(uri: str, digests: list[str]) -> bool:
     """Whether neither the store nor what it should hold has changed since."""
-    database, marker = find_database(uri), _marker_file()
+    database, marker = find_database(uri), _state_file(_MARKER)
     if not database or is_absent(uri) or not marker.exists():
         return False
     return marker.read_bytes().decode(errors="replace") == _describe_store(database, digests)
@@ -405,7 +396,7 @@ def is_marked(uri: str, digests: list[str]) -> bool:
 
 def was_marked_since(began: float) -> bool:
     """Whether a sync has ended well after a moment, in seconds as time.time() has them."""
-    marker = _marker_file()
+    marker = _state_file(_MARKER)
     return marker.exists() and marker.stat().st_mtime >= began
 
 
@@ -418,7 +409,3 @@ def _describe_store(database: Path, digests: list[str]) -> str:
         state = path.stat() if path.exists() else None
         states.append([str(path), state and [state.st_size, state.st_mtime_ns]])
     return hashlib.sha256(json.dumps([digests, states]).encode()).hexdigest()
-
-
-def _marker_file() -> Path:
-    return find_root() / ".dvc" / "tmp" / "track.agreed"
