@@ -57,12 +57,7 @@ def read_scores(task: str, name: str) -> Scores:
 
 
 def read_baseline_scores(task: str, data: str) -> dict[str, Scores]:
-    """Read the scores of the baselines by name; none, if they are not here.
-
-    Args:
-        task: forecasting or surnames.
-        data: the series; the surnames have one set of baselines.
-    """
+    """Read the scores of the baselines of a series, or of the surnames; none, if none are here."""
     folder = Path(DETAILS[task], "baselines")
     if task == "forecasting":
         folder /= data
@@ -148,21 +143,13 @@ def name_interval(scores: Scores) -> str:
 
 @dataclass(frozen=True)
 class Ranking:
-    """How models are compared: on validation; the test score is only shown.
+    """How models are compared: on validation; the test score is only shown."""
 
-    Args:
-        validation: path of the score in scores.json.
-        test: likewise.
-        sign: 1: more is better, -1: less is.
-        metric: name of the validation score in MLflow.
-        horizon: steps over which errors are taken; None: they are no forecasts.
-    """
-
-    validation: str
-    test: str
-    sign: int
-    metric: str
-    horizon: int | None = None
+    validation: str  # path of the score in scores.json
+    test: str  # likewise
+    sign: int  # 1: more is better, -1: less is
+    metric: str  # name of the validation score in MLflow
+    horizon: int | None = None  # steps over which errors are taken; None: they are no forecasts
 
 
 SURNAMES = Ranking("validation/macro_f1", "macro_f1", 1, "validation/macro_f1")
@@ -173,24 +160,15 @@ class Candidate:
     """A model with its scores."""
 
     model: RunSpec
+    leaderboard: str  # by which its champion is registered: surnames, or a series
     data: str  # official, sample, the name of an archive, or the series
     ranking: Ranking
     validation: float
     test: float
 
-    @property
-    def leaderboard(self) -> str:
-        """Its leaderboard, by which its champion is registered."""
-        return self.model.experiment if self.model.experiment == "surnames" else self.data
-
 
 def find_ranking(task: str, scores: Scores) -> Ranking:
-    """What decides: macro F1, or the error over the long horizon (`mse_long`).
-
-    Args:
-        task: forecasting or surnames.
-        scores: of any model of the leaderboard.
-    """
+    """What decides in the leaderboard of a scored model: macro F1, or the error `mse_long`."""
     if task == "surnames":
         return SURNAMES
     horizon = scores["horizon_long"]
@@ -199,11 +177,7 @@ def find_ranking(task: str, scores: Scores) -> Ranking:
 
 
 def read_leaderboard(name: str, models: list[RunSpec]) -> list[Candidate]:
-    """Scored models of the workspace, the best on validation first.
-
-    Args:
-        name: surnames, or a series.
-        models: of dvc.lock.
+    """Scored models of the surnames or of a series, the best on validation first.
 
     Raises:
         InputError: there is none.
@@ -226,8 +200,15 @@ def list_candidates(task: str, models: list[RunSpec]) -> list[Candidate]:
         scores = read_scores(task, model.name)
         ranking = find_ranking(task, scores)
         numbers = list_scores(scores)
-        validation, test = numbers[ranking.validation], numbers[ranking.test]
-        candidates.append(Candidate(model, scores["data"], ranking, validation, test))
+        candidate = Candidate(
+            model=model,
+            leaderboard="surnames" if task == "surnames" else scores["data"],
+            data=scores["data"],
+            ranking=ranking,
+            validation=numbers[ranking.validation],
+            test=numbers[ranking.test],
+        )
+        candidates.append(candidate)
     return sorted(candidates, key=lambda found: -found.ranking.sign * found.validation)
 
 
@@ -310,16 +291,11 @@ def champion_problem(leaderboard: str, champion: Champion, specs: list[RunSpec])
 def list_registrations(specs: list[RunSpec]) -> list[Registration]:
     """What MLflow should register: the champions, those of this dvc.lock with their runs."""
     registrations = []
-    for leaderboard, champion in read_champions().items():
+    for name, champion in read_champions().items():
         spec = _find_model(champion, specs)
-        task = "surnames" if leaderboard == "surnames" else "forecasting"
-        registration = Registration(
-            name=leaderboard,
-            question=QUESTIONS[task],
-            champion=champion.model,
-            key=spec.key if spec else None,
-            result=[*spec.result.values()] if spec else [],
-            reason=champion.reason,
+        question = QUESTIONS["surnames" if name == "surnames" else "forecasting"]
+        key, result = (spec.key, [*spec.result.values()]) if spec else (None, [])
+        registrations.append(
+            Registration(name, question, champion.model, key, result, champion.reason)
         )
-        registrations.append(registration)
     return registrations

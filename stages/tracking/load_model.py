@@ -49,7 +49,7 @@ def load_champion(
     Args:
         make: Classifier or Forecaster.
         leaderboard: surnames, or a series.
-        from_mlflow: take the champion's files from MLflow.
+        from_mlflow: whether to take the champion's files from MLflow.
 
     Raises:
         InputError: there is no model, or it is damaged.
@@ -74,12 +74,7 @@ def load_champion(
 
 
 def load_named(make: Callable[[Files], Model], task: str, name: str) -> Loaded[Model]:
-    """Load a model of dvc.lock.
-
-    Args:
-        make: Classifier or Forecaster.
-        task: forecasting or surnames.
-        name: of the model.
+    """Load a model of dvc.lock by its task and name, as a Classifier or Forecaster.
 
     Raises:
         InputError: dvc.lock has no such model of this task, or its files are not here.
@@ -126,16 +121,10 @@ def _find_files(md5s: Md5s) -> Files | None:
 
 
 def _load(make: Callable[[Files], Model], name: str, paths: Files, listed_in: str) -> Model:
-    """Load a model.
-
-    Args:
-        make: Classifier or Forecaster.
-        name: of the model.
-        paths: path of each of its files below data/ -> where its content is.
-        listed_in: the file that names them, for error messages.
+    """Load a model, given where the content of each of its files below data/ is.
 
     Raises:
-        InputError: a file is not listed, or the weights are damaged.
+        InputError: a file is missing in `listed_in`, or the weights are damaged.
     """
     config = f"data/trained/{name}/config.json"
     files = {}

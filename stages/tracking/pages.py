@@ -1,7 +1,6 @@
 """The page of each experiment: a note that says which model is best, and the view below it."""
 
 from dataclasses import replace
-from functools import partial
 
 from stages.searching.outcome import SCORE
 from stages.shared.intervals import describe_difference
@@ -25,7 +24,8 @@ from stages.tracking.mlflow_sync.mlflow_internals import (
     format_view,
 )
 from stages.tracking.mlflow_sync.runs import NOTE_TAG, RunSpec
-from stages.tracking.mlflow_sync.sync import Page
+from stages.tracking.mlflow_sync.store import Store
+from stages.tracking.mlflow_sync.sync import set_tags
 from stages.tracking.run_specs import read_search_section, read_searches
 
 _OTHER_NOTES = {
@@ -78,15 +78,21 @@ VIEWS = {
 }
 
 
-def list_pages(specs: list[RunSpec]) -> list[Page]:
-    """The pages of all experiments."""
-    return [
-        Page(name, partial(_make_tags, name, specs), _page_problem(name, specs)) for name in VIEWS
-    ]
+def sync_pages(store: Store, specs: list[RunSpec]) -> None:
+    """Give the page of each experiment its note and its view, where all files for it are here."""
+    for name in VIEWS:
+        if name not in store.experiments:
+            continue
+        problem = _page_problem(name, specs)
+        if problem:
+            print(f"{name}: page left as it is, {problem}", flush=True)
+        else:
+            note = describe_experiment(name, specs)
+            set_tags(store, name, {NOTE_TAG: note, VIEW_TAG: _format_view(name, specs)})
 
 
-def _make_tags(name: str, specs: list[RunSpec]) -> dict[str, str]:
-    """The tags of an experiment that make its page: the note, and the view below it."""
+def _format_view(name: str, specs: list[RunSpec]) -> str:
+    """The tag with the view of an experiment."""
     view = VIEWS[name]
     for spec in specs:
         # a chart of each search whose results are here
@@ -100,7 +106,7 @@ def _make_tags(name: str, specs: list[RunSpec]) -> dict[str, str]:
                 parallels=(*view.parallels, parallel),
                 columns=(*view.columns, format_metric(metric)),
             )
-    return {NOTE_TAG: describe_experiment(name, specs), VIEW_TAG: format_view(view)}
+    return format_view(view)
 
 
 def _page_problem(name: str, specs: list[RunSpec]) -> str | None:
@@ -132,11 +138,7 @@ def describe_experiment(name: str, specs: list[RunSpec]) -> str:
 
 
 def _describe_surnames(candidates: list[Candidate]) -> str:
-    """The best model beside the published one and the baselines.
-
-    Args:
-        candidates: the best on validation first.
-    """
+    """The best model beside the published one and the baselines; the best one comes first."""
     best = candidates[0]
     name = best.model.name
     baselines = read_baseline_scores("surnames", best.data)
@@ -171,11 +173,7 @@ def _describe_surnames(candidates: list[Candidate]) -> str:
 
 
 def _describe_forecasting(candidates: list[Candidate]) -> str:
-    """The best network of each series beside the best baseline.
-
-    Args:
-        candidates: the best on validation first.
-    """
+    """The best network of each series, the first of its candidates, beside the best baseline."""
     best: dict[str, Candidate] = {}  # by series
     for candidate in candidates:
         best.setdefault(candidate.data, candidate)

@@ -79,8 +79,7 @@ def read_models() -> list[RunSpec]:
 
 def read_lock() -> Stages:
     """The stages of dvc.lock that are in dvc.yaml."""
-    stages = read_stages("dvc.yaml", "dvc.lock", "params.yaml", _CODE)
-    return {stage.name: stage for stage in stages}
+    return read_stages("dvc.yaml", "dvc.lock", "params.yaml", _CODE)
 
 
 def read_searches() -> list[Stage]:
@@ -88,10 +87,10 @@ def read_searches() -> list[Stage]:
     if not Path(_SEARCHES_LOCK).exists():
         return []
     searches = read_stages("searches/dvc.yaml", _SEARCHES_LOCK, _SEARCHES_PARAMS, _CODE)
-    for stage in searches:
+    for stage in searches.values():
         if not any(path.endswith("/trials.csv") for path in stage.outs):  # the last that DVC lists
             stage.raise_incomplete()
-    return searches
+    return [*searches.values()]
 
 
 def read_dvc_folders() -> Md5s:
@@ -107,6 +106,53 @@ def check_dvc_listings() -> None:
         InputError: a listing is not that of dvc.lock, or names a path outside of its folder.
     """
     check_listings(read_dvc_folders())
+
+
+# What all kinds have
+
+
+def _make_spec(stages: Stages, params: dict[str, Any], **fields: Any) -> RunSpec:
+    """A run spec, with what is found in the same way for all kinds.
+
+    Args:
+        stages: by what they do; the one that made the results first.
+        params: any values, nested in sections or not.
+        fields: the other fields.
+    """
+    shown: dict[str, str] = {}  # path -> folder of the run
+    compared: Md5s = {}
+    for stage in stages.values():
+        for path, md5 in (stage.deps | stage.outs).items():
+            if _is_of_baselines(path):
+                compared[path] = md5
+        for path in stage.outs:
+            if _is_of_baselines(path):
+                continue  # its table holds the rows of all baselines
+            if path.startswith("data/trained/"):
+                if path.endswith("/progress.txt"):
+                    shown[path] = ""
+            elif path.endswith((".csv", "/best.yaml")):
+                shown[path] = "tables"
+            elif path.startswith("data/plotted/"):
+                shown[path] = "figures"
+    texts = {}
+    for name, value in flatten(params, ".").items():
+        texts[name] = value if isinstance(value, str) else json.dumps(value)
+    data = _keep_data(next(iter(stages.values())).deps)
+    return RunSpec(stages=stages, params=texts, data=data, shown=shown, compared=compared, **fields)
+
+
+def _keep_data(md5s: Md5s) -> Md5s:
+    """Files below data/ without the lists of code."""
+    return {
+        path: md5
+        for path, md5 in md5s.items()
+        if path.startswith("data/") and not path.startswith(_CODE)
+    }
+
+
+def _is_of_baselines(path: str) -> bool:
+    return path.startswith(tuple(f"{folder}/baselines/" for folder in DETAILS.values()))
 
 
 # Models
@@ -142,29 +188,26 @@ def _make_model(task: str, name: str, roles: Stages, descriptions: dict[str, Any
     params: dict[str, Any] = {}
     for section, value in train.params.get("params.yaml", {}).items():
         params |= value if isinstance(value, dict) else {section: value}
-    data, test_data = _keep_data(train.deps), {}
+    test_data = {}
     if "evaluate" in roles:
-        known = data | train.outs
+        known = train.deps | train.outs
         for path, md5 in _keep_data(roles["evaluate"].deps).items():
             if path not in known and not _is_of_baselines(path):
                 test_data[path] = md5
-    return RunSpec(
+    return _make_spec(
+        roles,
+        params,
         name=name,
         experiment=task,
         kind=kind,
         description=description,
-        stages=roles,
-        params=_format_values(params),
         results=[
             f"data/trained/{name}/weights.pt",
             f"data/trained/{name}/curves.csv",
             f"{EVALUATED}/{task}/{name}.json",
             f"{DETAILS[task]}/{name}/scores.json",
         ],
-        data=data,
         test_data=test_data,
-        shown=_find_shown(roles),
-        compared=_find_compared(roles),
         read=partial(_read_model, task, name, description),
         package=ModelPackage(partial(list_files, name), partial(pack_model, name)),
         missing_stage=None if "evaluate" in roles else _NO_SCORES,
@@ -217,17 +260,14 @@ def list_baselines(stages: Stages) -> list[RunSpec]:
         for method in params.pop("names", None) or []:
             name = f"{method} ({series})" if series else method
             description = descriptions.get(method, _NOT_DESCRIBED)
-            spec = RunSpec(
+            spec = _make_spec(
+                {"score": stage},
+                {"baseline": method} | params,
                 name=name,
                 experiment=task,
                 kind="baseline",
                 description=description,
-                stages={"score": stage},
-                params=_format_values({"baseline": method} | params),
                 results=results,
-                data=_keep_data(stage.deps),
-                # nothing is shown: its table holds the rows of all baselines
-                compared=_find_compared({"score": stage}),
                 read=partial(_read_baseline, method, name, description, results),
             )
             specs.append(spec)
@@ -268,18 +308,16 @@ def list_tour(stages: Stages) -> list[RunSpec]:
     """The tour of the recurrent layers and the gradient through time, which train nothing."""
     if "probe_layers" not in stages:
         return []
-    roles = {"probe": stages["probe_layers"]}
+    stage = stages["probe_layers"]
     description = read_yaml(DESCRIPTIONS)["tour"].get("layer_tour", _NOT_DESCRIBED)
-    tour = RunSpec(
+    tour = _make_spec(
+        {"probe": stage},
+        stage.read_section("probe_layers"),
         name="layer_tour",
         experiment="layers",
         kind="tour",
         description=description,
-        stages=roles,
-        params=_format_values(roles["probe"].read_section("probe_layers")),
         results=[f"{TOUR}/{table}.csv" for table in ("layers", "equivalences", "gradients")],
-        data=_keep_data(roles["probe"].deps),
-        shown=_find_shown(roles),
         read=partial(_read_tour, description),
     )
     return [tour]
@@ -330,18 +368,14 @@ def _list_searches(_stages: Stages) -> list[RunSpec]:
             stage.raise_incomplete()
         results = sorted(stage.outs)
         folder = Path(results[0]).parent
-        roles = {"search": stage}
-        spec = RunSpec(
+        spec = _make_spec(
+            {"search": stage},
+            section | sections,
             name=stage.name,
             experiment="searches",  # so that a task's own experiment shows what was chosen
             kind="search",
             description=_SEARCH,
-            stages=roles,
-            params=_format_values(section | sections),
             results=results,
-            data=_keep_data(stage.deps),
-            shown=_find_shown(roles),
-            compared=_find_compared(roles),
             read=partial(_read_search, stage.name, folder),
             children=partial(_list_trials, section["base"], section["score"], folder),
         )
@@ -411,52 +445,3 @@ KINDS: Sequence[Callable[[Stages], list[RunSpec]]] = (
     list_tour,
     _list_searches,
 )
-
-
-# What all kinds have
-
-
-def _keep_data(md5s: Md5s) -> Md5s:
-    """Files below data/ without the lists of code."""
-    return {
-        path: md5
-        for path, md5 in md5s.items()
-        if path.startswith("data/") and not path.startswith(_CODE)
-    }
-
-
-def _find_shown(stages: Stages) -> dict[str, str]:
-    """Outs that people look at -> folder of the run."""
-    shown = {}
-    for stage in stages.values():
-        for path in stage.outs:
-            if path.startswith("data/trained/"):
-                if path.endswith("/progress.txt"):
-                    shown[path] = ""
-            elif path.endswith((".csv", "/best.yaml")):
-                shown[path] = "tables"
-            elif path.startswith("data/plotted/"):
-                shown[path] = "figures"
-    return shown
-
-
-def _find_compared(stages: Stages) -> Md5s:
-    """Files of baselines that stages read or wrote."""
-    return {
-        path: md5
-        for stage in stages.values()
-        for path, md5 in (stage.deps | stage.outs).items()
-        if _is_of_baselines(path)
-    }
-
-
-def _is_of_baselines(path: str) -> bool:
-    return path.startswith(tuple(f"{folder}/baselines/" for folder in DETAILS.values()))
-
-
-def _format_values(values: dict[str, Any]) -> dict[str, str]:
-    """Values as MLflow keeps them, with one name each."""
-    params = {}
-    for name, value in flatten(values, ".").items():
-        params[name] = value if isinstance(value, str) else json.dumps(value)
-    return params

@@ -12,33 +12,17 @@ from stages.shared.command import run_as_command
 from stages.shared.errors import InputError, hide_passwords
 from stages.tracking.leaderboards import champion_problem, list_registrations, read_champions
 from stages.tracking.mlflow_sync.runs import RunSpec
-from stages.tracking.mlflow_sync.store import Store, find_uri, is_absent, lock_store, open_store
+from stages.tracking.mlflow_sync.store import find_uri, is_absent, lock_store, open_store
 from stages.tracking.mlflow_sync.sync import (
     find_champion_differences,
     inspect,
     is_marked,
     sync,
     sync_champions,
-    sync_pages,
     write_marker,
 )
-from stages.tracking.pages import list_pages
+from stages.tracking.pages import sync_pages
 from stages.tracking.run_specs import check_dvc_listings, list_run_specs
-
-
-def _update_store(store: Store, specs: list[RunSpec], move_alias: bool) -> list[str]:
-    """Bring the store up to date, and note that it agrees; returns what could not be done."""
-    commit = find_commit()
-    problems = sync(store, specs, commit)
-    sync_pages(store, list_pages(specs))
-    sync_champions(store, list_registrations(specs), move_alias)
-    for leaderboard, champion in read_champions().items():
-        problem = champion_problem(leaderboard, champion, specs)
-        if problem:
-            print(f"{problem}, so that MLflow's alias stays", flush=True)
-    if not problems:
-        write_marker(store.uri, _list_digests(specs, commit))
-    return problems
 
 
 def _list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
@@ -117,7 +101,16 @@ def main(check: bool = False, new: bool = False, champions: bool = False) -> Non
         differences = _list_differences(uri, specs)
     else:
         with lock_store(uri), open_store(uri, to_write=True, to_make=new) as store:
-            differences = _update_store(store, specs, champions or store.is_local)
+            commit = find_commit()
+            differences = sync(store, specs, commit)
+            sync_pages(store, specs)
+            sync_champions(store, list_registrations(specs), champions or store.is_local)
+            for leaderboard, champion in read_champions().items():
+                problem = champion_problem(leaderboard, champion, specs)
+                if problem:
+                    print(f"{problem}, so that MLflow's alias stays", flush=True)
+            if not differences:
+                write_marker(uri, _list_digests(specs, commit))
     if differences:
         raise InputError("\n  ".join([f"MLflow at {uri} is behind dvc.lock:", *differences]))
     print(hide_passwords(f"MLflow at {uri}: {len(specs)} runs for this dvc.lock"))

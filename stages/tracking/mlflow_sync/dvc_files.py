@@ -45,8 +45,8 @@ class Stage:
         raise InputError(_format_damage(self.lock, f"the entry of {self.name} is incomplete"))
 
 
-def read_stages(pipeline: str, lock: str, params: str, code_lists: str) -> list[Stage]:
-    """Read the entries of a lock file whose stages are in dvc.yaml.
+def read_stages(pipeline: str, lock: str, params: str, code_lists: str) -> dict[str, Stage]:
+    """Read the entries of a lock file whose stages are in dvc.yaml, by name.
 
     Args:
         pipeline: path of dvc.yaml.
@@ -58,39 +58,35 @@ def read_stages(pipeline: str, lock: str, params: str, code_lists: str) -> list[
     Raises:
         InputError: a file is missing or damaged.
     """
-    stages, sections = read_yaml(pipeline)["stages"], read_yaml(params)
+    pipeline_stages, sections = read_yaml(pipeline)["stages"], read_yaml(params)
     wanted = set()
-    for name, stage in stages.items():
-        items = stage.get("foreach")
+    for name, definition in pipeline_stages.items():
+        items = definition.get("foreach")
         if items is None:
             wanted.add(name)
             continue
         if isinstance(items, str):  # "${section}": one stage per entry of the params
             items = sections[items.strip("${}")]
         wanted |= {f"{name}@{item}" for item in items}
-    entries = read_yaml(lock).get("stages") or {}
-    return [
-        _read_stage(lock, name, entry, code_lists)
-        for name, entry in entries.items()
-        if name in wanted
-    ]
-
-
-def _read_stage(lock: str, name: str, entry: dict[str, Any], code_lists: str) -> Stage:
-    try:
-        deps = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
-        outs = {out["path"]: out["md5"] for out in entry.get("outs", [])}
-        params = {file: dict(found) for file, found in entry.get("params", {}).items()}
-        code: Md5s = {}
-        for path, md5 in deps.items():
-            is_list = path.startswith(code_lists) and Path(path).exists()
-            if is_list and compute_md5(Path(path)) == md5:
-                code |= read_json(Path(path))["files"]
-        return Stage(name, entry["cmd"], deps | code, outs, params, lock)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        # DVC writes in place: a kill cuts it anywhere
-        damage = f"the entry of {name} is incomplete"
-        raise InputError(_format_damage(lock, damage)) from None
+    stages = {}
+    for name, entry in (read_yaml(lock).get("stages") or {}).items():
+        if name not in wanted:
+            continue
+        try:
+            deps = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
+            outs = {out["path"]: out["md5"] for out in entry.get("outs", [])}
+            read = {file: dict(found) for file, found in entry.get("params", {}).items()}
+            code: Md5s = {}
+            for path, md5 in deps.items():
+                is_list = path.startswith(code_lists) and Path(path).exists()
+                if is_list and compute_md5(Path(path)) == md5:
+                    code |= read_json(Path(path))["files"]
+            stages[name] = Stage(name, entry["cmd"], deps | code, outs, read, lock)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            # DVC writes in place: a kill cuts it anywhere
+            damage = f"the entry of {name} is incomplete"
+            raise InputError(_format_damage(lock, damage)) from None
+    return stages
 
 
 def read_yaml(path: str) -> dict[str, Any]:
@@ -145,13 +141,9 @@ def compute_md5(path: Path) -> str:
 def workspace_problem(
     paths: Iterable[str], md5s: Md5s, *, may_be_missing: bool = False
 ) -> str | None:
-    """Why files cannot be used: the first that is missing or differs from the lock, or None.
+    """Why files or folders cannot be used: one is missing or differs from the lock file, or None.
 
-    Args:
-        paths: files and folders.
-        md5s: of these in the lock file, or of a folder above them; a path without an md5 is not
-            compared.
-        may_be_missing: whether missing files are no problem.
+    A path is compared if it, or a folder above it, has an md5.
     """
     paths = list(paths)
     for path in paths:
@@ -211,12 +203,7 @@ def find_cached_file(md5: str) -> Path | None:
 
 
 def _find_damaged_object(md5: str, objects: Path) -> Path | None:
-    """The first object in DVC's cache whose name is not its md5 (any more).
-
-    Args:
-        md5: of a file, or of a folder, whose files are checked too.
-        objects: folder of the cache.
-    """
+    """The first damaged object of a file, or of a folder and its files, in DVC's cache."""
     path = _find_object(md5, objects)
     if not path.exists():
         return None
@@ -231,10 +218,9 @@ def _find_damaged_object(md5: str, objects: Path) -> Path | None:
 
 
 def read_folders(files: Iterable[Path]) -> Md5s:
-    """Folders that DVC may write, with their md5s.
+    """Folders that DVC may write, with their md5s, of lock files and the .dvc files of `dvc add`.
 
-    Args:
-        files: lock files, and the .dvc files of `dvc add`; those that do not exist are left out.
+    Files that do not exist are left out.
 
     Raises:
         InputError: one of them is damaged.
@@ -255,13 +241,10 @@ def read_folders(files: Iterable[Path]) -> Md5s:
 
 
 def check_listings(folders: Md5s) -> None:
-    """Compare the listings of folders in DVC's cache with the lock file.
+    """Compare the listings in DVC's cache of the folders that DVC may write with the lock file.
 
     DVC writes what a listing names, and compares the files alone with their md5s: a changed listing
     on a remote could place files anywhere.
-
-    Args:
-        folders: md5 of each folder that DVC may write.
 
     Raises:
         InputError: a listing is another one, or names a path outside of its folder.

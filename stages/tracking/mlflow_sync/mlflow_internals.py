@@ -17,14 +17,10 @@ VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"  # tag of an experiment by which peo
 
 
 def make_database(database: Path, artifacts: str) -> None:
-    """Make the SQLite file of a store completely or not at all.
+    """Make the SQLite file of a store, with the address of its artifacts, completely or not at all.
 
     MLflow creates its tables one after another in the file itself, and never opens a file with half
     of them.
-
-    Args:
-        database: the file, which does not exist.
-        artifacts: address of the folder of artifacts.
     """
     store_class = _find_store_class()
     if store_class is None:
@@ -50,11 +46,9 @@ def _find_store_class() -> Any:
 
 
 def open_artifacts(address: str, uri: str) -> Any:
-    """What reads, writes and deletes artifacts at any address; MlflowClient does so for runs alone.
+    """What reads, writes and deletes artifacts at an address: of a run, model or experiment.
 
-    Args:
-        address: of the artifacts of a run, a model or an experiment.
-        uri: of the store.
+    MlflowClient does so for runs alone.
     """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -74,28 +68,16 @@ class Parallel:
 
 @dataclass(frozen=True)
 class View:
-    """A table of runs and charts above the generated ones.
+    """A table of runs and charts above the generated ones."""
 
-    Args:
-        name: as the page shows it.
-        order_by: column by which the table is sorted.
-        ascending: whether the smallest comes first.
-        columns: of the table, in MLflow's way of naming them.
-        bars: metrics that are drawn with one bar per run.
-        lines: curves, drawn with one line per run and logarithmic axes, since trainings are of
-            very different lengths.
-        parallels: drawn above the others, with one line per run that has all of the params.
-        per_row: charts side by side.
-    """
-
-    name: str
-    order_by: str
-    ascending: bool
-    columns: tuple[str, ...]
-    bars: tuple[str, ...] = ()
-    lines: tuple[str, ...] = ()
-    parallels: tuple[Parallel, ...] = ()
-    per_row: int = 3
+    name: str  # as the page shows it
+    order_by: str  # column by which the table is sorted
+    ascending: bool  # whether the smallest comes first
+    columns: tuple[str, ...]  # of the table, in MLflow's way of naming them
+    bars: tuple[str, ...] = ()  # metrics that are drawn with one bar per run
+    lines: tuple[str, ...] = ()  # curves of all runs, which are of very different lengths
+    parallels: tuple[Parallel, ...] = ()  # drawn above the others
+    per_row: int = 3  # charts side by side
 
 
 def format_metric(name: str) -> str:

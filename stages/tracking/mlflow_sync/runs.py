@@ -85,54 +85,33 @@ class Child:
 
 @dataclass(frozen=True)
 class ModelPackage:
-    """How the MLflow model of a run is written.
+    """How the MLflow model of a run is written."""
 
-    Args:
-        list_files: paths of the files that the model is loaded from.
-        write: writes the MLflow model into a new folder, with the fields that tie it to its run.
-    """
-
-    list_files: Callable[[], list[str]]
+    list_files: Callable[[], list[str]]  # paths of the files that the model is loaded from
+    # writes the MLflow model into a new folder, with the fields that tie it to its run
     write: Callable[[Path, dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A run: `key` identifies it, `display_digest` covers what else it shows.
-
-    Args:
-        name: of the run.
-        experiment: it belongs to.
-        kind: tag by which people filter runs.
-        description: one sentence for its page.
-        stages: entries of the lock file by what they do; the one that made the results first.
-        params: as MLflow keeps them.
-        results: paths of the files that identify the run; runs are looked up by the last.
-        data: what the first stage read, by path.
-        read: reads its files.
-        test_data: what only the evaluation read.
-        shown: path of what people look at -> folder among the artifacts, "" for none.
-        compared: files of other models that its note compares it with.
-        package: its model, if it has one.
-        children: reads the runs below it, if it has some.
-        missing_stage: what dvc.lock lacks of it, as a sentence, if it does.
-    """
+    """A run: `key` identifies it, `display_digest` covers what else it shows."""
 
     name: str
     experiment: str
-    kind: str
-    description: str
-    stages: dict[str, Stage]
-    params: dict[str, str]
-    results: list[str]
-    data: Md5s
-    read: Callable[[], Content]
-    test_data: Md5s = field(default_factory=dict)
+    kind: str  # tag by which people filter runs
+    description: str  # one sentence for its page
+    stages: dict[str, Stage]  # by what they do; the one that made the results first
+    params: dict[str, str]  # as MLflow keeps them
+    results: list[str]  # paths of the files that identify it; it is looked up by the last
+    data: Md5s  # what the first stage read
+    read: Callable[[], Content]  # reads its files
+    test_data: Md5s = field(default_factory=dict)  # what only the evaluation read
+    # path of what people look at -> folder among the artifacts, "" for none
     shown: dict[str, str] = field(default_factory=dict)
-    compared: Md5s = field(default_factory=dict)
-    package: ModelPackage | None = None
-    children: Callable[[], list[Child]] | None = None
-    missing_stage: str | None = None
+    compared: Md5s = field(default_factory=dict)  # files of other models for its note
+    package: ModelPackage | None = None  # its model, if it has one
+    children: Callable[[], list[Child]] | None = None  # reads the runs below it, if it has some
+    missing_stage: str | None = None  # what dvc.lock lacks of it, as a sentence, if it does
 
     @property
     def first_stage(self) -> Stage:
@@ -185,15 +164,13 @@ def run_problem(spec: RunSpec) -> str | None:
     if spec.missing_stage:
         return spec.missing_stage
     problem = workspace_problem([*spec.outs, *spec.compared], spec.md5s)
-    if problem or not spec.package:
-        return problem
-    return package_problem(spec)
+    return problem or package_problem(spec)
 
 
 def package_problem(spec: RunSpec) -> str | None:
-    """Why the model of a run cannot be packed or loaded from the workspace, or None."""
+    """Why the model of a run, if it has one, cannot be loaded from the workspace, or None."""
     if not spec.package:
-        return "it has no model"
+        return None
     paths = spec.package.list_files()
     md5s = spec.md5s
     for path in paths:
@@ -208,11 +185,7 @@ def package_problem(spec: RunSpec) -> str | None:
 def write_run(store: Store, spec: RunSpec, commit: str | None, in_progress: str) -> None:
     """Make a run; until it is complete its key is `in_progress`.
 
-    Args:
-        store: to write to.
-        spec: of the run.
-        commit: that holds this lock file, if one does.
-        in_progress: the key meanwhile.
+    Its tags name the commit that holds the lock file, if one does.
     """
     from mlflow.entities import Metric
 
@@ -224,7 +197,7 @@ def write_run(store: Store, spec: RunSpec, commit: str | None, in_progress: str)
     dvc_experiment = os.environ.get("DVC_EXP_NAME")
     if dvc_experiment:
         tags["dvc.experiment"] = dvc_experiment
-    tags |= _list_display_tags(spec, content.note)
+    tags |= {"kind": spec.kind, NOTE_TAG: content.note, DISPLAY_TAG: spec.display_digest}
     tags |= {"key": in_progress, "owner": f"{socket.gethostname()}:{find_root()}"}
     experiment_id = store.open_experiment(spec.experiment)
     run = client.create_run(experiment_id, _to_milliseconds(content.started), tags, spec.name)
@@ -273,7 +246,8 @@ def update_shown(store: Store, run: "Run", spec: RunSpec) -> list[str]:
     metrics = run.data.metrics  # an earlier FORMAT had less, and baselines may be others now
     scores = _list_final_scores(content, None)
     changed = [score for score in scores if metrics.get(score.key) != score.value]
-    log_values(store, run, {}, _list_display_tags(spec, content.note), changed)
+    tags = {"kind": spec.kind, NOTE_TAG: content.note, DISPLAY_TAG: spec.display_digest}
+    log_values(store, run, {}, tags, changed)
     return [line for line in kept if line]
 
 
@@ -305,10 +279,6 @@ def log_values(
 def _to_milliseconds(time: datetime) -> int:
     """Since 1970, as MLflow counts time."""
     return int(time.timestamp() * 1000)
-
-
-def _list_display_tags(spec: RunSpec, note: str) -> dict[str, str]:
-    return {"kind": spec.kind, NOTE_TAG: note, DISPLAY_TAG: spec.display_digest}
 
 
 def _log_inputs(store: Store, run: "Run", spec: RunSpec) -> None:

@@ -209,11 +209,11 @@ class Store:
         return self.search_runs(f"tags.key = '{key}'")
 
     def find_all(self, results: dict[str, list[str]]) -> "dict[str, list[Run]]":
-        """Runs with each of the keys: one request, and one for each that it does not find.
+        """Runs by key: one request, and one for each key that it does not find.
 
         Args:
-            results: key -> md5s of its result. A run has these as digests of data sets, for many
-                of which MLflow can be asked at once.
+            results: key -> md5s of its result. A run has these as digests of data sets, by which
+                one request finds many runs.
         """
         found = defaultdict(list)
         md5s = {f"'{md5}'" for key in results for md5 in results[key]}
@@ -225,8 +225,7 @@ class Store:
     def find_children(self, known: set[str]) -> "tuple[dict[str, list[Run]], list[Run]]":
         """Runs below others by the id of the parent, and those whose parent was deleted.
 
-        Args:
-            known: ids of runs that exist, for which MLflow is not asked.
+        MLflow is not asked for parents whose ids are known to exist.
         """
         children = defaultdict(list)
         for run in self.search_runs(f"tags.`{PARENT_TAG}` like '%'"):
@@ -342,8 +341,8 @@ def open_store(uri: str, to_write: bool = False, to_make: bool = False) -> Itera
 
     Args:
         uri: of `find_uri`.
-        to_write: whether more than reading is meant; then the caller holds the lock, and the
-            store of this repository is made where there is none.
+        to_write: whether the caller writes, and holds the lock; then the store of this repository
+            is made where there is none.
         to_make: whether any other file that does not exist is made too.
 
     Raises:
@@ -383,7 +382,7 @@ def explain_errors(uri: str, target: str) -> Iterator[None]:
 
     Args:
         uri: of the store.
-        target: experiment or registered model that is read or written.
+        target: experiment or registered model that is read or written, for the message.
 
     Raises:
         InputError: instead of the errors of MLflow, of its database and of requests.

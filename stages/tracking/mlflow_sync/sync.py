@@ -8,9 +8,10 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,18 +42,11 @@ from stages.tracking.mlflow_sync.store import (
 if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes seconds
     from mlflow.entities import Run
 
+_print = partial(print, flush=True)
+
 _LONGEST = timedelta(days=1)  # that a run may be in progress
 _ORPHAN = "trial without a search"
 _IN_PROGRESS_FILE, _MARKER = "track.began", "track.agreed"  # see below
-
-
-@dataclass(frozen=True)
-class Page:
-    """What the page of an experiment shows: its tags, and why they cannot be written, if so."""
-
-    experiment: str
-    tags: Callable[[], dict[str, str]]
-    problem: str | None
 
 
 @dataclass(frozen=True)
@@ -84,11 +78,7 @@ class RunState:
 def inspect(
     store: Store | None, specs: list[RunSpec]
 ) -> "tuple[list[RunState], list[tuple[Run, str]]]":
-    """Compare a store with the run specs; writes nothing.
-
-    Args:
-        store: None: it does not exist yet.
-        specs: that should have one run each.
+    """Compare a store, if it exists, with the run specs; writes nothing.
 
     Returns:
         what the store has of each spec, and runs that belong to no spec, with the reason.
@@ -108,15 +98,25 @@ def inspect(
         if spec.children and runs:
             num_children = len(children.get(runs[0].info.run_id, []))
             num_wanted = len(spec.children())  # reads files
-        lost_children = num_children != num_wanted
-        if lost_children:
-            difference: str | None = f"{num_children} trials instead of {num_wanted}"
+        difference: str | None
+        if not runs:
+            difference = "no run"
+        elif num_children != num_wanted:
+            difference = f"{num_children} trials instead of {num_wanted}"
+        elif len(runs) > 1:
+            difference = f"{len(runs)} runs"
+        elif runs[0].data.tags.get(DISPLAY_TAG) != spec.display_digest:
+            difference = "stale figures, tables or note"
         else:
-            difference = _find_difference(store, spec, runs)
+            difference = lost_files(store, runs[0], spec)
+            database = find_database(store.uri)
+            if difference and database:
+                raise damaged_store(database, f"{spec.name}, {difference}")
         if difference:
             problem = run_problem(spec)
         else:
             problem = workspace_problem(spec.outs, spec.md5s, may_be_missing=True)
+        lost_children = num_children != num_wanted
         states.append(RunState(spec, tuple(runs), difference, problem, lost_children))
     in_progress = store.search_runs(f"tags.key like '{IN_PROGRESS} %'")
     leftovers = [(run, "unfinished") for run in in_progress if _is_abandoned(run)]
@@ -128,27 +128,12 @@ def _find_runs(store: Store, specs: Iterable[RunSpec]) -> "dict[str, list[Run]]"
     return store.find_all({spec.key: [*spec.result.values()] for spec in specs})
 
 
-def _find_difference(store: Store, spec: RunSpec, runs: "list[Run]") -> str | None:
-    """What a sync would change of the runs of a spec, or None."""
-    if not runs:
-        return "no run"
-    if len(runs) > 1:
-        return f"{len(runs)} runs"
-    if runs[0].data.tags.get(DISPLAY_TAG) != spec.display_digest:
-        return "stale figures, tables or note"
-    lost = lost_files(store, runs[0], spec)
-    database = find_database(store.uri)
-    if lost and database:
-        raise damaged_store(database, f"{spec.name}, {lost}")
-    return lost
-
-
 def sync(store: Store, specs: list[RunSpec], commit: str | None) -> list[str]:
     """Drop, make and update runs, so that each spec has one that is complete.
 
     Args:
         store: to write to.
-        specs: that should have one run each.
+        specs: of all runs.
         commit: that holds the lock file, if one does.
 
     Returns:
@@ -243,29 +228,18 @@ def _drop(store: Store, run: "Run", reason: str) -> list[str]:
     return []
 
 
-def _print(line: str) -> None:
-    print(line, flush=True)
-
-
 # Pages and champions
 
 
-def sync_pages(store: Store, pages: list[Page]) -> None:
-    """Give the page of each experiment its note and its view."""
-    for page in pages:
-        experiment_id = store.experiments.get(page.experiment)
-        if experiment_id is None:
-            continue
-        if page.problem:
-            _print(f"{page.experiment}: page left as it is, {page.problem}")
-            continue
-        known = store.tags[page.experiment]
-        changed = {tag: text for tag, text in page.tags().items() if known.get(tag) != text}
-        with explain_errors(store.uri, f"experiment {page.experiment}"):
-            for tag, text in changed.items():
-                store.client.set_experiment_tag(experiment_id, tag, text)
-        if changed:
-            _print(f"{page.experiment}: page prepared")
+def set_tags(store: Store, experiment: str, tags: dict[str, str]) -> None:
+    """Give an experiment the tags that make its page."""
+    known = store.tags[experiment]
+    changed = {tag: text for tag, text in tags.items() if known.get(tag) != text}
+    with explain_errors(store.uri, f"experiment {experiment}"):
+        for tag, text in changed.items():
+            store.client.set_experiment_tag(store.experiments[experiment], tag, text)
+    if changed:
+        _print(f"{experiment}: page prepared")
 
 
 def find_champion_differences(store: Store, registrations: list[Registration]) -> dict[str, str]:
@@ -295,10 +269,7 @@ def find_champion_differences(store: Store, registrations: list[Registration]) -
 def sync_champions(store: Store, registrations: list[Registration], move_alias: bool) -> None:
     """Register the model of each champion, and let the alias `champion` point to it.
 
-    Args:
-        store: to write to.
-        registrations: one per registered model.
-        move_alias: whether the alias is moved; else the difference is printed.
+    Without `move_alias` the difference is printed instead.
     """
     differences = find_champion_differences(store, registrations)
     for one in registrations:
@@ -375,12 +346,7 @@ def _is_abandoned(run: "Run") -> bool:
 
 
 def write_marker(uri: str, digests: list[str]) -> None:
-    """Note with what the store agrees now.
-
-    Args:
-        uri: of the store.
-        digests: of all that it should hold.
-    """
+    """Note that the store agrees now with all that it should hold, given by digests."""
     database = find_database(uri)
     state = _describe_store(database, digests) if database else ""
     _state_file(_MARKER).write_text(state, encoding="utf-8")

@@ -47,7 +47,7 @@ class ServedClassifier(PythonModel):
         model_input: list[str],
         params: dict[str, Any] | None = None,
     ) -> list[Answer]:
-        """Name the likeliest languages of each name, best first.
+        """Name the likeliest languages of each name, as `Classifier.predict` of loader.py does.
 
         Args:
             context: not used, the model is loaded.
@@ -55,17 +55,16 @@ class ServedClassifier(PythonModel):
             params: `top`, how many languages to name.
 
         Returns:
-            one `Answer` a name, as dictionaries, which JSON can hold; a name without any letter of
-            the alphabet gets an empty list.
+            one `Answer` per name, as dictionaries, which JSON can hold.
 
         Raises:
-            MlflowException: too many or too long names, or no languages; status 400 over HTTP.
+            MlflowException: of the ValueErrors there; status 400 over HTTP.
         """
         try:
             answers: list[Any] = self.classifier.predict(model_input, **(params or {}))
+            return answers
         except ValueError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
-        return answers
 
 
 set_model(ServedClassifier())

@@ -33,24 +33,24 @@ class ServedForecaster(PythonModel):
         model_input: np.ndarray,
         params: dict[str, Any] | None = None,
     ) -> np.ndarray:
-        """Forecast the samples after each history.
+        """Forecast the samples after each history, as `Forecaster.predict` of loader.py does.
 
         Args:
             context: not used, the model is loaded.
-            model_input: `(B, T)`, one history a row, oldest sample first.
+            model_input: `(B, T)`, one history per row, oldest sample first.
             params: `horizon`, how many samples to forecast.
 
         Returns:
             `(B, horizon)`, float64.
 
         Raises:
-            MlflowException: there is nothing to forecast from, or too much; status 400 over HTTP.
+            MlflowException: of the ValueErrors there; status 400 over HTTP.
         """
         try:
             forecasts: np.ndarray = self.forecaster.predict(model_input, **(params or {}))
+            return forecasts
         except ValueError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
-        return forecasts
 
 
 set_model(ServedForecaster())
