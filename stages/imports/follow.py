@@ -158,7 +158,7 @@ def check_names() -> None:
 
     Raises:
         InputError: a name has other characters than a to z, 0 to 9 and _, or a path others than
-            those, A to Z, `.`, `-` and `/`, or it does not lie below data/.
+            those, A to Z, `.`, `-` and `/`, or a path is not below data/.
     """
     for stage in parse_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"].values():
         if "foreach" in stage:

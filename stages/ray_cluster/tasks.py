@@ -16,7 +16,7 @@ from stages.shared.errors import InputError, summarize
 
 DECISIVE = ("numba", "numpy", "torch")  # packages that decide numbers: pyproject.toml pins them
 _TIMEOUT = 4  # seconds, to connect to a cluster, and for its answer
-_EXCLUDES = ["/*", "!.", "!/stages", "__pycache__"]  # what does not travel, as git ignores
+_EXCLUDES = ["/*", "!.", "!/stages", "__pycache__"]  # what is not sent, in the syntax of .gitignore
 SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_COLOR_PREFIX": "0"}  # no report, no colors
 # or Ray takes this machine's outer address for 127.0.0.1, where a head on loopback does not listen
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}

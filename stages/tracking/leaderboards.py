@@ -22,7 +22,6 @@ from stages.tracking.mlflow_sync.dvc_files import Md5s, read_yaml
 from stages.tracking.mlflow_sync.runs import RunSpec
 from stages.tracking.mlflow_sync.sync import Registration
 
-TASKS = ("forecasting", "surnames")
 QUESTIONS = {
     "surnames": "Which language is a surname from?",
     "forecasting": "How does a series go on?",
@@ -152,9 +151,6 @@ class Ranking:
     horizon: int | None = None  # steps over which errors are taken; None: they are no forecasts
 
 
-SURNAMES = Ranking("validation/macro_f1", "macro_f1", 1, "validation/macro_f1")
-
-
 @dataclass(frozen=True)
 class Candidate:
     """A model with its scores."""
@@ -170,7 +166,7 @@ class Candidate:
 def find_ranking(task: str, scores: Scores) -> Ranking:
     """What decides in the leaderboard of a scored model: macro F1, or the error `mse_long`."""
     if task == "surnames":
-        return SURNAMES
+        return Ranking("validation/macro_f1", "macro_f1", 1, "validation/macro_f1")
     horizon = scores["horizon_long"]
     score = f"mse_{horizon}"
     return Ranking(f"validation/{score}", score, -1, "validation/mse_long", horizon)
@@ -183,7 +179,7 @@ def read_leaderboard(name: str, models: list[RunSpec]) -> list[Candidate]:
         InputError: there is none.
     """
     candidates = []
-    for task in TASKS:
+    for task in DETAILS:
         candidates += list_candidates(task, models)
     known = sorted({candidate.leaderboard for candidate in candidates})
     if not known:

@@ -8,13 +8,13 @@ from typing import Any
 
 from stages.shared.model_config import ModelConfig, check_architecture, read_config
 from stages.tracking.leaderboards import DETAILS
-from stages.tracking.mlflow_sync.seal import seal
+from stages.tracking.mlflow_sync.checksums import write_checksums
 
 PACKAGE = "package.zip"
 
 _SERVED = "stages/tracking/served_models"
 _LOADER = f"{_SERVED}/loader.py"
-_CHECKSUMS = "stages/tracking/mlflow_sync/seal.py"  # checks the package before it is opened
+_CHECKSUMS = "stages/tracking/mlflow_sync/checksums.py"  # checks the package before it is opened
 _REQUIREMENTS = ("mlflow", "numpy", "pydantic", "torch")  # all that served_models/ imports
 
 
@@ -82,12 +82,12 @@ def pack_model(name: str, folder: Path, identity: dict[str, Any]) -> None:
                 archive.write(file, f"{part}{Path(file).suffix}")
         save_model(
             folder,
-            artifacts={"seal": _CHECKSUMS, "package": str(package)},
+            artifacts={"checksums": _CHECKSUMS, "package": str(package)},
             pip_requirements=requirements,
             mlflow_model=Model(**identity),
             **_describe_interface(config.task),
         )
-    seal(folder)
+    write_checksums(folder)
 
 
 def _describe_interface(task: str) -> dict[str, Any]:

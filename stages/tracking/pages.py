@@ -1,4 +1,4 @@
-"""The page of each experiment: a note that says which model is best, and the view below it."""
+"""The page of each experiment: a note that names the best model, and the view below it."""
 
 from dataclasses import replace
 
@@ -6,7 +6,6 @@ from stages.searching.outcome import SCORE
 from stages.shared.intervals import describe_difference
 from stages.tracking.leaderboards import (
     QUESTIONS,
-    TASKS,
     Candidate,
     find_scores,
     format_score,
@@ -20,7 +19,6 @@ from stages.tracking.mlflow_sync.mlflow_internals import (
     VIEW_TAG,
     Parallel,
     View,
-    format_metric,
     format_view,
 )
 from stages.tracking.mlflow_sync.runs import NOTE_TAG, RunSpec
@@ -37,12 +35,12 @@ _ORIGIN = ("tags.`kind`", "tags.`data`", "attributes.`Duration`")
 VIEWS = {
     "surnames": View(
         "Best on validation first",
-        format_metric("validation/macro_f1"),
+        "metrics.`validation/macro_f1`",
         ascending=False,
         columns=(
-            format_metric("validation/macro_f1"),
-            format_metric("macro_f1"),
-            format_metric("accuracy"),
+            "metrics.`validation/macro_f1`",
+            "metrics.`macro_f1`",
+            "metrics.`accuracy`",
             *_ORIGIN,
         ),
         bars=("validation/macro_f1", "macro_f1", "accuracy", "macro_f1_adjusted"),
@@ -50,30 +48,30 @@ VIEWS = {
     ),
     "forecasting": View(
         "Best beside the baselines first",
-        format_metric("validation/ratio_to_baseline"),
+        "metrics.`validation/ratio_to_baseline`",
         ascending=True,
         columns=(
-            format_metric("validation/ratio_to_baseline"),
-            format_metric("ratio_to_baseline"),
-            format_metric("mse_long"),
+            "metrics.`validation/ratio_to_baseline`",
+            "metrics.`ratio_to_baseline`",
+            "metrics.`mse_long`",
             *_ORIGIN,
         ),
         bars=("log10_ratio_to_baseline", "log10_mse_long"),
         lines=("loss", "gradient_norm"),
     ),
-    "searches": View(  # sorted by a metric, since the page folds what lies below a run otherwise
+    "searches": View(  # sorted by a metric, since the page folds the runs below a run otherwise
         "Best trials first",
-        format_metric("rank"),
+        "metrics.`rank`",
         ascending=True,
-        columns=(format_metric("rank"), "tags.`kind`", "tags.`data`"),
+        columns=("metrics.`rank`", "tags.`kind`", "tags.`data`"),
         lines=("loss",),
-        per_row=1,  # the axes of parallel coordinates want room for their names
+        per_row=1,  # the axes of parallel coordinates need room for their names
     ),
     "layers": View(
         "The tour",
         "attributes.start_time",
         ascending=False,
-        columns=(format_metric("largest_difference"), "attributes.`Duration`"),
+        columns=("metrics.`largest_difference`", "attributes.`Duration`"),
     ),
 }
 
@@ -104,7 +102,7 @@ def _format_view(name: str, specs: list[RunSpec]) -> str:
             view = replace(
                 view,
                 parallels=(*view.parallels, parallel),
-                columns=(*view.columns, format_metric(metric)),
+                columns=(*view.columns, f"metrics.`{metric}`"),
             )
     return format_view(view)
 
@@ -127,7 +125,7 @@ def _page_problem(name: str, specs: list[RunSpec]) -> str | None:
 
 def describe_experiment(name: str, specs: list[RunSpec]) -> str:
     """The note; its first line is always in sight."""
-    if name not in TASKS:
+    if name in _OTHER_NOTES:
         return _OTHER_NOTES[name]
     candidates = list_candidates(name, [spec for spec in specs if spec.package])
     if not candidates:

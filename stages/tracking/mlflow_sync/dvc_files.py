@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json
 from stages.shared.yaml_files import parse_yaml
-from stages.tracking.mlflow_sync.seal import compute_file_md5
+from stages.tracking.mlflow_sync.checksums import compute_file_md5
 
 Md5s = dict[str, str]  # path -> md5, `.dir` at the end of a folder's
 

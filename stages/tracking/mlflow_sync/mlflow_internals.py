@@ -73,16 +73,11 @@ class View:
     name: str  # as the page shows it
     order_by: str  # column by which the table is sorted
     ascending: bool  # whether the smallest comes first
-    columns: tuple[str, ...]  # of the table, in MLflow's way of naming them
+    columns: tuple[str, ...]  # of the table, such as metrics.`loss`
     bars: tuple[str, ...] = ()  # metrics that are drawn with one bar per run
     lines: tuple[str, ...] = ()  # curves of all runs, which are of very different lengths
     parallels: tuple[Parallel, ...] = ()  # drawn above the others
     per_row: int = 3  # charts side by side
-
-
-def format_metric(name: str) -> str:
-    """A metric as the column of a table."""
-    return f"metrics.`{name}`"
 
 
 def format_view(view: View) -> str:

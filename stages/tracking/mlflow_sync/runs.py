@@ -21,9 +21,9 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from stages.shared.json_files import write_json
+from stages.tracking.mlflow_sync.checksums import CHECKSUMS, checksum_problem, compute_file_md5
 from stages.tracking.mlflow_sync.dvc_files import Md5s, Stage, workspace_problem
 from stages.tracking.mlflow_sync.mlflow_internals import open_artifacts
-from stages.tracking.mlflow_sync.seal import SEAL, compute_file_md5, find_damage
 from stages.tracking.mlflow_sync.store import (
     PARENT_TAG,
     Store,
@@ -61,7 +61,7 @@ class CurvePoint(NamedTuple):
 
 @dataclass(frozen=True)
 class Content:
-    """What the files of a run say; they are read only when a run is written."""
+    """What the files of a run contain; they are read only when a run is written."""
 
     started: datetime
     ended: datetime
@@ -111,7 +111,7 @@ class RunSpec:
     compared: Md5s = field(default_factory=dict)  # files of other models for its note
     package: ModelPackage | None = None  # its model, if it has one
     children: Callable[[], list[Child]] | None = None  # reads the runs below it, if it has some
-    missing_stage: str | None = None  # what dvc.lock lacks of it, as a sentence, if it does
+    missing_stage: str | None = None  # what is missing of it in dvc.lock, as a sentence
 
     @property
     def first_stage(self) -> Stage:
@@ -225,10 +225,10 @@ def write_run(store: Store, spec: RunSpec, commit: str | None, in_progress: str)
 
 
 def update_shown(store: Store, run: "Run", spec: RunSpec) -> list[str]:
-    """Give a run what it should show now, and last the tags that say what that is.
+    """Give a run what it should show now, and last the tags with the digest of that.
 
     Returns:
-        files that should go and stay, because the server does not let one delete.
+        files that are shown no more and stay, because the server does not let one delete them.
     """
     # MLflow shows the latest score of a name
     content = replace(spec.read(), ended=datetime.now(UTC))
@@ -354,7 +354,7 @@ def _upload_package(store: Store, run: "Run", package: ModelPackage, logged: "Lo
         packed = Path(folder, "model")
         package.write(packed, identity)
         open_artifacts(logged.artifact_location, store.uri).log_artifacts(str(packed))
-        return compute_file_md5(packed / SEAL)
+        return compute_file_md5(packed / CHECKSUMS)
 
 
 def _upload_shown(store: Store, run: "Run", spec: RunSpec) -> None:
@@ -392,11 +392,11 @@ def lost_files(store: Store, run: "Run", spec: RunSpec) -> str | None:
     for model_id in models:
         location = store.client.get_logged_model(model_id).artifact_location
         packed = Path(_find_local_folder(location) or "")
-        damage = find_damage(packed)
-        if not damage and compute_file_md5(packed / SEAL) != run.data.tags.get(_PACKAGE_TAG):
-            damage = f"{SEAL} is another"
-        if damage:
-            return f"model: {damage}"
+        problem = checksum_problem(packed)
+        if not problem and compute_file_md5(packed / CHECKSUMS) != run.data.tags.get(_PACKAGE_TAG):
+            problem = f"{CHECKSUMS} is another"
+        if problem:
+            return f"model: {problem}"
     for name, file in _list_shown_files(spec).items():
         copy = folder / name
         if not copy.exists() or not filecmp.cmp(file, copy, shallow=False):

@@ -269,11 +269,11 @@ class Store:
         return self.client.create_experiment(title, folder, tags)
 
     def list_folders(self, experiment_id: str, folder: str = "") -> set[str]:
-        """Names of the folders among the artifacts of an experiment: of runs, or in `models`."""
-        location = self._locations.get(experiment_id)
-        if location is None:  # the experiment was made meanwhile
-            location = self.client.get_experiment(experiment_id).artifact_location
-            self._locations[experiment_id] = location
+        """Names of the folders among the artifacts of an experiment, or in `models` there.
+
+        The experiment has to be one that the store had when it was opened.
+        """
+        location = self._locations[experiment_id]
         address = f"{location}/{folder}"
         if address not in self._folders:
             found = open_artifacts(location, self.uri).list_artifacts(folder or None)

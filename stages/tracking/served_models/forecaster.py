@@ -20,8 +20,8 @@ class ServedForecaster(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Rebuild the model from its artifacts."""
-        seal = runpy.run_path(context.artifacts["seal"])
-        with seal["unpack"](context.artifacts["package"]) as files:
+        checksums = runpy.run_path(context.artifacts["checksums"])
+        with checksums["unpack"](context.artifacts["package"]) as files:
             try:
                 self.forecaster = runpy.run_path(files["loader"])["Forecaster"](files)
             except ValueError as error:

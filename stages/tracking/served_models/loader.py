@@ -1,6 +1,6 @@
 """Rebuild a trained model from its files, and let it predict.
 
-Travels with the model: it imports nothing of this project but the files that it is given.
+This file is a part of the model: it imports nothing of this project but the files that it is given.
 """
 
 import json
