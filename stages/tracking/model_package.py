@@ -65,8 +65,10 @@ def pack_model(name: str, folder: Path, identity: dict[str, Any]) -> None:
         folder: where; must not exist.
         identity: run and entry in the store that the model belongs to.
     """
-    from mlflow.models import Model
+    import numpy as np
+    from mlflow.models import Model, ModelSignature
     from mlflow.pyfunc import save_model
+    from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
     config = read_config(Path("data/trained", name))
     # the packages as they are installed; MLflow would take 3 to 16 s to find them out
@@ -74,6 +76,18 @@ def pack_model(name: str, folder: Path, identity: dict[str, Any]) -> None:
     for requirement in _REQUIREMENTS:
         version, _, _build = metadata.version(requirement).partition("+")
         requirements.append(f"{requirement}=={version}")
+    interface: dict[str, Any] = {
+        "python_model": f"{_SERVED}/classifier.py",  # its type hints are the signature
+        "input_example": (["Schmidt", "Yue Tingsong"], {"top": 3}),
+    }
+    if config.task == "forecasting":
+        series = Schema([TensorSpec(np.dtype("float64"), (-1, -1))])  # (histories, samples)
+        horizon = ParamSchema([ParamSpec("horizon", DataType.long, 50)])
+        interface = {
+            "python_model": f"{_SERVED}/forecaster.py",
+            "signature": ModelSignature(series, series, horizon),
+            "input_example": (np.sin(np.arange(20.0)[None] / 5), {"horizon": 3}),
+        }
     with tempfile.TemporaryDirectory() as scratch:
         # one file, since MLflow uploads each in a request of its own
         package = Path(scratch, PACKAGE)
@@ -85,26 +99,6 @@ def pack_model(name: str, folder: Path, identity: dict[str, Any]) -> None:
             artifacts={"checksums": _CHECKSUMS, "package": str(package)},
             pip_requirements=requirements,
             mlflow_model=Model(**identity),
-            **_describe_interface(config.task),
+            **interface,
         )
     write_checksums(folder)
-
-
-def _describe_interface(task: str) -> dict[str, Any]:
-    """The served file and an example; the signature, if MLflow does not read it from type hints."""
-    import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
-
-    if task == "surnames":
-        return {
-            "python_model": f"{_SERVED}/classifier.py",
-            "input_example": (["Schmidt", "Yue Tingsong"], {"top": 3}),
-        }
-    series = Schema([TensorSpec(np.dtype("float64"), (-1, -1))])  # (histories, samples)
-    horizon = ParamSchema([ParamSpec("horizon", DataType.long, 50)])
-    return {
-        "python_model": f"{_SERVED}/forecaster.py",
-        "signature": ModelSignature(series, series, horizon),
-        "input_example": (np.sin(np.arange(20.0)[None] / 5), {"horizon": 3}),
-    }

@@ -187,7 +187,7 @@ def write_run(store: Store, spec: RunSpec, commit: str | None, in_progress: str)
 
     Its tags name the commit that holds the lock file, if one does.
     """
-    from mlflow.entities import Metric
+    from mlflow.entities import LoggedModelOutput, Metric
 
     client, content = store.client, spec.read()
     stage = spec.first_stage.name
@@ -207,7 +207,11 @@ def write_run(store: Store, spec: RunSpec, commit: str | None, in_progress: str)
     model_id, last_tags = None, {"key": spec.key}
     if spec.package:
         # before the metrics: the model's page shows those that name it
-        model_id, last_tags[_PACKAGE_TAG] = _log_model(store, run, spec, spec.package)
+        logged = client.create_logged_model(experiment_id, spec.name, run_id, params=spec.params)
+        last_tags[_PACKAGE_TAG] = _upload_package(store, run, spec.package, logged)
+        model_id = logged.model_id
+        client.finalize_logged_model(model_id, "READY")
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
     metrics = [
         Metric(point.name, point.value, _to_milliseconds(point.time), point.step)
         for point in content.curves
@@ -262,11 +266,7 @@ def upload_lost(store: Store, run: "Run", spec: RunSpec) -> list[str]:
 
 
 def log_values(
-    store: Store,
-    run: "Run",
-    params: dict[str, str],
-    tags: dict[str, str],
-    metrics: "list[Metric]",
+    store: Store, run: "Run", params: dict[str, str], tags: dict[str, str], metrics: "list[Metric]"
 ) -> None:
     """Give the run params, metrics and, after them, tags by one request."""
     from mlflow.entities import Param, RunTag
@@ -326,20 +326,6 @@ def write_children(store: Store, run: "Run", children: Iterable[Child]) -> None:
         store.client.log_batch(made.info.run_id, metrics, params)
         status = "FAILED" if child.has_failed else "FINISHED"
         store.client.set_terminated(made.info.run_id, status, now)
-
-
-def _log_model(store: Store, run: "Run", spec: RunSpec, package: ModelPackage) -> tuple[str, str]:
-    """Give the run its model, loadable from MLflow alone; returns its id and its package's md5."""
-    from mlflow.entities import LoggedModelOutput
-
-    client, run_id = store.client, run.info.run_id
-    logged = client.create_logged_model(
-        run.info.experiment_id, spec.name, run_id, params=spec.params
-    )
-    md5 = _upload_package(store, run, package, logged)
-    client.finalize_logged_model(logged.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    return logged.model_id, md5
 
 
 def _upload_package(store: Store, run: "Run", package: ModelPackage, logged: "LoggedModel") -> str:

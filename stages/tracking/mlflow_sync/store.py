@@ -242,8 +242,13 @@ class Store:
 
         if name in self.experiments:
             return self.experiments[name]
+        database = find_database(self.uri)
+        # MLflow would put artifacts into the working folder; a server knows where they go
+        folder = f"{find_artifacts(database)}/{name}" if database else None
+        # the UI then opens on runs and curves rather than on chats
+        tags = {"mlflow.experimentKind": "custom_model_development", _EXPERIMENT_TAG: name}
         try:
-            experiment_id = self._create_experiment(name, name)
+            experiment_id: str = self.client.create_experiment(name, folder, tags)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -256,17 +261,9 @@ class Store:
                     self.client.restore_experiment(experiment_id)
                 self.client.set_experiment_tag(experiment_id, _EXPERIMENT_TAG, name)
             else:  # another project has an experiment of this name
-                experiment_id = self._create_experiment(name, f"{name} (srn)")
+                experiment_id = self.client.create_experiment(f"{name} (srn)", folder, tags)
         self.experiments[name] = experiment_id
         return experiment_id
-
-    def _create_experiment(self, name: str, title: str) -> str:
-        database = find_database(self.uri)
-        # MLflow would put artifacts into the working folder; a server knows where they go
-        folder = f"{find_artifacts(database)}/{name}" if database else None
-        # the UI then opens on runs and curves rather than on chats
-        tags = {"mlflow.experimentKind": "custom_model_development", _EXPERIMENT_TAG: name}
-        return self.client.create_experiment(title, folder, tags)
 
     def list_folders(self, experiment_id: str, folder: str = "") -> set[str]:
         """Names of the folders among the artifacts of an experiment, or in `models` there.

@@ -271,44 +271,40 @@ def sync_champions(store: Store, registrations: list[Registration], move_alias: 
 
     Without `move_alias` the difference is printed instead.
     """
-    differences = find_champion_differences(store, registrations)
-    for one in registrations:
-        if one.name not in differences or not one.key:
-            continue
-        store.restart_time_limit()
-        with explain_errors(store.uri, f"registered model {one.name}"):
-            run = store.find_runs(one.key)[0]
-            versions = {found.run_id: found.version for found in store.find_versions([one.name])}
-            version = versions.get(run.info.run_id) or _register(store, one, run)
-            if move_alias:
-                store.client.set_registered_model_alias(one.name, CHAMPION, version)
-        if move_alias:
-            _print(f"{one.name}: {one.champion} is the {CHAMPION} (version {version})")
-        else:
-            _print(
-                f"{one.name}: {differences[one.name]} (version {version}): "
-                "`srn sync --champions` moves it"
-            )
-
-
-def _register(store: Store, one: Registration, run: "Run") -> str:
-    """Make a version of a run's model; returns its number."""
     import mlflow
 
     client = store.client
-    if not client.search_registered_models(f"name = '{one.name}'"):
-        client.create_registered_model(one.name, description=one.question)
-    mlflow.set_tracking_uri(store.uri)  # by which MLflow finds the model that is registered
-    [model_id] = list_model_ids(run)
-    run_id = run.info.run_id
-    made = client.create_model_version(
-        one.name,
-        f"models:/{model_id}",
-        run_id,
-        model_id=model_id,
-        description=f"**{one.champion}**: {one.reason} Run {run_id}.",
-    )
-    return str(made.version)
+    differences = find_champion_differences(store, registrations)
+    for one in registrations:
+        name = one.name
+        if name not in differences or not one.key:
+            continue
+        store.restart_time_limit()
+        with explain_errors(store.uri, f"registered model {name}"):
+            run = store.find_runs(one.key)[0]
+            run_id = run.info.run_id
+            versions = {found.run_id: found.version for found in store.find_versions([name])}
+            version = versions.get(run_id)
+            if not version:
+                if not client.search_registered_models(f"name = '{name}'"):
+                    client.create_registered_model(name, description=one.question)
+                mlflow.set_tracking_uri(store.uri)  # by which MLflow finds the logged model
+                [model_id] = list_model_ids(run)
+                version = client.create_model_version(
+                    name,
+                    f"models:/{model_id}",
+                    run_id,
+                    model_id=model_id,
+                    description=f"**{one.champion}**: {one.reason} Run {run_id}.",
+                ).version
+            if move_alias:
+                client.set_registered_model_alias(name, CHAMPION, version)
+        if move_alias:
+            _print(f"{name}: {one.champion} is the {CHAMPION} (version {version})")
+        else:
+            _print(
+                f"{name}: {differences[name]} (version {version}): `srn sync --champions` moves it"
+            )
 
 
 # Runs in progress: the processes of this repository that began to write are listed in a file, by
