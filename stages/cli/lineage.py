@@ -7,7 +7,7 @@ from stages.cli.text import align
 from stages.shared.errors import InputError
 from stages.tracking.mlflow_sync.dvc_files import Stage, find_entry
 from stages.tracking.mlflow_sync.runs import RunSpec
-from stages.tracking.mlflow_sync.store import find_uri, is_absent, open_store
+from stages.tracking.mlflow_sync.store import find_database, find_uri, open_store
 from stages.tracking.run_specs import read_lock, read_models
 
 _Row = tuple[str, str, str]  # path, md5, the stage that made it
@@ -52,7 +52,8 @@ def _add_origins(stage: Stage, makers: dict[str, Stage], rows: list[_Row]) -> No
 def _find_address(model: RunSpec) -> str:
     """Where the run is to be seen."""
     uri = find_uri()
-    if is_absent(uri):
+    database = find_database(uri)
+    if database and not database.exists():
         return f"is missing: there is no {uri}; run `make sync`"
     with open_store(uri) as store:
         runs = store.find_runs(model.key)

@@ -147,7 +147,6 @@ class Ranking:
     validation: str  # path of the score in scores.json
     test: str  # likewise
     sign: int  # 1: more is better, -1: less is
-    metric: str  # name of the validation score in MLflow
     horizon: int | None = None  # steps over which errors are taken; None: they are no forecasts
 
 
@@ -166,10 +165,10 @@ class Candidate:
 def find_ranking(task: str, scores: Scores) -> Ranking:
     """What decides in the leaderboard of a scored model: macro F1, or the error `mse_long`."""
     if task == "surnames":
-        return Ranking("validation/macro_f1", "macro_f1", 1, "validation/macro_f1")
+        return Ranking("validation/macro_f1", "macro_f1", 1)
     horizon = scores["horizon_long"]
     score = f"mse_{horizon}"
-    return Ranking(f"validation/{score}", score, -1, "validation/mse_long", horizon)
+    return Ranking(f"validation/{score}", score, -1, horizon)
 
 
 def read_leaderboard(name: str, models: list[RunSpec]) -> list[Candidate]:
@@ -290,8 +289,5 @@ def list_registrations(specs: list[RunSpec]) -> list[Registration]:
     for name, champion in read_champions().items():
         spec = _find_model(champion, specs)
         question = QUESTIONS["surnames" if name == "surnames" else "forecasting"]
-        key, result = (spec.key, [*spec.result.values()]) if spec else (None, [])
-        registrations.append(
-            Registration(name, question, champion.model, key, result, champion.reason)
-        )
+        registrations.append(Registration(name, question, champion.model, spec, champion.reason))
     return registrations

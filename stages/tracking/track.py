@@ -12,7 +12,7 @@ from stages.shared.command import run_as_command
 from stages.shared.errors import InputError, hide_passwords
 from stages.tracking.leaderboards import champion_problem, list_registrations, read_champions
 from stages.tracking.mlflow_sync.runs import RunSpec
-from stages.tracking.mlflow_sync.store import find_uri, is_absent, lock_store, open_store
+from stages.tracking.mlflow_sync.store import find_database, find_uri, lock_store, open_store
 from stages.tracking.mlflow_sync.sync import (
     find_champion_differences,
     inspect,
@@ -27,7 +27,8 @@ from stages.tracking.run_specs import check_dvc_listings, list_run_specs
 
 def _list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
     """What a sync would change, or cannot; writes nothing."""
-    if is_absent(uri):
+    database = find_database(uri)
+    if database and not database.exists():
         states, leftovers = inspect(None, specs)
         aliases: dict[str, str] = {}
     else:
@@ -63,7 +64,9 @@ def is_up_to_date() -> bool:
 def _list_digests(specs: list[RunSpec], commit: str | None) -> list[str]:
     """What the store has to hold, as far as a sync writes it."""
     digests = [digest for spec in specs for digest in (spec.key, spec.display_digest)]
-    return [*digests, *map(str, list_registrations(specs)), str(bool(commit))]
+    for one in list_registrations(specs):
+        digests += [one.name, one.champion, one.spec.key if one.spec else "", one.reason]
+    return [*digests, str(bool(commit))]
 
 
 def find_commit() -> str | None:

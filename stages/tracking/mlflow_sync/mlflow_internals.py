@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-VIEW = "best"  # name of the view in the address of a page
-VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"  # tag of an experiment by which people share a view
+_VIEW = "best"  # name of the view in the address of a page
+VIEW_TAG = f"mlflow.sharedViewState.{_VIEW}"  # tag of an experiment by which people share a view
 
 
 def make_database(database: Path, artifacts: str) -> None:
@@ -115,7 +115,7 @@ def format_view(view: View) -> str:
         "hideEmptyCharts": True,
         "compareRunCharts": charts,
         "compareRunSections": [
-            {"uuid": VIEW, "name": "comparison", "display": True, "columns": view.per_row}
+            {"uuid": _VIEW, "name": "comparison", "display": True, "columns": view.per_row}
         ],
         "isAccordionReordered": True,  # otherwise sections are sorted by name
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0},
@@ -129,10 +129,10 @@ def format_view(view: View) -> str:
 def _make_chart(kind: str, metric: str) -> dict[str, Any]:
     """What all charts have."""
     return {
-        "uuid": f"{VIEW}-{kind}-{metric}",
+        "uuid": f"{_VIEW}-{kind}-{metric}",
         "type": kind,
         "metricKey": metric,
-        "metricSectionId": VIEW,
+        "metricSectionId": _VIEW,
         "deleted": False,
         "isGenerated": False,
     }
@@ -141,4 +141,4 @@ def _make_chart(kind: str, metric: str) -> dict[str, Any]:
 def find_view_address(server: str, experiment_id: str) -> str:
     """Where the view of an experiment opens, also in a browser that has never seen MLflow."""
     page = f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs"
-    return f"{page}?workflowType=machine_learning&viewStateShareKey={VIEW}"
+    return f"{page}?workflowType=machine_learning&viewStateShareKey={_VIEW}"

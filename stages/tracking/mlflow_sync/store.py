@@ -86,12 +86,6 @@ def find_database(uri: str) -> Path | None:
     return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
 
 
-def is_absent(uri: str) -> bool:
-    """Whether the store is a file that does not exist."""
-    database = find_database(uri)
-    return database is not None and not database.exists()
-
-
 def find_artifacts(database: Path) -> str:
     """Address of the folder of artifacts of a local store, which is beside its file."""
     return (database.parent / "mlartifacts").as_uri()
@@ -207,20 +201,6 @@ class Store:
     def find_runs(self, key: str) -> "list[Run]":
         """Runs with a key, by id."""
         return self.search_runs(f"tags.key = '{key}'")
-
-    def find_all(self, results: dict[str, list[str]]) -> "dict[str, list[Run]]":
-        """Runs by key: one request, and one for each key that it does not find.
-
-        Args:
-            results: key -> md5s of its result. A run has these as digests of data sets, by which
-                one request finds many runs.
-        """
-        found = defaultdict(list)
-        md5s = {f"'{md5}'" for key in results for md5 in results[key]}
-        if md5s:
-            for run in self.search_runs(f"dataset.digest IN ({', '.join(md5s)})"):
-                found[run.data.tags.get("key")].append(run)
-        return {key: found[key] or self.find_runs(key) for key in results}
 
     def find_children(self, known: set[str]) -> "tuple[dict[str, list[Run]], list[Run]]":
         """Runs below others by the id of the parent, and those whose parent was deleted.

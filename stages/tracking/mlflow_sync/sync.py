@@ -8,7 +8,8 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -35,7 +36,6 @@ from stages.tracking.mlflow_sync.store import (
     explain_errors,
     find_database,
     find_root,
-    is_absent,
     list_model_ids,
 )
 
@@ -56,13 +56,12 @@ class Registration:
     name: str
     question: str  # that it answers, for its page
     champion: str  # name of the run
-    key: str | None  # of the run; None: it is not of this lock file, so that the alias stays
-    result: list[str]  # md5s of its result, as `Store.find_all` takes them
+    spec: RunSpec | None  # of the run; None: it is not of this lock file, so that the alias stays
     reason: str  # for the page of the version
 
 
 @dataclass(frozen=True)
-class RunState:
+class _RunState:
     """What a store has of a run spec."""
 
     spec: RunSpec
@@ -77,7 +76,7 @@ class RunState:
 
 def inspect(
     store: Store | None, specs: list[RunSpec]
-) -> "tuple[list[RunState], list[tuple[Run, str]]]":
+) -> "tuple[list[_RunState], list[tuple[Run, str]]]":
     """Compare a store, if it exists, with the run specs; writes nothing.
 
     Returns:
@@ -87,7 +86,7 @@ def inspect(
         InputError: a local store has lost files.
     """
     if store is None:
-        return [RunState(spec, (), "no run", run_problem(spec)) for spec in specs], []
+        return [_RunState(spec, (), "no run", run_problem(spec)) for spec in specs], []
     found = _find_runs(store, specs)
     known = {run.info.run_id for runs in found.values() for run in runs}
     children, orphans = store.find_children(known)
@@ -117,15 +116,23 @@ def inspect(
         else:
             problem = workspace_problem(spec.outs, spec.md5s, may_be_missing=True)
         lost_children = num_children != num_wanted
-        states.append(RunState(spec, tuple(runs), difference, problem, lost_children))
+        states.append(_RunState(spec, tuple(runs), difference, problem, lost_children))
     in_progress = store.search_runs(f"tags.key like '{IN_PROGRESS} %'")
     leftovers = [(run, "unfinished") for run in in_progress if _is_abandoned(run)]
     return states, leftovers + [(run, _ORPHAN) for run in orphans]
 
 
-def _find_runs(store: Store, specs: Iterable[RunSpec]) -> "dict[str, list[Run]]":
-    """Runs by key."""
-    return store.find_all({spec.key: [*spec.result.values()] for spec in specs})
+def _find_runs(store: Store, specs: list[RunSpec]) -> "dict[str, list[Run]]":
+    """Runs by key: one request, and one for each key that it does not find.
+
+    A run has its result among its data sets, by whose digests one request finds many runs.
+    """
+    found = defaultdict(list)
+    md5s = {f"'{md5}'" for spec in specs for md5 in spec.result.values()}
+    if md5s:
+        for run in store.search_runs(f"dataset.digest IN ({', '.join(md5s)})"):
+            found[run.data.tags.get("key")].append(run)
+    return {spec.key: found[spec.key] or store.find_runs(spec.key) for spec in specs}
 
 
 def sync(store: Store, specs: list[RunSpec], commit: str | None) -> list[str]:
@@ -174,7 +181,7 @@ def sync(store: Store, specs: list[RunSpec], commit: str | None) -> list[str]:
     return problems + kept
 
 
-def _update_run(store: Store, state: RunState, commit: str | None) -> list[str]:
+def _update_run(store: Store, state: _RunState, commit: str | None) -> list[str]:
     """Give the run of a spec what it should have; returns what stays and should go."""
     spec = state.spec
     store.restart_time_limit()
@@ -245,24 +252,25 @@ def set_tags(store: Store, experiment: str, tags: dict[str, str]) -> None:
 def find_champion_differences(store: Store, registrations: list[Registration]) -> dict[str, str]:
     """Where the alias `champion` does not point to the run that it should, by registered model.
 
-    Writes nothing. Registrations without a key are left out.
+    Writes nothing. Registrations without a run spec are left out.
     """
-    wanted = {one.name: one for one in registrations if one.key}
+    wanted = [(one.name, one.champion, one.spec) for one in registrations if one.spec]
     if not wanted:
         return {}
-    runs = store.find_all({one.key: one.result for one in wanted.values() if one.key})
-    champions = store.find_champions([*wanted])
+    names = [name for name, _, _ in wanted]
+    runs = _find_runs(store, [spec for _, _, spec in wanted])
+    champions = store.find_champions(names)
     run_ids = {
         (version.name, str(version.version)): version.run_id
-        for version in store.find_versions([*wanted])
+        for version in store.find_versions(names)
     }
     differences = {}
-    for name, one in wanted.items():
+    for name, champion, spec in wanted:
         version = champions.get(name)
-        its_runs = {run.info.run_id for run in runs[one.key or ""]}
+        its_runs = {run.info.run_id for run in runs[spec.key]}
         if its_runs and run_ids.get((name, version or "")) not in its_runs:
             now = f"version {version}" if version else "nothing"
-            differences[name] = f"the alias {CHAMPION} points to {now} instead of {one.champion}"
+            differences[name] = f"the alias {CHAMPION} points to {now} instead of {champion}"
     return differences
 
 
@@ -277,11 +285,11 @@ def sync_champions(store: Store, registrations: list[Registration], move_alias: 
     differences = find_champion_differences(store, registrations)
     for one in registrations:
         name = one.name
-        if name not in differences or not one.key:
+        if name not in differences or not one.spec:
             continue
         store.restart_time_limit()
         with explain_errors(store.uri, f"registered model {name}"):
-            run = store.find_runs(one.key)[0]
+            run = store.find_runs(one.spec.key)[0]
             run_id = run.info.run_id
             versions = {found.run_id: found.version for found in store.find_versions([name])}
             version = versions.get(run_id)
@@ -351,7 +359,7 @@ def write_marker(uri: str, digests: list[str]) -> None:
 def is_marked(uri: str, digests: list[str]) -> bool:
     """Whether neither the store nor what it should hold has changed since."""
     database, marker = find_database(uri), _state_file(_MARKER)
-    if not database or is_absent(uri) or not marker.exists():
+    if not database or not database.exists() or not marker.exists():
         return False
     return marker.read_bytes().decode(errors="replace") == _describe_store(database, digests)
 

@@ -49,13 +49,7 @@ class ServedClassifier(PythonModel):
     ) -> list[Answer]:
         """Name the likeliest languages of each name, as `Classifier.predict` of loader.py does.
 
-        Args:
-            context: not used, the model is loaded.
-            model_input: surnames.
-            params: `top`, how many languages to name.
-
-        Returns:
-            one `Answer` per name, as dictionaries, which JSON can hold.
+        An `Answer` is returned as a dictionary, which JSON can hold. `params` may have `top`.
 
         Raises:
             MlflowException: of the ValueErrors there; status 400 over HTTP.

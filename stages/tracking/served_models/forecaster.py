@@ -35,13 +35,7 @@ class ServedForecaster(PythonModel):
     ) -> np.ndarray:
         """Forecast the samples after each history, as `Forecaster.predict` of loader.py does.
 
-        Args:
-            context: not used, the model is loaded.
-            model_input: `(B, T)`, one history per row, oldest sample first.
-            params: `horizon`, how many samples to forecast.
-
-        Returns:
-            `(B, horizon)`, float64.
+        Histories are `(B, T)`, forecasts `(B, horizon)`, float64; `params` may have `horizon`.
 
         Raises:
             MlflowException: of the ValueErrors there; status 400 over HTTP.
