@@ -264,30 +264,28 @@ def list_model_files(model: RunSpec) -> Md5s:
     return {path: md5s[path] for path in model.package.list_files() if path.startswith("data/")}
 
 
-def _find_model(champion: Champion, specs: list[RunSpec]) -> RunSpec | None:
-    """The model of dvc.lock that a champion is: weights and config have its md5s."""
-    folder = f"data/trained/{champion.model}"
-    identity = [f"{folder}/weights.pt", f"{folder}/config.json"]
-    for spec in specs:
-        if spec.package and spec.name == champion.model:
-            md5s = spec.md5s
-            is_same = all(md5s.get(path) == champion.files.get(path) for path in identity)
-            return spec if is_same else None
-    return None
-
-
-def champion_problem(leaderboard: str, champion: Champion, specs: list[RunSpec]) -> str | None:
-    """That a champion is none of this dvc.lock, or None."""
-    if _find_model(champion, specs):
-        return None
-    return f"{leaderboard}: the champion {champion.model} of {CHAMPIONS} is not that of dvc.lock"
-
-
 def list_registrations(specs: list[RunSpec]) -> list[Registration]:
-    """What MLflow should register: the champions, those of this dvc.lock with their runs."""
+    """What MLflow should register: the champions, with the run specs of those in dvc.lock."""
+    models = {spec.name: spec for spec in specs if spec.package}
     registrations = []
     for name, champion in read_champions().items():
-        spec = _find_model(champion, specs)
+        spec = models.get(champion.model)
+        if spec:
+            # another model of that name has other weights or another config
+            md5s, folder = spec.md5s, f"data/trained/{champion.model}"
+            for path in (f"{folder}/weights.pt", f"{folder}/config.json"):
+                if md5s.get(path) != champion.files.get(path):
+                    spec = None
         question = QUESTIONS["surnames" if name == "surnames" else "forecasting"]
         registrations.append(Registration(name, question, champion.model, spec, champion.reason))
     return registrations
+
+
+def champion_problem(registration: Registration) -> str | None:
+    """An error message if a champion is not a model of this dvc.lock, or None."""
+    if registration.spec:
+        return None
+    return (
+        f"{registration.name}: the champion {registration.champion} of {CHAMPIONS} is not that of "
+        "dvc.lock"
+    )

@@ -26,15 +26,16 @@ from stages.tracking.run_specs import check_dvc_listings, list_run_specs
 
 
 def _list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
-    """What a sync would change, or cannot; writes nothing."""
+    """What a sync would change, or could not change; writes nothing."""
     database = find_database(uri)
+    registrations = list_registrations(specs)
     if database and not database.exists():
         states, leftovers = inspect(None, specs)
         aliases: dict[str, str] = {}
     else:
         with open_store(uri) as store:
             states, leftovers = inspect(store, specs)
-            aliases = find_champion_differences(store, list_registrations(specs))
+            aliases = find_champion_differences(store, registrations)
     differences = [f"{run.info.run_name}: {reason}" for run, reason in leftovers]
     for state in states:
         parts = [text for text in (state.difference, state.problem) if text]
@@ -46,13 +47,14 @@ def _list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
         else:
             differences.append(f"{name}: {difference}")
     md5s = {path: md5 for spec in specs for path, md5 in spec.md5s.items()}
-    for leaderboard, champion in read_champions().items():
-        problem = champion_problem(leaderboard, champion, specs)
+    champions = read_champions()
+    for one in registrations:
+        champion, problem = champions[one.name], champion_problem(one)
         if problem and any(md5s.get(path) != md5 for path, md5 in champion.data_files.items()):
             # such as the sample instead of the official data
             print(f"{problem}: its data ({champion.data}) are others")
         elif problem:
-            differences.append(f"{problem}: `srn promote {leaderboard}`")
+            differences.append(f"{problem}: `srn promote {one.name}`")
     return differences
 
 
@@ -107,9 +109,10 @@ def main(check: bool = False, new: bool = False, champions: bool = False) -> Non
             commit = find_commit()
             differences = sync(store, specs, commit)
             sync_pages(store, specs)
-            sync_champions(store, list_registrations(specs), champions or store.is_local)
-            for leaderboard, champion in read_champions().items():
-                problem = champion_problem(leaderboard, champion, specs)
+            registrations = list_registrations(specs)
+            sync_champions(store, registrations, champions or store.is_local)
+            for one in registrations:
+                problem = champion_problem(one)
                 if problem:
                     print(f"{problem}, so that MLflow's alias stays", flush=True)
             if not differences:

@@ -232,7 +232,7 @@ def update_shown(store: Store, run: "Run", spec: RunSpec) -> list[str]:
     """Give a run what it should show now, and last the tags with the digest of that.
 
     Returns:
-        files that are shown no more and stay, because the server does not let one delete them.
+        files that are shown no more, which the server does not allow to delete.
     """
     # MLflow shows the latest score of a name
     content = replace(spec.read(), ended=datetime.now(UTC))
@@ -256,7 +256,7 @@ def update_shown(store: Store, run: "Run", spec: RunSpec) -> list[str]:
 
 
 def upload_lost(store: Store, run: "Run", spec: RunSpec) -> list[str]:
-    """Give a run on a server once more the files that were lost there; returns as above."""
+    """Upload the files again that a server has lost; returns what `update_shown` does."""
     for model_id in list_model_ids(run):
         assert spec.package  # only runs with a model have models
         logged = store.client.get_logged_model(model_id)
@@ -268,7 +268,7 @@ def upload_lost(store: Store, run: "Run", spec: RunSpec) -> list[str]:
 def log_values(
     store: Store, run: "Run", params: dict[str, str], tags: dict[str, str], metrics: "list[Metric]"
 ) -> None:
-    """Give the run params, metrics and, after them, tags by one request."""
+    """Log params, metrics and, after them, tags by one request."""
     from mlflow.entities import Param, RunTag
 
     listed_params = [Param(name, value) for name, value in params.items()]
@@ -282,7 +282,7 @@ def _to_milliseconds(time: datetime) -> int:
 
 
 def _log_inputs(store: Store, run: "Run", spec: RunSpec) -> None:
-    """Name the data that were read, and the result by which the run is looked up, by DVC's md5s."""
+    """Log the data that were read, and the result by which the run is looked up, by DVC's md5s."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
     from mlflow.exceptions import MlflowException
 
@@ -296,7 +296,7 @@ def _log_inputs(store: Store, run: "Run", spec: RunSpec) -> None:
         try:
             return store.client.log_inputs(run.info.run_id, inputs)
         except MlflowException as error:
-            # another clone may have named the same data at that moment
+            # another clone may have logged the same data at that moment
             is_clash = any(name in str(error) for name in _CLASHES)
             if not tries_left or not is_clash:
                 raise
@@ -329,7 +329,7 @@ def write_children(store: Store, run: "Run", children: Iterable[Child]) -> None:
 
 
 def _upload_package(store: Store, run: "Run", package: ModelPackage, logged: "LoggedModel") -> str:
-    """Give a logged model its files; returns the md5 of their checksums."""
+    """Upload the files of a logged model; returns the md5 of their checksums."""
     identity = {
         "artifact_path": logged.artifact_location,
         "run_id": run.info.run_id,
@@ -344,7 +344,7 @@ def _upload_package(store: Store, run: "Run", package: ModelPackage, logged: "Lo
 
 
 def _upload_shown(store: Store, run: "Run", spec: RunSpec) -> None:
-    """Give the run the files that people look at, if any, and the stages they come from."""
+    """Upload the files that people look at, if any, and the stages that made them."""
     if not spec.shown:
         return
     artifacts = open_artifacts(run.info.artifact_uri, store.uri)

@@ -1,7 +1,6 @@
-"""Make a store agree with run specs: every spec has one complete run, pages and champions fit.
+"""Make a store agree with run specs: one complete run per spec, and pages and champions.
 
-What MLflow has already is left alone, so that a second sync writes nothing. What is written is
-printed, one line each.
+What MLflow has already is left alone, so that a second sync writes nothing. Each change is printed.
 """
 
 import hashlib
@@ -182,7 +181,7 @@ def sync(store: Store, specs: list[RunSpec], commit: str | None) -> list[str]:
 
 
 def _update_run(store: Store, state: _RunState, commit: str | None) -> list[str]:
-    """Give the run of a spec what it should have; returns what stays and should go."""
+    """Bring the run of a spec up to date; returns what could not be deleted."""
     spec = state.spec
     store.restart_time_limit()
     with explain_errors(store.uri, f"experiment {spec.experiment}"):
@@ -200,7 +199,7 @@ def _update_run(store: Store, state: _RunState, commit: str | None) -> list[str]
 
 
 def _drop_doubles(store: Store, runs: "Sequence[Run]") -> "tuple[Run, list[str]]":
-    """Of runs with one key keep one; returns that, and what stays of the others.
+    """Delete all but one of the runs with one key; returns that, and what could not be deleted.
 
     It is one with a registered version, else that of the smallest id: all clones choose the same.
     """
@@ -221,7 +220,7 @@ def _drop_doubles(store: Store, runs: "Sequence[Run]") -> "tuple[Run, list[str]]
 
 
 def _drop(store: Store, run: "Run", reason: str) -> list[str]:
-    """Delete a run; returns that it stays, if the server does not allow it."""
+    """Delete a run; returns what stays, if the server does not allow it."""
     what = f"{run.info.run_name}: {reason}"
     names = {experiment_id: name for name, experiment_id in store.experiments.items()}
     experiment = names.get(run.info.experiment_id, run.info.experiment_id)
@@ -250,7 +249,7 @@ def set_tags(store: Store, experiment: str, tags: dict[str, str]) -> None:
 
 
 def find_champion_differences(store: Store, registrations: list[Registration]) -> dict[str, str]:
-    """Where the alias `champion` does not point to the run that it should, by registered model.
+    """Registered models whose alias `champion` points to another run than it should, with both.
 
     Writes nothing. Registrations without a run spec are left out.
     """
@@ -315,9 +314,9 @@ def sync_champions(store: Store, registrations: list[Registration], move_alias: 
             )
 
 
-# Runs in progress: the processes of this repository that began to write are listed in a file, by
-# which the next one knows the runs that a dead one left. Whole machines go too, so anybody drops a
-# run that has been in progress for a day.
+# Runs in progress: a file lists the processes of this repository that began to write, so that the
+# next one recognises runs that a killed one left. A machine may never come back, so everybody drops
+# a run that has been in progress for a day.
 
 
 def _state_file(name: str) -> Path:
@@ -345,8 +344,8 @@ def _is_abandoned(run: "Run") -> bool:
     return is_ours or datetime.now(UTC) - began > _LONGEST
 
 
-# The marker that a local store agrees: until it or the lock file changes it need not be opened. A
-# server is asked by every call, since others write to it.
+# The marker of a local store that agrees with dvc.lock: until one of them changes, the store need
+# not be opened. A server is always opened, since others write to it.
 
 
 def write_marker(uri: str, digests: list[str]) -> None:
