@@ -350,17 +350,13 @@ def _is_abandoned(run: "Run") -> bool:
 
 def write_marker(uri: str, digests: list[str]) -> None:
     """Note that the store agrees now with all that it should hold, given by digests."""
-    database = find_database(uri)
-    state = _describe_store(database, digests) if database else ""
-    _state_file(_MARKER).write_text(state, encoding="utf-8")
+    _state_file(_MARKER).write_text(_describe_store(uri, digests), encoding="utf-8")
 
 
 def is_marked(uri: str, digests: list[str]) -> bool:
     """Whether neither the store nor what it should hold has changed since."""
-    database, marker = find_database(uri), _state_file(_MARKER)
-    if not database or not database.exists() or not marker.exists():
-        return False
-    return marker.read_bytes().decode(errors="replace") == _describe_store(database, digests)
+    marker, state = _state_file(_MARKER), _describe_store(uri, digests)
+    return bool(state) and marker.exists() and marker.read_bytes() == state.encode()
 
 
 def was_marked_since(began: float) -> bool:
@@ -369,8 +365,14 @@ def was_marked_since(began: float) -> bool:
     return marker.exists() and marker.stat().st_mtime >= began
 
 
-def _describe_store(database: Path, digests: list[str]) -> str:
-    """Digest of what it should hold, and of the file and its folders of artifacts as they are."""
+def _describe_store(uri: str, digests: list[str]) -> str:
+    """Digest of what a local store should hold, and of the state of its file and artifacts.
+
+    It is empty for a server, and where the file does not exist.
+    """
+    database = find_database(uri)
+    if not database or not database.exists():
+        return ""
     folders = sorted(database.parent.glob("mlartifacts/*"))
     folders += [folder / "models" for folder in folders]
     states = []
