@@ -15,12 +15,7 @@ from stages.tracking.leaderboards import (
     read_scores,
 )
 from stages.tracking.mlflow_sync.dvc_files import workspace_problem
-from stages.tracking.mlflow_sync.mlflow_internals import (
-    VIEW_TAG,
-    Parallel,
-    View,
-    format_view,
-)
+from stages.tracking.mlflow_sync.mlflow_internals import VIEW_TAG, Parallel, View, format_view
 from stages.tracking.mlflow_sync.runs import NOTE_TAG, RunSpec
 from stages.tracking.mlflow_sync.store import Store
 from stages.tracking.mlflow_sync.sync import set_tags
