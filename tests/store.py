@@ -12,9 +12,8 @@ from mlflow.entities import Run
 
 from stages.tracking import track
 from stages.tracking.mlflow_sync.dvc_files import compute_md5
-from stages.tracking.mlflow_sync.location import find_uri
-from stages.tracking.mlflow_sync.run_spec import RunSpec
-from stages.tracking.mlflow_sync.store import Store
+from stages.tracking.mlflow_sync.runs import RunSpec
+from stages.tracking.mlflow_sync.store import Store, find_uri
 from stages.tracking.run_specs import list_run_specs
 from tests.pipeline import readdress_store
 from tests.shell import run, start

@@ -22,8 +22,8 @@ from stages.shared.json_files import write_json
 from stages.shared.model_config import ModelConfig
 from stages.shared.params import SECTIONS
 from stages.shared.tables import Curves, write_curves, write_table
+from stages.tracking.leaderboards import DETAILS
 from stages.tracking.run_specs import EVALUATED
-from stages.tracking.scores import DETAILS
 from tests.pipeline import KEPT, SERIES, make_clone, read_params, set_param
 from tests.shell import commit, run
 

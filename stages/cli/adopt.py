@@ -14,8 +14,8 @@ from stages.searching.outcome import OUTS, Best, read_best
 from stages.shared.errors import InputError
 from stages.shared.params import PARAMS_FILE, SECTIONS, read_value
 from stages.shared.yaml_files import format_yaml, parse_yaml
+from stages.tracking.leaderboards import flatten
 from stages.tracking.mlflow_sync.dvc_files import read_yaml
-from stages.tracking.scores import flatten
 
 _ABSENT = "absent"
 _CITED = "searched"  # section of params.yaml: entry -> the search that it comes from

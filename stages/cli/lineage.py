@@ -6,9 +6,8 @@ Follows dvc.lock from the scores back to the first data, and on to the run in ML
 from stages.cli.text import align
 from stages.shared.errors import InputError
 from stages.tracking.mlflow_sync.dvc_files import Stage, find_entry
-from stages.tracking.mlflow_sync.location import find_uri, is_absent
-from stages.tracking.mlflow_sync.run_spec import RunSpec
-from stages.tracking.mlflow_sync.store import open_store
+from stages.tracking.mlflow_sync.runs import RunSpec
+from stages.tracking.mlflow_sync.store import find_database, find_uri, open_store
 from stages.tracking.run_specs import read_lock, read_models
 
 _Row = tuple[str, str, str]  # path, md5, the stage that made it
@@ -55,8 +54,9 @@ def main(name: str) -> None:
         raise InputError(f"dvc.lock has no model {name}: choose one of {', '.join(models)}")
     print(align(trace(models[name])))
     uri = find_uri()
+    database = find_database(uri)
     runs = []
-    if not is_absent(uri):
+    if not database or database.exists():
         with open_store(uri) as store:
             runs = store.find_runs(models[name].key)
     if not runs:

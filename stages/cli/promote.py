@@ -10,19 +10,22 @@ from datetime import date
 from stages.cli.text import align
 from stages.shared.errors import InputError
 from stages.shared.params import SECTIONS
-from stages.tracking.champions import (
+from stages.tracking.leaderboards import (
     CHAMPIONS,
+    Candidate,
     Champion,
+    format_score,
     list_data_files,
     list_model_files,
+    list_scores,
+    name_interval,
     read_champions,
+    read_leaderboard,
+    read_scores,
     write_champion,
 )
-from stages.tracking.leaderboards import Candidate, read_leaderboard
-from stages.tracking.mlflow_sync.run_spec import run_problem
-from stages.tracking.notes import format_score
+from stages.tracking.mlflow_sync.runs import run_problem
 from stages.tracking.run_specs import check_dvc_listings, read_models
-from stages.tracking.scores import list_scores, name_interval, read_scores
 
 
 def promotion_problem(best: Candidate, champion: Champion) -> str | None:
@@ -52,10 +55,11 @@ def main(leaderboard: str, force: bool) -> None:
         InputError: the best model may not be promoted, or the workspace differs from dvc.lock.
     """
     check_dvc_listings()
-    for model in read_models():
+    models = read_models()
+    for model in models:
         if problem := run_problem(model):
             raise InputError(f"{model.name}: {problem}")
-    candidates = read_leaderboard(leaderboard)
+    candidates = read_leaderboard(leaderboard, models)
     best = candidates[0]
     ranking = best.ranking
     best_scores = read_scores(best.model.experiment, best.model.name)

@@ -10,17 +10,19 @@ from pathlib import Path
 from stages.cli.text import align
 from stages.shared.errors import InputError
 from stages.shared.tables import Rows, read_table
-from stages.tracking.leaderboards import Ranking, find_ranking, list_scored
-from stages.tracking.mlflow_sync.run_spec import RunSpec
-from stages.tracking.run_specs import TOUR, read_models
-from stages.tracking.scores import (
+from stages.tracking.leaderboards import (
+    Ranking,
     Scores,
+    find_ranking,
     find_scores,
+    list_scored,
     list_scores,
     name_interval,
     read_baseline_scores,
     read_scores,
 )
+from stages.tracking.mlflow_sync.runs import RunSpec
+from stages.tracking.run_specs import TOUR, read_models
 
 # score in scores.json -> the two lines above its column
 _Columns = dict[str, tuple[str, str]]

@@ -18,9 +18,8 @@ from collections.abc import Iterator
 
 from stages.cli.text import align
 from stages.shared.errors import InputError, hide_passwords
-from stages.tracking.mlflow_sync.location import find_uri
 from stages.tracking.mlflow_sync.mlflow_internals import find_view_address
-from stages.tracking.mlflow_sync.store import open_store
+from stages.tracking.mlflow_sync.store import find_uri, open_store
 
 HOST = "127.0.0.1"
 _START_SECONDS = 90

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stages.shared.errors import InputError
 from stages.tracking.mlflow_sync.dvc_files import compute_md5, workspace_problem
-from stages.tracking.mlflow_sync.run_spec import RunSpec
+from stages.tracking.mlflow_sync.runs import RunSpec
 from stages.tracking.run_specs import read_models
 
 _CLOCK = "times.json"  # the only out that is never the same

@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
@@ -51,26 +52,19 @@ _RUN = b'__name__ == "__main__"'
 
 @dataclass(frozen=True)
 class _Source:
-    """A file of code.
-
-    Args:
-        path: of the file.
-        md5: of its bytes, as DVC has it.
-        imports: dotted names of the modules and objects that it imports, in functions too.
-        is_run: whether it is the file of a process.
-    """
+    """A file of code."""
 
     path: str
     md5: str
-    imports: set[str]
-    is_run: bool
+    imports: set[str]  # dotted names of modules and objects, those imported in functions too
+    is_run: bool  # whether it is the file of a process
 
 
 def read_sources(folder: Path) -> dict[str, _Source]:
     """Read all code below a folder, by dotted name; `__init__.py` has that of its package.
 
     Raises:
-        InputError: a file is no Python.
+        InputError: a file is not valid Python.
     """
     sources = {}
     for path in sorted(folder.rglob("[!.]*.py")):
@@ -79,7 +73,7 @@ def read_sources(folder: Path) -> dict[str, _Source]:
         content = path.read_bytes()
         try:
             imports = set(find_imports(content, package))
-        except (SyntaxError, ValueError) as error:
+        except (SyntaxError, ImportError, ValueError) as error:
             raise InputError(f"{path} is no Python ({error}): mend it") from None
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
         sources[name] = _Source(path.as_posix(), md5, imports, _RUN in content)
@@ -87,38 +81,15 @@ def read_sources(folder: Path) -> dict[str, _Source]:
 
 
 def find_imports(content: bytes, package: str) -> Iterator[str]:
-    """Names that code imports.
-
-    Args:
-        content: the code.
-        package: of the file; relative imports start there.
-    """
+    """Names that code imports; relative imports start at its package."""
     for node in ast.walk(ast.parse(content)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name
         if isinstance(node, ast.ImportFrom):
-            origin = node.module or ""
-            if node.level:
-                parts = package.split(".")
-                above = parts[: len(parts) + 1 - node.level]
-                origin = ".".join([*above, origin]).removesuffix(".")
+            origin = resolve_name("." * node.level + (node.module or ""), package)
             for alias in node.names:
                 yield f"{origin}.{alias.name}"
-
-
-def _reach(module: str, sources: dict[str, _Source]) -> set[str]:
-    """Names of all modules that run when one does, of this project and of packages."""
-    reached: set[str] = set()
-    waiting = {module}
-    while waiting:
-        name = waiting.pop()
-        reached.add(name)
-        found = {name.rpartition(".")[0]}  # its package is imported first
-        if name in sources:
-            found |= sources[name].imports
-        waiting |= found - reached - {""}
-    return reached
 
 
 def read_requirements(path: Path) -> dict[str, str]:
@@ -142,8 +113,16 @@ def read_requirements(path: Path) -> dict[str, str]:
 def _list_code(
     module: str, sources: dict[str, _Source], requirements: dict[str, str]
 ) -> dict[str, Any]:
-    """The files that a module runs, with their md5s, and the requirements that it imports."""
-    reached = _reach(module, sources)
+    """The files that run when a module does, with their md5s, and the requirements they import."""
+    reached: set[str] = set()
+    waiting = {module}
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        found = {name.rpartition(".")[0]}  # its package is imported first
+        if name in sources:
+            found |= sources[name].imports
+        waiting |= found - reached - {""}
     files = {source.path: source.md5 for name, source in sources.items() if name in reached}
     packages = {requirement for name, requirement in requirements.items() if name in reached}
     return {"files": files, "packages": sorted(packages)}
@@ -159,10 +138,10 @@ class _Entry(BaseModel):
 
 
 def check_sections() -> None:
-    """Reject sections of params.yaml that an earlier version had.
+    """Reject sections of params.yaml that an earlier version had, with their present names.
 
     Raises:
-        InputError: there is one; the message contains its present name.
+        InputError: there is one.
     """
     for section in parse_yaml(PARAMS_FILE.read_text(encoding="utf-8")) or {}:
         if section in _RENAMED:
@@ -179,7 +158,7 @@ def check_names() -> None:
 
     Raises:
         InputError: a name has other characters than a to z, 0 to 9 and _, or a path others than
-            those, A to Z, `.`, `-` and `/`, or it does not lie below data/.
+            those, A to Z, `.`, `-` and `/`, or a path is not below data/.
     """
     for stage in parse_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"].values():
         if "foreach" in stage:
@@ -191,11 +170,7 @@ def check_names() -> None:
 
 
 def main(out: str) -> None:
-    """Write one list for each module that is run, and for each network.
-
-    Raises:
-        InputError: a name in params.yaml is wrong, or a file is no Python.
-    """
+    """Write one list for each module that is run, and for each network."""
     check_sections()
     check_names()
     sources = read_sources(CODE)

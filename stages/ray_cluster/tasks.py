@@ -1,14 +1,12 @@
-"""Tasks on the Ray cluster of RAY_ADDRESS.
+"""Tasks on the Ray cluster of RAY_ADDRESS: a call is sent there, with the code of stages/.
 
-Only a call travels, with the code of stages/. Imports neither torch nor NumPy: a process that waits
-for its tasks needs little memory.
+Imports neither torch nor NumPy: a process that waits for its tasks needs little memory.
 """
 
 import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,8 @@ from stages.shared.errors import InputError, summarize
 
 DECISIVE = ("numba", "numpy", "torch")  # packages that decide numbers: pyproject.toml pins them
 _TIMEOUT = 4  # seconds, to connect to a cluster, and for its answer
-_EXCLUDES = ["/*", "!.", "!/stages", "__pycache__"]  # what does not travel, as git ignores
-SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine unasked
-    "RAY_COLOR_PREFIX": "0",
-}
+_EXCLUDES = ["/*", "!.", "!/stages", "__pycache__"]  # what is not sent, in the syntax of .gitignore
+SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_COLOR_PREFIX": "0"}  # no report, no colors
 # or Ray takes this machine's outer address for 127.0.0.1, where a head on loopback does not listen
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
@@ -34,10 +29,10 @@ def run_tasks(
 
     Args:
         ray: the module, by `connect`.
-        name: of the tasks, before their lines.
+        name: of the tasks, which the cluster prints before their lines.
         device: of params.yaml.
         function: of a module of stages/, without InputErrors: Ray would wrap them.
-        calls: arguments; arrays in them cannot be written there.
+        calls: arguments; arrays in them are read-only there.
 
     Raises:
         InputError: a worker has other packages, or too many died.
@@ -80,12 +75,14 @@ def connect(address: str) -> Any:
             "RAY_ADDRESS is set, and Ray is not installed: pip install -c constraints.txt "
             "-e '.[ray]', or unset it to train on this machine"
         ) from None
-    code = {"working_dir": str(Path(__file__).parents[2]), "excludes": _EXCLUDES}
-    # before the worker starts, whatever of NumPy its Ray may load
-    kernels = {"env_vars": SHARED_KERNELS}
+    environment = {
+        "working_dir": str(Path(__file__).parents[2]),
+        "excludes": _EXCLUDES,
+        "env_vars": SHARED_KERNELS,  # set before the worker's Ray may load NumPy
+    }
     try:
         _check_cluster(address)
-        ray.init(runtime_env=code | kernels, logging_level="error")
+        ray.init(runtime_env=environment, logging_level="error")
     except (OSError, ImportError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise InputError(
             f"no Ray cluster for us at RAY_ADDRESS={address} ({summarize(error)}): start one, "
@@ -111,9 +108,16 @@ def _check_cluster(address: str) -> None:
 
     clients: list[Any] = []
     connecting = threading.Thread(target=lambda: clients.append(GcsClient(address)), daemon=True)
-    with _silence_stderr():  # it would print every second that it tries again
+    stderr = os.dup(2)
+    try:
+        # past Python too: Ray's library would print every second that it tries again
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
         connecting.start()
         connecting.join(_TIMEOUT)
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
     if not clients:
         raise ConnectionError("no Ray, or one that wants its token: RAY_AUTH_MODE=token")
     if not find_node_ids():
@@ -122,28 +126,14 @@ def _check_cluster(address: str) -> None:
         )
 
 
-@contextmanager
-def _silence_stderr() -> Iterator[None]:
-    """Discard what libraries write to stderr, past Python too."""
-    kept = os.dup(2)
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
 def _run_on_worker(
     versions: dict[str, str], function: Callable[..., Any], *call: Any
 ) -> tuple[str, Any]:
     """On the worker: why it cannot run the function, or else the result."""
     own = _list_versions()
-    if own != versions:
-        problem = f"the Ray worker has {own} instead of {versions}: install the same versions there"
-        return problem, None
-    return "", function(*call)
+    if own == versions:
+        return "", function(*call)
+    return f"the Ray worker has {own} instead of {versions}: install the same versions there", None
 
 
 def _list_versions() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """One training as a task of a Ray cluster.
 
-The files that it reads travel there, and its outs come back; DVC, its lock and its cache stay on
+The files that it reads are sent there, and its outs come back; DVC, its lock and its cache stay on
 the machine that runs DVC.
 """
 
@@ -20,16 +20,11 @@ _Files = dict[str, bytes]  # by path
 
 
 def train_on_cluster(module: str, name: str, data: str, out: str) -> None:
-    """Train on the cluster of RAY_ADDRESS; its lines are printed after the name of the model.
+    """Run `main(name, data, out)` of a module such as `forecasting.train` on a cluster.
 
-    A worker or node that dies is replaced, at most three times; when this process ends, however
-    it ends, so does the task.
-
-    Args:
-        module: below stages/, whose `main(name, data, out)` trains: `forecasting.train`.
-        name: of the model.
-        data: file or folder that it reads.
-        out: folder that it writes.
+    It is that of RAY_ADDRESS. The lines of the training are printed after the name of the model. A
+    worker or node that dies is replaced, at most three times; when this process ends, however it
+    ends, so does the task.
 
     Raises:
         InputError: that of the training, or no cluster, or one with other packages.

@@ -1,43 +1,153 @@
-"""Leaderboards: the models of dvc.lock by their scores, the best on validation first.
+"""Scores of models and baselines, leaderboards by them, and the champion of each leaderboard.
 
-There is one for the surnames and one per series: errors on different series are not comparable.
+There is one leaderboard for the surnames and one per series: errors on different series are not
+comparable. Their champions, the models that answer, are listed in champions.yaml, a file in git.
+Only `srn promote` writes it, so that a promotion is a diff that a teammate reviews. MLflow shows
+the champions as registered models with the alias `champion`; nothing is read from there.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from stages.forecasting.metrics import name_metrics
 from stages.shared.errors import InputError
-from stages.tracking.mlflow_sync.run_spec import RunSpec
-from stages.tracking.run_specs import read_models
-from stages.tracking.scores import Scores, find_scores, list_scores, read_scores
+from stages.shared.json_files import read_baselines, read_json
+from stages.shared.params import DataPath, Name, Params, check_params
+from stages.shared.yaml_files import format_yaml
+from stages.tracking.mlflow_sync.dvc_files import Md5s, read_yaml
+from stages.tracking.mlflow_sync.runs import RunSpec
+from stages.tracking.mlflow_sync.sync import Registration
 
-TASKS = ("forecasting", "surnames")
 QUESTIONS = {
     "surnames": "Which language is a surname from?",
     "forecasting": "How does a series go on?",
 }
+DETAILS = {  # folder of all scores, by task
+    "forecasting": "data/evaluated/details/forecasting",
+    "surnames": "data/evaluated/details/surnames",
+}
+CHAMPIONS = "champions.yaml"
+
+_NO_SCORES = ("intervals", "improvement")  # for the note on the page; as metrics they would fill it
+_HEADER = """\
+# The model that answers, by leaderboard: surnames, or a series. Written by `srn promote`.
+"""
+_Md5 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+
+Scores = dict[str, Any]  # test scores and labels; `validation`, `intervals` … hold more
+
+
+# Scores
+
+
+def find_scores(task: str, name: str) -> Path:
+    """The path of the scores of a model, whether it has been scored or not."""
+    return Path(DETAILS[task], name, "scores.json")
+
+
+def read_scores(task: str, name: str) -> Scores:
+    """Read the scores of a model."""
+    scores: Scores = read_json(find_scores(task, name))
+    return scores
+
+
+def read_baseline_scores(task: str, data: str) -> dict[str, Scores]:
+    """Read the scores of the baselines of a series, or of the surnames; none, if none are here."""
+    folder = Path(DETAILS[task], "baselines")
+    if task == "forecasting":
+        folder /= data
+    return read_baselines(folder) if (folder / "scores.json").exists() else {}
+
+
+def list_scores(scores: Scores) -> dict[str, float]:
+    """List the numbers by path: `macro_f1`, `validation/macro_f1`."""
+    kept = {name: value for name, value in scores.items() if name not in _NO_SCORES}
+    values = flatten(kept, "/")
+    return {name: value for name, value in values.items() if not isinstance(value, str)}
+
+
+def list_metrics(scores: Scores) -> dict[str, float]:
+    """List the numbers by their names in MLflow: those of a metrics file have its names."""
+    names = {}
+    if "horizon_long" in scores:
+        names = {name: metric for metric, name in name_metrics(scores).items()}
+    metrics = {}
+    for path, value in list_scores(scores).items():
+        section, slash, name = path.rpartition("/")
+        metrics[f"{section}{slash}{names.get(name, name)}"] = value
+    return metrics
+
+
+def list_labels(scores: Scores) -> dict[str, str]:
+    """List what is no number: which data the model was scored on."""
+    return {name: value for name, value in scores.items() if isinstance(value, str)}
+
+
+def has_logarithm(name: str) -> bool:
+    """Whether a score spans orders of magnitude: an error, or a ratio of errors."""
+    return "mse" in name or "ratio" in name
+
+
+def shorten(metrics: dict[str, float]) -> dict[str, float]:
+    """Metrics with four digits; errors and their ratios as logarithms too.
+
+    They span 25 orders of magnitude, and charts show the small ones as 0.00.
+    """
+    shortened = {}
+    for name, value in metrics.items():
+        shortened[name] = float(f"{value:.4g}")
+        if has_logarithm(name) and value > 0:
+            section, slash, last = name.rpartition("/")
+            shortened[f"{section}{slash}log10_{last}"] = round(math.log10(value), 3)
+    return shortened
+
+
+def flatten(values: dict[str, Any], separator: str) -> dict[str, Any]:
+    """Join the keys that lead to each value: `{"a": {"b": 1}}` -> `{"a/b": 1}`."""
+    flat = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            for rest, inner in flatten(value, separator).items():
+                flat[f"{key}{separator}{rest}"] = inner
+        else:
+            flat[key] = value
+    return flat
+
+
+def format_score(scores: Scores, name: str) -> str:
+    """A score with its interval; nothing, if there is none."""
+    if name not in scores:
+        return ""
+    interval = scores.get("intervals", {}).get(name)
+    if not interval:
+        return f"{scores[name]:.3g}"
+    return f"{scores[name]:.3g} [{interval['low']:.3g}, {interval['high']:.3g}]"
+
+
+def name_interval(scores: Scores) -> str:
+    """What the intervals of scores are called.
+
+    Forecasts of an observed series overlap, so that its intervals hold less than 95 %.
+    """
+    is_backtest = any("mase" in name for name in scores)
+    return "block bootstrap interval" if is_backtest else "95 % interval"
+
+
+# Leaderboards
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """How models are compared: on validation; the test score is only shown.
+    """How models are compared: on validation; the test score is only shown."""
 
-    Args:
-        validation: path of the score in scores.json.
-        test: likewise.
-        sign: 1: more is better, -1: less is.
-        metric: name of the validation score in MLflow.
-        horizon: steps over which errors are taken; None: they are no forecasts.
-    """
-
-    validation: str
-    test: str
-    sign: int
-    metric: str
-    horizon: int | None = None
-
-
-SURNAMES = Ranking("validation/macro_f1", "macro_f1", 1, "validation/macro_f1")
+    validation: str  # path of the score in scores.json
+    test: str  # likewise
+    sign: int  # 1: more is better, -1: less is
+    horizon: int | None = None  # steps over which errors are taken; None: they are no forecasts
 
 
 @dataclass(frozen=True)
@@ -45,43 +155,30 @@ class Candidate:
     """A model with its scores."""
 
     model: RunSpec
+    leaderboard: str  # by which its champion is registered: surnames, or a series
     data: str  # official, sample, the name of an archive, or the series
     ranking: Ranking
     validation: float
     test: float
 
-    @property
-    def leaderboard(self) -> str:
-        """Its leaderboard, by which its champion is registered."""
-        return self.model.experiment if self.model.experiment == "surnames" else self.data
-
 
 def find_ranking(task: str, scores: Scores) -> Ranking:
-    """What decides: macro F1, or the error over the long horizon (`mse_long`).
-
-    Args:
-        task: forecasting or surnames.
-        scores: of any model of the leaderboard.
-    """
+    """What decides in the leaderboard of a scored model: macro F1, or the error `mse_long`."""
     if task == "surnames":
-        return SURNAMES
+        return Ranking("validation/macro_f1", "macro_f1", 1)
     horizon = scores["horizon_long"]
     score = f"mse_{horizon}"
-    return Ranking(f"validation/{score}", score, -1, "validation/mse_long", horizon)
+    return Ranking(f"validation/{score}", score, -1, horizon)
 
 
-def read_leaderboard(name: str) -> list[Candidate]:
-    """Scored models of the workspace, the best on validation first.
-
-    Args:
-        name: surnames, or a series.
+def read_leaderboard(name: str, models: list[RunSpec]) -> list[Candidate]:
+    """Scored models of the surnames or of a series, the best on validation first.
 
     Raises:
         InputError: there is none.
     """
-    models = read_models()
     candidates = []
-    for task in TASKS:
+    for task in DETAILS:
         candidates += list_candidates(task, models)
     known = sorted({candidate.leaderboard for candidate in candidates})
     if not known:
@@ -98,8 +195,15 @@ def list_candidates(task: str, models: list[RunSpec]) -> list[Candidate]:
         scores = read_scores(task, model.name)
         ranking = find_ranking(task, scores)
         numbers = list_scores(scores)
-        validation, test = numbers[ranking.validation], numbers[ranking.test]
-        candidates.append(Candidate(model, scores["data"], ranking, validation, test))
+        candidate = Candidate(
+            model=model,
+            leaderboard="surnames" if task == "surnames" else scores["data"],
+            data=scores["data"],
+            ranking=ranking,
+            validation=numbers[ranking.validation],
+            test=numbers[ranking.test],
+        )
+        candidates.append(candidate)
     return sorted(candidates, key=lambda found: -found.ranking.sign * found.validation)
 
 
@@ -112,3 +216,76 @@ def list_scored(task: str, models: list[RunSpec]) -> list[RunSpec]:
             if config.exists() and find_scores(task, model.name).exists():
                 scored.append(model)
     return scored
+
+
+# Champions
+
+
+class Champion(Params):
+    """One entry of champions.yaml."""
+
+    model: Name
+    date: str  # of the promotion, such as 2026-01-31
+    reason: str
+    scores: dict[str, float]  # at the promotion, by path in scores.json
+    data: str  # official, sample, the name of an archive, or the series
+    data_files: dict[DataPath, _Md5]  # that it was trained and scored on
+    files: dict[DataPath, _Md5]  # that it is loaded from
+
+
+def read_champions() -> dict[str, Champion]:
+    """The champions by leaderboard.
+
+    Raises:
+        InputError: champions.yaml is damaged.
+    """
+    if not Path(CHAMPIONS).exists():
+        return {}
+    return check_params(read_yaml(CHAMPIONS), dict[Name, Champion], CHAMPIONS)
+
+
+def write_champion(leaderboard: str, champion: Champion) -> None:
+    """Write the entry of a leaderboard; the others stay."""
+    champions = read_champions() | {leaderboard: champion}
+    entries = {name: champions[name].model_dump() for name in sorted(champions)}
+    Path(CHAMPIONS).write_text(_HEADER + format_yaml(entries, width=1000), encoding="utf-8")
+
+
+def list_data_files(model: RunSpec) -> Md5s:
+    """The preprocessed data that a model was trained and scored on."""
+    files = model.data | model.test_data
+    return {path: md5 for path, md5 in files.items() if path.startswith("data/preprocessed/")}
+
+
+def list_model_files(model: RunSpec) -> Md5s:
+    """The files below data/ that a model is loaded from."""
+    assert model.package
+    md5s = model.md5s
+    return {path: md5s[path] for path in model.package.list_files() if path.startswith("data/")}
+
+
+def list_registrations(specs: list[RunSpec]) -> list[Registration]:
+    """What MLflow should register: the champions, with the run specs of those in dvc.lock."""
+    models = {spec.name: spec for spec in specs if spec.package}
+    registrations = []
+    for name, champion in read_champions().items():
+        spec = models.get(champion.model)
+        if spec:
+            # another model of that name has other weights or another config
+            md5s, folder = spec.md5s, f"data/trained/{champion.model}"
+            for path in (f"{folder}/weights.pt", f"{folder}/config.json"):
+                if md5s.get(path) != champion.files.get(path):
+                    spec = None
+        question = QUESTIONS["surnames" if name == "surnames" else "forecasting"]
+        registrations.append(Registration(name, question, champion.model, spec, champion.reason))
+    return registrations
+
+
+def champion_problem(registration: Registration) -> str | None:
+    """An error message if a champion is not a model of this dvc.lock, or None."""
+    if registration.spec:
+        return None
+    return (
+        f"{registration.name}: the champion {registration.champion} of {CHAMPIONS} is not that of "
+        "dvc.lock"
+    )

@@ -14,16 +14,15 @@ from typing import Generic, TypeVar
 from stages.shared.errors import InputError, summarize
 from stages.shared.json_files import read_json
 from stages.shared.model_config import ModelConfig
-from stages.tracking.champions import CHAMPIONS, Champion, read_champions
-from stages.tracking.leaderboards import read_leaderboard
+from stages.tracking.leaderboards import CHAMPIONS, Champion, read_champions, read_leaderboard
 from stages.tracking.mlflow_sync.dvc_files import (
     Md5s,
     compute_md5,
     find_cached_file,
     workspace_problem,
 )
-from stages.tracking.mlflow_sync.location import find_uri
-from stages.tracking.mlflow_sync.run_spec import RunSpec, package_problem
+from stages.tracking.mlflow_sync.runs import RunSpec, package_problem
+from stages.tracking.mlflow_sync.store import find_uri, open_store
 from stages.tracking.model_package import PACKAGE, list_artifacts
 from stages.tracking.run_specs import read_models
 from stages.tracking.served_models.loader import Classifier, Files, Forecaster
@@ -35,17 +34,11 @@ _MOST_BYTES = 10**9  # of a file of a model in MLflow
 
 @dataclass(frozen=True)
 class Loaded(Generic[Model]):
-    """A model that is ready to answer.
-
-    Args:
-        model: the model.
-        origin: where it comes from, as a phrase.
-        note: why it is not the champion, if there is one.
-    """
+    """A model that is ready to answer."""
 
     model: Model
-    origin: str
-    note: str = ""
+    origin: str  # where it comes from, as a phrase
+    note: str = ""  # why it is not the champion, if there is one
 
 
 def load_champion(
@@ -56,38 +49,32 @@ def load_champion(
     Args:
         make: Classifier or Forecaster.
         leaderboard: surnames, or a series.
-        from_mlflow: take the champion's files from MLflow.
+        from_mlflow: whether to take the champion's files from MLflow.
 
     Raises:
         InputError: there is no model, or it is damaged.
     """
     champion = read_champions().get(leaderboard)
-    title = f"{champion.model}, champion of {leaderboard}" if champion else ""
     if from_mlflow:
         if not champion:
             raise InputError(
                 f"{CHAMPIONS} has no champion of {leaderboard}: leave out --from-mlflow, or "
                 f"`srn promote {leaderboard}` first"
             )
-        return _load_from_mlflow(make, leaderboard, champion, title)
+        return _load_from_mlflow(make, leaderboard, champion)
+    note = ""
     if champion:
         files = _find_files(champion.files)
         if files:
-            return Loaded(_load(make, champion.model, files, CHAMPIONS), title)
-    best = read_leaderboard(leaderboard)[0].model
-    note = ""
-    if champion:
+            model = _load(make, champion.model, files, CHAMPIONS)
+            return Loaded(model, f"{champion.model}, champion of {leaderboard}")
         note = f"the champion {champion.model} is not here: `make pull` or --from-mlflow gets it"
+    best = read_leaderboard(leaderboard, read_models())[0].model
     return Loaded(_load_from_workspace(make, best), f"{best.name}, best of the workspace", note)
 
 
 def load_named(make: Callable[[Files], Model], task: str, name: str) -> Loaded[Model]:
-    """Load a model of dvc.lock.
-
-    Args:
-        make: Classifier or Forecaster.
-        task: forecasting or surnames.
-        name: of the model.
+    """Load a model of dvc.lock by its task and name, as a Classifier or Forecaster.
 
     Raises:
         InputError: dvc.lock has no such model of this task, or its files are not here.
@@ -98,20 +85,14 @@ def load_named(make: Callable[[Files], Model], task: str, name: str) -> Loaded[M
         raise InputError(f"dvc.lock has no model {name} of {task}: choose one of {known}")
     spec = models[name]
     if workspace_problem(spec.outs, {}):  # some are missing: perhaps DVC's cache has them
-        files = _find_named(name, spec.md5s)
+        config, md5s = f"data/trained/{name}/config.json", spec.md5s
+        files = _find_files({config: md5s[config]})
+        if files:  # the config lists the other files
+            parts = list_artifacts(name, ModelConfig(**read_json(Path(files[config])))).values()
+            files = _find_files({path: md5s[path] for path in parts if path.startswith("data/")})
         if files:
             return Loaded(_load(make, name, files, "dvc.lock"), f"{name} from DVC's cache")
     return Loaded(_load_from_workspace(make, spec), f"{name} of the workspace")
-
-
-def _find_named(name: str, md5s: Md5s) -> Files | None:
-    """Where the files below data/ of a model of dvc.lock are; None: not all are."""
-    config = f"data/trained/{name}/config.json"
-    found = _find_files({config: md5s[config]})
-    if not found:
-        return None
-    parts = list_artifacts(name, ModelConfig(**read_json(Path(found[config]))))
-    return _find_files({path: md5s[path] for path in parts.values() if path.startswith("data/")})
 
 
 def _load_from_workspace(make: Callable[[Files], Model], spec: RunSpec) -> Model:
@@ -140,16 +121,10 @@ def _find_files(md5s: Md5s) -> Files | None:
 
 
 def _load(make: Callable[[Files], Model], name: str, paths: Files, listed_in: str) -> Model:
-    """Load a model.
-
-    Args:
-        make: Classifier or Forecaster.
-        name: of the model.
-        paths: path of each of its files below data/ -> where its content is.
-        listed_in: the file that names them, for error messages.
+    """Load a model, given where the content of each of its files below data/ is.
 
     Raises:
-        InputError: a file is not listed, or the weights are damaged.
+        InputError: a file is missing in `listed_in`, or the weights are damaged.
     """
     config = f"data/trained/{name}/config.json"
     files = {}
@@ -164,7 +139,7 @@ def _load(make: Callable[[Files], Model], name: str, paths: Files, listed_in: st
 
 
 def _load_from_mlflow(
-    make: Callable[[Files], Model], leaderboard: str, champion: Champion, origin: str
+    make: Callable[[Files], Model], leaderboard: str, champion: Champion
 ) -> Loaded[Model]:
     """Load a champion from the package of a registered version, by the md5s of champions.yaml.
 
@@ -176,7 +151,10 @@ def _load_from_mlflow(
             if _unpack(package, champion, Path(folder)):
                 paths = {path: str(Path(folder, path)) for path in champion.files}
                 model = _load(make, champion.model, paths, CHAMPIONS)
-                return Loaded(model, f"{origin} (version {version} in MLflow)")
+                origin = (
+                    f"{champion.model}, champion of {leaderboard} (version {version} in MLflow)"
+                )
+                return Loaded(model, origin)
     raise InputError(
         f"MLflow at {find_uri()} has no version of {leaderboard} with the md5s of {CHAMPIONS}: "
         "`srn sync` where the results are, or `make pull`"
@@ -185,19 +163,20 @@ def _load_from_mlflow(
 
 def _download_packages(leaderboard: str) -> Iterator[tuple[Path, str]]:
     """What models of a registered model are rebuilt from, with their versions, the alias first."""
-    from stages.tracking.mlflow_sync.store import open_store
-
     with open_store(find_uri()) as store, tempfile.TemporaryDirectory() as folder:
         from mlflow.artifacts import download_artifacts
 
-        places = {"tracking_uri": store.uri, "registry_uri": store.uri}
         champion = store.find_champions([leaderboard]).get(leaderboard)
         versions = [str(found.version) for found in store.find_versions([leaderboard])]
         for version in sorted(versions, key=lambda found: found != champion):
             store.restart_time_limit()
-            address = f"models:/{leaderboard}/{version}/artifacts/{PACKAGE}"
-            target = str(Path(folder, version))
-            yield Path(download_artifacts(address, dst_path=target, **places)), version
+            package = download_artifacts(
+                f"models:/{leaderboard}/{version}/artifacts/{PACKAGE}",
+                dst_path=str(Path(folder, version)),
+                tracking_uri=store.uri,
+                registry_uri=store.uri,
+            )
+            yield Path(package), version
 
 
 def _unpack(package: Path, champion: Champion, folder: Path) -> bool:

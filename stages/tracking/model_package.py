@@ -6,17 +6,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from stages.shared.model_config import ModelConfig, check_architecture
-from stages.tracking.mlflow_sync.seal import seal
-from stages.tracking.scores import DETAILS
+from stages.shared.model_config import ModelConfig, check_architecture, read_config
+from stages.tracking.leaderboards import DETAILS
+from stages.tracking.mlflow_sync.checksums import write_checksums
 
 PACKAGE = "package.zip"
 
 _SERVED = "stages/tracking/served_models"
-_CHECKSUMS = {
-    "seal": "stages/tracking/mlflow_sync/seal.py"
-}  # checks the package before it is opened
-_LOADER = {"loader": f"{_SERVED}/loader.py"}
+_LOADER = f"{_SERVED}/loader.py"
+_CHECKSUMS = "stages/tracking/mlflow_sync/checksums.py"  # checks the package before it is opened
 _REQUIREMENTS = ("mlflow", "numpy", "pydantic", "torch")  # all that served_models/ imports
 
 
@@ -41,6 +39,11 @@ def list_artifacts(name: str, config: ModelConfig) -> dict[str, str]:
     return artifacts
 
 
+def list_files(name: str) -> list[str]:
+    """Paths of the files that a model of the workspace is loaded from."""
+    return list(list_artifacts(name, read_config(Path("data/trained", name))).values())
+
+
 def _list_architectures(architecture: str, network: dict[str, Any]) -> list[str]:
     """The architecture itself and those of a blend's members.
 
@@ -54,68 +57,48 @@ def _list_architectures(architecture: str, network: dict[str, Any]) -> list[str]
     return architectures
 
 
-def pack_model(
-    folder: Path, name: str, config: ModelConfig, identity: dict[str, Any] | None = None
-) -> None:
-    """Write an MLflow model.
+def pack_model(name: str, folder: Path, identity: dict[str, Any]) -> None:
+    """Write the MLflow model of a trained model.
 
     Args:
-        folder: where; must not exist.
         name: of the trained model.
-        config: what the model is.
-        identity: run and entry in the store that the model belongs to, if any.
+        folder: where; must not exist.
+        identity: run and entry in the store that the model belongs to.
     """
-    from mlflow.models import Model
-    from mlflow.pyfunc import save_model
-
-    interface = _describe_forecaster() if config.task == "forecasting" else _describe_classifier()
-    with tempfile.TemporaryDirectory() as scratch:
-        package = Path(scratch, PACKAGE)
-        _write_package(package, _LOADER | list_artifacts(name, config))
-        save_model(
-            folder,
-            artifacts=_CHECKSUMS | {"package": str(package)},
-            pip_requirements=_list_requirements(),
-            mlflow_model=Model(**(identity or {})),
-            **interface,
-        )
-    seal(folder)
-
-
-def _write_package(path: Path, artifacts: dict[str, str]) -> None:
-    """Write what a model is loaded from into one file: MLflow uploads each in a request."""
-    with zipfile.ZipFile(path, "w", strict_timestamps=False) as package:
-        for name, file in artifacts.items():
-            package.write(file, f"{name}{Path(file).suffix}")
-
-
-def _list_requirements() -> list[str]:
-    """The packages as they are installed; MLflow would take 3 to 16 s to find them out."""
-    requirements = []
-    for package in _REQUIREMENTS:
-        version, _, _build = metadata.version(package).partition("+")
-        requirements.append(f"{package}=={version}")
-    return requirements
-
-
-def _describe_classifier() -> dict[str, Any]:
-    """The served file and an example; MLflow reads the signature from the type hints."""
-    return {
-        "python_model": f"{_SERVED}/classifier.py",
-        "input_example": (["Schmidt", "Yue Tingsong"], {"top": 3}),
-    }
-
-
-def _describe_forecaster() -> dict[str, Any]:
-    """The served file, its signature and an example."""
     import numpy as np
-    from mlflow.models import ModelSignature
+    from mlflow.models import Model, ModelSignature
+    from mlflow.pyfunc import save_model
     from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
-    series = Schema([TensorSpec(np.dtype("float64"), (-1, -1))])  # (histories, samples)
-    horizon = ParamSchema([ParamSpec("horizon", DataType.long, 50)])
-    return {
-        "python_model": f"{_SERVED}/forecaster.py",
-        "signature": ModelSignature(series, series, horizon),
-        "input_example": (np.sin(np.arange(20.0)[None] / 5), {"horizon": 3}),
+    config = read_config(Path("data/trained", name))
+    # the packages as they are installed; MLflow would take 3 to 16 s to find them out
+    requirements = []
+    for requirement in _REQUIREMENTS:
+        version, _, _build = metadata.version(requirement).partition("+")
+        requirements.append(f"{requirement}=={version}")
+    interface: dict[str, Any] = {
+        "python_model": f"{_SERVED}/classifier.py",  # its type hints are the signature
+        "input_example": (["Schmidt", "Yue Tingsong"], {"top": 3}),
     }
+    if config.task == "forecasting":
+        series = Schema([TensorSpec(np.dtype("float64"), (-1, -1))])  # (histories, samples)
+        horizon = ParamSchema([ParamSpec("horizon", DataType.long, 50)])
+        interface = {
+            "python_model": f"{_SERVED}/forecaster.py",
+            "signature": ModelSignature(series, series, horizon),
+            "input_example": (np.sin(np.arange(20.0)[None] / 5), {"horizon": 3}),
+        }
+    with tempfile.TemporaryDirectory() as scratch:
+        # one file, since MLflow uploads each in a request of its own
+        package = Path(scratch, PACKAGE)
+        with zipfile.ZipFile(package, "w", strict_timestamps=False) as archive:
+            for part, file in {"loader": _LOADER, **list_artifacts(name, config)}.items():
+                archive.write(file, f"{part}{Path(file).suffix}")
+        save_model(
+            folder,
+            artifacts={"checksums": _CHECKSUMS, "package": str(package)},
+            pip_requirements=requirements,
+            mlflow_model=Model(**identity),
+            **interface,
+        )
+    write_checksums(folder)

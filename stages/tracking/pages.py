@@ -1,31 +1,25 @@
-"""The page of each experiment: a note that says which model is best, and the view below it."""
+"""The page of each experiment: a note that names the best model, and the view below it."""
 
-from functools import partial
+from dataclasses import replace
 
 from stages.searching.outcome import SCORE
 from stages.shared.intervals import describe_difference
-from stages.tracking.leaderboards import QUESTIONS, TASKS, Candidate, list_candidates
-from stages.tracking.mlflow_sync.dvc_files import workspace_problem
-from stages.tracking.mlflow_sync.mlflow_internals import VIEW_TAG
-from stages.tracking.mlflow_sync.run_spec import RunSpec
-from stages.tracking.mlflow_sync.runs import NOTE_TAG
-from stages.tracking.mlflow_sync.sync import Page
-from stages.tracking.mlflow_sync.views import (
-    Parallel,
-    View,
-    add_parallels,
-    format_metric,
-    format_view,
-)
-from stages.tracking.notes import format_score
-from stages.tracking.run_specs import MODEL_KINDS, read_search_section, read_searches
-from stages.tracking.scores import (
-    Scores,
+from stages.tracking.leaderboards import (
+    QUESTIONS,
+    Candidate,
     find_scores,
+    format_score,
     has_logarithm,
+    list_candidates,
     read_baseline_scores,
     read_scores,
 )
+from stages.tracking.mlflow_sync.dvc_files import workspace_problem
+from stages.tracking.mlflow_sync.mlflow_internals import VIEW_TAG, Parallel, View, format_view
+from stages.tracking.mlflow_sync.runs import NOTE_TAG, RunSpec
+from stages.tracking.mlflow_sync.store import Store
+from stages.tracking.mlflow_sync.sync import set_tags
+from stages.tracking.run_specs import read_search_section, read_searches
 
 _OTHER_NOTES = {
     "layers": "What recurrent layers take and give, what is left of the gradient through time.",
@@ -36,12 +30,12 @@ _ORIGIN = ("tags.`kind`", "tags.`data`", "attributes.`Duration`")
 VIEWS = {
     "surnames": View(
         "Best on validation first",
-        format_metric("validation/macro_f1"),
+        "metrics.`validation/macro_f1`",
         ascending=False,
         columns=(
-            format_metric("validation/macro_f1"),
-            format_metric("macro_f1"),
-            format_metric("accuracy"),
+            "metrics.`validation/macro_f1`",
+            "metrics.`macro_f1`",
+            "metrics.`accuracy`",
             *_ORIGIN,
         ),
         bars=("validation/macro_f1", "macro_f1", "accuracy", "macro_f1_adjusted"),
@@ -49,49 +43,66 @@ VIEWS = {
     ),
     "forecasting": View(
         "Best beside the baselines first",
-        format_metric("validation/ratio_to_baseline"),
+        "metrics.`validation/ratio_to_baseline`",
         ascending=True,
         columns=(
-            format_metric("validation/ratio_to_baseline"),
-            format_metric("ratio_to_baseline"),
-            format_metric("mse_long"),
+            "metrics.`validation/ratio_to_baseline`",
+            "metrics.`ratio_to_baseline`",
+            "metrics.`mse_long`",
             *_ORIGIN,
         ),
         bars=("log10_ratio_to_baseline", "log10_mse_long"),
         lines=("loss", "gradient_norm"),
     ),
-    "searches": View(  # sorted by a metric, since the page folds what lies below a run otherwise
+    "searches": View(  # sorted by a metric, since the page folds the runs below a run otherwise
         "Best trials first",
-        format_metric("rank"),
+        "metrics.`rank`",
         ascending=True,
-        columns=(format_metric("rank"), "tags.`kind`", "tags.`data`"),
+        columns=("metrics.`rank`", "tags.`kind`", "tags.`data`"),
         lines=("loss",),
-        per_row=1,  # the axes of parallel coordinates want room for their names
+        per_row=1,  # the axes of parallel coordinates need room for their names
     ),
     "layers": View(
         "The tour",
         "attributes.start_time",
         ascending=False,
-        columns=(format_metric("largest_difference"), "attributes.`Duration`"),
+        columns=("metrics.`largest_difference`", "attributes.`Duration`"),
     ),
 }
 
 
-def list_pages(specs: list[RunSpec]) -> list[Page]:
-    """The pages of all experiments."""
-    return [
-        Page(name, partial(_make_tags, name, specs), _find_problem(name, specs)) for name in VIEWS
-    ]
+def sync_pages(store: Store, specs: list[RunSpec]) -> None:
+    """Give the page of each experiment its note and its view, where all files for it are here."""
+    for name in VIEWS:
+        if name not in store.experiments:
+            continue
+        problem = _page_problem(name, specs)
+        if problem:
+            print(f"{name}: page left as it is, {problem}", flush=True)
+        else:
+            note = describe_experiment(name, specs)
+            set_tags(store, name, {NOTE_TAG: note, VIEW_TAG: _format_view(name, specs)})
 
 
-def _make_tags(name: str, specs: list[RunSpec]) -> dict[str, str]:
-    """The tags of an experiment that make its page."""
-    models = [spec for spec in specs if spec.kind in MODEL_KINDS]
-    view = format_view(_choose_view(name, specs))
-    return {NOTE_TAG: describe_experiment(name, models), VIEW_TAG: view}
+def _format_view(name: str, specs: list[RunSpec]) -> str:
+    """The tag with the view of an experiment."""
+    view = VIEWS[name]
+    for spec in specs:
+        # a chart of each search whose results are here
+        if spec.kind == "search" and name == spec.experiment:
+            section = read_search_section(spec.first_stage)
+            score = section["score"]
+            metric = f"{SCORE}log10_{score}" if has_logarithm(score) else f"{SCORE}{score}"
+            parallel = Parallel(tuple(section["space"]), metric)
+            view = replace(
+                view,
+                parallels=(*view.parallels, parallel),
+                columns=(*view.columns, f"metrics.`{metric}`"),
+            )
+    return format_view(view)
 
 
-def _find_problem(name: str, specs: list[RunSpec]) -> str | None:
+def _page_problem(name: str, specs: list[RunSpec]) -> str | None:
     """Why the page of an experiment cannot be written here, or None.
 
     A page compares all models of its experiment: it needs the files of all of them.
@@ -99,7 +110,7 @@ def _find_problem(name: str, specs: list[RunSpec]) -> str | None:
     if name == "searches":
         return workspace_problem((path for search in read_searches() for path in search.outs), {})
     for spec in specs:
-        if spec.kind in MODEL_KINDS and spec.experiment == name:
+        if spec.package and spec.experiment == name:
             read = [f"data/trained/{spec.name}/config.json", str(find_scores(name, spec.name))]
             problem = workspace_problem([*read, *spec.compared], spec.md5s)
             if problem:
@@ -107,23 +118,11 @@ def _find_problem(name: str, specs: list[RunSpec]) -> str | None:
     return None
 
 
-def _choose_view(name: str, specs: list[RunSpec]) -> View:
-    """The view of an experiment; that of the searches has a chart of each that is here."""
-    parallels = []
-    for spec in specs:
-        if spec.kind == "search" and name == spec.experiment:
-            section = read_search_section(spec.first_stage)
-            score = section["score"]
-            metric = f"log10_{score}" if has_logarithm(score) else score
-            parallels.append(Parallel(tuple(section["space"]), f"{SCORE}{metric}"))
-    return add_parallels(VIEWS[name], parallels)
-
-
-def describe_experiment(name: str, models: list[RunSpec]) -> str:
+def describe_experiment(name: str, specs: list[RunSpec]) -> str:
     """The note; its first line is always in sight."""
-    if name not in TASKS:
+    if name in _OTHER_NOTES:
         return _OTHER_NOTES[name]
-    candidates = list_candidates(name, models)
+    candidates = list_candidates(name, [spec for spec in specs if spec.package])
     if not candidates:
         return QUESTIONS[name]
     return (
@@ -132,46 +131,46 @@ def describe_experiment(name: str, models: list[RunSpec]) -> str:
 
 
 def _describe_surnames(candidates: list[Candidate]) -> str:
-    """The best model beside the published one and the baselines.
-
-    Args:
-        candidates: the best on validation first.
-    """
+    """The best model beside the published one and the baselines; the best one comes first."""
     best = candidates[0]
+    name = best.model.name
     baselines = read_baseline_scores("surnames", best.data)
     scored = {found.model.name: read_scores("surnames", found.model.name) for found in candidates}
-    own = scored[best.model.name]
-    parts = [f"**{best.model.name} {own['macro_f1']:.3f}**, best on validation"]
+    own = scored[name]
+    parts = [f"**{name} {own['macro_f1']:.3f}**, best on validation"]
     for candidate in candidates[1:]:
         if candidate.model.kind == "walk-through":
             parts.append(f"{candidate.model.name} {candidate.test:.3f} as published")
-    for name, scores in baselines.items():
-        parts.append(f"{name} {scores['macro_f1']:.3f}")
+    for baseline, scores in baselines.items():
+        parts.append(f"{baseline} {scores['macro_f1']:.3f}")
+    # over the baseline that is best on validation
+    improvement = own.get("improvement", {}).get("macro_f1_adjusted")
+    comparison = ""
+    if improvement:
+        comparison = (
+            f"In macro_f1_adjusted {name} is {describe_difference(improvement)} of "
+            f"{improvement['baseline']}: [{improvement['low']:+.3f}, {improvement['high']:+.3f}]."
+        )
     lines = [
         f"Macro F1 on {own['num_test']:,} {best.data} test names: {', '.join(parts)}.",
         "",
-        f"{QUESTIONS['surnames']} {_format_improvement(best.model.name, own, 'macro_f1_adjusted')}",
+        f"{QUESTIONS['surnames']} {comparison}",
         "",
         f"| test score [95 % interval] | {' | '.join(_SURNAME_SCORES)} |",
         f"|---|{'---|' * len(_SURNAME_SCORES)}",
     ]
-    for name, scores in (scored | baselines).items():
+    for title, scores in (scored | baselines).items():
         cells = [format_score(scores, score) for score in _SURNAME_SCORES]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _describe_forecasting(candidates: list[Candidate]) -> str:
-    """The best network of each series beside the best baseline.
-
-    Args:
-        candidates: the best on validation first.
-    """
+    """The best network of each series, the first of its candidates, beside the best baseline."""
     best: dict[str, Candidate] = {}  # by series
     for candidate in candidates:
         best.setdefault(candidate.data, candidate)
-    ahead = []
-    rows = []
+    ahead, rows = [], []
     for series, candidate in best.items():
         model, score = candidate.model.name, candidate.ranking.test
         scores = read_scores("forecasting", model)
@@ -184,28 +183,16 @@ def _describe_forecasting(candidates: list[Candidate]) -> str:
             if improvement["low"] > 0:
                 ahead.append(f"**{model}** ({series})")
         rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(
-        [
-            "Over long forecasts these networks are ahead of the best baseline: "
-            f"{', '.join(ahead) or 'none'}.",
-            "",
-            f"{QUESTIONS['forecasting']} Runs are sorted by ratio_to_baseline on validation: the "
-            "error over the long horizon, divided by that of the best baseline; "
-            "below 1 is better. Errors [95 % intervals; of series from files, whose forecasts "
-            "overlap, narrower ones] of the best on validation:",
-            "",
-            "| series | score | network | error | best baseline | error | the network is |",
-            "|---|---|---|---|---|---|---|",
-            *rows,
-        ]
-    )
-
-
-def _format_improvement(name: str, scores: Scores, score: str) -> str:
-    """The improvement over the baseline that is best on validation."""
-    improvement = scores.get("improvement", {}).get(score)
-    if not improvement:
-        return ""
-    interval = f"[{improvement['low']:+.3f}, {improvement['high']:+.3f}]"
-    difference = describe_difference(improvement)
-    return f"In {score} {name} is {difference} of {improvement['baseline']}: {interval}."
+    lines = [
+        "Over long forecasts these networks are ahead of the best baseline: "
+        f"{', '.join(ahead) or 'none'}.",
+        "",
+        f"{QUESTIONS['forecasting']} Runs are sorted by ratio_to_baseline on validation: the "
+        "error over the long horizon, divided by that of the best baseline; "
+        "below 1 is better. Errors [95 % intervals; of series from files, whose forecasts "
+        "overlap, narrower ones] of the best on validation:",
+        "",
+        "| series | score | network | error | best baseline | error | the network is |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    return "\n".join(lines + rows)

@@ -1,6 +1,7 @@
 """The runs that this project has in MLflow, as dvc.lock describes them: one function per kind.
 
-A further task is one more function in `KINDS`.
+A further task is one more function in `KINDS`. Beside each function is what reads the results of a
+run, with the note in Markdown on its page.
 """
 
 import json
@@ -21,8 +22,20 @@ from stages.searching.outcome import (
     read_trials,
 )
 from stages.shared.json_files import read_json
-from stages.shared.model_config import Times, read_config, read_times
-from stages.shared.tables import CURVE_COLUMNS, Curves, read_curves, read_table
+from stages.shared.model_config import read_config, read_times
+from stages.shared.tables import CURVE_COLUMNS, read_curves, read_table
+from stages.tracking.leaderboards import (
+    DETAILS,
+    Scores,
+    flatten,
+    format_score,
+    list_labels,
+    list_metrics,
+    name_interval,
+    read_baseline_scores,
+    read_scores,
+    shorten,
+)
 from stages.tracking.mlflow_sync.dvc_files import (
     Md5s,
     Stage,
@@ -31,35 +44,24 @@ from stages.tracking.mlflow_sync.dvc_files import (
     read_stages,
     read_yaml,
 )
-from stages.tracking.mlflow_sync.run_spec import Child, Content, CurvePoint, ModelPackage, RunSpec
-from stages.tracking.model_package import list_artifacts, pack_model
-from stages.tracking.notes import (
-    SEARCH,
-    describe_baseline,
-    describe_model,
-    describe_search,
-    describe_tour,
-)
-from stages.tracking.scores import (
-    DETAILS,
-    flatten,
-    list_labels,
-    list_metrics,
-    read_baseline_scores,
-    read_scores,
-    shorten,
-)
+from stages.tracking.mlflow_sync.runs import Child, Content, CurvePoint, ModelPackage, RunSpec
+from stages.tracking.model_package import list_files, pack_model
 
 EVALUATED = "data/evaluated"
 TOUR = "data/plotted/layers"
 DESCRIPTIONS = "stages/tracking/descriptions.yaml"
-_SEARCHES_PARAMS = "searches/params.yaml"
-MODEL_KINDS = ("walk-through", "own")
 
 _CODE = "data/code/"  # lists of the code that stages run, by stages/imports/follow.py
+_SEARCHES_PARAMS = "searches/params.yaml"
 _SEARCHES_LOCK = "searches/dvc.lock"
+_SEARCH = "recipes drawn at random, trained, and scored on validation alone"
 _NOT_DESCRIBED = f"not described in {DESCRIPTIONS}"
 _NO_SCORES = "it has no scores in dvc.lock: run `dvc repro`"
+_BASELINES = {  # stage of dvc.yaml -> task and section of params.yaml
+    "score_series_baselines": ("forecasting", "forecasting_baselines"),
+    "score_observed_baselines": ("forecasting", "forecasting_baselines"),
+    "score_surname_baselines": ("surnames", "surname_baselines"),
+}
 
 Stages = dict[str, Stage]  # by name
 
@@ -76,9 +78,8 @@ def read_models() -> list[RunSpec]:
 
 
 def read_lock() -> Stages:
-    """The stages of dvc.lock that dvc.yaml asks for."""
-    stages = read_stages("dvc.yaml", "dvc.lock", "params.yaml", _CODE)
-    return {stage.name: stage for stage in stages}
+    """The stages of dvc.lock that are in dvc.yaml."""
+    return read_stages("dvc.yaml", "dvc.lock", "params.yaml", _CODE)
 
 
 def read_searches() -> list[Stage]:
@@ -86,10 +87,10 @@ def read_searches() -> list[Stage]:
     if not Path(_SEARCHES_LOCK).exists():
         return []
     searches = read_stages("searches/dvc.yaml", _SEARCHES_LOCK, _SEARCHES_PARAMS, _CODE)
-    for stage in searches:
+    for stage in searches.values():
         if not any(path.endswith("/trials.csv") for path in stage.outs):  # the last that DVC lists
             stage.raise_incomplete()
-    return searches
+    return [*searches.values()]
 
 
 def read_dvc_folders() -> Md5s:
@@ -107,150 +108,169 @@ def check_dvc_listings() -> None:
     check_listings(read_dvc_folders())
 
 
-# One function per kind of run
+# What all kinds have
+
+
+def _make_spec(stages: Stages, params: dict[str, Any], **fields: Any) -> RunSpec:
+    """A run spec, with what is found in the same way for all kinds.
+
+    Args:
+        stages: by what they do; the one that made the results first.
+        params: any values, nested in sections or not.
+        fields: the other fields.
+    """
+    shown: dict[str, str] = {}  # path -> folder of the run
+    compared: Md5s = {}
+    for stage in stages.values():
+        for path, md5 in (stage.deps | stage.outs).items():
+            if _is_of_baselines(path):
+                compared[path] = md5
+        for path in stage.outs:
+            if _is_of_baselines(path):
+                continue  # its table holds the rows of all baselines
+            if path.startswith("data/trained/"):
+                if path.endswith("/progress.txt"):
+                    shown[path] = ""
+            elif path.endswith((".csv", "/best.yaml")):
+                shown[path] = "tables"
+            elif path.startswith("data/plotted/"):
+                shown[path] = "figures"
+    texts = {}
+    for name, value in flatten(params, ".").items():
+        texts[name] = value if isinstance(value, str) else json.dumps(value)
+    data = _keep_data(next(iter(stages.values())).deps)
+    return RunSpec(stages=stages, params=texts, data=data, shown=shown, compared=compared, **fields)
+
+
+def _keep_data(md5s: Md5s) -> Md5s:
+    """Files below data/ without the lists of code."""
+    return {
+        path: md5
+        for path, md5 in md5s.items()
+        if path.startswith("data/") and not path.startswith(_CODE)
+    }
+
+
+def _is_of_baselines(path: str) -> bool:
+    return path.startswith(tuple(f"{folder}/baselines/" for folder in DETAILS.values()))
+
+
+# Models
 
 
 def list_models(stages: Stages) -> list[RunSpec]:
     """Trained models of both tasks, by name."""
     descriptions = read_yaml(DESCRIPTIONS)
-    make = partial(_make_model, descriptions, stages)
     models = []
-    for task, verb in (("forecasting", "forecaster"), ("surnames", "classifier")):
-        for stage in stages.values():
-            kind, _, name = stage.name.partition("@")
-            if kind == f"train_{verb}":
-                models.append(make(task, name, stage, f"{verb}@{name}"))
-    if "blend_classifiers" in stages:
-        models.append(make("surnames", "surname_blend", stages["blend_classifiers"], "blend"))
+    for stage in stages.values():
+        kind, _, name = stage.name.partition("@")
+        if kind == "train_forecaster":
+            task, item = "forecasting", f"forecaster@{name}"
+        elif kind == "train_classifier":
+            task, item = "surnames", f"classifier@{name}"
+        elif kind == "blend_classifiers":
+            task, name, item = "surnames", "surname_blend", "blend"
+        else:
+            continue
+        roles = {"train": stage}
+        for role in ("evaluate", "plot"):
+            if f"{role}_{item}" in stages:
+                roles[role] = stages[f"{role}_{item}"]
+        models.append(_make_model(task, name, roles, descriptions))
     return sorted(models, key=lambda spec: spec.name)
 
 
-def _make_model(
-    descriptions: dict[str, Any], stages: Stages, task: str, name: str, train: Stage, item: str
-) -> RunSpec:
-    """A model.
-
-    Args:
-        descriptions: sentences by kind and name.
-        stages: of dvc.lock.
-        task: folder of stages/ and experiment.
-        name: of the model.
-        train: the stage that made it.
-        item: by which its other stages are called: `evaluate_<item>`, `plot_<item>`.
-    """
+def _make_model(task: str, name: str, roles: Stages, descriptions: dict[str, Any]) -> RunSpec:
+    """A model: its stages by what they do, and sentences by kind and name of a model."""
+    train = roles["train"]
     kind = "walk-through" if name in descriptions["walk-through"] else "own"
-    roles = {"train": train}
-    for role in ("evaluate", "plot"):
-        if f"{role}_{item}" in stages:
-            roles[role] = stages[f"{role}_{item}"]
+    description = descriptions[kind].get(name, _NOT_DESCRIBED)
     params: dict[str, Any] = {}
     for section, value in train.params.get("params.yaml", {}).items():
         params |= value if isinstance(value, dict) else {section: value}
-    data, test_data = _keep_data(train.deps), {}
+    test_data = {}
     if "evaluate" in roles:
-        known = data | train.outs
+        known = train.deps | train.outs
         for path, md5 in _keep_data(roles["evaluate"].deps).items():
             if path not in known and not _is_of_baselines(path):
                 test_data[path] = md5
-    scores = f"{DETAILS[task]}/{name}/scores.json"
-    description = descriptions[kind].get(name, _NOT_DESCRIBED)
-    return RunSpec(
+    return _make_spec(
+        roles,
+        params,
         name=name,
         experiment=task,
         kind=kind,
         description=description,
-        stages=roles,
-        params=_format_values(params),
         results=[
             f"data/trained/{name}/weights.pt",
             f"data/trained/{name}/curves.csv",
             f"{EVALUATED}/{task}/{name}.json",
-            scores,
+            f"{DETAILS[task]}/{name}/scores.json",
         ],
-        data=data,
         test_data=test_data,
-        shown=_find_shown(roles),
-        compared=_find_compared(roles),
         read=partial(_read_model, task, name, description),
-        package=ModelPackage(partial(_list_package, name), partial(_write_package, name)),
+        package=ModelPackage(partial(list_files, name), partial(pack_model, name)),
         missing_stage=None if "evaluate" in roles else _NO_SCORES,
     )
 
 
-def _list_package(name: str) -> list[str]:
-    return list(list_artifacts(name, read_config(Path("data/trained", name))).values())
-
-
-def _write_package(name: str, folder: Path, identity: dict[str, Any]) -> None:
-    pack_model(folder, name, read_config(Path("data/trained", name)), identity)
-
-
 def _read_model(task: str, name: str, description: str) -> Content:
-    """What training and evaluation wrote."""
+    """What training and evaluation wrote; the note compares the model with baselines."""
     folder = Path("data/trained", name)
     config, times, scores = read_config(folder), read_times(folder), read_scores(task, name)
-    baselines = read_baseline_scores(task, scores["data"])
+    curves = read_curves(folder / "curves.csv")
+    points = []
+    for row, iteration in enumerate(curves.iteration):
+        # the times of the iterations are not known: they are spread evenly over the training
+        share = iteration / curves.iteration[-1]
+        time = times.started + share * (times.ended - times.started)
+        for column in CURVE_COLUMNS:
+            value = getattr(curves, column)[row]
+            if column != "iteration" and value is not None:
+                points.append(CurvePoint(column, value, iteration, time))
+    labels = list_labels(scores)
+    lines = [f"**{name}** ({config.architecture}): {description}", ""]
+    lines += [f"- {label}: {value}" for label, value in labels.items()]
+    lines.append("")
+    lines += _tabulate_scores({name: scores} | read_baseline_scores(task, scores["data"]))
     return Content(
         times.started,
         times.ended,
-        _list_points(read_curves(folder / "curves.csv"), times),
+        points,
         shorten(list_metrics(scores)),
-        {"processor": times.processor} | list_labels(scores),
-        describe_model(name, description, config.architecture, scores, baselines),
+        {"processor": times.processor} | labels,
+        "\n".join(lines),
     )
 
 
-def _list_points(curves: Curves, times: Times) -> list[CurvePoint]:
-    """What training recorded; times are spread evenly over it."""
-    points = []
-    for row, iteration in enumerate(curves.iteration):
-        share = iteration / curves.iteration[-1]
-        time = times.started + share * (times.ended - times.started)
-        for name in CURVE_COLUMNS:
-            value = getattr(curves, name)[row]
-            if name != "iteration" and value is not None:
-                points.append(CurvePoint(name, value, iteration, time))
-    return points
+# Baselines
 
 
 def list_baselines(stages: Stages) -> list[RunSpec]:
     """Baselines, one run each: those of a series carry its name."""
     descriptions = read_yaml(DESCRIPTIONS)["baseline"]
-    make = partial(_make_baselines, descriptions)
     specs = []
     for stage in stages.values():
         kind, _, series = stage.name.partition("@")
-        if kind in ("score_series_baselines", "score_observed_baselines"):
-            specs += make("forecasting", "forecasting_baselines", stage, series)
-        elif kind == "score_surname_baselines":
-            specs += make("surnames", "surname_baselines", stage, "")
-    return specs
-
-
-def _make_baselines(
-    descriptions: dict[str, str], task: str, section: str, stage: Stage, series: str
-) -> list[RunSpec]:
-    params = dict(stage.read_section(section))
-    methods = params.pop("names", None) or []
-    results = [path for path in stage.outs if path.endswith("/scores.json")]
-    specs = []
-    for method in methods:
-        name = f"{method} ({series})" if series else method
-        description = descriptions.get(method, _NOT_DESCRIBED)
-        spec = RunSpec(
-            name=name,
-            experiment=task,
-            kind="baseline",
-            description=description,
-            stages={"score": stage},
-            params=_format_values({"baseline": method} | params),
-            results=results,
-            data=_keep_data(stage.deps),
-            # nothing is shown: its table holds the rows of all baselines
-            compared=_find_compared({"score": stage}),
-            read=partial(_read_baseline, method, name, description, results),
-        )
-        specs.append(spec)
+        if kind not in _BASELINES:
+            continue
+        task, section = _BASELINES[kind]
+        params = dict(stage.read_section(section))
+        results = [path for path in stage.outs if path.endswith("/scores.json")]
+        for method in params.pop("names", None) or []:
+            name = f"{method} ({series})" if series else method
+            description = descriptions.get(method, _NOT_DESCRIBED)
+            spec = _make_spec(
+                {"score": stage},
+                {"baseline": method} | params,
+                name=name,
+                experiment=task,
+                kind="baseline",
+                description=description,
+                results=results,
+                read=partial(_read_baseline, method, name, description, results),
+            )
+            specs.append(spec)
     return specs
 
 
@@ -259,26 +279,45 @@ def _read_baseline(method: str, name: str, description: str, results: list[str])
     now = datetime.now(UTC)
     baselines = read_json(Path(results[0]))
     scores = {"data": baselines["data"]} | baselines[method]
-    note = describe_baseline(name, description, method, scores)
+    lines = [f"**{name}**: {description}", "", f"- data: {scores['data']}", ""]
+    note = "\n".join(lines + _tabulate_scores({method: scores}))
     return Content(now, now, [], shorten(list_metrics(scores)), list_labels(scores), note)
+
+
+def _tabulate_scores(scored: dict[str, Scores]) -> list[str]:
+    """Lines of a table: the test scores that have an interval, with one column per model.
+
+    Args:
+        scored: scores by the name of a model or baseline; those of the first one are listed.
+    """
+    first = next(iter(scored.values()))
+    lines = [
+        f"| test score [{name_interval(first)}] | {' | '.join(scored)} |",
+        f"|---|{'---|' * len(scored)}",
+    ]
+    for name in first["intervals"]:
+        cells = [format_score(scores, name) for scores in scored.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+# The layer tour
 
 
 def list_tour(stages: Stages) -> list[RunSpec]:
     """The tour of the recurrent layers and the gradient through time, which train nothing."""
     if "probe_layers" not in stages:
         return []
-    roles = {"probe": stages["probe_layers"]}
+    stage = stages["probe_layers"]
     description = read_yaml(DESCRIPTIONS)["tour"].get("layer_tour", _NOT_DESCRIBED)
-    tour = RunSpec(
+    tour = _make_spec(
+        {"probe": stage},
+        stage.read_section("probe_layers"),
         name="layer_tour",
         experiment="layers",
         kind="tour",
         description=description,
-        stages=roles,
-        params=_format_values(roles["probe"].read_section("probe_layers")),
         results=[f"{TOUR}/{table}.csv" for table in ("layers", "equivalences", "gradients")],
-        data=_keep_data(roles["probe"].deps),
-        shown=_find_shown(roles),
         read=partial(_read_tour, description),
     )
     return [tour]
@@ -295,31 +334,48 @@ def _read_tour(description: str) -> Content:
         points.append(CurvePoint(name, float(norm["spectral_norm"]), int(norm["distance"]), now))
     claims = read_table(Path(TOUR, "equivalences.csv"))
     difference = max(float(claim["largest_difference"]) for claim in claims)
-    note = describe_tour(description, norms, difference)
-    return Content(now, now, points, {"largest_difference": difference}, {}, note)
+    lines = [
+        f"**layer_tour**: {description}",
+        "",
+        f"Cells and layers of equal weights differ by {difference:.1e} at most.",
+        "",
+        "| case | layer | distance | spectral norm |",
+        "|---|---|---|---|",
+    ]
+    # rows are sorted by distance: the last of each layer is what is left of its gradient
+    last = {(norm["case"], norm["layer"]): norm for norm in norms}
+    for norm in last.values():
+        value = float(norm["spectral_norm"])
+        lines.append(f"| {norm['case']} | {norm['layer']} | {norm['distance']} | {value:.2g} |")
+    return Content(now, now, points, {"largest_difference": difference}, {}, "\n".join(lines))
+
+
+# Searches
 
 
 def _list_searches(_stages: Stages) -> list[RunSpec]:
-    """Searches for recipes with results here; `make repro` does not run them. Trials are below."""
+    """Searches for recipes, with their trials as runs below.
+
+    Those without local results are skipped, because `make repro` does not run them.
+    """
     specs = []
     for stage in read_searches():
         if not all(Path(path).exists() for path in stage.outs):
             continue
         section = read_search_section(stage)
+        sections = stage.params.get("params.yaml")
+        if not sections:
+            stage.raise_incomplete()
         results = sorted(stage.outs)
         folder = Path(results[0]).parent
-        roles = {"search": stage}
-        spec = RunSpec(
+        spec = _make_spec(
+            {"search": stage},
+            section | sections,
             name=stage.name,
             experiment="searches",  # so that a task's own experiment shows what was chosen
             kind="search",
-            description=SEARCH,
-            stages=roles,
-            params=_format_values(section | stage.read_sections()),
+            description=_SEARCH,
             results=results,
-            data=_keep_data(stage.deps),
-            shown=_find_shown(roles),
-            compared=_find_compared(roles),
             read=partial(_read_search, stage.name, folder),
             children=partial(_list_trials, section["base"], section["score"], folder),
         )
@@ -341,7 +397,15 @@ def _read_search(name: str, folder: Path) -> Content:
     now = datetime.now(UTC)
     best = read_best(folder)
     scores = shorten({f"best/{SCORE}{best.score}": best.value})
-    return Content(now, now, [], scores, {"data": best.data}, describe_search(name, best))
+    base = "failed" if best.value_of_base is None else f"{best.value_of_base:.4g}"
+    lines = [
+        f"**{name}**: {_SEARCH}, on top of {best.base} ({best.data}).",
+        "",
+        f"Recipe {best.recipe} is best: {best.score} {best.value:.4g} (the base: {base}).",
+        "",
+    ]
+    lines += [f"- {path}: {value}" for path, value in best.changes.items()]
+    return Content(now, now, [], scores, {"data": best.data}, "\n".join(lines))
 
 
 def _list_trials(base: str, score: str, folder: Path) -> list[Child]:
@@ -356,16 +420,15 @@ def _list_trials(base: str, score: str, folder: Path) -> list[Child]:
     ranks = {number: rank for rank, (_, number) in enumerate(ranked, start=1)}
     trials = []
     for number, row in enumerate(rows):
-        scores = {
-            name: float(cell) for name, cell in row.items() if name.startswith(SCORE) and cell
-        }
+        params: dict[str, str] = {}
+        scores: dict[str, float] = {}
+        for name, cell in row.items():
+            if not name.startswith(SCORE) and name != FAILURE:
+                params[name] = cell
+            elif name.startswith(SCORE) and cell:
+                scores[name] = float(cell)
         if number in ranks:
             scores["rank"] = ranks[number]
-        params = {
-            name: cell
-            for name, cell in row.items()
-            if name != FAILURE and not name.startswith(SCORE)
-        }
         recipe, seed = (row[label] for label in LABELS)
         tags = {"kind": "trial", "data": data}
         if row[FAILURE]:
@@ -382,52 +445,3 @@ KINDS: Sequence[Callable[[Stages], list[RunSpec]]] = (
     list_tour,
     _list_searches,
 )
-
-
-# What all kinds have
-
-
-def _keep_data(md5s: Md5s) -> Md5s:
-    """Files below data/ without the lists of code."""
-    return {
-        path: md5
-        for path, md5 in md5s.items()
-        if path.startswith("data/") and not path.startswith(_CODE)
-    }
-
-
-def _find_shown(stages: Stages) -> dict[str, str]:
-    """Outs that people look at -> folder of the run."""
-    shown = {}
-    for stage in stages.values():
-        for path in stage.outs:
-            if path.startswith("data/trained/"):
-                if path.endswith("/progress.txt"):
-                    shown[path] = ""
-            elif path.endswith((".csv", "/best.yaml")):
-                shown[path] = "tables"
-            elif path.startswith("data/plotted/"):
-                shown[path] = "figures"
-    return shown
-
-
-def _find_compared(stages: Stages) -> Md5s:
-    """Files of baselines that stages read or wrote."""
-    return {
-        path: md5
-        for stage in stages.values()
-        for path, md5 in (stage.deps | stage.outs).items()
-        if _is_of_baselines(path)
-    }
-
-
-def _is_of_baselines(path: str) -> bool:
-    return path.startswith(tuple(f"{folder}/baselines/" for folder in DETAILS.values()))
-
-
-def _format_values(values: dict[str, Any]) -> dict[str, str]:
-    """Values as MLflow keeps them, with one name each."""
-    params = {}
-    for name, value in flatten(values, ".").items():
-        params[name] = value if isinstance(value, str) else json.dumps(value)
-    return params

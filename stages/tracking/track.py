@@ -10,90 +10,52 @@ import subprocess
 
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError, hide_passwords
-from stages.tracking.champions import (
-    champion_problem,
-    has_other_data,
-    list_registrations,
-    read_champions,
-)
-from stages.tracking.mlflow_sync.location import find_uri, is_absent, is_default, lock_store
-from stages.tracking.mlflow_sync.run_spec import RunSpec
-from stages.tracking.mlflow_sync.store import Store, open_store
+from stages.tracking.leaderboards import champion_problem, list_registrations, read_champions
+from stages.tracking.mlflow_sync.runs import RunSpec
+from stages.tracking.mlflow_sync.store import find_database, find_uri, lock_store, open_store
 from stages.tracking.mlflow_sync.sync import (
     find_champion_differences,
     inspect,
     is_marked,
     sync,
     sync_champions,
-    sync_pages,
     write_marker,
 )
-from stages.tracking.pages import list_pages
+from stages.tracking.pages import sync_pages
 from stages.tracking.run_specs import check_dvc_listings, list_run_specs
 
 
-def _update_store(store: Store, specs: list[RunSpec], move_alias: bool) -> list[str]:
-    """Bring the store up to date, print what was done, and note that it agrees.
-
-    Args:
-        store: to write to.
-        specs: of all runs.
-        move_alias: whether the alias `champion` moves to the champions of champions.yaml.
-
-    Returns:
-        what could not be done.
-    """
-    commit = find_commit()
-    left = sync(store, specs, commit, _print)
-    sync_pages(store, list_pages(specs), _print)
+def _list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
+    """What a sync would change, or could not change; writes nothing."""
+    database = find_database(uri)
     registrations = list_registrations(specs)
-    sync_champions(store, registrations, move_alias, _print)
-    for leaderboard, champion in read_champions().items():
-        problem = champion_problem(leaderboard, champion, specs)
-        if problem:
-            _print(f"{problem}, so that MLflow's alias stays")
-    if not left:
-        write_marker(store.uri, _list_digests(specs, commit))
-    return left
-
-
-def _print(line: str) -> None:
-    print(line, flush=True)
-
-
-def list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
-    """What a sync would change, or cannot; writes nothing."""
-    differences = []
-    if is_absent(uri):
-        inspection = inspect(None, specs)
+    if database and not database.exists():
+        states, leftovers = inspect(None, specs)
         aliases: dict[str, str] = {}
     else:
         with open_store(uri) as store:
-            inspection = inspect(store, specs)
-            aliases = find_champion_differences(store, list_registrations(specs))
-    for run, reason in inspection.leftovers:
-        differences.append(f"{run.info.run_name}: {reason}")
-    for state in inspection.states:
+            states, leftovers = inspect(store, specs)
+            aliases = find_champion_differences(store, registrations)
+    differences = [f"{run.info.run_name}: {reason}" for run, reason in leftovers]
+    for state in states:
         parts = [text for text in (state.difference, state.problem) if text]
         if parts:
             differences.append(f"{state.spec.name}: {'; '.join(parts)}")
-    notes = [f"{name}: {difference}" for name, difference in aliases.items()]
-    if uri.startswith("http"):  # where a promotion under review moves no alias
-        print("\n".join(notes), end="\n" if notes else "")
-        return differences
-    return differences + notes
-
-
-def _list_champion_problems(specs: list[RunSpec]) -> list[str]:
-    """Champions that are none of this dvc.lock; prints those of other data, such as the sample."""
-    problems = []
-    for leaderboard, champion in read_champions().items():
-        problem = champion_problem(leaderboard, champion, specs)
-        if problem and has_other_data(champion, specs):
+    for name, difference in aliases.items():
+        if uri.startswith("http"):  # where a promotion under review moves no alias
+            print(f"{name}: {difference}")
+        else:
+            differences.append(f"{name}: {difference}")
+    md5s = {path: md5 for spec in specs for path, md5 in spec.md5s.items()}
+    champions = read_champions()
+    for one in registrations:
+        champion, problem = champions[one.name], champion_problem(one)
+        if problem and any(md5s.get(path) != md5 for path, md5 in champion.data_files.items()):
+            # such as the sample instead of the official data
             print(f"{problem}: its data ({champion.data}) are others")
         elif problem:
-            problems.append(f"{problem}: `srn promote {leaderboard}`")
-    return problems
+            differences.append(f"{problem}: `srn promote {one.name}`")
+    return differences
 
 
 def is_up_to_date() -> bool:
@@ -104,22 +66,24 @@ def is_up_to_date() -> bool:
 def _list_digests(specs: list[RunSpec], commit: str | None) -> list[str]:
     """What the store has to hold, as far as a sync writes it."""
     digests = [digest for spec in specs for digest in (spec.key, spec.display_digest)]
-    return [*digests, *map(str, list_registrations(specs)), str(bool(commit))]
+    for one in list_registrations(specs):
+        digests += [one.name, one.champion, one.spec.key if one.spec else "", one.reason]
+    return [*digests, str(bool(commit))]
 
 
 def find_commit() -> str | None:
     """The commit that holds this dvc.lock: HEAD, if nothing in this folder has changed since."""
     try:
-        _ask_git("ls-files", "--error-unmatch", "dvc.lock")
-        changes = _ask_git("status", "--porcelain", ".")  # other folders may be other projects
-        head = _ask_git("rev-parse", "HEAD")
+        _run_git("ls-files", "--error-unmatch", "dvc.lock")
+        changes = _run_git("status", "--porcelain", ".")  # other folders may be other projects
+        head = _run_git("rev-parse", "HEAD")
     except (OSError, subprocess.CalledProcessError):
         return None  # no git, no repository, no commit
     return None if changes else head
 
 
-def _ask_git(*arguments: str) -> str:
-    """What git answers; no lock is taken, since DVC may be at work in the same repository."""
+def _run_git(*arguments: str) -> str:
+    """What git prints; no lock is taken, since DVC may be at work in the same repository."""
     command = ["git", "--no-optional-locks", *arguments]
     return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
 
@@ -139,10 +103,20 @@ def main(check: bool = False, new: bool = False, champions: bool = False) -> Non
     specs = list_run_specs()
     uri = find_uri()
     if check:
-        differences = list_differences(uri, specs) + _list_champion_problems(specs)
+        differences = _list_differences(uri, specs)
     else:
-        with lock_store(uri), open_store(uri, True, new or is_default(uri)) as store:
-            differences = _update_store(store, specs, champions or store.is_local)
+        with lock_store(uri), open_store(uri, to_write=True, to_make=new) as store:
+            commit = find_commit()
+            differences = sync(store, specs, commit)
+            sync_pages(store, specs)
+            registrations = list_registrations(specs)
+            sync_champions(store, registrations, champions or store.is_local)
+            for one in registrations:
+                problem = champion_problem(one)
+                if problem:
+                    print(f"{problem}, so that MLflow's alias stays", flush=True)
+            if not differences:
+                write_marker(uri, _list_digests(specs, commit))
     if differences:
         raise InputError("\n  ".join([f"MLflow at {uri} is behind dvc.lock:", *differences]))
     print(hide_passwords(f"MLflow at {uri}: {len(specs)} runs for this dvc.lock"))

@@ -14,7 +14,7 @@ from stages.shared.checkpoints import read_model
 from stages.shared.errors import InputError
 from stages.surnames.alphabet import encode_name
 from stages.tracking import track
-from stages.tracking.champions import read_champions, write_champion
+from stages.tracking.leaderboards import read_champions, write_champion
 from stages.tracking.load_model import load_champion, load_named
 from stages.tracking.served_models.loader import Classifier, Forecaster
 from tests.shell import call, find_server

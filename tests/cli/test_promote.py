@@ -8,13 +8,12 @@ import pytest
 from stages.cli import promote
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
-from stages.tracking.champions import CHAMPIONS, read_champions, write_champion
-from stages.tracking.leaderboards import read_leaderboard
+from stages.tracking.leaderboards import CHAMPIONS, read_champions, read_leaderboard, write_champion
 from stages.tracking.mlflow_sync.dvc_files import compute_md5
-from stages.tracking.mlflow_sync.location import find_uri
 from stages.tracking.mlflow_sync.runs import write_run
-from stages.tracking.mlflow_sync.store import Store
+from stages.tracking.mlflow_sync.store import Store, find_uri
 from stages.tracking.mlflow_sync.sync import begin
+from stages.tracking.run_specs import read_models
 from tests.shell import find_server, run
 from tests.store import check, fill, find_champion, find_run, find_spec, sync
 from tests.workspace import nest_errors, rescore, retrain, take_results
@@ -103,7 +102,7 @@ def test_a_champion_that_lacks_the_deciding_score_is_not_replaced_unasked(worksp
     promote.main("integer_starts", force=False)
     shorter = {"validation/mse_200": 0.1}  # scored over another horizon
     change_champion("integer_starts", model="old_rnn", files={}, scores=shorter)
-    [best, *_] = read_leaderboard("integer_starts")
+    [best, *_] = read_leaderboard("integer_starts", read_models())
 
     problem = promote.promotion_problem(best, read_champions()["integer_starts"])
 

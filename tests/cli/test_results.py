@@ -15,7 +15,7 @@ from tests.pipeline import read_scores
 from tests.shell import make_environment, run
 from tests.workspace import ask_again, rescore
 
-LOW = Ranking("validation/error", "error", -1, "validation/error")
+LOW = Ranking("validation/error", "error", -1)
 COLUMNS = {"validation/error": ("", ""), "error": ("", ""), "rarely": ("", "")}
 MODELS = {
     "slow": {"data": "waves", "error": 0.5, "validation": {"error": 0.5}},

@@ -114,7 +114,7 @@ def test_a_damaged_model_is_not_served_by_mlflow_alone(workspace, spoil):
 
 
 @pytest.mark.parametrize("spoil", [flip, Path.unlink])
-@pytest.mark.parametrize("name", ["MLmodel", "checksums.json", "artifacts/seal.py"])
+@pytest.mark.parametrize("name", ["MLmodel", "checksums.json", "artifacts/checksums.py"])
 def test_a_local_store_that_lost_a_file_of_a_model_is_to_be_deleted(workspace, name, spoil):
     fill(workspace)
     spoil(find_in_store(workspace, "surname_gru", name))

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from stages.tracking.mlflow_sync.location import find_artifacts, find_uri
 from stages.tracking.mlflow_sync.mlflow_internals import make_database
+from stages.tracking.mlflow_sync.store import find_artifacts, find_uri
 from tests.shell import (
     assert_one_line,
     call,

@@ -8,9 +8,8 @@ from urllib.error import HTTPError
 import pytest
 
 from stages.shared.errors import InputError
-from stages.tracking.mlflow_sync.location import find_uri
 from stages.tracking.mlflow_sync.runs import write_run
-from stages.tracking.mlflow_sync.store import Store
+from stages.tracking.mlflow_sync.store import Store, find_uri
 from stages.tracking.mlflow_sync.sync import begin
 from tests.servers.team import Team
 from tests.shell import assert_one_line, call

@@ -3,8 +3,7 @@
 import pytest
 
 from stages.shared.errors import InputError
-from stages.tracking.mlflow_sync.location import find_uri
-from stages.tracking.mlflow_sync.store import Store
+from stages.tracking.mlflow_sync.store import Store, find_uri
 from tests.store import check, fill, find_run, list_files
 
 

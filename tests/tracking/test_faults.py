@@ -14,8 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import BAD_REQUEST, MlflowException
 
 from stages.shared.errors import InputError
-from stages.tracking.mlflow_sync.location import find_uri
-from stages.tracking.mlflow_sync.store import Store, open_store
+from stages.tracking.mlflow_sync.store import Store, find_uri, open_store
 from tests.shell import run
 from tests.store import (
     assert_complete,

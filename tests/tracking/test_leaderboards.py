@@ -9,10 +9,10 @@ def test_forecasters_are_compared_by_the_error_over_the_long_horizon_of_validati
 
     ranking = find_ranking("forecasting", scores)
 
-    assert ranking == Ranking("validation/mse_11", "mse_11", -1, "validation/mse_long", 11)
+    assert ranking == Ranking("validation/mse_11", "mse_11", -1, 11)
 
 
 def test_surnames_are_compared_by_macro_f1():
     ranking = find_ranking("surnames", {})
 
-    assert ranking == Ranking("validation/macro_f1", "macro_f1", 1, "validation/macro_f1")
+    assert ranking == Ranking("validation/macro_f1", "macro_f1", 1)

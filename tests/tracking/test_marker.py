@@ -11,9 +11,8 @@ from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
 from stages.shared.errors import InputError
-from stages.tracking.mlflow_sync.location import find_uri
 from stages.tracking.mlflow_sync.runs import write_run
-from stages.tracking.mlflow_sync.store import Store, open_store
+from stages.tracking.mlflow_sync.store import Store, find_uri, open_store
 from stages.tracking.mlflow_sync.sync import begin, was_marked_since
 from stages.tracking.run_specs import DESCRIPTIONS
 from stages.tracking.track import is_up_to_date

@@ -3,8 +3,8 @@
 from mlflow import MlflowClient
 
 from stages.tracking.mlflow_sync import mlflow_internals
-from stages.tracking.mlflow_sync.location import check_database, find_artifacts
 from stages.tracking.mlflow_sync.mlflow_internals import make_database
+from stages.tracking.mlflow_sync.store import check_database, find_artifacts
 
 
 def test_a_store_is_made_whole_without_mlflow_s_empty_experiment(tmp_path):

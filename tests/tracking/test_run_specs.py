@@ -9,7 +9,7 @@ import pytest
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.tracking import run_specs
 from stages.tracking.mlflow_sync.dvc_files import Stage, compute_md5
-from stages.tracking.mlflow_sync.run_spec import Content, RunSpec
+from stages.tracking.mlflow_sync.runs import Content, RunSpec
 from stages.tracking.run_specs import TOUR, list_models, list_tour, read_models
 from tests.store import check, find_run, read_artifacts, sync
 

@@ -6,7 +6,7 @@ from mlflow import MlflowClient
 
 from stages.shared.yaml_files import parse_yaml
 from stages.tracking.mlflow_sync.dvc_files import compute_md5
-from stages.tracking.mlflow_sync.location import find_uri
+from stages.tracking.mlflow_sync.store import find_uri
 from stages.tracking.run_specs import DESCRIPTIONS
 from tests.pipeline import read_params
 from tests.shell import PROJECT

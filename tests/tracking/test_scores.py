@@ -1,6 +1,6 @@
 """The names of scores."""
 
-from stages.tracking.scores import list_labels, list_metrics, list_scores, shorten
+from stages.tracking.leaderboards import list_labels, list_metrics, list_scores, shorten
 
 METRICS = {
     "data": "half_periods",

@@ -9,8 +9,7 @@ from mlflow.entities import Run
 from stages.shared.errors import InputError
 from stages.shared.params import read_value
 from stages.tracking.mlflow_sync import runs
-from stages.tracking.mlflow_sync.location import find_uri
-from stages.tracking.mlflow_sync.store import PARENT_TAG, Store
+from stages.tracking.mlflow_sync.store import PARENT_TAG, Store, find_uri
 from stages.tracking.run_specs import list_run_specs
 from tests.searched import COLUMNS, NAME, OUT, TRIALS, add_search
 from tests.store import (

@@ -13,12 +13,10 @@ from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.tracking import run_specs
-from stages.tracking.mlflow_sync import run_spec
-from stages.tracking.mlflow_sync.location import find_artifacts, find_uri
+from stages.tracking.mlflow_sync import runs
 from stages.tracking.mlflow_sync.mlflow_internals import VIEW_TAG, make_database
-from stages.tracking.mlflow_sync.run_spec import run_problem
-from stages.tracking.mlflow_sync.runs import COMMIT_TAG, write_run
-from stages.tracking.mlflow_sync.store import Store
+from stages.tracking.mlflow_sync.runs import COMMIT_TAG, run_problem, write_run
+from stages.tracking.mlflow_sync.store import Store, find_artifacts, find_uri
 from stages.tracking.mlflow_sync.sync import begin
 from stages.tracking.run_specs import DESCRIPTIONS
 from stages.tracking.track import find_commit
@@ -260,7 +258,7 @@ def test_a_run_names_the_stages_of_what_it_shows_now(workspace):
 
 def test_runs_of_an_earlier_format_are_brought_up_to_date(workspace):
     with pytest.MonkeyPatch.context() as earlier:
-        earlier.setattr(run_spec, "FORMAT", 2)
+        earlier.setattr(runs, "FORMAT", 2)
         earlier.setattr(run_specs, "list_metrics", lambda scores: {})
         sync()
     before = {run.info.run_id for run in list_runs()}

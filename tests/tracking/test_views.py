@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 
 from stages.shared.json_files import read_json, write_json
-from stages.tracking.mlflow_sync.location import find_uri
-from stages.tracking.mlflow_sync.mlflow_internals import VIEW_TAG, find_view_address
-from stages.tracking.mlflow_sync.store import Store
-from stages.tracking.mlflow_sync.views import format_view
+from stages.tracking.mlflow_sync.mlflow_internals import VIEW_TAG, find_view_address, format_view
+from stages.tracking.mlflow_sync.store import Store, find_uri
 from stages.tracking.pages import VIEWS, describe_experiment
 from stages.tracking.run_specs import read_models
 from tests.pipeline import copy_template, repro

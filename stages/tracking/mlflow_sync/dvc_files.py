@@ -11,10 +11,9 @@ from typing import Any, NoReturn
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json
 from stages.shared.yaml_files import parse_yaml
-from stages.tracking.mlflow_sync.seal import compute_file_md5
+from stages.tracking.mlflow_sync.checksums import compute_file_md5
 
 Md5s = dict[str, str]  # path -> md5, `.dir` at the end of a folder's
-_LOCK = "dvc.lock"
 
 _MD5 = re.compile("[0-9a-f]{32}")
 
@@ -28,36 +27,26 @@ class Stage:
     deps: Md5s
     outs: Md5s
     params: dict[str, dict[str, Any]]  # file -> section -> value
-    lock: str = _LOCK
+    lock: str = "dvc.lock"
 
     def read_section(self, name: str, file: str = "params.yaml") -> dict[str, Any]:
         """What the stage read of one section of a file of params.
 
         Raises:
-            InputError: the lock file lacks it.
+            InputError: it is missing in the lock file.
         """
         section = self.params.get(file, {}).get(name)
         if not isinstance(section, dict):
             self.raise_incomplete()
         return section
 
-    def read_sections(self, file: str = "params.yaml") -> dict[str, Any]:
-        """All that the stage read of a file of params.
-
-        Raises:
-            InputError: the lock file has nothing of it.
-        """
-        if not self.params.get(file):
-            self.raise_incomplete()
-        return self.params[file]
-
     def raise_incomplete(self) -> NoReturn:
-        """Raise InputError: the entry lacks something."""
+        """Raise InputError: something is missing in the entry."""
         raise InputError(_format_damage(self.lock, f"the entry of {self.name} is incomplete"))
 
 
-def read_stages(pipeline: str, lock: str, params: str, code_lists: str) -> list[Stage]:
-    """Read the entries of the stages that a dvc.yaml asks for; entries of other stages are left.
+def read_stages(pipeline: str, lock: str, params: str, code_lists: str) -> dict[str, Stage]:
+    """Read the entries of a lock file whose stages are in dvc.yaml, by name.
 
     Args:
         pipeline: path of dvc.yaml.
@@ -69,51 +58,35 @@ def read_stages(pipeline: str, lock: str, params: str, code_lists: str) -> list[
     Raises:
         InputError: a file is missing or damaged.
     """
-    wanted = _list_names(read_yaml(pipeline)["stages"], read_yaml(params))
-    entries = read_yaml(lock).get("stages") or {}
-    return [
-        _read_stage(lock, name, entry, code_lists)
-        for name, entry in entries.items()
-        if name in wanted
-    ]
-
-
-def _read_stage(lock: str, name: str, entry: dict[str, Any], code_lists: str) -> Stage:
-    try:
-        deps = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
-        outs = {out["path"]: out["md5"] for out in entry.get("outs", [])}
-        params = {file: dict(found) for file, found in entry.get("params", {}).items()}
-        stage = Stage(name, entry["cmd"], _add_code(deps, code_lists), outs, params, lock)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        # DVC writes in place: a kill cuts it anywhere
-        damage = f"the entry of {name} is incomplete"
-        raise InputError(_format_damage(lock, damage)) from None
-    return stage
-
-
-def _add_code(deps: Md5s, code_lists: str) -> Md5s:
-    """Dependencies, and the files that the lists of code among them name."""
-    code: Md5s = {}
-    for path, md5 in deps.items():
-        is_list = path.startswith(code_lists) and Path(path).exists()
-        if is_list and compute_md5(Path(path)) == md5:
-            code |= read_json(Path(path))["files"]
-    return deps | code
-
-
-def _list_names(stages: dict[str, Any], params: dict[str, Any]) -> set[str]:
-    """Names of all stages, one per item of a `foreach`."""
-    names = set()
-    for name, stage in stages.items():
-        if "foreach" not in stage:
-            names.add(name)
+    pipeline_stages, sections = read_yaml(pipeline)["stages"], read_yaml(params)
+    wanted = set()
+    for name, definition in pipeline_stages.items():
+        items = definition.get("foreach")
+        if items is None:
+            wanted.add(name)
             continue
-        items = stage["foreach"]
         if isinstance(items, str):  # "${section}": one stage per entry of the params
-            items = params[items.strip("${}")]
-        for item in items:
-            names.add(f"{name}@{item}")
-    return names
+            items = sections[items.strip("${}")]
+        wanted |= {f"{name}@{item}" for item in items}
+    stages = {}
+    for name, entry in (read_yaml(lock).get("stages") or {}).items():
+        if name not in wanted:
+            continue
+        try:
+            deps = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
+            outs = {out["path"]: out["md5"] for out in entry.get("outs", [])}
+            read = {file: dict(found) for file, found in entry.get("params", {}).items()}
+            code: Md5s = {}
+            for path, md5 in deps.items():
+                is_list = path.startswith(code_lists) and Path(path).exists()
+                if is_list and compute_md5(Path(path)) == md5:
+                    code |= read_json(Path(path))["files"]
+            stages[name] = Stage(name, entry["cmd"], deps | code, outs, read, lock)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            # DVC writes in place: a kill cuts it anywhere
+            damage = f"the entry of {name} is incomplete"
+            raise InputError(_format_damage(lock, damage)) from None
+    return stages
 
 
 def read_yaml(path: str) -> dict[str, Any]:
@@ -159,7 +132,7 @@ def compute_md5(path: Path) -> str:
     for file in path.rglob("*"):
         if file.is_file():
             relative = file.relative_to(path).as_posix()
-            listing.append({"md5": compute_md5(file), "relpath": relative})
+            listing.append({"md5": compute_file_md5(file), "relpath": relative})
     listing.sort(key=lambda entry: entry["relpath"])
     digest = hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False)
     return f"{digest.hexdigest()}.dir"
@@ -168,13 +141,9 @@ def compute_md5(path: Path) -> str:
 def workspace_problem(
     paths: Iterable[str], md5s: Md5s, *, may_be_missing: bool = False
 ) -> str | None:
-    """Why files cannot be used: the first that is missing or differs from the lock, or None.
+    """Why files or folders cannot be used: one is missing or differs from the lock file, or None.
 
-    Args:
-        paths: files and folders.
-        md5s: what the lock file says of them, or of a folder above them; a path without an md5 is
-            not compared.
-        may_be_missing: whether missing files are no problem.
+    A path is compared if it, or a folder above it, has an md5.
     """
     paths = list(paths)
     for path in paths:
@@ -182,27 +151,29 @@ def workspace_problem(
             return f"{path} is missing: run `make pull` or `dvc repro`"
     for path in paths:
         listed = find_entry(path, md5s)
-        if listed and Path(listed).exists() and compute_md5(Path(listed)) != md5s[listed]:
-            return f"{listed} differs from dvc.lock: {_find_remedy(listed, md5s[listed])}"
+        if not listed or not Path(listed).exists():
+            continue
+        md5 = md5s[listed]
+        if compute_md5(Path(listed)) == md5:
+            continue
+        objects = find_objects()
+        damaged = _find_damaged_object(md5, objects)
+        remedy = "run `dvc repro`"
+        if damaged:
+            remedy = (
+                f"so does DVC's copy of it, delete both ({listed} and {damaged}) and run "
+                "`make repro`"
+            )
+        elif _find_object(md5, objects).exists():
+            # DVC may take it for unchanged
+            remedy = "delete it, then run `dvc checkout` or `dvc repro`"
+        return f"{listed} differs from dvc.lock: {remedy}"
     return None
 
 
-def _find_remedy(path: str, md5: str) -> str:
-    objects = find_objects()
-    damaged = _find_damaged_object(md5, objects)
-    if damaged:
-        return f"so does DVC's copy of it, delete both ({path} and {damaged}) and run `make repro`"
-    if _find_object(md5, objects).exists():
-        return "delete it, then run `dvc checkout` or `dvc repro`"  # DVC may know it as whole
-    return "run `dvc repro`"
-
-
 def find_entry(path: str, entries: Iterable[str]) -> str | None:
-    """Find a path, or else the folder above it, among paths."""
-    candidates = [path]
-    for folder in Path(path).parents:
-        candidates.append(str(folder))
-    for candidate in candidates:
+    """Find a path, or else the nearest folder above it, among paths."""
+    for candidate in [path, *map(str, Path(path).parents)]:
         if candidate in entries:
             return candidate
     return None
@@ -232,12 +203,7 @@ def find_cached_file(md5: str) -> Path | None:
 
 
 def _find_damaged_object(md5: str, objects: Path) -> Path | None:
-    """The first object in DVC's cache whose name is not its md5 (any more).
-
-    Args:
-        md5: of a file, or of a folder, whose files are checked too.
-        objects: folder of the cache.
-    """
+    """The first damaged object of a file, or of a folder and its files, in DVC's cache."""
     path = _find_object(md5, objects)
     if not path.exists():
         return None
@@ -252,39 +218,33 @@ def _find_damaged_object(md5: str, objects: Path) -> Path | None:
 
 
 def read_folders(files: Iterable[Path]) -> Md5s:
-    """Folders that DVC may write, with their md5s.
+    """Folders that DVC may write, with their md5s, of lock files and the .dvc files of `dvc add`.
 
-    Args:
-        files: lock files, and the .dvc files of `dvc add`.
+    Files that do not exist are left out.
 
     Raises:
         InputError: one of them is damaged.
     """
     folders: Md5s = {}
     for path in files:
-        if path.is_file():
-            folders |= _read_folders(str(path))
+        if not path.is_file():
+            continue
+        content = read_yaml(str(path))
+        try:
+            entries = [content, *(content.get("stages") or {}).values()]
+            outs = [out for entry in entries for out in entry.get("outs", [])]
+            folders |= {out["path"]: out["md5"] for out in outs if out["md5"].endswith(".dir")}
+        except (AttributeError, KeyError, TypeError):
+            damage = "the entry of a folder is incomplete"
+            raise InputError(_format_damage(str(path), damage)) from None
     return folders
 
 
-def _read_folders(path: str) -> Md5s:
-    content = read_yaml(path)
-    try:
-        entries = [content, *(content.get("stages") or {}).values()]
-        outs = [out for entry in entries for out in entry.get("outs", [])]
-        return {out["path"]: out["md5"] for out in outs if out["md5"].endswith(".dir")}
-    except (AttributeError, KeyError, TypeError):
-        raise InputError(_format_damage(path, "the entry of a folder is incomplete")) from None
-
-
 def check_listings(folders: Md5s) -> None:
-    """Compare the listings of folders in DVC's cache with the lock file.
+    """Compare the listings in DVC's cache of the folders that DVC may write with the lock file.
 
     DVC writes what a listing names, and compares the files alone with their md5s: a changed listing
     on a remote could place files anywhere.
-
-    Args:
-        folders: md5 of each folder that DVC may write.
 
     Raises:
         InputError: a listing is another one, or names a path outside of its folder.

@@ -8,22 +8,19 @@ last shows its default.
 import base64
 import json
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-VIEW = "best"  # name of the view in the address of a page
-VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"  # tag of an experiment by which people share a view
+_VIEW = "best"  # name of the view in the address of a page
+VIEW_TAG = f"mlflow.sharedViewState.{_VIEW}"  # tag of an experiment by which people share a view
 
 
 def make_database(database: Path, artifacts: str) -> None:
-    """Make the SQLite file of a store completely or not at all.
+    """Make the SQLite file of a store, with the address of its artifacts, completely or not at all.
 
     MLflow creates its tables one after another in the file itself, and never opens a file with half
     of them.
-
-    Args:
-        database: the file, which does not exist.
-        artifacts: address of the folder of artifacts.
     """
     store_class = _find_store_class()
     if store_class is None:
@@ -49,31 +46,99 @@ def _find_store_class() -> Any:
 
 
 def open_artifacts(address: str, uri: str) -> Any:
-    """What reads, writes and deletes artifacts at any address; MlflowClient does so for runs alone.
+    """What reads, writes and deletes artifacts at an address: of a run, model or experiment.
 
-    Args:
-        address: of the artifacts of a run, a model or an experiment.
-        uri: of the store.
+    MlflowClient does so for runs alone.
     """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     return get_artifact_repository(address, uri)
 
 
-def encode_view(name: str, state: dict[str, Any]) -> str:
-    """The value of VIEW_TAG: JSON, in which the state of the page is deflated.
+# The view of an experiment: the state of the page of MLflow on which it opens
 
-    Args:
-        name: as the page shows it.
-        state: of the page; what it leaves out keeps the page's default.
-    """
+
+@dataclass(frozen=True)
+class Parallel:
+    """A chart of parallel coordinates: params, and the metric that came of them."""
+
+    params: tuple[str, ...]
+    metric: str
+
+
+@dataclass(frozen=True)
+class View:
+    """A table of runs and charts above the generated ones."""
+
+    name: str  # as the page shows it
+    order_by: str  # column by which the table is sorted
+    ascending: bool  # whether the smallest comes first
+    columns: tuple[str, ...]  # of the table, such as metrics.`loss`
+    bars: tuple[str, ...] = ()  # metrics that are drawn with one bar per run
+    lines: tuple[str, ...] = ()  # curves of all runs, which are of very different lengths
+    parallels: tuple[Parallel, ...] = ()  # drawn above the others
+    per_row: int = 3  # charts side by side
+
+
+def format_view(view: View) -> str:
+    """The value of VIEW_TAG: JSON, in which the state of the page is deflated."""
+    charts = []
+    for parallel in view.parallels:
+        axes: dict[str, Any] = {
+            "selectedParams": list(parallel.params),
+            "selectedMetrics": [parallel.metric],
+        }
+        charts.append(_make_chart("PARALLEL", parallel.metric) | axes | {"showAllRuns": True})
+    for metric in view.bars:
+        charts.append(_make_chart("BAR", metric) | {"runsCountToCompare": 100})
+    for metric in view.lines:
+        axes = {"xAxisKey": "step", "xAxisScaleType": "log", "scaleType": "log"}
+        shown = {"runsCountToCompare": 100, "lineSmoothness": 0}
+        charts.append(_make_chart("LINE", metric) | axes | shown)
+    state = {
+        "orderByKey": view.order_by,
+        "orderByAsc": view.ascending,
+        "searchFilter": "",
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "selectedColumns": list(view.columns),
+        "columnOrder": [],
+        "columnWidths": {},
+        "runsHiddenMode": "SHOW_ALL",
+        "viewMaximized": True,
+        "runListHidden": False,
+        "groupBy": None,
+        "groupsExpanded": {},
+        "useGroupedValuesInCharts": True,
+        "hideEmptyCharts": True,
+        "compareRunCharts": charts,
+        "compareRunSections": [
+            {"uuid": _VIEW, "name": "comparison", "display": True, "columns": view.per_row}
+        ],
+        "isAccordionReordered": True,  # otherwise sections are sorted by name
+        "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0},
+    }
     deflated = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
     made = 0  # milliseconds: not now, so that the same view is the same tag
-    content = {"name": name, "createdAt": made, "updatedAt": made}
+    content = {"name": view.name, "createdAt": made, "updatedAt": made}
     return json.dumps(content | {"state": f"deflate;{deflated}"})
+
+
+def _make_chart(kind: str, metric: str) -> dict[str, Any]:
+    """What all charts have."""
+    return {
+        "uuid": f"{_VIEW}-{kind}-{metric}",
+        "type": kind,
+        "metricKey": metric,
+        "metricSectionId": _VIEW,
+        "deleted": False,
+        "isGenerated": False,
+    }
 
 
 def find_view_address(server: str, experiment_id: str) -> str:
     """Where the view of an experiment opens, also in a browser that has never seen MLflow."""
     page = f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs"
-    return f"{page}?workflowType=machine_learning&viewStateShareKey={VIEW}"
+    return f"{page}?workflowType=machine_learning&viewStateShareKey={_VIEW}"

@@ -1,37 +1,41 @@
-"""One run: writing it, bringing it up to date, and whether MLflow still has its files.
+"""One run: what it has to be, writing it, updating it, and whether MLflow still has its files.
 
-A run is identified by `RunSpec.key`, which is its tag `key`, written by the last request. Until
-then the tag says that the run is in progress: see sync.py.
+What a run has to be is data that a project fills in: a `RunSpec`. Its `key` identifies the run: it
+is the run's tag `key`, written by the last request. Until then the tag says that the run is in
+progress: see sync.py.
 """
 
 import filecmp
+import hashlib
 import json
 import os
 import socket
 import tempfile
-from collections.abc import Iterable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from stages.shared.json_files import write_json
-from stages.tracking.mlflow_sync.location import find_root
+from stages.tracking.mlflow_sync.checksums import CHECKSUMS, checksum_problem, compute_file_md5
+from stages.tracking.mlflow_sync.dvc_files import Md5s, Stage, workspace_problem
 from stages.tracking.mlflow_sync.mlflow_internals import open_artifacts
-from stages.tracking.mlflow_sync.run_spec import Child, Content, ModelPackage, RunSpec
-from stages.tracking.mlflow_sync.seal import SEAL, compute_file_md5, find_damage
 from stages.tracking.mlflow_sync.store import (
     PARENT_TAG,
     Store,
     delete_if_allowed,
+    find_root,
     list_model_ids,
 )
 
 if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes seconds
-    from mlflow.entities import DatasetInput, LoggedModel, Metric, Run
+    from mlflow.entities import LoggedModel, Metric, Run
 
+FORMAT = 4  # of what a run shows: with another number every run is shown again, under its old key
 COMMIT_TAG = "mlflow.source.git.commit"  # where the UI looks for it
 DISPLAY_TAG = "looks"  # `RunSpec.display_digest` of what the run shows
 NOTE_TAG = "mlflow.note.content"
@@ -43,30 +47,176 @@ _MOST_CHILD_METRICS = 900  # so that one request takes them all
 _CLASHES = ("IntegrityError", "UniqueViolation")  # of SQLite and PostgreSQL, in MLflow's text
 
 
+# What a run has to be
+
+
+class CurvePoint(NamedTuple):
+    """One value of a curve."""
+
+    name: str
+    value: float
+    step: int
+    time: datetime
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the files of a run contain; they are read only when a run is written."""
+
+    started: datetime
+    ended: datetime
+    curves: list[CurvePoint]
+    scores: dict[str, float]  # metrics without steps
+    labels: dict[str, str]  # tags
+    note: str  # Markdown, for the page of the run
+
+
+@dataclass(frozen=True)
+class Child:
+    """A run below another, such as a trial of a search; it is made and dropped with its parent."""
+
+    name: str
+    params: dict[str, str]
+    scores: dict[str, float]
+    losses: list[tuple[int, float]]  # iteration and loss
+    tags: dict[str, str]
+    has_failed: bool
+
+
+@dataclass(frozen=True)
+class ModelPackage:
+    """How the MLflow model of a run is written."""
+
+    list_files: Callable[[], list[str]]  # paths of the files that the model is loaded from
+    # writes the MLflow model into a new folder, with the fields that tie it to its run
+    write: Callable[[Path, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """A run: `key` identifies it, `display_digest` covers what else it shows."""
+
+    name: str
+    experiment: str
+    kind: str  # tag by which people filter runs
+    description: str  # one sentence for its page
+    stages: dict[str, Stage]  # by what they do; the one that made the results first
+    params: dict[str, str]  # as MLflow keeps them
+    results: list[str]  # paths of the files that identify it; it is looked up by the last
+    data: Md5s  # what the first stage read
+    read: Callable[[], Content]  # reads its files
+    test_data: Md5s = field(default_factory=dict)  # what only the evaluation read
+    # path of what people look at -> folder among the artifacts, "" for none
+    shown: dict[str, str] = field(default_factory=dict)
+    compared: Md5s = field(default_factory=dict)  # files of other models for its note
+    package: ModelPackage | None = None  # its model, if it has one
+    children: Callable[[], list[Child]] | None = None  # reads the runs below it, if it has some
+    missing_stage: str | None = None  # what is missing of it in dvc.lock, as a sentence
+
+    @property
+    def first_stage(self) -> Stage:
+        """The stage that made the results."""
+        return next(iter(self.stages.values()))
+
+    @property
+    def outs(self) -> Md5s:
+        """What its stages wrote."""
+        outs: Md5s = {}
+        for stage in self.stages.values():
+            outs |= stage.outs
+        return outs
+
+    @property
+    def md5s(self) -> Md5s:
+        """All files and folders that its stages read and wrote."""
+        md5s: Md5s = {}
+        for stage in self.stages.values():
+            md5s |= stage.deps | stage.outs
+        return md5s
+
+    @property
+    def result(self) -> Md5s:
+        """The file by which its run is looked up; empty while that was not made."""
+        md5s = self.md5s
+        return {path: md5s[path] for path in self.results[-1:] if path in md5s}
+
+    @property
+    def key(self) -> str:
+        """Identity: results, params and data, whatever code wrote them."""
+        md5s = self.md5s
+        results = [md5s.get(path) for path in self.results]
+        return _digest([self.name, self.params, sorted(self.data.values()), results])
+
+    @property
+    def display_digest(self) -> str:
+        """Digest of what is shown and is no part of the identity."""
+        outs = self.outs
+        shown = {path: outs[path] for path in self.shown}
+        return _digest([FORMAT, self.kind, self.description, shown, self.compared])
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def run_problem(spec: RunSpec) -> str | None:
+    """Why a run cannot be written: results are missing or not those of the lock file, or None."""
+    if spec.missing_stage:
+        return spec.missing_stage
+    problem = workspace_problem([*spec.outs, *spec.compared], spec.md5s)
+    return problem or package_problem(spec)
+
+
+def package_problem(spec: RunSpec) -> str | None:
+    """Why the model of a run, if it has one, cannot be loaded from the workspace, or None."""
+    if not spec.package:
+        return None
+    paths = spec.package.list_files()
+    md5s = spec.md5s
+    for path in paths:
+        if path not in md5s:  # code, whose list is missing here or another one
+            return f"{path} may differ from dvc.lock: run `make pull` or `dvc repro`"
+    return workspace_problem(paths, md5s)
+
+
+# Writing and updating it
+
+
 def write_run(store: Store, spec: RunSpec, commit: str | None, in_progress: str) -> None:
     """Make a run; until it is complete its key is `in_progress`.
 
-    Args:
-        store: to write to.
-        spec: of the run.
-        commit: that holds this lock file, if one does.
-        in_progress: the key meanwhile.
+    Its tags name the commit that holds the lock file, if one does.
     """
+    from mlflow.entities import LoggedModelOutput, Metric
+
     client, content = store.client, spec.read()
-    experiment = store.open_experiment(spec.experiment)
-    tags = _list_tags(spec, content, commit) | _list_display_tags(spec, content.note)
+    stage = spec.first_stage.name
+    tags = {"mlflow.source.name": stage, "stage": stage, "model": spec.name} | content.labels
+    if commit:
+        tags[COMMIT_TAG] = commit
+    dvc_experiment = os.environ.get("DVC_EXP_NAME")
+    if dvc_experiment:
+        tags["dvc.experiment"] = dvc_experiment
+    tags |= {"kind": spec.kind, NOTE_TAG: content.note, DISPLAY_TAG: spec.display_digest}
     tags |= {"key": in_progress, "owner": f"{socket.gethostname()}:{find_root()}"}
-    started = _to_milliseconds(content.started)
-    run = client.create_run(experiment, started, tags, spec.name)
+    experiment_id = store.open_experiment(spec.experiment)
+    run = client.create_run(experiment_id, _to_milliseconds(content.started), tags, spec.name)
     run_id = run.info.run_id
 
     _log_inputs(store, run, spec)
     model_id, last_tags = None, {"key": spec.key}
     if spec.package:
         # before the metrics: the model's page shows those that name it
-        model_id, md5 = _log_model(store, run, spec, spec.package)
-        last_tags[_PACKAGE_TAG] = md5
-    metrics = _list_curves(content) + _list_final_scores(content, model_id)
+        logged = client.create_logged_model(experiment_id, spec.name, run_id, params=spec.params)
+        last_tags[_PACKAGE_TAG] = _upload_package(store, run, spec.package, logged)
+        model_id = logged.model_id
+        client.finalize_logged_model(model_id, "READY")
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+    metrics = [
+        Metric(point.name, point.value, _to_milliseconds(point.time), point.step)
+        for point in content.curves
+    ]
+    metrics += _list_final_scores(content, model_id)
     num_last = BATCH - len(spec.params) - len(last_tags)
     early, last = metrics[:-num_last], metrics[-num_last:]
     for start in range(0, len(early), BATCH):
@@ -79,25 +229,34 @@ def write_run(store: Store, spec: RunSpec, commit: str | None, in_progress: str)
 
 
 def update_shown(store: Store, run: "Run", spec: RunSpec) -> list[str]:
-    """Give a run what it should show now, and last the tags that say what that is.
+    """Give a run what it should show now, and last the tags with the digest of that.
 
     Returns:
-        files that should go and stay, because the server does not let one delete.
+        files that are shown no more, which the server does not allow to delete.
     """
     # MLflow shows the latest score of a name
     content = replace(spec.read(), ended=datetime.now(UTC))
     _log_inputs(store, run, spec)
     _upload_shown(store, run, spec)
-    kept = _remove_unshown(store, run, spec)
+    artifacts = open_artifacts(run.info.artifact_uri, store.uri)
+    shown = {_LINEAGE, *_list_shown_files(spec)} if spec.shown else {}
+    kept = []
+    for folder in ["", *sorted({*spec.shown.values()} - {""})]:
+        for file in artifacts.list_artifacts(folder or None):
+            if not file.is_dir and file.path not in shown:
+                delete = partial(artifacts.delete_artifacts, file.path)
+                what = f"{spec.name}: {file.path}, shown no more,"
+                kept.append(delete_if_allowed(delete, what, spec.experiment))
     metrics = run.data.metrics  # an earlier FORMAT had less, and baselines may be others now
     scores = _list_final_scores(content, None)
     changed = [score for score in scores if metrics.get(score.key) != score.value]
-    log_values(store, run, {}, _list_display_tags(spec, content.note), changed)
-    return kept
+    tags = {"kind": spec.kind, NOTE_TAG: content.note, DISPLAY_TAG: spec.display_digest}
+    log_values(store, run, {}, tags, changed)
+    return [line for line in kept if line]
 
 
 def upload_lost(store: Store, run: "Run", spec: RunSpec) -> list[str]:
-    """Give a run on a server once more the files that were lost there; returns as above."""
+    """Upload the files again that a server has lost; returns what `update_shown` does."""
     for model_id in list_model_ids(run):
         assert spec.package  # only runs with a model have models
         logged = store.client.get_logged_model(model_id)
@@ -106,17 +265,10 @@ def upload_lost(store: Store, run: "Run", spec: RunSpec) -> list[str]:
     return update_shown(store, run, spec)
 
 
-# What a run consists of
-
-
 def log_values(
-    store: Store,
-    run: "Run",
-    params: dict[str, str],
-    tags: dict[str, str],
-    metrics: "list[Metric]",
+    store: Store, run: "Run", params: dict[str, str], tags: dict[str, str], metrics: "list[Metric]"
 ) -> None:
-    """Give the run params, metrics and, after them, tags by one request."""
+    """Log params, metrics and, after them, tags by one request."""
     from mlflow.entities import Param, RunTag
 
     listed_params = [Param(name, value) for name, value in params.items()]
@@ -129,38 +281,10 @@ def _to_milliseconds(time: datetime) -> int:
     return int(time.timestamp() * 1000)
 
 
-def _list_tags(spec: RunSpec, content: Content, commit: str | None) -> dict[str, str]:
-    """Where the run comes from."""
-    stage = spec.first_stage.name
-    tags = {"mlflow.source.name": stage, "stage": stage, "model": spec.name} | content.labels
-    if commit:
-        tags[COMMIT_TAG] = commit
-    experiment = os.environ.get("DVC_EXP_NAME")
-    if experiment:
-        tags["dvc.experiment"] = experiment
-    return tags
-
-
-def _list_display_tags(spec: RunSpec, note: str) -> dict[str, str]:
-    return {"kind": spec.kind, NOTE_TAG: note, DISPLAY_TAG: spec.display_digest}
-
-
 def _log_inputs(store: Store, run: "Run", spec: RunSpec) -> None:
-    """Name the data of a run; again where another clone named the same data at that moment."""
-    from mlflow.exceptions import MlflowException
-
-    for tries_left in (2, 1, 0):
-        try:
-            return store.client.log_inputs(run.info.run_id, _list_inputs(spec))
-        except MlflowException as error:
-            is_clash = any(name in str(error) for name in _CLASHES)
-            if not tries_left or not is_clash:
-                raise
-
-
-def _list_inputs(spec: RunSpec) -> "list[DatasetInput]":
-    """The data that were read, and the result by which the run is looked up, by DVC's md5s."""
+    """Log the data that were read, and the result by which the run is looked up, by DVC's md5s."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.exceptions import MlflowException
 
     inputs = []
     contexts = {"training": spec.data, "evaluation": spec.test_data, "result": spec.result}
@@ -168,16 +292,14 @@ def _list_inputs(spec: RunSpec) -> "list[DatasetInput]":
         for path, md5 in files.items():
             dataset = Dataset(path, md5, "local", json.dumps({"uri": path}))
             inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", context)]))
-    return inputs
-
-
-def _list_curves(content: Content) -> "list[Metric]":
-    from mlflow.entities import Metric
-
-    return [
-        Metric(point.name, point.value, _to_milliseconds(point.time), point.step)
-        for point in content.curves
-    ]
+    for tries_left in (2, 1, 0):
+        try:
+            return store.client.log_inputs(run.info.run_id, inputs)
+        except MlflowException as error:
+            # another clone may have logged the same data at that moment
+            is_clash = any(name in str(error) for name in _CLASHES)
+            if not tries_left or not is_clash:
+                raise
 
 
 def _list_final_scores(content: Content, model_id: str | None) -> "list[Metric]":
@@ -206,22 +328,8 @@ def write_children(store: Store, run: "Run", children: Iterable[Child]) -> None:
         store.client.set_terminated(made.info.run_id, status, now)
 
 
-def _log_model(store: Store, run: "Run", spec: RunSpec, package: ModelPackage) -> tuple[str, str]:
-    """Give the run its model, loadable from MLflow alone; returns its id and its package's md5."""
-    from mlflow.entities import LoggedModelOutput
-
-    client, run_id = store.client, run.info.run_id
-    logged = client.create_logged_model(
-        run.info.experiment_id, spec.name, run_id, params=spec.params
-    )
-    md5 = _upload_package(store, run, package, logged)
-    client.finalize_logged_model(logged.model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    return logged.model_id, md5
-
-
 def _upload_package(store: Store, run: "Run", package: ModelPackage, logged: "LoggedModel") -> str:
-    """Give a logged model its files; returns the md5 of their checksums."""
+    """Upload the files of a logged model; returns the md5 of their checksums."""
     identity = {
         "artifact_path": logged.artifact_location,
         "run_id": run.info.run_id,
@@ -232,11 +340,11 @@ def _upload_package(store: Store, run: "Run", package: ModelPackage, logged: "Lo
         packed = Path(folder, "model")
         package.write(packed, identity)
         open_artifacts(logged.artifact_location, store.uri).log_artifacts(str(packed))
-        return compute_file_md5(packed / SEAL)
+        return compute_file_md5(packed / CHECKSUMS)
 
 
 def _upload_shown(store: Store, run: "Run", spec: RunSpec) -> None:
-    """Give the run the files that people look at, if any, and the stages they come from."""
+    """Upload the files that people look at, if any, and the stages that made them."""
     if not spec.shown:
         return
     artifacts = open_artifacts(run.info.artifact_uri, store.uri)
@@ -247,24 +355,6 @@ def _upload_shown(store: Store, run: "Run", spec: RunSpec) -> None:
         lineage = Path(scratch, _LINEAGE)
         write_json(lineage, {role: asdict(stage) for role, stage in spec.stages.items()})
         artifacts.log_artifact(str(lineage))
-
-
-def _remove_unshown(store: Store, run: "Run", spec: RunSpec) -> list[str]:
-    """Delete the files that are shown no more; returns those that the server keeps."""
-    artifacts = open_artifacts(run.info.artifact_uri, store.uri)
-    shown = {_LINEAGE, *_list_shown_files(spec)} if spec.shown else {}
-    kept = []
-    for folder in ["", *sorted({*spec.shown.values()} - {""})]:
-        for file in artifacts.list_artifacts(folder or None):
-            if file.is_dir or file.path in shown:
-                continue
-
-            def delete(path: str = file.path) -> None:
-                artifacts.delete_artifacts(path)
-
-            what = f"{spec.name}: {file.path}, shown no more,"
-            kept.append(delete_if_allowed(delete, what, spec.experiment))
-    return [line for line in kept if line]
 
 
 # Whether MLflow still has it
@@ -288,11 +378,11 @@ def lost_files(store: Store, run: "Run", spec: RunSpec) -> str | None:
     for model_id in models:
         location = store.client.get_logged_model(model_id).artifact_location
         packed = Path(_find_local_folder(location) or "")
-        damage = find_damage(packed)
-        if not damage and compute_file_md5(packed / SEAL) != run.data.tags.get(_PACKAGE_TAG):
-            damage = f"{SEAL} is another"
-        if damage:
-            return f"model: {damage}"
+        problem = checksum_problem(packed)
+        if not problem and compute_file_md5(packed / CHECKSUMS) != run.data.tags.get(_PACKAGE_TAG):
+            problem = f"{CHECKSUMS} is another"
+        if problem:
+            return f"model: {problem}"
     for name, file in _list_shown_files(spec).items():
         copy = folder / name
         if not copy.exists() or not filecmp.cmp(file, copy, shallow=False):

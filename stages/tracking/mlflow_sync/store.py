@@ -1,36 +1,37 @@
-"""The MLflow store: opening it, errors in one line, and what it holds."""
+"""The MLflow store: where it is, the lock of its writer, opening it, and what it holds."""
 
+import fcntl
 import logging
 import os
 import re
 import signal
+import sqlite3
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from contextlib import closing, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from stages.shared.errors import InputError, hide_passwords
-from stages.tracking.mlflow_sync.location import (
-    check_database,
-    damaged_store,
-    find_artifacts,
-    find_database,
-)
 from stages.tracking.mlflow_sync.mlflow_internals import VIEW_TAG, make_database, open_artifacts
 
 if TYPE_CHECKING:  # mlflow takes seconds to import, and wants its environment set before
-    from mlflow.entities import Experiment, Run
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
-_EXPERIMENT_TAG = "srn.experiment"  # which experiment it is, whatever people call it
 PARENT_TAG = "mlflow.parentRunId"  # by which the UI shows a run below another
 CHAMPION = "champion"  # alias of the registered version that predicts
 IN_PROGRESS = "pending"  # first word of the key of a run that is being written
 
+_SQLITE = "sqlite:///"
+_DEFAULT = "mlflow.db"  # in the repository; it is made where there is none
+_BUSY_SECONDS = 10  # to wait for a file that another process writes
+_DATABASES = re.compile(r"(postgres|mysql|mssql|oracle)\w*(\+\w+)?://")
+_EXPERIMENT_TAG = "srn.experiment"  # which experiment it is, whatever people call it
 _MOST_RUNS = 50_000  # that MLflow gives at once
-_MOST_MODELS = 1_000  # likewise
+_PAGE = 1_000  # experiments or registered models of one answer
 _NOT_NEEDED = "training and evaluation do not need it"
 _USER = "MLFLOW_TRACKING_USERNAME"
 _UNKNOWN_USER, _FORBIDDEN = 401, 403  # status of HTTP
@@ -47,6 +48,111 @@ _ENVIRONMENT = {  # what the user has set stays
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "7",  # seconds
     "TRACK_SECONDS": "11",  # longest that a server may take to list what it has
 }
+
+
+# Where the store is
+
+
+def find_root() -> Path:
+    """The repository, also in the folder of `dvc exp run --temp`, which is deleted afterwards."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
+def find_uri() -> str:
+    """Address of the store; a relative SQLite path starts at the repository.
+
+    Raises:
+        InputError: MLFLOW_TRACKING_URI is not supported.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or _SQLITE + _DEFAULT
+    if re.match(r"https?://\w", uri):
+        return uri
+    if _DATABASES.match(uri):
+        raise InputError(
+            f"MLFLOW_TRACKING_URI is the database {uri}: start `mlflow server` on it, with this as "
+            "its MLFLOW_BACKEND_STORE_URI, and give the server's http address (docs/team.md)"
+        )
+    path = find_root() / uri.removeprefix(_SQLITE)
+    if not uri.startswith(_SQLITE) or uri == _SQLITE or "?" in str(path):
+        raise InputError(
+            f"MLFLOW_TRACKING_URI is {uri} in {find_root()}: give {_SQLITE}FILE without a question "
+            "mark, or the http address of an `mlflow server`"
+        )
+    return f"{_SQLITE}{path}"
+
+
+def find_database(uri: str) -> Path | None:
+    """The file of a local store; None for a server."""
+    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
+
+
+def find_artifacts(database: Path) -> str:
+    """Address of the folder of artifacts of a local store, which is beside its file."""
+    return (database.parent / "mlartifacts").as_uri()
+
+
+@contextmanager
+def lock_store(uri: str) -> Iterator[None]:
+    """One writer at a time on this machine: beside the file of a store, else in this repository."""
+    database = find_database(uri)
+    path = Path(f"{database}.lock") if database else find_root() / ".dvc" / "tmp" / "track.lock"
+    if not database:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            line = f"waiting for the process that writes to MLflow at {uri}"
+            print(hide_passwords(line), flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)  # released when the process ends, however it ends
+        yield
+
+
+def check_database(database: Path, to_write: bool) -> None:
+    """Reject a file that MLflow could not work with; MLflow would wait long, or print a page.
+
+    Raises:
+        InputError: it is missing, incomplete, locked, damaged or no database.
+    """
+    if not database.exists():
+        raise InputError(
+            f"there is no store {database}: `make sync` makes that of this repository; if "
+            "MLFLOW_TRACKING_URI names another, correct it, or let `srn sync --new` make it"
+        )
+    incomplete = InputError(
+        f"{database} is no complete store of MLflow: move it away, `srn sync` fills a new one"
+    )
+    address = f"file:{quote(str(database))}?mode={'rw' if to_write else 'ro'}"
+    try:
+        # neither mode makes a file that is not there
+        with closing(sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS)) as connection:
+            [answer] = connection.execute("pragma quick_check(1)").fetchone()
+            experiments = connection.execute("select 1 from experiments").fetchall()
+            if to_write:
+                connection.execute("begin immediate")  # waits for the process that writes
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            raise incomplete from None
+        raise InputError(
+            f"{database} cannot be opened ({error}): end what holds it, or correct the path"
+        ) from None
+    except sqlite3.DatabaseError as error:
+        raise damaged_store(database, f"damaged: {error}") from None
+    if answer != "ok":
+        raise damaged_store(database, f"damaged: {answer}")
+    if not experiments:
+        raise incomplete
+
+
+def damaged_store(database: Path, damage: str) -> InputError:
+    """The error of a local store that cannot be used: it is filled again, never repaired."""
+    return InputError(
+        f"{database} cannot be used ({damage}): delete it and mlartifacts beside it, "
+        "`srn sync` fills it again"
+    )
+
+
+# What it holds
 
 
 class Store:
@@ -67,132 +173,84 @@ class Store:
         self.client: MlflowClient = MlflowClient(uri, uri)
         self.experiments: dict[str, str] = {}
         self.tags: dict[str, dict[str, str]] = defaultdict(dict)
-        self.is_local = find_database(uri) is not None
-        self._locations: dict[str, str] = {}  # id of an experiment -> where its artifacts are
-        self._folders: dict[str, set[str]] = {}  # address -> folders there, once asked for
-        for experiment in self._list_experiments():
-            name = experiment.tags.get(_EXPERIMENT_TAG)
+        database = find_database(uri)
+        self.is_local = database is not None
+        self._locations: dict[str, str] = {}  # id of an experiment -> address of its artifacts
+        self._folders: dict[str, set[str]] = {}  # address -> folders there, once listed
+        # the active ones, anybody's: one request, where asking by name takes one each
+        for experiment in _read_pages(self.client.search_experiments):
+            name, location = experiment.tags.get(_EXPERIMENT_TAG), experiment.artifact_location
             if name and name not in self.experiments:
-                self._check_location(experiment, name)
+                # a file that was moved or copied without its artifacts
+                if database and location != f"{find_artifacts(database)}/{name}":
+                    raise damaged_store(database, f"its artifacts are in {location}")
                 self.experiments[name] = experiment.experiment_id
                 self.tags[name] = experiment.tags
-                self._locations[experiment.experiment_id] = experiment.artifact_location
-            elif not name and VIEW_TAG in experiment.tags and self.is_local:
-                database = find_database(uri)
-                assert database
+                self._locations[experiment.experiment_id] = location
+            elif not name and VIEW_TAG in experiment.tags and database:
                 raise damaged_store(database, "it was made by an earlier version")
 
-    def _list_experiments(self) -> "Iterator[Experiment]":
-        """All that are active, anybody's: one request, where asking by name takes one each."""
-        page = self.client.search_experiments()
-        yield from page
-        while page.token:
-            page = self.client.search_experiments(page_token=page.token)
-            yield from page
-
-    def _check_location(self, experiment: "Experiment", name: str) -> None:
-        """Reject a file whose artifacts are elsewhere: it was moved or copied without them.
-
-        Raises:
-            InputError: they are.
-        """
-        database = find_database(self.uri)
-        if database and experiment.artifact_location != f"{find_artifacts(database)}/{name}":
-            raise damaged_store(database, f"its artifacts are in {experiment.artifact_location}")
-
-    def find_runs(self, key: str) -> "list[Run]":
-        """Runs with a key, by id."""
-        return self._search_runs(f"tags.key = '{key}'")
-
-    def find_all(self, results: dict[str, list[str]]) -> "dict[str, list[Run]]":
-        """Runs with each of the keys: one request, and one for each that it does not find.
-
-        Args:
-            results: key -> md5s of its result. A run has these as digests of data sets, for many
-                of which MLflow can be asked at once.
-        """
-        found = defaultdict(list)
-        md5s = {f"'{md5}'" for key in results for md5 in results[key]}
-        if md5s:
-            for run in self._search_runs(f"dataset.digest IN ({', '.join(md5s)})"):
-                found[run.data.tags.get("key")].append(run)
-        return {key: found[key] or self.find_runs(key) for key in results}
-
-    def find_in_progress(self) -> "list[Run]":
-        """Runs that a process writes, or began to write and left."""
-        return self._search_runs(f"tags.key like '{IN_PROGRESS} %'")
-
-    def find_children(self, known: set[str]) -> "tuple[dict[str, list[Run]], list[Run]]":
-        """Runs below others by the id of the parent, and those whose parent was deleted.
-
-        Args:
-            known: ids of runs that exist, for which MLflow is not asked.
-        """
-        children = defaultdict(list)
-        for run in self._search_runs(f"tags.`{PARENT_TAG}` like '%'"):
-            children[run.data.tags[PARENT_TAG]].append(run)
-        asked = ", ".join(f"'{run_id}'" for run_id in children if run_id not in known)
-        found = self._search_runs(f"attributes.run_id IN ({asked})") if asked else []
-        parents = known | {run.info.run_id for run in found}
-        orphans = [run for parent in children if parent not in parents for run in children[parent]]
-        return dict(children), orphans
-
-    def _search_runs(self, condition: str) -> "list[Run]":
+    def search_runs(self, condition: str) -> "list[Run]":
+        """Runs of this project's experiments, by id, for which a condition of MLflow holds."""
         ids = list(self.experiments.values())
         if not ids:
             return []
         runs = self.client.search_runs(ids, condition, max_results=_MOST_RUNS)
         return sorted(runs, key=lambda run: run.info.run_id)
 
+    def find_runs(self, key: str) -> "list[Run]":
+        """Runs with a key, by id."""
+        return self.search_runs(f"tags.key = '{key}'")
+
+    def find_children(self, known: set[str]) -> "tuple[dict[str, list[Run]], list[Run]]":
+        """Runs below others by the id of the parent, and those whose parent was deleted.
+
+        MLflow is not asked for parents whose ids are known to exist.
+        """
+        children = defaultdict(list)
+        for run in self.search_runs(f"tags.`{PARENT_TAG}` like '%'"):
+            children[run.data.tags[PARENT_TAG]].append(run)
+        unknown = ", ".join(f"'{run_id}'" for run_id in children if run_id not in known)
+        found = self.search_runs(f"attributes.run_id IN ({unknown})") if unknown else []
+        parents = known | {run.info.run_id for run in found}
+        orphans = [run for parent in children if parent not in parents for run in children[parent]]
+        return dict(children), orphans
+
     def open_experiment(self, name: str) -> str:
         """Id of an experiment to write runs to; it is made if it does not exist."""
         from mlflow.exceptions import MlflowException
 
-        if name not in self.experiments:
-            try:
-                self.experiments[name] = self._create_experiment(name, name)
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-                self.experiments[name] = self._take_experiment(name)
-        return self.experiments[name]
-
-    def _create_experiment(self, name: str, title: str) -> str:
+        if name in self.experiments:
+            return self.experiments[name]
         database = find_database(self.uri)
         # MLflow would put artifacts into the working folder; a server knows where they go
         folder = f"{find_artifacts(database)}/{name}" if database else None
         # the UI then opens on runs and curves rather than on chats
         tags = {"mlflow.experimentKind": "custom_model_development", _EXPERIMENT_TAG: name}
-        return self.client.create_experiment(title, folder, tags)
-
-    def _take_experiment(self, name: str) -> str:
-        """Id of the experiment that has the name: deleted, or just made by another clone.
-
-        If it belongs to another project, one of another title is made.
-        """
-        experiment = self.client.get_experiment_by_name(name)
-        assert experiment is not None  # MLflow has just said that it exists
-        if not {_EXPERIMENT_TAG, VIEW_TAG} & experiment.tags.keys():
-            return self._create_experiment(name, f"{name} (srn)")
-        experiment_id: str = experiment.experiment_id
-        if experiment.lifecycle_stage == "deleted":
-            self.client.restore_experiment(experiment_id)
-        self.client.set_experiment_tag(experiment_id, _EXPERIMENT_TAG, name)
+        try:
+            experiment_id: str = self.client.create_experiment(name, folder, tags)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            experiment = self.client.get_experiment_by_name(name)
+            assert experiment is not None  # MLflow has just reported that it exists
+            if {_EXPERIMENT_TAG, VIEW_TAG} & experiment.tags.keys():
+                # ours: somebody has deleted it, or another clone has just made it
+                experiment_id = experiment.experiment_id
+                if experiment.lifecycle_stage == "deleted":
+                    self.client.restore_experiment(experiment_id)
+                self.client.set_experiment_tag(experiment_id, _EXPERIMENT_TAG, name)
+            else:  # another project has an experiment of this name
+                experiment_id = self.client.create_experiment(f"{name} (srn)", folder, tags)
+        self.experiments[name] = experiment_id
         return experiment_id
 
-    def name_experiment(self, run: "Run") -> str:
-        """The name of the experiment of a run."""
-        for name, experiment_id in self.experiments.items():
-            if experiment_id == run.info.experiment_id:
-                return name
-        return run.info.experiment_id
-
     def list_folders(self, experiment_id: str, folder: str = "") -> set[str]:
-        """Names of the folders among the artifacts of an experiment: of runs, or in `models`."""
-        location = self._locations.get(experiment_id)
-        if location is None:  # the experiment was made meanwhile
-            location = self.client.get_experiment(experiment_id).artifact_location
-            self._locations[experiment_id] = location
+        """Names of the folders among the artifacts of an experiment, or in `models` there.
+
+        The experiment has to be one that the store had when it was opened.
+        """
+        location = self._locations[experiment_id]
         address = f"{location}/{folder}"
         if address not in self._folders:
             found = open_artifacts(location, self.uri).list_artifacts(folder or None)
@@ -205,25 +263,13 @@ class Store:
         return list(self.client.search_model_versions(f"name IN ({quoted})"))
 
     def find_champions(self, names: list[str]) -> dict[str, str]:
-        """The version that carries the alias `champion`, by the name of a registered model.
-
-        All models are listed, since MLflow has no request for some of them.
-        """
+        """The version that carries the alias `champion`, by the name of a registered model."""
         champions = {}
-        page = self.client.search_registered_models(max_results=_MOST_MODELS)
-        while True:
-            for model in page:
-                if model.name in names and CHAMPION in model.aliases:
-                    champions[model.name] = str(model.aliases[CHAMPION])
-            if not page.token:
-                return champions
-            page = self.client.search_registered_models(
-                max_results=_MOST_MODELS, page_token=page.token
-            )
-
-    def is_registered(self, run: "Run") -> bool:
-        """Whether a registered version points to a run."""
-        return bool(self.client.search_model_versions(f"run_id = '{run.info.run_id}'"))
+        # all are listed, since MLflow has no request for some of them
+        for model in _read_pages(self.client.search_registered_models):
+            if model.name in names and CHAMPION in model.aliases:
+                champions[model.name] = str(model.aliases[CHAMPION])
+        return champions
 
     def drop_run(self, run: "Run") -> None:
         """Delete a run, and first its model, which MLflow would leave behind."""
@@ -244,9 +290,22 @@ class Store:
             signal.alarm(6 * int(os.environ["TRACK_SECONDS"]))
 
 
+def _read_pages(search: Callable[..., Any]) -> list[Any]:
+    """All that a request of MLflow finds, which answers page by page."""
+    page = search(max_results=_PAGE)
+    found = list(page)
+    while page.token:
+        page = search(max_results=_PAGE, page_token=page.token)
+        found += page
+    return found
+
+
 def list_model_ids(run: "Run") -> list[str]:
     """Ids of the models that a run made."""
     return [made.model_id for made in run.outputs.model_outputs] if run.outputs else []
+
+
+# Opening it, and its errors
 
 
 @contextmanager
@@ -259,13 +318,19 @@ def open_store(uri: str, to_write: bool = False, to_make: bool = False) -> Itera
 
     Args:
         uri: of `find_uri`.
-        to_write: whether more than reading is meant; then the caller holds the lock.
-        to_make: whether a file that does not exist is made.
+        to_write: whether the caller writes, and holds the lock; then the store of this repository
+            is made where there is none.
+        to_make: whether any other file that does not exist is made too.
 
     Raises:
         InputError: the store cannot be used.
     """
-    _set_environment()
+    for name, value in _ENVIRONMENT.items():  # `import mlflow` reads some of it
+        os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # what these two would print a page about is raised too
+    for name in ("mlflow.store.db.utils", "mlflow.models.signature"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def give_up(*_: object) -> None:
         # an exit, since mlflow and urllib3 would catch an error and retry
@@ -276,7 +341,8 @@ def open_store(uri: str, to_write: bool = False, to_make: bool = False) -> Itera
         with explain_errors(uri, "its experiments"):
             database = find_database(uri)
             if database:
-                if to_make and not database.exists():
+                is_default = to_write and database == find_root() / _DEFAULT
+                if (to_make or is_default) and not database.exists():
                     make_database(database, find_artifacts(database))
                 check_database(database, to_write)
             else:
@@ -287,23 +353,13 @@ def open_store(uri: str, to_write: bool = False, to_make: bool = False) -> Itera
         signal.signal(signal.SIGALRM, before)
 
 
-def _set_environment() -> None:
-    """Prepare for `import mlflow`, which reads some of it."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    # what these two would print a page about is raised too
-    for name in ("mlflow.store.db.utils", "mlflow.models.signature"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
 @contextmanager
 def explain_errors(uri: str, target: str) -> Iterator[None]:
     """Turn an error of the store into one line.
 
     Args:
         uri: of the store.
-        target: experiment or registered model that is read or written.
+        target: experiment or registered model that is read or written, for the message.
 
     Raises:
         InputError: instead of the errors of MLflow, of its database and of requests.
@@ -317,14 +373,52 @@ def explain_errors(uri: str, target: str) -> Iterator[None]:
         denial = _explain_denial(error, target)
         if denial:
             raise InputError(f"MLflow at {uri}: {denial} and try again; {_NOT_NEEDED}") from None
-        raise InputError(_format_unusable(uri, _shorten(str(error)))) from None
+        reason = " ".join(str(error).split())
+        if len(reason) >= 300:  # MLflow's messages begin with the request and end with the reason
+            reason = f"{reason[:140]} … {reason[-140:]}"
+        raise InputError(_format_unusable(uri, reason)) from None
+
+
+def _format_unusable(uri: str, reason: str) -> str:
+    return (
+        f"MLflow at {uri} cannot be used ({reason}): check the server or correct "
+        f"MLFLOW_TRACKING_URI and try again; {_NOT_NEEDED}"
+    )
+
+
+def _explain_denial(error: Exception, target: str) -> str | None:
+    """Which permission or password is missing, if that is what an error is about."""
+    status, user = _find_status(error), os.environ.get(_USER)
+    variables = f"{_USER} and MLFLOW_TRACKING_PASSWORD"
+    if status == _UNKNOWN_USER and user:
+        return f"it does not know {user} with this password (401): correct {variables}"
+    if status == _UNKNOWN_USER:
+        return f"it wants to know who asks (401): set {variables}"
+    if status != _FORBIDDEN:
+        return None
+    request = getattr(error, "request", None)
+    denied = f"{request.method} {PurePosixPath(request.path_url)}" if request else str(error)
+    if _CREATES.search(denied):
+        permission = f"USE on the workspace, to make {target}, or to make it for you"
+    else:
+        permission = f"{'READ' if _READS.search(denied) else 'EDIT'} on {target}"
+    return f"{user or 'you'} may not do this (403): ask its administrator for {permission}"
+
+
+def _find_status(error: Exception) -> int | None:
+    """Status of HTTP of an error: MLflow and requests raise their own."""
+    response = getattr(error, "response", None)  # of requests
+    if response is not None:
+        return int(response.status_code)
+    read_status = getattr(error, "get_http_status_code", None)  # of MLflow
+    return int(read_status()) if read_status else None
 
 
 def delete_if_allowed(delete: Callable[[], None], what: str, experiment: str) -> str | None:
     """Delete, or go on where the server does not allow it.
 
     Returns:
-        what stays, and which right is missing; None: it is deleted.
+        what stays, and which permission is missing; None: it is deleted.
     """
     from mlflow.exceptions import MlflowException
 
@@ -335,48 +429,3 @@ def delete_if_allowed(delete: Callable[[], None], what: str, experiment: str) ->
             raise
         return f"{what} stays (403): ask for MANAGE on experiment {experiment}"
     return None
-
-
-def _find_status(error: Exception) -> int | None:
-    """Status of HTTP of an error: MLflow and requests raise their own."""
-    response = getattr(error, "response", None)  # of requests
-    if response is not None:
-        return int(response.status_code)
-    ask = getattr(error, "get_http_status_code", None)  # of MLflow
-    return int(ask()) if ask else None
-
-
-def _explain_denial(error: Exception, target: str) -> str | None:
-    """Which right or password a server misses, if that is what an error is about."""
-    status, user = _find_status(error), os.environ.get(_USER)
-    variables = f"{_USER} and MLFLOW_TRACKING_PASSWORD"
-    if status == _UNKNOWN_USER and user:
-        return f"it does not know {user} with this password (401): correct {variables}"
-    if status == _UNKNOWN_USER:
-        return f"it wants to know who asks (401): set {variables}"
-    if status == _FORBIDDEN:
-        right = _name_right(error, target)
-        return f"{user or 'you'} may not do this (403): ask its administrator for {right}"
-    return None
-
-
-def _name_right(error: Exception, target: str) -> str:
-    """The right that is missing, by the request that was denied."""
-    request = getattr(error, "request", None)
-    asked = f"{request.method} {PurePosixPath(request.path_url)}" if request else str(error)
-    if _CREATES.search(asked):
-        return f"USE on the workspace, to make {target}, or to make it for you"
-    return f"{'READ' if _READS.search(asked) else 'EDIT'} on {target}"
-
-
-def _format_unusable(uri: str, reason: str) -> str:
-    return (
-        f"MLflow at {uri} cannot be used ({reason}): check the server or correct "
-        f"MLFLOW_TRACKING_URI and try again; {_NOT_NEEDED}"
-    )
-
-
-def _shorten(text: str) -> str:
-    """One line; MLflow's messages begin with the request and end with the reason."""
-    line = " ".join(text.split())
-    return line if len(line) < 300 else f"{line[:140]} … {line[-140:]}"

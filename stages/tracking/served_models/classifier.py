@@ -34,8 +34,8 @@ class ServedClassifier(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Rebuild the model from its artifacts."""
-        seal = runpy.run_path(context.artifacts["seal"])
-        with seal["unpack"](context.artifacts["package"]) as files:
+        checksums = runpy.run_path(context.artifacts["checksums"])
+        with checksums["unpack"](context.artifacts["package"]) as files:
             try:
                 self.classifier = runpy.run_path(files["loader"])["Classifier"](files)
             except ValueError as error:
@@ -47,25 +47,18 @@ class ServedClassifier(PythonModel):
         model_input: list[str],
         params: dict[str, Any] | None = None,
     ) -> list[Answer]:
-        """Name the likeliest languages of each name, best first.
+        """Name the likeliest languages of each name, as `Classifier.predict` of loader.py does.
 
-        Args:
-            context: not used, the model is loaded.
-            model_input: surnames.
-            params: `top`, how many languages to name.
-
-        Returns:
-            one `Answer` a name, as dictionaries, which JSON can hold; a name without any letter of
-            the alphabet gets an empty list.
+        An `Answer` is returned as a dictionary, which JSON can hold. `params` may have `top`.
 
         Raises:
-            MlflowException: too many or too long names, or no languages; status 400 over HTTP.
+            MlflowException: of the ValueErrors there; status 400 over HTTP.
         """
         try:
             answers: list[Any] = self.classifier.predict(model_input, **(params or {}))
+            return answers
         except ValueError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
-        return answers
 
 
 set_model(ServedClassifier())

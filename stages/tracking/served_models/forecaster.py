@@ -20,8 +20,8 @@ class ServedForecaster(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Rebuild the model from its artifacts."""
-        seal = runpy.run_path(context.artifacts["seal"])
-        with seal["unpack"](context.artifacts["package"]) as files:
+        checksums = runpy.run_path(context.artifacts["checksums"])
+        with checksums["unpack"](context.artifacts["package"]) as files:
             try:
                 self.forecaster = runpy.run_path(files["loader"])["Forecaster"](files)
             except ValueError as error:
@@ -33,24 +33,18 @@ class ServedForecaster(PythonModel):
         model_input: np.ndarray,
         params: dict[str, Any] | None = None,
     ) -> np.ndarray:
-        """Forecast the samples after each history.
+        """Forecast the samples after each history, as `Forecaster.predict` of loader.py does.
 
-        Args:
-            context: not used, the model is loaded.
-            model_input: `(B, T)`, one history a row, oldest sample first.
-            params: `horizon`, how many samples to forecast.
-
-        Returns:
-            `(B, horizon)`, float64.
+        Histories are `(B, T)`, forecasts `(B, horizon)`, float64; `params` may have `horizon`.
 
         Raises:
-            MlflowException: there is nothing to forecast from, or too much; status 400 over HTTP.
+            MlflowException: of the ValueErrors there; status 400 over HTTP.
         """
         try:
             forecasts: np.ndarray = self.forecaster.predict(model_input, **(params or {}))
+            return forecasts
         except ValueError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
-        return forecasts
 
 
 set_model(ServedForecaster())

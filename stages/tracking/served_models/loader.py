@@ -1,6 +1,6 @@
-"""Rebuild a trained model from its files, and ask it.
+"""Rebuild a trained model from its files, and let it predict.
 
-Travels with the model: it imports nothing of this project but the files that it is given.
+This file is a part of the model: it imports nothing of this project but the files that it is given.
 """
 
 import json
@@ -32,7 +32,7 @@ class Classifier:
             files: `weights`, `config`, `vocabulary`, `scores`, `alphabet` and the architectures.
 
         Raises:
-            ValueError: the weights are damaged, or of another network.
+            ValueError: of `load_model`.
         """
         vocabulary = _read_json(files["vocabulary"])
         self.model = load_model(files)
@@ -41,6 +41,7 @@ class Classifier:
         self.temperature: float = _read_json(files["scores"])["temperature"]
         self.alphabet = runpy.run_path(files["alphabet"])
 
+    @torch.no_grad()
     def predict(self, names: list[str], top: int = 3) -> list[dict[str, Any]]:
         """The likeliest languages of each name, best first.
 
@@ -63,26 +64,24 @@ class Classifier:
             raise ValueError(f"{len(names):,} names are more than {_MOST_NAMES:,}: send fewer")
         if longest > _MOST_LETTERS:
             raise ValueError(f"a name has {longest:,} letters, more than {_MOST_LETTERS:,}")
-        return [{"name": name, "top": self._rank_languages(name)[:top]} for name in names]
-
-    @torch.no_grad()
-    def _rank_languages(self, name: str) -> list[dict[str, Any]]:
-        """All languages with their probabilities, best first."""
-        cleaned = self.alphabet["clean_name"](name, self.symbols)
-        if not cleaned:
-            return []
-        letters = torch.tensor([self.alphabet["encode_name"](cleaned, self.symbols)])
-        log_probabilities = self.model(letters, torch.tensor([len(cleaned)]))[0]
-        probabilities = (log_probabilities / self.temperature).softmax(0)
-        guesses = []
-        for index in probabilities.sort(descending=True, stable=True).indices:
-            guess = {
-                "language": self.languages[index],
-                "probability": probabilities[index].item(),
-                "log_probability": log_probabilities[index].item(),
-            }
-            guesses.append(guess)
-        return guesses
+        predictions = []
+        for name in names:
+            languages = []
+            cleaned = self.alphabet["clean_name"](name, self.symbols)
+            if cleaned:
+                letters = torch.tensor([self.alphabet["encode_name"](cleaned, self.symbols)])
+                log_probabilities = self.model(letters, torch.tensor([len(cleaned)]))[0]
+                probabilities = (log_probabilities / self.temperature).softmax(0)
+                ranked = probabilities.sort(descending=True, stable=True).indices
+                for index in ranked[:top]:
+                    language = {
+                        "language": self.languages[index],
+                        "probability": probabilities[index].item(),
+                        "log_probability": log_probabilities[index].item(),
+                    }
+                    languages.append(language)
+            predictions.append({"name": name, "top": languages})
+        return predictions
 
 
 class Forecaster:
@@ -95,7 +94,7 @@ class Forecaster:
             files: `weights`, `config`, `scope` and the architecture.
 
         Raises:
-            ValueError: the weights are damaged, or of another network.
+            ValueError: of `load_model`.
         """
         self.model = load_model(files)
         # of a network that was trained on standardised samples
@@ -148,10 +147,8 @@ def load_model(files: Files) -> nn.Module:
         model.load_state_dict(weights, assign=True)  # assign: float64 weights stay so
     except (EOFError, RuntimeError, TypeError, UnpicklingError) as error:
         kind = type(error).__name__  # torch's message fills a page
-        architecture = config["architecture"]
-        raise ValueError(
-            f"{files['weights']} holds no weights of {architecture} ({kind})"
-        ) from None
+        network = f"{config['architecture']} ({kind})"
+        raise ValueError(f"{files['weights']} holds no weights of {network}") from None
     return model.eval()
 
 

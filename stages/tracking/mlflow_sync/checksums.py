@@ -1,0 +1,61 @@
+"""Md5s of the files of a packed model, written with it and compared before it is unpacked.
+
+This file is a part of the model, and imports nothing but the standard library.
+"""
+
+import hashlib
+import json
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CHECKSUMS = "checksums.json"
+
+
+def write_checksums(folder: Path) -> None:
+    """Write the md5 of each file of a folder into it."""
+    md5s = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            md5s[path.relative_to(folder).as_posix()] = compute_file_md5(path)
+    (folder / CHECKSUMS).write_text(json.dumps(md5s, indent=1) + "\n", encoding="utf-8")
+
+
+def checksum_problem(folder: Path) -> str | None:
+    """Which file of a folder is missing or damaged, by its checksums, or None."""
+    try:
+        md5s = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return f"{CHECKSUMS} is missing or damaged"
+    for name, md5 in md5s.items():
+        path = folder / name
+        if not path.exists():
+            return f"{name} is missing"
+        if compute_file_md5(path) != md5:
+            return f"{name} is damaged"
+    return None
+
+
+@contextmanager
+def unpack(package: str) -> Iterator[dict[str, str]]:
+    """Unpack what a model is rebuilt from, for as long as that takes: name -> path.
+
+    Raises:
+        OSError: a file of the model is not what was logged.
+    """
+    model = Path(package).parents[1]
+    if (model / "MLmodel").exists():  # MLflow also tries a model that it is still packing
+        problem = checksum_problem(model)
+        if problem:
+            raise OSError(f"the model in {model} cannot be served: {problem}")
+    with tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(package) as files:
+            files.extractall(folder)
+        yield {path.stem: str(path) for path in Path(folder).iterdir()}
+
+
+def compute_file_md5(path: Path) -> str:
+    """Md5 of a file."""
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
