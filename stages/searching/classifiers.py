@@ -23,9 +23,9 @@ class ClassifierAttempt:
     def __call__(self, params: ClassifierParams) -> Result:
         """Train by a recipe and score on validation."""
         trained = train(params, self.train, self.vocabulary, self.name)
-        log_probabilities = classify_names(trained.model, self.validation)
+        validation, targets = self.validation, self.validation.languages
+        log_probabilities = classify_names(trained.model, validation.letters, validation.lengths)
         predictions = log_probabilities.argmax(axis=1)
-        targets = self.validation.languages
         scores = score_predictions(predictions, targets, len(self.vocabulary.languages))
         scores["nll"] = average_nll(log_probabilities, targets)
         return make_result(scores, trained.curves)

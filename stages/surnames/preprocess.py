@@ -35,11 +35,6 @@ class SplitParams(Params):
 def preprocess(raw: LabelledNames, data: str, params: SplitParams) -> tuple[Corpus, Vocabulary]:
     """Clean, de-duplicate, split and encode the names of all languages.
 
-    Args:
-        raw: names by language.
-        data: what data they are.
-        params: shares and seed of the splits.
-
     Raises:
         InputError: a language has too few names, or there are fewer than two languages.
     """
