@@ -49,22 +49,13 @@ _PLAIN_SGD = {
     "label_smoothing": 0.0,
     "device": "cpu",
 }
-# kind of gradient -> the values that it needs, and why
-_NEEDED: dict[str, tuple[dict[str, Any], str]] = {
-    "by_hand": (
-        {"architecture": "elman_classifier", "batch": 1, **_PLAIN_SGD},
-        "gradient by_hand knows only plain sgd of elman_classifier, one name at a time",
-    ),
-    "counting": (
-        {
-            "architecture": "markov_classifier",
-            "balance": 0.0,
-            "rate": 1.0,
-            **_PLAIN_SGD,
-            "gradient": "counting",
-        },
-        "markov_classifier counts each name once, without an optimizer",
-    ),
+_BY_HAND: dict[str, Any] = {"architecture": "elman_classifier", "batch": 1, **_PLAIN_SGD}
+_COUNTING: dict[str, Any] = {
+    "architecture": "markov_classifier",
+    "balance": 0.0,
+    "rate": 1.0,
+    **_PLAIN_SGD,
+    "gradient": "counting",
 }
 
 
@@ -81,8 +72,14 @@ class ClassifierParams(FitParams):
 
     @model_validator(mode="after")
     def _check_gradient(self) -> "ClassifierParams":
-        is_markov = self.gradient == "autograd" and self.architecture == "markov_classifier"
-        needed, reason = _NEEDED.get("counting" if is_markov else self.gradient, ({}, ""))
+        if self.gradient == "by_hand":
+            needed = _BY_HAND
+            reason = "gradient by_hand knows only plain sgd of elman_classifier, one name at a time"
+        elif self.gradient == "counting" or self.architecture == "markov_classifier":
+            needed = _COUNTING
+            reason = "markov_classifier counts each name once, without an optimizer"
+        else:
+            return self
         for name, value in needed.items():
             if getattr(self, name) != value:
                 raise ValueError(f"{reason}: {name} must be {value}")
