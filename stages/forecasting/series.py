@@ -1,4 +1,4 @@
-"""A series, generated or observed: two classes with one interface, `Series`.
+"""A series, generated or observed: two classes with the same methods.
 
 data/preprocessed/series/<series>.npz holds the windows that networks are trained on, <series>.json
 the entry of the series in params.yaml. Only `read_series` finds out which kind a series is; all
@@ -6,11 +6,10 @@ other code calls methods of the series.
 """
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,15 +107,22 @@ class WalkthroughTest:
 
 
 @dataclass(frozen=True, eq=False)
-class Series(ABC):
-    """The interface of both kinds of series."""
+class _BaseSeries(Generic[_P]):
+    """What both kinds of series share, and what only one of them has."""
 
     section: ClassVar[str]  # of params.yaml
     units: ClassVar[Units]
 
     name: str  # of its entry in that section
     windows: Windows
-    params: Params | None = None  # that entry, or None if it was not read
+    params: _P | None = None  # that entry, or None if it was not read
+
+    @property
+    def entry(self) -> _P:
+        """The params, which have to be there."""
+        if self.params is None:
+            raise ValueError(f"series {self.name} was read without its params: read them too")
+        return self.params
 
     @property
     def scaling(self) -> dict[str, float] | None:
@@ -128,62 +134,12 @@ class Series(ABC):
         """Fields of `evaluate_forecasters` that the series replaces."""
         return {}
 
-    @property
-    @abstractmethod
-    def season(self) -> int | None:
-        """Samples after which the series may repeat itself, or None."""
-
-    @property
-    @abstractmethod
-    def spacing(self) -> float | None:
-        """Time between samples, or None without times."""
-
-    @property
-    @abstractmethod
-    def training_range(self) -> tuple[float, float]:
-        """The lowest and the highest training sample, in the units of the series."""
-
-    @abstractmethod
-    def select_targets(self, num_forecasts: int) -> tuple[_Floats, Array]:
-        """Targets of the windows and their times, for a network of `num_forecasts` per window."""
-
-    @abstractmethod
-    def join_training(self) -> Array:
-        """Training samples for baselines: `(N, T)`, in the units of the windows."""
-
     def restore_units(self, forecast: Forecaster) -> Forecaster:
         """Turn a forecaster in the units of the windows into one in the units of the series."""
         if self.scaling is None:
             return forecast
         mean, std = self.scaling["mean"], self.scaling["std"]
         return lambda history, horizon: forecast((history - mean) / std, horizon) * std + mean
-
-    @abstractmethod
-    def backtest(
-        self,
-        split: _Split,
-        *,
-        context: int,
-        horizon: int,
-        phases: int,
-        seed: int,
-        validation_horizon: int = 0,
-    ) -> Backtest:
-        """The backtest of a split; the same arguments give the same backtest.
-
-        An observed series has a rolling-origin backtest (Tashman, 2000): a forecast starts at each
-        sample of the split after which the horizon fits into it. Samples before the split may be
-        context, never targets. A generated series continues after its training part, and forecasts
-        start at random phases.
-
-        Args:
-            split: part of the series.
-            context: K, samples that a forecaster sees.
-            horizon: n, samples that follow.
-            phases: B, of a generated series.
-            seed: of these phases and of the noise.
-            validation_horizon: of the validation that a test has to start after.
-        """
 
     def walkthrough_tests(
         self, kind: WalkthroughKind, steps: int, context: int
@@ -199,25 +155,13 @@ class Series(ABC):
         """
         return []
 
-    @abstractmethod
-    def split_parts(self, step: float) -> dict[str, tuple[Array, Array]]:
-        """Times and samples `(T,)` of training, validation and test, `step` apart.
-
-        A generated series has parts only if its windows were slid: its first segment, and the
-        held-out end.
-        """
-
     def find_origin(self, split: _Split) -> int | None:
         """Index of the first sample that a backtest forecasts in the joined parts, if in any."""
         return None
 
-    @abstractmethod
-    def hide_test(self) -> "Series":
-        """The same series without its test part."""
-
 
 @dataclass(frozen=True, eq=False)
-class GeneratedSeries(Series):
+class GeneratedSeries(_BaseSeries[GeneratedParams]):
     """A series of `generated_series`: its signal is known at all times."""
 
     section = "generated_series"
@@ -228,34 +172,29 @@ class GeneratedSeries(Series):
         squared_error="mean squared error (amplitude²)",
     )
 
-    params: GeneratedParams | None = None
-
-    @property
-    def _entry(self) -> GeneratedParams:
-        return _require(self.params, self.name)
-
     @property
     def season(self) -> int | None:
-        """The season, else the period, to the nearest whole number of samples."""
-        return self._entry.season_points
+        """Samples after which the series may repeat itself: the season, or else the period."""
+        season = self.entry.season or self.entry.period
+        return round(season / self.entry.time_step) if season else None
 
     @property
     def spacing(self) -> float:
-        """As the entry gives it."""
-        return self._entry.time_step
+        """Time between samples."""
+        return self.entry.time_step
 
     @property
     def training_range(self) -> tuple[float, float]:
-        """Of inputs and targets."""
+        """The lowest and the highest training sample."""
         samples = np.concatenate([self.windows.inputs.ravel(), self.windows.targets.ravel()])
         return float(samples.min()), float(samples.max())
 
     def select_targets(self, num_forecasts: int) -> tuple[_Floats, Array]:
-        """All targets: a network has to forecast as many as there are."""
+        """All targets and their times: a network has to forecast as many as there are."""
         return self.windows.targets, self.windows.times
 
     def join_training(self) -> Array:
-        """Windows and the sample after each, at most 2,000: enough to fit a baseline to."""
+        """Samples `(N, T)` for baselines: at most 2,000 windows and the sample after each."""
         windows = self.windows
         thinned = slice(None, None, math.ceil(len(windows.inputs) / 2000))
         lasts = windows.targets[thinned, -1:]
@@ -271,8 +210,17 @@ class GeneratedSeries(Series):
         seed: int,
         validation_horizon: int = 0,
     ) -> Backtest:
-        """The signal from random phases after the last sample of training."""
-        params = self._entry
+        """The signal after training, from random phases; the same arguments give the same.
+
+        Args:
+            split: part of the series.
+            context: K, samples that a forecaster sees.
+            horizon: n, samples that follow.
+            phases: B, forecasts.
+            seed: of the phases and of the noise.
+            validation_horizon: of the validation that a test has to start after.
+        """
+        params = self.entry
         times = [self.windows.times.max(), self.windows.test_times.max(initial=0.0)]
         after = float(max(times))
         if split == "test" and params.delay:  # it never repeats: start after validation
@@ -292,7 +240,7 @@ class GeneratedSeries(Series):
         self, kind: WalkthroughKind, steps: int, context: int
     ) -> list[WalkthroughTest]:
         """Three tests of the kind `one_point`, one of the others."""
-        windows, params = self.windows, self._entry
+        windows, params = self.windows, self.entry
         step = params.time_step
         tests: list[tuple[_Floats, Array, Array]] = []  # history, times and targets of each
         if kind == "continuation":
@@ -317,7 +265,10 @@ class GeneratedSeries(Series):
         ]
 
     def split_parts(self, step: float) -> dict[str, tuple[Array, Array]]:
-        """The first segment that windows were slid over, and its held-out end."""
+        """Times and samples `(T,)`, `step` apart, of training and test; none without windows.
+
+        They are the first segment that windows were slid over, and its held-out end.
+        """
         windows = self.windows
         if not windows.are_slid:
             return {}
@@ -331,14 +282,14 @@ class GeneratedSeries(Series):
         return {"training": (joined_times, joined), "test": (windows.test_times, windows.test)}
 
     def hide_test(self) -> "GeneratedSeries":
-        """The same series without the held-out end of the first segment."""
+        """The same series without the held-out end."""
         windows = self.windows
         hidden = replace(windows, test=windows.test[:0], test_times=windows.test_times[:0])
         return replace(self, windows=hidden)
 
 
 @dataclass(frozen=True, eq=False)
-class ObservedSeries(Series):
+class ObservedSeries(_BaseSeries[ObservedParams]):
     """A series of `observed_series`, from a file: training, then validation, then test."""
 
     section = "observed_series"
@@ -349,15 +300,10 @@ class ObservedSeries(Series):
         squared_error="mean squared error (units of the file, squared)",
     )
 
-    params: ObservedParams | None = None
     samples: Array = field(kw_only=True)  # (T,), oldest first, in the units of the file
     sample_times: Array = field(kw_only=True)  # (T,)
     num_train: int = field(kw_only=True)
     num_validation: int = field(kw_only=True)
-
-    @property
-    def _entry(self) -> ObservedParams:
-        return _require(self.params, self.name)
 
     @property
     def training(self) -> Array:
@@ -372,30 +318,30 @@ class ObservedSeries(Series):
     @property
     def own_evaluation(self) -> dict[str, Any]:
         """The context, which is the window, and the horizons."""
-        window, horizons = self._entry.window, self._entry.horizons
+        window, horizons = self.entry.window, self.entry.horizons
         return {"context": window, "horizons": horizons, "validation_horizons": horizons}
 
     @property
     def season(self) -> int:
-        """As the entry gives it."""
-        return self._entry.season
+        """Samples after which a forecast may repeat the series."""
+        return self.entry.season
 
     @property
     def spacing(self) -> float | None:
         """The usual time between samples, or None without a column of times."""
-        return None if self._entry.time is None else find_spacing(self.sample_times)
+        return None if self.entry.time is None else find_spacing(self.sample_times)
 
     @property
     def training_range(self) -> tuple[float, float]:
-        """Of the training part."""
+        """The lowest and the highest training sample, in the units of the file."""
         return float(self.training.min()), float(self.training.max())
 
     def select_targets(self, num_forecasts: int) -> tuple[_Floats, Array]:
-        """The last targets of each window: some networks forecast only one."""
+        """The last targets of each window and their times: some networks forecast only one."""
         return self.windows.targets[:, -num_forecasts:], self.windows.times[:, -num_forecasts:]
 
     def join_training(self) -> Array:
-        """The training part, standardised: `(1, T)`."""
+        """Samples `(1, T)` for baselines: the training part, standardised."""
         scaling = self.scaling
         joined: Array = ((self.training - scaling["mean"]) / scaling["std"])[None]
         return joined
@@ -410,7 +356,11 @@ class ObservedSeries(Series):
         seed: int,
         validation_horizon: int = 0,
     ) -> Backtest:
-        """A rolling-origin backtest."""
+        """A rolling-origin backtest (Tashman, 2000); it has no phases, and nothing is drawn.
+
+        A forecast starts at each sample of the split after which the horizon fits into it. Samples
+        before the split may be context, never targets.
+        """
         first, end = self.num_train, self.num_train + self.num_validation
         if split == "test":
             first, end = end, len(self.samples)
@@ -426,7 +376,7 @@ class ObservedSeries(Series):
         )
 
     def split_parts(self, step: float) -> dict[str, tuple[Array, Array]]:
-        """All three, in the order of the file."""
+        """Times and samples `(T,)` of training, validation and test."""
         first, second = self.num_train, self.num_train + self.num_validation
         bounds = {
             "training": slice(first),
@@ -445,12 +395,15 @@ class ObservedSeries(Series):
         return replace(self, samples=self.samples[:end], sample_times=self.sample_times[:end])
 
 
+Series = GeneratedSeries | ObservedSeries
+
+
 def write_series(path: Path, series: Series) -> None:
     """Write a series to <series>.npz and its params to <series>.json beside it."""
     own = {item.name for item in fields(series)} - {"name", "windows", "params"}
     arrays = {name: value for name, value in vars(series).items() if name in own}
     np.savez(path, allow_pickle=False, **asdict(series.windows), **arrays)
-    entry = _require(series.params, series.name).model_dump(exclude_unset=True)
+    entry = series.entry.model_dump(exclude_unset=True)
     write_json(path.with_suffix(".json"), {series.section: entry})
 
 
@@ -465,28 +418,18 @@ def read_series(path: Path, with_params: bool = True) -> Series:
     with np.load(path) as file:
         arrays = dict(file)
     windows = Windows(**{field.name: arrays[field.name] for field in fields(Windows)})
-    entry = path.with_suffix(".json") if with_params else None
+    entry_path = path.with_suffix(".json")
+    [entry] = read_json(entry_path).values() if with_params else [None]
     if "samples" not in arrays:
-        return GeneratedSeries(path.stem, windows, _read_params(entry, GeneratedParams))
+        generated = check_params(entry, GeneratedParams, str(entry_path)) if with_params else None
+        return GeneratedSeries(path.stem, windows, generated)
+    observed = check_params(entry, ObservedParams, str(entry_path)) if with_params else None
     return ObservedSeries(
         path.stem,
         windows,
-        _read_params(entry, ObservedParams),
+        observed,
         samples=arrays["samples"],
         sample_times=arrays["sample_times"],
         num_train=int(arrays["num_train"]),
         num_validation=int(arrays["num_validation"]),
     )
-
-
-def _read_params(path: Path | None, schema: type[_P]) -> _P | None:
-    if path is None:
-        return None
-    [params] = read_json(path).values()
-    return check_params(params, schema, str(path))
-
-
-def _require(params: _P | None, name: str) -> _P:
-    if params is None:
-        raise ValueError(f"series {name} was read without its params: use with_params=True")
-    return params

@@ -88,12 +88,6 @@ class GeneratedParams(Params):
         return self.span / (self.points - 1)
 
     @property
-    def season_points(self) -> int | None:
-        """Samples after which a forecast may repeat it, to the nearest whole number."""
-        season = self.season or self.period
-        return round(season / self.time_step) if season else None
-
-    @property
     def spread(self) -> float:
         """Time units over which forecasts start, so that all parts of the signal occur."""
         if self.delay:
