@@ -139,7 +139,7 @@ def add_ratios(scores: Mapping[str, Any], baselines: Baselines) -> dict[str, Any
     0, or so small that the ratio overflows.
     """
     score = f"mse_{scores['horizon_long']}"
-    best = baselines[_choose_baseline(baselines, score)]
+    best = min(baselines.values(), key=lambda baseline: baseline["validation"][score])
     validation = dict(scores["validation"])
     extended = {**scores, "validation": validation}
     for own, theirs in ((extended, best), (validation, best["validation"])):
@@ -147,11 +147,6 @@ def add_ratios(scores: Mapping[str, Any], baselines: Baselines) -> dict[str, Any
         if math.isfinite(ratio):
             own["ratio_to_baseline"] = ratio
     return extended
-
-
-def _choose_baseline(baselines: Baselines, score: str) -> str:
-    """The name of the baseline with the least error on validation."""
-    return min(baselines, key=lambda name: baselines[name]["validation"][score])
 
 
 def measure_forecast_improvement(
@@ -176,7 +171,7 @@ def measure_forecast_improvement(
     improvement = {}
     for horizon in params.common_horizons:
         score = f"mse_{horizon}"
-        best = _choose_baseline(baselines, score)
+        best = min(baselines, key=lambda name: baselines[name]["validation"][score])
         own, theirs = {score: errors[score]}, {score: baseline_errors[best][score]}
         intervals = bootstrap_difference(
             partial(average_errors, theirs),

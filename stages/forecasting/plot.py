@@ -264,9 +264,11 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
     curves = read_curves(Path(trained) / "curves.csv")
     clip_norm = read_value(f"forecasters.{name}.clip_norm")
     network = read_config(Path(trained)).network
-    snapshots = _read_arrays(Path(trained) / "snapshots.npz")
+    with np.load(Path(trained) / "snapshots.npz") as arrays:
+        snapshots = dict(arrays)
     scores = read_json(Path(evaluated) / "scores.json")
-    forecasts = _read_arrays(Path(evaluated) / "forecasts.npz")
+    with np.load(Path(evaluated) / "forecasts.npz") as arrays:
+        forecasts = dict(arrays)
     bounds = read_json(Path(evaluated) / "scope.json")["band"]
     interval = np.array([bounds["low"], bounds["high"]])
     scores_of_baselines = read_baselines(Path(baselines))
@@ -298,11 +300,6 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
         if series.windows.are_slid:
             figures["series"] = _draw_series(parts, units, subject)
         save_figures(figures, MAIN, Path(out), read_params("figures", FigureParams).dpi)
-
-
-def _read_arrays(path: Path) -> _Arrays:
-    with np.load(path) as arrays:
-        return dict(arrays)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ data/evaluated/details/forecasting/baselines/<series>.
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -65,14 +65,6 @@ class _FitContext:
 
 
 @dataclass(frozen=True)
-class _Fitted:
-    """A baseline, and the values that validation chose for it."""
-
-    forecast: Forecaster
-    chosen: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class _Scored:
     """Scores and errors of the baselines of a series."""
 
@@ -93,52 +85,48 @@ def score_baselines(
     scores: Baselines = {}
     errors: dict[str, ForecastErrors] = {}
     for name in params.names:
-        fitted = _fit(name, context)
-        assessment = assess(fitted.forecast, backtests, evaluation)
-        scores[name] = {**assessment.scores, **fitted.chosen}
+        forecast, chosen = _fit(name, context)
+        assessment = assess(forecast, backtests, evaluation)
+        scores[name] = {**assessment.scores, **chosen}
         if evaluation.split == "test" and backtests.walkthroughs:
             test = backtests.walkthroughs[backtests.drawn]
-            mse = test.measure_mse(fitted.forecast(test.past[None], test.steps)[0])
+            mse = test.measure_mse(forecast(test.past[None], test.steps)[0])
             scores[name] = {"walkthrough_mse": mse, **scores[name]}
         errors[name] = assessment.errors
-    check_scores(
-        scores,
-        "drop this baseline from forecasting_baselines.names or lower "
-        "evaluate_forecasters.horizons",
-    )
+    remedy = "drop this baseline from forecasting_baselines.names or lower"
+    check_scores(scores, f"{remedy} evaluate_forecasters.horizons")
     compared = {name: add_ratios(scores[name], scores) for name in scores}
     return _Scored(compared, errors)
 
 
-def _fit(name: _Name, context: _FitContext) -> _Fitted:
-    """Fit one baseline to the training part of a series."""
+def _fit(name: _Name, context: _FitContext) -> tuple[Forecaster, dict[str, float]]:
+    """Fit one baseline to the training part of a series; also what validation chose for it."""
     series, samples = context.series, context.samples
     candidates: dict[float, Forecaster] = {}
     match name:
         case "predict_zero":  # in the units of a file: the mean of the training part
-            return _Fitted(series.restore_units(predict_zero))
+            return series.restore_units(predict_zero), {}
         case "hold_last":
-            return _Fitted(hold_last)
+            return hold_last, {}
         case "copy_period":
-            return _Fitted(partial(copy_period, lag=_check_season(context)))
+            return partial(copy_period, lag=_check_season(context)), {}
         case "ar2":  # exact on a clean sine
             [order] = _limit_orders([2], context)
-            return _Fitted(series.restore_units(fit_autoregression(samples, order)))
+            return series.restore_units(fit_autoregression(samples, order)), {}
         case "ar_best":
             for order in _limit_orders(context.params.ar_orders, context):
                 candidates[order] = series.restore_units(fit_autoregression(samples, order))
             best = _choose(candidates, context)
-            return _Fitted(candidates[best], {"order": best})
+            return candidates[best], {"order": best}
         case "ridge":  # context and block take at most half a segment, to be fitted to many windows
             half = samples.shape[1] // 2
             block = max(1, min(context.params.ridge_block, half // 2))
             length = max(1, min(context.evaluation.context, half - block))
             for penalty in context.params.ridge_penalties:
-                candidates[penalty] = series.restore_units(
-                    fit_direct(samples, length, block, penalty)
-                )
+                fitted = fit_direct(samples, length, block, penalty)
+                candidates[penalty] = series.restore_units(fitted)
             best = _choose(candidates, context)
-            return _Fitted(candidates[best], {"penalty": best, "context": length, "block": block})
+            return candidates[best], {"penalty": best, "context": length, "block": block}
 
 
 def _check_season(context: _FitContext) -> int:

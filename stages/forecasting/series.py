@@ -108,7 +108,7 @@ class WalkthroughTest:
 
 @dataclass(frozen=True, eq=False)
 class _BaseSeries(Generic[_P]):
-    """What both kinds of series share, and what only one of them has."""
+    """Fields and methods of both kinds of series, as far as they do not differ."""
 
     section: ClassVar[str]  # of params.yaml
     units: ClassVar[Units]
@@ -121,7 +121,9 @@ class _BaseSeries(Generic[_P]):
     def entry(self) -> _P:
         """The params, which have to be there."""
         if self.params is None:
-            raise ValueError(f"series {self.name} was read without its params: read them too")
+            raise ValueError(
+                f"series {self.name} was read without its params: use with_params=True"
+            )
         return self.params
 
     @property
@@ -400,9 +402,9 @@ Series = GeneratedSeries | ObservedSeries
 
 def write_series(path: Path, series: Series) -> None:
     """Write a series to <series>.npz and its params to <series>.json beside it."""
-    own = {item.name for item in fields(series)} - {"name", "windows", "params"}
-    arrays = {name: value for name, value in vars(series).items() if name in own}
-    np.savez(path, allow_pickle=False, **asdict(series.windows), **arrays)
+    apart = ("name", "windows", "params")
+    own = {name: value for name, value in vars(series).items() if name not in apart}
+    np.savez(path, allow_pickle=False, **asdict(series.windows), **own)
     entry = series.entry.model_dump(exclude_unset=True)
     write_json(path.with_suffix(".json"), {series.section: entry})
 

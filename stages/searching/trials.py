@@ -91,7 +91,8 @@ def write_result(path: Path, result: Result) -> None:
     text = json.dumps(asdict(result))
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(f"{_compute_checksum(text)}\n{text}", encoding="utf-8")
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    unfinished.write_text(f"{checksum}\n{text}", encoding="utf-8")
     unfinished.replace(path)
 
 
@@ -101,10 +102,6 @@ def read_result(path: Path) -> Result | None:
         checksum, _, text = path.read_text(encoding="utf-8").partition("\n")
     except (FileNotFoundError, UnicodeDecodeError):
         return None
-    if checksum != _compute_checksum(text):
+    if checksum != hashlib.sha256(text.encode()).hexdigest():
         return None
     return Result(**json.loads(text))
-
-
-def _compute_checksum(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Scores of classifiers, networks and baselines alike, from their log-probabilities.
+"""Scores of classifiers, both networks and baselines, from their log-probabilities.
 
 Shapes: N names, L languages; log-probabilities are `(N, L)`, targets and predictions `(N,)`.
 """
@@ -37,9 +37,7 @@ class EvaluateParams(Params):
     asked: list[_Query] = Field(min_length=1)  # names that the walk-through predicts
     top: Count  # languages listed for each of them
     bins: Count  # of the calibration error
-    prior_strengths: list[_Strength] = Field(
-        min_length=1
-    )  # of the logit adjustment, to choose from
+    prior_strengths: list[_Strength] = Field(min_length=1)  # of the logit adjustment
     bootstrap: BootstrapParams  # of the intervals, over the test names of each language
 
 

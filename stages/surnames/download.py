@@ -87,18 +87,18 @@ def _collect_names(params: DownloadParams, held: Path, sample: Path) -> _Collect
     except _UnreachableError as error:
         recorded = _read_recorded(held, params)
         if recorded:
-            print(f"no place could be reached ({error}): taken from DVC's cache", file=sys.stderr)
+            print(f"no address answered ({error}): taken from DVC's cache", file=sys.stderr)
             return recorded
         if not params.sample_fallback:
             raise InputError(
-                f"no place for the surname zip could be reached ({error}), and "
-                f"download_surnames.sample_fallback in params.yaml forbids the sample. Type\n"
+                f"no address of the surname zip answered ({error}), and "
+                "download_surnames.sample_fallback in params.yaml forbids the sample. Type\n"
                 f"{_WHAT_TO_TYPE}"
             ) from None
         warning = (
-            f"no place for the surname zip could be reached ({error}).\n"
-            "the small sample in data/sample is used; its scores say nothing about the\n"
-            f"official data. Once there is a network, type\n{_WHAT_TO_TYPE}"
+            f"no address of the surname zip answered ({error}).\n"
+            "the small sample in data/sample is used; its scores are not those of the\n"
+            f"official data. With network access, type\n{_WHAT_TO_TYPE}"
         )
         print(textwrap.indent(warning, "WARNING: "), file=sys.stderr)
         return list_names(read_names_folder(sample)), "sample", sample.name
@@ -168,7 +168,7 @@ def _fetch_archive(params: DownloadParams) -> tuple[bytes, str]:
             return read_limited(Path(address.removeprefix("file://"))), address
         except (_UnreachableError, OSError, ValueError) as error:  # ValueError: a malformed address
             failures.append(f"{address}: {error}")
-    raise _UnreachableError("; ".join(failures) or "params name no place")
+    raise _UnreachableError("; ".join(failures) or "download_surnames.places is empty")
 
 
 def _download_with_retries(address: str, params: DownloadParams) -> bytes:
