@@ -172,10 +172,9 @@ def measure_forecast_improvement(
     for horizon in params.common_horizons:
         score = f"mse_{horizon}"
         best = min(baselines, key=lambda name: baselines[name]["validation"][score])
-        own, theirs = {score: errors[score]}, {score: baseline_errors[best][score]}
         intervals = bootstrap_difference(
-            partial(average_errors, theirs),
-            partial(average_errors, own),
+            partial(average_errors, {score: baseline_errors[best][score]}),
+            partial(average_errors, {score: errors[score]}),
             np.zeros(len(errors[score]), dtype=np.int64),
             params.bootstrap,
             block,

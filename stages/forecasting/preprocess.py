@@ -105,10 +105,10 @@ def slide_windows(
     """Slide windows over the training part, standardised; each sample's target is the next one."""
     slide = partial(np.lib.stride_tricks.sliding_window_view, window_shape=params.window + 1)
     training = samples[:num_train]
-    windows_and_next = slide((training - training.mean()) / training.std()).astype(np.float32)
+    slid = slide((training - training.mean()) / training.std())
     windows = Windows(
-        inputs=windows_and_next[:, :-1],
-        targets=windows_and_next[:, 1:],
+        inputs=slid[:, :-1].astype(np.float32),
+        targets=slid[:, 1:].astype(np.float32),
         times=slide(times[:num_train])[:, 1:],
         test=np.empty(0, np.float32),
         test_times=np.empty(0),

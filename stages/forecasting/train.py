@@ -205,7 +205,7 @@ def train(params: ForecasterParams, series: Series, name: str) -> TrainedForecas
     """
     where = f"params.yaml: forecasters.{name}"
     device = prepare_training(params)
-    model, inputs, targets, times = _build_network(params, series, device, where)
+    model, inputs, targets, times = _prepare_network(params, series, device, where)
     reporter = _Reporter(model, params)
 
     loss: Any  # keeps the carried state
@@ -237,7 +237,7 @@ def train(params: ForecasterParams, series: Series, name: str) -> TrainedForecas
     return TrainedForecaster(model, config, curves, loss.state, reporter.snapshots, progress.lines)
 
 
-def _build_network(
+def _prepare_network(
     params: ForecasterParams, series: Series, device: torch.device, where: str
 ) -> tuple[nn.Module, Tensor, Tensor, Array]:
     """The network, and the inputs `(N, T)` and targets of its training with the targets' times.

@@ -163,7 +163,7 @@ def make_batches(params: ClassifierParams, names: Names, device: torch.device) -
     lengths = torch.from_numpy(names.lengths).to(device)
     languages = torch.from_numpy(names.languages).to(device)
     size = params.batch
-    if params.gradient == "by_hand":  # several updates, as many as lie between rows of the curves
+    if params.gradient == "by_hand":  # several updates, until a row or a printed line may be due
         size = math.gcd(params.log_every, params.mean_every or _PRINT_EVERY)
     for start in range(0, len(draws), size):
         chosen = draws[start : start + size]
