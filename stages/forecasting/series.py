@@ -108,7 +108,7 @@ class WalkthroughTest:
 
 @dataclass(frozen=True, eq=False)
 class _BaseSeries(Generic[_P]):
-    """Fields and methods of both kinds of series, as far as they do not differ."""
+    """The fields of both kinds of series."""
 
     section: ClassVar[str]  # of params.yaml
     units: ClassVar[Units]
@@ -126,41 +126,6 @@ class _BaseSeries(Generic[_P]):
             )
         return self.params
 
-    @property
-    def scaling(self) -> dict[str, float] | None:
-        """`mean` and `std` by which windows are standardised; None: they are not."""
-        return None
-
-    @property
-    def own_evaluation(self) -> dict[str, Any]:
-        """Fields of `evaluate_forecasters` that the series replaces."""
-        return {}
-
-    def restore_units(self, forecast: Forecaster) -> Forecaster:
-        """Turn a forecaster in the units of the windows into one in the units of the series."""
-        if self.scaling is None:
-            return forecast
-        mean, std = self.scaling["mean"], self.scaling["std"]
-        return lambda history, horizon: forecast((history - mean) / std, horizon) * std + mean
-
-    def walkthrough_tests(
-        self, kind: WalkthroughKind, steps: int, context: int
-    ) -> list[WalkthroughTest]:
-        """The test of the walk-through, one for each start that it may draw; none of a file.
-
-        Args:
-            kind: `one_point`: closed-loop forecast from the first sample of a segment.
-                `continuation`: from the last sample of training, in the state carried to it.
-                `recursive`: forecast of the held-out end from the last window before it.
-            steps: n, at most; the recursive test continues to the end of the series.
-            context: samples that baselines see.
-        """
-        return []
-
-    def find_origin(self, split: _Split) -> int | None:
-        """Index of the first sample that a backtest forecasts in the joined parts, if in any."""
-        return None
-
 
 @dataclass(frozen=True, eq=False)
 class GeneratedSeries(_BaseSeries[GeneratedParams]):
@@ -173,6 +138,8 @@ class GeneratedSeries(_BaseSeries[GeneratedParams]):
         training_sample="amplitude",
         squared_error="mean squared error (amplitude²)",
     )
+    scaling = None  # windows are in the units of the series
+    own_evaluation: ClassVar[dict[str, Any]] = {}  # fields of evaluate_forecasters to replace
 
     @property
     def season(self) -> int | None:
@@ -201,6 +168,10 @@ class GeneratedSeries(_BaseSeries[GeneratedParams]):
         thinned = slice(None, None, math.ceil(len(windows.inputs) / 2000))
         lasts = windows.targets[thinned, -1:]
         return np.concatenate([windows.inputs[thinned], lasts], axis=1, dtype=np.float64)
+
+    def restore_units(self, forecast: Forecaster) -> Forecaster:
+        """The same forecaster: windows are in the units of the series."""
+        return forecast
 
     def backtest(
         self,
@@ -241,7 +212,15 @@ class GeneratedSeries(_BaseSeries[GeneratedParams]):
     def walkthrough_tests(
         self, kind: WalkthroughKind, steps: int, context: int
     ) -> list[WalkthroughTest]:
-        """Three tests of the kind `one_point`, one of the others."""
+        """The test of the walk-through, one for each start that it may draw.
+
+        Args:
+            kind: `one_point`: closed-loop forecast from the first sample of a segment.
+                `continuation`: from the last sample of training, in the state carried to it.
+                `recursive`: forecast of the held-out end from the last window before it.
+            steps: n, at most; the recursive test continues to the end of the series.
+            context: samples that baselines see.
+        """
         windows, params = self.windows, self.entry
         step = params.time_step
         tests: list[tuple[_Floats, Array, Array]] = []  # history, times and targets of each
@@ -283,6 +262,9 @@ class GeneratedSeries(_BaseSeries[GeneratedParams]):
         joined = np.concatenate([first, windows.targets[:end, 0]])
         return {"training": (joined_times, joined), "test": (windows.test_times, windows.test)}
 
+    def find_origin(self, split: _Split) -> None:
+        """None: backtests have samples of their own, which are in no part."""
+
     def hide_test(self) -> "GeneratedSeries":
         """The same series without the held-out end."""
         windows = self.windows
@@ -319,7 +301,7 @@ class ObservedSeries(_BaseSeries[ObservedParams]):
 
     @property
     def own_evaluation(self) -> dict[str, Any]:
-        """The context, which is the window, and the horizons."""
+        """Fields of `evaluate_forecasters` to replace: the context is the window."""
         window, horizons = self.entry.window, self.entry.horizons
         return {"context": window, "horizons": horizons, "validation_horizons": horizons}
 
@@ -347,6 +329,11 @@ class ObservedSeries(_BaseSeries[ObservedParams]):
         scaling = self.scaling
         joined: Array = ((self.training - scaling["mean"]) / scaling["std"])[None]
         return joined
+
+    def restore_units(self, forecast: Forecaster) -> Forecaster:
+        """Turn a forecaster of standardised samples into one in the units of the file."""
+        mean, std = self.scaling["mean"], self.scaling["std"]
+        return lambda history, horizon: forecast((history - mean) / std, horizon) * std + mean
 
     def backtest(
         self,
@@ -377,6 +364,12 @@ class ObservedSeries(_BaseSeries[ObservedParams]):
             scores_coverage=True,
         )
 
+    def walkthrough_tests(
+        self, kind: WalkthroughKind, steps: int, context: int
+    ) -> list[WalkthroughTest]:
+        """An empty list: no walk-through is about a file."""
+        return []
+
     def split_parts(self, step: float) -> dict[str, tuple[Array, Array]]:
         """Times and samples `(T,)` of training, validation and test."""
         first, second = self.num_train, self.num_train + self.num_validation
@@ -388,7 +381,7 @@ class ObservedSeries(_BaseSeries[ObservedParams]):
         return {name: (self.sample_times[at], self.samples[at]) for name, at in bounds.items()}
 
     def find_origin(self, split: _Split) -> int:
-        """The first sample of the split."""
+        """Index of the first sample of a split, which is the first that its backtest forecasts."""
         return self.num_train + (self.num_validation if split == "test" else 0)
 
     def hide_test(self) -> "ObservedSeries":
