@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stages.searching.outcome import Best, write_best, write_losses, write_trials
+from stages.searching.outcome import LABELS, Best, write_best
+from stages.shared.tables import write_table
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from tests.shell import PROJECT, run
 
@@ -42,8 +43,8 @@ def add_search(folder: Path, value: float = 0.52) -> None:
     (folder / "searches/params.yaml").write_text(text, encoding="utf-8")
     (folder / OUT).mkdir(parents=True, exist_ok=True)
     rows = [[*row[:4], value if row[0] == 1 else row[4], row[5]] for row in ROWS]
-    write_trials(folder / OUT, COLUMNS, rows)
-    write_losses(folder / OUT, LOSSES)
+    write_table(folder / OUT / "trials.csv", COLUMNS, rows)
+    write_table(folder / OUT / "curves.csv", [*LABELS, "iteration", "loss"], LOSSES)
     changes = {"rate": 0.02, "network.hidden": 64}
     params = parse_yaml((folder / "params.yaml").read_text(encoding="utf-8"))
     entry = params["classifiers"]["surname_gru"]

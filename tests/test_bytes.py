@@ -157,7 +157,8 @@ def run_classifier(params):
     names = Names(generator.integers(0, 26, size=(60, 12)), lengths, np.arange(60) % 3)
     vocabulary = Vocabulary("made", "abcdefghijklmnopqrstuvwxyz", ["A", "B", "C"])
     trained = train_classifier(ClassifierParams.model_validate(params), names, vocabulary, "x")
-    return digest(trained.model, trained.curves, classify_names(trained.model.eval(), names))
+    answers = classify_names(trained.model.eval(), names.letters, names.lengths)
+    return digest(trained.model, trained.curves, answers)
 
 
 def run_all():

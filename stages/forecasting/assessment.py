@@ -22,21 +22,19 @@ from stages.shared.errors import InputError
 from stages.shared.intervals import BootstrapParams, Items, bootstrap, bootstrap_difference
 from stages.shared.json_files import Baselines
 from stages.shared.params import Count, Name, Params, Seed
-from stages.shared.tables import read_table, write_table
+from stages.shared.tables import Rows, read_table, write_table
 
-ForecastErrors = dict[str, Array]  # score -> (B,), the error of each phase or origin
+ForecastErrors = dict[str, Array]  # score -> (B,), the error of each forecast
 
 _LABELS = ("forecaster", "phase")  # columns of errors.csv
-_SHARES = (0.1, 0.9)  # of the errors that lie below either end of the interval: it holds 80 %
+_SHARES = (0.1, 0.9)  # of the errors below either end of the interval, which contains 80 %
 
 
 class ForecastingEvaluationParams(Params):
     """Section `evaluate_forecasters` of params.yaml.
 
-    Two horizons have the same names for every series, so that models can be compared: `mse_short`
-    is the error over the shortest, `mse_long` over the longest of those that test and validation
-    have in common (49 and 500 steps; of a file its shortest and longest). Models are ranked by
-    `mse_long` on validation.
+    For every series `mse_short` is the error over the shortest horizon, `mse_long` over the longest
+    that test and validation have in common. Models are ranked by `mse_long` on validation.
     """
 
     split: Literal["test", "validation"]  # validation: while recipes are chosen
@@ -46,8 +44,7 @@ class ForecastingEvaluationParams(Params):
     validation_horizons: list[Count] = Field(min_length=1)
     seed: Seed  # of the test phases
     validation_seed: Seed
-    # how a walk-through ends, by series; default: one_point
-    walkthrough_tests: dict[Name, WalkthroughKind]
+    walkthrough_tests: dict[Name, WalkthroughKind]  # by series; default: one_point
     walkthrough_steps: Count  # of the one-point and continuation tests
     walkthrough_seed: Seed  # of the start that the one-point test draws
     bootstrap: BootstrapParams  # of the intervals, over the test phases
@@ -64,13 +61,13 @@ class ForecastingEvaluationParams(Params):
         return sorted(set(self.horizons) & set(self.validation_horizons))
 
     def adapt(self, series: Series) -> "ForecastingEvaluationParams":
-        """Replace context and horizons by those of the series, if it is observed."""
+        """Replace context and horizons by those of an observed series."""
         return self.model_copy(update=series.own_evaluation)
 
 
 @dataclass(frozen=True)
 class Backtests:
-    """What every forecaster of a series is scored on."""
+    """The data that all forecasters of a series are scored on."""
 
     walkthroughs: list[WalkthroughTest]  # one for each start of the one-point test; none of a file
     drawn: int  # which of them the walk-through scores
@@ -80,7 +77,7 @@ class Backtests:
 
 @dataclass(frozen=True)
 class _Assessment:
-    """The scores of a forecaster, and the forecasts that they are taken from."""
+    """The scores of a forecaster, and the forecasts behind them."""
 
     scores: dict[str, Any]  # nested: scores on the test, `intervals`, `validation`
     errors: ForecastErrors  # on the test
@@ -90,12 +87,7 @@ class _Assessment:
 
 
 def draw_backtests(series: Series, params: ForecastingEvaluationParams) -> Backtests:
-    """Draw the backtests of a series; they are the same for every forecaster.
-
-    Args:
-        series: with its params.
-        params: what is measured.
-    """
+    """Draw the backtests of a series; they are the same for every forecaster."""
     validation_horizon = max(params.validation_horizons)
     draw = partial(
         series.backtest,
@@ -104,7 +96,7 @@ def draw_backtests(series: Series, params: ForecastingEvaluationParams) -> Backt
         validation_horizon=validation_horizon,
     )
     validation = draw("validation", horizon=validation_horizon, seed=params.validation_seed)
-    # while recipes are chosen, validation stands in for the test, which nobody may see yet
+    # while recipes are chosen, validation replaces the test, which nobody may see yet
     seed = params.seed if params.split == "test" else params.validation_seed
     test = draw(params.split, horizon=max(params.horizons), seed=seed)
     kind = params.walkthrough_tests.get(series.name, "one_point")
@@ -127,44 +119,34 @@ def assess(
     if backtests.test.scores_coverage:
         errors["band_coverage"] = covered
     measure = partial(average_errors, errors)
-    alike = np.zeros(len(forecasts), dtype=np.int64)
+    one_group = np.zeros(len(forecasts), dtype=np.int64)
     common = params.common_horizons
     scores = {
         "horizon_short": common[0],
         "horizon_long": common[-1],
         **average_errors(errors),
-        "intervals": bootstrap(measure, alike, params.bootstrap, backtests.test.block),
+        "intervals": bootstrap(measure, one_group, params.bootstrap, backtests.test.block),
         "validation": score_forecasts(predictions, backtests.validation, horizons),
     }
     return _Assessment(scores, errors, forecasts, interval, float(covered.mean()))
 
 
 def add_ratios(scores: Mapping[str, Any], baselines: Baselines) -> dict[str, Any]:
-    """The scores with `ratio_to_baseline`, on test and on validation.
+    """The scores that `assess` gives with `ratio_to_baseline`, on test and on validation.
 
-    It is the error over the long horizon, divided by that of the baseline whose error over this
-    horizon is the least on validation. Below 1 is better than the baseline. There is none if the
-    error of the baseline is 0, or so small that the ratio overflows.
-
-    Args:
-        scores: of a forecaster, as `assess` gives them.
-        baselines: scores of the baselines, by name.
+    It is the error over the long horizon, divided by that of the baseline that is best on
+    validation. Below 1 is better than the baseline. There is none if the error of the baseline is
+    0, or so small that the ratio overflows.
     """
     score = f"mse_{scores['horizon_long']}"
-    best = baselines[_choose_baseline(baselines, score)]
+    best = min(baselines.values(), key=lambda baseline: baseline["validation"][score])
     validation = dict(scores["validation"])
     extended = {**scores, "validation": validation}
-    pairs = ((extended, best), (validation, best["validation"]))
-    for own, theirs in pairs:
+    for own, theirs in ((extended, best), (validation, best["validation"])):
         ratio = own[score] / theirs[score] if theirs[score] else math.inf
         if math.isfinite(ratio):
             own["ratio_to_baseline"] = ratio
     return extended
-
-
-def _choose_baseline(baselines: Baselines, score: str) -> str:
-    """The name of the baseline with the least error on validation."""
-    return min(baselines, key=lambda name: baselines[name]["validation"][score])
 
 
 def measure_forecast_improvement(
@@ -174,26 +156,25 @@ def measure_forecast_improvement(
     params: ForecastingEvaluationParams,
     block: int = 1,
 ) -> dict[str, Any]:
-    """The improvement over the best baseline, for each horizon that test and validation have.
+    """The improvement over the baseline that is best on validation, for each common horizon.
 
-    It is the error of the baseline less that of the forecaster, as an interval of the paired
-    difference: all above 0, the forecaster is ahead; all below, behind.
+    It is the error of the baseline minus that of the forecaster, as the interval of the paired
+    difference. If both ends are above 0, the forecaster is better; below 0, it is worse.
 
     Args:
-        errors: of the forecaster, on the test phases.
-        baselines: scores of the baselines; that which is best on validation is compared.
-        baseline_errors: errors of the baselines, on the same phases.
-        params: of the forecasts.
+        errors: of the forecaster, on the test.
+        baselines: scores of the baselines.
+        baseline_errors: of the baselines, on the same test.
+        params: horizons and bootstrap.
         block: length of the blocks of neighbouring errors that the bootstrap draws.
     """
     improvement = {}
     for horizon in params.common_horizons:
         score = f"mse_{horizon}"
-        best = _choose_baseline(baselines, score)
-        own, theirs = {score: errors[score]}, {score: baseline_errors[best][score]}
+        best = min(baselines, key=lambda name: baselines[name]["validation"][score])
         intervals = bootstrap_difference(
-            partial(average_errors, theirs),
-            partial(average_errors, own),
+            partial(average_errors, {score: baseline_errors[best][score]}),
+            partial(average_errors, {score: errors[score]}),
             np.zeros(len(errors[score]), dtype=np.int64),
             params.bootstrap,
             block,
@@ -203,11 +184,7 @@ def measure_forecast_improvement(
 
 
 def check_scores(scores: Mapping[str, Any], remedy: str, prefix: str = "") -> None:
-    """Reject scores that are not finite.
-
-    Raises:
-        InputError: a score is not finite.
-    """
+    """Raise InputError if a score is not finite."""
     for name, value in scores.items():
         if isinstance(value, dict):
             check_scores(value, remedy, f"{prefix}{name}.")
@@ -216,12 +193,7 @@ def check_scores(scores: Mapping[str, Any], remedy: str, prefix: str = "") -> No
 
 
 def fit_prediction_interval(forecasts: Array, backtest: Backtest) -> Array:
-    """The quantiles of the errors at each step: `(2, n)`, to be added to a forecast.
-
-    Args:
-        forecasts: `(B, n)`, of validation.
-        backtest: that they forecast.
-    """
+    """Quantiles of the errors of forecasts `(B, n)` at each step: `(2, n)`, added to a forecast."""
     errors = backtest.targets[:, : forecasts.shape[1]] - forecasts
     with np.errstate(invalid="ignore"):  # of a forecast that diverges
         interval: Array = np.quantile(errors, _SHARES, axis=0)
@@ -238,13 +210,9 @@ def measure_coverage(interval: Array, forecasts: Array, backtest: Backtest) -> A
 
 
 def measure_errors(forecasts: Array, backtest: Backtest, horizons: list[int]) -> ForecastErrors:
-    """The errors of each forecast, one step ahead and as means over the steps of each horizon.
+    """Errors of forecasts `(B, n)`, one step ahead and as means over the steps of each horizon.
 
-    Args:
-        forecasts: `(B, n)` after the contexts.
-        backtest: whose targets they forecast. It gives squared errors, and of an observed series
-            those of MASE too.
-        horizons: numbers of steps, up to n.
+    They are squared errors, and for an observed series also those of MASE.
     """
     measured: ForecastErrors = {}
     for kind, errors in backtest.measure_steps(forecasts).items():
@@ -255,12 +223,12 @@ def measure_errors(forecasts: Array, backtest: Backtest, horizons: list[int]) ->
 
 
 def average_errors(errors: ForecastErrors, chosen: Items | slice = slice(None)) -> dict[str, float]:
-    """The scores: means over all phases or origins, or over chosen ones."""
+    """The scores: means over all forecasts, or over chosen ones."""
     return {name: float(values[chosen].mean()) for name, values in errors.items()}
 
 
 def score_forecasts(forecasts: Array, backtest: Backtest, horizons: list[int]) -> dict[str, float]:
-    """Means over all forecasts of a backtest, as `measure_errors` takes them."""
+    """The scores of forecasts `(B, n)` of a backtest."""
     return average_errors(measure_errors(forecasts, backtest, horizons))
 
 
@@ -277,13 +245,13 @@ def write_errors(path: Path, by_forecaster: Mapping[str, ForecastErrors]) -> Non
 
 def read_errors(path: Path) -> dict[str, ForecastErrors]:
     """Read what `write_errors` wrote, by forecaster."""
-    columns: dict[str, dict[str, list[float]]] = {}
+    rows_of: dict[str, Rows] = {}
     for row in read_table(path):
-        of_one = columns.setdefault(row["forecaster"], {})
-        for score, value in row.items():
-            if score not in _LABELS:
-                of_one.setdefault(score, []).append(float(value))
-    by_forecaster = {}
-    for forecaster, scores in columns.items():
-        by_forecaster[forecaster] = {score: np.array(values) for score, values in scores.items()}
+        rows_of.setdefault(row["forecaster"], []).append(row)
+    by_forecaster: dict[str, ForecastErrors] = {}
+    for forecaster, rows in rows_of.items():
+        scores = [column for column in rows[0] if column not in _LABELS]
+        by_forecaster[forecaster] = {
+            score: np.array([float(row[score]) for row in rows]) for score in scores
+        }
     return by_forecaster

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from stages.forecasting.series import Array, Forecaster
 
-_FITTED_STARTS = 2**16  # most windows that a direct forecaster is fitted to
+_FITTED_STARTS = 2**16  # the most windows that a direct forecaster is fitted to
 
 
 def predict_zero(history: Array, horizon: int) -> Array:
@@ -31,11 +31,8 @@ def copy_period(history: Array, horizon: int, lag: int) -> Array:
 def fit_autoregression(samples: Array, order: int) -> Forecaster:
     """AR(p) without intercept, by least squares: y_t = a_1 y_{t-1} + … + a_p y_{t-p}.
 
-    Two coefficients give a noise-free sine exactly: y_t = 2 cos(ω) y_{t-1} - y_{t-2}.
-
-    Args:
-        samples: `(N, T)` training segments, T > p.
-        order: p.
+    Two coefficients give a noise-free sine exactly: y_t = 2 cos(ω) y_{t-1} - y_{t-2}. It is fitted
+    to training segments `(N, T)`, T > p.
     """
     lagged = sliding_window_view(samples[:, :-1], order, axis=1)
     weights, *_ = np.linalg.lstsq(

@@ -54,16 +54,16 @@ def evaluate(
     """Score a forecaster; the same model, series and params give the same scores.
 
     Args:
-        model: what was trained.
+        model: a trained forecaster.
         state: after the last update, from which only the test of the walk-through starts.
-        series: what it was trained on, with its params.
-        params: what is measured.
+        series: which it was trained on, with its params.
+        params: of the evaluation.
 
     Raises:
         InputError: a score is not finite.
     """
     backtests = draw_backtests(series, params)
-    walkthrough_scores, predictions = _score_walkthrough(wrap_model(model, state), backtests)
+    walkthrough_scores, walkthrough_arrays = _score_walkthrough(wrap_model(model, state), backtests)
     assessment = assess(series.restore_units(wrap_model(model)), backtests, params)
     scores = {"data": series.name, **walkthrough_scores, **assessment.scores}
     if params.split != "test":
@@ -72,29 +72,28 @@ def evaluate(
     training_range = describe_training_range(
         series, params.context, assessment.interval, assessment.coverage
     )
-    backtest = backtests.test
-    forecasts, steps = backtest.examples
+    test = backtests.test
+    forecasts, steps = test.examples
     kept = {
-        **predictions,
-        "free_context": backtest.contexts[forecasts],
-        "free_truth": backtest.targets[forecasts, steps],
+        **walkthrough_arrays,
+        "free_context": test.contexts[forecasts],
+        "free_truth": test.targets[forecasts, steps],
         "free_forecast": assessment.forecasts[forecasts, steps],
         "step": np.array(series.spacing or 1.0),
     }
-    return _Evaluation(scores, assessment.errors, kept, training_range, backtest.block)
+    return _Evaluation(scores, assessment.errors, kept, training_range, test.block)
 
 
 def _score_walkthrough(
     forecast: Forecaster, backtests: Backtests
 ) -> tuple[dict[str, float], dict[str, Array]]:
-    """The walk-through's own test: its scores, and for the figures the one that it draws."""
+    """Scores of the walk-through's own test, and the arrays of its figure."""
     tests, drawn = backtests.walkthroughs, backtests.drawn
     if not tests:
         return {}, {}
     predictions = [forecast(test.history[None], test.steps)[0] for test in tests]
-    errors = [
-        test.measure_mse(prediction) for test, prediction in zip(tests, predictions, strict=True)
-    ]
+    pairs = zip(tests, predictions, strict=True)
+    errors = [test.measure_mse(prediction) for test, prediction in pairs]
     scores = {"walkthrough_mse": errors[drawn]}
     if len(errors) > 1:
         scores["walkthrough_mse_all_starts"] = float(np.mean(errors))
@@ -108,18 +107,12 @@ def _score_walkthrough(
 def describe_training_range(
     series: Series, context: int, interval: Array, coverage: float
 ) -> dict[str, Any]:
-    """What a forecaster was trained on and how it erred, in the units of the series: scope.json.
+    """Training range and prediction interval of a forecaster, in the units of the series.
 
-    Args:
-        series: what it was trained on.
-        context: samples that it was given when it was scored.
-        interval: of `fit_prediction_interval`.
-        coverage: share of the test's samples in it.
-
-    Returns:
-        `lowest` and `highest` sample of training; `spacing`, the time between samples, None if the
-        file gives no times; `least_history`, the context; `band`, the prediction interval, to be
-        added to the forecast of each step; `coverage`.
+    This is scope.json: `lowest` and `highest` sample of training; `spacing`, the time between
+    samples, None without times; `least_history`, the context that it was scored with; `band`, the
+    prediction interval, to be added to the forecast of each step; `coverage`, the share of the
+    test's samples in it.
     """
     lowest, highest = series.training_range
     low, high = interval.tolist()

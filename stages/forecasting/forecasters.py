@@ -1,7 +1,7 @@
 """A trained forecaster as a function of arrays, and the hidden state that training carries.
 
 A state is h `(layers, B, H)`, for an LSTM the pair (h, c). Training hands it from one update to the
-next, and writes the last one to state.npy.
+next and writes the last one to state.npy.
 """
 
 from pathlib import Path
@@ -17,12 +17,7 @@ State = Tensor | tuple[Tensor, Tensor]
 
 
 def wrap_model(model: Any, state: State | None = None) -> Forecaster:
-    """A network as a forecaster.
-
-    Args:
-        model: has a method `forecast`.
-        state: hidden state before the history; None: zeros.
-    """
+    """A network, which has a method `forecast`, as a forecaster that starts in a state or zeros."""
     dtype = next(model.parameters()).dtype
 
     def forecast(history: Array, horizon: int) -> Array:
@@ -32,14 +27,6 @@ def wrap_model(model: Any, state: State | None = None) -> Forecaster:
         return forecasts
 
     return forecast
-
-
-def detach_state(state: State) -> State:
-    """The same state, without the graph of the updates that led to it."""
-    if isinstance(state, tuple):
-        hidden, memory = state
-        return hidden.detach(), memory.detach()
-    return state.detach()
 
 
 def write_state(path: Path, state: State | None) -> None:

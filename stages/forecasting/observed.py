@@ -14,7 +14,7 @@ from stages.shared.params import Count, DataPath, Params
 
 _Array = NDArray[np.float64]
 
-_LARGEST = 1e30  # a sample beyond it could not be squared
+_LARGEST = 1e30  # a larger sample could not be squared
 _UNEVEN = 1.5  # times the usual step: months differ less, a missing sample doubles it
 
 
@@ -24,8 +24,7 @@ class ObservedParams(Params):
     path: DataPath  # of the file, which DVC watches
     column: str  # of the samples
     time: str | None = None  # column of their times: numbers, or dates as in 2008-12-31
-    test_share: float = Field(gt=0, lt=0.5)  # last part, never trained on; validation is the same
-    # share before it
+    test_share: float = Field(gt=0, lt=0.5)  # the last part; validation is the same share before it
     window: Count  # samples that a forecaster sees, in training and when it is scored
     horizons: list[Count] = Field(min_length=1)  # steps of the closed-loop forecasts
     season: Count  # samples after which a forecast may repeat it; 1: it has no season
@@ -41,8 +40,8 @@ def read_samples(path: Path, column: str, time: str | None) -> tuple[_Array, _Ar
     """Read samples and their times, `(T,)` each; without a column of times they are counted.
 
     Raises:
-        InputError: no such file or column, a cell that is no number, or times that are not in
-            order or not evenly apart; with the line, on which the header is 1.
+        InputError: the file or a column is missing, a cell is not a number, or times are not in
+            order or not evenly spaced; with the line, where the header is line 1.
     """
     where = f"{path}, column {column}"
     remedy = "is no number: correct or fill it in"
@@ -52,16 +51,25 @@ def read_samples(path: Path, column: str, time: str | None) -> tuple[_Array, _Ar
     where = f"{path}, column {time}"
     remedy = "is no time: give a number, or a date such as 2008-12-31"
     times = _parse_cells(_read_column(path, time), _parse_time, where, remedy)
-    _check_spacing(times, where)
+    steps = np.diff(times)
+    backwards = np.flatnonzero(steps <= 0)
+    if len(backwards):
+        raise InputError(
+            f"{where}, line {backwards[0] + 3}: this time is not after that of the line before: "
+            "sort the rows, the oldest first, and keep one of each time"
+        )
+    usual = find_spacing(times)
+    uneven = np.flatnonzero((steps > usual * _UNEVEN) | (steps < usual / _UNEVEN))
+    if len(uneven):
+        raise InputError(
+            f"{where}, line {uneven[0] + 3}: {steps[uneven[0]]:g} after the line before, where "
+            f"{usual:g} is usual: fill in what is missing, or remove what is too much"
+        )
     return samples, times
 
 
 def _read_column(path: Path, column: str) -> list[str]:
-    """Read the cells of one column.
-
-    Raises:
-        InputError: no such file or column, or nothing below the header.
-    """
+    """Read the cells of one column, without the header."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:  # Excel writes a byte order mark
             rows = list(csv.reader(file))
@@ -82,17 +90,7 @@ def _read_column(path: Path, column: str) -> list[str]:
 def _parse_cells(
     cells: list[str], parse: Callable[[str], float], where: str, remedy: str
 ) -> _Array:
-    """The numbers that cells hold, from line 2 on.
-
-    Args:
-        cells: of one column.
-        parse: gives the number of a cell, or ValueError.
-        where: file and column, for the error message.
-        remedy: end of the error message.
-
-    Raises:
-        InputError: a cell is empty, no number, or too large.
-    """
+    """The numbers in the cells of one column, by a parser that raises ValueError."""
     numbers = []
     for line, cell in enumerate(cells, start=2):
         try:
@@ -106,38 +104,12 @@ def _parse_cells(
 
 
 def _parse_time(cell: str) -> float:
-    """A number as it is, a date in days.
-
-    Raises:
-        ValueError: it is neither.
-    """
+    """A number as it is, a date in days since 1970."""
     try:
         return float(cell)
     except ValueError:
         moment = datetime.fromisoformat(cell)
     return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() / 86_400  # seconds of a day
-
-
-def _check_spacing(times: _Array, where: str) -> None:
-    """Reject times that are not in order, or not evenly apart.
-
-    Raises:
-        InputError: they are not.
-    """
-    steps = np.diff(times)
-    backwards = np.flatnonzero(steps <= 0)
-    if len(backwards):
-        raise InputError(
-            f"{where}, line {backwards[0] + 3}: this time is not after that of the line before: "
-            "sort the rows, the oldest first, and keep one of each time"
-        )
-    usual = find_spacing(times)
-    uneven = np.flatnonzero((steps > usual * _UNEVEN) | (steps < usual / _UNEVEN))
-    if len(uneven):
-        raise InputError(
-            f"{where}, line {uneven[0] + 3}: {steps[uneven[0]]:g} after the line before, where "
-            f"{usual:g} is usual: fill in what is missing, or remove what is too much"
-        )
 
 
 def find_spacing(times: _Array) -> float:

@@ -1,7 +1,7 @@
 """Draw a forecaster: data/trained/, data/evaluated/, data/preprocessed/ -> data/plotted/.
 
-Run by DVC as `python stages/run.py forecasting.plot TRAINED EVALUATED WINDOWS BASELINES OUT`. What
-the files hold decides which figures appear, never the name of a model.
+Run by DVC as `python stages/run.py forecasting.plot TRAINED EVALUATED WINDOWS BASELINES OUT`. The
+content of the files decides which figures appear, never the name of a model.
 """
 
 import sys
@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stages.forecasting.baselines import fit_autoregression
-from stages.forecasting.series import Array, Series, Units, read_series, time_inputs
+from stages.forecasting.series import Array, Series, Units, read_series
 from stages.shared.command import run_as_command
 from stages.shared.figures import (
     BLUE,
@@ -45,8 +44,8 @@ MAIN = ("forecast", "baselines")  # figures that every forecaster has
 _TIME = "time (units of the series)"
 _ROUNDING = 1e-16  # smaller errors are rounding, and drawn as this one
 
-_INPUT_COLOR = "red"  # what a network is given, as the walk-throughs draw it
-_ANSWER_COLOR = "blue"  # what it should answer, and what it does answer in training
+_INPUT_COLOR = "red"  # inputs of a network, as in the walk-throughs
+_ANSWER_COLOR = "blue"  # its targets, and its predictions in training
 _TARGET_COLOR, _FORECAST_COLOR = BLUE, ORANGE
 _BAR_COLORS = (BLUE, "0.8", "#999999", YELLOW, GREEN, PINK, ORANGE)  # network, then baselines
 _MEASURES = {"walkthrough_mse": "the walk-through's test", "one_step_mse": "one step"}
@@ -59,10 +58,10 @@ def draw_window(series: Series, step: float, subject: str) -> Figure:
     inputs, targets, times = windows.inputs[0], windows.targets[0], windows.times[0]
     figure = make_figure("First window", subject)
     axes = figure.subplots()
-    look: dict[str, Any] = {"ls": "", "marker": "o", "ms": 5, "alpha": 0.8}
-    abscissa = time_inputs(times, len(inputs), step)
-    axes.plot(abscissa, inputs, color=_INPUT_COLOR, label="input", **look)
-    axes.plot(times, targets, color=_ANSWER_COLOR, label="target", **look)
+    style: dict[str, Any] = {"ls": "", "marker": "o", "ms": 5, "alpha": 0.8}
+    input_times = _time_inputs(times, len(inputs), step)
+    axes.plot(input_times, inputs, color=_INPUT_COLOR, label="input", **style)
+    axes.plot(times, targets, color=_ANSWER_COLOR, label="target", **style)
     label = _TIME
     if not windows.are_slid:
         label += ", of the target; the input is one sample earlier"
@@ -86,8 +85,8 @@ def draw_snapshots(snapshots: _Arrays, step: float, units: Units, subject: str) 
             axes.plot(times, targets, color="0.75", lw=4, label="target")
         else:
             axes.plot(times, targets, marker, color="0.75", ms=9, label="target")
-        abscissa = time_inputs(times, len(inputs), step)
-        axes.plot(abscissa, inputs, ".", color=_INPUT_COLOR, label="input")
+        input_times = _time_inputs(times, len(inputs), step)
+        axes.plot(input_times, inputs, ".", color=_INPUT_COLOR, label="input")
         axes.plot(times, predictions, marker, color=_ANSWER_COLOR, label="prediction")
         axes.set(title=f"step {iteration}", xlabel=_TIME)
     for axes in panels[num_snapshots:]:
@@ -97,12 +96,19 @@ def draw_snapshots(snapshots: _Arrays, step: float, units: Units, subject: str) 
     return figure
 
 
+def _time_inputs(target_times: Array, num_inputs: int, step: float) -> Array:
+    """Times of the inputs of a window: those of the targets, or the steps before a single one."""
+    if len(target_times) == num_inputs:
+        return target_times
+    times: Array = target_times[0] - step * np.arange(num_inputs, 0, -1, dtype=np.float64)
+    return times
+
+
 def _draw_series(parts: _Parts, units: Units, subject: str) -> Figure:
-    """The whole series, all parts alike."""
-    times, samples = _join_parts(parts)
+    """The whole series, without its parts."""
     figure = make_figure("Series", subject, 1.3 * WIDTH)
     axes = figure.subplots()
-    axes.plot(times, samples, color=_TARGET_COLOR)
+    axes.plot(*_join_parts(parts), color=_TARGET_COLOR)
     axes.set(xlabel=units.time, ylabel=units.sample)
     return figure
 
@@ -129,7 +135,7 @@ def _join_parts(parts: _Parts) -> tuple[Array, Array]:
 def _draw_walkthrough_test(
     forecasts: _Arrays, parts: _Parts, units: Units, mse: float, subject: str
 ) -> Figure:
-    """The test of the walk-through; of a long series, its end."""
+    """The test of the walk-through; if windows were slid, after the end of training."""
     times, targets = forecasts["walkthrough_times"], forecasts["walkthrough_truth"]
     figure = make_figure("The walk-through's own test", subject)
     axes = figure.subplots()
@@ -155,11 +161,21 @@ def _draw_closed_loop(forecasts: _Arrays, units: Units, subject: str) -> Figure:
     panels = figure.subplots(
         num_phases, 2, sharex="col", sharey=True, width_ratios=(2, 3), squeeze=False
     )
+    before = np.arange(1 - contexts.shape[1], 1)
     for phase, (near, far) in enumerate(panels):
-        context, target = contexts[phase], targets[phase]
-        forecast = forecasts["free_forecast"][phase]
-        _draw_phase(near, phase, context, target[:49], forecast[:49], marker=".")
-        _draw_phase(far, phase, context, target, forecast, marker="")
+        for axes, num_steps, marker in ((near, 49, "."), (far, targets.shape[1], "")):
+            context, target = contexts[phase], targets[phase, :num_steps]
+            forecast = forecasts["free_forecast"][phase, :num_steps]
+            ahead = np.arange(1, len(target) + 1)
+            axes.plot(before, context, color=_INPUT_COLOR, label="context")
+            joined = np.append(context[-1], target)
+            style: dict[str, Any] = {"color": _TARGET_COLOR, "lw": 3.5, "alpha": 0.45}
+            axes.plot(np.append(0, ahead), joined, label="truth", **style)
+            style = {"color": _FORECAST_COLOR, "lw": 1, "marker": marker, "ms": 5}
+            axes.plot(ahead, forecast, label="forecast", **style)
+            mse = np.mean((target - forecast) ** 2)
+            title = f"phase {phase + 1}, {len(target)} steps: mean squared error {mse:.2g}"
+            axes.set_title(title)
     peak = np.abs(targets).max()
     panels[0, 0].set_ylim(-1.4 * peak, 1.4 * peak)  # a forecast that explodes leaves the picture
     figure.supylabel(units.sample)
@@ -167,21 +183,6 @@ def _draw_closed_loop(forecasts: _Arrays, units: Units, subject: str) -> Figure:
         axes.set_xlabel("steps after the last true sample")
     add_legend(figure)
     return figure
-
-
-def _draw_phase(
-    axes: Axes, phase: int, context: Array, target: Array, forecast: Array, marker: str
-) -> None:
-    """One panel: a context, and target and forecast after it."""
-    num_steps = len(target)
-    before, ahead = np.arange(1 - len(context), 1), np.arange(1, num_steps + 1)
-    axes.plot(before, context, color=_INPUT_COLOR, label="context")
-    joined = np.append(context[-1], target)
-    from_last = np.append(0, ahead)
-    axes.plot(from_last, joined, color=_TARGET_COLOR, lw=3.5, alpha=0.45, label="truth")
-    axes.plot(ahead, forecast, color=_FORECAST_COLOR, lw=1, marker=marker, ms=5, label="forecast")
-    mse = np.mean((target - forecast) ** 2)
-    axes.set_title(f"phase {phase + 1}, {num_steps} steps: mean squared error {mse:.2g}")
 
 
 def _draw_origins(
@@ -195,14 +196,8 @@ def _draw_origins(
 ) -> Figure:
     """Forecasts of the network in their prediction interval, beside those of AR(p).
 
-    Args:
-        series: which series.
-        parts: of it.
-        first: number of the first sample that is forecast, in the parts joined.
-        forecasts: as `evaluate` keeps them, one row per origin, one horizon apart.
-        interval: `(2, n)`, to be added to a forecast.
-        baselines: which say the order of AR.
-        subject: which model on which data.
+    Forecasts, one row per origin, are one horizon apart; `first` is the number of the first sample
+    that is forecast, in the parts joined. The interval `(2, n)` is added to a forecast.
     """
     contexts, predictions = forecasts["free_context"], forecasts["free_forecast"]
     num_origins, steps = predictions.shape
@@ -212,28 +207,23 @@ def _draw_origins(
     figure = make_figure("Forecasts of what was held back", subject, 1.9 * WIDTH, 1.1 * HEIGHT)
     axes = figure.subplots()
     shown = slice(max(0, first - 2 * steps), end)
-    look: dict[str, Any] = {"color": BLUE, "lw": 3.5, "alpha": 0.35, "label": "truth"}
-    axes.plot(all_times[shown], samples[shown], **look)
+    style: dict[str, Any] = {"color": BLUE, "lw": 3.5, "alpha": 0.35, "label": "truth"}
+    axes.plot(all_times[shown], samples[shown], **style)
     for row in range(num_origins):
         label = "band for 80 %" if row == 0 else None
         bounds = predictions[row] + interval
         axes.fill_between(times[row], *bounds, color=ORANGE, alpha=0.15, lw=0, label=label)
-    _draw_rows(axes, times, predictions, color=ORANGE, marker=".", label="network")
+    lines = axes.plot(times.T, predictions.T, lw=1.3, color=ORANGE, marker=".")
+    lines[0].set_label("network")
     if "ar_best" in baselines:
         order = baselines["ar_best"]["order"]
         linear = series.restore_units(fit_autoregression(series.join_training(), order))
-        look = {"color": GREEN, "ls": "--", "label": f"AR({order})"}
-        _draw_rows(axes, times, linear(contexts, steps), **look)
+        lines = axes.plot(times.T, linear(contexts, steps).T, lw=1.3, color=GREEN, ls="--")
+        lines[0].set_label(f"AR({order})")
     axes.set_title(f"{steps} steps from each of {num_origins} origins")
     axes.set(xlabel=series.units.time, ylabel=series.units.sample)
     add_legend(figure)
     return figure
-
-
-def _draw_rows(axes: Axes, times: Array, forecasts: Array, label: str, **look: Any) -> None:
-    """One line per forecast, all under one label."""
-    for row, forecast in enumerate(forecasts):
-        axes.plot(times[row], forecast, lw=1.3, label=label if row == 0 else None, **look)
 
 
 def _draw_baselines(
@@ -241,9 +231,9 @@ def _draw_baselines(
 ) -> Figure:
     """Errors of the network beside those of the baselines."""
     forecasters = {"network": scores, **baselines}
-    measures = [name for name in scores if "mse" in name]
-    if "walkthrough_mse_all_starts" in measures:  # of networks alone
-        measures.remove("walkthrough_mse_all_starts")
+    measures = [  # baselines have no walkthrough_mse_all_starts
+        name for name in scores if "mse" in name and name != "walkthrough_mse_all_starts"
+    ]
     figure = make_figure("What the network is worth", subject, 1.9 * WIDTH)
     axes = figure.subplots()
     width = 0.85 / len(forecasters)
@@ -274,9 +264,11 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
     curves = read_curves(Path(trained) / "curves.csv")
     clip_norm = read_value(f"forecasters.{name}.clip_norm")
     network = read_config(Path(trained)).network
-    snapshots = _read_arrays(Path(trained) / "snapshots.npz")
+    with np.load(Path(trained) / "snapshots.npz") as arrays:
+        snapshots = dict(arrays)
     scores = read_json(Path(evaluated) / "scores.json")
-    forecasts = _read_arrays(Path(evaluated) / "forecasts.npz")
+    with np.load(Path(evaluated) / "forecasts.npz") as arrays:
+        forecasts = dict(arrays)
     bounds = read_json(Path(evaluated) / "scope.json")["band"]
     interval = np.array([bounds["low"], bounds["high"]])
     scores_of_baselines = read_baselines(Path(baselines))
@@ -308,11 +300,6 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
         if series.windows.are_slid:
             figures["series"] = _draw_series(parts, units, subject)
         save_figures(figures, MAIN, Path(out), read_params("figures", FigureParams).dpi)
-
-
-def _read_arrays(path: Path) -> _Arrays:
-    with np.load(path) as arrays:
-        return dict(arrays)
 
 
 if __name__ == "__main__":

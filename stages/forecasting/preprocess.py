@@ -25,8 +25,9 @@ from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
 from stages.shared.params import read_params
 
-_FEWEST_BLOCKS = 4  # times that the longest horizon fits into the test: forecast errors overlap,
-# and the bootstrap resamples blocks of one horizon, so it needs several
+# Times that the longest horizon must fit into the test: forecast errors overlap, so the bootstrap
+# resamples blocks of one horizon, and it needs several.
+_FEWEST_BLOCKS = 4
 
 
 def read_segments(path: Path) -> tuple[Array, Array]:
@@ -39,37 +40,18 @@ def read_segments(path: Path) -> tuple[Array, Array]:
 def cut_windows(segments: Array, window: int) -> tuple[Array, Array]:
     """Slide a window over each segment; the sample after it is its target.
 
-    Letters A to E with a window of 2 give AB -> C, BC -> D, CD -> E.
-
-    Args:
-        segments: `(N, T)`, oldest sample first.
-        window: W, shorter than a segment.
-
-    Returns:
-        inputs `(N * (T - W), W)` and targets `(N * (T - W), 1)`.
+    Letters A to E with a window of 2 give AB -> C, BC -> D, CD -> E. Segments `(N, T)`, oldest
+    sample first, give inputs `(N * (T - W), W)` and targets `(N * (T - W), 1)`.
     """
     inputs = np.lib.stride_tricks.sliding_window_view(segments[:, :-1], window, axis=1)
     return inputs.reshape(-1, window), segments[:, window:].reshape(-1, 1)
 
 
-def shift_segments(segments: Array) -> tuple[Array, Array]:
-    """Each sample's target is the next one: `(N, T)` -> inputs and targets `(N, T - 1)`."""
-    return segments[:, :-1], segments[:, 1:]
-
-
 def cut_series(name: str, params: GeneratedParams, times: Array, values: Array) -> GeneratedSeries:
-    """Inputs, targets and the held-out end of a generated series.
-
-    Args:
-        name: of its entry in params.yaml.
-        params: that entry: without a window each sample's target is the next one.
-        times: `(N, T)`.
-        values: `(N, T)`.
-    """
+    """Inputs, targets and the held-out end of a generated series with times and values `(N, T)`."""
     num_train = values.shape[1] - (params.test_points or 0)
-    if params.window is None:
-        inputs, targets = shift_segments(values)
-        _, target_times = shift_segments(times)
+    if params.window is None:  # each sample's target is the next one
+        inputs, targets, target_times = values[:, :-1], values[:, 1:], times[:, 1:]
     else:
         inputs, targets = cut_windows(values[:, :num_train], params.window)
         _, target_times = cut_windows(times[:, :num_train], params.window)
@@ -84,15 +66,7 @@ def cut_series(name: str, params: GeneratedParams, times: Array, values: Array) 
 
 
 def split_series(name: str, params: ObservedParams, samples: Array, times: Array) -> ObservedSeries:
-    """The three parts of an observed series, and the windows of the first.
-
-    Validation and test are as long as `test_share` says.
-
-    Args:
-        name: of its entry in params.yaml.
-        params: that entry.
-        samples: `(T,)`, oldest first.
-        times: `(T,)`.
+    """The three parts of an observed series with samples and times `(T,)`, oldest first.
 
     Raises:
         InputError: a part is too short, or the training part never changes.
@@ -128,25 +102,14 @@ def slide_windows(
     num_train: int,
     num_validation: int,
 ) -> ObservedSeries:
-    """Slide windows over the training part, standardised; each sample's target is the next one.
-
-    Args:
-        name: of its entry in params.yaml.
-        params: that entry.
-        samples: `(T,)` of all parts.
-        times: `(T,)`.
-        num_train: samples of the training part.
-        num_validation: samples of the part after it.
-    """
+    """Slide windows over the training part, standardised; each sample's target is the next one."""
     slide = partial(np.lib.stride_tricks.sliding_window_view, window_shape=params.window + 1)
     training = samples[:num_train]
-    standardised = (training - training.mean()) / training.std()
-    inputs, targets = shift_segments(slide(standardised))
-    _, target_times = shift_segments(slide(times[:num_train]))
+    slid = slide((training - training.mean()) / training.std())
     windows = Windows(
-        inputs=inputs.astype(np.float32),
-        targets=targets.astype(np.float32),
-        times=target_times,
+        inputs=slid[:, :-1].astype(np.float32),
+        targets=slid[:, 1:].astype(np.float32),
+        times=slide(times[:num_train])[:, 1:],
         test=np.empty(0, np.float32),
         test_times=np.empty(0),
     )
@@ -162,11 +125,7 @@ def slide_windows(
 
 
 def main(entry: str, table: str, out: str) -> None:
-    """Write a series, and beside it its params.
-
-    Raises:
-        InputError: there is no such entry, or the file of an observed series cannot be used.
-    """
+    """Write a series, and beside it its params."""
     section, _, name = entry.partition(".")
     series: Series
     if section == "generated_series":

@@ -7,7 +7,7 @@ data/evaluated/details/forecasting/baselines/<series>.
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -55,21 +55,13 @@ class ForecastingBaselineParams(Params):
 
 @dataclass(frozen=True)
 class _FitContext:
-    """What baselines are fitted to and chosen by."""
+    """The data and params that baselines are fitted with."""
 
     series: Series
     samples: Array  # (N, T) of training, as the series joins it
     backtests: Backtests
     evaluation: ForecastingEvaluationParams
     params: ForecastingBaselineParams
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    """A baseline, and what validation chose for it."""
-
-    forecast: Forecaster
-    chosen: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,12 +75,7 @@ class _Scored:
 def score_baselines(
     series: Series, params: ForecastingBaselineParams, evaluation: ForecastingEvaluationParams
 ) -> _Scored:
-    """Fit, choose and score all baselines of a series.
-
-    Args:
-        series: that networks are trained on, with its params.
-        params: which baselines, and what to choose from.
-        evaluation: how they are scored, as networks are.
+    """Fit, choose and score all baselines of a series, in the same way as networks are scored.
 
     Raises:
         InputError: context or segments are too short for a baseline, or a score is not finite.
@@ -98,48 +85,52 @@ def score_baselines(
     scores: Baselines = {}
     errors: dict[str, ForecastErrors] = {}
     for name in params.names:
-        fitted = _fit(name, context)
-        assessment = assess(fitted.forecast, backtests, evaluation)
-        scores[name] = {**assessment.scores, **fitted.chosen}
+        forecast, chosen = _fit(name, context)
+        assessment = assess(forecast, backtests, evaluation)
+        scores[name] = {**assessment.scores, **chosen}
         if evaluation.split == "test" and backtests.walkthroughs:
             test = backtests.walkthroughs[backtests.drawn]
-            mse = test.measure_mse(fitted.forecast(test.past[None], test.steps)[0])
+            mse = test.measure_mse(forecast(test.past[None], test.steps)[0])
             scores[name] = {"walkthrough_mse": mse, **scores[name]}
         errors[name] = assessment.errors
-    check_scores(
-        scores,
-        "drop this baseline from forecasting_baselines.names or lower "
-        "evaluate_forecasters.horizons",
-    )
+    remedy = "drop this baseline from forecasting_baselines.names or lower"
+    check_scores(scores, f"{remedy} evaluate_forecasters.horizons")
     compared = {name: add_ratios(scores[name], scores) for name in scores}
     return _Scored(compared, errors)
 
 
-def _fit(name: _Name, context: _FitContext) -> _Fitted:
-    """Fit one baseline to the training part of a series."""
-    series = context.series
+def _fit(name: _Name, context: _FitContext) -> tuple[Forecaster, dict[str, float]]:
+    """Fit one baseline to the training part of a series; also what validation chose for it."""
+    series, samples = context.series, context.samples
+    candidates: dict[float, Forecaster] = {}
     match name:
-        case "predict_zero":  # in the units of a file: the mean of what is trained on
-            return _Fitted(series.restore_units(predict_zero))
+        case "predict_zero":  # in the units of a file: the mean of the training part
+            return series.restore_units(predict_zero), {}
         case "hold_last":
-            return _Fitted(hold_last)
+            return hold_last, {}
         case "copy_period":
-            return _Fitted(partial(copy_period, lag=_check_season(context)))
+            return partial(copy_period, lag=_check_season(context)), {}
         case "ar2":  # exact on a clean sine
             [order] = _limit_orders([2], context)
-            return _Fitted(series.restore_units(fit_autoregression(context.samples, order)))
+            return series.restore_units(fit_autoregression(samples, order)), {}
         case "ar_best":
-            return _fit_ar_best(context)
-        case "ridge":
-            return _fit_ridge(context)
+            for order in _limit_orders(context.params.ar_orders, context):
+                candidates[order] = series.restore_units(fit_autoregression(samples, order))
+            best = _choose(candidates, context)
+            return candidates[best], {"order": best}
+        case "ridge":  # context and block take at most half a segment, to be fitted to many windows
+            half = samples.shape[1] // 2
+            block = max(1, min(context.params.ridge_block, half // 2))
+            length = max(1, min(context.evaluation.context, half - block))
+            for penalty in context.params.ridge_penalties:
+                fitted = fit_direct(samples, length, block, penalty)
+                candidates[penalty] = series.restore_units(fitted)
+            best = _choose(candidates, context)
+            return candidates[best], {"penalty": best, "context": length, "block": block}
 
 
 def _check_season(context: _FitContext) -> int:
-    """The samples after which a series may repeat itself.
-
-    Raises:
-        InputError: it has neither period nor season, or the context is shorter.
-    """
+    """The season of a series, in samples, which the context must reach."""
     name, season, longest = context.series.name, context.series.season, context.evaluation.context
     if season is None:
         raise InputError(
@@ -155,21 +146,8 @@ def _check_season(context: _FitContext) -> int:
     return season
 
 
-def _fit_ar_best(context: _FitContext) -> _Fitted:
-    """AR(p), with the order that validation chooses."""
-    candidates: dict[float, Forecaster] = {}
-    for order in _limit_orders(context.params.ar_orders, context):
-        candidates[order] = context.series.restore_units(fit_autoregression(context.samples, order))
-    best = _choose(candidates, context)
-    return _Fitted(candidates[best], {"order": best})
-
-
 def _limit_orders(orders: list[int], context: _FitContext) -> list[int]:
-    """The orders for which segments and context are long enough.
-
-    Raises:
-        InputError: an order is beyond the context, or the segments are too short for all.
-    """
+    """The orders for which segments are long enough; the context must reach all of them."""
     longest = context.evaluation.context
     if "context" not in context.series.own_evaluation and max(orders) > longest:
         raise InputError(
@@ -189,29 +167,13 @@ def _limit_orders(orders: list[int], context: _FitContext) -> list[int]:
     return allowed
 
 
-def _fit_ridge(context: _FitContext) -> _Fitted:
-    """The direct forecaster, with the penalty that validation chooses.
-
-    Context and block take at most half a segment, so that it is fitted to many parts of it.
-    """
-    half = context.samples.shape[1] // 2
-    block = max(1, min(context.params.ridge_block, half // 2))
-    length = max(1, min(context.evaluation.context, half - block))
-    candidates: dict[float, Forecaster] = {}
-    for penalty in context.params.ridge_penalties:
-        fitted = fit_direct(context.samples, length, block, penalty)
-        candidates[penalty] = context.series.restore_units(fitted)
-    best = _choose(candidates, context)
-    return _Fitted(candidates[best], {"penalty": best, "context": length, "block": block})
-
-
 def _choose(candidates: Mapping[float, Forecaster], context: _FitContext) -> float:
     """The candidate with the least error over the longest horizon of validation."""
     validation = context.backtests.validation
     longest = max(context.evaluation.validation_horizons)
     errors = {}
     for value, forecast in candidates.items():
-        with np.errstate(over="ignore", invalid="ignore"):  # of a forecast that diverges
+        with np.errstate(over="ignore", invalid="ignore"):  # forecasts may diverge
             scores = score_forecasts(forecast(validation.contexts, longest), validation, [longest])
         mse = scores[f"mse_{longest}"]
         errors[value] = mse if math.isfinite(mse) else math.inf

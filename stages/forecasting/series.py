@@ -1,16 +1,15 @@
-"""A series, generated or observed: two classes with one interface, `Series`.
+"""A series, generated or observed: two classes with the same methods.
 
 data/preprocessed/series/<series>.npz holds the windows that networks are trained on, <series>.json
-the entry of the series in params.yaml. Only `read_series` finds out of which kind a series is; all
+the entry of the series in params.yaml. Only `read_series` finds out which kind a series is; all
 other code calls methods of the series.
 """
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +27,14 @@ _Floats = NDArray[np.float32]
 _Split = Literal["validation", "test"]
 _P = TypeVar("_P", bound=Params)
 
-_STREAM = 0xE7A1  # joins every seed, so that no backtest draws the numbers of a training
+_STREAM = 0xE7A1  # added to every seed, so that no backtest draws the numbers of a training
 
 
 @dataclass(frozen=True)
 class Windows:
-    """What a forecaster is trained on, and the end of the series that it never sees.
+    """Training windows of a series, and its held-out end.
 
-    Those of an observed series are standardised; its validation and test stand in `ObservedSeries`.
+    Those of an observed series are standardised and have no test: see `ObservedSeries`.
     """
 
     inputs: _Floats  # (N, T), oldest sample first
@@ -57,7 +56,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class Units:
-    """What the axes of figures are labelled with."""
+    """Axis labels of figures."""
 
     time: str
     sample: str
@@ -67,20 +66,20 @@ class Units:
 
 @dataclass(frozen=True)
 class Backtest:
-    """Where forecasts start, what follows, and how they are scored."""
+    """Contexts that forecasts start from, and the targets that score them."""
 
     contexts: Array  # (B, K) samples before each forecast, oldest first
     targets: Array  # (B, n) samples after them, without the noise of a generated series
-    naive_error: float | None = None  # of an observed series: what scales the errors of MASE
+    naive_error: float | None = None  # of an observed series: divides the errors of MASE
     block: int = 1  # neighbouring forecasts whose targets overlap: they are not independent
     examples: tuple[slice, slice] = (slice(None), slice(None))  # forecasts and steps in figures
     scores_coverage: bool = False  # whether the coverage of the prediction interval is a score
 
     def measure_steps(self, forecasts: Array) -> dict[str, Array]:
-        """Errors `(B, n)` at each step of forecasts `(B, n)`, of which scores are means.
+        """Errors `(B, n)` at each step of forecasts `(B, n)`; scores are means of them.
 
-        `mse`: squared errors. `mase`, of an observed series alone: absolute errors divided by the
-        mean absolute change from one sample of training to the next (Hyndman & Koehler, 2006).
+        `mse`: squared errors. `mase`, only of an observed series: absolute errors divided by the
+        mean absolute change from one training sample to the next (Hyndman & Koehler, 2006).
         """
         squared = (forecasts - self.targets[:, : forecasts.shape[1]]) ** 2
         if self.naive_error is None:
@@ -90,12 +89,12 @@ class Backtest:
 
 @dataclass(frozen=True)
 class WalkthroughTest:
-    """The test with which a walk-through ends: what a network is given, and n steps after it."""
+    """The test with which a walk-through ends: forecast the n samples after a given one."""
 
-    history: _Floats  # (K,), the last one is the given sample
-    times: Array  # (n + 1,), the first is that of the given sample
+    history: _Floats  # (K,) of a network; the last one is the given sample
+    times: Array  # (n + 1,), from the given sample on
     targets: Array  # (n + 1,), likewise
-    past: Array  # (context,) noise-free samples up to the given one, which baselines are given
+    past: Array  # (context,) noise-free samples up to the given one, the history of baselines
 
     @property
     def steps(self) -> int:
@@ -108,123 +107,28 @@ class WalkthroughTest:
 
 
 @dataclass(frozen=True, eq=False)
-class Series(ABC):
-    """What training, scores and figures use of a series of either kind."""
+class _BaseSeries(Generic[_P]):
+    """The fields of both kinds of series."""
 
     section: ClassVar[str]  # of params.yaml
     units: ClassVar[Units]
 
     name: str  # of its entry in that section
     windows: Windows
-    params: Params | None = None  # that entry; None: it was not read
+    params: _P | None = None  # that entry, or None if it was not read
 
     @property
-    def scaling(self) -> dict[str, float] | None:
-        """`mean` and `std` by which windows are standardised; None: they are not."""
-        return None
-
-    @property
-    def own_evaluation(self) -> dict[str, Any]:
-        """Fields of `evaluate_forecasters` that the series replaces."""
-        return {}
-
-    @property
-    @abstractmethod
-    def season(self) -> int | None:
-        """Samples after which the series may repeat itself; None: it has no season."""
-
-    @property
-    @abstractmethod
-    def spacing(self) -> float | None:
-        """Time between samples; None: the series has no times."""
-
-    @property
-    @abstractmethod
-    def training_range(self) -> tuple[float, float]:
-        """The lowest and the highest sample of the training part, in the units of the series."""
-
-    @abstractmethod
-    def select_targets(self, num_forecasts: int) -> tuple[_Floats, Array]:
-        """Targets of the windows and their times, for a network of `num_forecasts` per window."""
-
-    @abstractmethod
-    def join_training(self) -> Array:
-        """What baselines are fitted to: `(N, T)`, in the units of the windows."""
-
-    def restore_units(self, forecast: Forecaster) -> Forecaster:
-        """Turn a forecaster in the units of the windows into one in the units of the series."""
-        if self.scaling is None:
-            return forecast
-        mean, std = self.scaling["mean"], self.scaling["std"]
-        return lambda history, horizon: forecast((history - mean) / std, horizon) * std + mean
-
-    @abstractmethod
-    def backtest(
-        self,
-        split: _Split,
-        *,
-        context: int,
-        horizon: int,
-        phases: int,
-        seed: int,
-        validation_horizon: int = 0,
-    ) -> Backtest:
-        """What forecasters are scored on; the same arguments give the same backtest.
-
-        An observed series has a rolling-origin backtest (Tashman, 2000): a forecast starts at each
-        sample of the split after which the horizon fits into it. What lies before the split may be
-        context, never target. A generated series continues after its training part, and forecasts
-        start at random phases.
-
-        Args:
-            split: part of the series.
-            context: K, samples that a forecaster sees.
-            horizon: n, samples that follow.
-            phases: B, of a generated series.
-            seed: of these phases and of the noise.
-            validation_horizon: that of validation, if this backtest is a test, which has to start
-                after it.
-        """
-
-    def walkthrough_tests(
-        self, kind: WalkthroughKind, steps: int, context: int
-    ) -> list[WalkthroughTest]:
-        """The test of the walk-through, one for each start that it may draw; none of a file.
-
-        Args:
-            kind: `one_point`: closed-loop forecast from the first sample of a segment.
-                `continuation`: from the last sample of training, in the state carried to it.
-                `recursive`: forecast of the held-out end from the last window before it.
-            steps: n, at most; the recursive test goes on to the end of the series.
-            context: samples that baselines are given.
-        """
-        return []
-
-    @abstractmethod
-    def split_parts(self, step: float) -> dict[str, tuple[Array, Array]]:
-        """Times and samples, `(T,)` each, of training, validation and test.
-
-        A generated series has them if its windows were slid: the first segment and its held-out
-        end. Of other segments the dictionary is empty.
-
-        Args:
-            step: time between samples.
-        """
-
-    def find_origin(self, split: _Split) -> int | None:
-        """Number of the first sample that a backtest forecasts, in the parts joined.
-
-        None: a backtest has samples of its own, which are in no part.
-        """
-        return None
-
-    @abstractmethod
-    def hide_test(self) -> "Series":
-        """The same series without what is held back for the test."""
+    def entry(self) -> _P:
+        """The params, which have to be there."""
+        if self.params is None:
+            raise ValueError(
+                f"series {self.name} was read without its params: use with_params=True"
+            )
+        return self.params
 
 
 @dataclass(frozen=True, eq=False)
-class GeneratedSeries(Series):
+class GeneratedSeries(_BaseSeries[GeneratedParams]):
     """A series of `generated_series`: its signal is known at all times."""
 
     section = "generated_series"
@@ -234,39 +138,40 @@ class GeneratedSeries(Series):
         training_sample="amplitude",
         squared_error="mean squared error (amplitude²)",
     )
-
-    params: GeneratedParams | None = None
-
-    @property
-    def _entry(self) -> GeneratedParams:
-        return _require(self.params, self.name)
+    scaling = None  # windows are in the units of the series
+    own_evaluation: ClassVar[dict[str, Any]] = {}  # fields of evaluate_forecasters to replace
 
     @property
     def season(self) -> int | None:
-        """The season, else the period, to the nearest whole number of samples."""
-        return self._entry.season_points
+        """Samples after which the series may repeat itself: the season, or else the period."""
+        season = self.entry.season or self.entry.period
+        return round(season / self.entry.time_step) if season else None
 
     @property
     def spacing(self) -> float:
-        """As the entry gives it."""
-        return self._entry.time_step
+        """Time between samples."""
+        return self.entry.time_step
 
     @property
     def training_range(self) -> tuple[float, float]:
-        """Of inputs and targets."""
+        """The lowest and the highest training sample."""
         samples = np.concatenate([self.windows.inputs.ravel(), self.windows.targets.ravel()])
         return float(samples.min()), float(samples.max())
 
     def select_targets(self, num_forecasts: int) -> tuple[_Floats, Array]:
-        """All: a network has to forecast as many as the series was cut for."""
+        """All targets and their times: a network has to forecast as many as there are."""
         return self.windows.targets, self.windows.times
 
     def join_training(self) -> Array:
-        """Windows and the sample after each, at most 2,000: enough to fit a baseline to."""
+        """Samples `(N, T)` for baselines: at most 2,000 windows and the sample after each."""
         windows = self.windows
         thinned = slice(None, None, math.ceil(len(windows.inputs) / 2000))
         lasts = windows.targets[thinned, -1:]
         return np.concatenate([windows.inputs[thinned], lasts], axis=1, dtype=np.float64)
+
+    def restore_units(self, forecast: Forecaster) -> Forecaster:
+        """The same forecaster: windows are in the units of the series."""
+        return forecast
 
     def backtest(
         self,
@@ -278,28 +183,45 @@ class GeneratedSeries(Series):
         seed: int,
         validation_horizon: int = 0,
     ) -> Backtest:
-        """The signal from random phases after the last sample of training."""
-        params = self._entry
+        """The signal after training, from random phases; the same arguments give the same.
+
+        Args:
+            split: part of the series.
+            context: K, samples that a forecaster sees.
+            horizon: n, samples that follow.
+            phases: B, forecasts.
+            seed: of the phases and of the noise.
+            validation_horizon: of the validation that a test has to start after.
+        """
+        params = self.entry
         times = [self.windows.times.max(), self.windows.test_times.max(initial=0.0)]
         after = float(max(times))
-        if split == "test" and params.delay:  # it never comes again: not where validation was
+        if split == "test" and params.delay:  # it never repeats: start after validation
             after += params.spread + params.time_step * (context + validation_horizon)
         generator = np.random.default_rng([seed, _STREAM])
         starts = after + generator.uniform(0, params.spread, phases)
-        signal = sample_signal(
-            params, starts[:, None] + params.time_step * np.arange(context + horizon)
+        sampled = starts[:, None] + params.time_step * np.arange(context + horizon)
+        signal = sample_signal(params, sampled)
+        noise = params.noise * generator.standard_normal((phases, context))
+        return Backtest(
+            signal[:, :context] + noise,
+            signal[:, context:],
+            examples=(slice(3), slice(500)),  # 500 steps of three forecasts
         )
-        contexts = signal[:, :context]
-        noise = params.noise * generator.standard_normal(contexts.shape)
-        # the figures show 500 steps of three forecasts
-        examples = (slice(3), slice(500))
-        return Backtest(contexts + noise, signal[:, context:], examples=examples)
 
     def walkthrough_tests(
         self, kind: WalkthroughKind, steps: int, context: int
     ) -> list[WalkthroughTest]:
-        """Three of the kind `one_point`, as many as it draws its start from; of the others one."""
-        windows, params = self.windows, self._entry
+        """The test of the walk-through, one for each start that it may draw.
+
+        Args:
+            kind: `one_point`: closed-loop forecast from the first sample of a segment.
+                `continuation`: from the last sample of training, in the state carried to it.
+                `recursive`: forecast of the held-out end from the last window before it.
+            steps: n, at most; the recursive test continues to the end of the series.
+            context: samples that baselines see.
+        """
+        windows, params = self.windows, self.entry
         step = params.time_step
         tests: list[tuple[_Floats, Array, Array]] = []  # history, times and targets of each
         if kind == "continuation":
@@ -324,7 +246,10 @@ class GeneratedSeries(Series):
         ]
 
     def split_parts(self, step: float) -> dict[str, tuple[Array, Array]]:
-        """Of slid windows the first segment that they were cut from, and its held-out end."""
+        """Times and samples `(T,)`, `step` apart, of training and test; none without windows.
+
+        They are the first segment that windows were slid over, and its held-out end.
+        """
         windows = self.windows
         if not windows.are_slid:
             return {}
@@ -332,19 +257,23 @@ class GeneratedSeries(Series):
         breaks = np.flatnonzero(~np.isclose(np.diff(times), step))  # the next segment starts there
         end = breaks[0] + 1 if len(breaks) else len(times)
         first = windows.inputs[0]
-        joined_times = np.concatenate([time_inputs(times, len(first), step), times[:end]])
+        before = times[0] - step * np.arange(len(first), 0, -1)
+        joined_times = np.concatenate([before, times[:end]])
         joined = np.concatenate([first, windows.targets[:end, 0]])
         return {"training": (joined_times, joined), "test": (windows.test_times, windows.test)}
 
+    def find_origin(self, split: _Split) -> None:
+        """None: backtests have samples of their own, which are in no part."""
+
     def hide_test(self) -> "GeneratedSeries":
-        """The same series without the held-out end of the first segment."""
+        """The same series without the held-out end."""
         windows = self.windows
         hidden = replace(windows, test=windows.test[:0], test_times=windows.test_times[:0])
         return replace(self, windows=hidden)
 
 
 @dataclass(frozen=True, eq=False)
-class ObservedSeries(Series):
+class ObservedSeries(_BaseSeries[ObservedParams]):
     """A series of `observed_series`, from a file: training, then validation, then test."""
 
     section = "observed_series"
@@ -355,19 +284,14 @@ class ObservedSeries(Series):
         squared_error="mean squared error (units of the file, squared)",
     )
 
-    params: ObservedParams | None = None
     samples: Array = field(kw_only=True)  # (T,), oldest first, in the units of the file
     sample_times: Array = field(kw_only=True)  # (T,)
     num_train: int = field(kw_only=True)
     num_validation: int = field(kw_only=True)
 
     @property
-    def _entry(self) -> ObservedParams:
-        return _require(self.params, self.name)
-
-    @property
     def training(self) -> Array:
-        """The samples that are trained on, in the units of the file."""
+        """The training part, in the units of the file."""
         return self.samples[: self.num_train]
 
     @property
@@ -377,34 +301,39 @@ class ObservedSeries(Series):
 
     @property
     def own_evaluation(self) -> dict[str, Any]:
-        """The context, which is the window, and the horizons: a file has its own."""
-        window, horizons = self._entry.window, self._entry.horizons
+        """Fields of `evaluate_forecasters` to replace: the context is the window."""
+        window, horizons = self.entry.window, self.entry.horizons
         return {"context": window, "horizons": horizons, "validation_horizons": horizons}
 
     @property
     def season(self) -> int:
-        """As the entry gives it."""
-        return self._entry.season
+        """Samples after which a forecast may repeat the series."""
+        return self.entry.season
 
     @property
     def spacing(self) -> float | None:
-        """The usual time between samples; None: the entry names no column of times."""
-        return None if self._entry.time is None else find_spacing(self.sample_times)
+        """The usual time between samples, or None without a column of times."""
+        return None if self.entry.time is None else find_spacing(self.sample_times)
 
     @property
     def training_range(self) -> tuple[float, float]:
-        """Of the training part."""
+        """The lowest and the highest training sample, in the units of the file."""
         return float(self.training.min()), float(self.training.max())
 
     def select_targets(self, num_forecasts: int) -> tuple[_Floats, Array]:
-        """The last: each sample of a window has a target, and some networks forecast one alone."""
+        """The last targets of each window and their times: some networks forecast only one."""
         return self.windows.targets[:, -num_forecasts:], self.windows.times[:, -num_forecasts:]
 
     def join_training(self) -> Array:
-        """The training part, standardised: `(1, T)`."""
+        """Samples `(1, T)` for baselines: the training part, standardised."""
         scaling = self.scaling
         joined: Array = ((self.training - scaling["mean"]) / scaling["std"])[None]
         return joined
+
+    def restore_units(self, forecast: Forecaster) -> Forecaster:
+        """Turn a forecaster of standardised samples into one in the units of the file."""
+        mean, std = self.scaling["mean"], self.scaling["std"]
+        return lambda history, horizon: forecast((history - mean) / std, horizon) * std + mean
 
     def backtest(
         self,
@@ -416,7 +345,11 @@ class ObservedSeries(Series):
         seed: int,
         validation_horizon: int = 0,
     ) -> Backtest:
-        """A rolling-origin backtest."""
+        """A rolling-origin backtest (Tashman, 2000); it has no phases, and nothing is drawn.
+
+        A forecast starts at each sample of the split after which the horizon fits into it. Samples
+        before the split may be context, never targets.
+        """
         first, end = self.num_train, self.num_train + self.num_validation
         if split == "test":
             first, end = end, len(self.samples)
@@ -431,8 +364,14 @@ class ObservedSeries(Series):
             scores_coverage=True,
         )
 
+    def walkthrough_tests(
+        self, kind: WalkthroughKind, steps: int, context: int
+    ) -> list[WalkthroughTest]:
+        """An empty list: no walk-through is about a file."""
+        return []
+
     def split_parts(self, step: float) -> dict[str, tuple[Array, Array]]:
-        """All three, in the order of the file."""
+        """Times and samples `(T,)` of training, validation and test."""
         first, second = self.num_train, self.num_train + self.num_validation
         bounds = {
             "training": slice(first),
@@ -442,38 +381,24 @@ class ObservedSeries(Series):
         return {name: (self.sample_times[at], self.samples[at]) for name, at in bounds.items()}
 
     def find_origin(self, split: _Split) -> int:
-        """The first sample of the split."""
+        """Index of the first sample of a split, which is the first that its backtest forecasts."""
         return self.num_train + (self.num_validation if split == "test" else 0)
 
     def hide_test(self) -> "ObservedSeries":
-        """The same series without the last part."""
+        """The same series without its test part."""
         end = self.num_train + self.num_validation
         return replace(self, samples=self.samples[:end], sample_times=self.sample_times[:end])
 
 
-def time_inputs(target_times: Array, num_inputs: int, step: float) -> Array:
-    """Times of the inputs of a window in figures, `(num_inputs,)`.
-
-    Those of its targets where each input has one, else the steps before the single target.
-    """
-    if len(target_times) == num_inputs:
-        return target_times
-    steps_before = np.arange(num_inputs, 0, -1, dtype=np.float64)
-    times: Array = target_times[0] - step * steps_before
-    return times
+Series = GeneratedSeries | ObservedSeries
 
 
 def write_series(path: Path, series: Series) -> None:
-    """Write a series; the same values give the same bytes.
-
-    Args:
-        path: data/preprocessed/series/<series>.npz; the params go beside it, into <series>.json.
-        series: with its params.
-    """
-    own = {item.name for item in fields(series)} - {"name", "windows", "params"}
-    arrays = {name: value for name, value in vars(series).items() if name in own}
-    np.savez(path, allow_pickle=False, **asdict(series.windows), **arrays)
-    entry = _require(series.params, series.name).model_dump(exclude_unset=True)
+    """Write a series to <series>.npz and its params to <series>.json beside it."""
+    apart = ("name", "windows", "params")
+    own = {name: value for name, value in vars(series).items() if name not in apart}
+    np.savez(path, allow_pickle=False, **asdict(series.windows), **own)
+    entry = series.entry.model_dump(exclude_unset=True)
     write_json(path.with_suffix(".json"), {series.section: entry})
 
 
@@ -482,37 +407,24 @@ def read_series(path: Path, with_params: bool = True) -> Series:
 
     Args:
         path: data/preprocessed/series/<series>.npz.
-        with_params: read <series>.json beside it too. Training and figures leave it: DVC does not
-            train again where a season or horizons are edited, and a cluster gets one file.
+        with_params: read <series>.json beside it too. Training and figures do not, so that DVC does
+            not train again after a season or horizons are edited, and a cluster gets one file.
     """
     with np.load(path) as file:
         arrays = dict(file)
     windows = Windows(**{field.name: arrays[field.name] for field in fields(Windows)})
-    entry = path.with_suffix(".json") if with_params else None
+    entry_path = path.with_suffix(".json")
+    [entry] = read_json(entry_path).values() if with_params else [None]
     if "samples" not in arrays:
-        return GeneratedSeries(path.stem, windows, _read_params(entry, GeneratedParams))
+        generated = check_params(entry, GeneratedParams, str(entry_path)) if with_params else None
+        return GeneratedSeries(path.stem, windows, generated)
+    observed = check_params(entry, ObservedParams, str(entry_path)) if with_params else None
     return ObservedSeries(
         path.stem,
         windows,
-        _read_params(entry, ObservedParams),
+        observed,
         samples=arrays["samples"],
         sample_times=arrays["sample_times"],
         num_train=int(arrays["num_train"]),
         num_validation=int(arrays["num_validation"]),
     )
-
-
-def _read_params(path: Path | None, schema: type[_P]) -> _P | None:
-    if path is None:
-        return None
-    [params] = read_json(path).values()
-    return check_params(params, schema, str(path))
-
-
-def _require(params: _P | None, name: str) -> _P:
-    if params is None:
-        raise ValueError(
-            f"series {name} was read without its params, which this needs: call read_series with "
-            "with_params=True"
-        )
-    return params

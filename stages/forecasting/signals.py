@@ -14,9 +14,9 @@ from stages.shared.params import Amount, Count, Params, Seed
 
 _Array = NDArray[np.float64]
 
-_MOST_SAMPLES = 10**7  # of a series: its table has half a gigabyte
-_NUM_PERIODS = 16  # of a spread: a whole number, so that no phase is favoured
-_NUM_DELAYS = 2000  # some 200 times what a chaotic series takes to forget its past
+_MOST_SAMPLES = 10**7  # of a series, whose table then has half a gigabyte
+_NUM_PERIODS = 16  # in a spread: a whole number, so that no phase is favoured
+_NUM_DELAYS = 2000  # in a spread: some 200 times the memory of a chaotic series
 
 # The equation of a chaotic series, see `_sample_chaos`.
 _GROWTH, _DECAY = 0.2, 0.1  # per time unit
@@ -51,19 +51,12 @@ class GeneratedParams(Params):
     period: Amount | None = None  # time units, of a sine; or
     delay: Amount | None = None  # time units after which a chaotic series acts on itself
     season: Amount | None = None  # time units after which a forecast may repeat it
-    noise: float = Field(
-        default=0.0, ge=0, le=1e9
-    )  # standard deviation of what is added to each sample
-    drift: float = Field(
-        default=0.0, ge=0, le=1e9
-    )  # radians by which the phase runs ahead and behind
+    noise: float = Field(default=0.0, ge=0, le=1e9)  # its standard deviation, added to each sample
+    drift: float = Field(default=0.0, ge=0, le=1e9)  # radians by which the phase swings
     drift_period: Amount | None = None  # time units of one such swing
     seed: Seed = 0  # of random starts and noise
-    window: Count | None = None  # past samples a forecaster sees; default: each sample's target is
-    # the next one
-    test_points: int | None = Field(
-        default=None, ge=0, le=10**7
-    )  # samples at the end of a series with a window, never trained on
+    window: Count | None = None  # past samples that a forecaster sees; null: no windows are slid
+    test_points: int | None = Field(default=None, ge=0, le=10**7)  # of a window: held-out end
 
     @model_validator(mode="after")
     def _consistent(self) -> "GeneratedParams":
@@ -95,14 +88,8 @@ class GeneratedParams(Params):
         return self.span / (self.points - 1)
 
     @property
-    def season_points(self) -> int | None:
-        """Samples after which a forecast may repeat it, to the nearest whole number."""
-        season = self.season or self.period
-        return round(season / self.time_step) if season else None
-
-    @property
     def spread(self) -> float:
-        """Time units over which forecasts are to start, so that all parts of the signal occur."""
+        """Time units over which forecasts start, so that all parts of the signal occur."""
         if self.delay:
             return _NUM_DELAYS * self.delay
         assert self.period is not None  # one of the two is given
@@ -143,10 +130,6 @@ def _sample_chaos(delay: float, times: _Array) -> _Array:
     x'(t) = 0.2 x(t - delay) / (1 + x(t - delay)^10) - 0.1 x(t), as deviation from its fixed point.
     Sums, products and quotients are rounded alike by every processor, powers of a library are not.
 
-    Args:
-        delay: time units after which the series acts on itself.
-        times: of any shape.
-
     Raises:
         InputError: times that would take too long to reach.
     """
@@ -164,12 +147,7 @@ def _sample_chaos(delay: float, times: _Array) -> _Array:
 
 
 def integrate(lag: int, num_ticks: int) -> _Array:
-    """Heun's method from the constant history: values at ticks 0 to num_ticks.
-
-    Args:
-        lag: the delay in ticks.
-        num_ticks: steps that are made.
-    """
+    """Heun's method from a constant history: values at ticks 0 to num_ticks, a delay of `lag`."""
     values = [_INITIAL] * (lag + 1)  # of ticks -lag to 0
     growth = _compute_growth(_INITIAL)
     for tick in range(num_ticks):
@@ -182,7 +160,7 @@ def integrate(lag: int, num_ticks: int) -> _Array:
 
 
 def _compute_growth(value: float) -> float:
-    """What a value adds per time unit, a delay later."""
+    """Growth per time unit that a value causes a delay later."""
     square = value * value
     fourth = square * square
     return _GROWTH * value / (1 + fourth * fourth * square)

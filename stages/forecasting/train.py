@@ -18,7 +18,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from stages.forecasting.forecasters import State, detach_state, wrap_model, write_state
+from stages.forecasting.forecasters import State, wrap_model, write_state
 from stages.forecasting.series import Array, Series, read_series
 from stages.shared.checkpoints import build_network, write_model
 from stages.shared.command import run_as_command
@@ -40,7 +40,7 @@ from stages.shared.training_loop import (
     write_progress,
 )
 
-KERNELS = {  # architecture and cell of one layer: what differentiates its forecasts one step ahead
+KERNELS = {  # architecture and cell -> function of stages/shared/kernels.py for one-step forecasts
     ("sequence_forecaster", "rnn_tanh"): "differentiate_elman",
     ("window_forecaster", "lstm"): "differentiate_lstm",
 }
@@ -51,8 +51,8 @@ class _ClosedLoopParams(Params):
 
     context: Count  # samples of the series that it sees first
     horizon: Count  # samples that it then forecasts
-    one_step: bool = True  # count the one-step error on the context too; it has a floor, since
-    # the first sample does not tell the phase
+    one_step: bool = True  # add the one-step error on the context; it cannot vanish, since the
+    # first sample does not determine the phase
 
 
 class _RefineParams(Params):
@@ -84,7 +84,7 @@ class ForecasterParams(FitParams):
 
 
 class WindowBatch(NamedTuple):
-    """What one update sees."""
+    """The windows of one update."""
 
     inputs: Tensor  # (B, T)
     targets: Tensor  # (B, T) or (B, 1)
@@ -99,17 +99,14 @@ class TrainedForecaster:
     config: ModelConfig
     curves: Curves
     state: State | None  # carried out of the last update
-    snapshots: dict[str, list[Any]]  # of `_take_snapshot`, one item per snapshot
+    snapshots: dict[str, list[Any]]  # snapshots.npz, one item per snapshot
     progress: list[str]  # lines that were printed
 
 
 class _ForecastLoss:
     """Mean squared error of one-step forecasts, or of the closed-loop forecast after a context.
 
-    Args:
-        model: gives one-step forecasts, and closed-loop forecasts if they are trained on.
-        closed_loop: lengths of context and closed-loop forecast; None: one-step forecasts alone.
-        carry_state: hand the hidden state from one batch to the next.
+    With `carry_state` the hidden state is handed from one batch to the next.
     """
 
     def __init__(
@@ -124,8 +121,9 @@ class _ForecastLoss:
         """Loss and one-step forecasts of one batch; in a closed loop those of its context."""
         if self.closed_loop is None:
             one_step, state = self.model(batch.inputs, self.state)
-            if self.carry_state:
-                self.state = detach_state(state)
+            if self.carry_state:  # without the graph of the updates before
+                is_tensor = isinstance(state, Tensor)
+                self.state = state.detach() if is_tensor else tuple(part.detach() for part in state)
             return nn.functional.mse_loss(one_step, batch.targets), one_step
         context, horizon = self.closed_loop.context, self.closed_loop.horizon
         one_step, state = self.model(batch.inputs[:, :context])
@@ -141,14 +139,12 @@ class _ForecastLoss:
 class CompiledGradient:
     """Mean squared error of one-step forecasts and its gradient, by a compiled kernel.
 
-    Args:
-        model: its weights move into one vector, which an optimizer takes in one call.
-        kernel: name of a function in `kernels`.
-        carry_state: hand the hidden state from one window to the next.
+    The weights of the model move into one vector, which an optimizer updates in one call. With
+    `carry_state` the hidden state is handed from one window to the next.
     """
 
     def __init__(self, model: Any, kernel: str, carry_state: bool) -> None:
-        from stages.shared import kernels  # loads numba, which other trainings do without
+        from stages.shared import kernels  # loads numba, which other trainings do not need
 
         self.differentiate = getattr(kernels, kernel)
         self.vector = nn.Parameter(parameters_to_vector(model.parameters()).detach())  # (P,)
@@ -161,7 +157,7 @@ class CompiledGradient:
 
     @property
     def state(self) -> Tensor | None:
-        """What is carried, `(1, 1, H)`."""
+        """The carried state `(1, 1, H)`."""
         return torch.from_numpy(self.hidden).view(1, 1, -1) if self.carry_state else None
 
     def __call__(self, batch: WindowBatch) -> tuple[float, Tensor]:
@@ -177,7 +173,7 @@ class CompiledGradient:
 
 
 def find_kernel(params: ForecasterParams, device: torch.device) -> str | None:
-    """Name of the kernel for such a training; None: automatic differentiation."""
+    """Name of the compiled kernel for a training; None: automatic differentiation."""
     if params.batch > 1 or params.closed_loop or params.network.get("layers", 1) > 1:
         return None
     if params.precision != "float32" or device.type != "cpu":
@@ -200,48 +196,17 @@ def train(params: ForecasterParams, series: Series, name: str) -> TrainedForecas
     """Train a forecaster; the same params and series give the same result.
 
     Args:
-        params: how.
-        series: what it is trained on.
+        params: the entry of the model in params.yaml.
+        series: whose windows it is trained on.
         name: of the model, for messages.
 
     Raises:
-        InputError: params that fit no network, or a loss that is not finite.
+        InputError: the params fit no network, or the loss is not finite.
     """
     where = f"params.yaml: forecasters.{name}"
     device = prepare_training(params)
-    dtype = torch.float64 if params.precision == "float64" else torch.float32
-    model = build_network(params.architecture, params.network, where).to(device, dtype)
-    windows = series.windows
-    inputs = torch.from_numpy(windows.inputs).to(device, dtype)
-    with torch.no_grad():
-        forecasts, state = model(inputs[:1])
-    chosen, times = series.select_targets(forecasts.shape[1])
-    targets = torch.from_numpy(chosen).to(device, dtype)
-    _check_fit(model, forecasts, state, inputs, targets, params, where)
-
-    def draw_batches() -> Iterator[WindowBatch]:
-        draws = draw_windows(params, len(inputs))
-        rows_on_device = torch.from_numpy(draws).to(device)
-        for rows, first in zip(rows_on_device, draws[:, 0].tolist(), strict=True):
-            yield WindowBatch(inputs[rows], targets[rows], times[first])
-
-    names = ("iterations", "times", "inputs", "targets", "predictions")
-    snapshots: dict[str, list[Any]] = {name: [] for name in names}
-    apart = max(1, params.iterations // 4)  # of 100 updates snapshots show 0, 25, 50 and 75
-    progress = Progress(model)
-
-    def report(iteration: int, batch: WindowBatch, step: Step) -> None:
-        """Print the loss as the walk-throughs do: each epoch, else every hundredth, from 0."""
-        if params.mean_every is None:
-            if (iteration - 1) % 100 == 0:
-                progress.print(f"Iteration: {iteration - 1} loss {step.loss:.8f}")
-        elif iteration % params.mean_every == 0:
-            progress.print(f"Epoch {iteration // params.mean_every} Loss: {step.loss:.8f}")
-
-    def observe(iteration: int, batch: WindowBatch, step: Step) -> None:
-        if (iteration - 1) % apart == 0 and len(snapshots["iterations"]) < 4:
-            _take_snapshot(snapshots, iteration - 1, batch, step.outputs)
-        report(iteration, batch, step)
+    model, inputs, targets, times = _prepare_network(params, series, device, where)
+    reporter = _Reporter(model, params)
 
     loss: Any  # keeps the carried state
     if kernel := find_kernel(params, device):
@@ -252,87 +217,103 @@ def train(params: ForecasterParams, series: Series, name: str) -> TrainedForecas
         loss = _ForecastLoss(model, params.closed_loop, params.carry_state)
         differentiate = by_autograd(model, loss)
         weights = list(model.parameters())
-    recorder = Recorder(params, name, observe)
-    curves = fit(differentiate, weights, draw_batches(), params, recorder)
+    batches = _make_batches(params, inputs, targets, times)
+    recorder = Recorder(params, name, reporter.observe)
+    curves = fit(differentiate, weights, batches, params, recorder)
+
     if phase := params.refine:  # its iterations continue the curves
         batch = WindowBatch(inputs[: phase.batch], targets[: phase.batch], times[0])
         loss_of = _ForecastLoss(model, phase.closed_loop)
         refinement = params.model_copy(update={"iterations": phase.iterations})
-        recorder = Recorder(refinement, name, report, curves)
+        recorder = Recorder(refinement, name, reporter.print_loss, curves)
         curves = fit_lbfgs(model, loss_of, batch, phase.iterations, recorder)
-    if len(windows.test):
-        forecast = wrap_model(model)(windows.last[None], len(windows.test))[0]
-        mse = float(np.mean((forecast - windows.test) ** 2))
+
+    progress, test = reporter.progress, series.windows.test
+    if len(test):
+        forecast = wrap_model(model)(series.windows.last[None], len(test))[0]
+        mse = float(np.mean((forecast - test) ** 2))
         progress.print(f"Performance on test range: {mse:.7f}")
     config = ModelConfig("forecasting", params.architecture, params.network, series.scaling)
-    return TrainedForecaster(model, config, curves, loss.state, snapshots, progress.lines)
+    return TrainedForecaster(model, config, curves, loss.state, reporter.snapshots, progress.lines)
 
 
-def _take_snapshot(
-    snapshots: dict[str, list[Any]], num_updates: int, batch: WindowBatch, forecasts: Tensor
-) -> None:
-    """Keep inputs, targets and forecasts of the first window of a batch, `(T,)` each.
-
-    Args:
-        snapshots: to which they are added.
-        num_updates: made before.
-        batch: of the next update.
-        forecasts: `(B, S)`, of the first S targets: in closed-loop training of the context.
-    """
-    length = forecasts.shape[1]
-    is_slid = batch.targets.shape[1] < batch.inputs.shape[1]
-    seen = batch.inputs[0] if is_slid else batch.inputs[0, :length]
-    snapshots["iterations"].append(num_updates)
-    snapshots["times"].append(batch.times[:length])
-    snapshots["inputs"].append(seen.cpu().numpy())
-    snapshots["targets"].append(batch.targets[0, :length].cpu().numpy())
-    snapshots["predictions"].append(forecasts[0].cpu().numpy())
-
-
-def _check_fit(
-    model: nn.Module,
-    forecasts: Tensor,
-    state: State | None,
-    inputs: Tensor,
-    targets: Tensor,
-    params: ForecasterParams,
-    where: str,
-) -> None:
-    """Reject a network that does not fit its windows or its training.
-
-    Args:
-        model: the network.
-        forecasts: of the first window, `(1, S)`.
-        state: after it.
-        inputs: `(N, T)`.
-        targets: `(N, T)` or `(N, 1)`.
-        params: of the training.
-        where: the params stand.
+def _prepare_network(
+    params: ForecasterParams, series: Series, device: torch.device, where: str
+) -> tuple[nn.Module, Tensor, Tensor, Array]:
+    """The network, and the inputs `(N, T)` and targets of its training with the targets' times.
 
     Raises:
-        InputError: as many forecasts as targets are not given, there is no state to carry, no
-            closed loop or no room for it.
+        InputError: the network does not fit its series or its training.
     """
-    if forecasts.shape[1] != targets.shape[1]:
+    dtype = torch.float64 if params.precision == "float64" else torch.float32
+    model = build_network(params.architecture, params.network, where).to(device, dtype)
+    inputs = torch.from_numpy(series.windows.inputs).to(device, dtype)
+    with torch.no_grad():
+        forecasts, state = model(inputs[:1])
+    num_forecasts = forecasts.shape[1]  # of a window: one, or one after each sample
+    targets, times = series.select_targets(num_forecasts)
+    if num_forecasts != targets.shape[1]:
         raise InputError(
-            f"{where}: {params.architecture} forecasts {forecasts.shape[1]} samples a window, "
-            f"series {params.series} has {targets.shape[1]} targets: choose another of the two"
+            f"{where}: {params.architecture} forecasts {num_forecasts} samples a window, series "
+            f"{params.series} has {targets.shape[1]} targets: choose another of the two"
         )
     if params.carry_state and state is None:
         raise InputError(f"{where}.carry_state: {params.architecture} has no state: set it false")
+    num_samples = inputs.shape[1] + 1
     for phase in (params, params.refine):
         loop = phase.closed_loop if phase else None
-        if loop is None:
-            continue
-        if not hasattr(model, "forecast_closed_loop"):
+        if loop and not hasattr(model, "forecast_closed_loop"):
             raise InputError(
                 f"{where}.closed_loop: {params.architecture} has no closed loop: remove it"
             )
-        if loop.context + loop.horizon > inputs.shape[1] + 1:
+        if loop and loop.context + loop.horizon > num_samples:
             raise InputError(
                 f"{where}: closed_loop sees {loop.context} samples and forecasts {loop.horizon}, "
-                f"segments of {params.series} have {inputs.shape[1] + 1}: lower one of them"
+                f"segments of {params.series} have {num_samples}: lower one of them"
             )
+    return model, inputs, torch.from_numpy(targets).to(device, dtype), times
+
+
+def _make_batches(
+    params: ForecasterParams, inputs: Tensor, targets: Tensor, times: Array
+) -> Iterator[WindowBatch]:
+    """One batch per update."""
+    draws = draw_windows(params, len(inputs))
+    rows_on_device = torch.from_numpy(draws).to(inputs.device)
+    for rows, first in zip(rows_on_device, draws[:, 0].tolist(), strict=True):
+        yield WindowBatch(inputs[rows], targets[rows], times[first])
+
+
+class _Reporter:
+    """Prints losses as the walk-throughs do, and keeps snapshots of four updates."""
+
+    def __init__(self, model: nn.Module, params: ForecasterParams) -> None:
+        self.progress = Progress(model)
+        self.epoch = params.mean_every
+        self.apart = max(1, params.iterations // 4)  # of 100 updates 0, 25, 50 and 75 are kept
+        names = ("iterations", "times", "inputs", "targets", "predictions")
+        self.snapshots: dict[str, list[Any]] = {name: [] for name in names}
+
+    def print_loss(self, iteration: int, batch: WindowBatch, step: Step) -> None:
+        """Print the loss of each epoch, or else of every hundredth update, from 0."""
+        if self.epoch is None:
+            if (iteration - 1) % 100 == 0:
+                self.progress.print(f"Iteration: {iteration - 1} loss {step.loss:.8f}")
+        elif iteration % self.epoch == 0:
+            self.progress.print(f"Epoch {iteration // self.epoch} Loss: {step.loss:.8f}")
+
+    def observe(self, iteration: int, batch: WindowBatch, step: Step) -> None:
+        """Keep the first window of a batch if it is due, `(T,)` each, and print the loss."""
+        if (iteration - 1) % self.apart == 0 and len(self.snapshots["iterations"]) < 4:
+            length = step.outputs.shape[1]  # in closed-loop training that of the context
+            is_slid = batch.targets.shape[1] < batch.inputs.shape[1]
+            seen = batch.inputs[0] if is_slid else batch.inputs[0, :length]
+            self.snapshots["iterations"].append(iteration - 1)
+            self.snapshots["times"].append(batch.times[:length])
+            self.snapshots["inputs"].append(seen.cpu().numpy())
+            self.snapshots["targets"].append(batch.targets[0, :length].cpu().numpy())
+            self.snapshots["predictions"].append(step.outputs[0].cpu().numpy())
+        self.print_loss(iteration, batch, step)
 
 
 def main(name: str, windows: str, out: str) -> None:

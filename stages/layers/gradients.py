@@ -34,34 +34,12 @@ class Norm(NamedTuple):
     spectral_norm: float
 
 
-def make_rnn_cell(hidden: int, radius: float) -> nn.RNNCell:
-    """A tanh cell without biases whose recurrent matrix W_R has a given spectral radius."""
-    cell = nn.RNNCell(hidden, hidden, bias=False, dtype=torch.float64)
-    recurrent = torch.randn(hidden, hidden, dtype=torch.float64)
-    recurrent *= radius / torch.linalg.eigvals(recurrent).abs().max()
-    cell.weight_hh.data = recurrent
-    return cell
-
-
-def make_lstm_cell(hidden: int, forget_bias: float | None) -> nn.LSTMCell:
-    """A cell with PyTorch's weights; its forget gate's bias may be set."""
-    cell = nn.LSTMCell(hidden, hidden, dtype=torch.float64)
-    if forget_bias is not None:
-        forget = slice(hidden, 2 * hidden)  # the gates are in the order input, forget, cell, output
-        cell.bias_ih.data[forget] = forget_bias
-        cell.bias_hh.data[forget] = 0  # PyTorch adds two biases: one is enough
-    return cell
-
-
 def trace_gradient(cell: _Cell, inputs: Tensor) -> list[float]:
-    """Spectral norms of ds_T/ds_k for k = T-1, ..., 1; s is h, for an LSTM (h, c) end to end.
+    """Spectral norms of ds_T/ds_k for k = T-1, ..., 1, after inputs `(T, features)`.
 
-    By the chain rule it is the product of the Jacobians of single steps; for a tanh cell
-    diag(1 - h_i^2) W_R each. It vanishes or explodes with the product of W_R.
-
-    Args:
-        cell: maps states of size S.
-        inputs: `(T, features)`.
+    The state s is h, for an LSTM (h, c) end to end. By the chain rule ds_T/ds_k is the product of
+    the Jacobians of single steps; for a tanh cell each is diag(1 - h_i^2) W_R. It vanishes or
+    explodes with the product of W_R.
     """
     is_lstm = isinstance(cell, nn.LSTMCell)
 
@@ -90,18 +68,28 @@ def trace_gradient(cell: _Cell, inputs: Tensor) -> list[float]:
 def trace_gradients(params: ProbeParams) -> list[Norm]:
     """The gradient through time of every case and layer."""
     torch.manual_seed(params.seed)
-    noise = torch.randn(params.distance + 1, params.hidden, dtype=torch.float64)
+    hidden = params.hidden
+    noise = torch.randn(params.distance + 1, hidden, dtype=torch.float64)
     layers: list[tuple[str, str, _Cell, Tensor]] = []
     for radius in params.radii:
-        torch.manual_seed(params.seed)  # the same matrix, scaled
-        rnn_cell = make_rnn_cell(params.hidden, radius)
+        torch.manual_seed(params.seed)  # the same matrix W_R, scaled to the spectral radius
+        rnn_cell = nn.RNNCell(hidden, hidden, bias=False, dtype=torch.float64)
+        recurrent = torch.randn(hidden, hidden, dtype=torch.float64)
+        recurrent *= radius / torch.linalg.eigvals(recurrent).abs().max()
+        rnn_cell.weight_hh.data = recurrent
         name = f"spectral radius {radius:g}"
         layers.append(("zero input", name, rnn_cell, torch.zeros_like(noise)))
         layers.append(("normal inputs", name, rnn_cell, noise))
     for bias in params.forget_biases:
         torch.manual_seed(params.seed)
-        name = "default forget bias" if bias is None else f"forget bias {bias:g}"
-        layers.append(("LSTM", name, make_lstm_cell(params.hidden, bias), noise))
+        lstm_cell = nn.LSTMCell(hidden, hidden, dtype=torch.float64)
+        name = "default forget bias"
+        if bias is not None:
+            forget = slice(hidden, 2 * hidden)  # gates are in the order input, forget, cell, output
+            lstm_cell.bias_ih.data[forget] = bias
+            lstm_cell.bias_hh.data[forget] = 0  # PyTorch adds two biases: one is enough
+            name = f"forget bias {bias:g}"
+        layers.append(("LSTM", name, lstm_cell, noise))
 
     norms = []
     for case, name, cell, inputs in layers:

@@ -4,10 +4,10 @@ Run by DVC as `python stages/run.py layers.probe OUT`.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stages.layers.gradients import Norm, ProbeParams, trace_gradients
@@ -43,7 +43,14 @@ def _plot_gradients(norms: Sequence[Norm], params: ProbeParams) -> Figure:
     figure = make_figure("The gradient through time", subject, 2 * WIDTH, 1.2 * HEIGHT)
     panels = figure.subplots(1, len(_CASES), sharey=True)
     for axes, (case, headline) in zip(panels, _CASES.items(), strict=True):
-        _draw_case(axes, [norm for norm in norms if norm.case == case])
+        layers: dict[str, list[Norm]] = {}
+        for norm in norms:
+            if norm.case == case:
+                layers.setdefault(norm.layer, []).append(norm)
+        for color, (layer, points) in zip(cycle(_COLORS), layers.items(), strict=False):
+            distances = [point.distance for point in points]
+            values = [point.spectral_norm for point in points]
+            axes.plot(distances, values, color=color, label=f"{layer}: {values[-1]:.2g}")
         axes.axhline(params.clip_norm, color=GREY, ls="--", lw=1)
         axes.annotate(
             f"clipping norm {params.clip_norm:g}",
@@ -57,18 +64,6 @@ def _plot_gradients(norms: Sequence[Norm], params: ProbeParams) -> Figure:
         axes.legend(title=f"at distance {params.distance}", loc="lower left")
     panels[0].set_ylabel(r"spectral norm of $\partial s_T / \partial s_k$")
     return figure
-
-
-def _draw_case(axes: Axes, norms: Iterable[Norm]) -> None:
-    """One line per layer; the legend gives its last value."""
-    layers: dict[str, list[Norm]] = {}
-    for norm in norms:
-        layers.setdefault(norm.layer, []).append(norm)
-    for i, (layer, points) in enumerate(layers.items()):
-        distances = [point.distance for point in points]
-        values = [point.spectral_norm for point in points]
-        color = _COLORS[i % len(_COLORS)]
-        axes.plot(distances, values, color=color, label=f"{layer}: {values[-1]:.2g}")
 
 
 def main(out: str) -> None:

@@ -1,4 +1,4 @@
-"""Shapes of what recurrent layers take and give; a cell applied T times equals a layer.
+"""Shapes of inputs and outputs of recurrent layers; a cell applied T times equals a layer.
 
 There is one network, applied T times: an unrolled diagram shows time steps, not copies. A sequence
 is (T, B, features), with `batch_first` (B, T, features): T time steps, B examples, and for text
@@ -93,51 +93,36 @@ def tour_layers() -> list[Row]:
     two_rnn_cells = [nn.RNNCell(FEATURES, FIRST_HIDDEN), nn.RNNCell(FIRST_HIDDEN, HIDDEN)]
     two_lstm_cells = [nn.LSTMCell(FEATURES, FIRST_HIDDEN), nn.LSTMCell(FIRST_HIDDEN, HIDDEN)]
     batch_first = nn.RNN(FEATURES, HIDDEN, LAYERS, batch_first=True)
+    top_layer = "output: top layer, every step; h: every layer, last step"
     clips = torch.zeros(10, 49, 4)
     clip_modules = [nn.RNN(4, 5, batch_first=True), nn.Linear(5, 4)]
-    each_its_own = "each cell has its own h"
-    return [
-        _describe_modules(
-            [nn.RNN(FEATURES, HIDDEN)], words, "10 words, 3 sentences, word vectors of 100"
-        ),
-        _describe_modules(
-            [nn.RNN(FEATURES, HIDDEN, LAYERS)],
-            words,
-            "output: top layer, every step; h: every layer, last step",
-        ),
-        _describe_modules([batch_first], words.transpose(0, 1), "h keeps its axes"),
-        _describe_modules([nn.RNNCell(FEATURES, HIDDEN)], words, "one step a call, 10 calls"),
-        _describe_modules(two_rnn_cells, words, each_its_own),
-        _describe_modules([nn.LSTM(FEATURES, HIDDEN)], words, "h is also the output; c the memory"),
-        _describe_modules(
-            [nn.LSTM(FEATURES, HIDDEN, LAYERS)], words, "h and c of every layer, last step"
-        ),
-        _describe_modules([nn.LSTMCell(FEATURES, HIDDEN)], words, "one step a call, 10 calls"),
-        _describe_modules(two_lstm_cells, words, f"{each_its_own} and c"),
-        _describe_modules(
-            clip_modules, clips, "10 clips of 50 frames of 4 pixels; target: next frame"
-        ),
+    next_frame = "10 clips of 50 frames of 4 pixels; target: next frame"
+    tour: list[tuple[Sequence[nn.Module], Tensor, str]] = [
+        ([nn.RNN(FEATURES, HIDDEN)], words, "10 words, 3 sentences, word vectors of 100"),
+        ([nn.RNN(FEATURES, HIDDEN, LAYERS)], words, top_layer),
+        ([batch_first], words.transpose(0, 1), "h keeps its axes"),
+        ([nn.RNNCell(FEATURES, HIDDEN)], words, "one step a call, 10 calls"),
+        (two_rnn_cells, words, "each cell has its own h"),
+        ([nn.LSTM(FEATURES, HIDDEN)], words, "h is also the output; c the memory"),
+        ([nn.LSTM(FEATURES, HIDDEN, LAYERS)], words, "h and c of every layer, last step"),
+        ([nn.LSTMCell(FEATURES, HIDDEN)], words, "one step a call, 10 calls"),
+        (two_lstm_cells, words, "each cell has its own h and c"),
+        (clip_modules, clips, next_frame),
     ]
-
-
-def _split_layers(module: _Layer) -> list[_Cell]:
-    """One cell for each layer of a module, with copies of its weights."""
-    sizes = [module.input_size] + module.num_layers * [module.hidden_size]
-    cells: list[_Cell] = []
-    for i, (given, hidden) in enumerate(pairwise(sizes)):
-        is_lstm = isinstance(module, nn.LSTM)
-        cell = nn.LSTMCell(given, hidden) if is_lstm else nn.RNNCell(given, hidden)
-        weights = {name: getattr(module, f"{name}_l{i}") for name in cell.state_dict()}
-        cell.load_state_dict(weights)
-        cells.append(cell)
-    return cells
+    return [_describe_modules(*stop) for stop in tour]
 
 
 def measure_difference(modules: Sequence[_Layer], sequence: Tensor) -> float:
     """Largest difference of outputs and last states between modules and cells of equal weights."""
     cells: list[_Cell] = []
     for module in modules:
-        cells += _split_layers(module)
+        cell_class = nn.LSTMCell if isinstance(module, nn.LSTM) else nn.RNNCell
+        sizes = [module.input_size] + module.num_layers * [module.hidden_size]
+        for i, (given, hidden) in enumerate(pairwise(sizes)):
+            cell = cell_class(given, hidden)
+            weights = {name: getattr(module, f"{name}_l{i}") for name in cell.state_dict()}
+            cell.load_state_dict(weights)
+            cells.append(cell)
     with torch.no_grad():
         outputs, lasts = _run_layers(modules, sequence)
         cell_outputs, cell_states = _run_cells(cells, sequence)

@@ -24,11 +24,7 @@ class BlendClassifier(nn.Module):
         self.register_buffer("weights", torch.tensor(weights), persistent=False)
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
-        """Log-probability `(B, L)` of each language.
-
-        Letters are symbol indices `(B, T)`, padded on the right with any symbol; lengths `(B,)` are
-        the letters of each name, at least 1.
-        """
+        """Symbols `(B, T)`, padded on the right, lengths `(B,)` -> log-probabilities `(B, L)`."""
         log_probabilities = torch.stack(
             [member(letters, lengths) for member in self.members], dim=2
         )

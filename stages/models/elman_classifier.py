@@ -24,11 +24,7 @@ class ElmanClassifier(nn.Module):
         self.v = nn.Linear(hidden, num_languages)
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
-        """Log-probability `(B, L)` of each language.
-
-        Letters are symbol indices `(B, T)`, padded on the right with any symbol; lengths `(B,)` are
-        the letters of each name, at least 1.
-        """
+        """Symbols `(B, T)`, padded on the right, lengths `(B,)` -> log-probabilities `(B, L)`."""
         # u(x) of a one-hot x is a column of its weights: look it up instead of multiplying
         drive = nn.functional.embedding(letters, self.u.weight.t()) + self.u.bias  # (B, T, H)
         state = drive.new_zeros(len(letters), self.w.in_features)  # (B, H)

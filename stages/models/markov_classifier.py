@@ -8,7 +8,6 @@ Bell, The Zero-Frequency Problem, 1991). Training is counting.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +25,7 @@ class MarkovClassifier(nn.Module):
     Args:
         num_letters: V, size of the alphabet.
         num_languages: L.
-        num_ngrams: N, different n-grams that a chain has room for.
+        num_ngrams: N, the most different n-grams that a chain can hold.
         longest: letters of the longest n-gram: a context and what follows it.
         doubt: count with which the shorter context is added to what was counted,
         doubt_per_follower: and more for each different letter that has followed.
@@ -59,11 +58,7 @@ class MarkovClassifier(nn.Module):
         self.backwards = Chain(*sizes, doubt, doubt_per_follower)
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
-        """Log-probability `(B, L)` of each language.
-
-        Letters are symbol indices `(B, T)`, padded on the right with any symbol; lengths `(B,)` are
-        the letters of each name, at least 1.
-        """
+        """Symbols `(B, T)`, padded on the right, lengths `(B,)` -> log-probabilities `(B, L)`."""
         read_forwards: Tensor = self.forwards(letters, lengths)
         read_backwards: Tensor = self.backwards(_reverse_names(letters, lengths), lengths)
         prior = (self.names + 1).log()  # no language is impossible
@@ -81,17 +76,10 @@ class MarkovClassifier(nn.Module):
         self.backwards.count(_reverse_names(letters, lengths), lengths, languages)
 
 
-class _Ngrams(NamedTuple):
-    """Contexts of one length and the n-grams that they begin, at every letter of some names."""
-
-    contexts: Tensor  # (B, T + 1), as numbers
-    ngrams: Tensor  # (B, T + 1), the contexts and the letter after them
-
-
 class Chain(nn.Module):  # public, since training prints its name
     """Counts of all n-grams of 1 to `longest` letters, and the probabilities that they give.
 
-    An n-gram is a number, its letters the digits: so those of one context stand side by side.
+    An n-gram is a number whose digits are its letters, so n-grams of one context are neighbours.
     """
 
     ngrams: Tensor
@@ -119,7 +107,7 @@ class Chain(nn.Module):  # public, since training prints its name
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
         """Log-probability of each name in each language, `(B, L)`."""
-        counts = functional.pad(self.counts, (0, 0, 0, 1))  # of no n-gram: 0
+        counts = functional.pad(self.counts, (0, 0, 0, 1))  # row N, of an unknown n-gram: 0
         counted_before = functional.pad(self.counts.cumsum(0), (0, 0, 1, 0))  # (N + 1, L)
         kinds_before = functional.pad((self.counts > 0).float().cumsum(0), (0, 0, 1, 0))
         probability = torch.tensor(1 / self.num_symbols)
@@ -129,7 +117,9 @@ class Chain(nn.Module):  # public, since training prints its name
             total = counted_before[last] - counted_before[first]  # (B, T + 1, L)
             followers = kinds_before[last] - kinds_before[first]
             doubt = self.doubt + self.doubt_per_follower * followers
-            count = counts[self.find(ngrams)]
+            rows = torch.searchsorted(self.ngrams, ngrams).clamp(max=len(self.ngrams) - 1)
+            rows = torch.where(self.ngrams[rows] == ngrams, rows, len(self.ngrams))
+            count = counts[rows]
             probability = (count + doubt * probability) / (total + doubt)
         is_inside = torch.arange(letters.shape[1] + 1) <= lengths.unsqueeze(1)
         return probability.log().masked_fill(~is_inside.unsqueeze(2), 0).sum(1)
@@ -154,22 +144,18 @@ class Chain(nn.Module):  # public, since training prints its name
         self.counts.copy_(counts)
         self.ngrams[: len(known)] = known
 
-    def find(self, ngrams: Tensor) -> Tensor:
-        """Row of each n-gram; N where there is none."""
-        rows = torch.searchsorted(self.ngrams, ngrams).clamp(max=len(self.ngrams) - 1)
-        return torch.where(self.ngrams[rows] == ngrams, rows, len(self.ngrams))
+    def walk(self, letters: Tensor, lengths: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Contexts of 0, 1, … letters, and n-grams, which are contexts and the letter after them.
 
-    def walk(self, letters: Tensor, lengths: Tensor) -> Iterator[_Ngrams]:
-        """The contexts of 0, 1, … letters before every letter and the end of names `(B, T)`."""
+        Both are numbers `(B, T + 1)`, one for each letter and for the end of names `(B, T)`.
+        """
         num_before = self.longest - 1
         marked = functional.pad(letters + 1, (num_before, 1), value=self.begin)
         marked = marked.scatter(1, (lengths + num_before).unsqueeze(1), self.end)
         contexts = torch.zeros_like(marked)
         for _ in range(self.longest):
             ngrams = contexts * self.base + marked
-            yield _Ngrams(
-                contexts[:, num_before:].contiguous(), ngrams[:, num_before:].contiguous()
-            )
+            yield contexts[:, num_before:].contiguous(), ngrams[:, num_before:].contiguous()
             contexts = functional.pad(ngrams, (1, -1))
 
 

@@ -43,11 +43,7 @@ class NgramClassifier(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_languages))
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
-        """Log-probability `(B, L)` of each language.
-
-        Letters are symbol indices `(B, T)`, padded on the right with any symbol; lengths `(B,)` are
-        the letters of each name, at least 1.
-        """
+        """Symbols `(B, T)`, padded on the right, lengths `(B,)` -> log-probabilities `(B, L)`."""
         buckets, is_inside = self.hash_ngrams(letters, lengths)
         counts = functional.dropout(is_inside.float(), self.dropout, self.training)
         scores = functional.embedding_bag(
@@ -56,15 +52,10 @@ class NgramClassifier(nn.Module):
         return (scores + self.bias).log_softmax(1)
 
     def hash_ngrams(self, letters: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Find every name's n-grams of 1 to `longest` letters, `^` and `$` at its ends.
+        """Buckets `(B, N)` of every name's n-grams of 1 to `longest` letters.
 
-        Args:
-            letters: `(B, T)`, padded on the right.
-            lengths: `(B,)`.
-
-        Returns:
-            `(B, N)` long, the n-grams' buckets, and `(B, N)` bool, which of them lie inside the
-            name (the others begin or end in the padding).
+        Boundary markers are letters too. Also returns which n-grams lie inside the name, `(B, N)`:
+        the others end in the padding.
         """
         ends = lengths.unsqueeze(1) + 1  # (B, 1) where `$` stands
         marked = functional.pad(letters, (1, 1), value=self.begin)  # (B, T + 2)

@@ -2,18 +2,17 @@
 
 The states of a tanh RNN, GRU (Cho et al. 2014) or LSTM (Hochreiter & Schmidhuber 1997), read in
 one direction or both (Schuster & Paliwal 1997), are pooled by their maximum over time (Collobert
-et al. 2011; for recurrent nets InferSent, Conneau et al. 2017). So the gradient
-reaches every letter directly; in the published surname program it passes through all later states.
+et al. 2011; for recurrent nets InferSent, Conneau et al. 2017). So the gradient reaches every
+letter directly; in the published surname program it passes through all later states.
 """
 
-from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_CELLS: dict[str, Callable[[int, int], nn.Module]] = {
+_CELLS: dict[str, type[nn.RNN | nn.GRU | nn.LSTM]] = {
     "rnn_tanh": nn.RNN,
     "gru": nn.GRU,
     "lstm": nn.LSTM,
@@ -63,11 +62,7 @@ class PooledClassifier(nn.Module):
         self.head = nn.Linear(hidden * num_directions * (1 + mean), num_languages)
 
     def forward(self, letters: Tensor, lengths: Tensor) -> Tensor:
-        """Log-probability `(B, L)` of each language.
-
-        Letters are symbol indices `(B, T)`, padded on the right with any symbol; lengths `(B,)` are
-        the letters of each name, at least 1.
-        """
+        """Symbols `(B, T)`, padded on the right, lengths `(B,)` -> log-probabilities `(B, L)`."""
         if self.marked:
             letters = functional.pad(letters, (1, 1), value=self.begin)
             letters = letters.scatter(1, lengths.unsqueeze(1) + 1, self.end)
@@ -81,9 +76,9 @@ class PooledClassifier(nn.Module):
         return logits.log_softmax(1)
 
     def pool_states(self, recurrent: nn.Module, letters: Tensor, lengths: Tensor) -> Tensor:
-        """Read the names `(B, T)` and keep each state's maximum over their letters, `(B, H)`.
+        """Maximum of each state over the letters of names `(B, T)`: `(B, H)`.
 
-        With `mean` its mean comes behind, `(B, 2H)`.
+        With `mean` the means are appended: `(B, 2H)`.
         """
         embedded = self.dropout(self.embedding(letters.t()))  # (T, B, E), time first is faster
         states: Tensor = recurrent(embedded)[0]  # (T, B, H)

@@ -12,8 +12,8 @@ _State = Tensor | tuple[Tensor, Tensor]  # (layers, B, H), for an LSTM a pair of
 class ElmanScan(torch.autograd.Function):
     """h_t = tanh(d_t + W h_{t-1}) over all time steps, in NumPy on the tensors' own memory.
 
-    On small states a torch operation costs more to call than to compute: this is the recurrence
-    of `nn.RNN` and its back-propagation through time (Werbos, 1990), some three times faster.
+    This is the recurrence of `nn.RNN` and its back-propagation through time (Werbos, 1990), some
+    three times faster: on small states a torch operation costs more to call than to compute.
     """
 
     @staticmethod
@@ -81,14 +81,10 @@ class SequenceForecaster(nn.Module):
         self.scans = cell == "rnn_tanh" and layers == 1
 
     def forward(self, window: Tensor, state: _State | None = None) -> tuple[Tensor, _State]:
-        """Forecast the sample after each sample of a window.
+        """Forecast the sample after each sample of a window `(B, T)`, oldest first.
 
-        Args:
-            window: `(B, T)`, oldest first.
-            state: hidden state before the window; None: zeros.
-
-        Returns:
-            forecasts `(B, T)` in the units of the window, and the state after it.
+        Starts from a hidden state, None for zeros, and returns forecasts `(B, T)` and the state
+        after the window.
         """
         weights: dict[str, Tensor] = dict(self.recurrent.named_parameters())
         states, last = self._recur(window.unsqueeze(-1), state, weights)  # (B, T) -> (B, T, H)
@@ -112,22 +108,16 @@ class SequenceForecaster(nn.Module):
         return states.transpose(0, 1), states[-1:]
 
     def forecast(self, history: Tensor, horizon: int, state: _State | None = None) -> Tensor:
-        """Forecast the samples after a history, feeding forecasts back.
+        """Forecast the n = `horizon` samples after a history `(B, T)`, feeding forecasts back.
 
-        Args:
-            history: `(B, T)`, oldest first.
-            horizon: n, number of samples.
-            state: hidden state before the history; None: zeros.
-
-        Returns:
-            `(B, n)`.
+        Starts from a hidden state, None for zeros, and returns `(B, n)`.
         """
         nexts, state = self(history, state)
         first = nexts[:, -1:]
         return torch.cat([first, self.forecast_closed_loop(first, state, horizon - 1)], dim=1)
 
     def forecast_closed_loop(self, first: Tensor, state: _State, steps: int) -> Tensor:
-        """Feed forecasts back: `(B, 1)` and the state that gave it -> the next `(B, steps)`."""
+        """Feed forecasts back: the first one `(B, 1)` and its state -> the next `(B, steps)`."""
         if steps == 0:
             return first[:, :0]
         if not self.folds:

@@ -27,31 +27,16 @@ class WindowForecaster(nn.Module):
         self.window = window
 
     def forward(self, window: Tensor, state: None = None) -> tuple[Tensor, None]:
-        """Forecast the sample after each window.
-
-        Args:
-            window: `(B, T)`, oldest first.
-            state: none is carried from one window to the next.
-
-        Returns:
-            forecasts `(B, 1)` in the units of the window, and no state.
-        """
+        """Forecast the sample after each window `(B, T)`, oldest first: `(B, 1)`, and no state."""
         states, _ = self.recurrent(window.unsqueeze(-1))  # (B, T) -> (B, T, H)
         return self.head(states[:, -1]), None  # (B, H) -> (B, 1)
 
     def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
-        """Forecast the samples after a history, sliding the window over its own forecasts.
+        """Forecast the n = `horizon` samples after a history `(B, T)`: `(B, n)`.
 
-        Written in place, and not to be differentiated: a small tensor kept of each step, among the
-        large ones that it frees, would leave holes in the heap that grow to hundreds of MiB.
-
-        Args:
-            history: `(B, T)`, oldest first; its last `window` samples count.
-            horizon: n, number of samples.
-            state: none is carried.
-
-        Returns:
-            `(B, n)`.
+        The window slides over its own forecasts. They are written in place and cannot be
+        differentiated: keeping a small tensor of each step, among the large ones that it frees,
+        would leave holes in the heap that grow to hundreds of MiB.
         """
         given = history[:, -self.window :]
         length = given.shape[1]

@@ -1,7 +1,5 @@
 """A trial of a surname classifier: train on one split, score on another, never on the test."""
 
-from dataclasses import dataclass
-
 from stages.searching.trials import Result, make_result
 from stages.surnames.assessment import average_nll, score_predictions
 from stages.surnames.evaluate import classify_names
@@ -11,21 +9,13 @@ from stages.surnames.train import ClassifierParams, train
 SCORES = ["accuracy", "balanced_accuracy", "macro_f1", "nll"]
 
 
-@dataclass(frozen=True)
-class ClassifierAttempt:
-    """Trains a classifier on one split and scores it on another."""
-
-    name: str  # of the base, for messages
-    train: Names
-    validation: Names
-    vocabulary: Vocabulary
-
-    def __call__(self, params: ClassifierParams) -> Result:
-        """Train by a recipe and score on validation."""
-        trained = train(params, self.train, self.vocabulary, self.name)
-        log_probabilities = classify_names(trained.model, self.validation)
-        predictions = log_probabilities.argmax(axis=1)
-        targets = self.validation.languages
-        scores = score_predictions(predictions, targets, len(self.vocabulary.languages))
-        scores["nll"] = average_nll(log_probabilities, targets)
-        return make_result(scores, trained.curves)
+def try_classifier(
+    params: ClassifierParams, name: str, names: Names, validation: Names, vocabulary: Vocabulary
+) -> Result:
+    """Train by a recipe and score on validation; `name` is that of the base, for messages."""
+    trained = train(params, names, vocabulary, name)
+    log_probabilities = classify_names(trained.model, validation.letters, validation.lengths)
+    predictions = log_probabilities.argmax(axis=1)
+    scores = score_predictions(predictions, validation.languages, len(vocabulary.languages))
+    scores["nll"] = average_nll(log_probabilities, validation.languages)
+    return make_result(scores, trained.curves)

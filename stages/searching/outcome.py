@@ -1,14 +1,17 @@
-"""The outs of a search: trials.csv, curves.csv and best.yaml. Imports neither torch nor NumPy."""
+"""The files that a search writes: trials.csv, curves.csv and best.yaml.
+
+Imports neither torch nor NumPy.
+"""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.shared.tables import Rows, read_table, write_table
+from stages.shared.tables import Rows, read_table
 from stages.shared.yaml_files import format_yaml, parse_yaml
 
 OUTS = Path("data/searched")
-LABELS = ("recipe", "seed")  # columns of trials.csv before the params
+LABELS = ("recipe", "seed")  # first columns of trials.csv, before the params
 FAILURE = "failure"  # its last column
 SCORE = "validation/"  # prefix of the columns of scores
 
@@ -28,23 +31,13 @@ class Best:
 
 
 def is_error(score: str) -> bool:
-    """Whether less of a score is better."""
+    """Whether a smaller score is better."""
     return "mse" in score or score == "nll"
-
-
-def write_trials(folder: Path, columns: list[str], rows: list[list[Any]]) -> None:
-    """Write trials.csv."""
-    write_table(folder / "trials.csv", columns, rows)
 
 
 def read_trials(folder: Path) -> Rows:
     """Read trials.csv."""
     return read_table(folder / "trials.csv")
-
-
-def write_losses(folder: Path, rows: list[list[Any]]) -> None:
-    """Write curves.csv."""
-    write_table(folder / "curves.csv", (*LABELS, "iteration", "loss"), rows)
 
 
 def read_losses(folder: Path) -> dict[tuple[str, str], list[tuple[int, float]]]:

@@ -8,22 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from stages.searching.outcome import (
-    FAILURE,
-    LABELS,
-    SCORE,
-    Best,
-    is_error,
-    write_best,
-    write_losses,
-    write_trials,
-)
-from stages.searching.spaces import (
-    SearchParams,
-    change_entry,
-    draw_recipes,
-    find_value,
-)
+from stages.searching.outcome import FAILURE, LABELS, SCORE, Best, is_error, write_best
+from stages.searching.spaces import SearchParams, change_entry, draw_recipes, find_value
 from stages.searching.trials import (
     Identity,
     Result,
@@ -35,23 +21,24 @@ from stages.searching.trials import (
 from stages.searching.workers import run_in_workers
 from stages.shared.errors import InputError
 from stages.shared.params import SEARCHES_FILE, check_params, read_value
+from stages.shared.tables import write_table
 from stages.shared.training_loop import FitParams
 
 
 @dataclass(frozen=True)
 class Task:
-    """What differs between the searches."""
+    """What is searched."""
 
     section: str  # of searches/params.yaml
     entries: str  # section of params.yaml that has the base
     schema: type[FitParams]  # of an entry
     scores: list[str]  # on validation, that a trial gives
     data: str  # official, sample, custom, or the series
-    attempt: Callable[[Any], Result]  # trains and scores; pure, and another process can call it
+    attempt: Callable[[Any], Result]  # trains and scores, maybe in another process
 
 
 def _attempt_trial(attempt: Callable[[Any], Result], trial: Trial) -> Result:
-    """The result of a trial. One that failed, such as by a loss that diverged, is a result too."""
+    """The result of a trial, also of one that failed, for example because its loss diverged."""
     try:
         return attempt(trial.params)
     except InputError as error:
@@ -83,11 +70,7 @@ def list_trials(task: Task, params: SearchParams) -> list[Trial]:
 def _finish_trials(
     task: Task, params: SearchParams, trials: list[Trial], inputs: Identity
 ) -> list[Result]:
-    """Read the results of earlier trials, run the missing ones and keep their results.
-
-    Raises:
-        InputError: Ctrl-C was pressed, or there are no workers.
-    """
+    """Read the results of earlier trials, and run the missing ones and keep their results."""
     paths = [find_result_path(trial, inputs) for trial in trials]
     results = [read_result(path) for path in paths]
     missing = [number for number, result in enumerate(results) if result is None]
@@ -120,11 +103,7 @@ def _show_best(bar: Any, params: SearchParams, results: Iterable[Result | None])
 def _find_best(
     task: Task, params: SearchParams, trials: list[Trial], results: list[Result]
 ) -> Best:
-    """The recipe with the best mean over the seeds; the first of equals.
-
-    Raises:
-        InputError: none was trained with all seeds.
-    """
+    """The recipe with the best mean over the seeds; the first of equals."""
     values: dict[int, list[float]] = {}
     for trial, result in zip(trials, results, strict=True):
         if not result.failure:
@@ -145,41 +124,32 @@ def _find_best(
     )
 
 
-def _tabulate_trials(
-    task: Task, space: Iterable[str], trials: list[Trial], results: list[Result]
-) -> tuple[list[str], list[list[Any]]]:
-    """Columns and rows of trials.csv: the drawn params, the scores, or why there are none."""
-    names = list(space)
-    scores = [f"{SCORE}{score}" for score in task.scores]
-    rows = []
-    for trial, result in zip(trials, results, strict=True):
-        entry = trial.params.model_dump()
-        row: list[Any] = [trial.recipe, trial.params.seed]
-        row += [find_value(entry, name) for name in names]
-        row += [result.scores.get(score) for score in task.scores]
-        rows.append([*row, result.failure])
-    return [*LABELS, *names, *scores, FAILURE], rows
-
-
 def search(task: Task, params: SearchParams, inputs: Identity, out: Path) -> None:
-    """Write what a search found; the same params, data and code give the same bytes.
+    """Run a search and write its results; the same params, data and code give the same bytes.
 
     Args:
-        task: what is tried.
-        params: how.
+        task: what is searched.
+        params: section of searches/params.yaml.
         inputs: what all trials depend on beside their recipe.
-        out: folder.
+        out: folder of the results.
     """
     trials = list_trials(task, params)
     results = _finish_trials(task, params, trials, inputs)
     best = _find_best(task, params, trials, results)
-    out.mkdir(parents=True, exist_ok=True)
-    write_trials(out, *_tabulate_trials(task, params.space, trials, results))
+    rows: list[list[Any]] = []
     losses: list[list[Any]] = []
     for trial, result in zip(trials, results, strict=True):
+        labels = [trial.recipe, trial.params.seed]
+        entry = trial.params.model_dump()
+        drawn = [find_value(entry, path) for path in params.space]
+        scores = [result.scores.get(score) for score in task.scores]
+        rows.append([*labels, *drawn, *scores, result.failure])
         for iteration, loss in zip(result.iterations, result.losses, strict=True):
-            losses.append([trial.recipe, trial.params.seed, iteration, loss])
-    write_losses(out, losses)
+            losses.append([*labels, iteration, loss])
+    score_columns = [f"{SCORE}{score}" for score in task.scores]
+    out.mkdir(parents=True, exist_ok=True)
+    write_table(out / "trials.csv", [*LABELS, *params.space, *score_columns, FAILURE], rows)
+    write_table(out / "curves.csv", [*LABELS, "iteration", "loss"], losses)
     write_best(out, best)
     base = "failed" if best.value_of_base is None else f"{best.value_of_base:.4g}"
     changes = best.changes or "as it is"

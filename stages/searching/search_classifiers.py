@@ -4,9 +4,10 @@ Run by DVC as `python stages/run.py searching.search_classifiers SURNAMES OUT`.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
-from stages.searching.classifiers import SCORES, ClassifierAttempt
+from stages.searching.classifiers import SCORES, try_classifier
 from stages.searching.search import Task, search
 from stages.searching.spaces import read_search
 from stages.searching.trials import describe_inputs
@@ -23,7 +24,13 @@ def main(surnames: str, out: str) -> None:
     folder = Path(surnames)
     vocabulary = read_vocabulary(folder)
     splits = read_splits(folder)
-    attempt = ClassifierAttempt(params.base, splits.train, splits.validation, vocabulary)
+    attempt = partial(
+        try_classifier,
+        name=params.base,
+        names=splits.train,
+        validation=splits.validation,
+        vocabulary=vocabulary,
+    )
     task = Task(_SECTION, "classifiers", ClassifierParams, SCORES, vocabulary.data, attempt)
     files = [folder / "names.npz", folder / "vocabulary.json"]
     inputs = describe_inputs(files, params.architecture, _SECTION)

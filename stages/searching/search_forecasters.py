@@ -5,11 +5,12 @@ Run by DVC as `python stages/run.py searching.search_forecasters WINDOWS OUT`.
 
 import hashlib
 import sys
+from functools import partial
 from pathlib import Path
 
 from stages.forecasting.series import read_series
 from stages.forecasting.train import ForecasterParams
-from stages.searching.forecasters import ForecasterAttempt
+from stages.searching.forecasters import try_forecaster
 from stages.searching.search import Task, search
 from stages.searching.spaces import read_search
 from stages.searching.trials import describe_inputs
@@ -35,8 +36,15 @@ def main(windows: str, out: str) -> None:
         phases=read_params("evaluate_forecasters.phases", Count),
         seed=read_params("evaluate_forecasters.validation_seed", Seed),
     )
-    attempt = ForecasterAttempt(params.base, series, validation, horizons)
-    task = Task(_SECTION, "forecasters", ForecasterParams, attempt.scores, series.name, attempt)
+    attempt = partial(
+        try_forecaster,
+        name=params.base,
+        series=series,
+        validation=validation,
+        horizons=horizons,
+    )
+    scores = ["one_step_mse", *(f"mse_{horizon}" for horizon in horizons)]
+    task = Task(_SECTION, "forecasters", ForecasterParams, scores, series.name, attempt)
     inputs = describe_inputs([Path(windows)], params.architecture, _SECTION)
     samples = validation.contexts.tobytes() + validation.targets.tobytes()
     inputs.append([horizons, hashlib.sha256(samples).hexdigest()])

@@ -1,7 +1,7 @@
 """The recipes of a random search (Bergstra & Bengio, 2012), drawn before anything runs.
 
-Each value is drawn from the seed, the number of its recipe and the name of its param alone: more
-recipes or another param leave all that was drawn before as it is.
+Each value depends only on the seed, the number of its recipe and the name of its param. So adding
+recipes or params does not change the other values.
 """
 
 import copy
@@ -67,7 +67,7 @@ def read_search(section: str) -> SearchParams:
     """Read a section of searches/params.yaml.
 
     Raises:
-        InputError: it is missing or wrong.
+        InputError: the section is missing or wrong.
     """
     sections = parse_yaml(SEARCHES_FILE.read_text(encoding="utf-8"))
     return check_params(sections.get(section), SearchParams, f"{SEARCHES_FILE}: {section}")
@@ -80,13 +80,12 @@ def draw_recipes(params: SearchParams) -> list[_Changes]:
         changes = {}
         for path, term in params.space.items():
             stream = [params.seed, number, zlib.crc32(path.encode())]
-            changes[path] = _draw(term, np.random.default_rng(stream))
+            changes[path] = _draw_value(term, np.random.default_rng(stream))
         recipes.append(changes)
     return recipes
 
 
-def _draw(term: Term, generator: np.random.Generator) -> Any:
-    """Draw one value."""
+def _draw_value(term: Term, generator: np.random.Generator) -> Any:
     if term.choices is not None:
         return term.choices[generator.integers(len(term.choices))]
     share = generator.random()
@@ -104,13 +103,8 @@ def _draw(term: Term, generator: np.random.Generator) -> Any:
 def change_entry(entry: _Entry, changes: _Changes, where: str) -> _Entry:
     """A copy of an entry with other values.
 
-    Args:
-        entry: of params.yaml.
-        changes: values by their path.
-        where: beginning of the error message.
-
     Raises:
-        InputError: a path leads nowhere.
+        InputError: a path of the changes is not in the entry; `where` begins the message.
     """
     changed = copy.deepcopy(entry)
     for path, value in changes.items():
@@ -125,7 +119,7 @@ def change_entry(entry: _Entry, changes: _Changes, where: str) -> _Entry:
 
 
 def find_value(entry: _Entry, path: str) -> Any:
-    """The value at a path of an entry; None, if there is none."""
+    """The value at a dotted path of an entry, or None."""
     value: Any = entry
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None

@@ -1,7 +1,7 @@
 """One training of a recipe: its result, what it depends on, and the file that keeps the result.
 
-Results are kept outside the outs of the search, which DVC removes before it runs: a search that was
-killed continues from them, and one with more recipes or seeds trains only those.
+Results are kept outside the outs of the search, which DVC removes before it runs. A search that was
+killed continues from them, and one with more recipes or seeds trains only the new ones.
 """
 
 import hashlib
@@ -51,8 +51,8 @@ def make_result(scores: dict[str, float], curves: Curves) -> Result:
 def describe_inputs(files: Iterable[Path], architecture: str, section: str) -> Identity:
     """What all trials of a search depend on: data, code and packages.
 
-    The code is every file of the project that this process has loaded, which data/code/ lists for
-    the search: a search loads all that its trials need.
+    The code is every file of the project that this process has loaded: a search loads all that its
+    trials need.
 
     Args:
         files: of the data.
@@ -87,24 +87,21 @@ def find_result_path(trial: Trial, inputs: Identity) -> Path:
 
 
 def write_result(path: Path, result: Result) -> None:
-    """Write a result with its checksum, all of it or nothing."""
+    """Write a result with its checksum, in one step."""
     text = json.dumps(asdict(result))
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(f"{_compute_checksum(text)}\n{text}", encoding="utf-8")
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    unfinished.write_text(f"{checksum}\n{text}", encoding="utf-8")
     unfinished.replace(path)
 
 
 def read_result(path: Path) -> Result | None:
-    """Read a result; None, if there is none or it is damaged."""
+    """Read a result; None if the file is missing or damaged."""
     try:
         checksum, _, text = path.read_text(encoding="utf-8").partition("\n")
     except (FileNotFoundError, UnicodeDecodeError):
         return None
-    if checksum != _compute_checksum(text):
+    if checksum != hashlib.sha256(text.encode()).hexdigest():
         return None
     return Result(**json.loads(text))
-
-
-def _compute_checksum(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

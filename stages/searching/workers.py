@@ -1,4 +1,4 @@
-"""Calls side by side: on the cores of this machine by joblib's loky, or on a Ray cluster."""
+"""Calls in parallel: on the cores of this machine by joblib's loky, or on a Ray cluster."""
 
 import contextlib
 import functools
@@ -21,33 +21,26 @@ from stages.shared.errors import InputError
 _T = TypeVar("_T")
 
 
-def _find_num_workers() -> int:
-    """As many as SEARCH_JOBS says, or as there are cores. It is no param: it changes no result.
-
-    Raises:
-        InputError: SEARCH_JOBS is no number above 0.
-    """
-    jobs = os.environ.get("SEARCH_JOBS") or str(cpu_count())
-    if not jobs.isdecimal() or int(jobs) == 0:
-        raise InputError(f"SEARCH_JOBS is {jobs!r}: give a number above 0, or leave it out")
-    return int(jobs)
-
-
 def run_in_workers(calls: Sequence[Callable[[], _T]], device: str) -> Iterator[tuple[int, _T]]:
     """Number and result of each call, as they end: on the cluster of RAY_ADDRESS, or else here.
 
     The cluster runs as many at once as it has cores, or GPUs; its tasks end with this process.
+    Here SEARCH_JOBS run at once, by default as many as there are cores. It is an environment
+    variable and no param, since it changes no result.
 
     Args:
         calls: that another process can make.
         device: of params.yaml, which a node of the cluster has to have.
 
     Raises:
-        InputError: SEARCH_JOBS is no number, or the cluster cannot be reached or used.
+        InputError: SEARCH_JOBS is not a number above 0, or the cluster cannot be used.
     """
     address = os.environ.get("RAY_ADDRESS")
     if not address or not calls:
-        return run_in_processes(calls, min(_find_num_workers(), len(calls) or 1))
+        jobs = os.environ.get("SEARCH_JOBS") or str(cpu_count())
+        if not jobs.isdecimal() or int(jobs) == 0:
+            raise InputError(f"SEARCH_JOBS is {jobs!r}: give a number above 0, or leave it out")
+        return run_in_processes(calls, min(int(jobs), len(calls) or 1))
     ray = connect(address)
     # as bytes: arrays that Ray unpickles itself are read-only, of which PyTorch warns
     pickled = [(pickle.dumps(call),) for call in calls]
@@ -55,7 +48,6 @@ def run_in_workers(calls: Sequence[Callable[[], _T]], device: str) -> Iterator[t
 
 
 def _unpickle_and_call(pickled: bytes) -> Any:
-    """Make a call that was sent by this project."""
     return _call_quietly(pickle.loads(pickled))
 
 
@@ -81,7 +73,7 @@ def run_in_processes(
 
 
 def _call_in_worker(starter: int, number: int, call: Callable[[], _T]) -> tuple[int, _T]:
-    """Make a call in a process that ends when the one that started it ends, however that ends."""
+    """Make a call in a process that ends when the process that started it ends."""
     if os.getpid() != starter:
         _tie_to(starter)
     return number, _call_quietly(call)
@@ -89,16 +81,14 @@ def _call_in_worker(starter: int, number: int, call: Callable[[], _T]) -> tuple[
 
 @functools.cache
 def _tie_to(starter: int) -> None:
-    """End this process with its starter, and leave Ctrl-C to that; once per process."""
+    """End this process with the one that started it, which handles Ctrl-C; once per process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    tqdm.set_lock(threading.RLock())  # its own outlives a process that is killed
+    tqdm.set_lock(threading.RLock())  # tqdm's own lock outlives a process that is killed
     die_with_parent(starter)
 
 
 def _call_quietly(call: Callable[[], _T]) -> _T:
-    """Make a call without its own progress, which would mix with that of others."""
-    with (
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
+    """Make a call without its own output, which would mix with that of other calls."""
+    quiet = io.StringIO()
+    with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
         return call()

@@ -24,9 +24,7 @@ MAX_ARCHIVE_BYTES = 2**26
 _MAX_MEMBER_BYTES = 2**20
 _MAX_TOTAL_BYTES = 2**24
 _MAX_LANGUAGES = 256
-_LANGUAGE_FILE = re.compile(
-    r"[\w(][\w .'()-]{0,49}\.txt"
-)  # a file and a label that any system takes
+_LANGUAGE_FILE = re.compile(r"[\w(][\w .'()-]{0,49}\.txt")  # a file name on any system
 NAMES_FILE, SOURCE_FILE = "names.csv", "source.json"  # in data/raw/
 _FETCH_AGAIN = "type `dvc repro --force download_surnames`"
 _DAMAGES = (
@@ -37,11 +35,10 @@ _DAMAGES = (
     EOFError,
     OSError,  # of bzip2
     ValueError,
-    RuntimeError,  # a password
-    NotImplementedError,
+    RuntimeError,  # a password, or an unknown compression
 )
 
-# SHA-256 of the 18 names files of the official zip, by which they are recognised anywhere.
+# SHA-256 of the 18 files of the official zip, which tell it from any other archive.
 OFFICIAL_SHA256 = {
     "Arabic.txt": "6f424a8dbe51cbbbabab7a57d38b617210125e4e3991f3c657cb79b8f104bafc",
     "Chinese.txt": "49263ef55a8cb1740e841d65cad8214b2f9b5b869bc534c811746422496fa91e",
@@ -63,7 +60,6 @@ OFFICIAL_SHA256 = {
     "Vietnamese.txt": "f3f9e4164ab47601178a6e45b216464a64122f49d05541f24bf18a757253281d",
 }
 
-
 LabelledNames = dict[str, list[str]]  # label -> names
 
 
@@ -82,7 +78,7 @@ def read_archive(archive: bytes, source: str) -> dict[str, bytes]:
     A CSV file with the columns name and label is read too.
 
     Raises:
-        InputError: neither, damaged, without names, or larger than surnames can be.
+        InputError: the archive is damaged, has no names, or is too large.
     """
     if len(archive) > MAX_ARCHIVE_BYTES:
         raise InputError(f"{source} is larger than {MAX_ARCHIVE_BYTES} bytes: rejected")
@@ -153,20 +149,16 @@ def read_limited(path: Path) -> bytes:
 
 
 def find_differences(names: dict[str, bytes]) -> list[str]:
-    """Files that are missing, extra or other than in the official zip; none if official."""
-    differences = []
-    for file in sorted(OFFICIAL_SHA256.keys() | names.keys()):
-        digest = hashlib.sha256(names[file]).hexdigest() if file in names else None
-        if digest != OFFICIAL_SHA256.get(file):
-            differences.append(file)
-    return differences
+    """Files that are missing, extra or other than in the official zip."""
+    digests = {file: hashlib.sha256(content).hexdigest() for file, content in names.items()}
+    files = sorted(OFFICIAL_SHA256.keys() | names.keys())
+    return [file for file in files if digests.get(file) != OFFICIAL_SHA256.get(file)]
 
 
 def list_names(files: dict[str, bytes]) -> LabelledNames:
-    """The names of each language; blanks at the ends of a line stay, as in the walk-through.
+    """The names of each language, from files `<Language>.txt` with one name per line.
 
-    Args:
-        files: content of each `<Language>.txt`, one name per line.
+    Blanks at the ends of a line stay, as in the walk-through.
 
     Raises:
         InputError: a file is not UTF-8, or empty.
@@ -208,7 +200,7 @@ def write_raw(folder: Path, names: LabelledNames, data: str, archive: str) -> No
 
     Args:
         folder: data/raw/.
-        names: what names.csv is to hold.
+        names: content of names.csv.
         data: `official`, `sample`, or `custom` with the name of the file.
         archive: name of the file or folder that they come from.
     """
@@ -225,7 +217,7 @@ def read_raw(folder: Path) -> tuple[LabelledNames, _Source]:
     """The raw names and where they come from.
 
     Raises:
-        InputError: the files are missing, or names.csv is not the one that source.json names.
+        InputError: the files are missing or damaged.
     """
     try:
         contents = {name: (folder / name).read_bytes() for name in (NAMES_FILE, SOURCE_FILE)}
@@ -235,11 +227,7 @@ def read_raw(folder: Path) -> tuple[LabelledNames, _Source]:
 
 
 def parse_raw(contents: dict[str, bytes], folder: Path) -> tuple[LabelledNames, _Source]:
-    """The same from the content of both files.
-
-    Raises:
-        InputError: one of them is damaged.
-    """
+    """The same as `read_raw`, from the content of both files."""
     try:
         source = _Source(**json.loads(contents[SOURCE_FILE]))
     except (ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""Scores of classifiers, networks and baselines alike, from their log-probabilities.
+"""Scores of classifiers, both networks and baselines, from their log-probabilities.
 
 Shapes: N names, L languages; log-probabilities are `(N, L)`, targets and predictions `(N,)`.
 """
@@ -37,19 +37,8 @@ class EvaluateParams(Params):
     asked: list[_Query] = Field(min_length=1)  # names that the walk-through predicts
     top: Count  # languages listed for each of them
     bins: Count  # of the calibration error
-    prior_strengths: list[_Strength] = Field(
-        min_length=1
-    )  # of the logit adjustment, to choose from
+    prior_strengths: list[_Strength] = Field(min_length=1)  # of the logit adjustment
     bootstrap: BootstrapParams  # of the intervals, over the test names of each language
-
-
-@dataclass(frozen=True)
-class Adjustment:
-    """Corrections of log-probabilities after training, chosen on validation."""
-
-    prior: Array  # (L,), shares of the languages in the training split
-    prior_strength: float  # of the logit adjustment
-    temperature: float
 
 
 @dataclass(frozen=True)
@@ -63,54 +52,57 @@ class Predictions:
 @dataclass(frozen=True)
 class _Assessment:
     scores: dict[str, Any]  # nested: scores on test, `intervals`, `validation`
-    adjustment: Adjustment
     predictions: Predictions  # on test
 
 
 def hide_test(splits: Splits, params: EvaluateParams) -> Splits:
-    """Put the validation split in place of the test split while recipes are chosen."""
+    """Replace the test split by the validation split while recipes are chosen."""
     return splits if params.split == "test" else replace(splits, test=splits.validation)
 
 
 def assess(
     on_validation: Array, on_test: Array, splits: Splits, params: EvaluateParams
 ) -> _Assessment:
-    """Score log-probabilities on test, with the adjustment that is best on validation.
+    """Score log-probabilities `(N, L)` on test.
 
-    Args:
-        on_validation: `(N, L)` log-probabilities.
-        on_test: likewise.
-        splits: the targets; the training split gives the prior of the languages.
-        params: prior strengths to choose from, bins and bootstrap.
+    Validation chooses the temperature and the strength of the logit adjustment: the one with the
+    best macro F1, the smallest of equals. The training split gives the prior of the languages.
     """
     targets, num_languages = splits.test.languages, on_test.shape[1]
-    adjustment = _choose_adjustment(on_validation, splits, params)
-    predictions = predict(on_test, adjustment)
+    validation_targets = splits.validation.languages
+    prior = measure_prior(splits, num_languages)
+
+    def macro_f1(strength: float) -> float:
+        predictions = predict(on_validation, prior, strength).adjusted
+        return score_predictions(predictions, validation_targets, num_languages)["macro_f1"]
+
+    strength = max(sorted(params.prior_strengths), key=macro_f1)
+    temperature = find_temperature(on_validation, validation_targets)
+
+    def score(log_probabilities: Array, targets: Classes) -> dict[str, float]:
+        predictions = predict(log_probabilities, prior, strength)
+        is_in_top = is_in_top_k(log_probabilities, targets, 3)
+        scores = score_items(predictions, is_in_top, targets, num_languages)
+        calibrated = scale_temperature(log_probabilities, temperature)
+        scores["nll"] = average_nll(log_probabilities, targets)
+        scores["nll_calibrated"] = average_nll(calibrated, targets)
+        scores["calibration_error"] = expected_calibration_error(calibrated, targets, params.bins)
+        scores["calibration_error_uncalibrated"] = expected_calibration_error(
+            log_probabilities, targets, params.bins
+        )
+        return scores
+
+    predictions = predict(on_test, prior, strength)
     is_in_top = is_in_top_k(on_test, targets, 3)
     measure = partial(score_items, predictions, is_in_top, targets, num_languages)
     scores = {
-        **_score(on_test, targets, adjustment, params.bins),
-        "prior_strength": adjustment.prior_strength,
-        "temperature": adjustment.temperature,
+        **score(on_test, targets),
+        "prior_strength": strength,
+        "temperature": temperature,
         "intervals": bootstrap(measure, targets, params.bootstrap),
-        "validation": _score(on_validation, splits.validation.languages, adjustment, params.bins),
+        "validation": score(on_validation, validation_targets),
     }
-    return _Assessment(scores, adjustment, predictions)
-
-
-def _choose_adjustment(
-    log_probabilities: Array, splits: Splits, params: EvaluateParams
-) -> Adjustment:
-    """The prior strength with the best macro F1 on validation, the smallest of equals."""
-    targets = splits.validation.languages
-    prior = measure_prior(splits, log_probabilities.shape[1])
-
-    def macro_f1(strength: float) -> float:
-        predictions = adjust_logits(log_probabilities, prior, strength).argmax(axis=1)
-        return score_predictions(predictions, targets, len(prior))["macro_f1"]
-
-    strength = max(sorted(params.prior_strengths), key=macro_f1)
-    return Adjustment(prior, strength, find_temperature(log_probabilities, targets))
+    return _Assessment(scores, predictions)
 
 
 def measure_prior(splits: Splits, num_languages: int) -> Array:
@@ -120,27 +112,13 @@ def measure_prior(splits: Splits, num_languages: int) -> Array:
     return prior
 
 
-def predict(log_probabilities: Array, adjustment: Adjustment) -> Predictions:
-    """The most probable languages, before and after the logit adjustment."""
-    adjusted = adjust_logits(log_probabilities, adjustment.prior, adjustment.prior_strength)
+def predict(log_probabilities: Array, prior: Array, strength: float) -> Predictions:
+    """The most probable languages, before and after the logit adjustment.
+
+    Log-probabilities become log p - strength · log prior (Menon et al., Long-tail learning, 2021).
+    """
+    adjusted = log_probabilities - strength * np.log(prior)
     return Predictions(log_probabilities.argmax(axis=1), adjusted.argmax(axis=1))
-
-
-def _score(
-    log_probabilities: Array, targets: Classes, adjustment: Adjustment, bins: int
-) -> dict[str, float]:
-    """All scores of one split."""
-    predictions = predict(log_probabilities, adjustment)
-    is_in_top = is_in_top_k(log_probabilities, targets, 3)
-    scores = score_items(predictions, is_in_top, targets, log_probabilities.shape[1])
-    calibrated = scale_temperature(log_probabilities, adjustment.temperature)
-    scores["nll"] = average_nll(log_probabilities, targets)
-    scores["nll_calibrated"] = average_nll(calibrated, targets)
-    scores["calibration_error"] = expected_calibration_error(calibrated, targets, bins)
-    scores["calibration_error_uncalibrated"] = expected_calibration_error(
-        log_probabilities, targets, bins
-    )
-    return scores
 
 
 def score_items(
@@ -150,14 +128,9 @@ def score_items(
     num_languages: int,
     chosen: Items | slice = slice(None),
 ) -> dict[str, float]:
-    """The scores that count names, of all or of chosen ones.
+    """The scores that count names, of all or of chosen names.
 
-    Args:
-        predictions: of the names.
-        is_in_top: `(N,)`, whether the target is among the three most probable languages.
-        targets: `(N,)`.
-        num_languages: L.
-        chosen: names.
+    `is_in_top` `(N,)` is whether the target is among the three most probable languages.
     """
     scores = score_predictions(predictions.plain[chosen], targets[chosen], num_languages)
     scores["top3_accuracy"] = float(is_in_top[chosen].mean())
@@ -177,12 +150,12 @@ def measure_improvement(
     """The improvement over the baseline that is best on validation.
 
     It is the score of the classifier minus that of the baseline, as the interval of the paired
-    difference: all above 0, the classifier is ahead; all below, behind.
+    difference. If both ends are above 0, the classifier is better; below 0, it is worse.
 
     Args:
         predictions: of the classifier, on test.
-        baselines: their scores.
-        baseline_predictions: theirs on the same names.
+        baselines: scores of the baselines.
+        baseline_predictions: of the baselines, on the same names.
         splits: the targets.
         params: of the intervals.
     """
@@ -207,7 +180,7 @@ def tabulate_predictions(
 ) -> pd.DataFrame:
     """One row per test name: target, predictions and the probability of the plain one."""
     languages = np.array(vocabulary.languages)
-    probabilities = np.exp(scale_temperature(on_test, assessment.adjustment.temperature))
+    probabilities = np.exp(scale_temperature(on_test, assessment.scores["temperature"]))
     return pd.DataFrame(
         {
             "name": decode_names(test, vocabulary.symbols),
@@ -289,8 +262,3 @@ def find_temperature(log_probabilities: Array, targets: Classes) -> float:
     grid = np.exp(np.linspace(np.log(0.25), np.log(4.0), 279))
     losses = [average_nll(scale_temperature(log_probabilities, t), targets) for t in grid]
     return float(grid[int(np.argmin(losses))])
-
-
-def adjust_logits(log_probabilities: Array, prior: Array, strength: float) -> Array:
-    """Logit adjustment, log p - strength · log prior (Menon et al., Long-tail learning, 2021)."""
-    return log_probabilities - strength * np.log(prior)

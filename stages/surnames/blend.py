@@ -32,19 +32,17 @@ class BlendParams(Params):
 def blend(
     members: list[nn.Module], configs: list[ModelConfig], params: BlendParams
 ) -> tuple[BlendClassifier, ModelConfig]:
-    """The members as one classifier, and what rebuilds it.
+    """The members as one classifier, and its config.
 
     Raises:
-        InputError: not one weight for each member.
+        InputError: the numbers of weights and members differ.
     """
     if len(params.weights) != len(members):
         raise InputError(
             f"params.yaml: blend_classifiers.weights has {len(params.weights)} values for "
             f"{len(members)} members: give one for each member that dvc.yaml names"
         )
-    networks = []
-    for config in configs:
-        networks.append({"architecture": config.architecture, "network": config.network})
+    networks = [{"architecture": own.architecture, "network": own.network} for own in configs]
     network = {"members": networks, "weights": params.weights}
     model = BlendClassifier(members, params.weights)
     return model, ModelConfig("surnames", "blend_classifier", network)

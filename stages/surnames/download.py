@@ -1,7 +1,7 @@
-"""Fetch the surname zip: the network, a copy, or the sample in git -> data/raw/.
+"""Fetch the surnames from the network, a copy, or the sample in git -> data/raw/.
 
 Run by DVC as `python stages/run.py surnames.download SAMPLE OUT`; the environment variable
-SURNAMES_ZIP names a copy to take instead of the network.
+SURNAMES_ZIP names a copy to read instead of the network.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import textwrap
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 from urllib.parse import urlsplit
 
 import requests
@@ -38,6 +38,8 @@ from stages.surnames.archive import (
     write_raw,
 )
 
+_Collected = tuple[LabelledNames, str, str]  # names, data and archive, as `write_raw` takes them
+
 _WHAT_TO_TYPE = """\
     dvc repro --force --single-item download_surnames && make repro
   or, with a copy of the zip: SURNAMES_ZIP=/path/to/data.zip make repro"""
@@ -56,32 +58,19 @@ class DownloadParams(Params):
     sample_fallback: bool  # take the sample in git when no address can be reached
 
 
-class _Collected(NamedTuple):
-    """The raw names and where they come from, as `write_raw` takes them."""
-
-    names: LabelledNames
-    data: str  # official, sample, or custom with the name of the file
-    archive: str  # name of the file or folder
-
-
 class _UnreachableError(Exception):
-    """An address gave nothing: the next one is tried."""
+    """An address gave nothing, so the next one is tried."""
 
 
-def _collect_names(
-    params: DownloadParams, copy: str | None, held: Path, sample: Path
-) -> _Collected:
-    """The names, and where they come from.
+def _collect_names(params: DownloadParams, held: Path, sample: Path) -> _Collected:
+    """The names of SURNAMES_ZIP, of an earlier run, of the network, of DVC's cache, or the sample.
 
     Args:
         params: addresses, and whether the sample is allowed.
-        copy: path of a zip that is taken in any case.
         held: folder that an earlier run wrote; the official names are not fetched twice.
         sample: folder to fall back to.
-
-    Raises:
-        InputError: a bad archive, or none and no fallback allowed.
     """
+    copy = os.environ.get("SURNAMES_ZIP")
     if copy:
         try:
             content = read_limited(Path(copy))
@@ -92,38 +81,50 @@ def _collect_names(
         with suppress(InputError):  # not there, or not as it was written
             names, source = read_raw(held)
             if source.data == "official":
-                return _Collected(names, source.data, source.archive)
+                return names, source.data, source.archive
     try:
         archive, address = _fetch_archive(params)
     except _UnreachableError as error:
         recorded = _read_recorded(held, params)
         if recorded:
-            print(f"no place could be reached ({error}): taken from DVC's cache", file=sys.stderr)
+            print(f"no address answered ({error}): taken from DVC's cache", file=sys.stderr)
             return recorded
         if not params.sample_fallback:
             raise InputError(
-                f"no place for the surname zip could be reached ({error}), and "
-                f"download_surnames.sample_fallback in params.yaml forbids the sample. Type\n"
+                f"no address of the surname zip answered ({error}), and "
+                "download_surnames.sample_fallback in params.yaml forbids the sample. Type\n"
                 f"{_WHAT_TO_TYPE}"
             ) from None
         warning = (
-            f"no place for the surname zip could be reached ({error}).\n"
-            "the small sample in data/sample is used; its scores say nothing about the\n"
-            f"official data. Once there is a network, type\n{_WHAT_TO_TYPE}"
+            f"no address of the surname zip answered ({error}).\n"
+            "the small sample in data/sample is used; its scores are not those of the\n"
+            f"official data. With network access, type\n{_WHAT_TO_TYPE}"
         )
         print(textwrap.indent(warning, "WARNING: "), file=sys.stderr)
-        return _Collected(list_names(read_names_folder(sample)), "sample", sample.name)
+        return list_names(read_names_folder(sample)), "sample", sample.name
     return _open_archive(archive, address, params)
 
 
 def _read_recorded(out: Path, params: DownloadParams) -> _Collected | None:
-    """The names that dvc.lock has, if DVC's cache holds them and params want them.
+    """The names that dvc.lock records, if DVC's cache has them undamaged and params accept them.
 
-    Args:
-        out: folder of both files.
-        params: whether the names have to be official; the sample is never taken from the cache.
+    The sample is never taken from the cache.
     """
-    files = _read_cached(out) if Path("dvc.lock").exists() else {}
+    if not Path("dvc.lock").exists():
+        return None
+    # `dvc get` and `dvc fetch` prefer files of the workspace, `dvc checkout` waits for this stage
+    listing = _run_dvc("list", ".", str(out), "--dvc-only", "--json", "--show-hash")
+    cache = Path(_run_dvc("cache", "dir").strip(), "files/md5")
+    files = {}
+    for entry in json.loads(listing or "[]"):
+        md5 = entry["md5"]
+        if md5 is None:  # dvc.lock has other stages, but not this one yet
+            return None
+        path = cache / md5[:2] / md5[2:]
+        content = path.read_bytes() if path.exists() else b""
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
+            return None
+        files[entry["path"]] = content
     if not {NAMES_FILE, SOURCE_FILE} <= files.keys():
         return None
     try:
@@ -131,29 +132,11 @@ def _read_recorded(out: Path, params: DownloadParams) -> _Collected | None:
     except InputError:
         return None
     if source.data == "official" or (source.data != "sample" and params.archive == "any"):
-        return _Collected(names, source.data, source.archive)
+        return names, source.data, source.archive
     return None
 
 
-def _read_cached(out: Path) -> dict[str, bytes]:
-    """Outs in a folder as DVC's cache has them, whole and with the right md5, or nothing."""
-    # its `get` and `fetch` take the workspace's files first, its `checkout` waits for this stage
-    listing = _ask_dvc("list", ".", str(out), "--dvc-only", "--json", "--show-hash")
-    cache = Path(_ask_dvc("cache", "dir").strip(), "files/md5")
-    files = {}
-    for entry in json.loads(listing or "[]"):
-        md5 = entry["md5"]
-        if md5 is None:  # dvc.lock has other stages, and not yet this one
-            return {}
-        path = cache / md5[:2] / md5[2:]
-        content = path.read_bytes() if path.exists() else b""
-        if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
-            return {}
-        files[entry["path"]] = content
-    return files
-
-
-def _ask_dvc(*arguments: str) -> str:
+def _run_dvc(*arguments: str) -> str:
     command = [sys.executable, "-P", "-m", "dvc", *arguments]
     return subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -161,39 +144,31 @@ def _ask_dvc(*arguments: str) -> str:
 
 
 def _open_archive(archive: bytes, source: str, params: DownloadParams) -> _Collected:
-    """The names of a zip or CSV file, and whether they are the `official` ones or `custom`.
-
-    Raises:
-        InputError: not a surname zip, or another one than params want.
-    """
+    """The names of a zip or CSV file, and whether they are the `official` ones or `custom`."""
     files = read_archive(archive, source)
     file_name = Path(urlsplit(source).path).name
     differences = find_differences(files)
     if not differences:
-        return _Collected(list_names(files), "official", file_name)
+        return list_names(files), "official", file_name
     if params.archive == "official":
         raise InputError(
             f"{source} is not the official archive: {', '.join(differences)} differ or are "
             "missing: get the official zip, or set download_surnames.archive: any in params.yaml"
         )
-    return _Collected(list_names(files), f"custom ({file_name})", file_name)
+    return list_names(files), f"custom ({file_name})", file_name
 
 
 def _fetch_archive(params: DownloadParams) -> tuple[bytes, str]:
-    """Content of the zip and its address, the first that answers.
-
-    Raises:
-        _UnreachableError: no address could be reached.
-    """
+    """Content of the first address that answers, and that address."""
     failures = []
     for address in params.places:
         try:
             if address.startswith(("https://", "http://")):
                 return _download_with_retries(address, params), address
             return read_limited(Path(address.removeprefix("file://"))), address
-        except (_UnreachableError, OSError, ValueError) as error:  # the last: not even an address
+        except (_UnreachableError, OSError, ValueError) as error:  # ValueError: a malformed address
             failures.append(f"{address}: {error}")
-    raise _UnreachableError("; ".join(failures) or "params name no place")
+    raise _UnreachableError("; ".join(failures) or "download_surnames.places is empty")
 
 
 def _download_with_retries(address: str, params: DownloadParams) -> bytes:
@@ -232,10 +207,9 @@ def _download(address: str, params: DownloadParams) -> bytes:
 def main(sample: str, out: str) -> None:
     """Replace the raw names."""
     params = read_params("download_surnames", DownloadParams)
-    copy = os.environ.get("SURNAMES_ZIP")
-    collected = _collect_names(params, copy, Path(out), Path(sample))
-    write_raw(Path(out), *collected)
-    print(f"{len(collected.names)} languages, {collected.data} data -> {out}")
+    names, data, archive = _collect_names(params, Path(out), Path(sample))
+    write_raw(Path(out), names, data, archive)
+    print(f"{len(names)} languages, {data} data -> {out}")
 
 
 if __name__ == "__main__":

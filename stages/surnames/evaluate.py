@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 
 from stages.shared.checkpoints import read_model
 from stages.shared.command import run_as_command
@@ -24,7 +25,6 @@ from stages.surnames.alphabet import clean_name, encode_name
 from stages.surnames.assessment import (
     METRICS,
     Array,
-    Counts,
     EvaluateParams,
     Predictions,
     assess,
@@ -36,14 +36,7 @@ from stages.surnames.assessment import (
     scale_temperature,
     tabulate_predictions,
 )
-from stages.surnames.names import (
-    Names,
-    Splits,
-    Vocabulary,
-    pad_letters,
-    read_splits,
-    read_vocabulary,
-)
+from stages.surnames.names import Splits, Vocabulary, pad_letters, read_splits, read_vocabulary
 
 _BATCH = 1000  # names that go through the network together
 
@@ -68,62 +61,49 @@ def evaluate(
         vocabulary: symbols and languages.
         params: what to choose from, and further names to classify.
     """
-    on_validation = classify_names(model, splits.validation)
-    on_test = classify_names(model, splits.test)
+    on_validation = classify_names(model, splits.validation.letters, splits.validation.lengths)
+    on_test = classify_names(model, splits.test.letters, splits.test.lengths)
     assessment = assess(on_validation, on_test, splits, params)
     targets, predictions = splits.test.languages, assessment.predictions
     scores = {"data": vocabulary.data, "num_test": len(targets), **assessment.scores}
     if params.split != "test":
         scores["split"] = params.split
-    confusion = confusion_matrix(predictions.plain, targets, len(vocabulary.languages))
-    confusion_table = pd.DataFrame(confusion, columns=vocabulary.languages)
-    confusion_table.insert(0, "language", vocabulary.languages)
-    temperature = assessment.adjustment.temperature
+
+    languages = vocabulary.languages
+    confusion = confusion_matrix(predictions.plain, targets, len(languages))
+    confusion_table = pd.DataFrame(confusion, columns=languages)
+    confusion_table.insert(0, "language", languages)
+    precision, recall, f1 = precision_recall_f1(confusion)
+    by_language = {
+        "language": languages,
+        "num_train": np.bincount(splits.train.languages, minlength=len(languages)),
+        "num_test": confusion.sum(axis=1),
+        "precision": precision,
+        "recall": recall,
+        "f1": f1,
+    }
     tables = {
         "predictions": tabulate_predictions(on_test, assessment, splits.test, vocabulary),
         "confusion": confusion_table,
-        "languages": _tabulate_languages(confusion, splits.train, vocabulary),
-        "asked": _tabulate_queries(model, params, temperature, vocabulary),
+        "languages": pd.DataFrame(by_language),
+        "asked": _tabulate_queries(model, params, scores["temperature"], vocabulary),
     }
     return _Evaluation(scores, tables, predictions)
 
 
-def classify_names(model: nn.Module, names: Names) -> Array:
-    """Log-probabilities `(N, L)` of one split."""
-    return _classify(model, torch.from_numpy(names.letters), torch.from_numpy(names.lengths))
-
-
 @torch.inference_mode()
-def _classify(model: nn.Module, letters: Tensor, lengths: Tensor) -> Array:
-    """Log-probabilities `(N, L)` of names `(N, T)`."""
+def classify_names(
+    model: nn.Module, letters: NDArray[np.uint8], lengths: NDArray[np.int64]
+) -> Array:
+    """Log-probabilities `(N, L)` of names `(N, T)`, padded on the right."""
     batches = []
     for start in range(0, len(letters), _BATCH):
-        end = start + _BATCH
-        batches.append(model(letters[start:end].long(), lengths[start:end]))
+        rows = slice(start, start + _BATCH)
+        batches.append(
+            model(torch.from_numpy(letters[rows]).long(), torch.from_numpy(lengths[rows]))
+        )
     log_probabilities: Array = torch.cat(batches).double().numpy()
     return log_probabilities
-
-
-def batch_names(names: list[str], symbols: str) -> tuple[Tensor, Tensor]:
-    """Clean, not empty names as letters `(B, T)` and lengths `(B,)`."""
-    letters = np.array(encode_name("".join(names), symbols), dtype=np.uint8)
-    lengths = np.array([len(name) for name in names])
-    return torch.from_numpy(pad_letters(letters, lengths)), torch.from_numpy(lengths)
-
-
-def _tabulate_languages(confusion: Counts, train: Names, vocabulary: Vocabulary) -> pd.DataFrame:
-    """One row per language: numbers of names, precision, recall and F1."""
-    precision, recall, f1 = precision_recall_f1(confusion)
-    return pd.DataFrame(
-        {
-            "language": vocabulary.languages,
-            "num_train": np.bincount(train.languages, minlength=len(confusion)),
-            "num_test": confusion.sum(axis=1),
-            "precision": precision,
-            "recall": recall,
-            "f1": f1,
-        }
-    )
 
 
 def _tabulate_queries(
@@ -133,9 +113,6 @@ def _tabulate_queries(
 
     `log_probability` is that of the network, with two decimals as the walk-through prints it;
     `calibrated` is that after temperature scaling.
-
-    Raises:
-        InputError: a query without any letter of the alphabet.
     """
     cleaned = [clean_name(query, vocabulary.symbols) for query in params.asked]
     if "" in cleaned:
@@ -143,7 +120,9 @@ def _tabulate_queries(
             f"evaluate_classifiers.asked in params.yaml: {params.asked[cleaned.index('')]!r} has "
             "no letter of the alphabet: remove it"
         )
-    log_probabilities = _classify(model, *batch_names(cleaned, vocabulary.symbols))
+    letters = np.array(encode_name("".join(cleaned), vocabulary.symbols), dtype=np.uint8)
+    lengths = np.array([len(name) for name in cleaned])
+    log_probabilities = classify_names(model, pad_letters(letters, lengths), lengths)
     calibrated = scale_temperature(log_probabilities, temperature)
     rows = []
     for number, query in enumerate(params.asked):
@@ -157,9 +136,9 @@ def _tabulate_queries(
 
 
 def main(trained: str, surnames: str, baselines: str, metrics: str, out: str) -> None:
-    """Write the file `metrics`, and scores.json and four tables.
+    """Write the file `metrics`, scores.json and four tables.
 
-    scores.json holds all scores. `dvc metrics show` prints a column per number of the metrics
+    scores.json holds all scores. `dvc metrics show` prints one column per number of the metrics
     file, which therefore repeats only the five that people compare.
     """
     params = read_params("evaluate_classifiers", EvaluateParams)

@@ -15,7 +15,7 @@ from stages.shared.json_files import read_json, write_json
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What indices stand for, and which data they come from: vocabulary.json."""
+    """Meaning and origin of the indices: vocabulary.json."""
 
     data: str  # official, sample or custom
     symbols: str
@@ -62,13 +62,7 @@ def read_vocabulary(folder: Path) -> Vocabulary:
 
 def write_corpus(folder: Path, corpus: Corpus) -> None:
     """Write names.npz."""
-    np.savez(
-        folder / "names.npz",
-        letters=corpus.letters,
-        lengths=corpus.lengths,
-        languages=corpus.languages,
-        splits=corpus.splits,
-    )
+    np.savez(folder / "names.npz", allow_pickle=False, **asdict(corpus))
 
 
 def read_splits(folder: Path) -> Splits:
@@ -94,7 +88,7 @@ def divide_corpus(corpus: Corpus) -> Splits:
 
 
 def pad_letters(letters: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The letters of all names, end to end, as one array `(N, T)`, T letters of the longest."""
+    """Letters of all names, end to end, -> `(N, T)`, padded to the longest name."""
     is_letter = np.arange(lengths.max()) < lengths[:, None]
     padded = np.zeros(is_letter.shape, dtype=np.uint8)
     padded[is_letter] = letters

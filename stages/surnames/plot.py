@@ -7,7 +7,6 @@ updates: its curves.csv has no rows, and it gets no curves.
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
@@ -43,6 +42,7 @@ def draw_confusion(rows: Rows, subject: str) -> Figure:
         counts[index] = [int(row[language]) for language in languages]
     totals = counts.sum(axis=1)
     shares = 100 * counts / np.maximum(totals[:, None], 1)
+    labels = [f"{language} ({n})" for language, n in zip(languages, totals, strict=True)]
 
     side = 0.42 * len(languages) + 2
     title = "What the names of each language are taken for"
@@ -53,24 +53,14 @@ def draw_confusion(rows: Rows, subject: str) -> Figure:
     for (index, column), share in np.ndenumerate(shares):
         if share >= 0.5:  # does not round to 0
             color = "white" if share > 55 else "black"  # readable on the colour of its cell
-            style: dict[str, Any] = {
-                "color": color,
-                "ha": "center",
-                "va": "center",
-                "fontsize": 7.5,
-            }
-            axes.text(column, index, f"{share:.0f}", **style)
+            text = f"{share:.0f}"
+            axes.text(column, index, text, color=color, ha="center", va="center", fontsize=7.5)
     axes.set_xticks(range(len(languages)), languages, rotation=90)
-    axes.set_yticks(range(len(languages)), _label_languages(languages, totals.tolist()))
+    axes.set_yticks(range(len(languages)), labels)
     axes.set(xlabel="guessed language", ylabel="true language (test names)")
     axes.grid(visible=False)
     figure.colorbar(image, label="share of the true language's test names (%)", shrink=0.7)
     return figure
-
-
-def _label_languages(languages: list[str], num_names: list[int]) -> list[str]:
-    """Each language with its number of test names."""
-    return [f"{name} ({n})" for name, n in zip(languages, num_names, strict=True)]
 
 
 def draw_languages(rows: Rows, scores: Mapping[str, float], subject: str) -> Figure:
@@ -89,9 +79,7 @@ def draw_languages(rows: Rows, scores: Mapping[str, float], subject: str) -> Fig
     axes.barh(heights - 0.2, f1s, 0.38, color=YELLOW, label="F1")
     axes.axvline(f1, color="black", ls=":", lw=1)
 
-    languages = [row["language"] for row in rows]
-    num_names = [int(row["num_test"]) for row in rows]
-    axes.set_yticks(heights, _label_languages(languages, num_names))
+    axes.set_yticks(heights, [f"{row['language']} ({row['num_test']})" for row in rows])
     axes.set(xlim=(0, 1), xlabel="recall, F1 (0 to 1)", ylabel="language (test names)")
     axes.margins(y=0.01)
     axes.grid(visible=False, axis="y")
@@ -100,7 +88,7 @@ def draw_languages(rows: Rows, scores: Mapping[str, float], subject: str) -> Fig
 
 
 def draw_reliability(rows: Rows, scores: Mapping[str, float], subject: str) -> Figure:
-    """The share of right predictions, against the probability that the network gave them."""
+    """Share of right predictions, against the probability that the network gave them."""
     confidence = np.array([float(row["probability"]) for row in rows])
     is_right = np.array([row["guess"] == row["language"] for row in rows])
     bin_of = np.minimum((confidence * _NUM_BINS).astype(int), _NUM_BINS - 1)
@@ -123,7 +111,6 @@ def draw_reliability(rows: Rows, scores: Mapping[str, float], subject: str) -> F
 
 def main(trained: str, evaluated: str, out: str) -> None:
     """Write the figures of one model, those that there are data for."""
-    params = read_params("figures", FigureParams)
     name = Path(trained).name
     curves = read_curves(Path(trained, "curves.csv"))
     clip_norm = None
@@ -131,10 +118,9 @@ def main(trained: str, evaluated: str, out: str) -> None:
         clip_norm = read_value(f"classifiers.{name}.clip_norm")
     network = read_config(Path(trained)).network
     scores = read_json(Path(evaluated, "scores.json"))
-    confusion, languages, predictions = (
-        read_table(Path(evaluated, f"{table}.csv"))
-        for table in ("confusion", "languages", "predictions")
-    )
+    confusion = read_table(Path(evaluated, "confusion.csv"))
+    languages = read_table(Path(evaluated, "languages.csv"))
+    predictions = read_table(Path(evaluated, "predictions.csv"))
     subject = f"model {name} · surnames, {scores['data']} data"
     unit = "negative log-likelihood (nats a name)"
     with figure_style():
@@ -144,7 +130,7 @@ def main(trained: str, evaluated: str, out: str) -> None:
             "reliability": draw_reliability(predictions, scores, subject),
             **draw_curves(curves, clip_norm, network, unit, subject),
         }
-        save_figures(figures, MAIN, Path(out), params.dpi)
+        save_figures(figures, MAIN, Path(out), read_params("figures", FigureParams).dpi)
 
 
 if __name__ == "__main__":

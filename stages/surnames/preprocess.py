@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from stages.shared.command import run_as_command
@@ -35,10 +34,7 @@ class SplitParams(Params):
 def preprocess(raw: LabelledNames, data: str, params: SplitParams) -> tuple[Corpus, Vocabulary]:
     """Clean, de-duplicate, split and encode the names of all languages.
 
-    Args:
-        raw: names by language.
-        data: what data they are.
-        params: shares and seed of the splits.
+    At least one name of each language is in each split.
 
     Raises:
         InputError: a language has too few names, or there are fewer than two languages.
@@ -53,14 +49,28 @@ def preprocess(raw: LabelledNames, data: str, params: SplitParams) -> tuple[Corp
             )
     if len(names) < 2:
         raise InputError(f"the raw names are of {len(names)} language(s): add some to tell apart")
+
     generator = np.random.default_rng(params.seed)
-    every = [name for group in names.values() for name in group]
     counts = [len(group) for group in names.values()]
+    splits = []
+    for count in counts:
+        num_validation = max(1, round(params.validation_share * count))
+        num_test = max(1, round(params.test_share * count))
+        num_train = count - num_validation - num_test
+        if num_train < 1:
+            raise InputError(
+                f"params.yaml: preprocess_surnames: the shares leave none of {count} names of a "
+                "language to train on: lower them"
+            )
+        sizes = [num_train, num_validation, num_test]
+        splits.append(generator.permutation(np.repeat(["train", "validation", "test"], sizes)))
+
+    every = [name for group in names.values() for name in group]
     corpus = Corpus(
         letters=np.array(encode_name("".join(every)), dtype=np.uint8),
         lengths=np.array([len(name) for name in every], dtype=np.int64),
         languages=np.repeat(np.arange(len(names)), counts),
-        splits=np.concatenate([_draw_splits(count, params, generator) for count in counts]),
+        splits=np.concatenate(splits),
     )
     return corpus, Vocabulary(data, SYMBOLS, list(names))
 
@@ -69,22 +79,6 @@ def clean_names(names: list[str]) -> list[str]:
     """Distinct names after the clean-up, in order of first appearance."""
     distinct = dict.fromkeys(clean_name(name) for name in names)
     return [name for name in distinct if name.strip()]
-
-
-def _draw_splits(
-    num_names: int, params: SplitParams, generator: np.random.Generator
-) -> NDArray[np.str_]:
-    """Split of each name of one language, `(num_names,)`, at least one name in each."""
-    num_validation = max(1, round(params.validation_share * num_names))
-    num_test = max(1, round(params.test_share * num_names))
-    num_train = num_names - num_validation - num_test
-    if num_train < 1:
-        raise InputError(
-            f"params.yaml: preprocess_surnames: the shares leave none of {num_names} names of a "
-            "language to train on: lower them"
-        )
-    counts = [num_train, num_validation, num_test]
-    return generator.permutation(np.repeat(["train", "validation", "test"], counts))
 
 
 def main(raw: str, out: str) -> None:

@@ -4,11 +4,10 @@ Run by DVC as `python stages/run.py surnames.score_baselines SURNAMES OUT`.
 """
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,14 +29,7 @@ from stages.surnames.assessment import (
     scale_temperature,
     tabulate_predictions,
 )
-from stages.surnames.names import (
-    Names,
-    Splits,
-    Vocabulary,
-    decode_names,
-    read_splits,
-    read_vocabulary,
-)
+from stages.surnames.names import Splits, Vocabulary, decode_names, read_splits, read_vocabulary
 
 _Baseline = Literal["majority", "tfidf_svc"]
 _Cost = Annotated[float, Field(ge=1e-6, le=1000)]  # beyond it the solver takes hours
@@ -50,23 +42,6 @@ class BaselineParams(Params):
     costs: list[_Cost] = Field(min_length=1)  # C of the SVM, chosen on validation
 
 
-class _Variant(NamedTuple):
-    """How names become counts of n-grams."""
-
-    lowercase: bool
-    marked: bool  # start and end of a name count as letters
-    sublinear: bool  # 1 + log of a count
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    """Log-probabilities `(N, L)` of a baseline, and what was chosen on validation."""
-
-    on_validation: Array
-    on_test: Array
-    chosen: dict[str, float] = field(default_factory=dict)
-
-
 @dataclass(frozen=True)
 class _Scored:
     scores: Baselines
@@ -76,91 +51,65 @@ class _Scored:
 def score_baselines(
     splits: Splits, vocabulary: Vocabulary, params: BaselineParams, evaluation: EvaluateParams
 ) -> _Scored:
-    """Fit, choose and score all baselines.
-
-    Args:
-        splits: the names.
-        vocabulary: symbols and languages.
-        params: which baselines, and what to choose from.
-        evaluation: how they are scored, as networks are.
-    """
+    """Fit, choose and score all baselines, in the same way as networks are scored."""
     scores: Baselines = {}
     tables = []
     for name in params.names:
-        if name == "majority":
-            fitted = _fit_majority(splits, len(vocabulary.languages))
+        chosen: dict[str, float] = {}
+        if name == "majority":  # the shares of the languages in training, whatever the name
+            log_prior = np.log(measure_prior(splits, len(vocabulary.languages)))
+            on_validation = np.tile(log_prior, (len(splits.validation.languages), 1))
+            on_test = np.tile(log_prior, (len(splits.test.languages), 1))
         else:
-            fitted = _fit_tfidf_svc(splits, vocabulary, params.costs)
-        assessment = assess(fitted.on_validation, fitted.on_test, splits, evaluation)
-        scores[name] = {**assessment.scores, **fitted.chosen}
-        table = tabulate_predictions(fitted.on_test, assessment, splits.test, vocabulary)
+            on_validation, on_test, chosen = _fit_tfidf_svc(splits, vocabulary, params.costs)
+        assessment = assess(on_validation, on_test, splits, evaluation)
+        scores[name] = {**assessment.scores, **chosen}
+        table = tabulate_predictions(on_test, assessment, splits.test, vocabulary)
         table.insert(0, "baseline", name)
         tables.append(table)
     return _Scored(scores, pd.concat(tables))
 
 
-def _fit_majority(splits: Splits, num_languages: int) -> _Fitted:
-    """The shares of the languages in the training split, whatever the name."""
-    log_prior = np.log(measure_prior(splits, num_languages))
-    num_validation, num_test = len(splits.validation.languages), len(splits.test.languages)
-    return _Fitted(np.tile(log_prior, (num_validation, 1)), np.tile(log_prior, (num_test, 1)))
-
-
-def _fit_tfidf_svc(splits: Splits, vocabulary: Vocabulary, costs: list[float]) -> _Fitted:
+def _fit_tfidf_svc(
+    splits: Splits, vocabulary: Vocabulary, costs: list[float]
+) -> tuple[Array, Array, dict[str, float]]:
     """TF-IDF of letter n-grams, and one linear SVM per language.
 
     Validation chooses how n-grams are counted, the cost C, and the temperature at which the
-    distances from the separating planes are most like log-probabilities.
+    distances from the separating planes are most like log-probabilities. Returns these, on
+    validation and on test `(N, L)`, and what was chosen.
     """
     targets = splits.validation.languages
-    best, best_accuracy = None, -1.0
-    for fitted in _fit_svms(splits, vocabulary, costs):
-        accuracy = float((fitted.on_validation.argmax(axis=1) == targets).mean())
-        if accuracy > best_accuracy:  # the first of equals
-            best, best_accuracy = fitted, accuracy
-    assert best is not None  # there is a cost
-    temperature = find_temperature(best.on_validation, targets)
-    return _Fitted(
-        scale_temperature(best.on_validation, temperature),
-        scale_temperature(best.on_test, temperature),
-        {**best.chosen, "margin_temperature": temperature},
-    )
-
-
-def _fit_svms(splits: Splits, vocabulary: Vocabulary, costs: list[float]) -> Iterator[_Fitted]:
-    """The SVMs of every variant and cost, with distances instead of log-probabilities."""
-    for switches in product((False, True), repeat=len(_Variant._fields)):
-        variant = _Variant(*switches)
+    best_accuracy = -1.0
+    for lowercase, marked, sublinear in product((False, True), repeat=3):
+        texts = []
+        for names in (splits.train, splits.validation, splits.test):
+            plain = decode_names(names, vocabulary.symbols)
+            # the marks of start and end are no symbols of any name
+            texts.append([f"^{text}$" for text in plain] if marked else plain)
         vectorizer = TfidfVectorizer(
-            analyzer="char",
-            ngram_range=(1, 4),
-            lowercase=variant.lowercase,
-            sublinear_tf=variant.sublinear,
+            analyzer="char", ngram_range=(1, 4), lowercase=lowercase, sublinear_tf=sublinear
         )
-        train = vectorizer.fit_transform(_list_texts(splits.train, vocabulary, variant))
-        validation = vectorizer.transform(_list_texts(splits.validation, vocabulary, variant))
-        test = vectorizer.transform(_list_texts(splits.test, vocabulary, variant))
-        switched = {name: int(switch) for name, switch in variant._asdict().items()}
+        train = vectorizer.fit_transform(texts[0])
+        validation, test = vectorizer.transform(texts[1]), vectorizer.transform(texts[2])
         for cost in costs:
             svm = LinearSVC(C=cost, random_state=0)
             svm.fit(train, splits.train.languages)
-            yield _Fitted(
-                _measure_distances(svm, validation),
-                _measure_distances(svm, test),
-                {"cost": cost, **switched},
-            )
-
-
-def _list_texts(names: Names, vocabulary: Vocabulary, variant: _Variant) -> list[str]:
-    """The names as text; the marks ^ and $ are no symbols of any name."""
-    texts = decode_names(names, vocabulary.symbols)
-    return [f"^{text}$" for text in texts] if variant.marked else texts
-
-
-def _measure_distances(svm: LinearSVC, counts: Any) -> Array:
-    """Signed distances `(N, L)` from the plane of each language; two languages share one."""
-    distances: Array = svm.decision_function(counts)
-    return np.stack([-distances, distances], axis=1) if distances.ndim == 1 else distances
+            distances = [svm.decision_function(counts) for counts in (validation, test)]
+            if distances[0].ndim == 1:  # two languages share one plane
+                distances = [np.stack([-distance, distance], axis=1) for distance in distances]
+            accuracy = float((distances[0].argmax(axis=1) == targets).mean())
+            if accuracy > best_accuracy:  # the first of equals
+                best_accuracy, best = accuracy, distances
+                chosen = {
+                    "cost": cost,
+                    "lowercase": int(lowercase),
+                    "marked": int(marked),
+                    "sublinear": int(sublinear),
+                }
+    temperature = find_temperature(best[0], targets)
+    on_validation, on_test = (scale_temperature(distances, temperature) for distances in best)
+    return on_validation, on_test, {**chosen, "margin_temperature": temperature}
 
 
 def main(surnames: str, out: str) -> None:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,7 +39,7 @@ from stages.surnames.names import Names, Vocabulary, decode_name, read_splits, r
 
 _Batch = tuple[Tensor, Tensor, Tensor]  # letters (B, T), lengths (B,), languages (B,)
 
-_PRINT_EVERY = 100  # iterations between two progress lines of a training that takes no means
+_PRINT_EVERY = 100  # iterations between two progress lines, where mean_every sets no other number
 _PLAIN_SGD = {
     "optimizer": "sgd",
     "schedule": "constant",
@@ -50,22 +49,13 @@ _PLAIN_SGD = {
     "label_smoothing": 0.0,
     "device": "cpu",
 }
-# gradient -> the values that it needs, and why
-_NEEDED: dict[str, tuple[dict[str, Any], str]] = {
-    "by_hand": (
-        {"architecture": "elman_classifier", "batch": 1, **_PLAIN_SGD},
-        "gradient by_hand knows only plain sgd of elman_classifier, one name at a time",
-    ),
-    "counting": (
-        {
-            "architecture": "markov_classifier",
-            "balance": 0.0,
-            "rate": 1.0,
-            **_PLAIN_SGD,
-            "gradient": "counting",
-        },
-        "markov_classifier counts each name once, without an optimizer",
-    ),
+_BY_HAND: dict[str, Any] = {"architecture": "elman_classifier", "batch": 1, **_PLAIN_SGD}
+_COUNTING: dict[str, Any] = {
+    "architecture": "markov_classifier",
+    "balance": 0.0,
+    "rate": 1.0,
+    **_PLAIN_SGD,
+    "gradient": "counting",
 }
 
 
@@ -82,8 +72,14 @@ class ClassifierParams(FitParams):
 
     @model_validator(mode="after")
     def _check_gradient(self) -> "ClassifierParams":
-        is_markov = self.gradient == "autograd" and self.architecture == "markov_classifier"
-        needed, reason = _NEEDED.get("counting" if is_markov else self.gradient, ({}, ""))
+        if self.gradient == "by_hand":
+            needed = _BY_HAND
+            reason = "gradient by_hand knows only plain sgd of elman_classifier, one name at a time"
+        elif self.gradient == "counting" or self.architecture == "markov_classifier":
+            needed = _COUNTING
+            reason = "markov_classifier counts each name once, without an optimizer"
+        else:
+            return self
         for name, value in needed.items():
             if getattr(self, name) != value:
                 raise ValueError(f"{reason}: {name} must be {value}")
@@ -92,7 +88,7 @@ class ClassifierParams(FitParams):
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained classifier, what rebuilds it, and how training went."""
+    """The result of a training."""
 
     model: nn.Module
     config: ModelConfig
@@ -110,14 +106,14 @@ def train(
     """Train a classifier; the same params and names give the same result.
 
     Args:
-        params: how.
+        params: the entry of the model in params.yaml.
         names: the training split.
         vocabulary: symbols and languages.
         name: of the model, for messages.
         start: changes the first weights in place, to measure their influence on the result.
 
     Raises:
-        InputError: params that fit no network, or a loss that is not finite.
+        InputError: the params fit no network, or the loss is not finite.
     """
     device = prepare_training(params)
     network = {
@@ -132,13 +128,22 @@ def train(
     batches = make_batches(params, names, device)
     progress = Progress(model)
 
+    def measure_loss(batch: _Batch) -> tuple[Tensor, Tensor]:
+        letters, lengths, languages = batch
+        log_probabilities = model(letters, lengths)
+        # on log-probabilities cross-entropy is the negative log-likelihood, and it can smooth
+        loss = nn.functional.cross_entropy(
+            log_probabilities, languages, label_smoothing=params.label_smoothing
+        )
+        return loss, log_probabilities
+
     def print_progress(iteration: int, batch: _Batch, step: Step) -> None:
         if iteration % (params.mean_every or _PRINT_EVERY) == 0:
             progress.print(format_progress(iteration, batch, step, vocabulary))
 
     recorder = Recorder(params, name, print_progress)
     if params.gradient == "autograd":
-        gradient = by_autograd(model, partial(_measure_loss, model, params.label_smoothing))
+        gradient = by_autograd(model, measure_loss)
         fit(gradient, list(model.parameters()), batches, params, recorder)
     else:
         for batch in batches:
@@ -158,7 +163,7 @@ def make_batches(params: ClassifierParams, names: Names, device: torch.device) -
     lengths = torch.from_numpy(names.lengths).to(device)
     languages = torch.from_numpy(names.languages).to(device)
     size = params.batch
-    if params.gradient == "by_hand":  # several updates, up to where a row, mean or line may be due
+    if params.gradient == "by_hand":  # several updates, until a row or a printed line may be due
         size = math.gcd(params.log_every, params.mean_every or _PRINT_EVERY)
     for start in range(0, len(draws), size):
         chosen = draws[start : start + size]
@@ -191,16 +196,9 @@ def resample_systematically(
     """Draw N of N examples in proportion to their weights, in random order.
 
     Systematic resampling (Madow, 1949; particle filters call it low-variance resampling): the
-    weights lie end to end on a line, and equally spaced points with one random offset choose the
-    examples. An example with an expected number of n is drawn ⌊n⌋ or ⌈n⌉ times, with less
-    variance than independent draws.
-
-    Args:
-        weights: `(N,)`, of sum 1.
-        generator: of the offset and the order.
-
-    Returns:
-        `(N,)` indices.
+    weights `(N,)`, whose sum is 1, lie end to end on a line, and equally spaced points with one
+    random offset choose the examples. An example with an expected number of n is drawn ⌊n⌋ or ⌈n⌉
+    times, with less variance than independent draws.
     """
     expected = weights * len(weights)
     edges = np.cumsum(weights) * len(weights) + generator.random()
@@ -214,13 +212,7 @@ def sort_batches(
 ) -> NDArray[np.int64]:
     """Put names of similar length into one batch, which leaves less padding to compute.
 
-    Args:
-        draws: `(iterations * batch,)` indices of names, in the order of the draws.
-        lengths: `(N,)` letters of each name.
-        params: batch, and how many batches are drawn together.
-
-    Returns:
-        `(iterations, batch)`.
+    Indices of names `(iterations * batch,)`, as they were drawn, -> `(iterations, batch)`.
     """
     batches = draws.reshape(-1, params.batch)
     if params.sorted_batches == 1:
@@ -235,20 +227,9 @@ def sort_batches(
     return np.concatenate(pools)
 
 
-def _measure_loss(model: nn.Module, label_smoothing: float, batch: _Batch) -> tuple[Tensor, Tensor]:
-    """Negative log-likelihood of a batch, and its log-probabilities `(B, L)`."""
-    letters, lengths, languages = batch
-    log_probabilities = model(letters, lengths)
-    # on log-probabilities cross-entropy is the negative log-likelihood, and it can smooth
-    loss = nn.functional.cross_entropy(
-        log_probabilities, languages, label_smoothing=label_smoothing
-    )
-    return loss, log_probabilities
-
-
 def update_by_hand(model: nn.Module, rate: float, batch: _Batch) -> Step:
     """Update an ElmanClassifier for each name of a batch in turn, by plain SGD."""
-    from stages.shared.kernels import train_names  # numba loads where it is used alone
+    from stages.shared.kernels import train_names  # numba is loaded only where it is needed
 
     weights = tuple(weight.detach().numpy() for weight in model.parameters())
     letters, lengths, languages = (part.numpy() for part in batch)
@@ -259,11 +240,7 @@ def update_by_hand(model: nn.Module, rate: float, batch: _Batch) -> Step:
 
 
 def _count_names(model: Any, batch: _Batch, where: str) -> Step:
-    """Count the names of a batch in a MarkovClassifier; nothing is differentiated.
-
-    Raises:
-        InputError: the names have more n-grams than the model has room for.
-    """
+    """Count the names of a batch in a MarkovClassifier; the loss is measured before."""
     log_probabilities = model(batch[0], batch[1])
     loss = nn.functional.nll_loss(log_probabilities, batch[2])
     try:
@@ -274,14 +251,7 @@ def _count_names(model: Any, batch: _Batch, where: str) -> Step:
 
 
 def format_progress(iteration: int, batch: _Batch, step: Step, vocabulary: Vocabulary) -> str:
-    """The walk-through's progress line: iteration, loss, a name, its prediction, ✓ or ✗.
-
-    Args:
-        iteration: from 1.
-        batch: of this step; the line is about its last name.
-        step: loss and outputs of the batch, before the weights moved.
-        vocabulary: symbols and languages.
-    """
+    """The walk-through's progress line: iteration, loss, last name, its prediction, ✓ or ✗."""
     letters, lengths, languages = batch
     name = decode_name(letters[-1, : lengths[-1]].tolist(), vocabulary.symbols)
     prediction = vocabulary.languages[int(step.outputs[-1].argmax())]

@@ -6,7 +6,6 @@ from stages.forecasting.preprocess import (
     cut_series,
     cut_windows,
     main,
-    shift_segments,
     slide_windows,
     split_series,
 )
@@ -38,13 +37,6 @@ def test_windows_never_reach_over_the_end_of_a_segment():
     assert inputs.tolist() == [[1, 2], [7, 8]]
 
 
-def test_ten_clips_of_fifty_frames_become_ten_pairs_of_forty_nine():
-    inputs, targets = shift_segments(np.arange(500).reshape(10, 50))
-
-    assert inputs.shape == targets.shape == (10, 49)
-    assert np.array_equal(inputs[:, 1:], targets[:, :-1])
-
-
 LONG = {
     "points": 800,
     "step": 1.0,
@@ -65,6 +57,16 @@ def test_each_window_is_followed_by_its_target_and_the_test_is_never_seen():
     assert np.array_equal(windows.targets[:, 0], windows.inputs[:, -1] + 1)
     assert windows.targets.max() == 759
     assert windows.test.tolist() == list(range(760, 800))
+
+
+def test_ten_segments_of_fifty_samples_become_ten_pairs_of_forty_nine():
+    params = GeneratedParams.model_validate(LONG | {"window": None, "test_points": None})
+    values = np.arange(500.0).reshape(10, 50)
+
+    windows = cut_series("segments", params, values, values).windows
+
+    assert windows.inputs.shape == windows.targets.shape == (10, 49)
+    assert np.array_equal(windows.inputs[:, 1:], windows.targets[:, :-1])
 
 
 ENTRY = {"points": 3, "step": 1.0, "starts": {"count": 2, "apart": 5.0}, "period": 9.0}

@@ -5,13 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from stages.layers.gradients import (
-    ProbeParams,
-    make_lstm_cell,
-    make_rnn_cell,
-    trace_gradient,
-    trace_gradients,
-)
+from stages.layers.gradients import ProbeParams, trace_gradient, trace_gradients
 from stages.layers.probe import main
 from stages.layers.tour import measure_difference, prove_equivalences, tour_layers
 
@@ -51,7 +45,7 @@ def test_an_open_forget_gate_keeps_the_gradient_and_the_default_loses_it(farthes
 
 def test_without_input_the_product_is_a_power_of_the_recurrent_matrix():
     torch.manual_seed(0)
-    cell = make_rnn_cell(hidden=4, radius=1.5)
+    cell = nn.RNNCell(4, 4, bias=False, dtype=torch.float64)
 
     norms = trace_gradient(cell, torch.zeros(4, 4, dtype=torch.float64))
 
@@ -62,7 +56,7 @@ def test_without_input_the_product_is_a_power_of_the_recurrent_matrix():
 
 def test_the_product_of_step_jacobians_is_the_gradient_that_autograd_gives():
     torch.manual_seed(0)
-    cell = make_lstm_cell(hidden=3, forget_bias=3.0)
+    cell = nn.LSTMCell(3, 3, dtype=torch.float64)
     inputs = torch.randn(5, 3, dtype=torch.float64)
 
     def run(state):

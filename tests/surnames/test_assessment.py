@@ -3,10 +3,8 @@ import pytest
 
 from stages.shared.intervals import BootstrapParams
 from stages.surnames.assessment import (
-    Adjustment,
     EvaluateParams,
     Predictions,
-    adjust_logits,
     assess,
     average_nll,
     collect_predictions,
@@ -82,9 +80,8 @@ def test_every_score_that_counts_names_has_an_interval_around_it():
 
 def test_logit_adjustment_takes_doubtful_names_for_the_rarer_language():
     log_probabilities = np.log([[0.7, 0.3], [0.9, 0.1]])
-    adjustment = Adjustment(np.array([0.8, 0.2]), prior_strength=1.0, temperature=1.0)
 
-    predictions = predict(log_probabilities, adjustment)
+    predictions = predict(log_probabilities, prior=np.array([0.8, 0.2]), strength=1.0)
 
     assert predictions.plain.tolist() == [0, 0]
     assert predictions.adjusted.tolist() == [1, 0]  # 0.7 / 0.8 < 0.3 / 0.2
@@ -189,11 +186,3 @@ def test_temperature_undoes_overconfidence():
     assert expected_calibration_error(sharp, targets, 15) > 0.1
     assert expected_calibration_error(true[:4000], targets, 15) < 0.03
     assert average_nll(true[:4000], targets) < average_nll(sharp, targets)
-
-
-def test_logit_adjustment_favours_rare_classes():
-    log_probabilities = np.log([[0.6, 0.4]])
-
-    adjusted = adjust_logits(log_probabilities, np.array([0.9, 0.1]), strength=1.0)
-
-    assert adjusted.argmax() == 1

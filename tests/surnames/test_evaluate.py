@@ -15,7 +15,7 @@ from stages.shared.tables import read_table
 from stages.shared.yaml_files import format_yaml
 from stages.surnames import score_baselines
 from stages.surnames.assessment import EvaluateParams
-from stages.surnames.evaluate import batch_names, evaluate, main
+from stages.surnames.evaluate import evaluate, main
 from stages.surnames.names import (
     Corpus,
     Names,
@@ -62,13 +62,6 @@ SPLITS = Splits(
     validation=names_of(("a", 0), ("b", 1)),
     test=names_of(("ab", 0), ("ac", 0), ("ba", 0), ("bb", 1)),
 )
-
-
-def test_names_of_different_lengths_make_one_batch():
-    letters, lengths = batch_names(["b", "cab"], "abc")
-
-    assert letters.tolist() == [[1, 0, 0], [2, 0, 1]]
-    assert lengths.tolist() == [1, 3]
 
 
 def test_scores_on_test_stand_at_the_top_beside_validation():

@@ -4,6 +4,7 @@ from stages.surnames.names import (
     Corpus,
     Vocabulary,
     decode_names,
+    pad_letters,
     read_splits,
     read_vocabulary,
     write_corpus,
@@ -29,6 +30,12 @@ def test_each_split_has_its_own_names_padded_on_the_right(tmp_path):
     assert decode_names(splits.train, "abc") == ["ab", "c"]
     assert decode_names(splits.validation, "abc") == ["bca"]
     assert decode_names(splits.test, "abc") == ["a"]
+
+
+def test_names_of_different_lengths_make_one_batch():
+    letters = pad_letters(np.array([1, 2, 0, 1], dtype=np.uint8), np.array([1, 3]))
+
+    assert letters.tolist() == [[1, 0, 0], [2, 0, 1]]
 
 
 def test_a_vocabulary_is_read_as_it_was_written(tmp_path):
