@@ -62,8 +62,9 @@ def read_samples(path: Path, column: str, time: str | None) -> tuple[_Array, _Ar
     uneven = np.flatnonzero((steps > usual * _UNEVEN) | (steps < usual / _UNEVEN))
     if len(uneven):
         raise InputError(
-            f"{where}, line {uneven[0] + 3}: {steps[uneven[0]]:g} after the line before, where "
-            f"{usual:g} is usual: fill in what is missing, or remove what is too much"
+            f"{where}, line {uneven[0] + 3}: this time is {steps[uneven[0]]:g} later than that of "
+            f"the line before; usually it is {usual:g}: fill in the rows that are missing, or "
+            "remove those that are too many"
         )
     return samples, times
 

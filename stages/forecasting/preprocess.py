@@ -78,7 +78,7 @@ def split_series(name: str, params: ObservedParams, samples: Array, times: Array
         raise InputError(
             f"{params.path}: test_share ({params.test_share}) of {len(samples)} rows are "
             f"{num_test}, fewer than {_FEWEST_BLOCKS} times the longest horizon ({longest}): raise "
-            "it or lower horizons in params.yaml, or add rows"
+            "test_share or lower horizons in params.yaml, or add rows"
         )
     if num_train <= params.window:
         raise InputError(

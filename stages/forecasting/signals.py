@@ -69,7 +69,7 @@ class GeneratedParams(Params):
         if (self.drift > 0) != (self.drift_period is not None):
             raise ValueError("drift and drift_period go together: give both or neither")
         if self.points * self.starts.count > _MOST_SAMPLES:
-            raise ValueError(f"points times starts.count must be at most {_MOST_SAMPLES:,}")
+            raise ValueError(f"points × starts.count must be at most {_MOST_SAMPLES:,}")
         if (self.window is None) != (self.test_points is None):
             raise ValueError("window and test_points go together: give both or neither")
         if self.window and self.points - (self.test_points or 0) <= self.window:

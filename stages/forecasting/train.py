@@ -208,14 +208,14 @@ def train(params: ForecasterParams, series: Series, name: str) -> TrainedForecas
     model, inputs, targets, times = _prepare_network(params, series, device, where)
     reporter = _Reporter(model, params)
 
-    loss: Any  # keeps the carried state
+    objective: Any  # the loss and, where it is compiled, its gradient; keeps the carried state
     if kernel := find_kernel(params, device):
-        loss = CompiledGradient(model, kernel, params.carry_state)
-        differentiate: Gradient[WindowBatch] = loss
-        weights = [loss.vector]
+        objective = CompiledGradient(model, kernel, params.carry_state)
+        differentiate: Gradient[WindowBatch] = objective
+        weights = [objective.vector]
     else:
-        loss = _ForecastLoss(model, params.closed_loop, params.carry_state)
-        differentiate = by_autograd(model, loss)
+        objective = _ForecastLoss(model, params.closed_loop, params.carry_state)
+        differentiate = by_autograd(model, objective)
         weights = list(model.parameters())
     batches = _make_batches(params, inputs, targets, times)
     recorder = Recorder(params, name, reporter.observe)
@@ -234,7 +234,8 @@ def train(params: ForecasterParams, series: Series, name: str) -> TrainedForecas
         mse = float(np.mean((forecast - test) ** 2))
         progress.print(f"Performance on test range: {mse:.7f}")
     config = ModelConfig("forecasting", params.architecture, params.network, series.scaling)
-    return TrainedForecaster(model, config, curves, loss.state, reporter.snapshots, progress.lines)
+    state = objective.state
+    return TrainedForecaster(model, config, curves, state, reporter.snapshots, progress.lines)
 
 
 def _prepare_network(
@@ -258,7 +259,9 @@ def _prepare_network(
             f"{params.series} has {targets.shape[1]} targets: choose another of the two"
         )
     if params.carry_state and state is None:
-        raise InputError(f"{where}.carry_state: {params.architecture} has no state: set it false")
+        raise InputError(
+            f"{where}.carry_state: {params.architecture} has no state to carry: set it to false"
+        )
     num_samples = inputs.shape[1] + 1
     for phase in (params, params.refine):
         loop = phase.closed_loop if phase else None

@@ -1,4 +1,4 @@
-"""Recurrences and their gradients, compiled by numba: equations without the price of a call.
+"""Recurrences and their gradients, compiled by numba: no overhead of PyTorch per call.
 
 All of it is plain arithmetic on float32, in a fixed order, so that its bytes are the same on every
 processor: nothing is reassociated or contracted, as no function asks for `fastmath`, and no
@@ -141,9 +141,9 @@ def _run_lstm(gates: _Array, cells: _Array, tanhs: _Array, states: _Array, w_t: 
 
     Args:
         gates: drive d `(T, 4H)`, becomes i, f, g and o in the same memory.
-        cells: takes c `(1 + T, H)`, which begins with zeros.
-        tanhs: takes tanh c `(T, H)`.
-        states: takes h `(1 + T, H)`, which begins with zeros.
+        cells: filled with c `(1 + T, H)`, which begins with zeros.
+        tanhs: filled with tanh c `(T, H)`.
+        states: filled with h `(1 + T, H)`, which begins with zeros.
         w_t: the transpose of w, `(H, 4H)`.
     """
     num_steps, hidden = tanhs.shape
@@ -173,7 +173,7 @@ def _reverse_lstm(
     """Back-propagation through time: the gradient of the drive, `(T, 4H)`, from that of h_T.
 
     Args:
-        d_gates: takes the gradient.
+        d_gates: filled with the gradient.
         d_last: gradient of the last state `(H,)`; is used up.
         gates: i, f, g and o `(T, 4H)`.
         cells: c `(1 + T, H)`.
@@ -243,9 +243,9 @@ def _score_states(
         v: `(H,)`.
         c: `(1,)`.
         target: `(S,)`.
-        forecast: `(S,)`, taken.
+        forecast: `(S,)`, filled in.
         d_v: gradient of V, added to.
-        d_c: gradient of c, taken.
+        d_c: gradient of c, filled in.
 
     Returns:
         the error, and its gradient by each state `(S, H)`.
@@ -280,8 +280,8 @@ def differentiate_elman(
         targets: `(1, T)`.
         state: h_0 `(H,)`, becomes h_T.
         weights: `(P,)`, as `_split_weights` takes them apart.
-        gradients: `(P,)`, taken.
-        forecasts: `(1, T)`, taken.
+        gradients: `(P,)`, filled in.
+        forecasts: `(1, T)`, filled in.
     """
     window, hidden = windows[0], len(state)
     w_in, w, b_in, b, v, c = _split_weights(weights, hidden, hidden)
@@ -317,8 +317,8 @@ def differentiate_lstm(
         targets: `(1, 1)`.
         state: `(H,)`, zeros, and stays so.
         weights: `(P,)`, as `_split_weights` takes them apart.
-        gradients: `(P,)`, taken.
-        forecasts: `(1, 1)`, taken.
+        gradients: `(P,)`, filled in.
+        forecasts: `(1, 1)`, filled in.
     """
     window = windows[0]
     num_steps, hidden = len(window), len(state)
@@ -404,8 +404,8 @@ def train_names(
         weights: u `(H, V)` and its bias, w `(H, H)` and its bias, which add up to b, v `(L, H)`
             and c `(L,)`; changed in their own memory.
         rate: learning rate.
-        losses: `(N,)`, takes each loss before its update.
-        logits: `(L,)`, takes those of the last name before its update.
+        losses: `(N,)`, filled with each loss before its update.
+        logits: `(L,)`, filled with those of the last name before its update.
 
     Returns:
         The norm of the gradient of the last name.

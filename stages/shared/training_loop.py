@@ -37,7 +37,10 @@ class FitParams(Params):
 
 
 class Step(NamedTuple):
-    """One update, or several in a row, seen from before the weights moved."""
+    """What an update measured before it changed the weights.
+
+    It has several losses where a kernel makes several updates in one call (surnames/train.py).
+    """
 
     losses: list[float]  # one per update
     gradient_norm: float | None  # of the last: total, before clipping; None: not measured

@@ -62,7 +62,10 @@ def test_the_mark_with_which_excel_begins_is_no_part_of_a_name(tmp_path):
         ("t,y\nsoon,2\n", "column t, line 2: 'soon' is no time"),
         ("t,y\n1,2\n2,2\n2,3\n", "column t, line 4: this time is not after"),
         ("t,y\n2008-01-02,2\n2008-01-01,3\n", "column t, line 3: .* sort the rows"),
-        ("t,y\n1,2\n2,2\n4,3\n5,3\n", "column t, line 4: 2 after the line before, where 1 is"),
+        (
+            "t,y\n1,2\n2,2\n4,3\n5,3\n",
+            "column t, line 4: this time is 2 later than that of the line before",
+        ),
         ("t,y\n1,2\n2,2\n2.5,2\n3.5,3\n", "column t, line 4: 0.5 after .* what is too much"),
     ],
 )
