@@ -279,6 +279,7 @@ def sync_champions(store: Store, registrations: list[Registration], move_alias: 
     Without `move_alias` the difference is printed instead.
     """
     import mlflow
+    from mlflow.exceptions import MlflowException
 
     client = store.client
     differences = find_champion_differences(store, registrations)
@@ -293,8 +294,11 @@ def sync_champions(store: Store, registrations: list[Registration], move_alias: 
             versions = {found.run_id: found.version for found in store.find_versions([name])}
             version = versions.get(run_id)
             if not version:
-                if not client.search_registered_models(f"name = '{name}'"):
+                try:
                     client.create_registered_model(name, description=one.question)
+                except MlflowException as error:  # it is there, or another clone was faster
+                    if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                        raise
                 mlflow.set_tracking_uri(store.uri)  # by which MLflow finds the logged model
                 [model_id] = list_model_ids(run)
                 version = client.create_model_version(
