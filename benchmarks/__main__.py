@@ -15,7 +15,16 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import cluster, forecasting, pipeline, scaling, spread, surnames, updates
+from benchmarks import (
+    cluster,
+    forecasting,
+    intervals,
+    pipeline,
+    scaling,
+    spread,
+    surnames,
+    updates,
+)
 from benchmarks.clock import ROOT
 from benchmarks.data import Bench, find_surnames
 from benchmarks.table import Measured, render_sections
@@ -26,6 +35,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Bench], Measured]]] = {
     "updates": ("Same updates", updates.measure),
     "surnames": ("Time to quality: surnames", surnames.measure),
     "forecasting": ("Time to quality: forecasting", forecasting.measure),
+    "intervals": ("Intervals of backtests", intervals.measure),
     "scaling": ("Growth with the data", scaling.measure),
     "pipeline": ("Pipeline", pipeline.measure),
     "cluster": ("Many trainings", cluster.measure),

@@ -99,6 +99,7 @@ def keep_models(params: dict[str, Any], kept: dict[str, list[str]]) -> None:
     """Drop all other models, and the series that the kept ones do not read."""
     for section, models in kept.items():
         params[section] = {model: params[section][model] for model in models}
+    params["combined_forecasters"] = {}
     for section in ("generated_series", "observed_series"):
         entries = params[section].items()
         params[section] = {series: entry for series, entry in entries if series in SERIES}

@@ -13,9 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from stages.forecasting.baselines import fit_autoregression
+from stages.forecasting.forecasters import describe_model
 from stages.forecasting.metrics import choose_forecaster_metrics
 from stages.shared.checkpoints import build_network, write_model
 from stages.shared.json_files import write_json
@@ -29,6 +32,8 @@ from tests.shell import commit, run
 
 MODELS = [
     "carried_rnn",
+    "integer_starts_baseline",
+    "period_40_baseline",
     "surname_blend",
     "surname_gru",
     "surname_markov",
@@ -56,6 +61,7 @@ SCORES = {  # errors of the forecasters, macro F1 of the others
     "surname_ngrams": 0.4,
     "surname_blend": 0.6,
 }
+BEST_BASELINE = "ar2"
 BASELINE_ERROR, BASELINE_F1 = 0.9, 0.1
 SCOPE = {
     "series": "integer_starts",
@@ -184,8 +190,19 @@ def write_baselines(folder: Path) -> None:
     for series in params["generated_series"]:
         scores = nest_errors(BASELINE_ERROR, BASELINE_ERROR, ratio=1.0)
         baselines = dict.fromkeys(params["forecasting_baselines"]["names"], scores)
-        path = folder / "data/evaluated/details/forecasting/baselines" / series / "scores.json"
-        write_file(path, {"data": series, **baselines})
+        details = folder / DETAILS["forecasting"]
+        write_file(details / "baselines" / series / "scores.json", {"data": series, **baselines})
+        best = f"{series}_baseline"
+        trained = folder / "data/trained" / best
+        model = fit_autoregression(np.sin(np.arange(30.0))[None], 2)
+        write_model(trained, describe_model(model, None), model)
+        write_curves(trained / "curves.csv", Curves())
+        write_json(trained / "times.json", TIMES)
+        scores = {"data": series, "baseline": BEST_BASELINE, **scores}
+        write_file(details / best / "scores.json", scores)
+        write_file(details / best / "scope.json", SCOPE | {"series": series, "least_history": 2})
+        metrics = choose_forecaster_metrics(scores)
+        write_file(folder / EVALUATED / "forecasting" / f"{best}.json", metrics)
     scores = nest_scores("macro_f1", BASELINE_F1, BASELINE_F1)
     baselines = dict.fromkeys(params["surname_baselines"]["names"], scores)
     path = folder / "data/evaluated/details/surnames/baselines/scores.json"

@@ -107,13 +107,18 @@ def main(
     check_dvc_listings()
     params = read_params("figures", FigureParams)
     history, times = read_samples(source, column, time)
+    if series == "surnames":
+        raise InputError("surnames is no series: `srn predict NAME` names their languages")
+    if model and from_mlflow:
+        raise InputError("--from-mlflow takes a champion: name its --series instead of a --model")
     if model:
         loaded = load_named(Forecaster, "forecasting", model)
     elif series:
         loaded = load_champion(Forecaster, series, from_mlflow)
     else:
-        models = [model for model in read_models() if model.experiment == "forecasting"]
-        known = sorted({model.params["series"] for model in models})
+        known = sorted(
+            {model.params["series"] for model in read_models() if "series" in model.params}
+        )
         raise InputError(
             f"name the series: --series {', '.join(known)}; a series of your own becomes an "
             "entry of observed_series in params.yaml. Or name a model: --model"

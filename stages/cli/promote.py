@@ -18,7 +18,6 @@ from stages.tracking.leaderboards import (
     list_data_files,
     list_model_files,
     list_scores,
-    name_interval,
     read_champions,
     read_leaderboard,
     read_scores,
@@ -63,7 +62,7 @@ def main(leaderboard: str, force: bool) -> None:
     best = candidates[0]
     ranking = best.ranking
     best_scores = read_scores(best.model.experiment, best.model.name)
-    rows = [("model", "data", ranking.validation, f"{ranking.test} [{name_interval(best_scores)}]")]
+    rows = [("model", "data", ranking.validation, f"{ranking.test} [95 % interval]")]
     for candidate in candidates:
         name = candidate.model.name
         test = format_score(read_scores(candidate.model.experiment, name), ranking.test)
@@ -82,6 +81,12 @@ def main(leaderboard: str, force: bool) -> None:
     reason = f"best of {len(candidates)} on validation"
     if problem:
         reason = f"promoted by force, although {problem}"
+    for title, others in (
+        ("runner-up", candidates[1:]),
+        ("best network", [found for found in candidates if found.is_network]),
+    ):
+        for other in others[:1]:
+            reason += f", {title} {other.model.name} ({other.validation:.4g})"
     scores = list_scores(best_scores)
     entry = Champion(
         model=best.model.name,

@@ -17,7 +17,6 @@ from stages.tracking.leaderboards import (
     find_scores,
     list_scored,
     list_scores,
-    name_interval,
     read_baseline_scores,
     read_scores,
 )
@@ -70,27 +69,28 @@ def list_rows(
     columns: _Columns,
     digits: _Digits,
 ) -> list[_Row]:
-    """The networks, the best marked; below those that share their data its best baseline.
+    """The models of each data, the best one first and marked; below them the best baseline.
 
     Args:
         models: name -> scores.
-        beside: data -> its baselines, name -> scores.
+        beside: data -> its baselines, name -> scores; none where the best one is a model.
         ranking: which score decides.
         columns: scores to show.
         digits: formats of a score and of half its interval.
     """
-    names = rank(models, ranking.validation, ranking.sign)
+    by_data: dict[str, dict[str, Scores]] = {}
+    for name, scores in models.items():
+        by_data.setdefault(scores["data"], {})[name] = scores
     rows = []
-    for number, name in enumerate(names):
-        scores = models[name]
-        mark = "*" if number == 0 else " "
-        rows.append(_make_row(f"{mark} {name}", scores, columns, digits))
-        following = names[number + 1 : number + 2]
-        if not following or models[following[0]]["data"] != scores["data"]:
-            baselines = beside[scores["data"]]
-            for best in rank(baselines, ranking.validation, ranking.sign)[:1]:
-                title = f"   {scores['data']}: {best}"
-                rows.append(_make_row(title, baselines[best], columns, digits))
+    for data, found in by_data.items():
+        for number, name in enumerate(rank(found, ranking.validation, ranking.sign)):
+            mark = " " if number else "*"
+            method = found[name].get("baseline")
+            title = f"{mark} {method} ({data})" if method else f"{mark} {name}"
+            rows.append(_make_row(title, found[name], columns, digits))
+        baselines = beside.get(data, {})
+        for best in rank(baselines, ranking.validation, ranking.sign)[:1]:
+            rows.append(_make_row(f"   {data}: {best}", baselines[best], columns, digits))
     return rows
 
 
@@ -122,8 +122,8 @@ def _print_scores(models: list[RunSpec]) -> None:
         if common:
             _print_table(task, f"{task}: {title}", common, columns, digits)
         for series, scored in observed.items():
-            title = f"{series}: mean squared errors in units of its file"
-            _print_table(task, title, scored, list_columns(scored), (".3g", ".2g"))
+            title = f"{series}: mean squared errors"
+            _print_table(task, title, scored, list_columns(scored), (",.4g", ",.4g"))
 
 
 def _print_table(
@@ -132,12 +132,12 @@ def _print_table(
     """Print the scores of models by name."""
     ranking = find_ranking(task, next(iter(scored.values())))
     top, bottom = zip(*columns.values(), strict=True)
-    header = [("model", *top), ("   data: best baseline", *bottom)]
-    data = {scores["data"] for scores in scored.values()}
+    # the best baseline of a series is a model among them
+    data = {scores["data"] for scores in scored.values()} if task == "surnames" else set()
+    header = [("model", *top), ("   data: best baseline" if data else "", *bottom)]
     beside = {name: read_baseline_scores(task, name) for name in data}
     rows = list_rows(scored, beside, ranking, columns, digits)
-    interval = name_interval(next(iter(scored.values())))
-    print(f"\n{title} ± half of the {interval}; best by {ranking.validation} first")
+    print(f"\n{title} ± half of the 95 % interval; best by {ranking.validation} first")
     print(align([*header, *rows]))
 
 

@@ -19,7 +19,13 @@ from stages.forecasting.series import (
     WalkthroughTest,
 )
 from stages.shared.errors import InputError
-from stages.shared.intervals import BootstrapParams, Items, bootstrap, bootstrap_difference
+from stages.shared.intervals import (
+    BootstrapParams,
+    Items,
+    bootstrap,
+    bootstrap_difference,
+    find_batch_interval,
+)
 from stages.shared.json_files import Baselines
 from stages.shared.params import Count, Name, Params, Seed
 from stages.shared.tables import Rows, read_table, write_table
@@ -76,7 +82,7 @@ class Backtests:
 
 
 @dataclass(frozen=True)
-class _Assessment:
+class Assessment:
     """The scores of a forecaster, and the forecasts behind them."""
 
     scores: dict[str, Any]  # nested: scores on the test, `intervals`, `validation`
@@ -107,28 +113,40 @@ def draw_backtests(series: Series, params: ForecastingEvaluationParams) -> Backt
 
 
 def assess(
-    forecast: Forecaster, backtests: Backtests, params: ForecastingEvaluationParams
-) -> _Assessment:
-    """Scores on test and validation, with the intervals of those on test."""
-    forecasts = forecast(backtests.test.contexts, max(params.horizons))
-    errors = measure_errors(forecasts, backtests.test, params.horizons)
+    forecast: Forecaster,
+    backtests: Backtests,
+    params: ForecastingEvaluationParams,
+    whole_history: bool = False,
+) -> Assessment:
+    """Scores on test and validation, with the intervals of those on test.
+
+    A network is given the context before each forecast, a baseline the whole history.
+    """
+    test, validation = backtests.test, backtests.validation
+    given = test.histories if whole_history else test.contexts
+    forecasts = forecast(given, max(params.horizons))
+    errors = measure_errors(forecasts, test, params.horizons)
     horizons = params.validation_horizons
-    predictions = forecast(backtests.validation.contexts, max(horizons))
-    interval = fit_prediction_interval(predictions, backtests.validation)
-    covered = measure_coverage(interval, forecasts, backtests.test)
-    if backtests.test.scores_coverage:
+    given = validation.histories if whole_history else validation.contexts
+    predictions = forecast(given, max(horizons))
+    interval = fit_prediction_interval(predictions, validation)
+    covered = measure_coverage(interval, forecasts, test)
+    if test.scores_coverage:
         errors["band_coverage"] = covered
-    measure = partial(average_errors, errors)
-    one_group = np.zeros(len(forecasts), dtype=np.int64)
+    if test.block > 1:
+        intervals = {name: find_batch_interval(of, test.block) for name, of in errors.items()}
+    else:
+        one_group = np.zeros(len(forecasts), dtype=np.int64)
+        intervals = bootstrap(partial(average_errors, errors), one_group, params.bootstrap)
     common = params.common_horizons
     scores = {
         "horizon_short": common[0],
         "horizon_long": common[-1],
         **average_errors(errors),
-        "intervals": bootstrap(measure, one_group, params.bootstrap, backtests.test.block),
-        "validation": score_forecasts(predictions, backtests.validation, horizons),
+        "intervals": intervals,
+        "validation": score_forecasts(predictions, validation, horizons),
     }
-    return _Assessment(scores, errors, forecasts, interval, float(covered.mean()))
+    return Assessment(scores, errors, forecasts, interval, float(covered.mean()))
 
 
 def add_ratios(scores: Mapping[str, Any], baselines: Baselines) -> dict[str, Any]:
@@ -139,7 +157,7 @@ def add_ratios(scores: Mapping[str, Any], baselines: Baselines) -> dict[str, Any
     0, or so small that the ratio overflows.
     """
     score = f"mse_{scores['horizon_long']}"
-    best = min(baselines.values(), key=lambda baseline: baseline["validation"][score])
+    best = baselines[find_best_baseline(baselines, score)]
     validation = dict(scores["validation"])
     extended = {**scores, "validation": validation}
     for own, theirs in ((extended, best), (validation, best["validation"])):
@@ -147,6 +165,11 @@ def add_ratios(scores: Mapping[str, Any], baselines: Baselines) -> dict[str, Any
         if math.isfinite(ratio):
             own["ratio_to_baseline"] = ratio
     return extended
+
+
+def find_best_baseline(baselines: Baselines, score: str) -> str:
+    """The name of the baseline with the least error on validation."""
+    return min(baselines, key=lambda name: baselines[name]["validation"][score])
 
 
 def measure_forecast_improvement(
@@ -166,20 +189,23 @@ def measure_forecast_improvement(
         baselines: scores of the baselines.
         baseline_errors: of the baselines, on the same test.
         params: horizons and bootstrap.
-        block: length of the blocks of neighbouring errors that the bootstrap draws.
+        block: neighbouring errors that depend on each other; 1: none do.
     """
     improvement = {}
     for horizon in params.common_horizons:
         score = f"mse_{horizon}"
-        best = min(baselines, key=lambda name: baselines[name]["validation"][score])
-        intervals = bootstrap_difference(
-            partial(average_errors, {score: baseline_errors[best][score]}),
-            partial(average_errors, {score: errors[score]}),
-            np.zeros(len(errors[score]), dtype=np.int64),
-            params.bootstrap,
-            block,
-        )
-        improvement[score] = {"baseline": best, **intervals[score]}
+        best = find_best_baseline(baselines, score)
+        own, theirs = errors[score], baseline_errors[best][score]
+        if block > 1:
+            interval = find_batch_interval(theirs - own, block)
+        else:
+            interval = bootstrap_difference(
+                partial(average_errors, {score: theirs}),
+                partial(average_errors, {score: own}),
+                np.zeros(len(own), dtype=np.int64),
+                params.bootstrap,
+            )[score]
+        improvement[score] = {"baseline": best, **interval}
     return improvement
 
 
@@ -198,6 +224,29 @@ def fit_prediction_interval(forecasts: Array, backtest: Backtest) -> Array:
     with np.errstate(invalid="ignore"):  # of a forecast that diverges
         interval: Array = np.quantile(errors, _SHARES, axis=0)
     return interval
+
+
+def describe_training_range(
+    series: Series, least_history: int, interval: Array, coverage: float
+) -> dict[str, Any]:
+    """Training range and prediction interval of a forecaster, in the units of the series.
+
+    This is scope.json: `lowest` and `highest` sample of training; `spacing`, the time between
+    samples, None without times; `least_history`, the shortest history that it takes; `band`, the
+    prediction interval, to be added to the forecast of each step; `coverage`, the share of the
+    test's samples in it.
+    """
+    lowest, highest = series.training_range
+    low, high = interval.tolist()
+    return {
+        "series": series.name,
+        "lowest": lowest,
+        "highest": highest,
+        "spacing": series.spacing,
+        "least_history": least_history,
+        "band": {"low": low, "high": high},
+        "coverage": coverage,
+    }
 
 
 def measure_coverage(interval: Array, forecasts: Array, backtest: Backtest) -> Array:

@@ -1,34 +1,38 @@
-"""Baselines: forecasters without a network.
-
-Each takes a history `(B, K)`, oldest first, and a horizon n, and gives `(B, n)`.
-"""
+"""Baselines: forecasters that are fitted in one step, without training."""
 
 import math
+import warnings
 
 import numpy as np
+import torch
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike
 
-from stages.forecasting.series import Array, Forecaster
+from stages.forecasting.series import Array
+from stages.models.ets_forecaster import EtsForecaster
+from stages.models.linear_forecaster import LinearForecaster
+from stages.models.theta_forecaster import ThetaForecaster
+
+Baseline = LinearForecaster | EtsForecaster | ThetaForecaster
 
 _FITTED_STARTS = 2**16  # the most windows that a direct forecaster is fitted to
 
 
-def predict_zero(history: Array, horizon: int) -> Array:
-    """The mean of a sine, whatever its history."""
-    return np.zeros((len(history), horizon))
+def make_linear(weight: ArrayLike, bias: ArrayLike = 0.0) -> LinearForecaster:
+    """A forecaster with these weights `(H, K)` and bias `(H,)`.
+
+    `[[0]]` forecasts zero, `[[1]]` repeats the last sample, the identity the last season.
+    """
+    weights = torch.tensor(np.asarray(weight), dtype=torch.float64)
+    block, context = weights.shape
+    model = LinearForecaster(context, block)
+    with torch.no_grad():
+        model.weight.copy_(weights)
+        model.bias.copy_(torch.tensor(np.asarray(bias), dtype=torch.float64))
+    return model
 
 
-def hold_last(history: Array, horizon: int) -> Array:
-    """Repeat the last sample."""
-    return np.repeat(history[:, -1:], horizon, axis=1)
-
-
-def copy_period(history: Array, horizon: int, lag: int) -> Array:
-    """Repeat the last `lag` samples, a period or a season to the nearest whole number."""
-    return np.take(history[:, -lag:], np.arange(horizon) % lag, axis=1)
-
-
-def fit_autoregression(samples: Array, order: int) -> Forecaster:
+def fit_autoregression(samples: Array, order: int) -> LinearForecaster:
     """AR(p) without intercept, by least squares: y_t = a_1 y_{t-1} + … + a_p y_{t-p}.
 
     Two coefficients give a noise-free sine exactly: y_t = 2 cos(ω) y_{t-1} - y_{t-2}. It is fitted
@@ -38,17 +42,10 @@ def fit_autoregression(samples: Array, order: int) -> Forecaster:
     weights, *_ = np.linalg.lstsq(
         lagged.reshape(-1, order), samples[:, order:].reshape(-1), rcond=None
     )
-
-    def forecast(history: Array, horizon: int) -> Array:
-        joined = np.concatenate([history, np.empty((len(history), horizon))], axis=1)
-        for t in range(history.shape[1], joined.shape[1]):
-            joined[:, t] = joined[:, t - order : t] @ weights
-        return joined[:, history.shape[1] :]
-
-    return forecast
+    return make_linear(weights[None])
 
 
-def fit_direct(samples: Array, context: int, block: int, penalty: float) -> Forecaster:
+def fit_direct(samples: Array, context: int, block: int, penalty: float) -> LinearForecaster:
     """Ridge regression from the last samples to the next block, applied to its own forecasts.
 
     y_{t+1…t+H} = W y_{t-K+1…t} + b, with the least sum of squared errors plus N · penalty · |W|².
@@ -68,12 +65,47 @@ def fit_direct(samples: Array, context: int, block: int, penalty: float) -> Fore
     inputs = np.concatenate([centred[:, :context], shrinking])
     targets = np.concatenate([centred[:, context:], np.zeros((context, block))])
     weights, *_ = np.linalg.lstsq(inputs, targets, rcond=None)
+    return make_linear(weights.T, mean[context:] - mean[:context] @ weights)
 
-    def forecast(history: Array, horizon: int) -> Array:
-        joined = history
-        while joined.shape[1] < history.shape[1] + horizon:
-            following = (joined[:, -context:] - mean[:context]) @ weights + mean[context:]
-            joined = np.concatenate([joined, following], axis=1)
-        return joined[:, history.shape[1] : history.shape[1] + horizon]
 
-    return forecast
+def fit_ets(samples: Array, season: int) -> EtsForecaster:
+    """ETS with additive errors, fitted to training samples `(T,)` by maximum likelihood.
+
+    Without a trend, with one or with a damped one, with and without a season: the form that has the
+    least corrected AIC. A season is tried where three of them fit.
+    """
+    from statsmodels.tsa.exponential_smoothing.ets import ETSModel  # a second to import
+
+    seasons = [1, season] if 1 < season <= len(samples) // 3 else [1]
+    best, least = EtsForecaster(1, has_trend=False), math.inf
+    for trend, is_damped in ((None, False), ("add", False), ("add", True)):
+        for period in seasons:
+            seasonal = {"seasonal": "add", "seasonal_periods": period} if period > 1 else {}
+            model = ETSModel(samples, trend=trend, damped_trend=is_damped, **seasonal)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that the search for parameters has not ended
+                fitted = model.fit(disp=False)
+            if fitted.aicc < least:
+                least = fitted.aicc
+                values = dict(zip(fitted.param_names, fitted.params, strict=True))
+                names = "smoothing_level", "smoothing_trend", "smoothing_seasonal"
+                smoothing = [values.get(name, 0.0) for name in names]
+                best = EtsForecaster(period, has_trend=trend is not None)
+                with torch.no_grad():
+                    damping = values.get("damping_trend", 1.0)
+                    best.smoothing.copy_(torch.tensor([*smoothing, damping]))
+    return best
+
+
+def fit_theta(samples: Array, season: int) -> ThetaForecaster:
+    """The Theta method, its smoothing fitted to training samples `(T,)` by maximum likelihood."""
+    from statsmodels.tsa.forecasting.theta import ThetaModel
+
+    period = season if 1 < season <= len(samples) // 3 else 1
+    fitted = ThetaModel(
+        samples, period=period, deseasonalize=period > 1, use_test=False, method="additive"
+    ).fit()
+    model = ThetaForecaster(period)
+    with torch.no_grad():
+        model.alpha.copy_(torch.tensor(float(fitted.params["alpha"])))
+    return model

@@ -20,6 +20,7 @@ from stages.forecasting.assessment import (
     add_ratios,
     assess,
     check_scores,
+    describe_training_range,
     draw_backtests,
     measure_forecast_improvement,
     read_errors,
@@ -64,13 +65,15 @@ def evaluate(
     """
     backtests = draw_backtests(series, params)
     walkthrough_scores, walkthrough_arrays = _score_walkthrough(wrap_model(model, state), backtests)
-    assessment = assess(series.restore_units(wrap_model(model)), backtests, params)
+    shortest = getattr(model, "shortest_history", 0)  # a network takes any history
+    forecaster = series.restore_units(wrap_model(model))
+    assessment = assess(forecaster, backtests, params, whole_history=shortest > 0)
     scores = {"data": series.name, **walkthrough_scores, **assessment.scores}
     if params.split != "test":
         scores = {"data": series.name, **assessment.scores, "split": params.split}
     check_scores(scores, REMEDY)
     training_range = describe_training_range(
-        series, params.context, assessment.interval, assessment.coverage
+        series, max(params.context, shortest), assessment.interval, assessment.coverage
     )
     test = backtests.test
     forecasts, steps = test.examples
@@ -101,29 +104,6 @@ def _score_walkthrough(
         "walkthrough_times": tests[drawn].times,
         "walkthrough_truth": tests[drawn].targets,
         "walkthrough_forecast": predictions[drawn],
-    }
-
-
-def describe_training_range(
-    series: Series, context: int, interval: Array, coverage: float
-) -> dict[str, Any]:
-    """Training range and prediction interval of a forecaster, in the units of the series.
-
-    This is scope.json: `lowest` and `highest` sample of training; `spacing`, the time between
-    samples, None without times; `least_history`, the context that it was scored with; `band`, the
-    prediction interval, to be added to the forecast of each step; `coverage`, the share of the
-    test's samples in it.
-    """
-    lowest, highest = series.training_range
-    low, high = interval.tolist()
-    return {
-        "series": series.name,
-        "lowest": lowest,
-        "highest": highest,
-        "spacing": series.spacing,
-        "least_history": context,
-        "band": {"low": low, "high": high},
-        "coverage": coverage,
     }
 
 

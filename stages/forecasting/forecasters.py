@@ -4,14 +4,16 @@ A state is h `(layers, B, H)`, for an LSTM the pair (h, c). Training hands it fr
 next and writes the last one to state.npy.
 """
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stages.forecasting.series import Array, Forecaster
+from stages.shared.model_config import ModelConfig
 
 State = Tensor | tuple[Tensor, Tensor]
 
@@ -27,6 +29,13 @@ def wrap_model(model: Any, state: State | None = None) -> Forecaster:
         return forecasts
 
     return forecast
+
+
+def describe_model(model: nn.Module, scaling: dict[str, float] | None) -> ModelConfig:
+    """The config of a forecaster whose arguments are its attributes."""
+    kind = type(model)
+    network = {name: getattr(model, name) for name in inspect.signature(kind).parameters}
+    return ModelConfig("forecasting", kind.__module__.rpartition(".")[2], network, scaling)
 
 
 def write_state(path: Path, state: State | None) -> None:

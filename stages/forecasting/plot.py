@@ -13,7 +13,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stages.forecasting.baselines import fit_autoregression
 from stages.forecasting.series import Array, Series, Units, read_series
 from stages.shared.command import run_as_command
 from stages.shared.figures import (
@@ -190,16 +189,16 @@ def _draw_origins(
     parts: _Parts,
     first: int,
     forecasts: _Arrays,
+    baseline_forecasts: _Arrays,
     interval: Array,
-    baselines: Baselines,
     subject: str,
 ) -> Figure:
-    """Forecasts of the network in their prediction interval, beside those of AR(p).
+    """Forecasts of the network in their prediction interval, beside those of the best baseline.
 
     Forecasts, one row per origin, are one horizon apart; `first` is the number of the first sample
     that is forecast, in the parts joined. The interval `(2, n)` is added to a forecast.
     """
-    contexts, predictions = forecasts["free_context"], forecasts["free_forecast"]
+    predictions = forecasts["free_forecast"]
     num_origins, steps = predictions.shape
     end = first + num_origins * steps
     all_times, samples = _join_parts(parts)
@@ -215,11 +214,9 @@ def _draw_origins(
         axes.fill_between(times[row], *bounds, color=ORANGE, alpha=0.15, lw=0, label=label)
     lines = axes.plot(times.T, predictions.T, lw=1.3, color=ORANGE, marker=".")
     lines[0].set_label("network")
-    if "ar_best" in baselines:
-        order = baselines["ar_best"]["order"]
-        linear = series.restore_units(fit_autoregression(series.join_training(), order))
-        lines = axes.plot(times.T, linear(contexts, steps).T, lw=1.3, color=GREEN, ls="--")
-        lines[0].set_label(f"AR({order})")
+    for name, of_baseline in baseline_forecasts.items():
+        lines = axes.plot(times.T, of_baseline.T, lw=1.3, color=GREEN, ls="--")
+        lines[0].set_label(name)
     axes.set_title(f"{steps} steps from each of {num_origins} origins")
     axes.set(xlabel=series.units.time, ylabel=series.units.sample)
     add_legend(figure)
@@ -262,16 +259,18 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
     """Write the figures of one model."""
     name = Path(trained).name
     curves = read_curves(Path(trained) / "curves.csv")
-    clip_norm = read_value(f"forecasters.{name}.clip_norm")
+    snapshots_file = Path(trained) / "snapshots.npz"  # a combination is not trained
+    is_trained = snapshots_file.exists()
+    clip_norm = read_value(f"forecasters.{name}.clip_norm") if is_trained else None
     network = read_config(Path(trained)).network
-    with np.load(Path(trained) / "snapshots.npz") as arrays:
-        snapshots = dict(arrays)
     scores = read_json(Path(evaluated) / "scores.json")
     with np.load(Path(evaluated) / "forecasts.npz") as arrays:
         forecasts = dict(arrays)
     bounds = read_json(Path(evaluated) / "scope.json")["band"]
     interval = np.array([bounds["low"], bounds["high"]])
     scores_of_baselines = read_baselines(Path(baselines))
+    with np.load(Path(baselines) / "forecasts.npz") as arrays:
+        baseline_forecasts = dict(arrays)
     series = read_series(Path(windows), with_params=False)
 
     step = float(forecasts["step"])
@@ -284,13 +283,15 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
         unit = "mean squared error (amplitude²)"
         figures = draw_curves(curves, clip_norm, network, unit, subject, color)
         figures["window"] = draw_window(series, step, subject)
-        figures["snapshots"] = draw_snapshots(snapshots, step, units, subject)
+        if is_trained:
+            with np.load(snapshots_file) as arrays:
+                figures["snapshots"] = draw_snapshots(dict(arrays), step, units, subject)
         figures["baselines"] = _draw_baselines(scores, scores_of_baselines, units, subject)
         if origin is None:
             figures["forecast"] = _draw_closed_loop(forecasts, units, subject)
         else:
             figures["forecast"] = _draw_origins(
-                series, parts, origin, forecasts, interval, scores_of_baselines, subject
+                series, parts, origin, forecasts, baseline_forecasts, interval, subject
             )
         if "walkthrough_mse" in scores:  # not while the test is hidden
             mse = scores["walkthrough_mse"]

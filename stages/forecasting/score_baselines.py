@@ -1,53 +1,66 @@
-"""Score the baselines of a series: data/preprocessed/series/ -> data/evaluated/.
+"""Fit and score the baselines of a series; the best one on validation becomes a model.
 
-Run by DVC as `python stages/run.py forecasting.score_baselines WINDOWS OUT`, where OUT is
-data/evaluated/details/forecasting/baselines/<series>.
+Run by DVC as
+`python stages/run.py forecasting.score_baselines WINDOWS TRAINED OUT METRICS DETAILS`. OUT gets the
+scores of all baselines; TRAINED, METRICS and DETAILS are those of the best one, <series>_baseline,
+as any model has them.
 """
 
 import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from stages.forecasting.assessment import (
+    Assessment,
     Backtests,
     ForecastErrors,
     ForecastingEvaluationParams,
     add_ratios,
     assess,
     check_scores,
+    describe_training_range,
     draw_backtests,
+    find_best_baseline,
     score_forecasts,
     write_errors,
 )
 from stages.forecasting.baselines import (
-    copy_period,
+    Baseline,
     fit_autoregression,
     fit_direct,
-    hold_last,
-    predict_zero,
+    fit_ets,
+    fit_theta,
+    make_linear,
 )
-from stages.forecasting.series import Array, Forecaster, Series, read_series
+from stages.forecasting.forecasters import describe_model, wrap_model
+from stages.forecasting.metrics import choose_forecaster_metrics
+from stages.forecasting.series import Array, Series, read_series
+from stages.shared.checkpoints import write_model
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
-from stages.shared.json_files import Baselines, write_baselines
+from stages.shared.json_files import Baselines, write_baselines, write_json
+from stages.shared.model_config import write_times
 from stages.shared.params import Count, Params, read_params
-from stages.shared.reproducible import make_reproducible
+from stages.shared.reproducible import describe_processor, make_reproducible
+from stages.shared.tables import Curves, write_curves
 
-_Name = Literal["predict_zero", "hold_last", "copy_period", "ar2", "ar_best", "ridge"]
+_Linear = Literal["predict_zero", "hold_last", "copy_period", "ar2", "ar_best", "ridge"]
+_Smoothing = Literal["ets", "theta"]
 _Penalty = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class ForecastingBaselineParams(Params):
     """Section `forecasting_baselines` of params.yaml."""
 
-    names: list[_Name] = Field(min_length=1)
+    names: list[_Linear] = Field(min_length=1)
+    observed_names: list[_Smoothing]  # for observed series too
     ar_orders: list[Count] = Field(min_length=1)  # of which validation chooses that of ar_best
     ridge_block: Count  # samples that ridge forecasts at once
     ridge_penalties: list[_Penalty] = Field(min_length=1)  # of which validation chooses
@@ -66,10 +79,14 @@ class _FitContext:
 
 @dataclass(frozen=True)
 class _Scored:
-    """Scores and errors of the baselines of a series."""
+    """Scores and errors of the baselines of a series, and the best of them on validation."""
 
     scores: Baselines
     errors: dict[str, ForecastErrors]  # by baseline, on the test phases
+    best: str
+    model: Baseline
+    training_range: dict[str, Any]  # of `describe_training_range`
+    forecasts: Array  # of the test, those that figures show
 
 
 def score_baselines(
@@ -83,50 +100,72 @@ def score_baselines(
     backtests = draw_backtests(series, evaluation)
     context = _FitContext(series, series.join_training(), backtests, evaluation, params)
     scores: Baselines = {}
-    errors: dict[str, ForecastErrors] = {}
-    for name in params.names:
-        forecast, chosen = _fit(name, context)
-        assessment = assess(forecast, backtests, evaluation)
+    models: dict[str, Baseline] = {}
+    assessments: dict[str, Assessment] = {}
+    for name in [*params.names, *(params.observed_names if series.is_continuous else [])]:
+        model, chosen = _fit(name, context)
+        forecast = series.restore_units(wrap_model(model))
+        with np.errstate(over="ignore", invalid="ignore"):  # forecasts may diverge
+            assessment = assess(forecast, backtests, evaluation, whole_history=True)
         scores[name] = {**assessment.scores, **chosen}
         if evaluation.split == "test" and backtests.walkthroughs:
             test = backtests.walkthroughs[backtests.drawn]
             mse = test.measure_mse(forecast(test.past[None], test.steps)[0])
             scores[name] = {"walkthrough_mse": mse, **scores[name]}
-        errors[name] = assessment.errors
-    remedy = "drop this baseline from forecasting_baselines.names or lower"
+        models[name], assessments[name] = model, assessment
+    remedy = "drop this baseline from forecasting_baselines or lower"
     check_scores(scores, f"{remedy} evaluate_forecasters.horizons")
-    compared = {name: add_ratios(scores[name], scores) for name in scores}
-    return _Scored(compared, errors)
+    best = find_best_baseline(scores, f"mse_{evaluation.common_horizons[-1]}")
+    shown = assessments[best]
+    rows, steps = backtests.test.examples
+    return _Scored(
+        scores={name: add_ratios(scores[name], scores) for name in scores},
+        errors={name: assessment.errors for name, assessment in assessments.items()},
+        best=best,
+        model=models[best],
+        training_range=describe_training_range(
+            series, models[best].shortest_history, shown.interval, shown.coverage
+        ),
+        forecasts=shown.forecasts[rows, steps],
+    )
 
 
-def _fit(name: _Name, context: _FitContext) -> tuple[Forecaster, dict[str, float]]:
+def _fit(name: str, context: _FitContext) -> tuple[Baseline, dict[str, float]]:
     """Fit one baseline to the training part of a series; also what validation chose for it."""
-    series, samples = context.series, context.samples
-    candidates: dict[float, Forecaster] = {}
+    series, samples, params = context.series, context.samples, context.params
+    candidates: dict[float, Baseline] = {}
     match name:
         case "predict_zero":  # in the units of a file: the mean of the training part
-            return series.restore_units(predict_zero), {}
+            return make_linear([[0.0]]), {}
         case "hold_last":
-            return hold_last, {}
+            return make_linear([[1.0]]), {}
         case "copy_period":
-            return partial(copy_period, lag=_check_season(context)), {}
+            return make_linear(np.eye(_check_season(context))), {}
         case "ar2":  # exact on a clean sine
             [order] = _limit_orders([2], context)
-            return series.restore_units(fit_autoregression(samples, order)), {}
+            return fit_autoregression(samples, order), {}
         case "ar_best":
-            for order in _limit_orders(context.params.ar_orders, context):
-                candidates[order] = series.restore_units(fit_autoregression(samples, order))
+            for order in _limit_orders(params.ar_orders, context):
+                candidates[order] = fit_autoregression(samples, order)
             best = _choose(candidates, context)
             return candidates[best], {"order": best}
-        case "ridge":  # context and block take at most half a segment, to be fitted to many windows
-            half = samples.shape[1] // 2
-            block = max(1, min(context.params.ridge_block, half // 2))
-            length = max(1, min(context.evaluation.context, half - block))
-            for penalty in context.params.ridge_penalties:
-                fitted = fit_direct(samples, length, block, penalty)
-                candidates[penalty] = series.restore_units(fitted)
+        case "ridge":
+            if series.is_continuous:  # all steps at once, from the whole window
+                num_samples = samples.shape[1]
+                block = min(max(context.evaluation.horizons), num_samples // 3)
+                length = max(1, min(context.evaluation.context, num_samples - 2 * block))
+            else:  # at most half a segment, to be fitted to many windows
+                half = samples.shape[1] // 2
+                block = max(1, min(params.ridge_block, half // 2))
+                length = max(1, min(context.evaluation.context, half - block))
+            for penalty in params.ridge_penalties:
+                candidates[penalty] = fit_direct(samples, length, block, penalty)
             best = _choose(candidates, context)
             return candidates[best], {"penalty": best, "context": length, "block": block}
+        case "ets":
+            return fit_ets(samples[0], series.season or 1), {}
+        case _:
+            return fit_theta(samples[0], series.season or 1), {}
 
 
 def _check_season(context: _FitContext) -> int:
@@ -160,36 +199,51 @@ def _limit_orders(orders: list[int], context: _FitContext) -> list[int]:
     if not allowed:
         raise InputError(
             f"segments of {context.series.name} have {num_points} samples, too few for AR of "
-            f"order {min(orders)}: give forecasting_baselines.ar_orders of params.yaml a lower one"
+            f"order {min(orders)}: give forecasting_baselines.ar_orders of params.yaml a lower "
+            "one, and drop ar2 from names if they have fewer than 3"
         )
     if len(allowed) < len(orders):
         print(f"{context.series.name}: segments of {num_points} samples allow {allowed} alone")
     return allowed
 
 
-def _choose(candidates: Mapping[float, Forecaster], context: _FitContext) -> float:
+def _choose(candidates: Mapping[float, Baseline], context: _FitContext) -> float:
     """The candidate with the least error over the longest horizon of validation."""
     validation = context.backtests.validation
     longest = max(context.evaluation.validation_horizons)
     errors = {}
-    for value, forecast in candidates.items():
+    for value, model in candidates.items():
+        forecast = context.series.restore_units(wrap_model(model))
         with np.errstate(over="ignore", invalid="ignore"):  # forecasts may diverge
-            scores = score_forecasts(forecast(validation.contexts, longest), validation, [longest])
+            scores = score_forecasts(forecast(validation.histories, longest), validation, [longest])
         mse = scores[f"mse_{longest}"]
         errors[value] = mse if math.isfinite(mse) else math.inf
     return min(errors, key=lambda value: errors[value])
 
 
-def main(windows: str, out: str) -> None:
-    """Write scores.json and errors.csv of one series."""
+def main(windows: str, trained: str, out: str, metrics: str, details: str) -> None:
+    """Write the scores of all baselines, and the files of the best one as a model."""
+    started = datetime.now(UTC)
     params = read_params("forecasting_baselines", ForecastingBaselineParams)
     series = read_series(Path(windows))
     evaluation = read_params("evaluate_forecasters", ForecastingEvaluationParams).adapt(series)
     make_reproducible()
     scored = score_baselines(series, params, evaluation)
-    folder = Path(out)
-    write_baselines(folder, series.name, scored.scores)
-    write_errors(folder / "errors.csv", scored.errors)
+    write_baselines(Path(out), series.name, scored.scores)
+    write_errors(Path(out) / "errors.csv", scored.errors)
+    np.savez(Path(out) / "forecasts.npz", allow_pickle=False, **{scored.best: scored.forecasts})
+
+    write_model(Path(trained), describe_model(scored.model, series.scaling), scored.model)
+    write_curves(Path(trained) / "curves.csv", Curves())
+    write_times(Path(trained), started, describe_processor())
+    scores = {"data": series.name, "baseline": scored.best, **scored.scores[scored.best]}
+    if evaluation.split != "test":
+        scores["split"] = evaluation.split
+    for folder in (Path(details), Path(metrics).parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_json(Path(metrics), choose_forecaster_metrics(scores))
+    write_json(Path(details) / "scores.json", scores)
+    write_json(Path(details) / "scope.json", scored.training_range)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ _Floats = NDArray[np.float32]
 _Split = Literal["validation", "test"]
 _P = TypeVar("_P", bound=Params)
 
+_LONGEST_HISTORY = 1000  # samples; longer ones change no forecast, and take memory per origin
 _STREAM = 0xE7A1  # added to every seed, so that no backtest draws the numbers of a training
 
 
@@ -74,6 +75,14 @@ class Backtest:
     block: int = 1  # neighbouring forecasts whose targets overlap: they are not independent
     examples: tuple[slice, slice] = (slice(None), slice(None))  # forecasts and steps in figures
     scores_coverage: bool = False  # whether the coverage of the prediction interval is a score
+    earlier: Array | None = None  # (B, K') samples before the contexts, where there are more
+
+    @property
+    def histories(self) -> Array:
+        """All samples before each forecast that are given: `(B, K' + K)`."""
+        if self.earlier is None:
+            return self.contexts
+        return np.concatenate([self.earlier, self.contexts], axis=1)
 
     def measure_steps(self, forecasts: Array) -> dict[str, Array]:
         """Errors `(B, n)` at each step of forecasts `(B, n)`; scores are means of them.
@@ -139,6 +148,7 @@ class GeneratedSeries(_BaseSeries[GeneratedParams]):
         squared_error="mean squared error (amplitude²)",
     )
     scaling = None  # windows are in the units of the series
+    is_continuous: ClassVar[bool] = False  # training is one segment, right before validation
     own_evaluation: ClassVar[dict[str, Any]] = {}  # fields of evaluate_forecasters to replace
 
     @property
@@ -277,6 +287,7 @@ class ObservedSeries(_BaseSeries[ObservedParams]):
     """A series of `observed_series`, from a file: training, then validation, then test."""
 
     section = "observed_series"
+    is_continuous = True
     units = Units(
         time="time (units of the file)",
         sample="sample (units of the file)",
@@ -353,11 +364,14 @@ class ObservedSeries(_BaseSeries[ObservedParams]):
         first, end = self.num_train, self.num_train + self.num_validation
         if split == "test":
             first, end = end, len(self.samples)
-        part = self.samples[first - context : end]
-        rows = np.lib.stride_tricks.sliding_window_view(part, context + horizon)
+        # as much before the first origin of validation as before all others
+        length = min(self.num_train, max(context, _LONGEST_HISTORY))
+        part = self.samples[first - length : end]
+        rows = np.lib.stride_tricks.sliding_window_view(part, length + horizon)
         return Backtest(
-            rows[:, :context],
-            rows[:, context:],
+            rows[:, length - context : length],
+            rows[:, length:],
+            earlier=rows[:, : length - context],
             naive_error=float(np.abs(np.diff(self.training)).mean()),
             block=horizon,
             examples=(slice(None, None, horizon), slice(None)),

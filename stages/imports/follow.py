@@ -133,6 +133,7 @@ class _Entry(BaseModel):
 
     architecture: Name | None = None
     base: Name | None = None
+    forecaster: Name | None = None
     path: DataPath | None = None
     series: Name | None = None
 

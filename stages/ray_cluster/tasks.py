@@ -14,7 +14,13 @@ from typing import Any
 from stages import SHARED_KERNELS
 from stages.shared.errors import InputError, summarize
 
-DECISIVE = ("numba", "numpy", "torch")  # packages that decide numbers: pyproject.toml pins them
+DECISIVE = (
+    "numba",
+    "numpy",
+    "scipy",
+    "statsmodels",
+    "torch",
+)  # packages that decide numbers: pyproject.toml pins them
 _TIMEOUT = 4  # seconds, to connect to a cluster, and for its answer
 _EXCLUDES = ["/*", "!.", "!/stages", "__pycache__"]  # what is not sent, in the syntax of .gitignore
 SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_COLOR_PREFIX": "0"}  # no report, no colors

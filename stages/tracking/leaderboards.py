@@ -32,7 +32,10 @@ DETAILS = {  # folder of all scores, by task
 }
 CHAMPIONS = "champions.yaml"
 
-_NO_SCORES = ("intervals", "improvement")  # for the note on the page; as metrics they would fill it
+_NOT_METRICS = (
+    "intervals",
+    "improvement",
+)  # for the note on the page; as metrics they would fill it
 _HEADER = """\
 # The model that answers, by leaderboard: surnames, or a series. Written by `srn promote`.
 """
@@ -65,7 +68,7 @@ def read_baseline_scores(task: str, data: str) -> dict[str, Scores]:
 
 def list_scores(scores: Scores) -> dict[str, float]:
     """List the numbers by path: `macro_f1`, `validation/macro_f1`."""
-    kept = {name: value for name, value in scores.items() if name not in _NO_SCORES}
+    kept = {name: value for name, value in scores.items() if name not in _NOT_METRICS}
     values = flatten(kept, "/")
     return {name: value for name, value in values.items() if not isinstance(value, str)}
 
@@ -128,15 +131,6 @@ def format_score(scores: Scores, name: str) -> str:
     return f"{scores[name]:.3g} [{interval['low']:.3g}, {interval['high']:.3g}]"
 
 
-def name_interval(scores: Scores) -> str:
-    """What the intervals of scores are called.
-
-    Forecasts of an observed series overlap, so that its intervals hold less than 95 %.
-    """
-    is_backtest = any("mase" in name for name in scores)
-    return "block bootstrap interval" if is_backtest else "95 % interval"
-
-
 # Leaderboards
 
 
@@ -160,6 +154,11 @@ class Candidate:
     ranking: Ranking
     validation: float
     test: float
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is a trained model, neither a baseline nor a combination."""
+        return self.model.kind in ("walk-through", "own")
 
 
 def find_ranking(task: str, scores: Scores) -> Ranking:

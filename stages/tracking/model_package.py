@@ -6,6 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from stages.shared.json_files import read_json
 from stages.shared.model_config import ModelConfig, check_architecture, read_config
 from stages.tracking.leaderboards import DETAILS
 from stages.tracking.mlflow_sync.checksums import write_checksums
@@ -81,12 +82,14 @@ def pack_model(name: str, folder: Path, identity: dict[str, Any]) -> None:
         "input_example": (["Schmidt", "Yue Tingsong"], {"top": 3}),
     }
     if config.task == "forecasting":
+        scope = read_json(Path(DETAILS["forecasting"], name, "scope.json"))
+        history = np.sin(np.arange(max(20.0, scope["least_history"]))[None] / 5)
         series = Schema([TensorSpec(np.dtype("float64"), (-1, -1))])  # (histories, samples)
         horizon = ParamSchema([ParamSpec("horizon", DataType.long, 50)])
         interface = {
             "python_model": f"{_SERVED}/forecaster.py",
             "signature": ModelSignature(series, series, horizon),
-            "input_example": (np.sin(np.arange(20.0)[None] / 5), {"horizon": 3}),
+            "input_example": (history, {"horizon": 3}),
         }
     with tempfile.TemporaryDirectory() as scratch:
         # one file, since MLflow uploads each in a request of its own

@@ -166,22 +166,25 @@ def _describe_surnames(candidates: list[Candidate]) -> str:
 
 
 def _describe_forecasting(candidates: list[Candidate]) -> str:
-    """The best network of each series, the first of its candidates, beside the best baseline."""
-    best: dict[str, Candidate] = {}  # by series
+    """The best forecaster of each series on validation, and its best network."""
+    by_series: dict[str, list[Candidate]] = {}
     for candidate in candidates:
-        best.setdefault(candidate.data, candidate)
+        by_series.setdefault(candidate.data, []).append(candidate)
     ahead, rows = [], []
-    for series, candidate in best.items():
-        model, score = candidate.model.name, candidate.ranking.test
-        scores = read_scores("forecasting", model)
-        cells = [series, score, model, format_score(scores, score)]
-        improvement = scores.get("improvement", {}).get(score)
-        if improvement:
-            name = improvement["baseline"]
-            baseline = read_baseline_scores("forecasting", series)[name]
-            cells += [name, format_score(baseline, score), describe_difference(improvement)]
-            if improvement["low"] > 0:
-                ahead.append(f"**{model}** ({series})")
+    for series, ranked in by_series.items():
+        score = ranked[0].ranking.test
+        best = read_scores("forecasting", ranked[0].model.name)
+        name = best.get("baseline", ranked[0].model.name)
+        cells = [series, score, name, format_score(best, score)]
+        for network in [found for found in ranked if found.is_network][:1]:
+            scores = read_scores("forecasting", network.model.name)
+            cells += [network.model.name, format_score(scores, score)]
+            improvement = scores.get("improvement", {}).get(score)
+            if improvement:
+                verdict = describe_difference(improvement)
+                cells.append(f"{verdict} (against {improvement['baseline']})")
+                if improvement["low"] > 0:
+                    ahead.append(f"**{network.model.name}** ({series})")
         rows.append(f"| {' | '.join(cells)} |")
     lines = [
         "Over long forecasts these networks are ahead of the best baseline: "
@@ -189,10 +192,9 @@ def _describe_forecasting(candidates: list[Candidate]) -> str:
         "",
         f"{QUESTIONS['forecasting']} Runs are sorted by ratio_to_baseline on validation: the "
         "error over the long horizon, divided by that of the best baseline; "
-        "below 1 is better. Errors [95 % intervals; of series from files, whose forecasts "
-        "overlap, narrower ones] of the best on validation:",
+        "below 1 is better. Errors [95 % intervals] of the best forecaster and the best network:",
         "",
-        "| series | score | network | error | best baseline | error | the network is |",
+        "| series | score | best | error | best network | error | the network is |",
         "|---|---|---|---|---|---|---|",
     ]
     return "\n".join(lines + rows)

@@ -31,7 +31,6 @@ from stages.tracking.leaderboards import (
     format_score,
     list_labels,
     list_metrics,
-    name_interval,
     read_baseline_scores,
     read_scores,
     shorten,
@@ -56,7 +55,12 @@ _SEARCHES_PARAMS = "searches/params.yaml"
 _SEARCHES_LOCK = "searches/dvc.lock"
 _SEARCH = "recipes drawn at random, trained, and scored on validation alone"
 _NOT_DESCRIBED = f"not described in {DESCRIPTIONS}"
-_NO_SCORES = "it has no scores in dvc.lock: run `dvc repro`"
+_SCORES_MISSING = "it has no scores in dvc.lock: run `dvc repro`"
+_OTHER_KINDS = {  # stage of dvc.yaml -> kind of a model that is no network
+    "combine_forecaster": "combination",
+    "score_series_baselines": "best baseline",
+    "score_observed_baselines": "best baseline",
+}
 _BASELINES = {  # stage of dvc.yaml -> task and section of params.yaml
     "score_series_baselines": ("forecasting", "forecasting_baselines"),
     "score_observed_baselines": ("forecasting", "forecasting_baselines"),
@@ -166,6 +170,11 @@ def list_models(stages: Stages) -> list[RunSpec]:
         kind, _, name = stage.name.partition("@")
         if kind == "train_forecaster":
             task, item = "forecasting", f"forecaster@{name}"
+        elif kind == "combine_forecaster":
+            task, item = "forecasting", f"combined@{name}"
+        elif kind in ("score_series_baselines", "score_observed_baselines"):
+            # this one stage fits the baselines of a series, scores them and keeps the best
+            task, name, item = "forecasting", f"{name}_baseline", ""
         elif kind == "train_classifier":
             task, item = "surnames", f"classifier@{name}"
         elif kind == "blend_classifiers":
@@ -176,6 +185,8 @@ def list_models(stages: Stages) -> list[RunSpec]:
         for role in ("evaluate", "plot"):
             if f"{role}_{item}" in stages:
                 roles[role] = stages[f"{role}_{item}"]
+        if not item:
+            roles["evaluate"] = stage
         models.append(_make_model(task, name, roles, descriptions))
     return sorted(models, key=lambda spec: spec.name)
 
@@ -185,6 +196,10 @@ def _make_model(task: str, name: str, roles: Stages, descriptions: dict[str, Any
     train = roles["train"]
     kind = "walk-through" if name in descriptions["walk-through"] else "own"
     description = descriptions[kind].get(name, _NOT_DESCRIBED)
+    stage_kind = train.name.partition("@")[0]
+    if stage_kind in _OTHER_KINDS:
+        kind = _OTHER_KINDS[stage_kind]
+        description = descriptions["other"][kind]
     params: dict[str, Any] = {}
     for section, value in train.params.get("params.yaml", {}).items():
         params |= value if isinstance(value, dict) else {section: value}
@@ -210,7 +225,7 @@ def _make_model(task: str, name: str, roles: Stages, descriptions: dict[str, Any
         test_data=test_data,
         read=partial(_read_model, task, name, description),
         package=ModelPackage(partial(list_files, name), partial(pack_model, name)),
-        missing_stage=None if "evaluate" in roles else _NO_SCORES,
+        missing_stage=None if "evaluate" in roles else _SCORES_MISSING,
     )
 
 
@@ -257,7 +272,11 @@ def list_baselines(stages: Stages) -> list[RunSpec]:
         task, section = _BASELINES[kind]
         params = dict(stage.read_section(section))
         results = [path for path in stage.outs if path.endswith("/scores.json")]
-        for method in params.pop("names", None) or []:
+        methods = [*(params.pop("names", None) or [])]
+        if kind == "score_observed_baselines":
+            methods += params["observed_names"]
+        params.pop("observed_names", None)
+        for method in methods:
             name = f"{method} ({series})" if series else method
             description = descriptions.get(method, _NOT_DESCRIBED)
             spec = _make_spec(
@@ -292,7 +311,7 @@ def _tabulate_scores(scored: dict[str, Scores]) -> list[str]:
     """
     first = next(iter(scored.values()))
     lines = [
-        f"| test score [{name_interval(first)}] | {' | '.join(scored)} |",
+        f"| test score [95 % interval] | {' | '.join(scored)} |",
         f"|---|{'---|' * len(scored)}",
     ]
     for name in first["intervals"]:

@@ -15,8 +15,9 @@ from tests.shell import run
 from tests.workspace import SCOPE, take_results
 
 
-def forecast(series=None, model=None, time=None, horizon=None, force=False):
-    main(Path("series.csv"), "y", Path("out.csv"), time, horizon, series, model, force, False)
+def forecast(series=None, model=None, time=None, horizon=None, force=False, from_mlflow=False):
+    out = Path("out.csv")
+    main(Path("series.csv"), "y", out, time, horizon, series, model, force, from_mlflow)
 
 
 def write_history(folder, samples, name="series.csv"):
@@ -104,10 +105,33 @@ def test_it_asks_which_series_it_is(workspace):
 def test_a_series_without_a_model_is_refused(workspace):
     write_history(workspace, make_sine(30))
 
-    with pytest.raises(
-        InputError, match="no model of sunspots is here: choose one of integer_starts"
-    ):
+    known = "integer_starts, period_40"
+    with pytest.raises(InputError, match=f"no model of sunspots is here: choose one of {known}"):
         forecast(series="sunspots")
+
+
+def test_the_leaderboard_of_the_surnames_is_no_series(workspace):
+    write_history(workspace, make_sine(30))
+
+    with pytest.raises(InputError, match="surnames is no series"):
+        forecast(series="surnames")
+
+
+def test_a_model_that_is_named_does_not_come_from_mlflow(workspace):
+    write_history(workspace, make_sine(30))
+
+    with pytest.raises(InputError, match="--from-mlflow takes a champion: name its --series"):
+        forecast(model="carried_rnn", from_mlflow=True)
+
+
+def test_the_best_baseline_forecasts_as_any_model(workspace):
+    samples = [math.sin(step) for step in range(33)]
+    write_history(workspace, samples[:30])
+
+    forecast(model="period_40_baseline")
+
+    written = [float(row["y"]) for row in read_table(workspace / "out.csv")]
+    assert written == pytest.approx(samples[30:], abs=1e-6)
 
 
 def test_a_surname_model_cannot_forecast(workspace):

@@ -9,11 +9,13 @@ from stages.cli import promote
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
 from stages.tracking.leaderboards import CHAMPIONS, read_champions, read_leaderboard, write_champion
+from stages.tracking.load_model import load_champion
 from stages.tracking.mlflow_sync.dvc_files import compute_md5
 from stages.tracking.mlflow_sync.runs import write_run
 from stages.tracking.mlflow_sync.store import Store, find_uri
 from stages.tracking.mlflow_sync.sync import begin
 from stages.tracking.run_specs import read_models
+from stages.tracking.served_models.loader import Forecaster
 from tests.shell import find_server, run
 from tests.store import check, fill, find_champion, find_run, find_spec, sync
 from tests.workspace import nest_errors, rescore, retrain, take_results
@@ -41,11 +43,29 @@ def test_an_entry_names_the_files_by_md5_the_scores_and_the_reason(workspace):
 
     champion = read_champions()["surnames"]
     assert champion.scores == {"validation/macro_f1": 0.6, "macro_f1": 0.59}
-    assert (champion.reason, champion.data) == ("best of 4 on validation.", "official")
+    others = "runner-up surname_gru (0.5), best network surname_blend (0.6)"
+    assert champion.reason == f"best of 4 on validation, {others}."
+    assert champion.data == "official"
     assert "data/trained/surname_blend/weights.pt" in champion.files
     assert "data/preprocessed/surnames/names.npz" in champion.data_files
     for path, md5 in (champion.files | champion.data_files).items():
         assert compute_md5(Path(path)) == md5
+
+
+def test_a_baseline_that_is_better_than_all_networks_becomes_the_champion(workspace, capsys):
+    path = workspace / "data/evaluated/details/forecasting/integer_starts_baseline/scores.json"
+    write_json(path, read_json(path) | nest_errors(0.02, 0.01, ratio=1.0))
+    take_results(workspace, "score_series_baselines@integer_starts")
+
+    promote.main("integer_starts", force=False)
+
+    champion = read_champions()["integer_starts"]
+    assert champion.model == "integer_starts_baseline"
+    others = "runner-up carried_rnn (0.2), best network carried_rnn (0.2)"
+    assert champion.reason == f"best of 3 on validation, {others}."
+    assert load_champion(Forecaster, "integer_starts", False).origin == (
+        "integer_starts_baseline, champion of integer_starts"
+    )
 
 
 def test_promoting_twice_changes_nothing(workspace, capsys):
@@ -147,7 +167,7 @@ def test_a_model_of_another_series_does_not_compete(workspace):
 
 
 def test_a_series_without_a_model_has_no_champion(workspace):
-    known = "no model of forecasting is here: choose one of integer_starts, sur"
+    known = "no model of forecasting is here: choose one of integer_starts, "
     with pytest.raises(InputError, match=known):
         promote.main("forecasting", force=False)
 
@@ -168,7 +188,7 @@ def test_a_sync_registers_the_champions_and_says_why_they_are(workspace):
     store = Store(find_uri())
     [version] = store.find_versions(["surnames"])
     assert version.run_id in version.description
-    assert version.description.startswith("**surname_blend**: best of 4 on validation.")
+    assert version.description.startswith("**surname_blend**: best of 4 on validation, runner-up ")
     [model] = store.client.search_registered_models("name = 'surnames'")
     assert model.description == "Which language is a surname from?"
     check()

@@ -26,6 +26,7 @@ MODELS = {
         "intervals": {"error": {"low": 0.5, "high": 1.0}},
     },
     "odd": {"data": "steps", "error": 0.0, "rarely": 1.0, "validation": {}},
+    "best": {"data": "steps", "baseline": "ar2", "error": 0.5, "validation": {"error": 0.25}},
 }
 BASELINES = {
     "waves": {
@@ -36,13 +37,14 @@ BASELINES = {
 }
 
 
-def test_the_best_on_validation_is_first_and_marked_above_the_best_baseline_of_its_data():
+def test_the_best_of_each_data_is_first_and_marked_above_the_best_baseline():
     rows = results.list_rows(MODELS, BASELINES, LOW, COLUMNS, (".3f", ".2f"))
 
     assert rows == [
         ("* fast", "0.125", "0.750 ±0.25", "-"),
         ("  slow", "0.500", "0.500", "-"),
         ("   waves: ar2", "0.800", "0.250", "-"),
+        ("* ar2 (steps)", "0.250", "0.500", "-"),  # a model that is the best baseline
         ("  odd", "-", "0.000", "1.000"),
         ("   steps: hold_last", "0.500", "0.125", "-"),
     ]

@@ -144,7 +144,7 @@ def test_every_model_is_scored_beside_the_baselines(model, tmp_path, monkeypatch
     write_series(Path(windows_path), series)
     write_model(Path("trained"), trained.config, trained.model)
     write_state(Path("trained/state.npy"), trained.state)
-    score_baselines.main(windows_path, "baselines")
+    score_baselines.main(windows_path, "best", "baselines", "best.json", "details")
 
     main(model, "trained", windows_path, "baselines", "metrics.json", "evaluated")
 
@@ -172,7 +172,7 @@ def test_the_errors_of_a_model_are_of_the_phases_that_baselines_have(tmp_path, m
     torch.nn.init.zeros_(trained.model.head.bias)
     write_model(Path("trained"), trained.config, trained.model)
     write_state(Path("trained/state.npy"), trained.state)
-    score_baselines.main("integer_starts.npz", "baselines")
+    score_baselines.main("integer_starts.npz", "best", "baselines", "best.json", "details")
 
     main("carried_rnn", "trained", "integer_starts.npz", "baselines", "metrics.json", "evaluated")
 

@@ -60,6 +60,7 @@ def write_files(folder, window=None, norms=(0.9, None)):
     scope = {"band": {"low": [-0.1], "high": [0.1]}}
     (evaluated / "scope.json").write_text(json.dumps(scope), encoding="utf-8")
     write_baselines(folder / "baselines", "short", beside)
+    np.savez(folder / "baselines/forecasts.npz", ar_best=free)
     params = {"figures": {"dpi": 40}, "forecasters": {"tiny": {"clip_norm": 10.0, "rate": 0.1}}}
     (folder / "params.yaml").write_text(json.dumps(params), encoding="utf-8")  # JSON is YAML
 
@@ -112,6 +113,7 @@ def test_of_a_file_its_parts_and_forecasts_from_origins_are_drawn(tmp_path, monk
         free_forecast=np.full((1, 5), 20.0),
         step=1.0,
     )
+    np.savez(tmp_path / "baselines/forecasts.npz", ar_best=np.full((1, 5), 20.0))
     scores = {"data": "short", "one_step_mse": 0.1, "mse_49": 0.5}  # no walk-through is about it
     (tmp_path / "evaluated/tiny/scores.json").write_text(json.dumps(scores), encoding="utf-8")
     scope = {"band": {"low": [-1.0] * 5, "high": [1.0] * 5}}

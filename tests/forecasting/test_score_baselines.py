@@ -1,17 +1,19 @@
 import json
-import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from stages.forecasting.assessment import ForecastingEvaluationParams, read_errors
+from stages.forecasting.baselines import make_linear
 from stages.forecasting.score_baselines import ForecastingBaselineParams, main, score_baselines
 from stages.forecasting.series import write_series
 from stages.forecasting.signals import GeneratedParams
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import format_yaml, parse_yaml
+from stages.tracking.served_models.loader import Forecaster
 from tests.forecasting.entries import make_generated, split_file
+from tests.shell import PROJECT
 
 OFFICIAL = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
 NAMES = OFFICIAL["forecasting_baselines"]["names"]
@@ -136,10 +138,8 @@ def test_a_context_shorter_than_a_period_is_rejected():
 
 
 def test_a_baseline_that_explodes_is_named(monkeypatch):
-    def explode(history, horizon):
-        return math.inf * history[:, :1].repeat(horizon, axis=1)
-
-    monkeypatch.setattr("stages.forecasting.score_baselines.hold_last", explode)
+    exploding = make_linear([[1e300]])
+    monkeypatch.setattr("stages.forecasting.score_baselines.make_linear", lambda weight: exploding)
 
     with pytest.raises(InputError, match=r"hold_last\.walkthrough_mse is inf: drop this baseline"):
         score("integer_starts", names=["hold_last"])
@@ -152,8 +152,8 @@ def test_scores_and_errors_are_written_as_files(tmp_path, monkeypatch):
     series = params_of_series("integer_starts")
     write_series(Path("integer_starts.npz"), make_generated(series, "integer_starts"))
 
-    main("integer_starts.npz", "first")
-    main("integer_starts.npz", "second")
+    for folder in ("first", "second"):
+        main("integer_starts.npz", f"{folder}/model", folder, f"{folder}/m.json", f"{folder}/best")
 
     scores = json.loads(Path("first/scores.json").read_text(encoding="utf-8"))
     assert list(scores) == ["data", *NAMES]
@@ -161,7 +161,11 @@ def test_scores_and_errors_are_written_as_files(tmp_path, monkeypatch):
     errors = read_errors(Path("first/errors.csv"))
     assert list(errors) == NAMES
     assert errors["ar2"]["one_step_mse"].mean() == scores["ar2"]["one_step_mse"]
-    for file in ("scores.json", "errors.csv"):
+    best = min(NAMES, key=lambda name: scores[name]["validation"]["mse_500"])
+    described = json.loads(Path("first/best/scores.json").read_text(encoding="utf-8"))
+    assert described == {"data": "integer_starts", "baseline": best, **scores[best]}
+    files = ["scores.json", "errors.csv", "m.json", "best/scores.json", "best/scope.json"]
+    for file in [*files, "model/weights.pt", "model/config.json"]:
         assert Path("first", file).read_bytes() == Path("second", file).read_bytes()
 
 
@@ -176,8 +180,8 @@ def test_baselines_of_a_file_are_fitted_to_its_training_part_and_scored_in_its_u
     scored = score_baselines(series, params, evaluation)
 
     scores = scored.scores
-    assert list(scores) == NAMES
-    for baseline in ("copy_period", "ar2", "ar_best"):
+    assert list(scores) == [*NAMES, "ets", "theta"]
+    for baseline in ("copy_period", "ar2", "ar_best", "ridge"):
         assert scores[baseline]["mse_5"] < 1e-9
     assert scores["predict_zero"]["mse_5"] == pytest.approx(12.5, rel=0.1)  # 5² / 2
     assert "walkthrough_mse" not in scores["hold_last"]  # no walk-through is about a file
@@ -185,7 +189,8 @@ def test_baselines_of_a_file_are_fitted_to_its_training_part_and_scored_in_its_u
 
 def test_an_order_beyond_the_window_of_a_file_is_left_out(capsys):
     samples = 20 + 5 * np.sin(np.arange(160.0))
-    section = {**OFFICIAL["forecasting_baselines"], "names": ["ar_best"], "ar_orders": [2, 9]}
+    section = {**OFFICIAL["forecasting_baselines"], "names": ["ar_best"]}
+    section |= {"observed_names": [], "ar_orders": [2, 9]}
     series = split_file(samples, window=4)
     evaluation = ForecastingEvaluationParams.model_validate(
         {**OFFICIAL["evaluate_forecasters"], **SHORT}
@@ -197,3 +202,20 @@ def test_an_order_beyond_the_window_of_a_file_is_left_out(capsys):
 
     assert scored.scores["ar_best"]["order"] == 2
     assert "segments of 5 samples allow [2] alone" in capsys.readouterr().out
+
+
+def test_the_best_baseline_read_again_forecasts_as_it_was_scored(tmp_path, monkeypatch):
+    samples = 20 + 5 * np.sin(2 * np.pi * np.arange(160.0) / 16)
+    series = split_file(samples, window=20, horizons=[2, 5], season=16)
+    monkeypatch.chdir(tmp_path)
+    params = {**OFFICIAL, "evaluate_forecasters": {**OFFICIAL["evaluate_forecasters"], **SHORT}}
+    Path("params.yaml").write_text(format_yaml(params), encoding="utf-8")
+    write_series(Path("mine.npz"), series)
+
+    main("mine.npz", "model", "baselines", "m.json", "best")
+
+    files = {"weights": "model/weights.pt", "config": "model/config.json"}
+    architecture = json.loads(Path("model/config.json").read_text("utf-8"))["architecture"]
+    files |= {architecture: str(PROJECT / f"stages/models/{architecture}.py")}
+    served = Forecaster(files | {"scope": "best/scope.json"})
+    np.testing.assert_allclose(served.predict(samples[None, :100], 20)[0], samples[100:120])

@@ -77,7 +77,7 @@ def run_stages(model):
     generate.main(series, table)
     preprocess.main(f"generated_series.{series}", table, windows)
     train.main(model, windows, "trained")
-    score_baselines.main(windows, "baselines")
+    score_baselines.main(windows, "best", "baselines", "best.json", "details")
     evaluate.main(model, "trained", windows, "baselines", "metrics.json", "evaluated")
     return read_json(Path("evaluated/scores.json"))["walkthrough_mse"]
 

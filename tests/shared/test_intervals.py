@@ -7,6 +7,7 @@ from stages.shared.intervals import (
     bootstrap_difference,
     describe_difference,
     draw_resamples,
+    find_batch_interval,
 )
 
 PARAMS = BootstrapParams(resamples=400, seed=0)
@@ -75,29 +76,26 @@ def test_the_seed_alone_decides_what_is_drawn():
     assert first == again != other
 
 
-def test_neighbours_are_drawn_together_the_first_after_the_last():
-    for chosen in draw_resamples(np.zeros(6, dtype=np.int64), PARAMS, block=3):
-        first, second = chosen[:3], chosen[3:]
+def test_a_mean_of_batches_by_hand():
+    # batches of 2 have means 1, 3 and 5: 3 ± t(2) · 2 / √3, where t(2) = 4.3027
+    interval = find_batch_interval(np.array([0.0, 2.0, 3.0, 3.0, 4.0, 6.0]), block=1)
 
-        assert np.array_equal((first - first[0]) % 6, [0, 1, 2])
-        assert np.array_equal((second - second[0]) % 6, [0, 1, 2])
-
-
-def test_blocks_that_do_not_fit_are_cut():
-    drawn = list(draw_resamples(np.zeros(5, dtype=np.int64), PARAMS, block=2))
-
-    assert {len(chosen) for chosen in drawn} == {5}
+    assert interval == {"low": pytest.approx(3 - 4.9683), "high": pytest.approx(3 + 4.9683)}
 
 
-def test_errors_that_neighbours_share_have_wider_intervals_in_blocks():
+def test_few_values_make_two_batches():
+    interval = find_batch_interval(np.array([1.0, 1.0, 2.0, 2.0]), block=10)
+
+    assert interval["high"] - interval["low"] == pytest.approx(12.7062 * 1.0)  # 2 · t(1) · ½
+
+
+def test_correlated_errors_have_wider_intervals_in_batches_than_one_by_one():
     shared = np.repeat([0.0, 1.0, 0.0, 1.0, 1.0, 0.0], 10)
-    strata = np.zeros(60, dtype=np.int64)
-    params = BootstrapParams(resamples=300, seed=0)
 
-    alone = bootstrap(average(shared), strata, params)["mean"]
-    together = bootstrap(average(shared), strata, params, block=10)["mean"]
+    alone = bootstrap(average(shared), np.zeros(60, dtype=np.int64), PARAMS)["mean"]
+    batches = find_batch_interval(shared, block=10)
 
-    assert together["high"] - together["low"] > 1.5 * (alone["high"] - alone["low"])
+    assert batches["high"] - batches["low"] > 1.5 * (alone["high"] - alone["low"])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,41 @@
+"""Combine a trained network with the best baseline of its series: the mean of their forecasts.
+
+Run by DVC as `python stages/run.py forecasting.combine NETWORK BASELINE OUT`, all of them folders
+below data/trained/.
+"""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from stages.forecasting.forecasters import write_state
+from stages.models.mean_forecaster import MeanForecaster
+from stages.shared.checkpoints import read_model, write_model
+from stages.shared.command import run_as_command
+from stages.shared.model_config import ModelConfig, read_config, write_times
+from stages.shared.reproducible import describe_processor
+from stages.shared.tables import Curves, write_curves
+
+
+def combine(folders: list[Path]) -> tuple[MeanForecaster, ModelConfig]:
+    """The models of some folders as one forecaster, and its config."""
+    configs = [read_config(folder) for folder in folders]
+    members = [{"architecture": own.architecture, "network": own.network} for own in configs]
+    model = MeanForecaster([read_model(folder) for folder in folders])
+    config = ModelConfig("forecasting", "mean_forecaster", {"members": members}, configs[0].scaling)
+    return model, config
+
+
+def main(network: str, baseline: str, out: str) -> None:
+    """Write the files of a trained model; nothing is trained, so its curves are empty."""
+    started = datetime.now(UTC)
+    # the baseline first: histories are given in the precision of the first member
+    model, config = combine([Path(baseline), Path(network)])
+    write_model(Path(out), config, model)
+    write_state(Path(out) / "state.npy", None)
+    write_curves(Path(out) / "curves.csv", Curves())
+    write_times(Path(out), started, describe_processor())
+
+
+if __name__ == "__main__":
+    run_as_command(main, *sys.argv[1:])

@@ -1,0 +1,41 @@
+"""Several fitted forecasters as one: the mean of their forecasts."""
+
+import torch
+from torch import Tensor, nn
+
+
+class MeanForecaster(nn.Module):
+    """Averages the forecasts of its members (Bates & Granger, 1969, with equal weights).
+
+    Args:
+        members: forecasters of one series, in the same units.
+    """
+
+    def __init__(self, members: list[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    @property
+    def shortest_history(self) -> int:
+        """Samples that a history needs."""
+        return max(getattr(member, "shortest_history", 1) for member in self.members)
+
+    def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
+        """Forecast the samples after a history.
+
+        Args:
+            history: `(B, T)`, oldest first.
+            horizon: n, number of samples.
+            state: none is carried.
+
+        Returns:
+            `(B, n)`, float64.
+
+        Raises:
+            ValueError: the history is too short for a member.
+        """
+        forecasts = []
+        for member in self.members:
+            dtype = next(member.parameters()).dtype
+            forecasts.append(member.forecast(history.to(dtype), horizon).double())  # type: ignore[operator]
+        return torch.stack(forecasts).mean(dim=0)
