@@ -50,5 +50,5 @@ def test_it_says_that_a_run_is_missing(workspace, capsys):
 
 
 def test_it_knows_the_models(workspace):
-    with pytest.raises(InputError, match="no model nobody: choose one of carried_rnn, surname_bl"):
+    with pytest.raises(InputError, match="no model nobody: choose one of carried_rnn, integer"):
         lineage.main("nobody")

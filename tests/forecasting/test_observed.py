@@ -66,7 +66,10 @@ def test_the_mark_with_which_excel_begins_is_no_part_of_a_name(tmp_path):
             "t,y\n1,2\n2,2\n4,3\n5,3\n",
             "column t, line 4: this time is 2 later than that of the line before",
         ),
-        ("t,y\n1,2\n2,2\n2.5,2\n3.5,3\n", "column t, line 4: 0.5 after .* what is too much"),
+        (
+            "t,y\n1,2\n2,2\n2.5,2\n3.5,3\n",
+            "column t, line 4: this time is 0.5 later .* that are too many",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_with_its_line(tmp_path, text, reason):
