@@ -18,7 +18,7 @@ pull: .venv/installed git  ## get from the team's remote what dvc.lock names, ch
 	"$(BIN)"/srn pull
 
 test: .venv/installed git  ## the fast tests on all cores, minutes at most
-	"$(BIN)"/python -m pytest -q --numprocesses auto
+	"$(BIN)"/python -m pytest -q --numprocesses auto --dist worksteal
 
 test-all: .venv/installed git  ## the slow ones too
 	"$(BIN)"/python -m pytest -q -m ""

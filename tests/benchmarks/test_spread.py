@@ -77,6 +77,7 @@ def read_rows(page):
     return rows
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_number_of_workers(capfd):
     jobs = [Job(f"job {number}", partial(divmod, 30, number)) for number in (7, 4, 9)]
 

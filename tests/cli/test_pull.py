@@ -53,6 +53,7 @@ def clone(origin: Path, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_what_readme_says_of_sharing_works_where_nobody_ran_the_searches(workspace, tmp_path):
     add_search(workspace)
     run(workspace, "dvc commit --force --quiet track")

@@ -41,6 +41,7 @@ def test_it_prints_where_each_experiment_opens_once_mlflow_answers(workspace, nu
         assert probe.connect_ex(("127.0.0.1", port)) != 0  # the server has ended too
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_one_line(workspace):
     fill(workspace)
     with socket.socket() as other:

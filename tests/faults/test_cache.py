@@ -43,7 +43,7 @@ def rot(folder: Path, path: str) -> Path:
     "is_tracked",
     [
         pytest.param(False, id="without_a_run", marks=pytest.mark.slow),
-        pytest.param(True, id="with_a_run"),
+        pytest.param(True, id="with_a_run", marks=pytest.mark.slow),
     ],
 )
 def test_what_rotted_in_the_cache_is_named_by_sync_and_check(workspace, is_tracked):

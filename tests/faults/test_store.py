@@ -95,9 +95,8 @@ def test_a_file_that_is_no_database_is_one_line(workspace):
     assert_one_line(call(workspace, *TRACK), "mlflow.db cannot be used (damaged", "not a database")
 
 
-@pytest.mark.parametrize(
-    "hold", ["begin exclusive", pytest.param("begin immediate", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("hold", ["begin exclusive", "begin immediate"])
 def test_a_locked_store_is_one_line_within_20_seconds(tracked, hold):
     with closing(sqlite3.connect(tracked / "mlflow.db")) as holder:
         holder.execute(hold)

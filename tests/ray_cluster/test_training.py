@@ -148,15 +148,15 @@ def test_new_code_is_what_the_next_task_runs(cluster, clone):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["worker", "node"])
+@pytest.mark.parametrize("victim", ["worker", "raylet"])
 def test_a_killed_worker_or_node_is_replaced_and_the_bytes_are_the_same(cluster, clone, victim):
     set_param(clone, "forecasters.carried_rnn.iterations", 500)
     run(clone, " ".join(list_command("forecasting", SINE, "data/local")))
     client = start(clone, list_command("forecasting", SINE), RAY_ADDRESS=cluster.address)
     worker = wait_for(find_worker)
     processes = [worker]
-    if victim == "node":
-        processes.append(worker.parent())  # its raylet
+    if victim == "raylet":  # the process of a node
+        processes.append(worker.parent())
         add_node(cluster)  # for the tests that follow
 
     for process in processes:

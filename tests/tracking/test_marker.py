@@ -54,7 +54,7 @@ def drop_artifacts(workspace: Path) -> None:
 SLOW = pytest.mark.slow  # each syncs a workspace
 CHANGES = [
     pytest.param(change_nothing, True, id="nothing"),
-    pytest.param(train_again, False, id="training"),
+    pytest.param(train_again, False, id="training", marks=SLOW),
     pytest.param(draw_again, False, id="figures", marks=SLOW),
     pytest.param(describe_otherwise, False, id="description", marks=SLOW),
     pytest.param(drop_store, False, id="store", marks=SLOW),
@@ -121,6 +121,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return addresses
 
 
+@pytest.mark.slow
 def test_where_nothing_is_to_do_any_clone_asks_a_server_ten_times_at_most(
     workspace, tmp_path, monkeypatch, sent
 ):
