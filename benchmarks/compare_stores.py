@@ -17,7 +17,13 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 # they hold ids, addresses, or the format of what is shown
-NOT_COMPARED = {"owner", "looks", "seal", "mlflow.source.git.commit", "mlflow.parentRunId"}
+NOT_COMPARED = {
+    "owner",
+    "display_digest",
+    "checksums_md5",
+    "mlflow.source.git.commit",
+    "mlflow.parentRunId",
+}
 NAMES_ONLY = {"MLmodel", "checksums.json"}  # of a model: files that hold ids and times
 
 Runs = dict[tuple[str, str], dict[str, Any]]  # experiment and name -> what a run has

@@ -67,7 +67,7 @@ def make_clone(folder: Path, kept: dict[str, list[str]] | None = None) -> Path:
 
 def shrink_params(params: dict[str, Any]) -> None:
     """Make everything as small as the stages allow, and stay off the network."""
-    params["download_surnames"]["places"] = []
+    params["download_surnames"]["addresses"] = []
     for model in [*params["forecasters"].values(), *params["classifiers"].values()]:
         model["iterations"] = 4
         for key in ("log_every", "mean_every"):

@@ -153,5 +153,5 @@ def test_surname_rnn_is_trained_as_its_walk_through_says():
 def test_the_names_that_the_walk_through_asks_about_are_asked_about():
     section = read_params("evaluate_classifiers", dict)
 
-    assert section["asked"] == ASKED
+    assert section["queries"] == ASKED
     assert section["top"] == 3

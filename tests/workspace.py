@@ -63,13 +63,13 @@ SCORES = {  # errors of the forecasters, macro F1 of the others
 }
 BEST_BASELINE = "ar2"
 BASELINE_ERROR, BASELINE_F1 = 0.9, 0.1
-SCOPE = {
+TRAINING_RANGE = {
     "series": "integer_starts",
     "lowest": -1.0,
     "highest": 1.0,
     "spacing": 0.5,
     "least_history": 20,
-    "band": {"low": [-0.25, -0.5, -1.0], "high": [0.25, 0.5, 1.0]},
+    "interval": {"low": [-0.25, -0.5, -1.0], "high": [0.25, 0.5, 1.0]},
     "coverage": 0.75,
 }
 
@@ -200,7 +200,10 @@ def write_baselines(folder: Path) -> None:
         write_json(trained / "times.json", TIMES)
         scores = {"data": series, "baseline": BEST_BASELINE, **scores}
         write_file(details / best / "scores.json", scores)
-        write_file(details / best / "scope.json", SCOPE | {"series": series, "least_history": 2})
+        write_file(
+            details / best / "training_range.json",
+            TRAINING_RANGE | {"series": series, "least_history": 2},
+        )
         metrics = choose_forecaster_metrics(scores)
         write_file(folder / EVALUATED / "forecasting" / f"{best}.json", metrics)
     scores = nest_scores("macro_f1", BASELINE_F1, BASELINE_F1)
@@ -239,7 +242,7 @@ def write_scores(folder: Path, name: str, score: float, data: str = "official") 
     else:
         scores = {"data": "integer_starts", **nest_errors(score, score, score / BASELINE_ERROR)}
         metrics = choose_forecaster_metrics(scores)
-        write_file(details / "scope.json", SCOPE)
+        write_file(details / "training_range.json", TRAINING_RANGE)
     write_file(details / "scores.json", scores)
     write_file(folder / EVALUATED / find_task(name) / f"{name}.json", metrics)
 
@@ -281,7 +284,7 @@ def write_asked(folder: Path, name: str, answers: dict[str, tuple[str, float]]) 
         rows.append((query, query, 1, language, log_probability, calibrated))
         rows.append((query, query, 2, "Spanish", -4.0, -3.0))
     columns = ("query", "cleaned", "rank", "language", "log_probability", "calibrated")
-    write_table(find_details(folder, name) / "asked.csv", columns, rows)
+    write_table(find_details(folder, name) / "queries.csv", columns, rows)
 
 
 def write_tour(folder: Path, color: str) -> None:

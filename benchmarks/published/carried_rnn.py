@@ -1,10 +1,10 @@
 """carried_rnn, literally: next-step sine with a hidden state carried over unrelated segments.
 
 Literal: one segment and one optimizer step per iteration, the hidden state detached and passed on
-although the next segment starts elsewhere, a free run that calls the network once per time step.
-Clipping is what the walk-through adds against explosion: without it no gradient is measured.
-Not copied: the reshape that is right for batch 1 only, clipping one parameter at a time, and a loss
-kept and printed every hundredth iteration.
+although the next segment starts elsewhere, a closed-loop forecast that calls the network once per
+time step. Clipping is what the walk-through adds against explosion: without it no gradient is
+measured. Not copied: the reshape that is right for batch 1 only, clipping one parameter at a time,
+and a loss kept and printed every hundredth iteration.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 HIDDEN = 10
 NUM_STARTS = 10  # a segment starts at 0..9
-TEST_STARTS = (0, 1, 2)  # one of them begins the free run
+TEST_STARTS = (0, 1, 2)  # one of them begins the closed-loop forecast
 LEARNING_RATE = 0.01
 
 

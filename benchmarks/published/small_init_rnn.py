@@ -17,7 +17,7 @@ from torch import Tensor, nn
 HIDDEN = 16
 INITIAL_STD = 0.001
 NUM_STARTS = 3  # a segment starts at 0, 1 or 2
-TEST_STARTS = (0, 1, 2)  # one of them begins the free run
+TEST_STARTS = (0, 1, 2)  # one of them begins the closed-loop forecast
 LEARNING_RATE = 0.01
 
 

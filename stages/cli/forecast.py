@@ -33,7 +33,7 @@ from stages.tracking.run_specs import check_dvc_listings, read_models
 from stages.tracking.served_models.loader import Forecaster
 
 _Samples = NDArray[np.float64]
-_Scope = dict[str, Any]  # as stages/forecasting/evaluate.py writes it
+_TrainingRange = dict[str, Any]  # as stages/forecasting/evaluate.py writes it
 _Interval = tuple[list[float], list[float]]  # low and high, a value a step
 
 _MARGIN = 0.25  # of the range of training, by which a history may leave it: records are broken
@@ -41,12 +41,15 @@ _SPACING = 0.05  # share by which its spacing may differ: months do
 _MOST_STEPS = 100  # of a forecast without --horizon
 
 
-def history_problem(history: _Samples, spacing: float | None, scope: _Scope) -> str | None:
+def history_problem(
+    history: _Samples, spacing: float | None, training_range: _TrainingRange
+) -> str | None:
     """How a history (oldest sample first) differs from what the model was trained on, or None.
 
     The spacing of its samples is compared where it is known.
     """
-    least, lowest, highest = scope["least_history"], scope["lowest"], scope["highest"]
+    least = training_range["least_history"]
+    lowest, highest = training_range["lowest"], training_range["highest"]
     margin = _MARGIN * (highest - lowest)
     if len(history) < least:
         return (
@@ -55,9 +58,9 @@ def history_problem(history: _Samples, spacing: float | None, scope: _Scope) -> 
     if history.min() < lowest - margin or history.max() > highest + margin:
         return (
             f"a history from {history.min():g} to {history.max():g} is not what the model was "
-            f"trained on: {scope['series']} lies between {lowest:g} and {highest:g}"
+            f"trained on: {training_range['series']} lies between {lowest:g} and {highest:g}"
         )
-    trained = scope["spacing"]
+    trained = training_range["spacing"]
     if spacing and trained and abs(spacing / trained - 1) > _SPACING:
         return f"samples {spacing:g} apart are not what the model was trained on: {trained:g} apart"
     return None
@@ -123,19 +126,19 @@ def main(
             f"name the series: --series {', '.join(known)}; a series of your own becomes an "
             "entry of observed_series in params.yaml. Or name a model: --model"
         )
-    scope = loaded.model.scope
-    problem = history_problem(history, find_spacing(times) if time else None, scope)
+    training_range = loaded.model.training_range
+    problem = history_problem(history, find_spacing(times) if time else None, training_range)
     if problem and not force:
         raise InputError(f"{source}: {problem}; --force overrules")
-    steps = horizon or min(len(scope["band"]["low"]) or _MOST_STEPS, _MOST_STEPS)
+    steps = horizon or min(len(training_range["interval"]["low"]) or _MOST_STEPS, _MOST_STEPS)
     try:
         forecast: _Samples = loaded.model.predict(history[None], steps)[0]
     except ValueError as error:
         raise InputError(str(error)) from None
     # as far as errors were measured; further on the cells stay empty
-    num_bounded = min(steps, len(scope["band"]["low"]))
+    num_bounded = min(steps, len(training_range["interval"]["low"]))
     low, high = (
-        (forecast[:num_bounded] + np.array(scope["band"][end][:num_bounded])).tolist()
+        (forecast[:num_bounded] + np.array(training_range["interval"][end][:num_bounded])).tolist()
         for end in ("low", "high")
     )
     rows = []
@@ -151,4 +154,4 @@ def main(
         print(loaded.note, file=sys.stderr)
     print(f"{loaded.origin}: {out}, {picture}")
     if low:
-        print(f"its interval, meant for 80 %, held {scope['coverage']:.0%} of the test")
+        print(f"its interval, meant for 80 %, held {training_range['coverage']:.0%} of the test")

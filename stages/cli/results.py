@@ -44,7 +44,7 @@ _TABLES = {  # task -> what scores are, columns, format of a score and of half i
     "surnames": ("shares of names", CLASSIFIER_COLUMNS, (".3f", ".3f")),
 }
 
-_COVERAGE = "band_coverage"  # a score of series from files alone
+_COVERAGE = "interval_coverage"  # a score of series from files alone
 
 _Row = tuple[str, ...]
 _Digits = tuple[str, str]
@@ -159,7 +159,7 @@ def list_columns(scored: dict[str, Scores]) -> _Columns:
 
 
 def list_answers(answers: dict[str, Rows]) -> list[_Row]:
-    """A header and one row per model, from its name -> asked.csv."""
+    """A header and one row per model, from its name -> queries.csv."""
     queries: list[str] = []
     best: dict[str, dict[str, str]] = {}  # model -> query -> cell
     for model, rows in answers.items():
@@ -193,7 +193,7 @@ def main() -> None:
     _print_scores(models)
     answers = {}
     for model in list_scored("surnames", models):
-        path = find_scores("surnames", model.name).with_name("asked.csv")
+        path = find_scores("surnames", model.name).with_name("queries.csv")
         if path.exists():
             answers[model.name] = read_table(path)
     if answers:

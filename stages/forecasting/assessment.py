@@ -132,7 +132,7 @@ def assess(
     interval = fit_prediction_interval(predictions, validation)
     covered = measure_coverage(interval, forecasts, test)
     if test.scores_coverage:
-        errors["band_coverage"] = covered
+        errors["interval_coverage"] = covered
     if test.block > 1:
         intervals = {name: find_batch_interval(of, test.block) for name, of in errors.items()}
     else:
@@ -231,10 +231,10 @@ def describe_training_range(
 ) -> dict[str, Any]:
     """Training range and prediction interval of a forecaster, in the units of the series.
 
-    This is scope.json: `lowest` and `highest` sample of training; `spacing`, the time between
-    samples, None without times; `least_history`, the shortest history that it takes; `band`, the
-    prediction interval, to be added to the forecast of each step; `coverage`, the share of the
-    test's samples in it.
+    This is training_range.json: `lowest` and `highest` sample of training; `spacing`, the time
+    between samples, None without times; `least_history`, the shortest history that it takes;
+    `interval`, the prediction interval, to be added to the forecast of each step; `coverage`, the
+    share of the test's samples in it.
     """
     lowest, highest = series.training_range
     low, high = interval.tolist()
@@ -244,7 +244,7 @@ def describe_training_range(
         "highest": highest,
         "spacing": series.spacing,
         "least_history": least_history,
-        "band": {"low": low, "high": high},
+        "interval": {"low": low, "high": high},
         "coverage": coverage,
     }
 

@@ -79,9 +79,9 @@ def evaluate(
     forecasts, steps = test.examples
     kept = {
         **walkthrough_arrays,
-        "free_context": test.contexts[forecasts],
-        "free_truth": test.targets[forecasts, steps],
-        "free_forecast": assessment.forecasts[forecasts, steps],
+        "test_contexts": test.contexts[forecasts],
+        "test_targets": test.targets[forecasts, steps],
+        "test_forecasts": assessment.forecasts[forecasts, steps],
         "step": np.array(series.spacing or 1.0),
     }
     return _Evaluation(scores, assessment.errors, kept, training_range, test.block)
@@ -102,13 +102,13 @@ def _score_walkthrough(
         scores["walkthrough_mse_all_starts"] = float(np.mean(errors))
     return scores, {
         "walkthrough_times": tests[drawn].times,
-        "walkthrough_truth": tests[drawn].targets,
+        "walkthrough_targets": tests[drawn].targets,
         "walkthrough_forecast": predictions[drawn],
     }
 
 
 def main(name: str, trained: str, windows: str, baselines: str, metrics: str, out: str) -> None:
-    """Write the file `metrics`, and scores.json, errors.csv, forecasts.npz and scope.json."""
+    """Write the metrics file, and scores, errors, a few forecasts and the training range."""
     series = read_series(Path(windows))
     params = read_params("evaluate_forecasters", ForecastingEvaluationParams).adapt(series)
     make_reproducible()
@@ -128,7 +128,7 @@ def main(name: str, trained: str, windows: str, baselines: str, metrics: str, ou
     write_json(folder / "scores.json", scores)
     write_errors(folder / "errors.csv", {name: evaluation.errors})
     np.savez(folder / "forecasts.npz", allow_pickle=False, **evaluation.forecasts)
-    write_json(folder / "scope.json", evaluation.training_range)
+    write_json(folder / "training_range.json", evaluation.training_range)
     coverage = evaluation.training_range["coverage"]
     print(f"{name}: {coverage:.0%} of the test lie in the prediction interval for 80 %")
 

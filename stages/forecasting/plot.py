@@ -135,14 +135,14 @@ def _draw_walkthrough_test(
     forecasts: _Arrays, parts: _Parts, units: Units, mse: float, subject: str
 ) -> Figure:
     """The test of the walk-through; if windows were slid, after the end of training."""
-    times, targets = forecasts["walkthrough_times"], forecasts["walkthrough_truth"]
+    times, targets = forecasts["walkthrough_times"], forecasts["walkthrough_targets"]
     figure = make_figure("The walk-through's own test", subject)
     axes = figure.subplots()
     if parts:
         axes.plot(*parts["training"], color=_TARGET_COLOR, lw=1, alpha=0.6)
         length = times[-1] - times[0]
         axes.set_xlim(times[0] - 1.5 * length, times[-1] + 0.05 * length)
-    axes.plot(times, targets, "o-", color=_TARGET_COLOR, lw=1, ms=8, alpha=0.6, label="truth")
+    axes.plot(times, targets, "o-", color=_TARGET_COLOR, lw=1, ms=8, alpha=0.6, label="target")
     predictions = forecasts["walkthrough_forecast"]
     axes.plot(times[1:], predictions, "o", color=_FORECAST_COLOR, ms=3.5, label="forecast")
     axes.set_title(f"mean squared error {mse:.2g} over {len(times) - 1} steps")
@@ -153,7 +153,7 @@ def _draw_walkthrough_test(
 
 def _draw_closed_loop(forecasts: _Arrays, units: Units, subject: str) -> Figure:
     """The backtest of a generated series: forecasts from a few phases, near and far."""
-    contexts, targets = forecasts["free_context"], forecasts["free_truth"]
+    contexts, targets = forecasts["test_contexts"], forecasts["test_targets"]
     num_phases = len(targets)
     height = 0.55 * HEIGHT * num_phases + 0.8
     figure = make_figure("Free run after true samples", subject, 1.9 * WIDTH, height)
@@ -164,12 +164,12 @@ def _draw_closed_loop(forecasts: _Arrays, units: Units, subject: str) -> Figure:
     for phase, (near, far) in enumerate(panels):
         for axes, num_steps, marker in ((near, 49, "."), (far, targets.shape[1], "")):
             context, target = contexts[phase], targets[phase, :num_steps]
-            forecast = forecasts["free_forecast"][phase, :num_steps]
+            forecast = forecasts["test_forecasts"][phase, :num_steps]
             ahead = np.arange(1, len(target) + 1)
             axes.plot(before, context, color=_INPUT_COLOR, label="context")
             joined = np.append(context[-1], target)
             style: dict[str, Any] = {"color": _TARGET_COLOR, "lw": 3.5, "alpha": 0.45}
-            axes.plot(np.append(0, ahead), joined, label="truth", **style)
+            axes.plot(np.append(0, ahead), joined, label="target", **style)
             style = {"color": _FORECAST_COLOR, "lw": 1, "marker": marker, "ms": 5}
             axes.plot(ahead, forecast, label="forecast", **style)
             mse = np.mean((target - forecast) ** 2)
@@ -198,7 +198,7 @@ def _draw_origins(
     Forecasts, one row per origin, are one horizon apart; `first` is the number of the first sample
     that is forecast, in the parts joined. The interval `(2, n)` is added to a forecast.
     """
-    predictions = forecasts["free_forecast"]
+    predictions = forecasts["test_forecasts"]
     num_origins, steps = predictions.shape
     end = first + num_origins * steps
     all_times, samples = _join_parts(parts)
@@ -206,10 +206,10 @@ def _draw_origins(
     figure = make_figure("Forecasts of what was held back", subject, 1.9 * WIDTH, 1.1 * HEIGHT)
     axes = figure.subplots()
     shown = slice(max(0, first - 2 * steps), end)
-    style: dict[str, Any] = {"color": BLUE, "lw": 3.5, "alpha": 0.35, "label": "truth"}
+    style: dict[str, Any] = {"color": BLUE, "lw": 3.5, "alpha": 0.35, "label": "target"}
     axes.plot(all_times[shown], samples[shown], **style)
     for row in range(num_origins):
-        label = "band for 80 %" if row == 0 else None
+        label = "80 % prediction interval" if row == 0 else None
         bounds = predictions[row] + interval
         axes.fill_between(times[row], *bounds, color=ORANGE, alpha=0.15, lw=0, label=label)
     lines = axes.plot(times.T, predictions.T, lw=1.3, color=ORANGE, marker=".")
@@ -247,7 +247,7 @@ def _draw_baselines(
     axes.set(yscale="log", ylabel=units.squared_error)
     names = []
     for measure in measures:
-        closed_loop = f"free run,\n{measure.removeprefix('mse_')} steps"
+        closed_loop = f"closed-loop forecast,\n{measure.removeprefix('mse_')} steps"
         names.append(_MEASURES.get(measure, closed_loop))
     axes.set_xticks(range(len(measures)), names)
     axes.grid(visible=False, axis="x")
@@ -266,7 +266,7 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
     scores = read_json(Path(evaluated) / "scores.json")
     with np.load(Path(evaluated) / "forecasts.npz") as arrays:
         forecasts = dict(arrays)
-    bounds = read_json(Path(evaluated) / "scope.json")["band"]
+    bounds = read_json(Path(evaluated) / "training_range.json")["interval"]
     interval = np.array([bounds["low"], bounds["high"]])
     scores_of_baselines = read_baselines(Path(baselines))
     with np.load(Path(baselines) / "forecasts.npz") as arrays:

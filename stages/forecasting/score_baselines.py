@@ -110,7 +110,8 @@ def score_baselines(
         scores[name] = {**assessment.scores, **chosen}
         if evaluation.split == "test" and backtests.walkthroughs:
             test = backtests.walkthroughs[backtests.drawn]
-            mse = test.measure_mse(forecast(test.past[None], test.steps)[0])
+            with np.errstate(over="ignore", invalid="ignore"):
+                mse = test.measure_mse(forecast(test.past[None], test.steps)[0])
             scores[name] = {"walkthrough_mse": mse, **scores[name]}
         models[name], assessments[name] = model, assessment
     remedy = "drop this baseline from forecasting_baselines or lower"
@@ -243,7 +244,7 @@ def main(windows: str, trained: str, out: str, metrics: str, details: str) -> No
         folder.mkdir(parents=True, exist_ok=True)
     write_json(Path(metrics), choose_forecaster_metrics(scores))
     write_json(Path(details) / "scores.json", scores)
-    write_json(Path(details) / "scope.json", scored.training_range)
+    write_json(Path(details) / "training_range.json", scored.training_range)
 
 
 if __name__ == "__main__":

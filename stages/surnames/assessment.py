@@ -34,7 +34,7 @@ class EvaluateParams(Params):
     """Section `evaluate_classifiers` of params.yaml."""
 
     split: Literal["test", "validation"]  # validation: while recipes are chosen
-    asked: list[_Query] = Field(min_length=1)  # names that the walk-through predicts
+    queries: list[_Query] = Field(min_length=1)  # names that the walk-through predicts
     top: Count  # languages listed for each of them
     bins: Count  # of the calibration error
     prior_strengths: list[_Strength] = Field(min_length=1)  # of the logit adjustment

@@ -48,7 +48,7 @@ _WHAT_TO_TYPE = """\
 class DownloadParams(Params):
     """Section `download_surnames` of params.yaml."""
 
-    places: list[str]  # https:// or file:// addresses or paths, tried in order
+    addresses: list[str]  # https:// or file:// addresses or paths, tried in order
     archive: Literal["official", "any"]  # any: another archive is wanted, nothing is compared
     connect_seconds: Seconds = Field(gt=0)  # longest wait for a connection
     read_seconds: Seconds = Field(gt=0)  # longest silence during a download
@@ -161,14 +161,14 @@ def _open_archive(archive: bytes, source: str, params: DownloadParams) -> _Colle
 def _fetch_archive(params: DownloadParams) -> tuple[bytes, str]:
     """Content of the first address that answers, and that address."""
     failures = []
-    for address in params.places:
+    for address in params.addresses:
         try:
             if address.startswith(("https://", "http://")):
                 return _download_with_retries(address, params), address
             return read_limited(Path(address.removeprefix("file://"))), address
         except (_UnreachableError, OSError, ValueError) as error:  # ValueError: a malformed address
             failures.append(f"{address}: {error}")
-    raise _UnreachableError("; ".join(failures) or "download_surnames.places is empty")
+    raise _UnreachableError("; ".join(failures) or "download_surnames.addresses is empty")
 
 
 def _download_with_retries(address: str, params: DownloadParams) -> bytes:

@@ -86,7 +86,7 @@ def evaluate(
         "predictions": tabulate_predictions(on_test, assessment, splits.test, vocabulary),
         "confusion": confusion_table,
         "languages": pd.DataFrame(by_language),
-        "asked": _tabulate_queries(model, params, scores["temperature"], vocabulary),
+        "queries": _tabulate_queries(model, params, scores["temperature"], vocabulary),
     }
     return _Evaluation(scores, tables, predictions)
 
@@ -114,18 +114,18 @@ def _tabulate_queries(
     `log_probability` is that of the network, with two decimals as the walk-through prints it;
     `calibrated` is that after temperature scaling.
     """
-    cleaned = [clean_name(query, vocabulary.symbols) for query in params.asked]
+    cleaned = [clean_name(query, vocabulary.symbols) for query in params.queries]
     if "" in cleaned:
         raise InputError(
-            f"evaluate_classifiers.asked in params.yaml: {params.asked[cleaned.index('')]!r} has "
-            "no letter of the alphabet: remove it"
+            "evaluate_classifiers.queries in params.yaml: "
+            f"{params.queries[cleaned.index('')]!r} has no letter of the alphabet: remove it"
         )
     letters = np.array(encode_name("".join(cleaned), vocabulary.symbols), dtype=np.uint8)
     lengths = np.array([len(name) for name in cleaned])
     log_probabilities = classify_names(model, pad_letters(letters, lengths), lengths)
     calibrated = scale_temperature(log_probabilities, temperature)
     rows = []
-    for number, query in enumerate(params.asked):
+    for number, query in enumerate(params.queries):
         best = np.argsort(-log_probabilities[number], kind="stable")[: params.top]
         for rank, language in enumerate(best, start=1):
             name = vocabulary.languages[language]

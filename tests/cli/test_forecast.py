@@ -1,4 +1,4 @@
-"""A column of a CSV file in, the samples that follow and their band out."""
+"""A column of a CSV file in, the samples that follow and their prediction interval out."""
 
 import math
 from pathlib import Path
@@ -12,7 +12,7 @@ from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
 from stages.shared.tables import read_table
 from tests.shell import run
-from tests.workspace import SCOPE, take_results
+from tests.workspace import TRAINING_RANGE, take_results
 
 
 def forecast(series=None, model=None, time=None, horizon=None, force=False, from_mlflow=False):
@@ -37,7 +37,7 @@ def test_it_writes_the_forecast_in_its_band_and_a_picture(workspace):
 
     rows = read_table(workspace / "out.csv")
     assert [row["step"] for row in rows] == ["30", "31", "32", "33"]
-    low, high = SCOPE["band"]["low"], SCOPE["band"]["high"]
+    low, high = TRAINING_RANGE["interval"]["low"], TRAINING_RANGE["interval"]["high"]
     for step, row in enumerate(rows[:3]):
         assert float(row["low"]) == pytest.approx(float(row["y"]) + low[step])
         assert float(row["high"]) == pytest.approx(float(row["y"]) + high[step])
@@ -51,7 +51,7 @@ def test_a_forecast_goes_as_far_as_the_band(workspace):
 
     forecast(series="integer_starts")
 
-    assert len(read_table(workspace / "out.csv")) == len(SCOPE["band"]["low"])
+    assert len(read_table(workspace / "out.csv")) == len(TRAINING_RANGE["interval"]["low"])
 
 
 def test_a_named_model_forecasts(workspace, capsys):
@@ -92,7 +92,7 @@ def test_a_history_unlike_the_training_is_refused_unless_forced(workspace):
 def test_history_and_spacing_are_held_against_the_training(length, spacing, reason):
     history = torch.tensor(make_sine(length)).numpy()
 
-    assert history_problem(history, spacing, SCOPE) == reason
+    assert history_problem(history, spacing, TRAINING_RANGE) == reason
 
 
 def test_it_asks_which_series_it_is(workspace):
@@ -147,8 +147,10 @@ def test_a_model_of_a_file_takes_and_gives_the_units_of_the_file(workspace):
     model = read_model(workspace / "data/trained/carried_rnn")
     config = workspace / "data/trained/carried_rnn/config.json"
     write_json(config, read_json(config) | {"scaling": {"mean": 20.0, "std": 5.0}})
-    scope = workspace / "data/evaluated/details/forecasting/carried_rnn/scope.json"
-    write_json(scope, SCOPE | {"lowest": 15.0, "highest": 25.0})
+    training_range = (
+        workspace / "data/evaluated/details/forecasting/carried_rnn/training_range.json"
+    )
+    write_json(training_range, TRAINING_RANGE | {"lowest": 15.0, "highest": 25.0})
     stages = [f"{verb}_forecaster@carried_rnn" for verb in ("train", "evaluate", "plot")]
     take_results(workspace, *stages)
     standardised = make_sine(20)

@@ -170,7 +170,7 @@ def test_the_layer_tour_is_printed(workspace, capsys):
 
 def test_what_is_not_here_is_not_printed(workspace, capsys):
     shutil.rmtree(workspace / "data/plotted/layers")
-    for path in workspace.glob("data/evaluated/details/surnames/*/asked.csv"):
+    for path in workspace.glob("data/evaluated/details/surnames/*/queries.csv"):
         path.unlink()
 
     results.main()
@@ -207,7 +207,7 @@ def test_a_reader_that_closes_the_pipe_gets_no_traceback(workspace):
 def test_the_table_of_a_file_has_its_own_horizons_the_longest_first():
     scores = {"mse_5": 0.2, "mse_11": 0.3, "mase_11": 0.9}
     labels = {"data": "sunspots", "horizon_long": 11}
-    scored = {**labels, **scores, "band_coverage": 0.5, "validation": scores}
+    scored = {**labels, **scores, "interval_coverage": 0.5, "validation": scores}
 
     columns = results.list_columns({"sunspots_rnn": scored})
 
@@ -216,5 +216,5 @@ def test_the_table_of_a_file_has_its_own_horizons_the_longest_first():
         "mse_11",
         "mse_5",
         "mase_11",
-        "band_coverage",
+        "interval_coverage",
     ]

@@ -94,7 +94,7 @@ WRONG = [
     ("evaluate_forecasters.walkthrough_tests", {"../evil": "one_point"}),
     ("evaluate_classifiers.bins", 10**13),
     ("evaluate_classifiers.prior_strengths", [INFINITE]),
-    ("evaluate_classifiers.asked", ["x" * 10**6]),
+    ("evaluate_classifiers.queries", ["x" * 10**6]),
     ("figures.dpi", 10**6),
     ("probe_layers.hidden", 10**6),
     ("probe_layers.radii", [1e300]),
@@ -256,7 +256,7 @@ def run_in_tmpfs(folder, size, stage, prepare=""):
     ],
 )
 def test_a_full_disk_is_one_line(series, stage, size):
-    set_param(series, "download_surnames.places", [])
+    set_param(series, "download_surnames.addresses", [])
     shutil.copytree(PROJECT / "data/sample", series / "data/sample")
 
     said = run_in_tmpfs(series, size, stage)

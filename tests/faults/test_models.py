@@ -126,6 +126,7 @@ def test_a_local_store_that_lost_a_file_of_a_model_is_to_be_deleted(workspace, n
             act()
 
 
+@pytest.mark.slow
 def test_a_local_store_that_lost_a_figure_is_filled_again_once_it_is_deleted(workspace):
     run(workspace, "python stages/run.py tracking.track")  # this process would keep the file open
     figures = workspace.glob("mlartifacts/forecasting/*/artifacts/figures/loss.png")

@@ -252,11 +252,11 @@ def test_a_file_is_scored_at_its_own_horizons_over_all_origins_of_its_test():
 
     scores = [f"{run}_{kind}" for kind in ("mse", "mase") for run in ("one_step",)]
     scores += [f"{kind}_{horizon}" for kind in ("mse", "mase") for horizon in (2, 5)]
-    assert {*evaluation.scores["intervals"]} == {*scores, "band_coverage"}
+    assert {*evaluation.scores["intervals"]} == {*scores, "interval_coverage"}
     assert {*evaluation.scores["validation"]} == {*scores}
     assert {len(errors) for errors in evaluation.errors.values()} == {30 - 5 + 1}
     assert evaluation.training_range["least_history"] == 40
-    assert len(evaluation.training_range["band"]["low"]) == 5
+    assert len(evaluation.training_range["interval"]["low"]) == 5
 
 
 def test_scores_are_in_the_units_of_the_file_but_for_mase_and_coverage():
@@ -264,7 +264,7 @@ def test_scores_are_in_the_units_of_the_file_but_for_mase_and_coverage():
 
     assert large["mse_5"] == pytest.approx(100 * plain["mse_5"], rel=1e-3)
     assert large["mase_5"] == pytest.approx(plain["mase_5"], rel=1e-3)
-    assert large["band_coverage"] == pytest.approx(plain["band_coverage"], abs=0.02)
+    assert large["interval_coverage"] == pytest.approx(plain["interval_coverage"], abs=0.02)
 
 
 def test_while_recipes_are_chosen_a_file_shows_nothing_of_its_test():
@@ -288,7 +288,7 @@ def test_the_training_range_of_a_file_is_that_of_its_training_part_in_its_units(
         "highest": 13,
         "spacing": 2,
         "least_history": 40,
-        "band": {"low": [0, 0, 0], "high": [0, 0, 0]},
+        "interval": {"low": [0, 0, 0], "high": [0, 0, 0]},
         "coverage": 0.75,
     }
 

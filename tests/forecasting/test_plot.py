@@ -45,11 +45,11 @@ def write_files(folder, window=None, norms=(0.9, None)):
     np.savez(
         evaluated / "forecasts.npz",
         walkthrough_times=np.arange(23.0, 30.0),
-        walkthrough_truth=np.sin(np.arange(23.0, 30.0)),
+        walkthrough_targets=np.sin(np.arange(23.0, 30.0)),
         walkthrough_forecast=np.zeros(6),
-        free_context=free[:, :5],
-        free_truth=free,
-        free_forecast=-free,
+        test_contexts=free[:, :5],
+        test_targets=free,
+        test_forecasts=-free,
         step=1.0,
     )
     scores = {"one_step_mse": 0.1, "mse_49": 0.5}
@@ -57,8 +57,8 @@ def write_files(folder, window=None, norms=(0.9, None)):
     beside = {"hold_last": {"walkthrough_mse": 0.7, **scores}, "ar_best": exact}
     own = {"data": "short", "walkthrough_mse": 0.5, **scores}
     (evaluated / "scores.json").write_text(json.dumps(own), encoding="utf-8")
-    scope = {"band": {"low": [-0.1], "high": [0.1]}}
-    (evaluated / "scope.json").write_text(json.dumps(scope), encoding="utf-8")
+    training_range = {"interval": {"low": [-0.1], "high": [0.1]}}
+    (evaluated / "training_range.json").write_text(json.dumps(training_range), encoding="utf-8")
     write_baselines(folder / "baselines", "short", beside)
     np.savez(folder / "baselines/forecasts.npz", ar_best=free)
     params = {"figures": {"dpi": 40}, "forecasters": {"tiny": {"clip_norm": 10.0, "rate": 0.1}}}
@@ -108,16 +108,18 @@ def test_of_a_file_its_parts_and_forecasts_from_origins_are_drawn(tmp_path, monk
     write_series(tmp_path / "windows.npz", split_file(samples, window=9, horizons=[3]))
     np.savez(
         tmp_path / "evaluated/tiny/forecasts.npz",
-        free_context=samples[None, 37:45],
-        free_truth=samples[None, 45:50],
-        free_forecast=np.full((1, 5), 20.0),
+        test_contexts=samples[None, 37:45],
+        test_targets=samples[None, 45:50],
+        test_forecasts=np.full((1, 5), 20.0),
         step=1.0,
     )
     np.savez(tmp_path / "baselines/forecasts.npz", ar_best=np.full((1, 5), 20.0))
     scores = {"data": "short", "one_step_mse": 0.1, "mse_49": 0.5}  # no walk-through is about it
     (tmp_path / "evaluated/tiny/scores.json").write_text(json.dumps(scores), encoding="utf-8")
-    scope = {"band": {"low": [-1.0] * 5, "high": [1.0] * 5}}
-    (tmp_path / "evaluated/tiny/scope.json").write_text(json.dumps(scope), encoding="utf-8")
+    training_range = {"interval": {"low": [-1.0] * 5, "high": [1.0] * 5}}
+    (tmp_path / "evaluated/tiny/training_range.json").write_text(
+        json.dumps(training_range), encoding="utf-8"
+    )
 
     figures = plot(tmp_path, monkeypatch)
 

@@ -22,7 +22,7 @@ from stages.surnames.names import Names, Splits, Vocabulary
 
 PARAMS = EvaluateParams(
     split="test",
-    asked=["a"],
+    queries=["a"],
     top=1,
     bins=10,
     bootstrap=BootstrapParams(resamples=400, seed=0),

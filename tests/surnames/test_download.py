@@ -14,7 +14,7 @@ from tests.surnames.test_archive import LABELLED, NAMES, SAMPLE, zip_names
 
 RAW = ["names.csv", "source.json"]
 PARAMS = {
-    "places": [],
+    "addresses": [],
     "archive": "any",
     "connect_seconds": 1.0,
     "read_seconds": 1.0,
@@ -84,19 +84,19 @@ def good():
 
 
 def test_names_come_over_http(fetch, serve):
-    assert fetch(places=[serve(good())]) == "custom (data.zip)"
+    assert fetch(addresses=[serve(good())]) == "custom (data.zip)"
 
     assert held() == LABELLED
 
 
 def test_a_failed_attempt_is_repeated(fetch, serve):
-    assert fetch(places=[serve((503, 0, b""), good())]) == "custom (data.zip)"
+    assert fetch(addresses=[serve((503, 0, b""), good())]) == "custom (data.zip)"
 
 
 def test_an_interrupted_download_is_repeated_and_leaves_nothing(fetch, serve):
     status, size, body = good()
 
-    assert fetch(places=[serve((status, size, body[:100]), good())]) == "custom (data.zip)"
+    assert fetch(addresses=[serve((status, size, body[:100]), good())]) == "custom (data.zip)"
 
     assert sorted(path.name for path in Path("data/raw").iterdir()) == RAW
 
@@ -105,23 +105,23 @@ def test_the_places_are_tried_in_order(fetch, serve, tmp_path):
     copy = tmp_path / "copy.zip"
     copy.write_bytes(zip_names(NAMES))
 
-    places = ["https://127.0.0.1:9/", serve((404, 0, b"")), f"file://{copy}"]
+    addresses = ["https://127.0.0.1:9/", serve((404, 0, b"")), f"file://{copy}"]
 
-    assert fetch(places=places) == "custom (copy.zip)"
-    assert fetch(places=[str(copy)]) == "custom (copy.zip)"
+    assert fetch(addresses=addresses) == "custom (copy.zip)"
+    assert fetch(addresses=[str(copy)]) == "custom (copy.zip)"
 
 
 def test_a_table_of_names_and_labels_is_as_good_as_a_zip(fetch, tmp_path):
     table = tmp_path / "names.csv"
     table.write_text("label,name\nElvish,Arwen\nDwarvish,Gimli\nElvish,Legolas\n", "utf-8")
 
-    assert fetch(places=[str(table)]) == "custom (names.csv)"
+    assert fetch(addresses=[str(table)]) == "custom (names.csv)"
 
     assert held() == {"Dwarvish": ["Gimli"], "Elvish": ["Arwen", "Legolas"]}
 
 
 def test_without_any_place_the_sample_is_taken_and_said(fetch, capfd):
-    assert fetch(places=["https://127.0.0.1:9/"]) == "sample"
+    assert fetch(addresses=["https://127.0.0.1:9/"]) == "sample"
 
     warning = capfd.readouterr().err
     assert "WARNING" in warning and "dvc repro --force --single-item download_surnames" in warning
@@ -140,7 +140,7 @@ def test_a_copy_goes_before_the_network(fetch, serve, tmp_path, monkeypatch):
     copy.write_bytes(zip_names({"Cc.txt": b"Cid\nCarl\nCleo"}))
     monkeypatch.setenv("SURNAMES_ZIP", str(copy))
 
-    fetch(places=[serve(good())])
+    fetch(addresses=[serve(good())])
 
     assert list(held()) == ["Cc"]
 
@@ -158,9 +158,9 @@ def test_official_files_are_recognised_and_not_fetched_twice(fetch, monkeypatch,
     copy = tmp_path / "copy.zip"
     copy.write_bytes(zip_names(NAMES))
 
-    assert fetch(archive="official", places=[str(copy)]) == "official"
+    assert fetch(archive="official", addresses=[str(copy)]) == "official"
     copy.unlink()
-    assert fetch(archive="official", places=[str(copy)], sample_fallback=False) == "official"
+    assert fetch(archive="official", addresses=[str(copy)], sample_fallback=False) == "official"
     assert held() == LABELLED
 
 
@@ -169,10 +169,10 @@ def test_official_names_that_were_edited_are_fetched_again(fetch, monkeypatch, t
     monkeypatch.setattr(archive, "OFFICIAL_SHA256", digests)
     copy = tmp_path / "copy.zip"
     copy.write_bytes(zip_names(NAMES))
-    fetch(archive="official", places=[str(copy)])
+    fetch(archive="official", addresses=[str(copy)])
     Path("data/raw/names.csv").write_text("name,label\nMallory,Aa\n", encoding="utf-8")
 
-    assert fetch(archive="official", places=[str(copy)]) == "official"
+    assert fetch(archive="official", addresses=[str(copy)]) == "official"
 
     assert held() == LABELLED
 
@@ -182,7 +182,7 @@ def test_another_archive_is_rejected_with_its_files(fetch, tmp_path):
     copy.write_bytes(zip_names(NAMES))
 
     with pytest.raises(InputError, match=r"Aa.txt, Arabic.txt, Bb.txt.*archive: any"):
-        fetch(archive="official", places=[str(copy)])
+        fetch(archive="official", addresses=[str(copy)])
 
     assert not Path("data/raw").exists()
 
@@ -190,11 +190,11 @@ def test_another_archive_is_rejected_with_its_files(fetch, tmp_path):
 def test_a_bad_zip_is_rejected_and_what_was_there_stays(fetch, tmp_path):
     copy = tmp_path / "copy.zip"
     copy.write_bytes(zip_names(NAMES))
-    fetch(places=[str(copy)])
+    fetch(addresses=[str(copy)])
     copy.write_bytes(b"<html>Log in</html>")
 
     with pytest.raises(InputError, match="not a complete zip"):
-        fetch(places=[str(copy)])
+        fetch(addresses=[str(copy)])
 
     assert held() == LABELLED
     assert sorted(path.name for path in Path("data/raw").iterdir()) == RAW

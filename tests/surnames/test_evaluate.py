@@ -30,7 +30,7 @@ FIVE = ["accuracy", "macro_f1", "macro_f1_adjusted", "top3_accuracy", "calibrati
 VOCABULARY = Vocabulary("custom", "abc", ["Aa", "Bb"])
 PARAMS = EvaluateParams(
     split="test",
-    asked=["b", "Ca-"],
+    queries=["b", "Ca-"],
     top=1,
     bins=10,
     bootstrap=BootstrapParams(resamples=200, seed=0),
@@ -125,26 +125,26 @@ def test_the_tables_say_what_the_metrics_sum_up():
 def test_questions_are_cleaned_and_get_their_likeliest_languages():
     params = PARAMS.model_copy(update={"top": 2})
 
-    asked = evaluate(FirstLetter(), SPLITS, VOCABULARY, params).tables["asked"]
+    queries = evaluate(FirstLetter(), SPLITS, VOCABULARY, params).tables["queries"]
 
-    assert asked["query"].tolist() == ["b", "b", "Ca-", "Ca-"]
-    assert asked["cleaned"].tolist() == ["b", "b", "a", "a"]
-    assert asked["rank"].tolist() == [1, 2, 1, 2]
-    assert asked["language"].tolist() == ["Bb", "Aa", "Aa", "Bb"]
+    assert queries["query"].tolist() == ["b", "b", "Ca-", "Ca-"]
+    assert queries["cleaned"].tolist() == ["b", "b", "a", "a"]
+    assert queries["rank"].tolist() == [1, 2, 1, 2]
+    assert queries["language"].tolist() == ["Bb", "Aa", "Aa", "Bb"]
     # ln 0.8 and ln 0.2: the network's own, whatever temperature validation chose
-    assert asked["log_probability"].tolist() == [-0.22, -1.61, -0.22, -1.61]
+    assert queries["log_probability"].tolist() == [-0.22, -1.61, -0.22, -1.61]
 
 
 def test_calibrated_answers_stand_beside_the_networks_own():
     # every guess on validation is right, so the temperature sinks to its least, 1/4
-    asked = evaluate(FirstLetter(), SPLITS, VOCABULARY, PARAMS).tables["asked"]
+    queries = evaluate(FirstLetter(), SPLITS, VOCABULARY, PARAMS).tables["queries"]
 
     sure = 0.8**4 / (0.8**4 + 0.2**4)
-    assert asked["calibrated"].tolist() == [round(math.log(sure), 2)] * 2
+    assert queries["calibrated"].tolist() == [round(math.log(sure), 2)] * 2
 
 
 def test_a_query_without_letters_is_rejected():
-    params = PARAMS.model_copy(update={"asked": ["a", "123"]})
+    params = PARAMS.model_copy(update={"queries": ["a", "123"]})
 
     with pytest.raises(InputError, match="'123' has no letter"):
         evaluate(FirstLetter(), SPLITS, VOCABULARY, params)
@@ -202,7 +202,7 @@ def test_metrics_and_tables_are_written_as_files(tmp_path, monkeypatch):
     confusion = read_table(Path("evaluated/confusion.csv"))
     assert int(confusion[0]["Aa"]) + int(confusion[1]["Bb"]) == num_right
     assert [row["num_train"] for row in read_table(Path("evaluated/languages.csv"))] == ["5", "3"]
-    assert len(read_table(Path("evaluated/asked.csv"))) == 2
+    assert len(read_table(Path("evaluated/queries.csv"))) == 2
 
 
 def test_while_recipes_are_chosen_the_test_names_change_nothing(tmp_path, monkeypatch):

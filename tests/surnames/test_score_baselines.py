@@ -22,7 +22,7 @@ from stages.surnames.score_baselines import BaselineParams, main, score_baseline
 
 EVALUATION = EvaluateParams(
     split="test",
-    asked=["a"],
+    queries=["a"],
     top=1,
     bins=10,
     bootstrap=BootstrapParams(resamples=50, seed=0),

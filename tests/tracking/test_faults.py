@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import BAD_REQUEST, MlflowException
 
 from stages.shared.errors import InputError
-from stages.tracking.mlflow_sync.store import Store, find_uri, open_store
+from stages.tracking.mlflow_sync.store import IN_PROGRESS, Store, find_uri, open_store
 from tests.shell import run
 from tests.store import (
     assert_complete,
@@ -167,8 +167,8 @@ SLOW = pytest.mark.slow  # each syncs a workspace twice
     ("method", "nth"),
     [
         pytest.param("log_inputs", 1, id="after_create", marks=SLOW),
-        pytest.param("log_batch", 2, id="in_the_curves"),
-        pytest.param("_upload_package", 1, id="in_the_model"),
+        pytest.param("log_batch", 2, id="in_the_curves", marks=SLOW),
+        pytest.param("_upload_package", 1, id="in_the_model", marks=SLOW),
         pytest.param("log_outputs", 1, id="before_the_model_belongs_to_the_run", marks=SLOW),
         pytest.param("set_terminated", 2, id="before_the_end_of_the_second_run", marks=SLOW),
         pytest.param("set_terminated", 6, id="before_the_end_of_the_tour", marks=SLOW),
@@ -197,7 +197,7 @@ def test_the_next_sync_repairs_what_a_kill_left_of_figures_and_tables(workspace)
     process.communicate()
     assert process.returncode == -9
     left = read_artifacts(workspace, find_run("surname_gru"))
-    assert left["tables/asked.csv"] == whole["tables/asked.csv"]
+    assert left["tables/queries.csv"] == whole["tables/queries.csv"]
     with pytest.raises(InputError, match="surname_gru: stale figures, tables or note"):
         check()
 
@@ -205,7 +205,7 @@ def test_the_next_sync_repairs_what_a_kill_left_of_figures_and_tables(workspace)
 
     repaired = read_artifacts(workspace, find_run("surname_gru"))
     assert repaired.keys() == whole.keys()
-    assert "English" in repaired["tables/asked.csv"]
+    assert "English" in repaired["tables/queries.csv"]
     check()
 
 
@@ -264,7 +264,7 @@ def test_unfinished_runs_of_others_are_left_alone(workspace):
     store = Store(find_uri())
     other = store.client.create_run(
         store.experiments["forecasting"],
-        tags={"key": f"pending {datetime.now(UTC).isoformat()} elsewhere"},
+        tags={"key": f"{IN_PROGRESS} {datetime.now(UTC).isoformat()} elsewhere"},
         run_name="other",
     )
 

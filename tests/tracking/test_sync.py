@@ -224,7 +224,7 @@ def draw_the_tour_blue(workspace: Path) -> None:
     [
         pytest.param(draw_blue, "carried_rnn", "figures/forecast.png", "blue", id="figure"),
         pytest.param(print_more, "carried_rnn", "progress.txt", "more", id="progress"),
-        pytest.param(answer_otherwise, "surname_gru", "tables/asked.csv", "English", id="table"),
+        pytest.param(answer_otherwise, "surname_gru", "tables/queries.csv", "English", id="table"),
         pytest.param(draw_the_tour_blue, "layer_tour", "figures/gradients.png", "blue", id="tour"),
     ],
 )

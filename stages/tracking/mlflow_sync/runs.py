@@ -37,11 +37,11 @@ if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes s
 
 FORMAT = 4  # of what a run shows: with another number every run is shown again, under its old key
 COMMIT_TAG = "mlflow.source.git.commit"  # where the UI looks for it
-DISPLAY_TAG = "looks"  # `RunSpec.display_digest` of what the run shows
+DISPLAY_TAG = "display_digest"  # `RunSpec.display_digest` of what the run shows
 NOTE_TAG = "mlflow.note.content"
 BATCH = 1_000  # metrics, params and tags of a request
 
-_PACKAGE_TAG = "seal"  # md5 of the checksums of the run's model
+_PACKAGE_TAG = "checksums_md5"  # md5 of the checksums of the run's model
 _LINEAGE = "lineage.json"
 _MOST_CHILD_METRICS = 900  # so that one request takes them all
 _CLASHES = ("IntegrityError", "UniqueViolation")  # of SQLite and PostgreSQL, in MLflow's text

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # mlflow takes seconds to import, and wants its environment s
 
 PARENT_TAG = "mlflow.parentRunId"  # by which the UI shows a run below another
 CHAMPION = "champion"  # alias of the registered version that predicts
-IN_PROGRESS = "pending"  # first word of the key of a run that is being written
+IN_PROGRESS = "in_progress"  # first word of the key of a run that is being written
 
 _SQLITE = "sqlite:///"
 _DEFAULT = "mlflow.db"  # in the repository; it is made where there is none

@@ -2,8 +2,8 @@
 
 MLflow runs this very file, in processes that have only the packages it names, so it imports
 nothing of ours: the checksums travel beside it, and in a package that these check the loader,
-config, weights, the architecture's file and the scope. Histories and forecasts are in the units of
-the series.
+config, weights, the architecture's file and the training range. Histories and forecasts are in the
+units of the series.
 """
 
 import runpy

@@ -91,7 +91,7 @@ class Forecaster:
         """Load it.
 
         Args:
-            files: `weights`, `config`, `scope` and the architecture.
+            files: `weights`, `config`, `training_range` and the architecture.
 
         Raises:
             ValueError: of `load_model`.
@@ -99,7 +99,9 @@ class Forecaster:
         self.model = load_model(files)
         # of a network that was trained on standardised samples
         self.scaling: dict[str, float] = _read_json(files["config"]).get("scaling", _UNSCALED)
-        self.scope = _read_json(files["scope"])  # what it was trained on, and its errors
+        self.training_range = _read_json(
+            files["training_range"]
+        )  # what it was trained on, and its errors
 
     @torch.no_grad()
     def predict(self, histories: NDArray[Any], horizon: int = 50) -> NDArray[np.float64]:
