@@ -213,7 +213,7 @@ def _draw_origins(
         bounds = predictions[row] + interval
         axes.fill_between(times[row], *bounds, color=ORANGE, alpha=0.15, lw=0, label=label)
     lines = axes.plot(times.T, predictions.T, lw=1.3, color=ORANGE, marker=".")
-    lines[0].set_label("network")
+    lines[0].set_label("forecast")
     for name, of_baseline in baseline_forecasts.items():
         lines = axes.plot(times.T, of_baseline.T, lw=1.3, color=GREEN, ls="--")
         lines[0].set_label(name)

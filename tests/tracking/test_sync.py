@@ -111,6 +111,17 @@ def test_a_store_of_an_earlier_version_is_one_line_that_says_how_to_fill_it_agai
         sync()
 
 
+def test_a_model_of_an_earlier_version_is_one_line_that_says_how_to_fill_the_store_again(workspace):
+    fill(workspace)
+    made = find_run("carried_rnn").info.run_id
+    Store(find_uri()).client.delete_tag(made, "checksums_md5")
+
+    with pytest.raises(
+        InputError, match=r"carried_rnn, model: it was logged by an earlier version"
+    ):
+        sync()
+
+
 def test_artifacts_lie_in_the_repository_wherever_the_process_works(
     workspace, tmp_path, monkeypatch
 ):

@@ -379,7 +379,10 @@ def lost_files(store: Store, run: "Run", spec: RunSpec) -> str | None:
         location = store.client.get_logged_model(model_id).artifact_location
         packed = Path(_find_local_folder(location) or "")
         problem = checksum_problem(packed)
-        if not problem and compute_file_md5(packed / CHECKSUMS) != run.data.tags.get(_PACKAGE_TAG):
+        logged = run.data.tags.get(_PACKAGE_TAG)
+        if not problem and not logged:
+            problem = "it was logged by an earlier version"
+        elif not problem and compute_file_md5(packed / CHECKSUMS) != logged:
             problem = f"{CHECKSUMS} is another"
         if problem:
             return f"model: {problem}"
