@@ -42,6 +42,7 @@ def test_it_takes_the_workspace_where_there_is_no_champion(workspace):
     assert not (workspace / "mlflow.db").exists()
 
 
+@pytest.mark.slow
 def test_it_takes_the_champion_though_another_model_is_better_by_now(workspace):
     promote.main("surnames", force=False)
     rescore(workspace, "surname_gru", 0.7)
@@ -104,6 +105,7 @@ def test_a_named_model_answers_from_the_workspace(workspace):
     assert said.startswith("surname_ngrams of the workspace\n")
 
 
+@pytest.mark.slow
 def test_a_named_model_answers_alike_from_the_cache_where_its_files_are_missing(workspace):
     before = predict(workspace, "Schmidt", "--model", "surname_ngrams", "--log")
     shutil.rmtree(workspace / "data/trained/surname_ngrams")

@@ -80,7 +80,7 @@ def test_after_the_rotten_object_is_deleted_repro_heals(tmp_path):
     "spoil",
     [
         pytest.param(flip, id="flipped"),
-        pytest.param(lambda path: path.write_bytes(b""), id="empty"),
+        pytest.param(lambda path: path.write_bytes(b""), id="empty", marks=pytest.mark.slow),
     ],
 )
 def test_the_readmes_remote_gives_nothing_that_rotted_in_it(workspace, tmp_path, spoil):

@@ -189,6 +189,7 @@ def test_the_next_sync_repairs_what_a_kill_left(workspace, method, nth):
     check()
 
 
+@pytest.mark.slow
 def test_the_next_sync_repairs_what_a_kill_left_of_figures_and_tables(workspace):
     fill(workspace)
     whole = read_artifacts(workspace, find_run("surname_gru"))
@@ -213,7 +214,10 @@ def test_the_next_sync_repairs_what_a_kill_left_of_figures_and_tables(workspace)
     "clash",
     [
         "(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.name",
-        "(psycopg.errors.UniqueViolation) duplicate key value violates unique constraint",
+        pytest.param(
+            "(psycopg.errors.UniqueViolation) duplicate key value violates unique constraint",
+            marks=SLOW,
+        ),
     ],
 )
 def test_data_that_another_clone_names_at_the_same_moment_are_named_once_more(

@@ -58,7 +58,7 @@ CHANGES = [
     pytest.param(draw_again, False, id="figures", marks=SLOW),
     pytest.param(describe_otherwise, False, id="description", marks=SLOW),
     pytest.param(drop_store, False, id="store", marks=SLOW),
-    pytest.param(drop_run, False, id="run"),
+    pytest.param(drop_run, False, id="run", marks=SLOW),
     pytest.param(drop_artifacts, False, id="artifacts", marks=SLOW),
 ]
 
@@ -140,7 +140,8 @@ def test_where_nothing_is_to_do_any_clone_asks_a_server_ten_times_at_most(
 
 
 @pytest.mark.parametrize(
-    ("name", "most", "files"), [("hold_last (integer_starts)", 4, 0), ("carried_rnn", 23, 16)]
+    ("name", "most", "files"),
+    [pytest.param("hold_last (integer_starts)", 4, 0, marks=SLOW), ("carried_rnn", 23, 16)],
 )
 def test_a_run_is_made_by_few_requests(workspace, monkeypatch, sent, name, most, files):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", find_server())

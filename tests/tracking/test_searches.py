@@ -23,7 +23,7 @@ from tests.store import (
     sync,
 )
 from tests.tracking.test_views import decode, read_tags
-from tests.workspace import RUNS
+from tests.workspace import RUNS, copy_workspace, work_in
 
 
 @pytest.fixture
@@ -33,6 +33,17 @@ def searched(workspace):
     return workspace
 
 
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory):
+    """The working folder, with one search and a store that holds it; to be read only."""
+    folder = copy_workspace(tmp_path_factory.mktemp("searched") / "workspace")
+    with pytest.MonkeyPatch.context() as patch:
+        work_in(folder, patch)
+        add_search(folder)
+        fill(folder)
+        yield folder
+
+
 def list_searched() -> dict[str, Run]:
     """The run of the search and those of its trials, by name; no name comes twice."""
     found = [run for run in list_runs() if run.info.run_name in [NAME, *TRIALS]]
@@ -40,9 +51,7 @@ def list_searched() -> dict[str, Run]:
     return {run.info.run_name: run for run in found}
 
 
-def test_each_trial_is_a_run_below_that_of_its_search(searched):
-    fill(searched)
-
+def test_each_trial_is_a_run_below_that_of_its_search(tracked):
     found = list_searched()
     assert sorted(found) == [NAME, *TRIALS]
     parents = {name: run.data.tags.get(PARENT_TAG) for name, run in found.items()}
@@ -50,9 +59,7 @@ def test_each_trial_is_a_run_below_that_of_its_search(searched):
     assert list_names() == sorted([*RUNS, NAME, *TRIALS])
 
 
-def test_a_trial_shows_what_was_drawn_its_score_on_validation_and_its_curve(searched):
-    fill(searched)
-
+def test_a_trial_shows_what_was_drawn_its_score_on_validation_and_its_curve(tracked):
     trial = list_searched()[TRIALS[0]]
     assert trial.data.params == {
         "recipe": "0",
@@ -65,18 +72,14 @@ def test_a_trial_shows_what_was_drawn_its_score_on_validation_and_its_curve(sear
     assert [(point.step, point.value) for point in history] == [(2, 1.5), (4, 1.25)]
 
 
-def test_a_trial_that_failed_says_why_and_has_no_score(searched):
-    fill(searched)
-
+def test_a_trial_that_failed_says_why_and_has_no_score(tracked):
     trial = list_searched()[TRIALS[2]]
     assert trial.info.status == "FAILED"
     assert trial.data.tags["failure"] == "the loss became nan"
     assert trial.data.metrics == {}
 
 
-def test_a_search_says_what_is_best_and_what_it_was_told(searched):
-    fill(searched)
-
+def test_a_search_says_what_is_best_and_what_it_was_told(tracked):
     run = find_run(NAME)
     assert run.info.status == "FINISHED"
     assert run.data.metrics == {"best/validation/macro_f1": 0.52}
@@ -98,6 +101,7 @@ def test_a_second_sync_writes_nothing(searched):
     assert list_files(searched) == before
 
 
+@pytest.mark.slow
 def test_another_result_is_another_search_and_the_first_one_stays(searched):
     fill(searched)
     add_search(searched, value=0.6)
@@ -149,6 +153,7 @@ def test_trials_of_a_search_that_somebody_deleted_go_too(searched):
     check()
 
 
+@pytest.mark.slow
 def test_what_a_sync_left_half_made_is_dropped_with_its_trials(searched, monkeypatch):
     def stop(*arguments: object) -> None:
         write_children(*arguments)
@@ -181,9 +186,7 @@ def test_a_search_that_is_not_as_its_lock_has_it_is_not_tracked(searched):
     assert list_searched() == {}
 
 
-def test_the_view_draws_parallel_coordinates_of_each_search_and_shows_all_trials(searched):
-    fill(searched)
-
+def test_the_view_draws_parallel_coordinates_of_each_search_and_shows_all_trials(tracked):
     state = decode(read_tags("searches")["mlflow.sharedViewState.best"])
 
     [chart] = [chart for chart in state["compareRunCharts"] if chart["type"] == "PARALLEL"]

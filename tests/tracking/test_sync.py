@@ -149,7 +149,7 @@ def test_artifacts_lie_in_the_repository_wherever_the_process_works(
     ("name", "path"),
     [
         ("carried_rnn", "data/trained/carried_rnn/weights.pt"),
-        ("layer_tour", "data/plotted/layers/layers.csv"),
+        pytest.param("layer_tour", "data/plotted/layers/layers.csv", marks=pytest.mark.slow),
     ],
 )
 def test_what_is_not_as_the_lock_has_it_is_not_tracked(
@@ -234,9 +234,18 @@ def draw_the_tour_blue(workspace: Path) -> None:
     ("change", "name", "artifact", "text"),
     [
         pytest.param(draw_blue, "carried_rnn", "figures/forecast.png", "blue", id="figure"),
-        pytest.param(print_more, "carried_rnn", "progress.txt", "more", id="progress"),
+        pytest.param(
+            print_more, "carried_rnn", "progress.txt", "more", id="progress", marks=pytest.mark.slow
+        ),
         pytest.param(answer_otherwise, "surname_gru", "tables/queries.csv", "English", id="table"),
-        pytest.param(draw_the_tour_blue, "layer_tour", "figures/gradients.png", "blue", id="tour"),
+        pytest.param(
+            draw_the_tour_blue,
+            "layer_tour",
+            "figures/gradients.png",
+            "blue",
+            id="tour",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_is_shown_is_replaced_in_the_same_run(workspace, change, name, artifact, text):
