@@ -124,8 +124,12 @@ BEFORE = {change_cell: add_observed, change_season: add_observed}
 
 
 def list_baselines(*series: str) -> list[str]:
-    """Names of the runs of all baselines of series."""
-    return [f"{method} ({name})" for name in series for method in METHODS]
+    """Names of the runs of all baselines of series, and of the best one as a model."""
+    runs = [f"{name}_baseline" for name in series]
+    for name in series:
+        methods = [*METHODS, "ets", "theta"] if name == "sunspots" else METHODS
+        runs += [f"{method} ({name})" for method in methods]
+    return runs
 
 
 # Edit -> the stages that run again, and what gets another run in MLflow. Where training runs

@@ -200,8 +200,11 @@ def _make_model(task: str, name: str, roles: Stages, descriptions: dict[str, Any
     if stage_kind in _OTHER_KINDS:
         kind = _OTHER_KINDS[stage_kind]
         description = descriptions["other"][kind]
+    sections = train.params.get("params.yaml", {})
+    if kind == "best baseline":  # how it is scored is no param of a model
+        sections = {"baselines": train.read_section("forecasting_baselines")}
     params: dict[str, Any] = {}
-    for section, value in train.params.get("params.yaml", {}).items():
+    for section, value in sections.items():
         params |= value if isinstance(value, dict) else {section: value}
     test_data = {}
     if "evaluate" in roles:
