@@ -107,12 +107,11 @@ def score_baselines(
         forecast = series.restore_units(wrap_model(model))
         with np.errstate(over="ignore", invalid="ignore"):  # forecasts may diverge
             assessment = assess(forecast, backtests, evaluation, whole_history=True)
-        scores[name] = {**assessment.scores, **chosen}
-        if evaluation.split == "test" and backtests.walkthroughs:
-            test = backtests.walkthroughs[backtests.drawn]
-            with np.errstate(over="ignore", invalid="ignore"):
+            scores[name] = {**assessment.scores, **chosen}
+            if evaluation.split == "test" and backtests.walkthroughs:
+                test = backtests.walkthroughs[backtests.drawn]
                 mse = test.measure_mse(forecast(test.past[None], test.steps)[0])
-            scores[name] = {"walkthrough_mse": mse, **scores[name]}
+                scores[name] = {"walkthrough_mse": mse, **scores[name]}
         models[name], assessments[name] = model, assessment
     remedy = "drop this baseline from forecasting_baselines or lower"
     check_scores(scores, f"{remedy} evaluate_forecasters.horizons")

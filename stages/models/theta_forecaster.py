@@ -24,7 +24,7 @@ class ThetaForecaster(nn.Module):
     @property
     def shortest_history(self) -> int:
         """Samples that a history needs."""
-        return max(2, 2 * self.season)
+        return 2 * self.season
 
     def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
         """Forecast the samples after a history.
@@ -38,7 +38,7 @@ class ThetaForecaster(nn.Module):
             `(B, n)`.
 
         Raises:
-            ValueError: the history is shorter than two seasons, or than two samples.
+            ValueError: the history is shorter than two seasons.
         """
         num_histories, length = history.shape
         if length < self.shortest_history:

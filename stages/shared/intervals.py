@@ -16,7 +16,6 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.special import stdtrit  # quantiles of Student's t
 
 from stages.shared.params import Params, Seed
 
@@ -77,6 +76,8 @@ def find_batch_interval(values: NDArray[np.float64], block: int) -> Interval:
     least two batches; their means are taken as independent (batch means, Schmeiser, 1982). What it
     holds on simulated series is measured by `python -m benchmarks intervals`.
     """
+    from scipy.special import stdtrit  # quantiles of Student's t; imported only for backtests
+
     length = min(2 * block, len(values) // 2)
     num_batches = len(values) // length
     means = values[: num_batches * length].reshape(num_batches, length).mean(axis=1)
