@@ -10,11 +10,9 @@ from pathlib import Path
 
 from stages.forecasting.forecasters import write_state
 from stages.models.mean_forecaster import MeanForecaster
-from stages.shared.checkpoints import read_model, write_model
+from stages.shared.checkpoints import read_model, write_fitted_model
 from stages.shared.command import run_as_command
-from stages.shared.model_config import ModelConfig, read_config, write_times
-from stages.shared.reproducible import describe_processor
-from stages.shared.tables import Curves, write_curves
+from stages.shared.model_config import ModelConfig, read_config
 
 
 def combine(folders: list[Path]) -> tuple[MeanForecaster, ModelConfig]:
@@ -31,10 +29,8 @@ def main(network: str, baseline: str, out: str) -> None:
     started = datetime.now(UTC)
     # the baseline first: histories are given in the precision of the first member
     model, config = combine([Path(baseline), Path(network)])
-    write_model(Path(out), config, model)
+    write_fitted_model(Path(out), config, model, started)
     write_state(Path(out) / "state.npy", None)
-    write_curves(Path(out) / "curves.csv", Curves())
-    write_times(Path(out), started, describe_processor())
 
 
 if __name__ == "__main__":

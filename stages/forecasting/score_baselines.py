@@ -42,14 +42,12 @@ from stages.forecasting.baselines import (
 from stages.forecasting.forecasters import describe_model, wrap_model
 from stages.forecasting.metrics import choose_forecaster_metrics
 from stages.forecasting.series import Array, Series, read_series
-from stages.shared.checkpoints import write_model
+from stages.shared.checkpoints import write_fitted_model
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
 from stages.shared.json_files import Baselines, write_baselines, write_json
-from stages.shared.model_config import write_times
 from stages.shared.params import Count, Params, read_params
-from stages.shared.reproducible import describe_processor, make_reproducible
-from stages.shared.tables import Curves, write_curves
+from stages.shared.reproducible import make_reproducible
 
 _Linear = Literal["predict_zero", "hold_last", "copy_period", "ar2", "ar_best", "ridge"]
 _Smoothing = Literal["ets", "theta"]
@@ -233,9 +231,8 @@ def main(windows: str, trained: str, out: str, metrics: str, details: str) -> No
     write_errors(Path(out) / "errors.csv", scored.errors)
     np.savez(Path(out) / "forecasts.npz", allow_pickle=False, **{scored.best: scored.forecasts})
 
-    write_model(Path(trained), describe_model(scored.model, series.scaling), scored.model)
-    write_curves(Path(trained) / "curves.csv", Curves())
-    write_times(Path(trained), started, describe_processor())
+    config = describe_model(scored.model, series.scaling)
+    write_fitted_model(Path(trained), config, scored.model, started)
     scores = {"data": series.name, "baseline": scored.best, **scored.scores[scored.best]}
     if evaluation.split != "test":
         scores["split"] = evaluation.split

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Annotated, Any
@@ -12,8 +13,16 @@ from pydantic import ConfigDict, Field, create_model
 from torch import nn
 
 from stages.shared.errors import InputError, is_out_of_memory, summarize
-from stages.shared.model_config import ModelConfig, check_architecture, read_config, write_config
+from stages.shared.model_config import (
+    ModelConfig,
+    check_architecture,
+    read_config,
+    write_config,
+    write_times,
+)
 from stages.shared.params import Name, Params, check_params
+from stages.shared.reproducible import describe_processor
+from stages.shared.tables import Curves, write_curves
 
 _MOST_WEIGHTS = 10**8  # with their gradients and what Adam keeps of them 1.6 GB
 _SMALL = 1000  # sizes up to here stay far below it, and to count takes a second of imports
@@ -95,6 +104,15 @@ def write_model(folder: Path, config: ModelConfig, model: nn.Module) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(weights, folder / "weights.pt")
     write_config(folder, config)
+
+
+def write_fitted_model(
+    folder: Path, config: ModelConfig, model: nn.Module, started: datetime
+) -> None:
+    """Write a model that is fitted or put together without updates, with empty curves."""
+    write_model(folder, config, model)
+    write_curves(folder / "curves.csv", Curves())
+    write_times(folder, started, describe_processor())
 
 
 def read_model(folder: Path) -> nn.Module:

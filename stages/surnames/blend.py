@@ -12,13 +12,11 @@ from pydantic import Field
 from torch import nn
 
 from stages.models.blend_classifier import BlendClassifier
-from stages.shared.checkpoints import read_model, write_model
+from stages.shared.checkpoints import read_model, write_fitted_model
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
-from stages.shared.model_config import ModelConfig, read_config, write_times
+from stages.shared.model_config import ModelConfig, read_config
 from stages.shared.params import Params, read_params
-from stages.shared.reproducible import describe_processor
-from stages.shared.tables import Curves, write_curves
 
 _Weight = Annotated[float, Field(ge=-1000, le=1000)]  # times any logarithm it stays finite
 
@@ -57,9 +55,7 @@ def main(*folders: str) -> None:
     models = [read_model(member) for member in members]
     configs = [read_config(member) for member in members]
     model, config = blend(models, configs, params)
-    write_model(out, config, model)
-    write_curves(out / "curves.csv", Curves())
-    write_times(out, started, describe_processor())
+    write_fitted_model(out, config, model, started)
 
 
 if __name__ == "__main__":
