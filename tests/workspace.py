@@ -67,6 +67,7 @@ TRAINING_RANGE = {
     "series": "integer_starts",
     "lowest": -1.0,
     "highest": 1.0,
+    "transform": None,
     "spacing": 0.5,
     "least_history": 20,
     "interval": {"low": [-0.25, -0.5, -1.0], "high": [0.25, 0.5, 1.0]},

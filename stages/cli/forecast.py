@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stages.forecasting.observed import find_spacing, read_samples
+from stages.forecasting.transform import Transform
 from stages.shared.errors import InputError
 from stages.shared.figures import (
     BLUE,
@@ -49,16 +50,20 @@ def history_problem(
     The spacing of its samples is compared where it is known.
     """
     least = training_range["least_history"]
-    lowest, highest = training_range["lowest"], training_range["highest"]
-    margin = _MARGIN * (highest - lowest)
     if len(history) < least:
         return (
             f"a history of {len(history)} samples is too short: the model was scored after {least}"
         )
-    if history.min() < lowest - margin or history.max() > highest + margin:
+    seen, transformed = history, ""
+    if training_range["transform"]:
+        transform = Transform(**training_range["transform"])
+        seen, transformed = transform.apply(history), f" (transform: {transform.describe()})"
+    lowest, highest = training_range["lowest"], training_range["highest"]
+    margin = _MARGIN * (highest - lowest)
+    if seen.min() < lowest - margin or seen.max() > highest + margin:
         return (
-            f"a history from {history.min():g} to {history.max():g} is not what the model was "
-            f"trained on: {training_range['series']} lies between {lowest:g} and {highest:g}"
+            f"a history from {seen.min():g} to {seen.max():g} is not what the model was scored on: "
+            f"{training_range['series']} lies between {lowest:g} and {highest:g}{transformed}"
         )
     trained = training_range["spacing"]
     if spacing and trained and abs(spacing / trained - 1) > _SPACING:

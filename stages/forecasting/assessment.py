@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -229,10 +229,11 @@ def fit_prediction_interval(forecasts: Array, backtest: Backtest) -> Array:
 def describe_training_range(
     series: Series, least_history: int, interval: Array, coverage: float
 ) -> dict[str, Any]:
-    """Training range and prediction interval of a forecaster, in the units of the series.
+    """Training range and prediction interval of a forecaster.
 
-    This is training_range.json: `lowest` and `highest` sample of training; `spacing`, the time
-    between samples, None without times; `least_history`, the shortest history that it takes;
+    This is training_range.json: `lowest` and `highest` sample that forecasters were given, after
+    the `transform` of an observed series; `spacing`, the time between samples, None without times;
+    `least_history`, the shortest history that it takes;
     `interval`, the prediction interval, to be added to the forecast of each step; `coverage`, the
     share of the test's samples in it.
     """
@@ -242,6 +243,7 @@ def describe_training_range(
         "series": series.name,
         "lowest": lowest,
         "highest": highest,
+        "transform": asdict(series.transform) if series.transform else None,
         "spacing": series.spacing,
         "least_history": least_history,
         "interval": {"low": low, "high": high},

@@ -20,14 +20,13 @@ def combine(folders: list[Path]) -> tuple[MeanForecaster, ModelConfig]:
     configs = [read_config(folder) for folder in folders]
     members = [{"architecture": own.architecture, "network": own.network} for own in configs]
     model = MeanForecaster([read_model(folder) for folder in folders])
-    config = ModelConfig("forecasting", "mean_forecaster", {"members": members}, configs[0].scaling)
+    config = ModelConfig("forecasting", "mean_forecaster", {"members": members})
     return model, config
 
 
 def main(network: str, baseline: str, out: str) -> None:
     """Write the files of a trained model; nothing is trained, so its curves are empty."""
     started = datetime.now(UTC)
-    # the baseline first: histories are given in the precision of the first member
     model, config = combine([Path(baseline), Path(network)])
     write_fitted_model(Path(out), config, model, started)
     write_state(Path(out) / "state.npy", None)

@@ -26,7 +26,12 @@ from stages.forecasting.assessment import (
     read_errors,
     write_errors,
 )
-from stages.forecasting.forecasters import State, read_state, wrap_model
+from stages.forecasting.forecasters import (
+    State,
+    find_shortest_history,
+    read_state,
+    wrap_model,
+)
 from stages.forecasting.metrics import choose_forecaster_metrics
 from stages.forecasting.series import Array, Forecaster, Series, read_series
 from stages.shared.checkpoints import read_model
@@ -65,9 +70,8 @@ def evaluate(
     """
     backtests = draw_backtests(series, params)
     walkthrough_scores, walkthrough_arrays = _score_walkthrough(wrap_model(model, state), backtests)
-    shortest = getattr(model, "shortest_history", 0)  # a network takes any history
-    forecaster = series.restore_units(wrap_model(model))
-    assessment = assess(forecaster, backtests, params, whole_history=shortest > 0)
+    shortest = find_shortest_history(model)
+    assessment = assess(wrap_model(model), backtests, params, whole_history=shortest > 0)
     scores = {"data": series.name, **walkthrough_scores, **assessment.scores}
     if params.split != "test":
         scores = {"data": series.name, **assessment.scores, "split": params.split}

@@ -19,23 +19,42 @@ State = Tensor | tuple[Tensor, Tensor]
 
 
 def wrap_model(model: Any, state: State | None = None) -> Forecaster:
-    """A network, which has a method `forecast`, as a forecaster that starts in a state or zeros."""
-    dtype = next(model.parameters()).dtype
+    """A model, which has a method `forecast`, as a forecaster that starts in a state or zeros."""
 
     def forecast(history: Array, horizon: int) -> Array:
         with torch.inference_mode():
-            samples = torch.from_numpy(history).to(dtype)
-            forecasts: Array = model.forecast(samples, horizon, state).double().numpy()
+            samples = torch.tensor(history, dtype=torch.float64)
+            forecasts: Array = model.forecast(samples, horizon, state).double().cpu().numpy()
         return forecasts
 
     return forecast
 
 
-def describe_model(model: nn.Module, scaling: dict[str, float] | None) -> ModelConfig:
-    """The config of a forecaster whose arguments are its attributes."""
-    kind = type(model)
-    network = {name: getattr(model, name) for name in inspect.signature(kind).parameters}
-    return ModelConfig("forecasting", kind.__module__.rpartition(".")[2], network, scaling)
+def find_shortest_history(model: Any) -> int:
+    """Samples that a fitted model needs before its forecast; 0: a network takes any history."""
+    return getattr(model, "shortest_history", 0)
+
+
+def describe_model(model: nn.Module, arguments: dict[str, Any] | None = None) -> ModelConfig:
+    """The config of a forecaster; its members have configs in it.
+
+    Args:
+        model: the forecaster.
+        arguments: of a network; None: a fitted model, whose arguments are its attributes.
+    """
+
+    def describe(part: nn.Module) -> dict[str, Any]:
+        names = inspect.signature(type(part)).parameters
+        if "members" not in names and arguments is not None:
+            network = arguments
+        else:
+            network = {name: getattr(part, name) for name in names}
+        if "members" in names:
+            network["members"] = [describe(member) for member in network["members"]]
+        architecture = type(part).__module__.rpartition(".")[2]
+        return {"architecture": architecture, "network": network}
+
+    return ModelConfig("forecasting", **describe(model))
 
 
 def write_state(path: Path, state: State | None) -> None:

@@ -4,11 +4,13 @@ import csv
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from stages.forecasting.transform import TransformParams
 from stages.shared.errors import InputError
 from stages.shared.params import Count, DataPath, Params
 
@@ -28,6 +30,18 @@ class ObservedParams(Params):
     window: Count  # samples that a forecaster sees, in training and when it is scored
     horizons: list[Count] = Field(min_length=1)  # steps of the closed-loop forecasts
     season: Count  # samples after which a forecast may repeat it; 1: it has no season
+    transform: TransformParams | None = None  # auto (None), none, log, or {log, difference}
+    floor: float | None = None  # below which no forecast goes: 0 for counts
+
+    @field_validator("transform", mode="before")
+    @classmethod
+    def _name_transforms(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        named: dict[str, Any] = {"auto": None, "none": {}, "log": {"log": True}}
+        if given not in named:
+            raise ValueError("must be auto, none, log, or a mapping such as {difference: [1, 12]}")
+        return named[given]
 
     @model_validator(mode="after")
     def _check_season(self) -> "ObservedParams":

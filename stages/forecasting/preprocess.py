@@ -4,6 +4,7 @@ Run by DVC as `python stages/run.py forecasting.preprocess ENTRY TABLE OUT`, wit
 params.yaml such as `observed_series.sunspots`.
 """
 
+import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from stages.forecasting.series import (
     write_series,
 )
 from stages.forecasting.signals import GeneratedParams
+from stages.forecasting.transform import TransformParams, fit_transform
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
 from stages.shared.params import read_params
@@ -28,6 +30,7 @@ from stages.shared.params import read_params
 # Times that the longest horizon must fit into the test: forecast errors overlap, so the bootstrap
 # resamples blocks of one horizon, and it needs several.
 _FEWEST_BLOCKS = 4
+_ORDERS = (1, 2, 4, 8, 16, 32)  # of the autoregression by which transforms are compared
 
 
 def read_segments(path: Path) -> tuple[Array, Array]:
@@ -91,7 +94,47 @@ def split_series(name: str, params: ObservedParams, samples: Array, times: Array
             f"{params.path}: the first {num_train} rows, which are trained on, are all "
             f"{samples[0]:g}: there is nothing to learn"
         )
-    return slide_windows(name, params, samples, times, num_train, num_test)
+    slide = partial(slide_windows, name, params, samples, times, num_train, num_test)
+    if params.transform:
+        return slide(params.transform)
+    candidates = []
+    for transform in list_transforms(samples, params.season):
+        if sum(transform.difference) + params.window < num_train:
+            candidates.append(slide(transform))
+    errors = [measure_autoregression(series) for series in candidates]
+    chosen = candidates[int(np.argmin(errors))]
+    print(f"{name}: transform {chosen.transform.describe()} chosen on validation, by AR")
+    return chosen
+
+
+def list_transforms(samples: Array, season: int) -> list[TransformParams]:
+    """The transforms that `auto` chooses from; logarithms where all samples are above 0."""
+    differences = [[], [1], [season], [1, season]] if season > 1 else [[], [1]]
+    logarithms = [False, True] if samples.min() > 0 else [False]
+    return [TransformParams(log=log, difference=lags) for lags in differences for log in logarithms]
+
+
+def measure_autoregression(series: ObservedSeries) -> float:
+    """The least error on validation, over the longest horizon, of AR(p) of a few orders.
+
+    It is in the units of the file, so that transforms can be compared.
+    """
+    from stages.forecasting.baselines import fit_autoregression  # they load torch
+    from stages.forecasting.forecasters import wrap_model
+
+    horizon, window = max(series.entry.horizons), series.entry.window
+    context = series.own_evaluation["context"]
+    backtest = series.backtest("validation", context=context, horizon=horizon, phases=1, seed=0)
+    samples = series.join_training()
+    least = math.inf
+    for order in {*_ORDERS, series.season, series.season + 1}:
+        if order <= min(window, samples.shape[1] // 3):
+            model = series.undo_transform(fit_autoregression(samples, order))
+            with np.errstate(over="ignore", invalid="ignore"):  # forecasts may diverge
+                forecasts = wrap_model(model)(backtest.contexts, horizon)
+                error = float(backtest.measure_steps(forecasts)["mse"].mean())
+            least = min(least, error if math.isfinite(error) else math.inf)
+    return least
 
 
 def slide_windows(
@@ -101,15 +144,34 @@ def slide_windows(
     times: Array,
     num_train: int,
     num_validation: int,
+    transform: TransformParams,
 ) -> ObservedSeries:
-    """Slide windows over the training part, standardised; each sample's target is the next one."""
+    """Slide windows over the training part, transformed; each sample's target is the next one.
+
+    Raises:
+        InputError: the training part cannot be transformed, or leaves no window.
+    """
     slide = partial(np.lib.stride_tricks.sliding_window_view, window_shape=params.window + 1)
-    training = samples[:num_train]
-    slid = slide((training - training.mean()) / training.std())
+    try:
+        fitted = fit_transform(samples[:num_train], transform, params.floor)
+        if transform.log and samples.min() <= 0:
+            raise InputError(f"{samples.min():g} has no logarithm")
+    except InputError as error:
+        raise InputError(
+            f"{params.path}: {error}: change observed_series.{name}.transform in params.yaml"
+        ) from None
+    training = fitted.apply(samples[:num_train])
+    if len(training) <= params.window:
+        raise InputError(
+            f"{params.path}: differences leave {len(training)} of {num_train} rows to train on, no "
+            f"more than the window ({params.window}) has: lower window or transform.difference in "
+            "params.yaml"
+        )
+    slid = slide(training)
     windows = Windows(
         inputs=slid[:, :-1].astype(np.float32),
         targets=slid[:, 1:].astype(np.float32),
-        times=slide(times[:num_train])[:, 1:],
+        times=slide(times[fitted.num_lost : num_train])[:, 1:],
         test=np.empty(0, np.float32),
         test_times=np.empty(0),
     )
@@ -121,6 +183,7 @@ def slide_windows(
         sample_times=times,
         num_train=num_train,
         num_validation=num_validation,
+        transform=fitted,
     )
 
 

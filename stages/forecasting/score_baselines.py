@@ -8,7 +8,6 @@ as any model has them.
 
 import math
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +15,10 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
+from torch import nn
 
 from stages.forecasting.assessment import (
     Assessment,
-    Backtests,
     ForecastErrors,
     ForecastingEvaluationParams,
     add_ratios,
@@ -32,16 +31,20 @@ from stages.forecasting.assessment import (
     write_errors,
 )
 from stages.forecasting.baselines import (
-    Baseline,
     fit_autoregression,
     fit_direct,
     fit_ets,
     fit_theta,
     make_linear,
 )
-from stages.forecasting.forecasters import describe_model, wrap_model
+from stages.forecasting.forecasters import (
+    describe_model,
+    find_shortest_history,
+    wrap_model,
+)
 from stages.forecasting.metrics import choose_forecaster_metrics
-from stages.forecasting.series import Array, Series, read_series
+from stages.forecasting.series import Array, Backtest, Series, read_series
+from stages.models.mean_forecaster import MeanForecaster
 from stages.shared.checkpoints import write_fitted_model
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
@@ -50,29 +53,22 @@ from stages.shared.params import Count, Params, read_params
 from stages.shared.reproducible import make_reproducible
 
 _Linear = Literal["predict_zero", "hold_last", "copy_period", "ar2", "ar_best", "ridge"]
-_Smoothing = Literal["ets", "theta"]
+_Observed = Literal["ets", "theta", "combination"]
 _Penalty = Annotated[float, Field(ge=0, le=1e9)]
+_LINEAR = ("ar2", "ar_best", "ridge")  # and these two families, of which a combination has one each
+_SMOOTHING = ("ets", "theta")
+
+Choice = dict[str, float | str]  # what validation chose for a baseline, as its scores have it
 
 
 class ForecastingBaselineParams(Params):
     """Section `forecasting_baselines` of params.yaml."""
 
     names: list[_Linear] = Field(min_length=1)
-    observed_names: list[_Smoothing]  # for observed series too
+    observed_names: list[_Observed]  # for observed series too
     ar_orders: list[Count] = Field(min_length=1)  # of which validation chooses that of ar_best
     ridge_block: Count  # samples that ridge forecasts at once
     ridge_penalties: list[_Penalty] = Field(min_length=1)  # of which validation chooses
-
-
-@dataclass(frozen=True)
-class _FitContext:
-    """The data and params that baselines are fitted with."""
-
-    series: Series
-    samples: Array  # (N, T) of training, as the series joins it
-    backtests: Backtests
-    evaluation: ForecastingEvaluationParams
-    params: ForecastingBaselineParams
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ class _Scored:
     scores: Baselines
     errors: dict[str, ForecastErrors]  # by baseline, on the test phases
     best: str
-    model: Baseline
+    model: nn.Module
     training_range: dict[str, Any]  # of `describe_training_range`
     forecasts: Array  # of the test, those that figures show
 
@@ -92,131 +88,188 @@ def score_baselines(
 ) -> _Scored:
     """Fit, choose and score all baselines of a series, in the same way as networks are scored.
 
+    One whose forecasts diverge is left out, with a message.
+
     Raises:
-        InputError: context or segments are too short for a baseline, or a score is not finite.
+        InputError: context or segments are too short for a baseline, or all of them diverge.
     """
     backtests = draw_backtests(series, evaluation)
-    context = _FitContext(series, series.join_training(), backtests, evaluation, params)
+    ranked = f"mse_{evaluation.common_horizons[-1]}"
     scores: Baselines = {}
-    models: dict[str, Baseline] = {}
+    choices: dict[str, Choice] = {}
+    models: dict[str, nn.Module] = {}
     assessments: dict[str, Assessment] = {}
     for name in [*params.names, *(params.observed_names if series.is_continuous else [])]:
-        model, chosen = _fit(name, context)
-        forecast = series.restore_units(wrap_model(model))
+        if name == "combination":
+            families = []
+            for family in (_LINEAR, _SMOOTHING):
+                families.append({member: scores[member] for member in family if member in scores})
+            if not all(families):
+                print(f"{series.name}: no combination without one of {_LINEAR} and of {_SMOOTHING}")
+                continue
+            linear, smoothing = (find_best_baseline(family, ranked) for family in families)
+            model: nn.Module = MeanForecaster([models[linear], models[smoothing]])
+            choices[name] = {"linear": linear, "smoothing": smoothing, **choices[linear]}
+        else:
+            fitted = []
+            for choice in _list_choices(name, series, params, evaluation):
+                fitted.append((choice, fit_baseline(name, series, choice)))
+            choices[name], model = _choose(fitted, backtests.validation, evaluation)
+        forecast = wrap_model(model)
         with np.errstate(over="ignore", invalid="ignore"):  # forecasts may diverge
             assessment = assess(forecast, backtests, evaluation, whole_history=True)
-            scores[name] = {**assessment.scores, **chosen}
+            scored = {**assessment.scores, **choices[name]}
             if evaluation.split == "test" and backtests.walkthroughs:
                 test = backtests.walkthroughs[backtests.drawn]
                 mse = test.measure_mse(forecast(test.past[None], test.steps)[0])
-                scores[name] = {"walkthrough_mse": mse, **scores[name]}
-        models[name], assessments[name] = model, assessment
-    remedy = "drop this baseline from forecasting_baselines or lower"
-    check_scores(scores, f"{remedy} evaluate_forecasters.horizons")
-    best = find_best_baseline(scores, f"mse_{evaluation.common_horizons[-1]}")
-    shown = assessments[best]
+                scored = {"walkthrough_mse": mse, **scored}
+        try:
+            check_scores(scored, "its forecasts diverge: drop it from forecasting_baselines")
+        except InputError as error:
+            print(f"{series.name}: {name} is left out: {error}")
+            continue
+        scores[name], models[name], assessments[name] = scored, model, assessment
+    if not scores:
+        raise InputError(
+            f"the forecasts of all baselines of {series.name} diverge: add hold_last to "
+            "forecasting_baselines.names in params.yaml"
+        )
+    best = find_best_baseline(scores, ranked)
+    shown, chosen = assessments[best], models[best]
     rows, steps = backtests.test.examples
     return _Scored(
         scores={name: add_ratios(scores[name], scores) for name in scores},
         errors={name: assessment.errors for name, assessment in assessments.items()},
         best=best,
-        model=models[best],
+        model=chosen,
         training_range=describe_training_range(
-            series, models[best].shortest_history, shown.interval, shown.coverage
+            series, find_shortest_history(chosen), shown.interval, shown.coverage
         ),
         forecasts=shown.forecasts[rows, steps],
     )
 
 
-def _fit(name: str, context: _FitContext) -> tuple[Baseline, dict[str, float]]:
-    """Fit one baseline to the training part of a series; also what validation chose for it."""
-    series, samples, params = context.series, context.samples, context.params
-    candidates: dict[float, Baseline] = {}
+def fit_baseline(name: str, series: Series, choice: Choice) -> nn.Module:
+    """Fit a baseline to the training part of a series.
+
+    Args:
+        name: of the baseline.
+        series: whose units the forecaster takes and gives.
+        choice: what validation chose for it, as in scores.json; other keys are ignored.
+    """
+    samples = series.join_training()
+    plain = series.drop_differences(keep_log=False)
+    smoothed = series.drop_differences(keep_log=True)
+    season = series.season or 1
     match name:
-        case "predict_zero":  # in the units of a file: the mean of the training part
-            return make_linear([[0.0]]), {}
+        case "predict_zero":  # of a file: the mean of the training part
+            return plain.undo_transform(make_linear([[0.0]]))
         case "hold_last":
-            return make_linear([[1.0]]), {}
+            return plain.undo_transform(make_linear([[1.0]]))
         case "copy_period":
-            return make_linear(np.eye(_check_season(context))), {}
+            return plain.undo_transform(make_linear(np.eye(season)))
+        case "ar2" | "ar_best":
+            return series.undo_transform(fit_autoregression(samples, int(choice["order"])))
+        case "ridge":
+            sizes = int(choice["context"]), int(choice["block"])
+            return series.undo_transform(fit_direct(samples, *sizes, float(choice["penalty"])))
+        case "ets":
+            return smoothed.undo_transform(fit_ets(smoothed.join_training()[0], season))
+        case "theta":
+            return smoothed.undo_transform(fit_theta(smoothed.join_training()[0], season))
+        case _:  # combination
+            members = (str(choice["linear"]), str(choice["smoothing"]))
+            return MeanForecaster([fit_baseline(member, series, choice) for member in members])
+
+
+def _list_choices(
+    name: str,
+    series: Series,
+    params: ForecastingBaselineParams,
+    evaluation: ForecastingEvaluationParams,
+) -> list[Choice]:
+    """The ways to fit a baseline, of which validation chooses."""
+    num_samples = series.join_training().shape[1]
+    match name:
+        case "copy_period":
+            _check_season(series, evaluation.context)
         case "ar2":  # exact on a clean sine
-            [order] = _limit_orders([2], context)
-            return fit_autoregression(samples, order), {}
+            return [{"order": order} for order in _limit_orders([2], series, evaluation.context)]
         case "ar_best":
-            for order in _limit_orders(params.ar_orders, context):
-                candidates[order] = fit_autoregression(samples, order)
-            best = _choose(candidates, context)
-            return candidates[best], {"order": best}
+            orders = params.ar_orders
+            if series.is_continuous and series.season:  # a season back, and the one before
+                orders = sorted({*orders, series.season, series.season + 1})
+            orders = _limit_orders(orders, series, evaluation.context)
+            return [{"order": order} for order in orders]
         case "ridge":
             if series.is_continuous:  # all steps at once, from the whole window
-                num_samples = samples.shape[1]
-                block = min(max(context.evaluation.horizons), num_samples // 3)
-                length = max(1, min(context.evaluation.context, num_samples - 2 * block))
+                block = max(1, min(max(evaluation.horizons), num_samples // 3))
+                length = max(1, min(evaluation.context, num_samples - 2 * block))
             else:  # at most half a segment, to be fitted to many windows
-                half = samples.shape[1] // 2
+                half = num_samples // 2
                 block = max(1, min(params.ridge_block, half // 2))
-                length = max(1, min(context.evaluation.context, half - block))
-            for penalty in params.ridge_penalties:
-                candidates[penalty] = fit_direct(samples, length, block, penalty)
-            best = _choose(candidates, context)
-            return candidates[best], {"penalty": best, "context": length, "block": block}
-        case "ets":
-            return fit_ets(samples[0], series.season or 1), {}
-        case _:
-            return fit_theta(samples[0], series.season or 1), {}
+                length = max(1, min(evaluation.context, half - block))
+            sizes = {"context": length, "block": block}
+            return [{"penalty": penalty, **sizes} for penalty in params.ridge_penalties]
+    return [{}]
 
 
-def _check_season(context: _FitContext) -> int:
-    """The season of a series, in samples, which the context must reach."""
-    name, season, longest = context.series.name, context.series.season, context.evaluation.context
+def _check_season(series: Series, context: int) -> None:
+    """Check that a series has a season, which the context must reach."""
+    name, season = series.name, series.season
     if season is None:
         raise InputError(
-            f"params.yaml: {context.series.section}.{name} has neither period nor season: "
+            f"params.yaml: {series.section}.{name} has neither period nor season: "
             "give it a season for copy_period to repeat, or drop that from "
             "forecasting_baselines.names"
         )
-    if not 0 < season <= longest:
+    if not 0 < season <= context:
         raise InputError(
-            f"params.yaml: evaluate_forecasters.context ({longest}) must reach a period of "
+            f"params.yaml: evaluate_forecasters.context ({context}) must reach a period of "
             f"{name} ({season} samples), which copy_period repeats: raise it"
         )
-    return season
 
 
-def _limit_orders(orders: list[int], context: _FitContext) -> list[int]:
+def _limit_orders(orders: list[int], series: Series, context: int) -> list[int]:
     """The orders for which segments are long enough; the context must reach all of them."""
-    longest = context.evaluation.context
-    if "context" not in context.series.own_evaluation and max(orders) > longest:
+    if not series.is_continuous and max(orders) > context:
         raise InputError(
             f"params.yaml: AR({max(orders)}) looks at more samples than "
-            f"evaluate_forecasters.context ({longest}) shows: lower it in "
+            f"evaluate_forecasters.context ({context}) shows: lower it in "
             "forecasting_baselines.ar_orders, or raise the context"
         )
-    num_points = min(context.samples.shape[1], longest + 1)
+    num_points = min(series.join_training().shape[1], context + 1)
     allowed = [order for order in orders if order < num_points]
     if not allowed:
         raise InputError(
-            f"segments of {context.series.name} have {num_points} samples, too few for AR of "
+            f"segments of {series.name} have {num_points} samples, too few for AR of "
             f"order {min(orders)}: give forecasting_baselines.ar_orders of params.yaml a lower "
             "one, and drop ar2 from names if they have fewer than 3"
         )
     if len(allowed) < len(orders):
-        print(f"{context.series.name}: segments of {num_points} samples allow {allowed} alone")
+        print(
+            f"{series.name}: AR orders above {max(allowed)} are left out: a context has "
+            f"{num_points - 1} samples"
+        )
     return allowed
 
 
-def _choose(candidates: Mapping[float, Baseline], context: _FitContext) -> float:
-    """The candidate with the least error over the longest horizon of validation."""
-    validation = context.backtests.validation
-    longest = max(context.evaluation.validation_horizons)
-    errors = {}
-    for value, model in candidates.items():
-        forecast = context.series.restore_units(wrap_model(model))
+def _choose(
+    fitted: list[tuple[Choice, nn.Module]],
+    validation: Backtest,
+    evaluation: ForecastingEvaluationParams,
+) -> tuple[Choice, nn.Module]:
+    """The choice with the least error over the longest horizon of validation, and its model."""
+    if len(fitted) == 1:
+        return fitted[0]
+    longest = max(evaluation.validation_horizons)
+    errors = []
+    for _, model in fitted:
         with np.errstate(over="ignore", invalid="ignore"):  # forecasts may diverge
-            scores = score_forecasts(forecast(validation.histories, longest), validation, [longest])
-        mse = scores[f"mse_{longest}"]
-        errors[value] = mse if math.isfinite(mse) else math.inf
-    return min(errors, key=lambda value: errors[value])
+            forecasts = wrap_model(model)(validation.histories, longest)
+            mse = score_forecasts(forecasts, validation, [longest])[f"mse_{longest}"]
+        errors.append(mse if math.isfinite(mse) else math.inf)
+    return fitted[errors.index(min(errors))]
 
 
 def main(windows: str, trained: str, out: str, metrics: str, details: str) -> None:
@@ -231,7 +284,7 @@ def main(windows: str, trained: str, out: str, metrics: str, details: str) -> No
     write_errors(Path(out) / "errors.csv", scored.errors)
     np.savez(Path(out) / "forecasts.npz", allow_pickle=False, **{scored.best: scored.forecasts})
 
-    config = describe_model(scored.model, series.scaling)
+    config = describe_model(scored.model)
     write_fitted_model(Path(trained), config, scored.model, started)
     scores = {"data": series.name, "baseline": scored.best, **scored.scores[scored.best]}
     if evaluation.split != "test":

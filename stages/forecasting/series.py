@@ -5,19 +5,24 @@ the entry of the series in params.yaml. Only `read_series` finds out which kind 
 other code calls methods of the series.
 """
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.forecasting.observed import ObservedParams, find_spacing
 from stages.forecasting.signals import GeneratedParams, sample_signal
+from stages.forecasting.transform import Transform, TransformParams, fit_transform
 from stages.shared.json_files import read_json, write_json
 from stages.shared.params import Params, check_params
+
+if TYPE_CHECKING:  # preprocessing does without torch
+    from torch import nn
 
 Array = NDArray[np.float64]
 Forecaster = Callable[[Any, int], Array]  # history (B, K) and horizon n -> (B, n)
@@ -35,7 +40,7 @@ _STREAM = 0xE7A1  # added to every seed, so that no backtest draws the numbers o
 class Windows:
     """Training windows of a series, and its held-out end.
 
-    Those of an observed series are standardised and have no test: see `ObservedSeries`.
+    Those of an observed series are transformed and have no test: see `ObservedSeries`.
     """
 
     inputs: _Floats  # (N, T), oldest sample first
@@ -147,8 +152,8 @@ class GeneratedSeries(_BaseSeries[GeneratedParams]):
         training_sample="amplitude",
         squared_error="mean squared error (amplitude²)",
     )
-    scaling = None  # windows are in the units of the series
     is_continuous: ClassVar[bool] = False  # training is one segment, right before validation
+    transform: ClassVar[None] = None  # windows are in the units of the series
     own_evaluation: ClassVar[dict[str, Any]] = {}  # fields of evaluate_forecasters to replace
 
     @property
@@ -179,9 +184,13 @@ class GeneratedSeries(_BaseSeries[GeneratedParams]):
         lasts = windows.targets[thinned, -1:]
         return np.concatenate([windows.inputs[thinned], lasts], axis=1, dtype=np.float64)
 
-    def restore_units(self, forecast: Forecaster) -> Forecaster:
-        """The same forecaster: windows are in the units of the series."""
-        return forecast
+    def undo_transform(self, model: "nn.Module") -> "nn.Module":
+        """The same model: windows are in the units of the series."""
+        return model
+
+    def drop_differences(self, keep_log: bool) -> "GeneratedSeries":
+        """The same series: it has none."""
+        return self
 
     def backtest(
         self,
@@ -291,7 +300,7 @@ class ObservedSeries(_BaseSeries[ObservedParams]):
     units = Units(
         time="time (units of the file)",
         sample="sample (units of the file)",
-        training_sample="standardised sample",
+        training_sample="transformed sample",
         squared_error="mean squared error (units of the file, squared)",
     )
 
@@ -299,6 +308,7 @@ class ObservedSeries(_BaseSeries[ObservedParams]):
     sample_times: Array = field(kw_only=True)  # (T,)
     num_train: int = field(kw_only=True)
     num_validation: int = field(kw_only=True)
+    transform: Transform = field(kw_only=True)  # of the samples in windows
 
     @property
     def training(self) -> Array:
@@ -306,15 +316,10 @@ class ObservedSeries(_BaseSeries[ObservedParams]):
         return self.samples[: self.num_train]
 
     @property
-    def scaling(self) -> dict[str, float]:
-        """Mean and standard deviation of the training part alone."""
-        return {"mean": float(self.training.mean()), "std": float(self.training.std())}
-
-    @property
     def own_evaluation(self) -> dict[str, Any]:
-        """Fields of `evaluate_forecasters` to replace: the context is the window."""
-        window, horizons = self.entry.window, self.entry.horizons
-        return {"context": window, "horizons": horizons, "validation_horizons": horizons}
+        """Fields of `evaluate_forecasters` to replace: the context gives a window, transformed."""
+        context, horizons = self.entry.window + self.transform.num_lost, self.entry.horizons
+        return {"context": context, "horizons": horizons, "validation_horizons": horizons}
 
     @property
     def season(self) -> int:
@@ -328,23 +333,29 @@ class ObservedSeries(_BaseSeries[ObservedParams]):
 
     @property
     def training_range(self) -> tuple[float, float]:
-        """The lowest and the highest training sample, in the units of the file."""
-        return float(self.training.min()), float(self.training.max())
+        """The lowest and the highest sample of the whole file, transformed."""
+        transformed = self.transform.apply(self.samples)
+        return float(transformed.min()), float(transformed.max())
 
     def select_targets(self, num_forecasts: int) -> tuple[_Floats, Array]:
         """The last targets of each window and their times: some networks forecast only one."""
         return self.windows.targets[:, -num_forecasts:], self.windows.times[:, -num_forecasts:]
 
     def join_training(self) -> Array:
-        """Samples `(1, T)` for baselines: the training part, standardised."""
-        scaling = self.scaling
-        joined: Array = ((self.training - scaling["mean"]) / scaling["std"])[None]
-        return joined
+        """Samples `(1, T)` for baselines: the training part, transformed."""
+        return self.transform.apply(self.training)[None]
 
-    def restore_units(self, forecast: Forecaster) -> Forecaster:
-        """Turn a forecaster of standardised samples into one in the units of the file."""
-        mean, std = self.scaling["mean"], self.scaling["std"]
-        return lambda history, horizon: forecast((history - mean) / std, horizon) * std + mean
+    def undo_transform(self, model: "nn.Module") -> "nn.Module":
+        """Turn a forecaster of transformed samples into one in the units of the file."""
+        return self.transform.undo(model)
+
+    def drop_differences(self, keep_log: bool) -> "ObservedSeries":
+        """The series for forecasters that follow a trend and a season themselves, or repeat them.
+
+        Its windows are not slid again.
+        """
+        params = TransformParams(log=self.transform.log and keep_log)
+        return replace(self, transform=fit_transform(self.training, params, self.transform.floor))
 
     def backtest(
         self,
@@ -411,6 +422,8 @@ def write_series(path: Path, series: Series) -> None:
     """Write a series to <series>.npz and its params to <series>.json beside it."""
     apart = ("name", "windows", "params")
     own = {name: value for name, value in vars(series).items() if name not in apart}
+    if "transform" in own:
+        own["transform"] = json.dumps(asdict(own["transform"]))
     np.savez(path, allow_pickle=False, **asdict(series.windows), **own)
     entry = series.entry.model_dump(exclude_unset=True)
     write_json(path.with_suffix(".json"), {series.section: entry})
@@ -441,4 +454,5 @@ def read_series(path: Path, with_params: bool = True) -> Series:
         sample_times=arrays["sample_times"],
         num_train=int(arrays["num_train"]),
         num_validation=int(arrays["num_validation"]),
+        transform=Transform(**json.loads(str(arrays["transform"]))),
     )

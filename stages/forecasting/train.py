@@ -18,7 +18,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from stages.forecasting.forecasters import State, wrap_model, write_state
+from stages.forecasting.forecasters import State, describe_model, wrap_model, write_state
 from stages.forecasting.series import Array, Series, read_series
 from stages.shared.checkpoints import build_network, write_model
 from stages.shared.command import run_as_command
@@ -233,7 +233,8 @@ def train(params: ForecasterParams, series: Series, name: str) -> TrainedForecas
         forecast = wrap_model(model)(series.windows.last[None], len(test))[0]
         mse = float(np.mean((forecast - test) ** 2))
         progress.print(f"Performance on test range: {mse:.7f}")
-    config = ModelConfig("forecasting", params.architecture, params.network, series.scaling)
+    model = series.undo_transform(model)
+    config = describe_model(model, params.network)
     state = objective.state
     return TrainedForecaster(model, config, curves, state, reporter.snapshots, progress.lines)
 

@@ -24,7 +24,7 @@ class MeanForecaster(nn.Module):
         """Forecast the samples after a history.
 
         Args:
-            history: `(B, T)`, oldest first.
+            history: `(B, T)`, float64, oldest first.
             horizon: n, number of samples.
             state: none is carried.
 
@@ -36,6 +36,5 @@ class MeanForecaster(nn.Module):
         """
         forecasts = []
         for member in self.members:
-            dtype = next(member.parameters()).dtype
-            forecasts.append(member.forecast(history.to(dtype), horizon).double())  # type: ignore[operator]
+            forecasts.append(member.forecast(history, horizon).to(history))  # type: ignore[operator]
         return torch.stack(forecasts).mean(dim=0)

@@ -112,7 +112,7 @@ class SequenceForecaster(nn.Module):
 
         Starts from a hidden state, None for zeros, and returns `(B, n)`.
         """
-        nexts, state = self(history, state)
+        nexts, state = self(history.to(self.head.weight), state)
         first = nexts[:, -1:]
         return torch.cat([first, self.forecast_closed_loop(first, state, horizon - 1)], dim=1)
 

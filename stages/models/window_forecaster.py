@@ -38,7 +38,7 @@ class WindowForecaster(nn.Module):
         differentiated: keeping a small tensor of each step, among the large ones that it frees,
         would leave holes in the heap that grow to hundreds of MiB.
         """
-        given = history[:, -self.window :]
+        given = history[:, -self.window :].to(self.head.weight)
         length = given.shape[1]
         samples = given.new_empty(len(given), length + horizon)
         samples[:, :length] = given

@@ -26,8 +26,7 @@ def try_forecaster(
         InputError: a score is not finite.
     """
     trained = train(params, series, name)
-    forecast = series.restore_units(wrap_model(trained.model))
-    forecasts = forecast(validation.contexts, max(horizons))
+    forecasts = wrap_model(trained.model)(validation.contexts, max(horizons))
     scores = score_forecasts(forecasts, validation, horizons)
     for score, value in scores.items():
         if not math.isfinite(value):

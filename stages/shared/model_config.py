@@ -19,7 +19,6 @@ class ModelConfig:
     task: str  # forecasting or surnames
     architecture: str  # module in stages/models/
     network: dict[str, Any]  # arguments of its class
-    scaling: dict[str, float] | None = None  # mean and std by which its samples are standardised
 
 
 @dataclass(frozen=True)
@@ -32,16 +31,26 @@ class Times:
 
 
 def write_config(folder: Path, config: ModelConfig) -> None:
-    """Write config.json, without a scaling where there is none."""
-    content = asdict(config)
-    if config.scaling is None:
-        del content["scaling"]
-    write_json(folder / "config.json", content)
+    """Write config.json."""
+    write_json(folder / "config.json", asdict(config))
 
 
-def read_config(folder: Path) -> ModelConfig:
-    """Read config.json."""
-    return ModelConfig(**read_json(folder / "config.json"))
+def read_config(path: Path) -> ModelConfig:
+    """Read config.json, of that path or in that folder.
+
+    Raises:
+        InputError: an earlier version of this project wrote it.
+    """
+    if path.is_dir():
+        path /= "config.json"
+    content = read_json(path)
+    try:
+        return ModelConfig(**content)
+    except TypeError:
+        raise InputError(
+            f"{path} is of another version of this project ({', '.join(content)}): `dvc repro` "
+            "writes it again"
+        ) from None
 
 
 def check_architecture(architecture: str, where: str) -> None:

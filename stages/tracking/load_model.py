@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from stages.shared.errors import InputError, summarize
-from stages.shared.json_files import read_json
-from stages.shared.model_config import ModelConfig
+from stages.shared.model_config import read_config
 from stages.tracking.leaderboards import CHAMPIONS, Champion, read_champions, read_leaderboard
 from stages.tracking.mlflow_sync.dvc_files import (
     Md5s,
@@ -88,7 +87,7 @@ def load_named(make: Callable[[Files], Model], task: str, name: str) -> Loaded[M
         config, md5s = f"data/trained/{name}/config.json", spec.md5s
         files = _find_files({config: md5s[config]})
         if files:  # the config lists the other files
-            parts = list_artifacts(name, ModelConfig(**read_json(Path(files[config])))).values()
+            parts = list_artifacts(name, read_config(Path(files[config]))).values()
             files = _find_files({path: md5s[path] for path in parts if path.startswith("data/")})
         if files:
             return Loaded(_load(make, name, files, "dvc.lock"), f"{name} from DVC's cache")
@@ -128,7 +127,7 @@ def _load(make: Callable[[Files], Model], name: str, paths: Files, listed_in: st
     """
     config = f"data/trained/{name}/config.json"
     files = {}
-    for part, path in list_artifacts(name, ModelConfig(**read_json(Path(paths[config])))).items():
+    for part, path in list_artifacts(name, read_config(Path(paths[config]))).items():
         if path.startswith("data/") and path not in paths:
             raise InputError(f"{listed_in} does not list {path} of {name}: `srn promote` it again")
         files[part] = paths.get(path, path)  # code is this clone's own

@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from stages.cli.forecast import history_problem, main
-from stages.shared.checkpoints import read_model
+from stages.forecasting.forecasters import describe_model
+from stages.models.transformed_forecaster import TransformedForecaster
+from stages.shared.checkpoints import read_model, write_model
 from stages.shared.errors import InputError
-from stages.shared.json_files import read_json, write_json
+from stages.shared.json_files import write_json
+from stages.shared.model_config import read_config
 from stages.shared.tables import read_table
 from tests.shell import run
 from tests.workspace import TRAINING_RANGE, take_results
@@ -144,19 +147,22 @@ def test_a_surname_model_cannot_forecast(workspace):
 
 
 def test_a_model_of_a_file_takes_and_gives_the_units_of_the_file(workspace):
-    model = read_model(workspace / "data/trained/carried_rnn")
-    config = workspace / "data/trained/carried_rnn/config.json"
-    write_json(config, read_json(config) | {"scaling": {"mean": 20.0, "std": 5.0}})
+    folder = workspace / "data/trained/carried_rnn"
+    model = read_model(folder)
+    units = {"mean": 20.0, "std": 5.0, "log": False, "differences": [], "floor": None}
+    transformed = TransformedForecaster([model], **units)
+    config = describe_model(transformed, read_config(folder).network)
+    write_model(folder, config, transformed)
     training_range = (
         workspace / "data/evaluated/details/forecasting/carried_rnn/training_range.json"
     )
-    write_json(training_range, TRAINING_RANGE | {"lowest": 15.0, "highest": 25.0})
+    write_json(training_range, TRAINING_RANGE | {"transform": units})
     stages = [f"{verb}_forecaster@carried_rnn" for verb in ("train", "evaluate", "plot")]
     take_results(workspace, *stages)
     standardised = make_sine(20)
     write_history(workspace, [20 + 5 * sample for sample in standardised])
     with torch.no_grad():
-        [expected] = model.forecast(torch.tensor([standardised]), 3).tolist()
+        [expected] = model.forecast(torch.tensor([standardised]).double(), 3).tolist()
 
     forecast(model="carried_rnn")
 

@@ -15,6 +15,7 @@ from stages.forecasting.preprocess import cut_series, slide_windows, split_serie
 from stages.forecasting.series import GeneratedSeries, ObservedSeries
 from stages.forecasting.signals import GeneratedParams, draw_segments
 from stages.forecasting.train import ForecasterParams
+from stages.forecasting.transform import TransformParams
 from stages.shared.yaml_files import parse_yaml
 
 OFFICIAL = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
@@ -25,6 +26,7 @@ FILE = {  # an entry of observed_series
     "window": 4,
     "horizons": [2],
     "season": 3,
+    "transform": "none",
 }
 SINE = {  # an entry of generated_series
     "points": 9,
@@ -86,4 +88,5 @@ def make_observed(
     samples = np.asarray(samples, dtype=np.float64)
     times = np.arange(len(samples), dtype=np.float64) if times is None else times
     params = params_of_file(**{"window": 3, **changes})
-    return slide_windows("mine", params, samples, times, num_train, num_validation)
+    transform = params.transform or TransformParams()
+    return slide_windows("mine", params, samples, times, num_train, num_validation, transform)

@@ -5,11 +5,12 @@ import torch
 from stages.forecasting.baselines import make_linear
 from stages.forecasting.combine import main
 from stages.forecasting.forecasters import describe_model, wrap_model
+from stages.models.transformed_forecaster import TransformedForecaster
 from stages.models.window_forecaster import WindowForecaster
 from stages.shared.checkpoints import read_model, write_model
-from stages.shared.model_config import ModelConfig, read_config
+from stages.shared.model_config import read_config
 
-SCALING = {"mean": 20.0, "std": 5.0}
+UNITS = {"mean": 20.0, "std": 5.0, "log": False, "differences": [], "floor": None}
 
 
 @pytest.fixture
@@ -17,11 +18,10 @@ def folders(tmp_path):
     """A network and a baseline of one series, and a folder for their combination."""
     torch.manual_seed(0)
     arguments = {"cell": "gru", "hidden": 3, "window": 5}
-    network = WindowForecaster(**arguments)
-    config = ModelConfig("forecasting", "window_forecaster", arguments, SCALING)
-    write_model(tmp_path / "network", config, network)
-    baseline = make_linear(np.eye(4))
-    write_model(tmp_path / "baseline", describe_model(baseline, SCALING), baseline)
+    network = TransformedForecaster([WindowForecaster(**arguments)], **UNITS)
+    write_model(tmp_path / "network", describe_model(network, arguments), network)
+    baseline = TransformedForecaster([make_linear(np.eye(4))], **UNITS)
+    write_model(tmp_path / "baseline", describe_model(baseline), baseline)
     return [str(tmp_path / name) for name in ("network", "baseline", "combined")]
 
 
@@ -35,7 +35,8 @@ def test_a_combination_forecasts_the_mean_of_its_members(folders, tmp_path):
     )
     mean = (network(history, 6) + baseline(history, 6)) / 2
     np.testing.assert_allclose(combined(history, 6), mean, atol=1e-6)
-    assert read_config(tmp_path / "combined").scaling == SCALING
+    members = read_config(tmp_path / "combined").network["members"]
+    assert [member["network"]["mean"] for member in members] == [20.0, 20.0]
 
 
 def test_a_combination_needs_the_history_that_its_baseline_needs(folders, tmp_path):

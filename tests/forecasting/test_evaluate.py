@@ -277,15 +277,16 @@ def test_while_recipes_are_chosen_a_file_shows_nothing_of_its_test():
     assert metrics[0]["split"] == "validation"
 
 
-def test_the_training_range_of_a_file_is_that_of_its_training_part_in_its_units():
-    samples = [10, 12, 11, 13, 12, 99, 98, 97, 96, 95]
+def test_the_training_range_of_a_file_is_that_of_all_its_samples_transformed():
+    samples = [8, 12, 8, 12, 10, 14, 10, 10, 10, 20]
     times = 1700 + 2 * np.arange(10.0)
-    series = make_observed(samples, num_train=5, num_validation=2, times=times, time="t")
+    series = make_observed(samples, num_train=4, num_validation=2, times=times, time="t")
 
     assert describe_training_range(series, 40, np.zeros((2, 3)), 0.75) == {
         "series": "mine",
-        "lowest": 10,
-        "highest": 13,
+        "lowest": -1,
+        "highest": 5,  # 20, where training is 10 ± 2
+        "transform": {"mean": 10, "std": 2, "log": False, "differences": [], "floor": None},
         "spacing": 2,
         "least_history": 40,
         "interval": {"low": [0, 0, 0], "high": [0, 0, 0]},

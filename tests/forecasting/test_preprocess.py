@@ -11,6 +11,7 @@ from stages.forecasting.preprocess import (
 )
 from stages.forecasting.series import read_series
 from stages.forecasting.signals import GeneratedParams
+from stages.forecasting.transform import TransformParams
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import format_yaml
 from tests.forecasting.entries import FILE
@@ -128,10 +129,10 @@ def test_a_file_is_split_into_training_validation_and_test():
 def test_windows_of_a_file_are_standardised_by_the_training_part_alone():
     samples = np.array([1.0, 3, 1, 3, 1, 3, 500, 600, 700, 800])
 
-    series = slide_windows("mine", make_params(), samples, np.arange(10.0), 6, 2)
+    series = slide_windows("mine", make_params(), samples, np.arange(10.0), 6, 2, TransformParams())
 
     windows = series.windows
-    assert series.scaling == {"mean": 2, "std": 1}
+    assert (series.transform.mean, series.transform.std) == (2, 1)
     assert windows.inputs.tolist() == [[-1, 1, -1], [1, -1, 1], [-1, 1, -1]]
     assert windows.targets.tolist() == [[1, -1, 1], [-1, 1, -1], [1, -1, 1]]
     assert windows.times[0].tolist() == [1, 2, 3]

@@ -6,7 +6,13 @@ import pytest
 
 from stages.forecasting.assessment import ForecastingEvaluationParams, read_errors
 from stages.forecasting.baselines import make_linear
-from stages.forecasting.score_baselines import ForecastingBaselineParams, main, score_baselines
+from stages.forecasting.forecasters import wrap_model
+from stages.forecasting.score_baselines import (
+    ForecastingBaselineParams,
+    fit_baseline,
+    main,
+    score_baselines,
+)
 from stages.forecasting.series import write_series
 from stages.forecasting.signals import GeneratedParams
 from stages.shared.errors import InputError
@@ -112,7 +118,7 @@ def test_short_segments_leave_the_lower_orders_to_choose_from(capsys):
 
     assert scores["ar_best"]["order"] < 21
     assert scores["ridge"]["context"] + scores["ridge"]["block"] <= 21 // 2
-    assert "segments of 21 samples allow [2, 4, 8, 16] alone" in capsys.readouterr().out
+    assert "AR orders above 16 are left out: a context has 20 samples" in capsys.readouterr().out
 
 
 def test_an_order_beyond_the_context_is_rejected():
@@ -137,12 +143,39 @@ def test_a_context_shorter_than_a_period_is_rejected():
         score("integer_starts", context=20, names=["copy_period"])
 
 
-def test_a_baseline_that_explodes_is_named(monkeypatch):
+def test_a_baseline_that_explodes_is_left_out_and_named(monkeypatch, capsys):
     exploding = make_linear([[1e300]])
     monkeypatch.setattr("stages.forecasting.score_baselines.make_linear", lambda weight: exploding)
 
-    with pytest.raises(InputError, match=r"hold_last\.walkthrough_mse is inf: drop this baseline"):
+    scored = score("integer_starts", names=["hold_last", "ar2"])
+
+    assert [*scored.scores] == [scored.best] == ["ar2"]
+    assert "integer_starts: hold_last is left out" in capsys.readouterr().out
+    with pytest.raises(InputError, match="all baselines of integer_starts diverge"):
         score("integer_starts", names=["hold_last"])
+
+
+def test_the_combination_of_a_file_is_the_mean_of_the_best_of_two_families():
+    generator = np.random.default_rng(0)
+    samples = np.arange(120.0) + 9 * np.sin(np.arange(120.0)) + generator.normal(size=120)
+    series = split_file(samples, window=20, horizons=[2, 5], season=6, transform="auto")
+    params = ForecastingBaselineParams.model_validate(OFFICIAL["forecasting_baselines"])
+    section = {**OFFICIAL["evaluate_forecasters"], **SHORT}
+    evaluation = ForecastingEvaluationParams.model_validate(section).adapt(series)
+
+    scored = score_baselines(series, params, evaluation)
+
+    chosen = scored.scores["combination"]
+    for family, names in (("linear", ["ar2", "ar_best", "ridge"]), ("smoothing", ["ets", "theta"])):
+        errors = {name: scored.scores[name]["validation"]["mse_5"] for name in names}
+        assert chosen[family] == min(errors, key=errors.get)
+    history = series.backtest("test", context=60, horizon=5, phases=1, seed=0).contexts
+    members = [
+        wrap_model(fit_baseline(chosen[family], series, chosen))(history, 5)
+        for family in ("linear", "smoothing")
+    ]
+    both = wrap_model(fit_baseline("combination", series, chosen))(history, 5)
+    np.testing.assert_allclose(both, np.mean(members, axis=0))
 
 
 def test_scores_and_errors_are_written_as_files(tmp_path, monkeypatch):
@@ -180,7 +213,7 @@ def test_baselines_of_a_file_are_fitted_to_its_training_part_and_scored_in_its_u
     scored = score_baselines(series, params, evaluation)
 
     scores = scored.scores
-    assert list(scores) == [*NAMES, "ets", "theta"]
+    assert list(scores) == [*NAMES, "ets", "theta", "combination"]
     for baseline in ("copy_period", "ar2", "ar_best", "ridge"):
         assert scores[baseline]["mse_5"] < 1e-9
     assert scores["predict_zero"]["mse_5"] == pytest.approx(12.5, rel=0.1)  # 5² / 2
@@ -200,8 +233,8 @@ def test_an_order_beyond_the_window_of_a_file_is_left_out(capsys):
         series, ForecastingBaselineParams.model_validate(section), evaluation.adapt(series)
     )
 
-    assert scored.scores["ar_best"]["order"] == 2
-    assert "segments of 5 samples allow [2] alone" in capsys.readouterr().out
+    assert scored.scores["ar_best"]["order"] in (2, 3, 4)  # 3: a season
+    assert "AR orders above 4 are left out: a context has 4 samples" in capsys.readouterr().out
 
 
 def test_the_best_baseline_read_again_forecasts_as_it_was_scored(tmp_path, monkeypatch):
@@ -215,7 +248,6 @@ def test_the_best_baseline_read_again_forecasts_as_it_was_scored(tmp_path, monke
     main("mine.npz", "model", "baselines", "m.json", "best")
 
     files = {"weights": "model/weights.pt", "config": "model/config.json"}
-    architecture = json.loads(Path("model/config.json").read_text("utf-8"))["architecture"]
-    files |= {architecture: str(PROJECT / f"stages/models/{architecture}.py")}
+    files |= {path.stem: str(path) for path in (PROJECT / "stages/models").glob("*_forecaster.py")}
     served = Forecaster(files | {"training_range": "best/training_range.json"})
     np.testing.assert_allclose(served.predict(samples[None, :100], 20)[0], samples[100:120])

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from stages.forecasting.baselines import make_linear
+from stages.forecasting.forecasters import wrap_model
 from stages.forecasting.series import (
     GeneratedSeries,
     ObservedSeries,
@@ -30,10 +32,6 @@ KINDS = [
 ]
 
 
-def repeat_last(history, horizon):
-    return history[:, -1:].repeat(horizon, axis=1)
-
-
 def test_the_classes_have_the_same_public_members():
     generated, observed = (
         {name for name in dir(kind) if not name.startswith("_")}
@@ -42,7 +40,7 @@ def test_the_classes_have_the_same_public_members():
 
     fields = {*ObservedSeries.__dataclass_fields__}
     assert observed - generated - fields == {"training"}  # of a file, in its units
-    assert generated <= observed
+    assert generated <= observed | fields
 
 
 @pytest.mark.parametrize("series", KINDS)
@@ -54,7 +52,6 @@ def test_training_finds_windows_and_as_many_targets_as_a_network_forecasts(serie
     assert targets.shape == times.shape == windows.targets.shape
     assert windows.inputs.dtype == targets.dtype == np.float32
     assert np.isfinite(series.join_training()).all()
-    assert series.scaling is None or series.scaling.keys() == {"mean", "std"}
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
@@ -84,9 +81,9 @@ def test_the_same_backtest_is_drawn_again(series):
 def test_a_forecaster_that_repeats_the_last_sample_does_so_in_any_units(series):
     history = series.backtest("test", **SHAPE).contexts
 
-    forecasts = series.restore_units(repeat_last)(history, 2)
+    forecasts = wrap_model(series.undo_transform(make_linear([[1.0]])))(history, 2)
 
-    np.testing.assert_allclose(forecasts, repeat_last(history, 2))
+    np.testing.assert_allclose(forecasts, history[:, -1:].repeat(2, axis=1))
 
 
 @pytest.mark.parametrize("series", KINDS)
@@ -118,7 +115,7 @@ def test_without_its_test_a_series_is_trained_and_validated_alike(series):
     hidden = series.hide_test()
 
     assert len(hidden.windows.test) == 0
-    assert hidden.scaling == series.scaling
+    assert getattr(hidden, "transform", None) == getattr(series, "transform", None)
     assert np.array_equal(hidden.windows.inputs, series.windows.inputs)
     assert hidden.backtest("validation", **SHAPE).contexts.shape[1] == 4
 
@@ -136,7 +133,8 @@ def test_a_series_is_read_as_it_was_written(series, tmp_path):
     again = read_series(tmp_path / f"{series.name}.npz")
 
     assert type(again) is type(series)
-    assert (again.name, again.params, again.scaling) == (series.name, series.params, series.scaling)
+    assert (again.name, again.params) == (series.name, series.params)
+    assert getattr(again, "transform", None) == getattr(series, "transform", None)
     for name, values in vars(series.windows).items():
         assert np.array_equal(getattr(again.windows, name), values), name
     backtests = [one.backtest("test", **SHAPE) for one in (series, again)]
@@ -207,15 +205,32 @@ def test_the_last_origin_of_the_test_ends_with_the_file():
     assert backtest.targets.tolist() == [[7], [8], [9]]
 
 
-def test_a_forecaster_of_standardised_samples_takes_and_gives_the_units_of_the_file():
-    seen = []
-
-    def hold(history, horizon):
-        seen.append(history)
-        return history[:, -1:].repeat(horizon, axis=1)
-
+def test_a_forecaster_of_transformed_samples_takes_and_gives_the_units_of_the_file():
     series = make_observed([8, 12, 8, 12, 0, 0], num_train=4, num_validation=1)  # 10 ± 2
-    forecast = series.restore_units(hold)
+    half_of_last = make_linear([[0.5]])
 
-    assert forecast(np.array([[8.0, 14.0]]), 2).tolist() == [[14, 14]]
-    assert seen[0].tolist() == [[-1, 2]]
+    forecast = wrap_model(series.undo_transform(half_of_last))
+
+    assert forecast(np.array([[8.0, 14.0]]), 1).tolist() == [[12]]  # 14 is +2, of which half is +1
+
+
+def test_a_series_without_differences_keeps_its_logarithm_or_not():
+    samples = np.exp(np.arange(12.0))
+    series = make_observed(samples, 8, 2, transform={"log": True, "difference": [1, 2]})
+
+    plain, logarithmic = series.drop_differences(False), series.drop_differences(True)
+
+    assert series.transform.describe() == "log, difference [1, 2]"
+    assert plain.transform.describe() == "none"
+    assert logarithmic.transform.describe() == "log"
+    assert logarithmic.transform.mean == pytest.approx(3.5)  # of 0 to 7
+
+
+def test_a_network_sees_a_whole_window_after_the_differences():
+    samples = np.arange(40.0) ** 2
+    series = make_observed(samples, 20, 10, window=4, transform={"difference": [1, 3]})
+
+    backtest = series.backtest("test", **{**SHAPE, **{"context": series.own_evaluation["context"]}})
+
+    assert series.own_evaluation["context"] == 8
+    assert [len(series.transform.apply(row)) for row in backtest.contexts[:1]] == [4]

@@ -330,8 +330,9 @@ def test_both_kinds_of_forecaster_learn_a_file_in_whatever_units(model):
     trained, again = train_on_file(SWING, model), train_on_file(1000 * SWING - 7, model)
 
     np.testing.assert_allclose(trained.curves.loss, again.curves.loss, rtol=1e-4)
-    mean, std = trained.config.scaling["mean"], trained.config.scaling["std"]
-    assert again.config.scaling == pytest.approx({"mean": 1000 * mean - 7, "std": 1000 * std})
+    one, other = trained.config.network, again.config.network
+    assert other["mean"] == pytest.approx(1000 * one["mean"] - 7)
+    assert other["std"] == pytest.approx(1000 * one["std"])
 
 
 def test_what_a_file_holds_back_changes_no_weight():
@@ -345,10 +346,11 @@ def test_what_a_file_holds_back_changes_no_weight():
         assert torch.equal(weight, again.model.state_dict()[name])
 
 
-def test_a_generated_series_is_not_scaled():
+def test_a_generated_series_is_not_transformed():
     trained = train(params_of("carried_rnn", iterations=1), series_of("carried_rnn"), "x")
 
-    assert trained.config.scaling is None
+    assert trained.config.architecture == "sequence_forecaster"
+    assert trained.config.network == {"cell": "rnn_tanh", "hidden": 10}
 
 
 def test_snapshots_of_a_window_forecaster_show_the_sample_after_the_window():

@@ -17,7 +17,7 @@ from torch import nn
 _MOST_LETTERS = 1_000  # of a name
 _MOST_NAMES = 10_000  # at once: seconds
 _MOST_SAMPLES = 1_000_000  # of the histories and of the forecasts at once: seconds
-_UNSCALED = {"mean": 0.0, "std": 1.0}
+_LARGEST = 1e30  # of a sample: float32 ends at 3.4e38
 
 Files = dict[str, str]  # weights, config and so on -> path; an architecture -> its Python file
 
@@ -97,11 +97,7 @@ class Forecaster:
             ValueError: of `load_model`.
         """
         self.model = load_model(files)
-        # of a network that was trained on standardised samples
-        self.scaling: dict[str, float] = _read_json(files["config"]).get("scaling", _UNSCALED)
-        self.training_range = _read_json(
-            files["training_range"]
-        )  # what it was trained on, and its errors
+        self.training_range = _read_json(files["training_range"])
 
     @torch.no_grad()
     def predict(self, histories: NDArray[Any], horizon: int = 50) -> NDArray[np.float64]:
@@ -117,10 +113,8 @@ class Forecaster:
         Raises:
             ValueError: there is nothing to forecast from, or too much.
         """
-        mean, std = self.scaling["mean"], self.scaling["std"]
-        dtype = next(self.model.parameters()).dtype
-        scaled = torch.tensor((histories - mean) / std, dtype=dtype)
-        num_histories, length = scaled.shape
+        samples = torch.tensor(histories, dtype=torch.float64)
+        num_histories, length = samples.shape
         most = _MOST_SAMPLES // max(num_histories, 1)
         if not 1 <= horizon <= most:
             allowed = f"1 to {most:,} for {num_histories} histories"
@@ -129,11 +123,11 @@ class Forecaster:
             raise ValueError(
                 f"a history must have 1 to {most:,} samples, not {length:,}: shape is (B, T)"
             )
-        if not scaled.isfinite().all():
+        if not (samples.abs() <= _LARGEST).all():
             raise ValueError("a history has samples that are NaN, infinite or too large")
         forecast: Any = self.model.forecast
-        forecasts: NDArray[np.float64] = forecast(scaled, horizon).double().numpy()
-        return forecasts * std + mean
+        forecasts: NDArray[np.float64] = forecast(samples, horizon).double().numpy()
+        return forecasts
 
 
 def load_model(files: Files) -> nn.Module:

@@ -1,0 +1,96 @@
+"""A forecaster of a transformed series: its logarithm, differences, standardised."""
+
+from torch import Tensor, nn
+
+
+class TransformedForecaster(nn.Module):
+    """Transforms a history, lets its member forecast, and undoes the transform.
+
+    The member sees z = (Δ_a Δ_b … log y - mean) / std, where Δ_a y_t = y_t - y_{t-a} (Box &
+    Jenkins, 1970). Histories and forecasts are in the units of the series.
+
+    Args:
+        members: the one forecaster of transformed samples.
+        mean: of the transformed training samples.
+        std: their standard deviation.
+        log: whether the logarithm is taken first.
+        differences: lags a, b, …; none: the samples themselves.
+        floor: below which no forecast goes; None: there is none.
+    """
+
+    def __init__(
+        self,
+        members: list[nn.Module],
+        mean: float,
+        std: float,
+        log: bool,
+        differences: list[int],
+        floor: float | None,
+    ) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.mean = mean
+        self.std = std
+        self.log = log
+        self.differences = differences
+        self.floor = floor
+
+    @property
+    def shortest_history(self) -> int:
+        """Samples that a history needs; 0: the member takes any."""
+        shortest: int = getattr(self.members[0], "shortest_history", 0)
+        return shortest + sum(self.differences) if shortest else 0
+
+    def transform(self, samples: Tensor) -> Tensor:
+        """Transform samples `(B, T)` of the series: `(B, T - sum of the lags)`.
+
+        Raises:
+            ValueError: there are no more samples than the lags take, or one has no logarithm.
+        """
+        if samples.shape[1] <= sum(self.differences):
+            raise ValueError(
+                f"a history needs more than {sum(self.differences)} samples, which its differences "
+                f"take, not {samples.shape[1]}"
+            )
+        return (self._list_levels(samples)[-1] - self.mean) / self.std
+
+    def _list_levels(self, samples: Tensor) -> list[Tensor]:
+        """The samples or their logarithm, and these after each difference."""
+        if self.log and samples.min() <= 0:
+            raise ValueError(
+                f"a history has {samples.min():g}, which has no logarithm: the model needs samples "
+                "above 0"
+            )
+        levels = [samples.log() if self.log else samples]
+        for lag in self.differences:
+            levels.append(levels[-1][:, lag:] - levels[-1][:, :-lag])
+        return levels
+
+    def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
+        """Forecast the samples after a history.
+
+        Args:
+            history: `(B, T)`, float64, oldest first.
+            horizon: n, number of samples.
+            state: none is carried.
+
+        Returns:
+            `(B, n)`, float64.
+
+        Raises:
+            ValueError: the history is too short, or has no logarithm.
+        """
+        member: nn.Module = self.members[0]
+        transformed = self.transform(history)
+        forecast: Tensor = member.forecast(transformed, horizon).to(history)  # type: ignore[operator]
+        forecast = forecast * self.std + self.mean
+        levels = self._list_levels(history)
+        for lag, level in zip(reversed(self.differences), reversed(levels[:-1]), strict=True):
+            # y_{t+h} = y_{t+h-lag} + z_{t+h}: a sum for each phase of the lag
+            num_repeats = -(-horizon // lag)
+            changes = nn.functional.pad(forecast, (0, num_repeats * lag - horizon))
+            sums = changes.reshape(len(history), num_repeats, lag).cumsum(dim=1)
+            forecast = (level[:, None, -lag:] + sums).reshape(len(history), -1)[:, :horizon]
+        if self.log:
+            forecast = forecast.exp()
+        return forecast if self.floor is None else forecast.clamp(min=self.floor)
