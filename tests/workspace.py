@@ -70,8 +70,10 @@ TRAINING_RANGE = {
     "transform": None,
     "spacing": 0.5,
     "least_history": 20,
-    "interval": {"low": [-0.25, -0.5, -1.0], "high": [0.25, 0.5, 1.0]},
-    "coverage": 0.75,
+    "prediction_intervals": {
+        "80": {"half_width": [0.25, 0.5, 1.0], "held": 0.75},
+        "90": {"half_width": [0.5, 1.0, 2.0], "held": 0.85},
+    },
 }
 
 ASKED = {  # query -> best language and its log-probability

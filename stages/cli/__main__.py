@@ -80,19 +80,28 @@ def _make_parser() -> argparse.ArgumentParser:
     argument("--log", dest="as_log", action="store_true", help="the network's log-probabilities")
     argument("--json", dest="as_json", action="store_true", help="a list, one object per name")
 
-    argument = add("forecast", "cli.forecast", "forecast a column of a CSV file")
+    argument = add("forecast", "cli.forecast", "forecast what follows a series in a CSV file")
     argument("source", type=_file, metavar="CSV")
-    argument("column")
-    argument("out", type=_new_csv, help="CSV file to write")
     argument("--from-mlflow", action="store_true", help=from_mlflow)
     asked = commands.choices["forecast"].add_mutually_exclusive_group()
     asked.add_argument("--series", help="the champion of this series, or its best model")
     asked.add_argument("--model", help="a model of dvc.lock")
-    argument("--time", help="column of times, whose spacing is compared")
+    argument("--column", help="of the samples (default: that of the series in params.yaml)")
+    argument("--time", help="column of times (default: likewise)")
+    argument("--out", type=_new_csv, help="CSV file to write (default: beside the other)")
     argument(
         "--horizon", type=_count, help="samples (default: as far as the prediction interval goes)"
     )
-    argument("--force", action="store_true", help="whatever the model was trained on")
+    argument(
+        "--level",
+        dest="levels",
+        nargs="+",
+        type=int,
+        choices=(50, 60, 70, 80, 90, 95, 99),
+        help="of prediction intervals, in percent (default: 80)",
+    )
+    argument("--as-scored", action="store_true", help="do not fit the model to the whole file")
+    argument("--force", action="store_true", help="whatever the model was scored on")
 
     argument = add("lineage", "cli.lineage", "follow a model from its data to its run")
     argument("name", metavar="MODEL")

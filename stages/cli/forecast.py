@@ -1,13 +1,14 @@
-"""Forecast a column of a CSV file.
+"""Forecast what follows a series: `srn forecast data/series/sunspots.csv --series sunspots`.
 
-`srn forecast series.csv y forecast.csv`.
-`--series sunspots` uses the champion of that series in champions.yaml, or the best model of the
-workspace where there is none; `--model carried_rnn` that model of dvc.lock. The forecast
-has a prediction interval from the errors on validation; its picture is written beside it. A history
-unlike what the model was trained on is rejected, since a network forecasts from anything.
+`--series` asks the champion of that series in champions.yaml, or the best model of the workspace
+where there is none; `--model carried_rnn` that model of dvc.lock. A model of the same file is
+fitted again, to all of it, before it forecasts past its end. Beside the CSV file a picture and a
+JSON file are written. A history unlike what the model was scored on is rejected, since a network
+forecasts from anything.
 """
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stages.forecasting.observed import find_spacing, read_samples
-from stages.forecasting.transform import Transform
+from stages.cli.refit import refit_model, take_whole_series
+from stages.forecasting.observed import ObservedParams, find_spacing, read_samples
+from stages.forecasting.transform import Transform, TransformParams
 from stages.shared.errors import InputError
 from stages.shared.figures import (
     BLUE,
@@ -27,25 +29,35 @@ from stages.shared.figures import (
     make_figure,
     save_png,
 )
-from stages.shared.params import read_params
+from stages.shared.json_files import write_json
+from stages.shared.params import check_params, read_params, read_value
 from stages.shared.tables import write_table
-from stages.tracking.load_model import load_champion, load_named
+from stages.tracking.load_model import Loaded, load_champion, load_named
 from stages.tracking.run_specs import check_dvc_listings, read_models
 from stages.tracking.served_models.loader import Forecaster
 
 _Samples = NDArray[np.float64]
 _TrainingRange = dict[str, Any]  # as stages/forecasting/evaluate.py writes it
-_Interval = tuple[list[float], list[float]]  # low and high, a value a step
 
 _MARGIN = 0.25  # of the range of training, by which a history may leave it: records are broken
 _SPACING = 0.05  # share by which its spacing may differ: months do
 _MOST_STEPS = 100  # of a forecast without --horizon
 
 
+@dataclass(frozen=True)
+class _Interval:
+    """A prediction interval, as far as errors were measured."""
+
+    level: int  # in percent
+    low: _Samples  # (n,)
+    high: _Samples
+    held: float  # share of the test that such intervals held
+
+
 def history_problem(
     history: _Samples, spacing: float | None, training_range: _TrainingRange
 ) -> str | None:
-    """How a history (oldest sample first) differs from what the model was trained on, or None.
+    """How a history (oldest sample first) differs from what the model was scored on, or None.
 
     The spacing of its samples is compared where it is known.
     """
@@ -67,12 +79,159 @@ def history_problem(
         )
     trained = training_range["spacing"]
     if spacing and trained and abs(spacing / trained - 1) > _SPACING:
-        return f"samples {spacing:g} apart are not what the model was trained on: {trained:g} apart"
+        return f"samples {spacing:g} apart are not what the model was scored on: {trained:g} apart"
     return None
 
 
+def main(
+    source: Path,
+    series: str | None = None,
+    model: str | None = None,
+    column: str | None = None,
+    time: str | None = None,
+    out: Path | None = None,
+    horizon: int | None = None,
+    levels: list[int] | None = None,
+    force: bool = False,
+    as_scored: bool = False,
+    from_mlflow: bool = False,
+) -> None:
+    """Write the forecast as CSV, PNG and JSON; steps go on counting the rows that were read.
+
+    Raises:
+        InputError: the file cannot be used, or is unlike what the model was scored on.
+    """
+    out = out or source.with_name(f"{source.stem}_forecast.csv")
+    if out == source:
+        raise InputError(f"{out} would be overwritten: name another file for the forecast")
+    check_dvc_listings()
+    dpi = read_params("figures", FigureParams).dpi
+    loaded = _load(series, model, from_mlflow)
+    training_range = loaded.model.training_range
+    entry = _find_entry(training_range["series"])
+    if not column and not entry:
+        raise InputError(f"{training_range['series']} is no series of a file: name a --column")
+    if entry:
+        column, time = column or entry.column, time or entry.time
+    assert column
+    history, times = read_samples(source, column, time)
+    problem = history_problem(history, find_spacing(times) if time else None, training_range)
+    if problem and not force:
+        raise InputError(f"{source}: {problem}; --force overrules")
+
+    reason = _refit_problem(loaded, entry, source, as_scored)
+    fitted = f"as it was scored, since {reason}" if reason else f"fitted to all of {source.name}"
+    if not reason and entry:
+        known = training_range["transform"]
+        transform = TransformParams(log=known["log"], difference=known["differences"])
+        whole = take_whole_series(training_range["series"], entry, history, times, transform)
+        models = {spec.name: spec for spec in read_models()}
+        loaded.model.model = refit_model(loaded.name, models, whole)
+    measured = training_range["prediction_intervals"]
+    num_measured = len(measured["80"]["half_width"])
+    steps = horizon or min(num_measured or _MOST_STEPS, _MOST_STEPS)
+    try:
+        forecast: _Samples = loaded.model.predict(history[None], steps)[0]
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    floor = (training_range["transform"] or {}).get("floor")
+    intervals = []
+    for level in levels or [80]:
+        half = np.array(measured[str(level)]["half_width"][:steps])
+        low, high = forecast[: len(half)] - half, forecast[: len(half)] + half
+        if floor is not None:
+            low = np.maximum(low, floor)
+        intervals.append(_Interval(level, low, high, measured[str(level)]["held"]))
+
+    _write(out, column, len(history), forecast, intervals)
+    with figure_style():
+        figure = _draw(history, forecast, intervals, column, loaded.origin)
+        save_png(figure, out.with_suffix(".png"), dpi)
+    described = {
+        "model": loaded.name,
+        "series": training_range["series"],
+        "chosen": loaded.reason,
+        "fitted": fitted,
+        "column": column,
+        "samples": len(history),
+        "steps": steps,
+        "steps_with_intervals": min(steps, num_measured),
+        "held": {str(interval.level): interval.held for interval in intervals},
+    }
+    write_json(out.with_suffix(".json"), described)
+    if loaded.note:
+        print(loaded.note, file=sys.stderr)
+    print(f"{loaded.origin}, {fitted}")
+    if loaded.reason:
+        print(loaded.reason)
+    for interval in intervals:
+        print(f"prediction interval for {interval.level} %: held {interval.held:.0%} of the test")
+    if steps > num_measured:
+        print(f"no errors were measured more than {num_measured} steps ahead: no interval there")
+    print(f"{out}, {out.with_suffix('.png').name}, {out.with_suffix('.json').name}")
+
+
+def _load(series: str | None, model: str | None, from_mlflow: bool) -> Loaded[Forecaster]:
+    """The model that is asked for."""
+    if series == "surnames":
+        raise InputError("surnames is no series: `srn predict NAME` names their languages")
+    if model and from_mlflow:
+        raise InputError("--from-mlflow takes a champion: name its --series instead of a --model")
+    if model:
+        return load_named(Forecaster, "forecasting", model)
+    if series:
+        return load_champion(Forecaster, series, from_mlflow)
+    known = sorted({model.params["series"] for model in read_models() if "series" in model.params})
+    raise InputError(
+        f"name the series: --series {', '.join(known)}; a series of your own becomes an "
+        "entry of observed_series in params.yaml. Or name a model: --model"
+    )
+
+
+def _find_entry(series: str) -> ObservedParams | None:
+    """The entry of an observed series in params.yaml; None: it has none."""
+    entries = read_value("observed_series")
+    if series not in entries:
+        return None
+    return check_params(entries[series], ObservedParams, f"params.yaml: observed_series.{series}")
+
+
+def _refit_problem(
+    loaded: Loaded[Forecaster], entry: ObservedParams | None, source: Path, as_scored: bool
+) -> str | None:
+    """Why a model cannot be fitted to the whole file again, or None."""
+    if as_scored:
+        return "--as-scored was given"
+    if not entry:
+        return "its series is no file"
+    if source.resolve() != Path(entry.path).resolve():
+        return f"{source.name} is not {entry.path}, which it was trained on"
+    if not loaded.is_locked:
+        return "dvc.lock has no recipe of it"
+    return None
+
+
+def _write(
+    out: Path, column: str, first: int, forecast: _Samples, intervals: list[_Interval]
+) -> None:
+    """Write the CSV file; cells of steps without measured errors stay empty."""
+    names = [f"{end}_{interval.level}" for interval in intervals for end in ("low", "high")]
+    rows = []
+    for step, value in enumerate(forecast.tolist()):
+        ends: list[float | None] = []
+        for interval in intervals:
+            is_measured = step < len(interval.low)
+            ends += (
+                [float(interval.low[step]), float(interval.high[step])]
+                if is_measured
+                else [None, None]
+            )
+        rows.append([first + step, value, *ends])
+    write_table(out, ["step", column, *names], rows)
+
+
 def _draw(
-    history: _Samples, forecast: _Samples, interval: _Interval, column: str, origin: str
+    history: _Samples, forecast: _Samples, intervals: list[_Interval], column: str, origin: str
 ) -> Figure:
     """The end of the history and what follows it."""
     figure = make_figure(f"Forecast of {column}", origin, width=8, height=3.5)
@@ -83,80 +242,12 @@ def _draw(
     # from the last sample on, so that the line does not break
     line = np.append(history[-1], forecast)
     axes.plot(range(num_before - 1, num_before + len(forecast)), line, color=BLUE, label="forecast")
-    low, high = interval
-    if low:
-        steps = range(num_before, num_before + len(low))
+    for interval in intervals:
+        steps = range(num_before, num_before + len(interval.low))
+        label = f"{interval.level} % prediction interval (held {interval.held:.0%})"
         axes.fill_between(
-            steps, low, high, color=BLUE, alpha=0.2, lw=0, label="80 % prediction interval"
+            steps, interval.low, interval.high, color=BLUE, alpha=0.15, lw=0, label=label
         )
     axes.set(xlabel="step (samples)", ylabel=column)
     add_legend(figure)
     return figure
-
-
-def main(
-    source: Path,
-    column: str,
-    out: Path,
-    time: str | None,
-    horizon: int | None,
-    series: str | None,
-    model: str | None,
-    force: bool,
-    from_mlflow: bool,
-) -> None:
-    """Write the forecast as CSV and PNG; steps go on counting the rows that were read, from 0.
-
-    Raises:
-        InputError: the file cannot be used, or is unlike what the model was trained on.
-    """
-    if out == source:
-        raise InputError(f"{out} would be overwritten: name another file for the forecast")
-    check_dvc_listings()
-    params = read_params("figures", FigureParams)
-    history, times = read_samples(source, column, time)
-    if series == "surnames":
-        raise InputError("surnames is no series: `srn predict NAME` names their languages")
-    if model and from_mlflow:
-        raise InputError("--from-mlflow takes a champion: name its --series instead of a --model")
-    if model:
-        loaded = load_named(Forecaster, "forecasting", model)
-    elif series:
-        loaded = load_champion(Forecaster, series, from_mlflow)
-    else:
-        known = sorted(
-            {model.params["series"] for model in read_models() if "series" in model.params}
-        )
-        raise InputError(
-            f"name the series: --series {', '.join(known)}; a series of your own becomes an "
-            "entry of observed_series in params.yaml. Or name a model: --model"
-        )
-    training_range = loaded.model.training_range
-    problem = history_problem(history, find_spacing(times) if time else None, training_range)
-    if problem and not force:
-        raise InputError(f"{source}: {problem}; --force overrules")
-    steps = horizon or min(len(training_range["interval"]["low"]) or _MOST_STEPS, _MOST_STEPS)
-    try:
-        forecast: _Samples = loaded.model.predict(history[None], steps)[0]
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    # as far as errors were measured; further on the cells stay empty
-    num_bounded = min(steps, len(training_range["interval"]["low"]))
-    low, high = (
-        (forecast[:num_bounded] + np.array(training_range["interval"][end][:num_bounded])).tolist()
-        for end in ("low", "high")
-    )
-    rows = []
-    for step, value in enumerate(forecast.tolist()):
-        ends = [low[step], high[step]] if step < num_bounded else [None, None]
-        rows.append([len(history) + step, value, *ends])
-    write_table(out, ["step", column, "low", "high"], rows)
-    picture = out.with_suffix(".png")
-    with figure_style():
-        figure = _draw(history, forecast, (low, high), column, loaded.origin)
-        save_png(figure, picture, params.dpi)
-    if loaded.note:
-        print(loaded.note, file=sys.stderr)
-    print(f"{loaded.origin}: {out}, {picture}")
-    if low:
-        print(f"its interval, meant for 80 %, held {training_range['coverage']:.0%} of the test")

@@ -14,6 +14,7 @@ from stages.tracking.leaderboards import (
     CHAMPIONS,
     Candidate,
     Champion,
+    format_choice,
     format_score,
     list_data_files,
     list_model_files,
@@ -78,15 +79,9 @@ def main(leaderboard: str, force: bool) -> None:
     problem = promotion_problem(best, champion) if champion else None
     if problem and not force:
         raise InputError(f"{problem}; --force overrules")
-    reason = f"best of {len(candidates)} on validation"
+    reason = format_choice(candidates)
     if problem:
-        reason = f"promoted by force, although {problem}"
-    for title, others in (
-        ("runner-up", candidates[1:]),
-        ("best network", [found for found in candidates if found.is_network]),
-    ):
-        for other in others[:1]:
-            reason += f", {title} {other.model.name} ({other.validation:.4g})"
+        reason = f"promoted by force, although {problem}; {reason}"
     scores = list_scores(best_scores)
     entry = Champion(
         model=best.model.name,

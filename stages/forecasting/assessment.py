@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from stages.forecasting.prediction_intervals import PredictionInterval, fit_prediction_intervals
 from stages.forecasting.series import (
     Array,
     Backtest,
@@ -33,7 +34,6 @@ from stages.shared.tables import Rows, read_table, write_table
 ForecastErrors = dict[str, Array]  # score -> (B,), the error of each forecast
 
 _LABELS = ("forecaster", "phase")  # columns of errors.csv
-_SHARES = (0.1, 0.9)  # of the errors below either end of the interval, which contains 80 %
 
 
 class ForecastingEvaluationParams(Params):
@@ -88,8 +88,7 @@ class Assessment:
     scores: dict[str, Any]  # nested: scores on the test, `intervals`, `validation`
     errors: ForecastErrors  # on the test
     forecasts: Array  # (B, n), likewise
-    interval: Array  # (2, n): the prediction interval by step, to be added to a forecast
-    coverage: float  # share of the test in it
+    prediction_intervals: dict[int, PredictionInterval]  # by level in percent
 
 
 def draw_backtests(series: Series, params: ForecastingEvaluationParams) -> Backtests:
@@ -129,11 +128,15 @@ def assess(
     horizons = params.validation_horizons
     given = validation.histories if whole_history else validation.contexts
     predictions = forecast(given, max(horizons))
-    interval = fit_prediction_interval(predictions, validation)
-    covered = measure_coverage(interval, forecasts, test)
+    is_rolling = test.block > 1
+    prediction_intervals = fit_prediction_intervals(
+        validation.targets[:, : max(horizons)] - predictions,
+        test.targets[:, : max(params.horizons)] - forecasts,
+        is_rolling,
+    )
     if test.scores_coverage:
-        errors["interval_coverage"] = covered
-    if test.block > 1:
+        errors["interval_coverage"] = prediction_intervals[80].held
+    if is_rolling:
         intervals = {name: find_batch_interval(of, test.block) for name, of in errors.items()}
     else:
         one_group = np.zeros(len(forecasts), dtype=np.int64)
@@ -146,7 +149,7 @@ def assess(
         "intervals": intervals,
         "validation": score_forecasts(predictions, validation, horizons),
     }
-    return Assessment(scores, errors, forecasts, interval, float(covered.mean()))
+    return Assessment(scores, errors, forecasts, prediction_intervals)
 
 
 def add_ratios(scores: Mapping[str, Any], baselines: Baselines) -> dict[str, Any]:
@@ -218,27 +221,23 @@ def check_scores(scores: Mapping[str, Any], remedy: str, prefix: str = "") -> No
             raise InputError(f"{prefix}{name} is {value}: {remedy} in params.yaml")
 
 
-def fit_prediction_interval(forecasts: Array, backtest: Backtest) -> Array:
-    """Quantiles of the errors of forecasts `(B, n)` at each step: `(2, n)`, added to a forecast."""
-    errors = backtest.targets[:, : forecasts.shape[1]] - forecasts
-    with np.errstate(invalid="ignore"):  # of a forecast that diverges
-        interval: Array = np.quantile(errors, _SHARES, axis=0)
-    return interval
-
-
 def describe_training_range(
-    series: Series, least_history: int, interval: Array, coverage: float
+    series: Series, least_history: int, intervals: Mapping[int, PredictionInterval]
 ) -> dict[str, Any]:
-    """Training range and prediction interval of a forecaster.
+    """Training range and prediction intervals of a forecaster.
 
     This is training_range.json: `lowest` and `highest` sample that forecasters were given, after
     the `transform` of an observed series; `spacing`, the time between samples, None without times;
-    `least_history`, the shortest history that it takes;
-    `interval`, the prediction interval, to be added to the forecast of each step; `coverage`, the
-    share of the test's samples in it.
+    `least_history`, the shortest history that it takes; `prediction_intervals` by level in percent,
+    each with its `half_width` at each step and the share of the test's samples that it `held`.
     """
     lowest, highest = series.training_range
-    low, high = interval.tolist()
+    described = {}
+    for level, interval in intervals.items():
+        # four digits: errors are known less well
+        half_width = [float(f"{width:.4g}") for width in interval.half_width]
+        held = round(float(interval.held.mean()), 4)
+        described[str(level)] = {"half_width": half_width, "held": held}
     return {
         "series": series.name,
         "lowest": lowest,
@@ -246,18 +245,8 @@ def describe_training_range(
         "transform": asdict(series.transform) if series.transform else None,
         "spacing": series.spacing,
         "least_history": least_history,
-        "interval": {"low": low, "high": high},
-        "coverage": coverage,
+        "prediction_intervals": described,
     }
-
-
-def measure_coverage(interval: Array, forecasts: Array, backtest: Backtest) -> Array:
-    """Share of the targets of each forecast that lie in its prediction interval: `(B,)`."""
-    steps = min(interval.shape[1], forecasts.shape[1])
-    errors = backtest.targets[:, :steps] - forecasts[:, :steps]
-    is_covered = (interval[0, :steps] <= errors) & (errors <= interval[1, :steps])
-    shares: Array = is_covered.mean(axis=1)
-    return shares
 
 
 def measure_errors(forecasts: Array, backtest: Backtest, horizons: list[int]) -> ForecastErrors:

@@ -77,7 +77,7 @@ def evaluate(
         scores = {"data": series.name, **assessment.scores, "split": params.split}
     check_scores(scores, REMEDY)
     training_range = describe_training_range(
-        series, max(params.context, shortest), assessment.interval, assessment.coverage
+        series, max(params.context, shortest), assessment.prediction_intervals
     )
     test = backtests.test
     forecasts, steps = test.examples
@@ -86,6 +86,7 @@ def evaluate(
         "test_contexts": test.contexts[forecasts],
         "test_targets": test.targets[forecasts, steps],
         "test_forecasts": assessment.forecasts[forecasts, steps],
+        "test_half_widths": assessment.prediction_intervals[80].of_test[forecasts],
         "step": np.array(series.spacing or 1.0),
     }
     return _Evaluation(scores, assessment.errors, kept, training_range, test.block)
@@ -133,8 +134,8 @@ def main(name: str, trained: str, windows: str, baselines: str, metrics: str, ou
     write_errors(folder / "errors.csv", {name: evaluation.errors})
     np.savez(folder / "forecasts.npz", allow_pickle=False, **evaluation.forecasts)
     write_json(folder / "training_range.json", evaluation.training_range)
-    coverage = evaluation.training_range["coverage"]
-    print(f"{name}: {coverage:.0%} of the test lie in the prediction interval for 80 %")
+    held = evaluation.training_range["prediction_intervals"]["80"]["held"]
+    print(f"{name}: {held:.0%} of the test lie in the prediction interval for 80 %")
 
 
 if __name__ == "__main__":

@@ -190,13 +190,13 @@ def _draw_origins(
     first: int,
     forecasts: _Arrays,
     baseline_forecasts: _Arrays,
-    interval: Array,
+    held: float,
     subject: str,
 ) -> Figure:
     """Forecasts of the network in their prediction interval, beside those of the best baseline.
 
     Forecasts, one row per origin, are one horizon apart; `first` is the number of the first sample
-    that is forecast, in the parts joined. The interval `(2, n)` is added to a forecast.
+    that is forecast, in the parts joined. The intervals `held` a share of the test.
     """
     predictions = forecasts["test_forecasts"]
     num_origins, steps = predictions.shape
@@ -209,9 +209,10 @@ def _draw_origins(
     style: dict[str, Any] = {"color": BLUE, "lw": 3.5, "alpha": 0.35, "label": "target"}
     axes.plot(all_times[shown], samples[shown], **style)
     for row in range(num_origins):
-        label = "80 % prediction interval" if row == 0 else None
-        bounds = predictions[row] + interval
-        axes.fill_between(times[row], *bounds, color=ORANGE, alpha=0.15, lw=0, label=label)
+        label = f"80 % prediction interval (held {held:.0%})" if row == 0 else None
+        half = forecasts["test_half_widths"][row]
+        low, high = predictions[row] - half, predictions[row] + half
+        axes.fill_between(times[row], low, high, color=ORANGE, alpha=0.15, lw=0, label=label)
     lines = axes.plot(times.T, predictions.T, lw=1.3, color=ORANGE, marker=".")
     lines[0].set_label("forecast")
     for name, of_baseline in baseline_forecasts.items():
@@ -266,8 +267,7 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
     scores = read_json(Path(evaluated) / "scores.json")
     with np.load(Path(evaluated) / "forecasts.npz") as arrays:
         forecasts = dict(arrays)
-    bounds = read_json(Path(evaluated) / "training_range.json")["interval"]
-    interval = np.array([bounds["low"], bounds["high"]])
+    intervals = read_json(Path(evaluated) / "training_range.json")["prediction_intervals"]
     scores_of_baselines = read_baselines(Path(baselines))
     with np.load(Path(baselines) / "forecasts.npz") as arrays:
         baseline_forecasts = dict(arrays)
@@ -291,7 +291,13 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
             figures["forecast"] = _draw_closed_loop(forecasts, units, subject)
         else:
             figures["forecast"] = _draw_origins(
-                series, parts, origin, forecasts, baseline_forecasts, interval, subject
+                series,
+                parts,
+                origin,
+                forecasts,
+                baseline_forecasts,
+                intervals["80"]["held"],
+                subject,
             )
         if "walkthrough_mse" in scores:  # not while the test is hidden
             mse = scores["walkthrough_mse"]

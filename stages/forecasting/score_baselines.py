@@ -143,7 +143,7 @@ def score_baselines(
         best=best,
         model=chosen,
         training_range=describe_training_range(
-            series, find_shortest_history(chosen), shown.interval, shown.coverage
+            series, find_shortest_history(chosen), shown.prediction_intervals
         ),
         forecasts=shown.forecasts[rows, steps],
     )

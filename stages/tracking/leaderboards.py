@@ -187,6 +187,20 @@ def read_leaderboard(name: str, models: list[RunSpec]) -> list[Candidate]:
     return [candidate for candidate in candidates if candidate.leaderboard == name]
 
 
+def format_choice(candidates: list[Candidate]) -> str:
+    """What the best candidate was chosen from: the runner-up and the best network, if it is none.
+
+    Args:
+        candidates: of one leaderboard, the best on validation first.
+    """
+    parts = [f"best of {len(candidates)} on validation"]
+    networks = [candidate for candidate in candidates if candidate.is_network]
+    for title, others in (("runner-up", candidates[1:]), ("best network", networks)):
+        for other in others[:1]:
+            parts.append(f"{title} {other.model.name} ({other.validation:.4g})")
+    return ", ".join(parts)
+
+
 def list_candidates(task: str, models: list[RunSpec]) -> list[Candidate]:
     """All candidates of a task, the best on validation of each leaderboard first."""
     candidates = []

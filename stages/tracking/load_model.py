@@ -13,7 +13,13 @@ from typing import Generic, TypeVar
 
 from stages.shared.errors import InputError, summarize
 from stages.shared.model_config import read_config
-from stages.tracking.leaderboards import CHAMPIONS, Champion, read_champions, read_leaderboard
+from stages.tracking.leaderboards import (
+    CHAMPIONS,
+    Champion,
+    format_choice,
+    read_champions,
+    read_leaderboard,
+)
 from stages.tracking.mlflow_sync.dvc_files import (
     Md5s,
     compute_md5,
@@ -36,7 +42,10 @@ class Loaded(Generic[Model]):
     """A model that is ready to answer."""
 
     model: Model
+    name: str
     origin: str  # where it comes from, as a phrase
+    is_locked: bool  # whether dvc.lock has it, and so its recipe
+    reason: str = ""  # why it was chosen
     note: str = ""  # why it is not the champion, if there is one
 
 
@@ -61,15 +70,24 @@ def load_champion(
                 f"`srn promote {leaderboard}` first"
             )
         return _load_from_mlflow(make, leaderboard, champion)
+    models = read_models()
     note = ""
     if champion:
-        files = _find_files(champion.files)
+        name, files = champion.model, _find_files(champion.files)
         if files:
-            model = _load(make, champion.model, files, CHAMPIONS)
-            return Loaded(model, f"{champion.model}, champion of {leaderboard}")
-        note = f"the champion {champion.model} is not here: `make pull` or --from-mlflow gets it"
-    best = read_leaderboard(leaderboard, read_models())[0].model
-    return Loaded(_load_from_workspace(make, best), f"{best.name}, best of the workspace", note)
+            locked = [spec for spec in models if spec.name == name]
+            return Loaded(
+                _load(make, name, files, CHAMPIONS),
+                name,
+                f"{name}, champion of {leaderboard}",
+                any(champion.files.items() <= spec.md5s.items() for spec in locked),
+                champion.reason.rstrip("."),
+            )
+        note = f"the champion {name} is not here: `make pull` or --from-mlflow gets it"
+    candidates = read_leaderboard(leaderboard, models)
+    best = candidates[0].model
+    model, reason = _load_from_workspace(make, best), format_choice(candidates)
+    return Loaded(model, best.name, f"{best.name}, best of the workspace", True, reason, note)
 
 
 def load_named(make: Callable[[Files], Model], task: str, name: str) -> Loaded[Model]:
@@ -90,8 +108,9 @@ def load_named(make: Callable[[Files], Model], task: str, name: str) -> Loaded[M
             parts = list_artifacts(name, read_config(Path(files[config]))).values()
             files = _find_files({path: md5s[path] for path in parts if path.startswith("data/")})
         if files:
-            return Loaded(_load(make, name, files, "dvc.lock"), f"{name} from DVC's cache")
-    return Loaded(_load_from_workspace(make, spec), f"{name} of the workspace")
+            model = _load(make, name, files, "dvc.lock")
+            return Loaded(model, name, f"{name} from DVC's cache", True)
+    return Loaded(_load_from_workspace(make, spec), name, f"{name} of the workspace", True)
 
 
 def _load_from_workspace(make: Callable[[Files], Model], spec: RunSpec) -> Model:
@@ -153,7 +172,7 @@ def _load_from_mlflow(
                 origin = (
                     f"{champion.model}, champion of {leaderboard} (version {version} in MLflow)"
                 )
-                return Loaded(model, origin)
+                return Loaded(model, champion.model, origin, False, champion.reason.rstrip("."))
     raise InputError(
         f"MLflow at {find_uri()} has no version of {leaderboard} with the md5s of {CHAMPIONS}: "
         "`srn sync` where the results are, or `make pull`"

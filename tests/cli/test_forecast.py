@@ -11,16 +11,15 @@ from stages.forecasting.forecasters import describe_model
 from stages.models.transformed_forecaster import TransformedForecaster
 from stages.shared.checkpoints import read_model, write_model
 from stages.shared.errors import InputError
-from stages.shared.json_files import write_json
+from stages.shared.json_files import read_json, write_json
 from stages.shared.model_config import read_config
 from stages.shared.tables import read_table
 from tests.shell import run
 from tests.workspace import TRAINING_RANGE, take_results
 
 
-def forecast(series=None, model=None, time=None, horizon=None, force=False, from_mlflow=False):
-    out = Path("out.csv")
-    main(Path("series.csv"), "y", out, time, horizon, series, model, force, from_mlflow)
+def forecast(**asked):
+    main(Path("series.csv"), **{"column": "y", "out": Path("out.csv"), **asked})
 
 
 def write_history(folder, samples, name="series.csv"):
@@ -32,29 +31,34 @@ def make_sine(length):
     return [math.sin(step / 2) for step in range(length)]
 
 
-def test_it_writes_the_forecast_in_its_band_and_a_picture(workspace):
+def test_it_writes_the_forecast_in_its_intervals_and_a_picture(workspace):
     write_history(workspace, make_sine(30))
 
-    command = "python stages/run.py cli forecast series.csv y out.csv"
-    said = run(workspace, f"{command} --series integer_starts --time t --horizon 4")
+    command = "python stages/run.py cli forecast series.csv --column y --out out.csv --time t"
+    said = run(workspace, f"{command} --series integer_starts --horizon 4 --level 80 90")
 
     rows = read_table(workspace / "out.csv")
     assert [row["step"] for row in rows] == ["30", "31", "32", "33"]
-    low, high = TRAINING_RANGE["interval"]["low"], TRAINING_RANGE["interval"]["high"]
-    for step, row in enumerate(rows[:3]):
-        assert float(row["low"]) == pytest.approx(float(row["y"]) + low[step])
-        assert float(row["high"]) == pytest.approx(float(row["y"]) + high[step])
-    assert (rows[3]["low"], rows[3]["high"]) == ("", "")  # no error was measured so far ahead
+    for level in ("80", "90"):
+        half_widths = TRAINING_RANGE["prediction_intervals"][level]["half_width"]
+        for row, half in zip(rows, half_widths, strict=False):
+            assert float(row[f"low_{level}"]) == pytest.approx(float(row["y"]) - half)
+            assert float(row[f"high_{level}"]) == pytest.approx(float(row["y"]) + half)
+    assert rows[3]["low_80"] == rows[3]["high_90"] == ""  # no error was measured so far ahead
     assert (workspace / "out.png").read_bytes().startswith(b"\x89PNG")
-    assert "held 75% of the test" in said
+    assert "prediction interval for 80 %: held 75% of the test" in said
+    assert "no errors were measured more than 3 steps ahead" in said
+    described = read_json(workspace / "out.json")
+    assert described["held"] == {"80": 0.75, "90": 0.85}
+    assert (described["steps"], described["steps_with_intervals"]) == (4, 3)
 
 
-def test_a_forecast_goes_as_far_as_the_band(workspace):
+def test_a_forecast_goes_as_far_as_the_intervals(workspace):
     write_history(workspace, make_sine(30))
 
     forecast(series="integer_starts")
 
-    assert len(read_table(workspace / "out.csv")) == len(TRAINING_RANGE["interval"]["low"])
+    assert len(read_table(workspace / "out.csv")) == 3
 
 
 def test_a_named_model_forecasts(workspace, capsys):
@@ -68,7 +72,9 @@ def test_a_named_model_forecasts(workspace, capsys):
 
     rows = read_table(workspace / "out.csv")
     assert [float(row["y"]) for row in rows] == pytest.approx(expected, rel=1e-6)
-    assert capsys.readouterr().out.startswith("windowed_lstm_fast of the workspace: ")
+    assert capsys.readouterr().out.startswith(
+        "windowed_lstm_fast of the workspace, as it was scored"
+    )
 
 
 def test_a_history_unlike_the_training_is_refused_unless_forced(workspace):
@@ -87,7 +93,7 @@ def test_a_history_unlike_the_training_is_refused_unless_forced(workspace):
     ("length", "spacing", "reason"),
     [
         (19, None, "a history of 19 samples is too short: the model was scored after 20"),
-        (20, 1.0, "samples 1 apart are not what the model was trained on: 0.5 apart"),
+        (20, 1.0, "samples 1 apart are not what the model was scored on: 0.5 apart"),
         (20, 0.51, None),  # as months differ
         (20, None, None),
     ],

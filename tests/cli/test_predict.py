@@ -88,8 +88,8 @@ def test_neither_command_imports_mlflow(workspace):
     code = (
         "import sys; from pathlib import Path; from stages.cli import forecast, predict;"
         "predict.main(['Schmidt'], None, 3, False, False, False);"
-        "forecast.main(Path('series.csv'), 'y', Path('out.csv'), None, 3, 'integer_starts', None,"
-        " True, False); sys.exit('mlflow' in sys.modules)"
+        "forecast.main(Path('series.csv'), 'integer_starts', column='y', horizon=3, force=True);"
+        "sys.exit('mlflow' in sys.modules)"
     )
 
     done = call(workspace, sys.executable, "-c", code)

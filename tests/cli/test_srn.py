@@ -41,10 +41,12 @@ def test_files_are_those_of_the_folder_in_which_it_is_typed(workspace):
     folder = workspace / "data/series"
     (folder / "mine.csv").write_text("y\n" + "0.5\n" * 60, encoding="utf-8")
 
-    done = call(folder, SRN, *["forecast", "mine.csv", "y", "out.csv", "--model", "carried_rnn"])
+    done = call(folder, SRN, *["forecast", "mine.csv", "--column", "y", "--model", "carried_rnn"])
 
     assert done.returncode == 0, done.stdout
-    assert {"out.csv", "out.png"} <= {path.name for path in folder.iterdir()}
+    assert {"mine_forecast.csv", "mine_forecast.png", "mine_forecast.json"} <= {
+        path.name for path in folder.iterdir()
+    }
 
 
 @pytest.mark.parametrize("command", [[SRN], [sys.executable, "-m", "stages.cli"]])
@@ -62,8 +64,8 @@ def test_its_help_lists_all_subcommands_in_100_columns(command):
     [
         ("repro --jobs 0", "--jobs: must be at least 1, got 0"),
         ("predict Schmidt --top -1", "--top: must be at least 1, got -1"),
-        ("forecast a.csv y out.txt", "out.txt must be a .csv file"),
-        ("forecast a.csv y nowhere/out.csv", "is no folder: make it first"),
+        ("forecast a.csv --out out.txt", "out.txt must be a .csv file"),
+        ("forecast a.csv --out nowhere/out.csv", "is no folder: make it first"),
         ("dance", "invalid choice: 'dance'"),
     ],
 )

@@ -9,8 +9,6 @@ from stages.forecasting.assessment import (
     add_ratios,
     assess,
     draw_backtests,
-    fit_prediction_interval,
-    measure_coverage,
     measure_errors,
     measure_forecast_improvement,
     read_errors,
@@ -165,20 +163,3 @@ def test_errors_are_read_as_they_were_written(tmp_path):
 
 def make_backtest(targets):
     return Backtest(np.zeros((len(targets), 1)), targets)
-
-
-def test_four_fifths_of_the_errors_lie_in_the_interval_of_their_step():
-    targets = np.arange(11.0)[:, None] * [1, 10]
-    interval = fit_prediction_interval(np.zeros((11, 2)), make_backtest(targets))
-
-    assert interval.tolist() == [[1, 10], [9, 90]]
-    np.testing.assert_allclose(
-        measure_coverage(interval, np.zeros((11, 2)), make_backtest(targets)).mean(), 9 / 11
-    )
-
-
-def test_the_share_of_an_origin_counts_steps_as_far_as_the_interval_goes():
-    interval = np.array([[-1.0, -1.0], [1.0, 1.0]])
-    backtest = make_backtest(np.array([[0.0, 5.0, 99.0], [0.0, 0.5, 99.0]]))
-
-    assert measure_coverage(interval, np.zeros((2, 3)), backtest).tolist() == [0.5, 1]

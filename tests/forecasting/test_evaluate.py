@@ -15,6 +15,7 @@ from stages.forecasting.assessment import (
 )
 from stages.forecasting.evaluate import REMEDY, describe_training_range, evaluate, main
 from stages.forecasting.forecasters import write_state
+from stages.forecasting.prediction_intervals import PredictionInterval
 from stages.forecasting.series import Backtest, write_series
 from stages.forecasting.signals import GeneratedParams, draw_segments, sample_signal
 from stages.forecasting.train import ForecasterParams, train
@@ -256,7 +257,9 @@ def test_a_file_is_scored_at_its_own_horizons_over_all_origins_of_its_test():
     assert {*evaluation.scores["validation"]} == {*scores}
     assert {len(errors) for errors in evaluation.errors.values()} == {30 - 5 + 1}
     assert evaluation.training_range["least_history"] == 40
-    assert len(evaluation.training_range["interval"]["low"]) == 5
+    interval = evaluation.training_range["prediction_intervals"]["80"]
+    assert len(interval["half_width"]) == 5
+    assert interval["held"] == pytest.approx(evaluation.scores["interval_coverage"], abs=1e-4)
 
 
 def test_scores_are_in_the_units_of_the_file_but_for_mase_and_coverage():
@@ -282,27 +285,28 @@ def test_the_training_range_of_a_file_is_that_of_all_its_samples_transformed():
     times = 1700 + 2 * np.arange(10.0)
     series = make_observed(samples, num_train=4, num_validation=2, times=times, time="t")
 
-    assert describe_training_range(series, 40, np.zeros((2, 3)), 0.75) == {
+    interval = PredictionInterval(np.array([1.0, 2.00009]), np.zeros((2, 2)), np.array([0.5, 1.0]))
+
+    assert describe_training_range(series, 40, {80: interval}) == {
         "series": "mine",
         "lowest": -1,
         "highest": 5,  # 20, where training is 10 ± 2
         "transform": {"mean": 10, "std": 2, "log": False, "differences": [], "floor": None},
         "spacing": 2,
         "least_history": 40,
-        "interval": {"low": [0, 0, 0], "high": [0, 0, 0]},
-        "coverage": 0.75,
+        "prediction_intervals": {"80": {"half_width": [1, 2], "held": 0.75}},
     }
 
 
 def test_a_file_without_times_has_no_spacing():
     series = make_observed(np.arange(10.0), num_train=5, num_validation=2)
 
-    assert describe_training_range(series, 40, np.zeros((2, 3)), 1.0)["spacing"] is None
+    assert describe_training_range(series, 40, {})["spacing"] is None
 
 
 def test_a_generated_series_has_its_step_and_range():
     series = make_generated(GeneratedParams.model_validate(SINE | {"step": 1.5}))
 
-    described = describe_training_range(series, 40, np.zeros((2, 3)), 1.0)
+    described = describe_training_range(series, 40, {})
 
     assert (described["spacing"], described["lowest"], described["highest"]) == (1.5, -1, 1)

@@ -57,7 +57,7 @@ def write_files(folder, window=None, norms=(0.9, None)):
     beside = {"hold_last": {"walkthrough_mse": 0.7, **scores}, "ar_best": exact}
     own = {"data": "short", "walkthrough_mse": 0.5, **scores}
     (evaluated / "scores.json").write_text(json.dumps(own), encoding="utf-8")
-    training_range = {"interval": {"low": [-0.1], "high": [0.1]}}
+    training_range = {"prediction_intervals": {"80": {"half_width": [0.1], "held": 0.75}}}
     (evaluated / "training_range.json").write_text(json.dumps(training_range), encoding="utf-8")
     write_baselines(folder / "baselines", "short", beside)
     np.savez(folder / "baselines/forecasts.npz", ar_best=free)
@@ -111,15 +111,12 @@ def test_of_a_file_its_parts_and_forecasts_from_origins_are_drawn(tmp_path, monk
         test_contexts=samples[None, 37:45],
         test_targets=samples[None, 45:50],
         test_forecasts=np.full((1, 5), 20.0),
+        test_half_widths=np.ones((1, 5)),
         step=1.0,
     )
     np.savez(tmp_path / "baselines/forecasts.npz", ar_best=np.full((1, 5), 20.0))
     scores = {"data": "short", "one_step_mse": 0.1, "mse_49": 0.5}  # no walk-through is about it
     (tmp_path / "evaluated/tiny/scores.json").write_text(json.dumps(scores), encoding="utf-8")
-    training_range = {"interval": {"low": [-1.0] * 5, "high": [1.0] * 5}}
-    (tmp_path / "evaluated/tiny/training_range.json").write_text(
-        json.dumps(training_range), encoding="utf-8"
-    )
 
     figures = plot(tmp_path, monkeypatch)
 

@@ -1,0 +1,61 @@
+"""A model of a file is fitted again, to all of it, before it forecasts past its end."""
+
+import numpy as np
+import pytest
+import torch
+
+from stages.cli.refit import refit_model, take_whole_series
+from stages.forecasting.forecasters import wrap_model
+from stages.forecasting.score_baselines import fit_baseline
+from stages.forecasting.train import train
+from stages.forecasting.transform import TransformParams
+from stages.shared.errors import InputError
+from stages.tracking.run_specs import read_models
+from tests.forecasting.entries import params_of, params_of_file
+
+SWING = 20 + 5 * np.sin(np.arange(120.0) / 7)
+
+
+@pytest.fixture
+def whole():
+    params = params_of_file(window=40)
+    return take_whole_series("mine", params, SWING, np.arange(120.0), TransformParams())
+
+
+def test_every_sample_is_trained_on(whole):
+    assert whole.num_train == 120
+    assert whole.transform.mean == pytest.approx(SWING.mean())
+    last = whole.windows.targets[-1, -1] * whole.transform.std + whole.transform.mean
+    assert last == pytest.approx(SWING[-1], rel=1e-6)
+
+
+def test_a_network_is_trained_by_the_recipe_of_dvc_lock(whole):
+    models = {spec.name: spec for spec in read_models()}
+    recipe = params_of("sunspots_lstm")
+
+    again = refit_model("sunspots_lstm", models, whole)
+
+    expected = train(recipe, whole, "x").model
+    for name, weight in expected.state_dict().items():
+        assert torch.equal(weight, again.state_dict()[name]), name
+
+
+def test_a_combination_is_the_mean_of_its_members_fitted_again(whole, monkeypatch):
+    choice = {"baseline": "ar_best", "order": 4}
+    monkeypatch.setattr("stages.cli.refit.read_scores", lambda task, name: choice)
+    models = {spec.name: spec for spec in read_models()}
+    history = SWING[None]
+
+    both = wrap_model(refit_model("sunspots_combined", models, whole))(history, 5)
+
+    network = wrap_model(refit_model("sunspots_lstm", models, whole))(history, 5)
+    baseline = wrap_model(fit_baseline("ar_best", whole, choice))(history, 5)
+    np.testing.assert_allclose(both, (network + baseline) / 2)
+
+
+def test_new_samples_that_the_transform_does_not_take_are_an_error():
+    params = params_of_file()
+    samples = np.append(SWING, -1.0)
+
+    with pytest.raises(InputError, match="-1, which has no logarithm"):
+        take_whole_series("mine", params, samples, np.arange(121.0), TransformParams(log=True))
