@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stages.cli.refit import refit_model, take_whole_series
-from stages.forecasting.observed import ObservedParams, find_spacing, read_samples
+from stages.forecasting.observed import CsvParams, Observed, ObservedParams, read_observed
 from stages.forecasting.transform import Transform, TransformParams
 from stages.shared.errors import InputError
 from stages.shared.figures import (
@@ -28,6 +28,7 @@ from stages.shared.figures import (
     figure_style,
     make_figure,
     save_png,
+    show_dates,
 )
 from stages.shared.json_files import write_json
 from stages.shared.params import check_params, read_params, read_value
@@ -96,7 +97,7 @@ def main(
     as_scored: bool = False,
     from_mlflow: bool = False,
 ) -> None:
-    """Write the forecast as CSV, PNG and JSON; steps go on counting the rows that were read.
+    """Write the forecast as CSV, PNG and JSON; its times continue those of the file.
 
     Raises:
         InputError: the file cannot be used, or is unlike what the model was scored on.
@@ -109,13 +110,17 @@ def main(
     loaded = _load(series, model, from_mlflow)
     training_range = loaded.model.training_range
     entry = _find_entry(training_range["series"])
-    if not column and not entry:
-        raise InputError(f"{training_range['series']} is no series of a file: name a --column")
+    given = {name: value for name, value in (("column", column), ("time", time)) if value}
     if entry:
-        column, time = column or entry.column, time or entry.time
-    assert column
-    history, times = read_samples(source, column, time)
-    problem = history_problem(history, find_spacing(times) if time else None, training_range)
+        read_as: CsvParams = entry.model_copy(update=given)
+    elif column:
+        read_as = CsvParams(column=column, time=time)
+    else:
+        raise InputError(f"{training_range['series']} is no series of a file: name a --column")
+    observed = read_observed(source, read_as, entry.season if entry else 1)
+    history = observed.samples
+    spacing = observed.spacing if read_as.time else None
+    problem = history_problem(history, spacing, training_range)
     if problem and not force:
         raise InputError(f"{source}: {problem}; --force overrules")
 
@@ -124,7 +129,7 @@ def main(
     if not reason and entry:
         known = training_range["transform"]
         transform = TransformParams(log=known["log"], difference=known["differences"])
-        whole = take_whole_series(training_range["series"], entry, history, times, transform)
+        whole = take_whole_series(training_range["series"], entry, observed, transform)
         models = {spec.name: spec for spec in read_models()}
         loaded.model.model = refit_model(loaded.name, models, whole)
     measured = training_range["prediction_intervals"]
@@ -143,24 +148,28 @@ def main(
             low = np.maximum(low, floor)
         intervals.append(_Interval(level, low, high, measured[str(level)]["held"]))
 
-    _write(out, column, len(history), forecast, intervals)
+    times = observed.continue_times(steps)
+    _write(out, read_as.time or "row", times, read_as.column, forecast, intervals)
     with figure_style():
-        figure = _draw(history, forecast, intervals, column, loaded.origin)
+        figure = _draw(observed, read_as, forecast, intervals, loaded.origin)
         save_png(figure, out.with_suffix(".png"), dpi)
     described = {
         "model": loaded.name,
         "series": training_range["series"],
         "chosen": loaded.reason,
         "fitted": fitted,
-        "column": column,
+        "column": read_as.column,
         "samples": len(history),
+        "first": times[0],
+        "last": times[-1],
         "steps": steps,
         "steps_with_intervals": min(steps, num_measured),
         "held": {str(interval.level): interval.held for interval in intervals},
     }
     write_json(out.with_suffix(".json"), described)
-    if loaded.note:
-        print(loaded.note, file=sys.stderr)
+    for message in [loaded.note, *observed.messages]:
+        if message:
+            print(message, file=sys.stderr)
     print(f"{loaded.origin}, {fitted}")
     if loaded.reason:
         print(loaded.reason)
@@ -212,42 +221,53 @@ def _refit_problem(
 
 
 def _write(
-    out: Path, column: str, first: int, forecast: _Samples, intervals: list[_Interval]
+    out: Path,
+    time: str,
+    times: list[str],
+    column: str,
+    forecast: _Samples,
+    intervals: list[_Interval],
 ) -> None:
     """Write the CSV file; cells of steps without measured errors stay empty."""
     names = [f"{end}_{interval.level}" for interval in intervals for end in ("low", "high")]
-    rows = []
+    rows: list[list[str | float | None]] = []
     for step, value in enumerate(forecast.tolist()):
-        ends: list[float | None] = []
+        row: list[str | float | None] = [times[step], value]
         for interval in intervals:
-            is_measured = step < len(interval.low)
-            ends += (
-                [float(interval.low[step]), float(interval.high[step])]
-                if is_measured
-                else [None, None]
-            )
-        rows.append([first + step, value, *ends])
-    write_table(out, ["step", column, *names], rows)
+            for end in (interval.low, interval.high):
+                row.append(float(end[step]) if step < len(end) else None)
+        rows.append(row)
+    write_table(out, [time, column, *names], rows)
 
 
 def _draw(
-    history: _Samples, forecast: _Samples, intervals: list[_Interval], column: str, origin: str
+    observed: Observed,
+    read_as: CsvParams,
+    forecast: _Samples,
+    intervals: list[_Interval],
+    origin: str,
 ) -> Figure:
-    """The end of the history and what follows it."""
-    figure = make_figure(f"Forecast of {column}", origin, width=8, height=3.5)
+    """The end of the history and what follows it; steps without an interval are dotted."""
+    figure = make_figure(f"Forecast of {read_as.column}", origin, width=8, height=3.5)
     axes = figure.subplots()
-    shown = history[-3 * len(forecast) :]
-    num_before, num_shown = len(history), len(shown)
-    axes.plot(range(num_before - num_shown, num_before), shown, color=GREY, label="history")
+    steps = len(forecast)
+    shown = slice(-max(3 * steps, 24), None)
+    axes.plot(observed.times[shown], observed.samples[shown], color=GREY, label="history")
+    times = observed.times[-1] + observed.find_days_ahead(steps)
+    num_measured = len(intervals[0].low)
     # from the last sample on, so that the line does not break
-    line = np.append(history[-1], forecast)
-    axes.plot(range(num_before - 1, num_before + len(forecast)), line, color=BLUE, label="forecast")
+    line = np.append(observed.samples[-1], forecast)
+    at = np.append(observed.times[-1], times)
+    axes.plot(at[: num_measured + 1], line[: num_measured + 1], color=BLUE, label="forecast")
+    if steps > num_measured:
+        label = f"more than {num_measured} steps ahead: never measured"
+        axes.plot(at[num_measured:], line[num_measured:], color=BLUE, ls=":", label=label)
     for interval in intervals:
-        steps = range(num_before, num_before + len(interval.low))
         label = f"{interval.level} % prediction interval (held {interval.held:.0%})"
-        axes.fill_between(
-            steps, interval.low, interval.high, color=BLUE, alpha=0.15, lw=0, label=label
-        )
-    axes.set(xlabel="step (samples)", ylabel=column)
+        bounds = interval.low, interval.high
+        axes.fill_between(times[:num_measured], *bounds, color=BLUE, alpha=0.15, lw=0, label=label)
+    axes.set(xlabel=read_as.time or "row", ylabel=read_as.column)
+    if observed.dates is not None:
+        show_dates(axes)
     add_legend(figure)
     return figure

@@ -1,10 +1,15 @@
-"""Series from files: a column of a CSV file, oldest sample first."""
+"""Series from files: a column of a CSV file, oldest sample first.
+
+The csv module counts lines and cells, pandas parses numbers and times.
+"""
 
 import csv
-from collections.abc import Callable
-from datetime import UTC, datetime
+import re
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +19,57 @@ from stages.forecasting.transform import TransformParams
 from stages.shared.errors import InputError
 from stages.shared.params import Count, DataPath, Params
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _Array = NDArray[np.float64]
+_Cells = list[str]
 
 _LARGEST = 1e30  # a larger sample could not be squared
 _UNEVEN = 1.5  # times the usual step: months differ less, a missing sample doubles it
+_OUTLYING = 8  # robust standard deviations from the median
+_MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "?"}  # in any case
+_SEPARATORS = (",", ";", "\t", "|")
+_FORMATS = (  # of times, beside numbers, ISO 8601 and quarters
+    "%Y/%m/%d",
+    "%Y/%m/%d %H:%M",
+    "%Y/%m/%d %H:%M:%S",
+    "%Y/%m",
+    "%b %Y",
+    "%B %Y",
+    "%b-%Y",
+    "%d %b %Y",
+    "%d %B %Y",
+)
+_QUARTER = re.compile(r"\d{4}[ -]?Q[1-4]|Q[1-4][ /-]?\d{4}", re.IGNORECASE)
+_OFFSET = re.compile(r"[T ]\d\d:\d\d.*(?:Z|[+-]\d\d:?\d\d)$")
 
 
-class ObservedParams(Params):
+class CsvParams(Params):
+    """How a column of a CSV file is read."""
+
+    column: str  # of the samples
+    time: str | None = None  # column of their times, evenly apart; null: rows are counted
+    separator: str | None = Field(default=None, min_length=1, max_length=1)  # null: found out
+    decimal: Literal[".", ","] = "."
+    thousands: Literal[".", ",", " ", "'"] | None = None  # what groups digits by three
+    encoding: str = "utf-8-sig"  # which reads UTF-8 with and without a byte order mark
+    skip_rows: int = Field(default=0, ge=0, le=1000)  # below the header: units
+    time_format: str | None = None  # as strptime has it, such as "%d/%m/%Y"
+    time_zone: str | None = None  # of times without an offset, such as Europe/Berlin
+    # even: any steps of one length; business_days: Monday to Friday, holidays are left out;
+    # rows: each row is a step, whatever its time
+    calendar: Literal["even", "business_days", "rows"] = "even"
+    missing: list[float | str] = Field(
+        default=[]
+    )  # what stands for a sample that is missing, beside empty cells
+    fill: Literal["previous", "linear", "season"] | None = None  # of samples missing in the middle
+
+
+class ObservedParams(CsvParams):
     """One entry of section `observed_series`."""
 
     path: DataPath  # of the file, which DVC watches
-    column: str  # of the samples
-    time: str | None = None  # column of their times: numbers, or dates as in 2008-12-31
     test_share: float = Field(gt=0, lt=0.5)  # the last part; validation is the same share before it
     window: Count  # samples that a forecaster sees, in training and when it is scored
     horizons: list[Count] = Field(min_length=1)  # steps of the closed-loop forecasts
@@ -50,83 +94,415 @@ class ObservedParams(Params):
         return self
 
 
-def read_samples(path: Path, column: str, time: str | None) -> tuple[_Array, _Array]:
-    """Read samples and their times, `(T,)` each; without a column of times they are counted.
+@dataclass(frozen=True)
+class Observed:
+    """The samples of a file."""
+
+    samples: _Array  # (T,)
+    times: _Array  # (T,) numbers, or dates in days since 1970; without a column of times a count
+    dates: "pd.DatetimeIndex | None" = None  # the times, where they are dates
+    date_format: str = ""  # in which they are written
+    messages: list[str] = field(default_factory=list)  # what a person should know
+
+    @property
+    def spacing(self) -> float:
+        """The usual time between two samples."""
+        return find_spacing(self.times)
+
+    def find_days_ahead(self, num_steps: int) -> _Array:
+        """How far the next times are from the last one, in the units of `times`: `(n,)`."""
+        if self.dates is None:
+            return self.spacing * np.arange(1.0, num_steps + 1)
+        following = _continue_dates(self.dates, num_steps)
+        seconds = [(date - self.dates[-1]).total_seconds() for date in following]
+        return np.array(seconds) / 86_400  # seconds of a day
+
+    def continue_times(self, num_steps: int) -> list[str]:
+        """The times after the last one, dates as the file writes them."""
+        if self.dates is None:
+            last, step = float(self.times[-1]), self.spacing
+            return [f"{last + step * ahead:g}" for ahead in range(1, num_steps + 1)]
+        following = _continue_dates(self.dates, num_steps)
+        return [_format_date(date, self.date_format) for date in following]
+
+
+def read_observed(path: Path, params: CsvParams, season: int = 1) -> Observed:
+    """Read the samples of a file.
+
+    Args:
+        path: of the file.
+        params: how it is read.
+        season: samples after which the series may repeat itself, for `fill: season`.
 
     Raises:
         InputError: the file or a column is missing, a cell is not a number, or times are not in
             order or not evenly spaced; with the line, where the header is line 1.
     """
-    where = f"{path}, column {column}"
-    remedy = "is no number: correct or fill it in"
-    samples = _parse_cells(_read_column(path, column), float, where, remedy)
-    if time is None:
-        return samples, np.arange(len(samples), dtype=np.float64)
-    where = f"{path}, column {time}"
-    remedy = "is no time: give a number, or a date such as 2008-12-31"
-    times = _parse_cells(_read_column(path, time), _parse_time, where, remedy)
-    steps = np.diff(times)
-    backwards = np.flatnonzero(steps <= 0)
-    if len(backwards):
-        raise InputError(
-            f"{where}, line {backwards[0] + 3}: this time is not after that of the line before: "
-            "sort the rows, the oldest first, and keep one of each time"
-        )
-    usual = find_spacing(times)
-    uneven = np.flatnonzero((steps > usual * _UNEVEN) | (steps < usual / _UNEVEN))
-    if len(uneven):
-        raise InputError(
-            f"{where}, line {uneven[0] + 3}: this time is {steps[uneven[0]]:g} later than that of "
-            f"the line before; usually it is {usual:g}: fill in the rows that are missing, or "
-            "remove those that are too many"
-        )
-    return samples, times
-
-
-def _read_column(path: Path, column: str) -> list[str]:
-    """Read the cells of one column, without the header."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:  # Excel writes a byte order mark
-            rows = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read ({error}): give a CSV file in UTF-8") from None
-    while rows and not any(rows[-1]):
-        rows.pop()
-    if len(rows) < 2:
-        raise InputError(f"{path} has no rows: give a CSV file with a header and samples below it")
-    header = rows[0]
-    if column not in header:
-        known = ", ".join(header)
-        raise InputError(f"{path} has no column {column} ({known}): name one that it has")
-    index = header.index(column)
-    return [row[index] if index < len(row) else "" for row in rows[1:]]
-
-
-def _parse_cells(
-    cells: list[str], parse: Callable[[str], float], where: str, remedy: str
-) -> _Array:
-    """The numbers in the cells of one column, by a parser that raises ValueError."""
-    numbers = []
-    for line, cell in enumerate(cells, start=2):
-        try:
-            number = parse(cell)
-        except ValueError:
-            number = np.nan
-        if not abs(number) <= _LARGEST:
-            raise InputError(f"{where}, line {line}: {cell!r} {remedy}")
-        numbers.append(number)
-    return np.array(numbers)
-
-
-def _parse_time(cell: str) -> float:
-    """A number as it is, a date in days since 1970."""
-    try:
-        return float(cell)
-    except ValueError:
-        moment = datetime.fromisoformat(cell)
-    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() / 86_400  # seconds of a day
+    table = _read_table(path, params)
+    where = f"{path}, column {params.column}"
+    samples = _parse_numbers(table.column(params.column), table.lines, params, where)
+    samples, kept, messages = _fill(samples, table.lines, params, season, where)
+    lines = table.lines[kept]
+    if outlying := _find_outlying(samples, lines):
+        messages.append(f"{where}: {outlying}")
+    if params.time is None:
+        _check_one_series(table, params, path)
+        return Observed(samples, np.arange(len(samples), dtype=np.float64), messages=messages)
+    where = f"{path}, column {params.time}"
+    times, dates, date_format = _parse_times(table.column(params.time)[kept], lines, params, where)
+    _check_steps(times, dates, lines, params, where)
+    return Observed(samples, times, dates, date_format, messages)
 
 
 def find_spacing(times: _Array) -> float:
     """The usual time between two samples."""
     return float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+
+
+# Rows and cells
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The cells of a file, without blank lines."""
+
+    header: _Cells
+    rows: list[_Cells]
+    lines: list[int]  # of the rows in the file
+
+    def column(self, name: str) -> _Cells:
+        """The cells of one column."""
+        index = self.header.index(name)
+        return [row[index] for row in self.rows]
+
+
+def _read_table(path: Path, params: CsvParams) -> _Table:
+    """Read header and rows, and check that the columns are there and cells belong to them."""
+    wanted = [name for name in (params.column, params.time) if name]
+    header, rows, lines = _split_lines(path, params.separator or ",", params.encoding)
+    if not params.separator and params.column not in header:
+        for separator in _SEPARATORS[1:]:  # German Excel writes ;
+            other = _split_lines(path, separator, params.encoding)
+            if params.column in other[0]:
+                header, rows, lines = other
+    doubled = [name for name, count in Counter(header).items() if count > 1 and name]
+    if doubled:
+        raise InputError(
+            f"{path} has more than one column {doubled[0]}: rename all but one in its header"
+        )
+    for name in wanted:
+        if name not in header:
+            raise InputError(
+                f"{path} has no column {name} ({', '.join(header)}): name one that it has, or the "
+                "separator of its cells"
+            )
+    rows, lines = rows[params.skip_rows :], lines[params.skip_rows :]
+    if not rows:
+        raise InputError(f"{path} has no rows: give a CSV file with a header and samples below it")
+    for row, line in zip(rows, lines, strict=True):
+        if len(row) > len(header):
+            raise InputError(
+                f"{path}, line {line}: {len(row)} cells under {len(header)} names: quote a cell "
+                "that has a comma in it, or give another separator"
+            )
+        row += [""] * (len(header) - len(row))
+    return _Table(header, rows, lines)
+
+
+def _split_lines(
+    path: Path, separator: str, encoding: str
+) -> tuple[_Cells, list[_Cells], list[int]]:
+    """Header, rows and their lines; blank lines are none."""
+    if not path.is_file():
+        raise InputError(f"{path} cannot be read: there is no such file")
+    rows, lines = [], []
+    try:
+        with path.open(encoding=encoding, newline="") as file:
+            reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
+            for row in reader:
+                cells = [cell.strip() for cell in row]
+                if any(cells):
+                    rows.append(cells)
+                    lines.append(reader.line_num)
+    except (OSError, UnicodeError, LookupError, csv.Error) as error:
+        hint = "give a CSV file in UTF-8, or its encoding: such as utf-16 or cp1252"
+        raise InputError(f"{path} cannot be read ({error}): {hint}") from None
+    if not rows:
+        raise InputError(f"{path} has no rows: give a CSV file with a header and samples below it")
+    return rows[0], rows[1:], lines[1:]
+
+
+def _check_one_series(table: _Table, params: CsvParams, path: Path) -> None:
+    """Reject several series below each other, by a column of times that starts again."""
+    for name in table.header:
+        if name == params.column:
+            continue
+        cells = table.column(name)
+        try:
+            times, dates, _ = _parse_times(cells, table.lines, params, "")
+        except InputError:
+            continue
+        # numbers may be months of a year, if no other column tells equal ones apart
+        labels = [other for other in table.header if other not in (name, params.column)]
+        is_labelled = any(
+            len(set(zip(table.column(label), cells, strict=True))) == len(cells)
+            and not any(cell.replace(".", "").isdecimal() for cell in table.column(label))
+            for label in labels
+        )
+        if len(cells) >= 10 and _counts_up(times) and (dates is not None or is_labelled):
+            again = int(np.flatnonzero(np.diff(times) <= 0)[0]) + 1
+            raise InputError(
+                f"{path}, line {table.lines[again]}: column {name} is not after that of the row "
+                f"before ({cells[again]}): several series in one file? Keep the rows of one, or "
+                "sort them, the oldest first"
+            )
+
+
+def _counts_up(times: _Array) -> bool:
+    """Whether times of several series stand below each other: each twice, in ascending order."""
+    steps = np.diff(times)
+    num_back = int((steps <= 0).sum())
+    values, counts = np.unique(times, return_counts=True)
+    is_repeated = len(values) >= 5 and counts.min() > 1
+    return num_back > 0 and is_repeated and bool((steps >= 0).mean() > 0.4)
+
+
+# Numbers
+
+
+def _parse_numbers(cells: _Cells, lines: list[int], params: CsvParams, where: str) -> _Array:
+    """The numbers of a column; NaN where one is missing."""
+    import pandas as pd
+
+    texts = []
+    for cell in cells:
+        text = cell
+        if params.thousands and re.fullmatch(
+            rf"[+-]?\d{{1,3}}({re.escape(params.thousands)}\d{{3}})+([.,]\d+)?", text
+        ):
+            text = text.replace(params.thousands, "")
+        if params.decimal == ",":
+            text = text.replace(".", "x").replace(",", ".")  # a point is no part of a number then
+        texts.append(text)
+    numbers = pd.to_numeric(pd.Series(texts, dtype=str), errors="coerce").to_numpy(np.float64)
+    absent = {text.lower() for text in params.missing if isinstance(text, str)} | _MISSING
+    is_missing = np.array([cell.lower() in absent for cell in cells])
+    for number in params.missing:
+        if not isinstance(number, str):
+            is_missing |= numbers == number
+    wrong = np.flatnonzero(~is_missing & ~(np.abs(numbers) <= _LARGEST))
+    if len(wrong):
+        cell = cells[wrong[0]]
+        raise InputError(
+            f"{where}, line {lines[wrong[0]]}: {cell!r} is no number: {_advise(cell, len(wrong))}"
+        )
+    return np.where(is_missing, np.nan, numbers)
+
+
+def _advise(cell: str, num_wrong: int) -> str:
+    """What to do about a cell that is no number."""
+    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", cell):
+        return 'add thousands: "," to the series in params.yaml, or decimal: ","'
+    if re.fullmatch(r"[+-]?\d*,\d+", cell):
+        return 'add decimal: "," to the series in params.yaml'
+    if re.fullmatch(r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?", cell):
+        return 'add thousands: "." and decimal: "," to the series in params.yaml'
+    if num_wrong == 1 and not re.search(r"\d", cell):
+        return "correct it, or skip_rows: 1 if the row below the header has units"
+    return "correct it, or list it under missing: of the series in params.yaml"
+
+
+def _fill(
+    samples: _Array, lines: list[int], params: CsvParams, season: int, where: str
+) -> tuple[_Array, slice, list[str]]:
+    """Samples without gaps, which rows they are, and messages of what was dropped and filled."""
+    present = np.flatnonzero(~np.isnan(samples))
+    if not len(present):
+        raise InputError(f"{where} has no number: name another column")
+    kept = slice(int(present[0]), int(present[-1]) + 1)
+    messages = []
+    num_dropped = len(samples) - (kept.stop - kept.start)
+    if num_dropped:
+        messages.append(f"{where}: {num_dropped} empty rows at the ends are left out")
+    filled = samples[kept].copy()
+    gaps = np.flatnonzero(np.isnan(filled))
+    if not len(gaps):
+        return filled, kept, messages
+    if params.fill is None:
+        raise InputError(
+            f"{where}, line {lines[kept][gaps[0]]}: no number in {len(gaps)} rows: fill them, or "
+            "add fill: previous, linear or season to the series in params.yaml"
+        )
+    if params.fill == "linear":
+        known = np.flatnonzero(~np.isnan(filled))
+        filled[gaps] = np.interp(gaps, known, filled[known])
+    else:
+        back = season if params.fill == "season" else 1
+        for gap in gaps:
+            filled[gap] = filled[gap - back] if gap >= back else filled[gap - 1]
+    messages.append(f"{where}: {len(gaps)} rows without a number are filled ({params.fill})")
+    return filled, kept, messages
+
+
+def _find_outlying(samples: _Array, lines: list[int]) -> str | None:
+    """A warning of samples far from all others, which decide the scale of training and errors."""
+    deviations = np.abs(samples - np.median(samples))
+    scale = 1.4826 * float(np.median(deviations))  # the standard deviation, if they are normal
+    far = np.flatnonzero(deviations > _OUTLYING * scale)
+    if not scale or not len(far):
+        return None
+    worst = far[int(np.argmax(deviations[far]))]
+    return (
+        f"{len(far)} samples are more than {_OUTLYING} robust standard deviations from the median, "
+        f"such as {samples[worst]:g} in line {lines[worst]}: they rule the scale of training and "
+        "scores; correct them, or list what stands for a missing sample under missing:"
+    )
+
+
+# Times
+
+
+def _parse_times(
+    cells: _Cells, lines: list[int], params: CsvParams, where: str
+) -> "tuple[_Array, pd.DatetimeIndex | None, str]":
+    """Times as numbers; where they are dates also those, and the format they are written in."""
+    import pandas as pd
+
+    texts = pd.Series(cells, dtype=str)
+    dates, date_format = None, ""
+    if params.time_format:
+        dates = pd.to_datetime(texts, format=params.time_format, errors="coerce")
+        date_format = params.time_format
+    elif not texts.str.fullmatch(r"[+-]?\d+(\.\d+)?").all():
+        dates, date_format = _guess_dates(texts)
+    elif texts.str.fullmatch(r"(1[6-9]|2[01])\d{6}").all():  # 20200101, but 1700 is a number
+        dates, date_format = pd.to_datetime(texts, format="%Y%m%d", errors="coerce"), "%Y%m%d"
+    elif texts.str.fullmatch(r"(1[6-9]|2[01])\d\d(0[1-9]|1[0-2])").all():
+        dates, date_format = pd.to_datetime(texts, format="%Y%m", errors="coerce"), "%Y%m"
+    if dates is None:
+        numbers: _Array = texts.to_numpy(np.float64)
+        return numbers, None, ""
+    wrong = np.flatnonzero(dates.isna())
+    if len(wrong):
+        raise InputError(
+            f"{where}, line {lines[wrong[0]]}: {cells[wrong[0]]!r} is no time: give numbers, "
+            '2008-12-31, 2008-12, Dec 2008 or 2008Q4; or add time_format: such as "%d/%m/%Y" to '
+            "the series in params.yaml, or leave out time: to count rows"
+        )
+    index = pd.DatetimeIndex(dates)
+    if params.time_zone:
+        try:
+            index = index.tz_localize(params.time_zone, ambiguous="infer")
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{where}: time_zone {params.time_zone}: {error}") from None
+    utc = index.tz_convert("UTC").tz_localize(None) if index.tz else index
+    days = (utc - pd.Timestamp(0)) / pd.Timedelta(days=1)
+    return days.to_numpy(np.float64), index, date_format
+
+
+def _guess_dates(texts: "pd.Series[str]") -> "tuple[pd.Series[Any], str]":
+    """Dates in the format that fits most cells; NaT where a cell is none."""
+    import pandas as pd
+
+    def count(dates: "pd.Series[Any]") -> int:
+        return int(dates.notna().sum())
+
+    if texts.str.fullmatch(_QUARTER).all():
+        parts = texts.str.extract(r"(?P<year>\d{4})").join(texts.str.extract(r"[Qq](?P<q>[1-4])"))
+        months = 3 * parts["q"].astype(int) - 2
+        return pd.to_datetime(parts["year"] + "-" + months.astype(str), format="%Y-%m"), "quarter"
+    has_offset = bool(texts.str.contains(_OFFSET).any())
+    best = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=has_offset)
+    best_format = "%Y-%m-%d"
+    if has_offset:
+        best_format = "iso"
+    elif texts.str.fullmatch(r"\d{4}-\d\d").all():
+        best_format = "%Y-%m"
+    elif texts.str.contains(":").any():
+        best_format = "%Y-%m-%d %H:%M:%S" if texts.str.count(":").max() > 1 else "%Y-%m-%d %H:%M"
+    if texts.str.contains("/").any():  # which ISO 8601 takes too, but writes otherwise
+        best, best_format = pd.to_datetime(texts, format=_FORMATS[0], errors="coerce"), _FORMATS[0]
+    for date_format in _FORMATS:
+        dates = pd.to_datetime(texts, format=date_format, errors="coerce")
+        if count(dates) > count(best):
+            best, best_format = dates, date_format
+    return best, best_format
+
+
+def _check_steps(
+    times: _Array,
+    dates: "pd.DatetimeIndex | None",
+    lines: list[int],
+    params: CsvParams,
+    where: str,
+) -> None:
+    """Check that times go up, and by even steps unless the calendar says otherwise."""
+    steps = np.diff(times)
+    backwards = np.flatnonzero(steps <= 0)
+    if len(backwards):
+        hint = " (several series in one file?)" if _counts_up(times) else ""
+        raise InputError(
+            f"{where}, line {lines[backwards[0] + 1]}: this time is not after that of the line "
+            f"before{hint}: sort the rows, the oldest first, and keep one of each time"
+        )
+    if params.calendar == "rows":
+        return
+    if params.calendar == "business_days":
+        weekend = np.flatnonzero(dates.day_of_week > 4) if dates is not None else [0]
+        if len(weekend):
+            raise InputError(
+                f"{where}, line {lines[weekend[0]]}: this is no date from Monday to Friday, as "
+                "calendar: business_days has them: correct it, or take calendar: rows"
+            )
+        return
+    if dates is not None and _find_frequency(dates) is not None:
+        return
+    usual = find_spacing(times)
+    uneven = np.flatnonzero((steps > usual * _UNEVEN) | (steps < usual / _UNEVEN))
+    if len(uneven):
+        raise InputError(
+            f"{where}, line {lines[uneven[0] + 1]}: this time is {steps[uneven[0]]:g} later than "
+            f"that of the line before; usually it is {usual:g}: fill in or remove rows; or add "
+            "calendar: business_days, time_zone: if clocks change, or calendar: rows to count rows"
+        )
+
+
+def _find_frequency(dates: "pd.DatetimeIndex") -> Any:
+    """The step from one date to the next, as a pandas offset; None: they have none."""
+    import pandas as pd
+
+    if len(dates) < 3:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it will give an offset in place of a name
+        frequency = pd.infer_freq(dates)
+    if frequency:
+        return pd.tseries.frequencies.to_offset(frequency)
+    months = np.diff(dates.year * 12 + dates.month)
+    if len(set(dates.day)) == 1 and len(set(months)) == 1:  # such as the 15th of each month
+        return pd.DateOffset(months=int(months[0]))
+    return None
+
+
+def _continue_dates(dates: "pd.DatetimeIndex", num_steps: int) -> "list[pd.Timestamp]":
+    """The dates after the last one: by their frequency, business days, or the usual spacing."""
+    import pandas as pd
+
+    step = _find_frequency(dates)
+    if step is None and (dates.day_of_week < 5).all() and len(set(dates.day_of_week)) == 5:
+        step = pd.offsets.BusinessDay()
+    if step is None:
+        step = pd.Timedelta(np.median(np.diff(dates.asi8)), unit=dates.unit)
+    following = [dates[-1]]
+    for _ in range(num_steps):
+        following.append(following[-1] + step)
+    return following[1:]
+
+
+def _format_date(date: "pd.Timestamp", date_format: str) -> str:
+    """A date as the file writes its own."""
+    if date_format == "iso":
+        return str(date.isoformat())
+    if date_format == "quarter":
+        return f"{date.year}Q{date.quarter}"
+    return str(date.strftime(date_format))

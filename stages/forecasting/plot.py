@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -30,6 +31,7 @@ from stages.shared.figures import (
     figure_style,
     make_figure,
     save_figures,
+    show_dates,
 )
 from stages.shared.json_files import Baselines, read_baselines, read_json
 from stages.shared.model_config import read_config
@@ -40,7 +42,6 @@ _Arrays = Mapping[str, NDArray[Any]]
 _Parts = Mapping[str, tuple[Array, Array]]  # times and samples of training, validation, test
 
 MAIN = ("forecast", "baselines")  # figures that every forecaster has
-_TIME = "time (units of the series)"
 _ROUNDING = 1e-16  # smaller errors are rounding, and drawn as this one
 
 _INPUT_COLOR = "red"  # inputs of a network, as in the walk-throughs
@@ -61,7 +62,8 @@ def draw_window(series: Series, step: float, subject: str) -> Figure:
     input_times = _time_inputs(times, len(inputs), step)
     axes.plot(input_times, inputs, color=_INPUT_COLOR, label="input", **style)
     axes.plot(times, targets, color=_ANSWER_COLOR, label="target", **style)
-    label = _TIME
+    _label(axes, series.units)
+    label = series.units.time
     if not windows.are_slid:
         label += ", of the target; the input is one sample earlier"
     axes.set(xlabel=label, ylabel=series.units.training_sample)
@@ -87,7 +89,8 @@ def draw_snapshots(snapshots: _Arrays, step: float, units: Units, subject: str) 
         input_times = _time_inputs(times, len(inputs), step)
         axes.plot(input_times, inputs, ".", color=_INPUT_COLOR, label="input")
         axes.plot(times, predictions, marker, color=_ANSWER_COLOR, label="prediction")
-        axes.set(title=f"step {iteration}", xlabel=_TIME)
+        _label(axes, units)
+        axes.set(title=f"step {iteration}", ylabel="")
     for axes in panels[num_snapshots:]:
         axes.remove()
     figure.supylabel(units.training_sample)
@@ -108,7 +111,7 @@ def _draw_series(parts: _Parts, units: Units, subject: str) -> Figure:
     figure = make_figure("Series", subject, 1.3 * WIDTH)
     axes = figure.subplots()
     axes.plot(*_join_parts(parts), color=_TARGET_COLOR)
-    axes.set(xlabel=units.time, ylabel=units.sample)
+    _label(axes, units)
     return figure
 
 
@@ -120,9 +123,16 @@ def _draw_split(parts: _Parts, units: Units, subject: str) -> Figure:
     for name, (times, samples) in parts.items():
         label = f"{name} ({len(samples)} samples)"
         axes.plot(times, samples, color=_PART_COLORS[name], label=label)
-    axes.set(xlabel=units.time, ylabel=units.sample)
+    _label(axes, units)
     add_legend(figure)
     return figure
+
+
+def _label(axes: Axes, units: Units) -> None:
+    """Label the axes of samples over time."""
+    axes.set(xlabel=units.time, ylabel=units.sample)
+    if units.has_dates:
+        show_dates(axes)
 
 
 def _join_parts(parts: _Parts) -> tuple[Array, Array]:
@@ -146,7 +156,7 @@ def _draw_walkthrough_test(
     predictions = forecasts["walkthrough_forecast"]
     axes.plot(times[1:], predictions, "o", color=_FORECAST_COLOR, ms=3.5, label="forecast")
     axes.set_title(f"mean squared error {mse:.2g} over {len(times) - 1} steps")
-    axes.set(xlabel=units.time, ylabel=units.sample)
+    _label(axes, units)
     add_legend(figure)
     return figure
 
@@ -219,7 +229,7 @@ def _draw_origins(
         lines = axes.plot(times.T, of_baseline.T, lw=1.3, color=GREEN, ls="--")
         lines[0].set_label(name)
     axes.set_title(f"{steps} steps from each of {num_origins} origins")
-    axes.set(xlabel=series.units.time, ylabel=series.units.sample)
+    _label(axes, series.units)
     add_legend(figure)
     return figure
 
@@ -280,7 +290,7 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
     units, parts = series.units, series.split_parts(step)
     origin = series.find_origin(scores.get("split", "test"))
     with figure_style():
-        unit = "mean squared error (amplitude²)"
+        unit = f"mean squared error ({units.training_sample}²)"
         figures = draw_curves(curves, clip_norm, network, unit, subject, color)
         figures["window"] = draw_window(series, step, subject)
         if is_trained:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.forecasting.observed import ObservedParams, read_samples
+from stages.forecasting.observed import Observed, ObservedParams, read_observed
 from stages.forecasting.series import (
     Array,
     GeneratedSeries,
@@ -27,9 +27,7 @@ from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
 from stages.shared.params import read_params
 
-# Times that the longest horizon must fit into the test: forecast errors overlap, so the bootstrap
-# resamples blocks of one horizon, and it needs several.
-_FEWEST_BLOCKS = 4
+_FEW_HORIZONS = 4  # times the longest one: in a shorter test, intervals of scores are wide
 _ORDERS = (1, 2, 4, 8, 16, 32)  # of the autoregression by which transforms are compared
 
 
@@ -68,20 +66,28 @@ def cut_series(name: str, params: GeneratedParams, times: Array, values: Array) 
     return GeneratedSeries(name, windows, params)
 
 
-def split_series(name: str, params: ObservedParams, samples: Array, times: Array) -> ObservedSeries:
-    """The three parts of an observed series with samples and times `(T,)`, oldest first.
+def split_series(name: str, params: ObservedParams, observed: Observed) -> ObservedSeries:
+    """The three parts of an observed series.
 
     Raises:
-        InputError: a part is too short, or the training part never changes.
+        InputError: a part is too short.
     """
+    samples = observed.samples
     num_test = round(params.test_share * len(samples))
     num_train = len(samples) - 2 * num_test
     longest = max(params.horizons)
-    if num_test < _FEWEST_BLOCKS * longest:
+    if num_test <= longest:
+        share = (longest + 1) / len(samples)
         raise InputError(
-            f"{params.path}: test_share ({params.test_share}) of {len(samples)} rows are "
-            f"{num_test}, fewer than {_FEWEST_BLOCKS} times the longest horizon ({longest}): raise "
-            "test_share or lower horizons in params.yaml, or add rows"
+            f"{params.path}: test_share {params.test_share} of {len(samples)} rows gives {num_test}"
+            f", too few for a horizon of {longest} from two origins: lower horizons to "
+            f"{num_test - 1}, or raise test_share to {math.ceil(100 * share) / 100:g} in "
+            "params.yaml"
+        )
+    if num_test < _FEW_HORIZONS * longest:
+        print(
+            f"{name}: {num_test - longest + 1} origins for a horizon of {longest}: scores have "
+            "wide intervals; more rows, or a larger test_share, give more"
         )
     if num_train <= params.window:
         raise InputError(
@@ -89,12 +95,7 @@ def split_series(name: str, params: ObservedParams, samples: Array, times: Array
             f"the window ({params.window}) has: lower window or test_share in params.yaml, or add "
             "rows"
         )
-    if np.ptp(samples[:num_train]) == 0:
-        raise InputError(
-            f"{params.path}: the first {num_train} rows, which are trained on, are all "
-            f"{samples[0]:g}: there is nothing to learn"
-        )
-    slide = partial(slide_windows, name, params, samples, times, num_train, num_test)
+    slide = partial(slide_windows, name, params, observed, num_train, num_test)
     if params.transform:
         return slide(params.transform)
     candidates = []
@@ -140,8 +141,7 @@ def measure_autoregression(series: ObservedSeries) -> float:
 def slide_windows(
     name: str,
     params: ObservedParams,
-    samples: Array,
-    times: Array,
+    observed: Observed,
     num_train: int,
     num_validation: int,
     transform: TransformParams,
@@ -152,6 +152,7 @@ def slide_windows(
         InputError: the training part cannot be transformed, or leaves no window.
     """
     slide = partial(np.lib.stride_tricks.sliding_window_view, window_shape=params.window + 1)
+    samples = observed.samples
     try:
         fitted = fit_transform(samples[:num_train], transform, params.floor)
         if transform.log and samples.min() <= 0:
@@ -171,7 +172,7 @@ def slide_windows(
     windows = Windows(
         inputs=slid[:, :-1].astype(np.float32),
         targets=slid[:, 1:].astype(np.float32),
-        times=slide(times[fitted.num_lost : num_train])[:, 1:],
+        times=slide(observed.times[fitted.num_lost : num_train])[:, 1:],
         test=np.empty(0, np.float32),
         test_times=np.empty(0),
     )
@@ -180,10 +181,15 @@ def slide_windows(
         windows,
         params,
         samples=samples,
-        sample_times=times,
+        sample_times=observed.times,
         num_train=num_train,
         num_validation=num_validation,
         transform=fitted,
+        labels={
+            "column": params.column,
+            "time": params.time,
+            "has_dates": observed.dates is not None,
+        },
     )
 
 
@@ -196,7 +202,10 @@ def main(entry: str, table: str, out: str) -> None:
         series = cut_series(name, generated, *read_segments(Path(table)))
     elif section == "observed_series":
         params = read_params(entry, ObservedParams)
-        series = split_series(name, params, *read_samples(Path(table), params.column, params.time))
+        observed = read_observed(Path(table), params, params.season)
+        for message in observed.messages:
+            print(message)
+        series = split_series(name, params, observed)
     else:
         raise InputError(
             f"{entry} is no series: give one of generated_series, observed_series, and its name"

@@ -68,6 +68,7 @@ class Units:
     sample: str
     training_sample: str  # as networks see it
     squared_error: str
+    has_dates: bool = False  # times are days since 1970
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,6 @@ class _BaseSeries(Generic[_P]):
     """The fields of both kinds of series."""
 
     section: ClassVar[str]  # of params.yaml
-    units: ClassVar[Units]
 
     name: str  # of its entry in that section
     windows: Windows
@@ -146,7 +146,7 @@ class GeneratedSeries(_BaseSeries[GeneratedParams]):
     """A series of `generated_series`: its signal is known at all times."""
 
     section = "generated_series"
-    units = Units(
+    units: ClassVar[Units] = Units(
         time="time (units of the series)",
         sample="amplitude",
         training_sample="amplitude",
@@ -297,18 +297,25 @@ class ObservedSeries(_BaseSeries[ObservedParams]):
 
     section = "observed_series"
     is_continuous = True
-    units = Units(
-        time="time (units of the file)",
-        sample="sample (units of the file)",
-        training_sample="transformed sample",
-        squared_error="mean squared error (units of the file, squared)",
-    )
 
     samples: Array = field(kw_only=True)  # (T,), oldest first, in the units of the file
     sample_times: Array = field(kw_only=True)  # (T,)
     num_train: int = field(kw_only=True)
     num_validation: int = field(kw_only=True)
     transform: Transform = field(kw_only=True)  # of the samples in windows
+    labels: dict[str, Any] = field(kw_only=True)  # `column`, `time` and `has_dates` of figures
+
+    @property
+    def units(self) -> Units:
+        """Axis labels: the names of the columns."""
+        column = self.labels["column"]
+        return Units(
+            time=self.labels["time"] or "row",
+            sample=column,
+            training_sample=f"{column}, transformed",
+            squared_error=f"mean squared error ({column}²)",
+            has_dates=self.labels["has_dates"],
+        )
 
     @property
     def training(self) -> Array:
@@ -424,6 +431,7 @@ def write_series(path: Path, series: Series) -> None:
     own = {name: value for name, value in vars(series).items() if name not in apart}
     if "transform" in own:
         own["transform"] = json.dumps(asdict(own["transform"]))
+        own["labels"] = json.dumps(own["labels"])
     np.savez(path, allow_pickle=False, **asdict(series.windows), **own)
     entry = series.entry.model_dump(exclude_unset=True)
     write_json(path.with_suffix(".json"), {series.section: entry})
@@ -455,4 +463,5 @@ def read_series(path: Path, with_params: bool = True) -> Series:
         num_train=int(arrays["num_train"]),
         num_validation=int(arrays["num_validation"]),
         transform=Transform(**json.loads(str(arrays["transform"]))),
+        labels=json.loads(str(arrays["labels"])),
     )

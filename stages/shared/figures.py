@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from pydantic import Field
 
@@ -66,6 +67,14 @@ def add_legend(figure: Figure) -> None:
     """One legend for all panels, beside the title."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), borderpad=0)
+
+
+def show_dates(axes: Axes) -> None:
+    """Label a horizontal axis of days since 1970 by dates."""
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    axes.xaxis_date()
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
 def save_png(figure: Figure, path: Path, dpi: int) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.forecasting.observed import ObservedParams
+from stages.forecasting.observed import Observed, ObservedParams
 from stages.forecasting.preprocess import (
     cut_series,
     cut_windows,
@@ -112,7 +112,7 @@ def test_an_entry_that_is_in_no_section_of_series_is_rejected(tmp_path, monkeypa
 
 
 def split(samples, **changes):
-    return split_series("mine", make_params(**changes), samples, samples)
+    return split_series("mine", make_params(**changes), Observed(samples, samples))
 
 
 def make_params(**changes):
@@ -129,7 +129,9 @@ def test_a_file_is_split_into_training_validation_and_test():
 def test_windows_of_a_file_are_standardised_by_the_training_part_alone():
     samples = np.array([1.0, 3, 1, 3, 1, 3, 500, 600, 700, 800])
 
-    series = slide_windows("mine", make_params(), samples, np.arange(10.0), 6, 2, TransformParams())
+    series = slide_windows(
+        "mine", make_params(), Observed(samples, np.arange(10.0)), 6, 2, TransformParams()
+    )
 
     windows = series.windows
     assert (series.transform.mean, series.transform.std) == (2, 1)
@@ -142,9 +144,12 @@ def test_windows_of_a_file_are_standardised_by_the_training_part_alone():
 @pytest.mark.parametrize(
     ("samples", "changes", "reason"),
     [
-        (np.arange(28.0), {}, r"0\.25\) of 28 rows are 7, fewer than 4 times the .*horizon \(2\)"),
+        (
+            np.arange(28.0),
+            {"horizons": [9]},
+            r"0\.25 of 28 rows gives 7, .*horizon of 9 .* lower horizons to 6, .*share to 0\.36",
+        ),
         (np.arange(40.0), {"window": 20}, r"40 rows 20 are left .* no more than the window \(20\)"),
-        (np.full(40, 0.1), {}, r"the first 20 rows, which are trained on, are all 0\.1: there is"),
     ],
 )
 def test_a_file_that_nothing_can_be_learned_from_is_rejected(samples, changes, reason):
