@@ -74,6 +74,7 @@ TRAINING_RANGE = {
         "80": {"half_width": [0.25, 0.5, 1.0], "held": 0.75},
         "90": {"half_width": [0.5, 1.0, 2.0], "held": 0.85},
     },
+    "naive": {"baseline": "hold_last", "verdict": "within the noise"},
 }
 
 ASKED = {  # query -> best language and its log-probability

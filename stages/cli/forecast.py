@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stages.cli.refit import refit_model, take_whole_series
-from stages.forecasting.observed import CsvParams, Observed, ObservedParams, read_observed
+from stages.forecasting.observed import CsvParams, CsvSeries, ObservedParams, read_csv_series
 from stages.forecasting.transform import Transform, TransformParams
 from stages.shared.errors import InputError
 from stages.shared.figures import (
@@ -117,9 +117,9 @@ def main(
         read_as = CsvParams(column=column, time=time)
     else:
         raise InputError(f"{training_range['series']} is no series of a file: name a --column")
-    observed = read_observed(source, read_as, entry.season if entry else 1)
-    history = observed.samples
-    spacing = observed.spacing if read_as.time else None
+    table = read_csv_series(source, read_as, entry.season if entry else 1)
+    history = table.samples
+    spacing = table.spacing if read_as.time else None
     problem = history_problem(history, spacing, training_range)
     if problem and not force:
         raise InputError(f"{source}: {problem}; --force overrules")
@@ -129,7 +129,7 @@ def main(
     if not reason and entry:
         known = training_range["transform"]
         transform = TransformParams(log=known["log"], difference=known["differences"])
-        whole = take_whole_series(training_range["series"], entry, observed, transform)
+        whole = take_whole_series(training_range["series"], entry, table, transform)
         models = {spec.name: spec for spec in read_models()}
         loaded.model.model = refit_model(loaded.name, models, whole)
     measured = training_range["prediction_intervals"]
@@ -148,10 +148,10 @@ def main(
             low = np.maximum(low, floor)
         intervals.append(_Interval(level, low, high, measured[str(level)]["held"]))
 
-    times = observed.continue_times(steps)
+    times = table.continue_times(steps)
     _write(out, read_as.time or "row", times, read_as.column, forecast, intervals)
     with figure_style():
-        figure = _draw(observed, read_as, forecast, intervals, loaded.origin)
+        figure = _draw(table, read_as, forecast, intervals, loaded.origin)
         save_png(figure, out.with_suffix(".png"), dpi)
     described = {
         "model": loaded.name,
@@ -164,15 +164,18 @@ def main(
         "last": times[-1],
         "steps": steps,
         "steps_with_intervals": min(steps, num_measured),
+        "compared_with_naive": training_range["naive"],
         "held": {str(interval.level): interval.held for interval in intervals},
     }
     write_json(out.with_suffix(".json"), described)
-    for message in [loaded.note, *observed.messages]:
+    for message in [loaded.note, *table.messages]:
         if message:
             print(message, file=sys.stderr)
     print(f"{loaded.origin}, {fitted}")
     if loaded.reason:
         print(loaded.reason)
+    if naive := training_range["naive"]:
+        print(f"compared with {naive['baseline']}, which fits nothing: {naive['verdict']}")
     for interval in intervals:
         print(f"prediction interval for {interval.level} %: held {interval.held:.0%} of the test")
     if steps > num_measured:
@@ -241,7 +244,7 @@ def _write(
 
 
 def _draw(
-    observed: Observed,
+    table: CsvSeries,
     read_as: CsvParams,
     forecast: _Samples,
     intervals: list[_Interval],
@@ -252,12 +255,12 @@ def _draw(
     axes = figure.subplots()
     steps = len(forecast)
     shown = slice(-max(3 * steps, 24), None)
-    axes.plot(observed.times[shown], observed.samples[shown], color=GREY, label="history")
-    times = observed.times[-1] + observed.find_days_ahead(steps)
+    axes.plot(table.times[shown], table.samples[shown], color=GREY, label="history")
+    times = table.times[-1] + table.find_days_ahead(steps)
     num_measured = len(intervals[0].low)
     # from the last sample on, so that the line does not break
-    line = np.append(observed.samples[-1], forecast)
-    at = np.append(observed.times[-1], times)
+    line = np.append(table.samples[-1], forecast)
+    at = np.append(table.times[-1], times)
     axes.plot(at[: num_measured + 1], line[: num_measured + 1], color=BLUE, label="forecast")
     if steps > num_measured:
         label = f"more than {num_measured} steps ahead: never measured"
@@ -267,7 +270,7 @@ def _draw(
         bounds = interval.low, interval.high
         axes.fill_between(times[:num_measured], *bounds, color=BLUE, alpha=0.15, lw=0, label=label)
     axes.set(xlabel=read_as.time or "row", ylabel=read_as.column)
-    if observed.dates is not None:
+    if table.dates is not None:
         show_dates(axes)
     add_legend(figure)
     return figure

@@ -55,11 +55,10 @@ def main(leaderboard: str, force: bool) -> None:
         InputError: the best model may not be promoted, or the workspace differs from dvc.lock.
     """
     check_dvc_listings()
-    models = read_models()
-    for model in models:
-        if problem := run_problem(model):
-            raise InputError(f"{model.name}: {problem}")
-    candidates = read_leaderboard(leaderboard, models)
+    candidates = read_leaderboard(leaderboard, read_models())
+    for candidate in candidates:
+        if problem := run_problem(candidate.model):
+            raise InputError(f"{candidate.model.name}: {problem}")
     best = candidates[0]
     ranking = best.ranking
     best_scores = read_scores(best.model.experiment, best.model.name)

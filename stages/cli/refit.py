@@ -11,7 +11,7 @@ from contextlib import redirect_stdout
 
 from torch import nn
 
-from stages.forecasting.observed import Observed, ObservedParams
+from stages.forecasting.observed import CsvSeries, ObservedParams
 from stages.forecasting.preprocess import slide_windows
 from stages.forecasting.score_baselines import fit_baseline
 from stages.forecasting.series import ObservedSeries
@@ -24,14 +24,14 @@ from stages.tracking.mlflow_sync.runs import RunSpec
 
 
 def take_whole_series(
-    name: str, params: ObservedParams, observed: Observed, transform: TransformParams
+    name: str, params: ObservedParams, table: CsvSeries, transform: TransformParams
 ) -> ObservedSeries:
     """A series whose training part is the whole file.
 
     Raises:
         InputError: the samples cannot be transformed so.
     """
-    return slide_windows(name, params, observed, len(observed.samples), 0, transform)
+    return slide_windows(name, params, table, len(table.samples), 0, transform)
 
 
 def refit_model(name: str, models: dict[str, RunSpec], series: ObservedSeries) -> nn.Module:

@@ -25,6 +25,7 @@ from stages.shared.intervals import (
     Items,
     bootstrap,
     bootstrap_difference,
+    describe_difference,
     find_batch_interval,
 )
 from stages.shared.json_files import Baselines
@@ -34,6 +35,7 @@ from stages.shared.tables import Rows, read_table, write_table
 ForecastErrors = dict[str, Array]  # score -> (B,), the error of each forecast
 
 _LABELS = ("forecaster", "phase")  # columns of errors.csv
+_NAIVE = ("hold_last", "copy_period")  # baselines that have nothing to fit
 
 
 class ForecastingEvaluationParams(Params):
@@ -212,6 +214,37 @@ def measure_forecast_improvement(
     return improvement
 
 
+def compare_with_naive(
+    errors: ForecastErrors,
+    baselines: Baselines,
+    baseline_errors: Mapping[str, ForecastErrors],
+    params: ForecastingEvaluationParams,
+    block: int = 1,
+) -> dict[str, str] | None:
+    """Whether a forecaster is better on the test than repeating the last sample or season.
+
+    Args:
+        errors: of the forecaster, on the test.
+        baselines: scores of the baselines.
+        baseline_errors: of the baselines, on the same test.
+        params: horizons and bootstrap.
+        block: neighbouring errors that depend on each other; 1: none do.
+
+    Returns:
+        `baseline`, the one of the two that is better on validation, and the `verdict` on their
+        difference over the longest horizon; None where neither was scored.
+    """
+    naive = {name: baselines[name] for name in _NAIVE if name in baselines}
+    if not naive:
+        return None
+    best = find_best_baseline(naive, f"mse_{params.common_horizons[-1]}")
+    improvement = measure_forecast_improvement(
+        errors, {best: baselines[best]}, baseline_errors, params, block
+    )
+    interval = improvement[f"mse_{params.common_horizons[-1]}"]
+    return {"baseline": best, "verdict": describe_difference(interval)}
+
+
 def check_scores(scores: Mapping[str, Any], remedy: str, prefix: str = "") -> None:
     """Raise InputError if a score is not finite."""
     for name, value in scores.items():
@@ -222,14 +255,18 @@ def check_scores(scores: Mapping[str, Any], remedy: str, prefix: str = "") -> No
 
 
 def describe_training_range(
-    series: Series, least_history: int, intervals: Mapping[int, PredictionInterval]
+    series: Series,
+    least_history: int,
+    intervals: Mapping[int, PredictionInterval],
+    naive: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Training range and prediction intervals of a forecaster.
 
     This is training_range.json: `lowest` and `highest` sample that forecasters were given, after
     the `transform` of an observed series; `spacing`, the time between samples, None without times;
     `least_history`, the shortest history that it takes; `prediction_intervals` by level in percent,
-    each with its `half_width` at each step and the share of the test's samples that it `held`.
+    each with its `half_width` at each step and the share of the test's samples that it `held`;
+    `naive`, how it compares with the best naive baseline (`compare_with_naive`).
     """
     lowest, highest = series.training_range
     described = {}
@@ -246,6 +283,7 @@ def describe_training_range(
         "spacing": series.spacing,
         "least_history": least_history,
         "prediction_intervals": described,
+        "naive": naive,
     }
 
 

@@ -20,6 +20,7 @@ from stages.forecasting.assessment import (
     add_ratios,
     assess,
     check_scores,
+    compare_with_naive,
     describe_training_range,
     draw_backtests,
     measure_forecast_improvement,
@@ -124,6 +125,9 @@ def main(name: str, trained: str, windows: str, baselines: str, metrics: str, ou
     baseline_errors = read_errors(Path(baselines) / "errors.csv")
     scores = add_ratios(evaluation.scores, baseline_scores)
     scores["improvement"] = measure_forecast_improvement(
+        evaluation.errors, baseline_scores, baseline_errors, params, evaluation.block
+    )
+    evaluation.training_range["naive"] = compare_with_naive(
         evaluation.errors, baseline_scores, baseline_errors, params, evaluation.block
     )
     folder = Path(out)

@@ -95,8 +95,8 @@ class ObservedParams(CsvParams):
 
 
 @dataclass(frozen=True)
-class Observed:
-    """The samples of a file."""
+class CsvSeries:
+    """The samples of a CSV file, and their times."""
 
     samples: _Array  # (T,)
     times: _Array  # (T,) numbers, or dates in days since 1970; without a column of times a count
@@ -126,7 +126,7 @@ class Observed:
         return [_format_date(date, self.date_format) for date in following]
 
 
-def read_observed(path: Path, params: CsvParams, season: int = 1) -> Observed:
+def read_csv_series(path: Path, params: CsvParams, season: int = 1) -> CsvSeries:
     """Read the samples of a file.
 
     Args:
@@ -147,11 +147,11 @@ def read_observed(path: Path, params: CsvParams, season: int = 1) -> Observed:
         messages.append(f"{where}: {outlying}")
     if params.time is None:
         _check_one_series(table, params, path)
-        return Observed(samples, np.arange(len(samples), dtype=np.float64), messages=messages)
+        return CsvSeries(samples, np.arange(len(samples), dtype=np.float64), messages=messages)
     where = f"{path}, column {params.time}"
     times, dates, date_format = _parse_times(table.column(params.time)[kept], lines, params, where)
     _check_steps(times, dates, lines, params, where)
-    return Observed(samples, times, dates, date_format, messages)
+    return CsvSeries(samples, times, dates, date_format, messages)
 
 
 def find_spacing(times: _Array) -> float:

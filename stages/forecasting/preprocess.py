@@ -1,6 +1,6 @@
 """Cut one series into inputs and targets: its CSV file -> data/preprocessed/series/<series>.npz.
 
-Run by DVC as `python stages/run.py forecasting.preprocess ENTRY TABLE OUT`, with ENTRY in
+Run by DVC as `python stages/run.py forecasting.preprocess ENTRY CSV OUT`, with ENTRY in
 params.yaml such as `observed_series.sunspots`.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.forecasting.observed import Observed, ObservedParams, read_observed
+from stages.forecasting.observed import CsvSeries, ObservedParams, read_csv_series
 from stages.forecasting.series import (
     Array,
     GeneratedSeries,
@@ -66,13 +66,13 @@ def cut_series(name: str, params: GeneratedParams, times: Array, values: Array) 
     return GeneratedSeries(name, windows, params)
 
 
-def split_series(name: str, params: ObservedParams, observed: Observed) -> ObservedSeries:
+def split_series(name: str, params: ObservedParams, table: CsvSeries) -> ObservedSeries:
     """The three parts of an observed series.
 
     Raises:
         InputError: a part is too short.
     """
-    samples = observed.samples
+    samples = table.samples
     num_test = round(params.test_share * len(samples))
     num_train = len(samples) - 2 * num_test
     longest = max(params.horizons)
@@ -95,7 +95,7 @@ def split_series(name: str, params: ObservedParams, observed: Observed) -> Obser
             f"the window ({params.window}) has: lower window or test_share in params.yaml, or add "
             "rows"
         )
-    slide = partial(slide_windows, name, params, observed, num_train, num_test)
+    slide = partial(slide_windows, name, params, table, num_train, num_test)
     if params.transform:
         return slide(params.transform)
     candidates = []
@@ -141,7 +141,7 @@ def measure_autoregression(series: ObservedSeries) -> float:
 def slide_windows(
     name: str,
     params: ObservedParams,
-    observed: Observed,
+    table: CsvSeries,
     num_train: int,
     num_validation: int,
     transform: TransformParams,
@@ -152,7 +152,7 @@ def slide_windows(
         InputError: the training part cannot be transformed, or leaves no window.
     """
     slide = partial(np.lib.stride_tricks.sliding_window_view, window_shape=params.window + 1)
-    samples = observed.samples
+    samples = table.samples
     try:
         fitted = fit_transform(samples[:num_train], transform, params.floor)
         if transform.log and samples.min() <= 0:
@@ -172,7 +172,7 @@ def slide_windows(
     windows = Windows(
         inputs=slid[:, :-1].astype(np.float32),
         targets=slid[:, 1:].astype(np.float32),
-        times=slide(observed.times[fitted.num_lost : num_train])[:, 1:],
+        times=slide(table.times[fitted.num_lost : num_train])[:, 1:],
         test=np.empty(0, np.float32),
         test_times=np.empty(0),
     )
@@ -181,31 +181,31 @@ def slide_windows(
         windows,
         params,
         samples=samples,
-        sample_times=observed.times,
+        sample_times=table.times,
         num_train=num_train,
         num_validation=num_validation,
         transform=fitted,
         labels={
             "column": params.column,
             "time": params.time,
-            "has_dates": observed.dates is not None,
+            "has_dates": table.dates is not None,
         },
     )
 
 
-def main(entry: str, table: str, out: str) -> None:
+def main(entry: str, source: str, out: str) -> None:
     """Write a series, and beside it its params."""
     section, _, name = entry.partition(".")
     series: Series
     if section == "generated_series":
         generated = read_params(entry, GeneratedParams)
-        series = cut_series(name, generated, *read_segments(Path(table)))
+        series = cut_series(name, generated, *read_segments(Path(source)))
     elif section == "observed_series":
         params = read_params(entry, ObservedParams)
-        observed = read_observed(Path(table), params, params.season)
-        for message in observed.messages:
+        table = read_csv_series(Path(source), params, params.season)
+        for message in table.messages:
             print(message)
-        series = split_series(name, params, observed)
+        series = split_series(name, params, table)
     else:
         raise InputError(
             f"{entry} is no series: give one of generated_series, observed_series, and its name"

@@ -24,6 +24,7 @@ from stages.forecasting.assessment import (
     add_ratios,
     assess,
     check_scores,
+    compare_with_naive,
     describe_training_range,
     draw_backtests,
     find_best_baseline,
@@ -137,13 +138,15 @@ def score_baselines(
     best = find_best_baseline(scores, ranked)
     shown, chosen = assessments[best], models[best]
     rows, steps = backtests.test.examples
+    errors = {name: assessment.errors for name, assessment in assessments.items()}
+    naive = compare_with_naive(errors[best], scores, errors, evaluation, backtests.test.block)
     return _Scored(
         scores={name: add_ratios(scores[name], scores) for name in scores},
-        errors={name: assessment.errors for name, assessment in assessments.items()},
+        errors=errors,
         best=best,
         model=chosen,
         training_range=describe_training_range(
-            series, find_shortest_history(chosen), shown.prediction_intervals
+            series, find_shortest_history(chosen), shown.prediction_intervals, naive
         ),
         forecasts=shown.forecasts[rows, steps],
     )

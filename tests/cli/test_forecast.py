@@ -38,7 +38,7 @@ def test_it_writes_the_forecast_in_its_intervals_and_a_picture(workspace):
     said = run(workspace, f"{command} --series integer_starts --horizon 4 --level 80 90")
 
     rows = read_table(workspace / "out.csv")
-    assert [row["step"] for row in rows] == ["30", "31", "32", "33"]
+    assert [row["t"] for row in rows] == ["15", "15.5", "16", "16.5"]
     for level in ("80", "90"):
         half_widths = TRAINING_RANGE["prediction_intervals"][level]["half_width"]
         for row, half in zip(rows, half_widths, strict=False):
@@ -47,6 +47,7 @@ def test_it_writes_the_forecast_in_its_intervals_and_a_picture(workspace):
     assert rows[3]["low_80"] == rows[3]["high_90"] == ""  # no error was measured so far ahead
     assert (workspace / "out.png").read_bytes().startswith(b"\x89PNG")
     assert "prediction interval for 80 %: held 75% of the test" in said
+    assert "compared with hold_last, which fits nothing: within the noise" in said
     assert "no errors were measured more than 3 steps ahead" in said
     described = read_json(workspace / "out.json")
     assert described["held"] == {"80": 0.75, "90": 0.85}

@@ -152,6 +152,17 @@ def test_a_workspace_that_departs_from_the_lock_is_rejected(workspace, file):
     assert read_champions() == {}
 
 
+def test_what_departs_of_another_leaderboard_does_not_hinder(workspace):
+    with (workspace / "data/trained/carried_rnn/weights.pt").open("a", encoding="utf-8") as text:
+        text.write(" ")
+
+    promote.main("surnames", force=False)
+
+    assert find_name("surnames") == "surname_blend"
+    with pytest.raises(InputError, match=r"carried_rnn/weights\.pt differs"):
+        promote.main("integer_starts", force=False)
+
+
 def test_a_model_of_another_series_does_not_compete(workspace):
     path = workspace / "data/evaluated/details/forecasting/windowed_lstm_fast/scores.json"
     write_json(path, {"data": "sunspots", **nest_errors(0.001, 0.001, ratio=0.5)})

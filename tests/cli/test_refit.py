@@ -6,7 +6,7 @@ import torch
 
 from stages.cli.refit import refit_model, take_whole_series
 from stages.forecasting.forecasters import wrap_model
-from stages.forecasting.observed import Observed
+from stages.forecasting.observed import CsvSeries
 from stages.forecasting.score_baselines import fit_baseline
 from stages.forecasting.train import train
 from stages.forecasting.transform import TransformParams
@@ -20,7 +20,7 @@ SWING = 20 + 5 * np.sin(np.arange(120.0) / 7)
 @pytest.fixture
 def whole():
     params = params_of_file(window=40)
-    observed = Observed(SWING, np.arange(120.0))
+    observed = CsvSeries(SWING, np.arange(120.0))
     return take_whole_series("mine", params, observed, TransformParams())
 
 
@@ -60,5 +60,5 @@ def test_new_samples_that_the_transform_does_not_take_are_an_error():
     samples = np.append(SWING, -1.0)
 
     with pytest.raises(InputError, match="-1, which has no logarithm"):
-        observed = Observed(samples, np.arange(121.0))
+        observed = CsvSeries(samples, np.arange(121.0))
         take_whole_series("mine", params, observed, TransformParams(log=True))

@@ -10,7 +10,7 @@ from torch import nn
 from stages.forecasting.assessment import ForecastingEvaluationParams
 from stages.forecasting.evaluate import evaluate
 from stages.forecasting.forecasters import State
-from stages.forecasting.observed import Observed, ObservedParams
+from stages.forecasting.observed import CsvSeries, ObservedParams
 from stages.forecasting.preprocess import cut_series, slide_windows, split_series
 from stages.forecasting.series import GeneratedSeries, ObservedSeries
 from stages.forecasting.signals import GeneratedParams, draw_segments
@@ -78,7 +78,7 @@ def params_of_file(**changes: Any) -> ObservedParams:
 def split_file(samples: NDArray[np.float64], **changes: Any) -> ObservedSeries:
     """The series of a file that holds these samples, split as its entry says."""
     times = np.arange(len(samples), dtype=np.float64)
-    return split_series("mine", params_of_file(**changes), Observed(samples, times))
+    return split_series("mine", params_of_file(**changes), CsvSeries(samples, times))
 
 
 def make_observed(
@@ -89,5 +89,5 @@ def make_observed(
     times = np.arange(len(samples), dtype=np.float64) if times is None else times
     params = params_of_file(**{"window": 3, **changes})
     transform = params.transform or TransformParams()
-    observed = Observed(samples, np.asarray(times))
+    observed = CsvSeries(samples, np.asarray(times))
     return slide_windows("mine", params, observed, num_train, num_validation, transform)

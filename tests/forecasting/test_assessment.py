@@ -8,6 +8,7 @@ from stages.forecasting.assessment import (
     ForecastingEvaluationParams,
     add_ratios,
     assess,
+    compare_with_naive,
     draw_backtests,
     measure_errors,
     measure_forecast_improvement,
@@ -163,3 +164,28 @@ def test_errors_are_read_as_they_were_written(tmp_path):
 
 def make_backtest(targets):
     return Backtest(np.zeros((len(targets), 1)), targets)
+
+
+@pytest.mark.parametrize(
+    ("errors", "verdict"),
+    [([0.1] * 40, "ahead"), ([2.0] * 40, "behind"), ([0.5, 1.5] * 20, "within the noise")],
+)
+def test_a_forecaster_is_compared_with_the_better_naive_baseline(errors, verdict):
+    section = {**SECTION, "horizons": [2], "validation_horizons": [2]}
+    params = ForecastingEvaluationParams.model_validate(section)
+    scores = {
+        "hold_last": {"validation": {"mse_2": 3.0}},
+        "copy_period": {"validation": {"mse_2": 2.0}},
+        "ridge": {"validation": {"mse_2": 0.1}},
+    }
+    naive_errors = {name: {"mse_2": np.ones(40)} for name in scores}
+
+    compared = compare_with_naive({"mse_2": np.array(errors)}, scores, naive_errors, params, 2)
+
+    assert compared == {"baseline": "copy_period", "verdict": verdict}
+
+
+def test_without_naive_baselines_there_is_nothing_to_compare_with():
+    params = ForecastingEvaluationParams.model_validate(SECTION)
+
+    assert compare_with_naive({}, {"ridge": {}}, {}, params) is None

@@ -295,6 +295,7 @@ def test_the_training_range_of_a_file_is_that_of_all_its_samples_transformed():
         "spacing": 2,
         "least_history": 40,
         "prediction_intervals": {"80": {"half_width": [1, 2], "held": 0.75}},
+        "naive": None,
     }
 
 

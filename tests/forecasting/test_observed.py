@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.forecasting.observed import CsvParams, ObservedParams, find_spacing, read_observed
+from stages.forecasting.observed import CsvParams, ObservedParams, find_spacing, read_csv_series
 from stages.shared.errors import InputError
 from stages.shared.params import check_params
 from tests.forecasting.entries import FILE
@@ -13,7 +13,7 @@ from tests.forecasting.entries import FILE
 def read(folder, text, season=1, written="utf-8", **params):
     path = folder / "a.csv"
     path.write_text(text, encoding=written)
-    return read_observed(path, CsvParams(**{"column": "y", "time": "t", **params}), season)
+    return read_csv_series(path, CsvParams(**{"column": "y", "time": "t", **params}), season)
 
 
 def make_rows(times, samples=None):
@@ -233,9 +233,9 @@ def test_a_file_that_is_not_there_and_one_that_is_no_text_are_named(tmp_path):
     params = CsvParams(column="y")
 
     with pytest.raises(InputError, match=r"ghost\.csv cannot be read: there is no such file"):
-        read_observed(tmp_path / "ghost.csv", params)
+        read_csv_series(tmp_path / "ghost.csv", params)
     with pytest.raises(InputError, match=r"b\.csv cannot be read .*: give a CSV file in UTF-8"):
-        read_observed(tmp_path / "b.csv", params)
+        read_csv_series(tmp_path / "b.csv", params)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.forecasting.observed import Observed, ObservedParams
+from stages.forecasting.observed import CsvSeries, ObservedParams
 from stages.forecasting.preprocess import (
     cut_series,
     cut_windows,
@@ -112,7 +112,7 @@ def test_an_entry_that_is_in_no_section_of_series_is_rejected(tmp_path, monkeypa
 
 
 def split(samples, **changes):
-    return split_series("mine", make_params(**changes), Observed(samples, samples))
+    return split_series("mine", make_params(**changes), CsvSeries(samples, samples))
 
 
 def make_params(**changes):
@@ -130,7 +130,7 @@ def test_windows_of_a_file_are_standardised_by_the_training_part_alone():
     samples = np.array([1.0, 3, 1, 3, 1, 3, 500, 600, 700, 800])
 
     series = slide_windows(
-        "mine", make_params(), Observed(samples, np.arange(10.0)), 6, 2, TransformParams()
+        "mine", make_params(), CsvSeries(samples, np.arange(10.0)), 6, 2, TransformParams()
     )
 
     windows = series.windows

@@ -4,7 +4,7 @@ import torch
 
 from stages.forecasting.baselines import make_linear
 from stages.forecasting.forecasters import wrap_model
-from stages.forecasting.observed import Observed
+from stages.forecasting.observed import CsvSeries
 from stages.forecasting.preprocess import split_series
 from stages.forecasting.transform import TransformParams, fit_transform
 from stages.shared.errors import InputError
@@ -124,4 +124,4 @@ def test_a_transform_that_a_file_does_not_allow_names_file_and_entry():
     samples = np.append(np.arange(1.0, 40.0), 0.0)
 
     with pytest.raises(InputError, match=r"data/series/a.csv: 0 has .* observed_series.mine.trans"):
-        split_series("mine", params, Observed(samples, np.arange(40.0)))
+        split_series("mine", params, CsvSeries(samples, np.arange(40.0)))
