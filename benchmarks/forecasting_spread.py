@@ -17,7 +17,7 @@ from stages.forecasting.assessment import (
 )
 from stages.forecasting.evaluate import evaluate
 from stages.forecasting.score_baselines import ForecastingBaselineParams, score_baselines
-from stages.forecasting.train import ForecasterParams, train
+from stages.forecasting.train import FORECASTER, train
 from stages.shared.params import read_params
 
 PHASE_SHIFT = 100  # between the seeds of two draws, so that no test is another draw's validation
@@ -50,7 +50,7 @@ def try_entry(name: str, shift: int, num_draws: int) -> list[Result]:
         shift: added to its seed.
         num_draws: of phases.
     """
-    params = read_params(f"forecasters.{name}", ForecasterParams)
+    params = read_params(f"forecasters.{name}", FORECASTER)
     params = params.model_copy(update={"seed": params.seed + shift})
     series = make_series(params.series)
     trained = train(params, series, name)

@@ -14,8 +14,9 @@ import torch
 from stages import HAS_SHARED_KERNELS
 from stages.forecasting.preprocess import cut_series
 from stages.forecasting.signals import GeneratedParams, StartParams
-from stages.forecasting.train import ForecasterParams
+from stages.forecasting.train import FORECASTER
 from stages.forecasting.train import train as train_forecaster
+from stages.shared.params import check_params
 from stages.surnames.evaluate import classify_names
 from stages.surnames.names import Names, Vocabulary
 from stages.surnames.train import ClassifierParams
@@ -46,6 +47,13 @@ FORECASTERS = {
     "two relu layers": SINE | {"network": {"cell": "rnn_relu", "hidden": 8, "layers": 2}},
     "gru": SINE | CYCLE | {"network": {"cell": "gru", "hidden": 8}},
     "lstm": SINE | CYCLE | {"network": {"cell": "lstm", "hidden": 8}},
+    "echo state": {
+        "series": "forecasting",
+        "architecture": "echo_state_forecaster",
+        "network": {"hidden": 30, "window": 12, "leak": 0.7},
+        "fit_readout": {"penalty": 1e-6},
+        "seed": 0,
+    },
 }
 WINDOWED = SINE | {
     "architecture": "window_forecaster",
@@ -54,6 +62,10 @@ WINDOWED = SINE | {
 SLID = {
     "windowed lstm, sgd": WINDOWED | {"optimizer": "sgd"},
     "windowed lstm, L-BFGS": WINDOWED | CYCLE | {"refine": {"iterations": 6, "batch": 8}},
+    "direct, adamw": WINDOWED
+    | CYCLE
+    | {"architecture": "direct_forecaster", "network": {"cell": "gru", "hidden": 8, "lags": 4}}
+    | {"optimizer": "adamw", "weight_decay": 0.1},
 }
 SURNAMES = {
     "sampling": "epochs",
@@ -105,6 +117,8 @@ MD5S = {
     "two relu layers": "bffc9e7a1c6ba1a905120933d6cfb0f2",
     "gru": "efbba19203b855a8b5c8dcae5c188d00",
     "lstm": "471ffad452fbf8cf478bb1a9593ba080",
+    "echo state": "58ef6c827c71a68cfe8a1fced99c934b",
+    "direct, adamw": "fc6f73d60b2f806853e8bd9786a64d83",
     "windowed lstm, sgd": "2f92db20038b710ec6d1ad1e665060c0",
     "windowed lstm, L-BFGS": "97191927c1d3aee70b8b9f1ac83a847b",
     "elman by hand": "f506b075853e82425454944d13396683",
@@ -143,7 +157,7 @@ def make_series(window=None, test_points=None):
 
 
 def run_forecaster(params, *cut):
-    trained = train_forecaster(ForecasterParams.model_validate(params), make_series(*cut), "x")
+    trained = train_forecaster(check_params(params, FORECASTER, "x"), make_series(*cut), "x")
     inputs = torch.from_numpy(make_series().windows.inputs)
     history = inputs.to(next(trained.model.parameters()).dtype)
     with torch.inference_mode():

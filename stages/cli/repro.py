@@ -17,6 +17,7 @@ from stages.cli import results
 from stages.cli.dvc_internals import drop_unknown_entries, repair_rwlock, warn_of_another_dvc
 from stages.cli.graph import FIRST, find_stale, read_graph
 from stages.cli.jobs import run_module, run_side_by_side, signals_held
+from stages.forecasting.sizes import check_sizes
 from stages.imports.follow import check_names, check_sections
 from stages.shared.errors import InputError
 from stages.shared.model_config import check_architecture
@@ -102,7 +103,7 @@ def check_files() -> None:
 
     Raises:
         InputError: a file is no YAML, a name cannot be one of a stage, or a model has an
-            architecture that is not in stages/models/.
+            architecture that is not in stages/models/ or sizes that do not fit its series.
     """
     for name in ("dvc.yaml", "params.yaml", "dvc.lock"):
         if Path(name).exists():
@@ -112,6 +113,7 @@ def check_files() -> None:
     for section in SECTIONS.values():
         for model, entry in read_params(section, dict[Name, _Entry]).items():
             check_architecture(entry.architecture, f"params.yaml: {section}.{model}")
+    check_sizes()
 
 
 @contextmanager

@@ -71,8 +71,13 @@ def draw_window(series: Series, step: float, subject: str) -> Figure:
     return figure
 
 
-def draw_snapshots(snapshots: _Arrays, step: float, units: Units, subject: str) -> Figure:
-    """Input and prediction at a few updates of training, one panel each."""
+def draw_snapshots(
+    snapshots: _Arrays, step: float, units: Units, subject: str, follow: bool = False
+) -> Figure:
+    """Input and prediction at a few updates of training, one panel each.
+
+    With `follow` the targets come after all inputs, however many they are.
+    """
     num_snapshots = len(snapshots["iterations"])
     num_rows = (num_snapshots + 1) // 2
     figure = make_figure("Learning", subject, 1.3 * WIDTH, 0.7 * HEIGHT * num_rows)
@@ -86,7 +91,7 @@ def draw_snapshots(snapshots: _Arrays, step: float, units: Units, subject: str) 
             axes.plot(times, targets, color="0.75", lw=4, label="target")
         else:
             axes.plot(times, targets, marker, color="0.75", ms=9, label="target")
-        input_times = _time_inputs(times, len(inputs), step)
+        input_times = _time_inputs(times, len(inputs), step, follow)
         axes.plot(input_times, inputs, ".", color=_INPUT_COLOR, label="input")
         axes.plot(times, predictions, marker, color=_ANSWER_COLOR, label="prediction")
         _label(axes, units)
@@ -98,9 +103,9 @@ def draw_snapshots(snapshots: _Arrays, step: float, units: Units, subject: str) 
     return figure
 
 
-def _time_inputs(target_times: Array, num_inputs: int, step: float) -> Array:
-    """Times of the inputs of a window: those of the targets, or the steps before a single one."""
-    if len(target_times) == num_inputs:
+def _time_inputs(target_times: Array, num_inputs: int, step: float, follow: bool = False) -> Array:
+    """Times of the inputs of a window: those of the targets, or the steps before the first one."""
+    if len(target_times) == num_inputs and not follow:
         return target_times
     times: Array = target_times[0] - step * np.arange(num_inputs, 0, -1, dtype=np.float64)
     return times
@@ -272,7 +277,9 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
     curves = read_curves(Path(trained) / "curves.csv")
     snapshots_file = Path(trained) / "snapshots.npz"  # a combination is not trained
     is_trained = snapshots_file.exists()
-    clip_norm = read_value(f"forecasters.{name}.clip_norm") if is_trained else None
+    clip_norm = None
+    if is_trained:  # one fitted in closed form has no gradient
+        clip_norm = read_value(f"forecasters.{name}").get("clip_norm")
     network = read_config(Path(trained)).network
     scores = read_json(Path(evaluated) / "scores.json")
     with np.load(Path(evaluated) / "forecasts.npz") as arrays:
@@ -295,7 +302,8 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
         figures["window"] = draw_window(series, step, subject)
         if is_trained:
             with np.load(snapshots_file) as arrays:
-                figures["snapshots"] = draw_snapshots(dict(arrays), step, units, subject)
+                follow = "horizon" in network  # such a network forecasts what follows its window
+                figures["snapshots"] = draw_snapshots(dict(arrays), step, units, subject, follow)
         figures["baselines"] = _draw_baselines(scores, scores_of_baselines, units, subject)
         if origin is None:
             figures["forecast"] = _draw_closed_loop(forecasts, units, subject)

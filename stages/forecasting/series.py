@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
@@ -173,9 +174,14 @@ class GeneratedSeries(_BaseSeries[GeneratedParams]):
         samples = np.concatenate([self.windows.inputs.ravel(), self.windows.targets.ravel()])
         return float(samples.min()), float(samples.max())
 
-    def select_targets(self, num_forecasts: int) -> tuple[_Floats, Array]:
-        """All targets and their times: a network has to forecast as many as there are."""
-        return self.windows.targets, self.windows.times
+    @property
+    def most_ahead(self) -> int:
+        """Samples after a window that a network may learn to forecast at once."""
+        return 1
+
+    def select_windows(self, num_forecasts: int, ahead: int = 1) -> tuple[_Floats, _Floats, Array]:
+        """Inputs, targets and their times: a network has to forecast as many as there are."""
+        return self.windows.inputs, self.windows.targets, self.windows.times
 
     def join_training(self) -> Array:
         """Samples `(N, T)` for baselines: at most 2,000 windows and the sample after each."""
@@ -344,9 +350,27 @@ class ObservedSeries(_BaseSeries[ObservedParams]):
         transformed = self.transform.apply(self.samples)
         return float(transformed.min()), float(transformed.max())
 
-    def select_targets(self, num_forecasts: int) -> tuple[_Floats, Array]:
-        """The last targets of each window and their times: some networks forecast only one."""
-        return self.windows.targets[:, -num_forecasts:], self.windows.times[:, -num_forecasts:]
+    @property
+    def most_ahead(self) -> int:
+        """Samples after a window that a network may learn to forecast at once."""
+        return len(self.windows.inputs)
+
+    def select_windows(self, num_forecasts: int, ahead: int = 1) -> tuple[_Floats, _Floats, Array]:
+        """Inputs `(N, T)`, targets and their times.
+
+        Args:
+            num_forecasts: of a network for one window, which are one after each of its last
+                samples, or `ahead` after the window.
+            ahead: H, samples after a window that it forecasts at once: with more than one, targets
+                `(N - H + 1, H)` are the last ones of consecutive windows.
+        """
+        windows = self.windows
+        if ahead == 1:
+            last = slice(-num_forecasts, None)
+            return windows.inputs, windows.targets[:, last], windows.times[:, last]
+        slide = partial(np.lib.stride_tricks.sliding_window_view, window_shape=ahead)
+        targets = slide(windows.targets[:, -1]).copy()  # PyTorch warns of arrays it cannot write to
+        return windows.inputs[: len(targets)], targets, slide(windows.times[:, -1])
 
     def join_training(self) -> Array:
         """Samples `(1, T)` for baselines: the training part, transformed."""

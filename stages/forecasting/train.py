@@ -4,23 +4,30 @@ Run by DVC as `python stages/run.py launch forecasting.train MODEL WINDOWS OUT`,
 here or on a Ray cluster; without `launch` it always trains here.
 """
 
+import inspect
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from stages.forecasting.forecasters import State, describe_model, wrap_model, write_state
 from stages.forecasting.series import Array, Series, read_series
-from stages.shared.checkpoints import build_network, write_model
+from stages.forecasting.sizes import (
+    ClosedLoopParams,
+    TrainingWindows,
+    fill_in_closed_loop,
+    fill_in_network,
+)
+from stages.shared.checkpoints import build_network, find_class, write_model
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
 from stages.shared.model_config import ModelConfig, write_times
@@ -33,6 +40,7 @@ from stages.shared.training_loop import (
     Progress,
     Recorder,
     Step,
+    TrainingParams,
     by_autograd,
     fit,
     fit_lbfgs,
@@ -46,33 +54,29 @@ KERNELS = {  # architecture and cell -> function of stages/shared/kernels.py for
 }
 
 
-class _ClosedLoopParams(Params):
-    """Training on closed-loop forecasts: the network is fed its own forecasts."""
-
-    context: Count  # samples of the series that it sees first
-    horizon: Count  # samples that it then forecasts
-    one_step: bool = True  # add the one-step error on the context; it cannot vanish, since the
-    # first sample does not determine the phase
-
-
 class _RefineParams(Params):
     """A second phase: L-BFGS on one fixed batch."""
 
     iterations: Count
     batch: Count  # the first windows or segments
-    closed_loop: _ClosedLoopParams | None = None
+    closed_loop: ClosedLoopParams | None = None
 
 
-class ForecasterParams(FitParams):
-    """One entry of section `forecasters` in params.yaml."""
+class _NetworkParams(TrainingParams):
+    """What every entry of section `forecasters` in params.yaml has; sizes.py fills in sizes."""
 
     series: Name  # entry of generated_series or observed_series
     architecture: Name  # module in stages/models/
     network: dict[str, Any]  # arguments of its class
+
+
+class ForecasterParams(_NetworkParams, FitParams):
+    """An entry of section `forecasters` that is trained by updates."""
+
     order: Literal["random", "in_order"]  # which windows an update sees
     first: Count | None = None  # only the first windows; null: all
     carry_state: bool = False  # hand the hidden state from one update to the next
-    closed_loop: _ClosedLoopParams | None = None  # null: one-step forecasts
+    closed_loop: ClosedLoopParams | None = None  # null: one-step forecasts
     refine: _RefineParams | None = None
     precision: Literal["float32", "float64"] = "float32"
 
@@ -83,11 +87,38 @@ class ForecasterParams(FitParams):
         return self
 
 
+class _FitReadoutParams(Params):
+    """A linear readout by ridge regression."""
+
+    penalty: float = Field(ge=0, le=1e9)  # of its squared weights, beside the mean squared error
+
+
+class FittedForecasterParams(_NetworkParams):
+    """An entry of section `forecasters` whose readout is fitted in closed form, without updates."""
+
+    fit_readout: _FitReadoutParams
+    device: Literal["cpu"] = "cpu"  # of its linear algebra
+
+
+def _choose_class(entry: Any) -> str:
+    has_readout = isinstance(entry, dict) and "fit_readout" in entry
+    return "[closed form]" if has_readout else "[updates]"
+
+
+FORECASTER: Any = Annotated[  # the schema of any entry of section `forecasters`
+    Annotated[ForecasterParams, Tag("[updates]")]
+    | Annotated[FittedForecasterParams, Tag("[closed form]")],
+    Discriminator(_choose_class),
+]
+
+_P = TypeVar("_P", bound=_NetworkParams)
+
+
 class WindowBatch(NamedTuple):
     """The windows of one update."""
 
     inputs: Tensor  # (B, T)
-    targets: Tensor  # (B, T) or (B, 1)
+    targets: Tensor  # (B, T), or (B, n) after the window
     times: Array  # of the first window's targets
 
 
@@ -110,7 +141,7 @@ class _ForecastLoss:
     """
 
     def __init__(
-        self, model: Any, closed_loop: _ClosedLoopParams | None, carry_state: bool = False
+        self, model: Any, closed_loop: ClosedLoopParams | None, carry_state: bool = False
     ) -> None:
         self.model = model
         self.closed_loop = closed_loop
@@ -126,6 +157,7 @@ class _ForecastLoss:
                 self.state = state.detach() if is_tensor else tuple(part.detach() for part in state)
             return nn.functional.mse_loss(one_step, batch.targets), one_step
         context, horizon = self.closed_loop.context, self.closed_loop.horizon
+        assert context and horizon  # they were filled in
         one_step, state = self.model(batch.inputs[:, :context])
         first = one_step[:, -1:]
         rest = self.model.forecast_closed_loop(first, state, horizon - 1)
@@ -178,7 +210,7 @@ def find_kernel(params: ForecasterParams, device: torch.device) -> str | None:
         return None
     if params.precision != "float32" or device.type != "cpu":
         return None
-    return KERNELS.get((params.architecture, params.network["cell"]))
+    return KERNELS.get((params.architecture, params.network.get("cell", "")))
 
 
 def draw_windows(params: ForecasterParams, num_windows: int) -> NDArray[np.int64]:
@@ -192,7 +224,9 @@ def draw_windows(params: ForecasterParams, num_windows: int) -> NDArray[np.int64
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a loss that is not finite is reported by `fit`
-def train(params: ForecasterParams, series: Series, name: str) -> TrainedForecaster:
+def train(
+    params: ForecasterParams | FittedForecasterParams, series: Series, name: str
+) -> TrainedForecaster:
     """Train a forecaster; the same params and series give the same result.
 
     Args:
@@ -205,8 +239,13 @@ def train(params: ForecasterParams, series: Series, name: str) -> TrainedForecas
     """
     where = f"params.yaml: forecasters.{name}"
     device = prepare_training(params)
+    given, params = params, _fill_in_sizes(params, series, where)
+    if isinstance(params, FittedForecasterParams):
+        return _fit_in_closed_form(params, series, where)
     model, inputs, targets, times = _prepare_network(params, series, device, where)
     reporter = _Reporter(model, params)
+    if isinstance(given, ForecasterParams) and params.closed_loop != given.closed_loop:
+        reporter.progress.print(f"closed_loop: {params.closed_loop}")  # what was left out
 
     objective: Any  # the loss and, where it is compiled, its gradient; keeps the carried state
     if kernel := find_kernel(params, device):
@@ -228,15 +267,87 @@ def train(params: ForecasterParams, series: Series, name: str) -> TrainedForecas
         recorder = Recorder(refinement, name, reporter.print_loss, curves)
         curves = fit_lbfgs(model, loss_of, batch, phase.iterations, recorder)
 
-    progress, test = reporter.progress, series.windows.test
+    return _conclude(
+        params, series, model, curves, objective.state, reporter.snapshots, reporter.progress
+    )
+
+
+def _fill_in_sizes(params: _P, series: Series, where: str) -> _P:
+    """The params with the sizes that the entry leaves out, by the rules of sizes.py.
+
+    Raises:
+        InputError: one does not fit the series.
+    """
+    windows = TrainingWindows(params.series, series.windows.inputs.shape[1], series.most_ahead)
+    takes = inspect.signature(find_class(params.architecture, where)).parameters
+    changes: dict[str, Any] = {
+        "network": fill_in_network(params.network, takes, windows, where),
+    }
+    if isinstance(params, ForecasterParams):
+        if params.closed_loop:
+            changes["closed_loop"] = fill_in_closed_loop(params.closed_loop, windows, where)
+        if params.refine and params.refine.closed_loop:
+            loop = fill_in_closed_loop(params.refine.closed_loop, windows, f"{where}.refine")
+            changes["refine"] = params.refine.model_copy(update={"closed_loop": loop})
+    return params.model_copy(update=changes)
+
+
+def _conclude(
+    params: _NetworkParams,
+    series: Series,
+    model: nn.Module,
+    curves: Curves,
+    state: State | None,
+    snapshots: dict[str, list[Any]],
+    progress: Progress,
+) -> TrainedForecaster:
+    """The result of a training, which prints its error on the held-out end if there is one."""
+    test = series.windows.test
     if len(test):
         forecast = wrap_model(model)(series.windows.last[None], len(test))[0]
         mse = float(np.mean((forecast - test) ** 2))
         progress.print(f"Performance on test range: {mse:.7f}")
     model = series.undo_transform(model)
     config = describe_model(model, params.network)
-    state = objective.state
-    return TrainedForecaster(model, config, curves, state, reporter.snapshots, progress.lines)
+    return TrainedForecaster(model, config, curves, state, snapshots, progress.lines)
+
+
+def _fit_in_closed_form(
+    params: FittedForecasterParams, series: Series, where: str
+) -> TrainedForecaster:
+    """Fit the readout of a network; the curves have one row, the loss of the fitted network.
+
+    Raises:
+        InputError: the network has no readout to fit, or the loss is not finite.
+    """
+    model: Any = build_network(params.architecture, params.network, where)
+    if not hasattr(model, "fit_readout"):
+        raise InputError(
+            f"{where}.fit_readout: {params.architecture} is trained by updates: give order, batch, "
+            "iterations, optimizer, rate and clip_norm in its place"
+        )
+    progress = Progress(model)
+    num_samples, num_targets = series.windows.inputs.shape[1], series.windows.targets.shape[1]
+    length = min(num_samples - model.window + 1, num_targets)  # of a slid window: one target
+    inputs, targets, times = series.select_windows(length)
+    seen = torch.from_numpy(inputs[:, -(model.window - 1 + length) :]).double()
+    wanted = torch.from_numpy(targets[:, -length:]).double()
+    model.fit_readout(seen, wanted, params.fit_readout.penalty)
+    with torch.no_grad():
+        forecasts, _ = model(seen)
+        loss = float(nn.functional.mse_loss(forecasts, wanted))
+    if not np.isfinite(loss):
+        raise InputError(f"{where}: the loss is {loss}: raise fit_readout.penalty in params.yaml")
+    progress.print(f"Loss: {loss:.3g}")
+    snapshots: dict[str, list[Any]] = {
+        "iterations": [0],
+        "times": [times[0, -length:]],
+        "inputs": [inputs[0] if length == 1 else inputs[0, -length:]],
+        "targets": [targets[0, -length:]],
+        "predictions": [forecasts[0].numpy()],
+    }
+    curves = Curves([1], [loss], [None], [None])
+    return _conclude(params, series, model, curves, None, snapshots, progress)
 
 
 def _prepare_network(
@@ -249,11 +360,16 @@ def _prepare_network(
     """
     dtype = torch.float64 if params.precision == "float64" else torch.float32
     model = build_network(params.architecture, params.network, where).to(device, dtype)
-    inputs = torch.from_numpy(series.windows.inputs).to(device, dtype)
+    if hasattr(model, "fit_readout"):
+        raise InputError(
+            f"{where}: {params.architecture} is fitted in closed form: give fit_readout in place "
+            "of what concerns updates"
+        )
+    first = torch.from_numpy(series.windows.inputs[:1]).to(device, dtype)
     with torch.no_grad():
-        forecasts, state = model(inputs[:1])
-    num_forecasts = forecasts.shape[1]  # of a window: one, or one after each sample
-    targets, times = series.select_targets(num_forecasts)
+        forecasts, state = model(first)
+    num_forecasts = forecasts.shape[1]  # of a window: one after each sample, or some after it
+    inputs, targets, times = series.select_windows(num_forecasts, params.network.get("horizon", 1))
     if num_forecasts != targets.shape[1]:
         raise InputError(
             f"{where}: {params.architecture} forecasts {num_forecasts} samples a window, series "
@@ -263,19 +379,13 @@ def _prepare_network(
         raise InputError(
             f"{where}.carry_state: {params.architecture} has no state to carry: set it to false"
         )
-    num_samples = inputs.shape[1] + 1
-    for phase in (params, params.refine):
-        loop = phase.closed_loop if phase else None
-        if loop and not hasattr(model, "forecast_closed_loop"):
-            raise InputError(
-                f"{where}.closed_loop: {params.architecture} has no closed loop: remove it"
-            )
-        if loop and loop.context + loop.horizon > num_samples:
-            raise InputError(
-                f"{where}: closed_loop sees {loop.context} samples and forecasts {loop.horizon}, "
-                f"segments of {params.series} have {num_samples}: lower one of them"
-            )
-    return model, inputs, torch.from_numpy(targets).to(device, dtype), times
+    has_loop = params.closed_loop or (params.refine and params.refine.closed_loop)
+    if has_loop and not hasattr(model, "forecast_closed_loop"):
+        raise InputError(
+            f"{where}.closed_loop: {params.architecture} has no closed loop: remove it"
+        )
+    windows, wanted = (torch.from_numpy(part).to(device, dtype) for part in (inputs, targets))
+    return model, windows, wanted, times
 
 
 def _make_batches(
@@ -323,7 +433,7 @@ class _Reporter:
 def main(name: str, windows: str, out: str) -> None:
     """Write weights, config, curves, snapshots, state and progress of one model."""
     started = datetime.now(UTC)
-    params = read_params(f"forecasters.{name}", ForecasterParams)
+    params = read_params(f"forecasters.{name}", FORECASTER)
     trained = train(params, read_series(Path(windows), with_params=False), name)
     folder = Path(out)
     write_model(folder, trained.config, trained.model)

@@ -5,13 +5,17 @@ import math
 from stages.forecasting.assessment import score_forecasts
 from stages.forecasting.forecasters import wrap_model
 from stages.forecasting.series import Backtest, Series
-from stages.forecasting.train import ForecasterParams, train
+from stages.forecasting.train import FittedForecasterParams, ForecasterParams, train
 from stages.searching.trials import Result, make_result
 from stages.shared.errors import InputError
 
 
 def try_forecaster(
-    params: ForecasterParams, name: str, series: Series, validation: Backtest, horizons: list[int]
+    params: ForecasterParams | FittedForecasterParams,
+    name: str,
+    series: Series,
+    validation: Backtest,
+    horizons: list[int],
 ) -> Result:
     """Train by a recipe and score on validation.
 

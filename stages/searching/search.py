@@ -22,7 +22,6 @@ from stages.searching.workers import run_in_workers
 from stages.shared.errors import InputError
 from stages.shared.params import SEARCHES_FILE, check_params, read_value
 from stages.shared.tables import write_table
-from stages.shared.training_loop import FitParams
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Task:
 
     section: str  # of searches/params.yaml
     entries: str  # section of params.yaml that has the base
-    schema: type[FitParams]  # of an entry
+    schema: Any  # of an entry
     scores: list[str]  # on validation, that a trial gives
     data: str  # official, sample, custom, or the series
     attempt: Callable[[Any], Result]  # trains and scores, maybe in another process

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from stages.forecasting.series import read_series
-from stages.forecasting.train import ForecasterParams
+from stages.forecasting.train import FORECASTER
 from stages.searching.forecasters import try_forecaster
 from stages.searching.search import Task, search
 from stages.searching.spaces import read_search
@@ -44,7 +44,7 @@ def main(windows: str, out: str) -> None:
         horizons=horizons,
     )
     scores = ["one_step_mse", *(f"mse_{horizon}" for horizon in horizons)]
-    task = Task(_SECTION, "forecasters", ForecasterParams, scores, series.name, attempt)
+    task = Task(_SECTION, "forecasters", FORECASTER, scores, series.name, attempt)
     inputs = describe_inputs([Path(windows)], params.architecture, _SECTION)
     samples = validation.contexts.tobytes() + validation.targets.tobytes()
     inputs.append([horizons, hashlib.sha256(samples).hexdigest()])

@@ -18,7 +18,7 @@ from typing import Any
 
 from stages.shared.model_config import check_architecture
 from stages.shared.tables import Curves
-from stages.shared.training_loop import FitParams
+from stages.shared.training_loop import TrainingParams
 
 Identity = list[Any]  # what a trial depends on, as it is written to JSON
 
@@ -28,7 +28,7 @@ class Trial:
     """A recipe and a seed of its training."""
 
     recipe: int  # its number
-    params: FitParams  # the whole entry, with the seed
+    params: TrainingParams  # the whole entry, with the seed
 
 
 @dataclass(frozen=True)

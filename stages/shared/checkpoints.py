@@ -43,21 +43,31 @@ class _Arguments(Params):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
 
+def find_class(architecture: str, where: str) -> Callable[..., nn.Module]:
+    """The class of stages/models/<architecture>.py, whose name is that in CamelCase.
+
+    Raises:
+        InputError: no such architecture; `where` begins the message.
+    """
+    check_architecture(architecture, where)  # a module of another name is never imported
+    module = importlib.import_module(f"stages.models.{architecture}")
+    class_name = "".join(word.capitalize() for word in architecture.split("_"))
+    make: Callable[..., nn.Module] = getattr(module, class_name)
+    return make
+
+
 def build_network(architecture: str, network: dict[str, Any], where: str) -> nn.Module:
     """Build the network of stages/models/<architecture>.py.
 
     Args:
-        architecture: name of the module; its class has the same name in CamelCase.
+        architecture: name of the module.
         network: arguments of the class; a blend's members are built first.
         where: beginning of error messages, such as `params.yaml: forecasters.carried_rnn`.
 
     Raises:
         InputError: no such architecture, arguments that it does not take, or too many weights.
     """
-    check_architecture(architecture, where)  # a module of another name is never imported
-    module = importlib.import_module(f"stages.models.{architecture}")
-    class_name = "".join(word.capitalize() for word in architecture.split("_"))
-    make: Callable[..., nn.Module] = getattr(module, class_name)
+    make = find_class(architecture, where)
     where = f"{where}.network"
     if "members" in network:
         members = []
@@ -73,7 +83,8 @@ def build_network(architecture: str, network: dict[str, Any], where: str) -> nn.
     try:
         if any(size > _SMALL for size in network.values() if isinstance(size, int)):
             with torch.device("meta"):  # counts the weights without memory for them
-                num_weights = sum(weight.numel() for weight in make(**network).parameters())
+                weights = make(**network).state_dict().values()  # those never trained too
+                num_weights = sum(weight.numel() for weight in weights)
             if num_weights > _MOST_WEIGHTS:
                 raise InputError(
                     f"{where} asks for {num_weights:,} weights, more than {_MOST_WEIGHTS:,}: "

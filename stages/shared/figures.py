@@ -183,4 +183,6 @@ def _draw_line(axes: Axes, curves: Curves, column: Sequence[float | None], **sty
     """One column over the iterations where it was recorded."""
     values = np.array(column, dtype=float)  # None -> NaN
     is_recorded = np.isfinite(values)
+    if is_recorded.sum() == 1:  # no line goes through it
+        style = {"marker": "o", **style}
     axes.plot(np.array(curves.iteration)[is_recorded], values[is_recorded], **style)

@@ -87,7 +87,9 @@ def read_value(section: str) -> Any:
 
 
 def _format_problem(problem: Any, where: str) -> str:
-    parts = [str(part) for part in problem["loc"] if part != "[key]"]  # a key that is wrong itself
+    # no fields: a key that is wrong itself, and the classes that one entry may have (train.py)
+    no_fields = ("[key]", "[updates]", "[closed form]")
+    parts = [str(part) for part in problem["loc"] if part not in no_fields]
     field = ".".join([where, *parts])
     if problem["type"] == "extra_forbidden":
         return f"{field} is not a known key: remove or rename it"

@@ -19,8 +19,15 @@ from stages.shared.reproducible import make_reproducible
 from stages.shared.tables import Curves
 
 
-class FitParams(Params):
-    """How a network is trained: the fields that all models share."""
+class TrainingParams(Params):
+    """What every training has, by updates or in closed form."""
+
+    seed: Seed  # of the weights and the draws
+    device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
+
+
+class FitParams(TrainingParams):
+    """How a network is trained by updates: the fields that all models share."""
 
     iterations: Count  # updates
     batch: Count  # examples averaged in one update
@@ -30,8 +37,6 @@ class FitParams(Params):
     weight_decay: float = Field(default=0.0, ge=0)
     momentum: bool = False  # of sgd: 0.9, or with one_cycle from 0.95 to 0.85 and back
     clip_norm: float | None = Field(gt=0)  # of all gradients together; null: never
-    seed: Seed  # of the weights and the draws
-    device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
     log_every: Count = 1  # iterations from one row of the curves to the next
     mean_every: Count | None = None  # iterations that mean_loss averages
 
@@ -59,7 +64,7 @@ Gradient = Callable[[_Batch], tuple[float, Tensor]]
 Observer = Callable[[int, _Batch, Step], None]  # called with (iteration from 1, batch, its step)
 
 
-def prepare_training(params: FitParams) -> torch.device:
+def prepare_training(params: TrainingParams) -> torch.device:
     """Make training repeatable; returns the device to train on, the best there is for `auto`.
 
     Raises:

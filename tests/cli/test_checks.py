@@ -19,9 +19,21 @@ def test_an_unknown_architecture_is_named_before_anything_runs(workspace):
     assert said.returncode == 1
     assert said.stdout.startswith(
         "error: params.yaml: forecasters.carried_rnn.architecture: there is no "
-        "stages/models/transformer.py: choose one of blend_classifier, elman_classifier, "
+        "stages/models/transformer.py: choose one of blend_classifier, direct_forecaster, "
     )
     assert len(said.stdout.splitlines()) == 1
+
+
+def test_sizes_that_do_not_fit_a_series_are_named_before_anything_runs(workspace):
+    set_param(workspace, "forecasters.carried_rnn.closed_loop", {"context": 40, "horizon": 20})
+
+    with pytest.raises(InputError) as error:
+        check_files()
+
+    assert str(error.value) == (
+        "params.yaml: forecasters.carried_rnn: closed_loop sees 40 samples and forecasts 20, "
+        "segments of integer_starts have 50: lower one of them, or leave both out"
+    )
 
 
 @pytest.mark.parametrize("value", [None, 4, "../evil", {}])

@@ -12,7 +12,7 @@ from stages.forecasting.assessment import ForecastingEvaluationParams
 from stages.forecasting.observed import ObservedParams
 from stages.forecasting.score_baselines import ForecastingBaselineParams
 from stages.forecasting.signals import GeneratedParams
-from stages.forecasting.train import ForecasterParams
+from stages.forecasting.train import FORECASTER
 from stages.layers.gradients import ProbeParams
 from stages.shared.checkpoints import build_network
 from stages.shared.errors import InputError
@@ -33,7 +33,7 @@ SCHEMAS = {
     "preprocess_surnames": SplitParams,
     "generated_series": dict[Name, GeneratedParams],
     "observed_series": dict[Name, ObservedParams],
-    "forecasters": dict[Name, ForecasterParams],
+    "forecasters": dict[Name, FORECASTER],
     "classifiers": dict[Name, ClassifierParams],
     "blend_classifiers": BlendParams,
     "forecasting_baselines": ForecastingBaselineParams,
@@ -108,6 +108,7 @@ WRONG_NETWORKS = [
     ("carried_rnn", {"init_std": -1.0}, "std"),
     ("carried_rnn", {"layers": 10**5}, "network.layers"),
     ("windowed_lstm", {"window": 10**40}, "network.window"),
+    ("mackey_glass_echo_state", {"hidden": 10**6}, "asks for 1,000,003,000,042 weights"),
 ]
 
 

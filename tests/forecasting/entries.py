@@ -14,8 +14,9 @@ from stages.forecasting.observed import CsvSeries, ObservedParams
 from stages.forecasting.preprocess import cut_series, slide_windows, split_series
 from stages.forecasting.series import GeneratedSeries, ObservedSeries
 from stages.forecasting.signals import GeneratedParams, draw_segments
-from stages.forecasting.train import ForecasterParams
+from stages.forecasting.train import FORECASTER, ForecasterParams
 from stages.forecasting.transform import TransformParams
+from stages.shared.params import check_params
 from stages.shared.yaml_files import parse_yaml
 
 OFFICIAL = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
@@ -37,8 +38,10 @@ SINE = {  # an entry of generated_series
 
 
 def params_of(model: str, **changes: Any) -> ForecasterParams:
-    """How a model is trained."""
-    return ForecasterParams.model_validate({**OFFICIAL["forecasters"][model], **changes})
+    """How a model is trained, or fitted."""
+    entry = {**OFFICIAL["forecasters"][model], **changes}
+    params: ForecasterParams = check_params(entry, FORECASTER, f"forecasters.{model}")
+    return params
 
 
 def params_of_series(model: str, **changes: Any) -> GeneratedParams:

@@ -90,6 +90,17 @@ def test_gradient_norms_that_nobody_recorded_are_not_drawn(tmp_path, monkeypatch
     assert set(figures) == ALWAYS
 
 
+def test_a_model_that_was_fitted_without_updates_has_its_one_loss_drawn(tmp_path, monkeypatch):
+    write_files(tmp_path)
+    write_curves(tmp_path / "trained/tiny/curves.csv", Curves([1], [0.5], [None], [None]))
+    params = {"figures": {"dpi": 40}, "forecasters": {"tiny": {"fit_readout": {"penalty": 0.1}}}}
+    (tmp_path / "params.yaml").write_text(json.dumps(params), encoding="utf-8")
+
+    figures = plot(tmp_path, monkeypatch)
+
+    assert set(figures) == ALWAYS
+
+
 def test_same_files_give_same_bytes_whatever_the_readers_matplotlibrc(tmp_path, monkeypatch):
     write_files(tmp_path, window=4)
     first = plot(tmp_path, monkeypatch, "first")
@@ -152,6 +163,22 @@ def test_input_and_target_of_a_segment_share_an_abscissa():
     given, target = figure.axes[0].lines
     np.testing.assert_array_equal(given.get_xdata(), target.get_xdata())
     assert (given.get_color(), target.get_color()) == ("red", "blue")
+
+
+@pytest.mark.parametrize("num_targets", [2, 4])
+def test_targets_after_a_window_are_drawn_after_it_however_many_they_are(num_targets):
+    snapshots = {
+        "iterations": np.array([0]),
+        "times": np.arange(10.0, 10.0 + num_targets)[None],
+        "inputs": np.zeros((1, 4)),
+        "targets": np.ones((1, num_targets)),
+        "predictions": np.ones((1, num_targets)),
+    }
+
+    figure = draw_snapshots(snapshots, 1.0, make_series(4).units, "model", follow=True)
+
+    _, given, _ = figure.axes[0].lines
+    assert given.get_xdata().tolist() == [6, 7, 8, 9]
 
 
 def test_a_snapshot_shows_input_in_red_and_prediction_in_blue():

@@ -47,8 +47,9 @@ def test_the_classes_have_the_same_public_members():
 def test_training_finds_windows_and_as_many_targets_as_a_network_forecasts(series):
     windows = series.windows
 
-    targets, times = series.select_targets(windows.targets.shape[1])
+    inputs, targets, times = series.select_windows(windows.targets.shape[1])
 
+    assert inputs is windows.inputs
     assert targets.shape == times.shape == windows.targets.shape
     assert windows.inputs.dtype == targets.dtype == np.float32
     assert np.isfinite(series.join_training()).all()
@@ -149,7 +150,7 @@ def test_training_and_figures_do_without_the_params(series, tmp_path):
     again = read_series(tmp_path / f"{series.name}.npz", with_params=False)
 
     width = series.windows.targets.shape[1]
-    assert np.array_equal(again.select_targets(width)[0], series.select_targets(width)[0])
+    assert np.array_equal(again.select_windows(width)[1], series.select_windows(width)[1])
     assert again.split_parts(1.0).keys() == series.split_parts(1.0).keys()
     assert again.units == series.units
 
@@ -179,11 +180,24 @@ def test_walk_throughs_are_about_generated_series_alone():
 
 
 def test_a_network_that_forecasts_one_sample_is_trained_on_the_last_target_of_a_file_alone():
-    targets, times = make_file().select_targets(1)
+    _, targets, times = make_file().select_windows(1)
 
     assert targets.shape == (12, 1)
     assert times[:, 0].tolist() == [*range(4, 16)]
-    assert make_waves().select_targets(1)[0].shape == (1, 29)  # which no such network fits
+    assert make_waves().select_windows(1)[1].shape == (1, 29)  # which no such network fits
+
+
+def test_of_a_file_several_samples_after_each_window_can_be_targets():
+    series = make_observed(np.arange(30.0), 9, 7, window=4)  # trained on 0 to 8
+    windows = series.windows
+
+    inputs, targets, times = series.select_windows(3, ahead=3)
+
+    assert series.most_ahead == len(windows.inputs) == 5
+    assert times.tolist() == [[4, 5, 6], [5, 6, 7], [6, 7, 8]]
+    assert np.array_equal(inputs, windows.inputs[:3])
+    assert np.array_equal(targets[0], windows.targets[:3, -1])
+    assert make_waves().most_ahead == make_waves(window=4, test_points=6).most_ahead == 1
 
 
 TEN = make_observed(np.arange(10.0), num_train=4, num_validation=3)

@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.published import carried_rnn, lagged_rnn, small_init_rnn, windowed_lstm
 from stages.forecasting.forecasters import read_state, write_state
-from stages.forecasting.train import ForecasterParams, find_kernel, train
+from stages.forecasting.train import FORECASTER, ForecasterParams, find_kernel, train
 from stages.shared.errors import InputError
 from stages.shared.params import check_params
 from tests.forecasting.entries import (
@@ -318,15 +318,18 @@ def test_a_network_that_does_not_fit_its_series_is_rejected(model, changes, reas
         train(params_of(model, **changes, **sequence), series_of(model), model)
 
 
+RECIPES = ["sunspots_rnn", "sunspots_lstm", "sunspots_echo_state", "sunspots_direct"]
 SWING = 20 + 5 * np.sin(np.arange(120.0) / 7)  # of which the first 60 are trained on
 
 
 def train_on_file(samples, model="sunspots_rnn", **changes):
-    return train(params_of(model, iterations=3, **changes), split_file(samples, window=40), "x")
+    if model != "sunspots_echo_state":
+        changes |= {"iterations": 3}
+    return train(params_of(model, **changes), split_file(samples, window=40), "x")
 
 
-@pytest.mark.parametrize("model", ["sunspots_rnn", "sunspots_lstm"])
-def test_both_kinds_of_forecaster_learn_a_file_in_whatever_units(model):
+@pytest.mark.parametrize("model", RECIPES)
+def test_every_kind_of_forecaster_learns_a_file_in_whatever_units(model):
     trained, again = train_on_file(SWING, model), train_on_file(1000 * SWING - 7, model)
 
     np.testing.assert_allclose(trained.curves.loss, again.curves.loss, rtol=1e-4)
@@ -351,6 +354,158 @@ def test_a_generated_series_is_not_transformed():
 
     assert trained.config.architecture == "sequence_forecaster"
     assert trained.config.network == {"cell": "rnn_tanh", "hidden": 10}
+
+
+@pytest.mark.parametrize("model", RECIPES)
+@pytest.mark.parametrize("window", [4, 5, 6, 7, 12, 40])
+def test_a_recipe_for_the_sunspots_trains_on_any_window_from_4(model, window):
+    series = split_file(SWING, window=window, season=2)
+    changes = {} if model == "sunspots_echo_state" else {"iterations": 2}
+
+    trained = train(params_of(model, **changes), series, "x")
+
+    forecast = trained.model.forecast(torch.zeros(2, window), 9)
+    assert forecast.shape == (2, 9) and forecast.isfinite().all()
+    assert trained.config.network.get("window", window) == window
+
+
+def test_sizes_that_are_left_out_are_those_that_were_given_for_windows_of_40():
+    named = {
+        "sunspots_rnn": {"closed_loop": {"context": 10, "horizon": 22}},
+        "sunspots_lstm": {"network": {"cell": "lstm", "hidden": 6, "window": 40}},
+    }
+
+    for model, sizes in named.items():
+        left_out, given = train_on_file(SWING, model), train_on_file(SWING, model, **sizes)
+
+        assert left_out.curves == given.curves
+        assert left_out.config == given.config
+    assert "closed_loop: context=10 horizon=22 one_step=True" in train_on_file(SWING).progress
+
+
+def test_a_direct_forecaster_learns_the_samples_after_its_window():
+    network = {"cell": "gru", "hidden": 2, "horizon": 3}
+
+    trained = train_on_file(SWING, "sunspots_direct", batch=1, order="in_order", network=network)
+
+    assert trained.snapshots["times"][0].tolist() == [40, 41, 42]
+    assert trained.snapshots["inputs"][0].shape == (40,)
+    assert trained.config.network == network | {"window": 40}
+    # untrained, it repeats the last sample
+    scaled = (SWING[:60] - SWING[:60].mean()) / SWING[:60].std()
+    assert trained.curves.loss[0] == pytest.approx(np.mean((scaled[40:43] - scaled[39]) ** 2))
+
+
+def test_a_direct_forecaster_of_a_short_file_forecasts_half_as_many_as_there_are_windows():
+    series = split_file(SWING[:48], window=20)  # 24 samples to train on, 4 windows
+
+    params = params_of("sunspots_direct", iterations=1, network={"cell": "gru", "hidden": 2})
+    trained = train(params, series, "x")
+
+    assert trained.config.network["horizon"] == 2
+
+
+def test_a_fitted_readout_needs_no_updates_and_has_one_row_of_curves():
+    series = series_of("mackey_glass_rnn", starts={"count": 4, "apart": 500.0})
+    params = params_of("mackey_glass_echo_state", network={"hidden": 60, "window": 40})
+
+    trained, again = train(params, series, "x"), train(params, series, "x")
+
+    windows = series.windows
+    with torch.no_grad():
+        forecasts, _ = trained.model(torch.from_numpy(windows.inputs))
+    error = np.mean((forecasts.numpy() - windows.targets[:, 39:]) ** 2)
+    assert trained.curves.iteration == [1]
+    assert trained.curves.loss == pytest.approx([error])
+    assert error < 1e-5 < np.var(windows.targets)
+    assert trained.progress[-1] == f"Loss: {trained.curves.loss[0]:.3g}"
+    for name in ("times", "inputs", "targets", "predictions"):
+        [of_first] = trained.snapshots[name]
+        assert of_first.shape == (211,)  # from the sample at which a window of 40 is full
+    for name, weight in trained.model.state_dict().items():
+        assert torch.equal(weight, again.model.state_dict()[name])
+
+
+def test_a_readout_is_fitted_to_slid_windows_too():
+    entry = OFFICIAL["forecasters"]["mackey_glass_echo_state"] | {"series": "period_40"}
+    params = check_params(entry | {"network": {"hidden": 9, "window": 10}}, FORECASTER, "x")
+
+    trained = train(params, series_of("windowed_lstm"), "x")
+
+    assert trained.curves.loss[0] < 1e-6
+    assert trained.progress[-1].startswith("Performance on test range: 0.0000")
+
+
+@pytest.mark.parametrize(
+    ("model", "series", "changes", "reason"),
+    [
+        (
+            "sunspots_rnn",
+            "file",
+            {"closed_loop": {"context": 10, "horizon": 22}},
+            "sees 10 samples and forecasts 22, segments of .* have 5: lower one of them",
+        ),
+        ("sunspots_rnn", "file", {"closed_loop": {"context": 5}}, "sees 5 .* forecasts 1,"),
+        (
+            "sunspots_lstm",
+            "file",
+            {"network": {"cell": "lstm", "hidden": 6, "window": 40}},
+            r"window \(40\) is longer than the windows of sunspots \(4\): lower it, or leave it",
+        ),
+        (
+            "sunspots_direct",
+            "file",
+            {"network": {"cell": "lstm", "hidden": 6, "horizon": 57}},
+            r"horizon \(57\): training on .* 56 samples after a window of 4 at most: lower it",
+        ),
+        (
+            "sunspots_direct",
+            "mackey_glass_rnn",
+            {"network": {"cell": "lstm", "hidden": 6, "horizon": 5}},
+            r"horizon \(5\): .* knows 1 samples after a window of 250 at most",
+        ),
+        (
+            "sunspots_direct",
+            "mackey_glass_rnn",
+            {"network": {"cell": "lstm", "hidden": 6}},
+            "direct_forecaster forecasts 1 samples a window, series sunspots has 250 targets",
+        ),
+        (
+            "sunspots_lstm",
+            "file",
+            {"architecture": "echo_state_forecaster", "network": {"hidden": 3}},
+            "is fitted in closed form: give fit_readout in place",
+        ),
+        (
+            "sunspots_echo_state",
+            "file",
+            {"architecture": "window_forecaster", "network": {"cell": "lstm", "hidden": 3}},
+            "fit_readout: window_forecaster is trained by updates: give order",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_series_is_named_with_the_numbers(model, series, changes, reason):
+    data = split_file(SWING, window=4) if series == "file" else series_of(series)
+
+    with pytest.raises(InputError, match=reason):
+        train(params_of(model, **changes), data, "x")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fit_readout": {"penalty": -1.0}}, "p.fit_readout.penalty: input should be greater"),
+        ({"iterations": 3}, "p.iterations is not a known key"),
+        ({"device": "cuda"}, "p.device: input should be 'cpu'"),
+    ],
+)
+def test_an_entry_with_fit_readout_is_checked_as_strictly(changes, message):
+    entry = OFFICIAL["forecasters"]["sunspots_echo_state"]
+
+    with pytest.raises(InputError) as error:
+        check_params(entry | changes, FORECASTER, "p")
+
+    assert str(error.value).startswith(message)
 
 
 def test_snapshots_of_a_window_forecaster_show_the_sample_after_the_window():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.forecasting.train import ForecasterParams
+from stages.forecasting.train import FORECASTER
 from stages.searching import search, workers
 from stages.searching.outcome import read_best, read_losses, read_trials
 from stages.searching.spaces import read_search
@@ -279,7 +279,7 @@ def test_calls_end_in_any_order_and_keep_their_numbers(jobs, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("entries", "schema"), [("classifiers", ClassifierParams), ("forecasters", ForecasterParams)]
+    ("entries", "schema"), [("classifiers", ClassifierParams), ("forecasters", FORECASTER)]
 )
 def test_every_recipe_of_the_searches_of_this_repository_can_be_trained(
     entries, schema, monkeypatch
