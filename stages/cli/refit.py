@@ -15,7 +15,7 @@ from stages.forecasting.observed import CsvSeries, ObservedParams
 from stages.forecasting.preprocess import slide_windows
 from stages.forecasting.score_baselines import fit_baseline
 from stages.forecasting.series import ObservedSeries
-from stages.forecasting.train import ForecasterParams, train
+from stages.forecasting.train import FORECASTER, train
 from stages.forecasting.transform import TransformParams
 from stages.models.mean_forecaster import MeanForecaster
 from stages.shared.params import check_params
@@ -56,4 +56,4 @@ def refit_model(name: str, models: dict[str, RunSpec], series: ObservedSeries) -
     where = f"dvc.lock: forecasters.{entry}"
     recipe = stage.read_section(f"forecasters.{entry}")
     with redirect_stdout(io.StringIO()):  # losses, as the walk-throughs print them
-        return train(check_params(recipe, ForecasterParams, where), series, name).model.eval()
+        return train(check_params(recipe, FORECASTER, where), series, name).model.eval()

@@ -11,6 +11,7 @@ from stages.forecasting.score_baselines import fit_baseline
 from stages.forecasting.train import train
 from stages.forecasting.transform import TransformParams
 from stages.shared.errors import InputError
+from stages.shared.params import read_value
 from stages.tracking.run_specs import read_models
 from tests.forecasting.entries import params_of, params_of_file
 
@@ -50,7 +51,8 @@ def test_a_combination_is_the_mean_of_its_members_fitted_again(whole, monkeypatc
 
     both = wrap_model(refit_model("sunspots_combined", models, whole))(history, 5)
 
-    network = wrap_model(refit_model("sunspots_lstm", models, whole))(history, 5)
+    member = read_value("combined_forecasters.sunspots_combined.forecaster")
+    network = wrap_model(refit_model(member, models, whole))(history, 5)
     baseline = wrap_model(fit_baseline("ar_best", whole, choice))(history, 5)
     np.testing.assert_allclose(both, (network + baseline) / 2)
 

@@ -390,7 +390,8 @@ def test_a_direct_forecaster_learns_the_samples_after_its_window():
 
     assert trained.snapshots["times"][0].tolist() == [40, 41, 42]
     assert trained.snapshots["inputs"][0].shape == (40,)
-    assert trained.config.network == network | {"window": 40}
+    [member] = trained.config.network["members"]
+    assert member["network"] == network | {"window": 40}
     # untrained, it repeats the last sample
     scaled = (SWING[:60] - SWING[:60].mean()) / SWING[:60].std()
     assert trained.curves.loss[0] == pytest.approx(np.mean((scaled[40:43] - scaled[39]) ** 2))
@@ -402,7 +403,8 @@ def test_a_direct_forecaster_of_a_short_file_forecasts_half_as_many_as_there_are
     params = params_of("sunspots_direct", iterations=1, network={"cell": "gru", "hidden": 2})
     trained = train(params, series, "x")
 
-    assert trained.config.network["horizon"] == 2
+    [member] = trained.config.network["members"]
+    assert member["network"]["horizon"] == 2
 
 
 def test_a_fitted_readout_needs_no_updates_and_has_one_row_of_curves():
