@@ -77,7 +77,8 @@ def tabulate_series(
         asked: those that validation has too.
     """
     groups = group_by_name(results)
-    baselines = take_out(groups, read_value("forecasting_baselines.names"))
+    names = read_value("forecasting_baselines")
+    baselines = take_out(groups, [*names["names"], *names["periodic_names"]])
     rows = []
     for name, found in baselines.items():
         rows.append([f"*{name}*", *say_errors(found, scores, asked), *[NOTHING] * len(asked)])

@@ -127,7 +127,9 @@ def list_baselines(*series: str) -> list[str]:
     """Names of the runs of all baselines of series, and of the best one as a model."""
     runs = [f"{name}_baseline" for name in series]
     for name in series:
-        methods = [*METHODS, "ets", "theta"] if name == "sunspots" else METHODS
+        methods = METHODS
+        if name == "sunspots":
+            methods = [*set(METHODS) - {"sinusoid"}, "ets", "theta"]
         runs += [f"{method} ({name})" for method in methods]
     return runs
 

@@ -40,7 +40,7 @@ MODELS = [
     "surname_ngrams",
     "windowed_lstm_fast",
 ]
-METHODS = ["ar2", "ar_best", "copy_period", "hold_last", "predict_zero", "ridge"]
+METHODS = ["ar2", "ar_best", "copy_period", "hold_last", "predict_zero", "ridge", "sinusoid"]
 BASELINES = [f"{method} ({series})" for method in METHODS for series in SERIES]
 RUNS = sorted([*MODELS, *BASELINES, "majority", "tfidf_svc", "layer_tour"])
 SYMBOLS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ .,;'"
@@ -193,7 +193,8 @@ def write_baselines(folder: Path) -> None:
     params = read_params(folder)
     for series in params["generated_series"]:
         scores = nest_errors(BASELINE_ERROR, BASELINE_ERROR, ratio=1.0)
-        baselines = dict.fromkeys(params["forecasting_baselines"]["names"], scores)
+        section = params["forecasting_baselines"]
+        baselines = dict.fromkeys([*section["names"], *section["periodic_names"]], scores)
         details = folder / DETAILS["forecasting"]
         write_file(details / "baselines" / series / "scores.json", {"data": series, **baselines})
         best = f"{series}_baseline"

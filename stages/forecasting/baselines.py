@@ -11,11 +11,13 @@ from numpy.typing import ArrayLike
 from stages.forecasting.series import Array
 from stages.models.ets_forecaster import EtsForecaster
 from stages.models.linear_forecaster import LinearForecaster
+from stages.models.sinusoid_forecaster import SinusoidForecaster
 from stages.models.theta_forecaster import ThetaForecaster
 
-Baseline = LinearForecaster | EtsForecaster | ThetaForecaster
+Baseline = LinearForecaster | EtsForecaster | ThetaForecaster | SinusoidForecaster
 
 _FITTED_STARTS = 2**16  # the most windows that a direct forecaster is fitted to
+_GAUSS_NEWTON_STEPS = 30  # for a frequency, which few suffice for
 
 
 def make_linear(weight: ArrayLike, bias: ArrayLike = 0.0) -> LinearForecaster:
@@ -66,6 +68,36 @@ def fit_direct(samples: Array, context: int, block: int, penalty: float) -> Line
     targets = np.concatenate([centred[:, context:], np.zeros((context, block))])
     weights, *_ = np.linalg.lstsq(inputs, targets, rcond=None)
     return make_linear(weights.T, mean[context:] - mean[:context] @ weights)
+
+
+def fit_sinusoid(samples: Array, period: float, has_fixed_amplitude: bool) -> SinusoidForecaster:
+    """A sinusoid whose frequency and amplitude are fitted to segments `(N, T)`.
+
+    The frequency that all segments have in common, by nonlinear least squares: each has a phase and
+    an amplitude of its own, which are linear given the frequency (variable projection, Golub &
+    Pereyra, 1973, by Gauss–Newton with the derivative of Kaufman, 1975). The amplitude of the model
+    is the root mean square of those of the segments.
+
+    Args:
+        samples: of training, T > 2.
+        period: samples, which the search starts from.
+        has_fixed_amplitude: whether forecasts take that amplitude.
+    """
+    columns, times = samples.T, np.arange(samples.shape[1])
+    frequency = 2 * math.pi / period
+    for _ in range(_GAUSS_NEWTON_STEPS):
+        sine, cosine = np.sin(frequency * times), np.cos(frequency * times)
+        waves = np.stack([sine, cosine], axis=1)
+        weights, *_ = np.linalg.lstsq(waves, columns, rcond=None)
+        errors = columns - waves @ weights
+        slopes = np.stack([times * cosine, -times * sine], axis=1) @ weights
+        slopes -= waves @ np.linalg.lstsq(waves, slopes, rcond=None)[0]
+        frequency += (slopes * errors).sum() / (slopes * slopes).sum()
+    model = SinusoidForecaster(has_fixed_amplitude)
+    with torch.no_grad():
+        model.frequency.fill_(float(frequency))
+        model.amplitude.fill_(math.sqrt((weights**2).sum(axis=0).mean()))
+    return model
 
 
 def fit_ets(samples: Array, season: int) -> EtsForecaster:

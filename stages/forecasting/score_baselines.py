@@ -35,6 +35,7 @@ from stages.forecasting.baselines import (
     fit_autoregression,
     fit_direct,
     fit_ets,
+    fit_sinusoid,
     fit_theta,
     make_linear,
 )
@@ -55,6 +56,7 @@ from stages.shared.reproducible import make_reproducible
 
 _Linear = Literal["predict_zero", "hold_last", "copy_period", "ar2", "ar_best", "ridge"]
 _Observed = Literal["ets", "theta", "combination"]
+_Periodic = Literal["sinusoid"]
 _Penalty = Annotated[float, Field(ge=0, le=1e9)]
 _LINEAR = ("ar2", "ar_best", "ridge")  # and these two families, of which a combination has one each
 _SMOOTHING = ("ets", "theta")
@@ -67,6 +69,7 @@ class ForecastingBaselineParams(Params):
 
     names: list[_Linear] = Field(min_length=1)
     observed_names: list[_Observed]  # for observed series too
+    periodic_names: list[_Periodic]  # for generated series with a period too
     ar_orders: list[Count] = Field(min_length=1)  # of which validation chooses that of ar_best
     ridge_block: Count  # samples that ridge forecasts at once
     ridge_penalties: list[_Penalty] = Field(min_length=1)  # of which validation chooses
@@ -100,7 +103,9 @@ def score_baselines(
     choices: dict[str, Choice] = {}
     models: dict[str, nn.Module] = {}
     assessments: dict[str, Assessment] = {}
-    for name in [*params.names, *(params.observed_names if series.is_continuous else [])]:
+    own_names = params.observed_names if series.is_continuous else []
+    periodic_names = params.periodic_names if series.period else []
+    for name in [*params.names, *own_names, *periodic_names]:
         if name == "combination":
             families = []
             for family in (_LINEAR, _SMOOTHING):
@@ -180,6 +185,9 @@ def fit_baseline(name: str, series: Series, choice: Choice) -> nn.Module:
             return smoothed.undo_transform(fit_ets(smoothed.join_training()[0], season))
         case "theta":
             return smoothed.undo_transform(fit_theta(smoothed.join_training()[0], season))
+        case "sinusoid":
+            assert series.period is not None  # else it is not in the list
+            return fit_sinusoid(samples, series.period, choice["fixed_amplitude"] == 1.0)
         case _:  # combination
             members = (str(choice["linear"]), str(choice["smoothing"]))
             return MeanForecaster([fit_baseline(member, series, choice) for member in members])
@@ -214,6 +222,8 @@ def _list_choices(
                 length = max(1, min(evaluation.context, half - block))
             sizes = {"context": length, "block": block}
             return [{"penalty": penalty, **sizes} for penalty in params.ridge_penalties]
+        case "sinusoid":
+            return [{"fixed_amplitude": is_fixed} for is_fixed in (0.0, 1.0)]
     return [{}]
 
 

@@ -164,6 +164,11 @@ class GeneratedSeries(_BaseSeries[GeneratedParams]):
         return round(season / self.entry.time_step) if season else None
 
     @property
+    def period(self) -> float | None:
+        """Samples of a period, which need not be a whole number; None: it has no period."""
+        return self.entry.period / self.entry.time_step if self.entry.period else None
+
+    @property
     def spacing(self) -> float:
         """Time between samples."""
         return self.entry.time_step
@@ -303,6 +308,7 @@ class ObservedSeries(_BaseSeries[ObservedParams]):
 
     section = "observed_series"
     is_continuous = True
+    period: ClassVar[float | None] = None  # nobody knows that it is a sinusoid
 
     samples: Array = field(kw_only=True)  # (T,), oldest first, in the units of the file
     sample_times: Array = field(kw_only=True)  # (T,)

@@ -278,7 +278,11 @@ def list_baselines(stages: Stages) -> list[RunSpec]:
         methods = [*(params.pop("names", None) or [])]
         if kind == "score_observed_baselines":
             methods += params["observed_names"]
-        params.pop("observed_names", None)
+        if kind == "score_series_baselines":
+            entry = stages[f"preprocess_series@{series}"].read_section(f"generated_series.{series}")
+            methods += params["periodic_names"] if entry.get("period") else []
+        for names in ("observed_names", "periodic_names"):
+            params.pop(names, None)
         for method in methods:
             name = f"{method} ({series})" if series else method
             description = descriptions.get(method, _NOT_DESCRIBED)

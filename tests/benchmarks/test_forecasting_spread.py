@@ -69,7 +69,6 @@ def test_a_forecaster_is_scored_on_every_draw_by_each_seed():
     assert [result.draw for result in first] == [0, 1]
     errors = {result.scores[SCORE] for result in first + second}
     assert len(errors) == 4
-    assert {baseline.name for baseline in baselines} == set(
-        read_value("forecasting_baselines.names")
-    )
+    names = read_value("forecasting_baselines")
+    assert [of.name for of in baselines] == [*names["names"], *names["periodic_names"]]
     assert baselines[0].errors[SCORE].shape == first[0].errors[SCORE].shape

@@ -8,6 +8,7 @@ from stages.forecasting.baselines import (
     fit_autoregression,
     fit_direct,
     fit_ets,
+    fit_sinusoid,
     fit_theta,
     make_linear,
 )
@@ -69,6 +70,57 @@ def test_ridge_by_hand():
     forecast = wrap_model(model)(np.array([[3.0]]), 2)
 
     assert forecast.tolist() == [[pytest.approx(3.0), pytest.approx(3.0)]]
+
+
+PERIOD = 2 * np.pi / 0.3  # samples of make_sine
+
+
+def make_sine(num_samples, phases, noise=0.0):
+    """One row per phase: 2 sin(0.3 t + phase), under noise."""
+    angles = 0.3 * np.arange(num_samples) + np.array(phases)[:, None]
+    return 2 * np.sin(angles) + noise * np.random.default_rng(0).standard_normal(angles.shape)
+
+
+@pytest.mark.parametrize("has_fixed_amplitude", [False, True])
+@pytest.mark.parametrize("history", [5, 40])
+def test_a_sinusoid_is_exact_on_a_clean_sine_of_any_phase(has_fixed_amplitude, history):
+    model = fit_sinusoid(make_sine(60, [0.0, 1.0]), 0.98 * PERIOD, has_fixed_amplitude)
+    samples = make_sine(2000, np.linspace(0, 6, 13))
+
+    forecast = wrap_model(model)(samples[:, :history], 2000 - history)
+
+    assert model.frequency.item() == pytest.approx(0.3, rel=1e-12)
+    assert model.amplitude.item() == pytest.approx(2.0, rel=1e-12)
+    np.testing.assert_allclose(forecast, samples[:, history:], atol=1e-8)
+
+
+def test_a_sinusoid_takes_the_amplitude_of_the_history_or_that_of_training():
+    of_history, of_training = (
+        wrap_model(fit_sinusoid(make_sine(60, [0.0]), PERIOD, is_fixed)) for is_fixed in (0, 1)
+    )
+    larger = 3 * make_sine(100, np.linspace(0, 6, 13))
+
+    history = larger[:, :42]  # two periods, so that phase and amplitude are apart
+    np.testing.assert_allclose(of_history(history, 58), larger[:, 42:], atol=1e-8)
+    np.testing.assert_allclose(of_training(history, 58), larger[:, 42:] / 3, atol=0.02)
+
+
+def test_noise_averages_out_of_a_sinusoid():
+    phases = np.random.default_rng(1).uniform(0, 6.3, 400)
+    clean, noisy = make_sine(101, phases), make_sine(101, phases, noise=0.5)
+    model, fixed = (fit_sinusoid(noisy, PERIOD, is_fixed) for is_fixed in (False, True))
+
+    errors = {}
+    for length in (21, 84):  # one period and four
+        for name, forecaster in (("own", model), ("fixed", fixed)):
+            forecast = wrap_model(forecaster)(noisy[:, :length], 17)
+            errors[name, length] = ((forecast - clean[:, length : length + 17]) ** 2).mean()
+
+    # σ²/K for each number that is fitted to K samples
+    assert model.frequency.item() == pytest.approx(0.3, abs=3e-4)
+    for length in (21, 84):
+        assert errors["own", length] == pytest.approx(2 * 0.5**2 / length, rel=0.15)
+        assert errors["fixed", length] == pytest.approx(0.5**2 / length, rel=0.15)
 
 
 def make_sales(trend, noise=0.3, length=240):
@@ -135,6 +187,7 @@ def test_a_history_that_is_too_short_is_named():
         make_linear(np.eye(4)),
         fit_ets(make_sales(0.0), 12),
         fit_theta(make_sales(0.0), 12),
+        fit_sinusoid(make_sine(60, [0.0]), PERIOD, True),
     ):
-        with pytest.raises(ValueError, match=rf"needs {model.shortest_history} samples, not 3"):
-            wrap_model(model)(np.zeros((1, 3)), 2)
+        with pytest.raises(ValueError, match=rf"needs {model.shortest_history} samples, not 1"):
+            wrap_model(model)(np.zeros((1, 1)), 2)

@@ -23,6 +23,7 @@ from tests.shell import PROJECT
 
 OFFICIAL = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
 NAMES = OFFICIAL["forecasting_baselines"]["names"]
+OF_SINES = [*NAMES, *OFFICIAL["forecasting_baselines"]["periodic_names"]]
 SHORT = {"horizons": [49, 500], "phases": 4, "bootstrap": {"resamples": 20, "seed": 0}}
 
 
@@ -44,8 +45,8 @@ def score(name, series=None, context=40, **changes):
 def test_linear_recurrences_follow_a_clean_sine(name):
     scores = score(name).scores
 
-    assert list(scores) == NAMES
-    for baseline in ("ar2", "ar_best", "ridge"):
+    assert list(scores) == OF_SINES
+    for baseline in ("ar2", "ar_best", "ridge", "sinusoid"):
         assert scores[baseline]["mse_500"] < 1e-9
         assert scores[baseline]["walkthrough_mse"] < 1e-9
     assert scores["predict_zero"]["mse_500"] == pytest.approx(0.5, abs=0.02)
@@ -58,7 +59,7 @@ def test_baselines_of_the_recursive_test_are_those_of_the_walk_through():
     assert scores["copy_period"]["walkthrough_mse"] < 1e-9  # it holds nothing that training lacks
 
 
-def test_a_chaotic_series_has_all_baselines_too():
+def test_a_chaotic_series_has_all_baselines_but_the_sinusoid():
     series = params_of_series("mackey_glass", starts={"count": 8, "apart": 500.0})
 
     scores = score("mackey_glass", series).scores
@@ -78,7 +79,7 @@ def test_a_season_is_what_copying_repeats():
 def test_every_baseline_has_its_interval_and_its_validation():
     scores = score("integer_starts").scores
 
-    for name in NAMES:
+    for name in OF_SINES:
         assert set(scores[name]["intervals"]) == {
             "one_step_mse",
             "mse_49",
@@ -97,6 +98,17 @@ def test_the_ratio_of_a_baseline_is_to_the_best_on_validation():
     zero = scores["predict_zero"]
     assert zero["ratio_to_baseline"] == pytest.approx(zero["mse_500"] / best["mse_500"])
     assert zero["validation"]["ratio_to_baseline"] > 1
+
+
+def test_under_noise_a_sinusoid_of_the_amplitude_of_training_is_chosen():
+    noisy = params_of_series("noisy_sine", starts={"count": 16, "below": 6.28})
+
+    scored = score("noisy_sine", noisy)
+
+    # σ²/K for the phase alone, twice as much with the amplitude: 0.3²/40 = 0.00225
+    assert scored.scores["sinusoid"]["fixed_amplitude"] == 1
+    assert scored.scores["sinusoid"]["validation"]["mse_500"] < 0.5 * 0.3**2 / 4
+    assert scored.best == "sinusoid"
 
 
 def test_validation_chooses_order_and_penalty():
@@ -189,12 +201,12 @@ def test_scores_and_errors_are_written_as_files(tmp_path, monkeypatch):
         main("integer_starts.npz", f"{folder}/model", folder, f"{folder}/m.json", f"{folder}/best")
 
     scores = json.loads(Path("first/scores.json").read_text(encoding="utf-8"))
-    assert list(scores) == ["data", *NAMES]
+    assert list(scores) == ["data", *OF_SINES]
     assert scores["data"] == "integer_starts"
     errors = read_errors(Path("first/errors.csv"))
-    assert list(errors) == NAMES
+    assert list(errors) == OF_SINES
     assert errors["ar2"]["one_step_mse"].mean() == scores["ar2"]["one_step_mse"]
-    best = min(NAMES, key=lambda name: scores[name]["validation"]["mse_500"])
+    best = min(OF_SINES, key=lambda name: scores[name]["validation"]["mse_500"])
     described = json.loads(Path("first/best/scores.json").read_text(encoding="utf-8"))
     assert described == {"data": "integer_starts", "baseline": best, **scores[best]}
     files = ["scores.json", "errors.csv", "m.json", "best/scores.json", "best/training_range.json"]
