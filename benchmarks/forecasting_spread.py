@@ -9,15 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.data import make_series
-from benchmarks.improvements import Improvement, find_improvements
-from stages.forecasting.assessment import (
-    ForecastErrors,
-    ForecastingEvaluationParams,
-    average_errors,
-)
+from benchmarks.improvements import Improvement, Trainings, find_improvements
+from stages.forecasting.assessment import ForecastErrors, ForecastingEvaluationParams
 from stages.forecasting.evaluate import evaluate
 from stages.forecasting.score_baselines import ForecastingBaselineParams, score_baselines
 from stages.forecasting.train import FORECASTER, train
+from stages.shared.intervals import Items
 from stages.shared.params import read_params
 
 PHASE_SHIFT = 100  # between the seeds of two draws, so that no test is another draw's validation
@@ -75,15 +72,17 @@ def try_baselines(series: str, draw: int) -> list[Result]:
     return results
 
 
-def pool_errors(results: list[Result], score: str) -> ForecastErrors:
-    """The errors of the phases of all draws, one draw after the other, each a mean over seeds."""
+def pool_errors(results: list[Result], score: str) -> NDArray[np.float64]:
+    """Errors `(trainings, phases of all draws)`, one draw after the other.
+
+    Args:
+        results: of one forecaster, those of each draw in the same order of trainings.
+        score: which errors.
+    """
     by_draw: dict[int, list[NDArray[np.float64]]] = {}
     for result in results:
         by_draw.setdefault(result.draw, []).append(result.errors[score])
-    pooled = []
-    for draw in sorted(by_draw):
-        pooled.append(np.mean(by_draw[draw], axis=0))
-    return {score: np.concatenate(pooled)}
+    return np.concatenate([np.array(by_draw[draw]) for draw in sorted(by_draw)], axis=1)
 
 
 def measure_improvements(
@@ -105,10 +104,23 @@ def measure_improvements(
     for horizon in params.validation_horizons:
         score = f"mse_{horizon}"
         best = choose_baseline(baselines, score)
-        theirs = partial(average_errors, pool_errors(baselines[best], score))
-        own = partial(average_errors, pool_errors(results, score))
-        improvements[score] = find_improvements(theirs, own, strata, params.bootstrap, best)[score]
+        theirs, own = pool_errors(baselines[best], score), pool_errors(results, score)
+        improvements[score] = find_improvements(
+            partial(_average, theirs, score),
+            partial(_average, own, score),
+            strata,
+            ((1, len(theirs)), (1, len(own))),  # a training is scored on all draws
+            params.bootstrap,
+            best,
+        )[score]
     return improvements
+
+
+def _average(
+    errors: NDArray[np.float64], score: str, phases: Items, trainings: Trainings
+) -> dict[str, float]:
+    """Mean of errors `(trainings, phases)` over chosen ones."""
+    return {score: float(errors[np.ix_(trainings[0], phases)].mean())}
 
 
 def choose_baseline(baselines: dict[str, list[Result]], score: str) -> str:

@@ -27,18 +27,19 @@ UPDATES_BETWEEN = 5000
 INTRODUCTION = """\
 A cell is the median [smallest–largest] of trainings by the seeds of params.yaml plus 0 to {last}.
 A difference is from the baseline that is best on validation (in the mean over splits or draws), and
-above 0 it is better than that. Its 95 % interval is a bootstrap over test items: how far it moves
-with other names or phases. `ahead` and `behind` are said only where the interval excludes 0.
-It does not cover other seeds: drifting_rnn_refined, whose interval over items excludes 0 at 500
-steps, leads by .000, .014, .057, -.013 and -.014, one seed each, which is within the noise.
+above 0 it is better than that. Its 95 % interval is a bootstrap with two levels, trainings and test
+items: how far it moves with other seeds and with other names or phases. Each resample draws two of
+five trainings, which makes up for their being few. `ahead` and `behind` are said only where the
+interval excludes 0.
 """
 SURNAMES = """\
 ### Surnames
 
 The seeds of the {num_splits} splits (preprocess_surnames.seed) are 0 to {last}; τ and temperature
 are chosen on the validation part of each. A difference is the mean over splits of the mean over
-seeds. The bootstrap draws pairs of name and language out of all that any split tests, with
-replacement and as many of each language as there are: a pair that two splits test moves in both.
+seeds. The bootstrap draws trainings of each split, and pairs of name and language out of all that
+any split tests, with replacement and as many of each language as there are: a pair that two splits
+test moves in both.
 What no seed changes is trained once a split.
 
 {table}
@@ -54,7 +55,7 @@ SINES = """\
 Mean squared errors of closed-loop forecasts. The seeds of the {num_draws} draws of test phases are
 those of evaluate_forecasters (seed and validation_seed) plus 0, {shift}, …; baselines have no seed.
 A difference is the error of the baseline less that of the network, the mean over draws, phases and
-seeds; the bootstrap takes phases, as many of each draw as there are.
+seeds; the bootstrap takes trainings, and phases, as many of each draw as there are.
 
 {table}
 """

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from benchmarks.data import Division, divide_names
-from benchmarks.improvements import Improvement, find_improvements
+from benchmarks.improvements import Improvement, Trainings, find_improvements
 from benchmarks.surnames import BLEND, list_members
 from stages.shared.intervals import BootstrapParams, Items
 from stages.shared.params import read_params
@@ -182,28 +182,32 @@ def pool_tests(divisions: list[Division]) -> Pool:
 
 
 def score_pooled(
-    predictions: list[list[Predictions]], pool: Pool, chosen: Items | slice = slice(None)
+    predictions: list[list[Predictions]], pool: Pool, chosen: Items, trainings: Trainings
 ) -> dict[str, float]:
-    """Mean over splits of the mean over seeds, of all pairs or of chosen ones.
+    """Mean over splits of the mean over trainings, of chosen pairs and trainings.
 
     Args:
-        predictions: of splits and seeds, on the test names.
+        predictions: of splits and trainings, on the test names.
         pool: the pairs.
         chosen: pairs; in each split those count that are in its test, as often as they are chosen.
+        trainings: `(splits, n)`, which are averaged in each split.
     """
     num_languages = int(pool.languages.max()) + 1
     scores: dict[str, list[float]] = {}
-    for seeds, test, places in zip(predictions, pool.tests, pool.places, strict=True):
+    for of_split, numbers, test, places in zip(
+        predictions, trainings, pool.tests, pool.places, strict=True
+    ):
         items = places[chosen]
         items = items[items >= 0]
-        unknown = np.zeros(
-            len(test.languages), dtype=np.bool_
-        )  # improvements are not of the top three
-        by_seed = []
-        for answers in seeds:
-            by_seed.append(score_items(answers, unknown, test.languages, num_languages, items))
+        # improvements are not of the top three
+        unknown = np.zeros(len(test.languages), dtype=np.bool_)
+        by_training = {}
+        for number in set(numbers.tolist()):
+            by_training[number] = score_items(
+                of_split[number], unknown, test.languages, num_languages, items
+            )
         for metric in IMPROVED:
-            mean = fmean(of_one[metric] for of_one in by_seed)
+            mean = fmean(by_training[number][metric] for number in numbers.tolist())
             scores.setdefault(metric, []).append(mean)
     return {metric: fmean(of_splits) for metric, of_splits in scores.items()}
 
@@ -220,17 +224,24 @@ def measure_improvements(
     """
     params = read_params("evaluate_classifiers", EvaluateParams).bootstrap
     pool = pool_tests(divisions)
-    own = partial(score_pooled, group_by_split(results), pool)
+    own = group_by_split(results)
     improvements = {}
     for metric in IMPROVED:
         best = choose_baseline(baselines, metric)
-        theirs = partial(score_pooled, group_by_split(baselines[best]), pool)
-        improvements[metric] = find_improvements(own, theirs, pool.languages, params, best)[metric]
+        theirs = group_by_split(baselines[best])
+        improvements[metric] = find_improvements(
+            partial(score_pooled, own, pool),
+            partial(score_pooled, theirs, pool),
+            pool.languages,
+            ((len(own), len(own[0])), (len(theirs), len(theirs[0]))),
+            params,
+            best,
+        )[metric]
     return improvements
 
 
 def group_by_split(results: list[Result]) -> list[list[Predictions]]:
-    """The predictions of splits, in their order, and seeds."""
+    """The predictions of splits, in their order, and trainings, as many in each."""
     by_split: dict[int, list[Predictions]] = {}
     for result in results:
         by_split.setdefault(result.split, []).append(result.predictions)

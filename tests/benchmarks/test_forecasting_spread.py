@@ -10,6 +10,7 @@ from benchmarks.forecasting_spread import (
     try_baselines,
     try_entry,
 )
+from stages.shared.intervals import describe_difference
 from stages.shared.params import read_value
 
 SCORE = "mse_49"
@@ -22,7 +23,7 @@ def make_result(name, draw, errors, validation=1.0):
     return Result(name, "series", draw, metrics, dict.fromkeys(HORIZONS, np.array(errors)))
 
 
-def test_errors_are_pooled_by_draw_and_are_means_over_seeds():
+def test_errors_are_pooled_by_draw_one_row_per_training():
     results = [
         make_result("net", 0, [1.0, 3.0]),
         make_result("net", 1, [10.0, 30.0]),
@@ -30,7 +31,10 @@ def test_errors_are_pooled_by_draw_and_are_means_over_seeds():
         make_result("net", 1, [20.0, 50.0]),
     ]
 
-    assert pool_errors(results, SCORE)[SCORE].tolist() == [1.5, 4.0, 15.0, 40.0]
+    assert pool_errors(results, SCORE).tolist() == [
+        [1.0, 3.0, 10.0, 30.0],
+        [2.0, 5.0, 20.0, 50.0],
+    ]
 
 
 def test_less_error_than_the_best_baseline_of_validation_is_a_lead():
@@ -48,6 +52,17 @@ def test_less_error_than_the_best_baseline_of_validation_is_a_lead():
     assert improvement.interval == pytest.approx(
         {"low": 1.5, "high": 1.5}
     )  # each draw keeps its phases
+
+
+def test_a_lead_by_some_seeds_alone_is_within_the_noise():
+    leads = [0.000, 0.014, 0.057, -0.013, -0.014]  # over all phases alike
+    own = [make_result("net", 0, [0.07 - lead] * PHASES) for lead in leads]
+    baselines = {"ridge": [make_result("ridge", 0, [0.07] * PHASES)]}
+
+    improvement = measure_improvements(own, baselines)[SCORE]
+
+    assert improvement.difference == pytest.approx(0.0088)
+    assert describe_difference(improvement.interval) == "within the noise"
 
 
 def test_no_draw_tests_the_phases_of_another_or_of_any_validation():

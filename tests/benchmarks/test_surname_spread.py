@@ -51,20 +51,24 @@ def test_a_chosen_pair_counts_in_every_test_that_it_is_in():
     pool = pool_tests([divide(0, 2), divide(0, 1)])
     right_on_row_0 = [[guess(0, 0)], [guess(0, 1)]]
 
-    once = score_pooled(right_on_row_0, pool)
-    twice = score_pooled(right_on_row_0, pool, np.array([0, 0, 1, 2]))
+    each = np.array([[0], [0]])  # the only training of both splits
+    once = score_pooled(right_on_row_0, pool, np.arange(3), each)
+    twice = score_pooled(right_on_row_0, pool, np.array([0, 0, 1, 2]), each)
 
     assert once["accuracy"] == pytest.approx(1 / 2)
     assert twice["accuracy"] == pytest.approx(2 / 3)  # two of three, in both tests
 
 
-def test_the_statistic_is_the_mean_over_splits_of_the_mean_over_seeds():
+def test_the_statistic_is_the_mean_over_splits_of_the_mean_over_trainings():
     pool = pool_tests([divide(0, 2), divide(1, 3)])
     right, wrong = guess(0, 1), guess(1, 0)
+    predictions = [[right, wrong], [right, right]]
 
-    scores = score_pooled([[right, wrong], [right]], pool)
+    scores = score_pooled(predictions, pool, np.arange(4), np.array([[0, 1], [0, 1]]))
+    again = score_pooled(predictions, pool, np.arange(4), np.array([[1, 1], [0, 1]]))
 
-    assert scores == {"accuracy": 0.75, "macro_f1_adjusted": 0.75}  # not 2 of 3 trainings
+    assert scores == {"accuracy": 0.75, "macro_f1_adjusted": 0.75}
+    assert again == {"accuracy": 0.5, "macro_f1_adjusted": 0.5}  # the wrong one is drawn twice
 
 
 def make_result(name, split, guesses, **validation):
