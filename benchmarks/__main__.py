@@ -35,7 +35,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Bench], Measured]]] = {
     "updates": ("Same updates", updates.measure),
     "surnames": ("Time to quality: surnames", surnames.measure),
     "forecasting": ("Time to quality: forecasting", forecasting.measure),
-    "intervals": ("Intervals of backtests", intervals.measure),
+    "intervals": ("What 95 % intervals hold", intervals.measure),
     "scaling": ("Growth with the data", scaling.measure),
     "pipeline": ("Pipeline", pipeline.measure),
     "cluster": ("Many trainings", cluster.measure),

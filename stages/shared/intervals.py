@@ -2,8 +2,9 @@
 
 Items of a test that are independent: the bootstrap. A score is computed again and again on items
 drawn with replacement; the interval leaves out 2.5 % of the values on each side (Efron's percentile
-method). For a paired difference both scores are computed on the same draw: items that are hard for
-both do not widen it.
+method). Of a mean over classes with few items each, such as macro F1, it holds the true score less
+often than that: `python -m benchmarks intervals` measures it. For a paired difference both scores
+are computed on the same draw: items that are hard for both do not widen it.
 
 Forecasts from consecutive samples overlap, and their errors are correlated: Student's t over means
 of batches of them.
