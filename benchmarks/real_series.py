@@ -1,0 +1,272 @@
+"""Section `real`: forecasts of well-known series, beside those of statsforecast.
+
+Every series is split as an observed series of the project is. All models forecast from the same
+rolling origins of the test, and are compared by MASE over the horizon.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import geometric_mean
+from typing import Any
+
+import numpy as np
+
+from benchmarks.clock import ROOT
+from benchmarks.data import Bench
+from benchmarks.table import Row, at_most
+from stages.forecasting.assessment import ForecastingEvaluationParams
+from stages.forecasting.forecasters import wrap_model
+from stages.forecasting.observed import ObservedParams
+from stages.forecasting.preprocess import split_series
+from stages.forecasting.score_baselines import ForecastingBaselineParams, score_baselines
+from stages.forecasting.series import Array, Backtest, ObservedSeries
+from stages.shared.errors import InputError
+from stages.shared.params import read_params
+
+RIVALS = ROOT / ".benchmarks/rivals"  # environment that is made once
+REQUIREMENTS = ROOT / "benchmarks/rivals.txt"
+SCRIPT = ROOT / "benchmarks/rival_forecasts.py"
+AUTOREGRESSION = "AR(p)"
+GOALS = {  # largest geometric mean of the ratios of MASE
+    "AutoETS": 0.95,
+    "AutoTheta": 0.95,
+    "AutoARIMA": 1.03,
+}
+WORST = 1.3  # times the MASE of AR(p)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How a series is split and forecast."""
+
+    season: int  # samples; 1: none
+    window: int
+    horizon: int
+    test_share: float = 0.2
+
+
+ENTRIES = {
+    "airline": Entry(12, 24, 12, 0.34),
+    "lynx": Entry(10, 20, 5),
+    "gdp": Entry(1, 12, 8),
+    "unemployment": Entry(1, 12, 8),
+    "inflation": Entry(1, 12, 4),
+    "co2": Entry(12, 24, 12),
+    "nile": Entry(1, 10, 5, 0.25),
+    "sunspots": Entry(11, 40, 11, 0.25),
+    "elnino": Entry(12, 24, 12),
+    "wineind": Entry(12, 24, 12, 0.28),
+    "woolyrnq": Entry(4, 12, 4),
+    "ausbeer": Entry(4, 12, 8),
+    "austres": Entry(4, 8, 4, 0.22),
+    "heartrate": Entry(1, 15, 5),
+}
+QUICK = ("lynx", "nile")
+
+
+def measure(bench: Bench) -> list[Row]:
+    """One row per series, then the means and the worst."""
+    python = make_environment()
+    samples = read_statsmodels() | read_pmdarima(python, bench.scratch)
+    series = {
+        name: make_series(name, samples[name], ENTRIES[name])
+        for name in (QUICK if bench.quick else ENTRIES)
+    }
+    theirs = forecast_with_rivals(python, series, bench.scratch)
+    rows, ratios = [], []
+    for name, one in series.items():
+        test = draw_test(one)
+        champion, forecasts = forecast_with_champion(one)
+        own = measure_mase(forecasts, test)
+        errors = {AUTOREGRESSION: measure_mase(forecast_with_autoregression(one), test)}
+        errors |= {rival: measure_mase(of, test) for rival, of in theirs[name].items()}
+        ratios.append({rival: own / error for rival, error in errors.items()})
+        rows.append(tabulate_series(name, one, champion, own, errors))
+    return rows + summarise(ratios)
+
+
+def make_environment() -> Path:
+    """The Python that has the rivals; installs them the first time, or after another list."""
+    python = RIVALS / "bin/python"
+    stamp = RIVALS / "installed"  # written last
+    digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != digest:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", RIVALS], check=True)
+        install = ["-m", "pip", "install", "--quiet", "-r", str(REQUIREMENTS)]
+        subprocess.run([python, *install], check=True, stdout=sys.stderr)
+        stamp.write_text(digest, encoding="utf-8")
+    return python
+
+
+def read_statsmodels() -> dict[str, Array]:
+    """The series that statsmodels holds, oldest sample first."""
+    from statsmodels import datasets
+
+    macro = datasets.macrodata.load_pandas().data
+    co2 = datasets.co2.load_pandas().data["co2"].resample("MS").mean().interpolate()
+    elnino = datasets.elnino.load_pandas().data.iloc[:, 1:]  # one row per year
+    return {
+        "gdp": macro["realgdp"].to_numpy(float),
+        "unemployment": macro["unemp"].to_numpy(float),
+        "inflation": macro["infl"].to_numpy(float),
+        "co2": co2.to_numpy(float),
+        "nile": datasets.nile.load_pandas().data["volume"].to_numpy(float),
+        "sunspots": datasets.sunspots.load_pandas().data["SUNACTIVITY"].to_numpy(float),
+        "elnino": elnino.to_numpy(float).ravel(),
+    }
+
+
+def read_pmdarima(python: Path, scratch: Path) -> dict[str, Array]:
+    """The series that pmdarima holds, oldest sample first."""
+    out = scratch / "pmdarima.json"
+    run_script(python, "datasets", out)
+    samples = {name: np.array(of) for name, of in read_json(out).items()}
+    samples["airline"] = samples.pop("airpassengers")
+    samples["ausbeer"] = samples["ausbeer"][:-1]  # the last one is missing
+    return samples
+
+
+def run_script(python: Path, *arguments: str | Path) -> None:
+    """Run the script of the rivals, which sees no package of this environment."""
+    subprocess.run([python, "-I", SCRIPT, *arguments], check=True, stdout=sys.stderr)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read what the script of the rivals wrote."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def make_series(name: str, samples: Array, entry: Entry) -> ObservedSeries:
+    """A series as preprocess_observed splits it.
+
+    Raises:
+        InputError: a sample is missing, or there are too few.
+    """
+    missing = np.flatnonzero(~np.isfinite(samples))
+    if len(missing):
+        raise InputError(
+            f"{name} has no number at {missing.tolist()} of {len(samples)} samples: leave them out "
+            "in benchmarks/real_series.py, or fill them in"
+        )
+    params = ObservedParams(
+        path=f"data/series/{name}.csv",  # there is none: errors name it
+        column=name,
+        test_share=entry.test_share,
+        window=entry.window,
+        horizons=[entry.horizon],
+        season=entry.season,
+    )
+    return split_series(name, params, samples, np.arange(len(samples), dtype=np.float64))
+
+
+def read_evaluation(series: ObservedSeries) -> ForecastingEvaluationParams:
+    """How the series is scored, on its test."""
+    params = read_params("evaluate_forecasters", ForecastingEvaluationParams)
+    return params.model_copy(update={"split": "test"}).adapt(series)
+
+
+def draw_test(series: ObservedSeries) -> Backtest:
+    """The rolling origins of the test."""
+    params = read_evaluation(series)
+    return series.backtest(
+        "test",
+        context=params.context,
+        horizon=max(params.horizons),
+        phases=params.phases,
+        seed=params.seed,
+    )
+
+
+def forecast_with_champion(series: ObservedSeries) -> tuple[str, Array]:
+    """The best forecaster on validation: its name, and its forecasts `(B, n)` of the test."""
+    params = read_params("forecasting_baselines", ForecastingBaselineParams)
+    scored = score_baselines(series, params, read_evaluation(series))
+    return scored.best, forecast_with(scored.model, series)
+
+
+def forecast_with_autoregression(series: ObservedSeries) -> Array:
+    """Forecasts `(B, n)` of the test by AR(p), p chosen on validation."""
+    params = read_params("forecasting_baselines", ForecastingBaselineParams)
+    alone = params.model_copy(update={"names": ["ar_best"], "observed_names": []})
+    return forecast_with(score_baselines(series, alone, read_evaluation(series)).model, series)
+
+
+def forecast_with(model: Any, series: ObservedSeries) -> Array:
+    """Forecasts `(B, n)` of the test by a model that is given the whole history."""
+    test = draw_test(series)
+    return series.restore_units(wrap_model(model))(test.histories, test.targets.shape[1])
+
+
+def forecast_with_rivals(
+    python: Path, series: dict[str, ObservedSeries], scratch: Path
+) -> dict[str, dict[str, Array]]:
+    """Forecasts `(B, n)` of the tests, by series and rival."""
+    given, out = scratch / "series.json", scratch / "forecasts.json"
+    content = {}
+    for name, one in series.items():
+        num_origins, horizon = draw_test(one).targets.shape
+        content[name] = {
+            "samples": one.samples.tolist(),
+            "season": one.season,
+            "horizon": horizon,
+            "first": one.find_origin("test"),
+            "num_origins": num_origins,
+        }
+    given.write_text(json.dumps(content), encoding="utf-8")
+    run_script(python, "forecast", given, out)
+    forecasts = read_json(out)
+    return {name: {rival: np.array(of) for rival, of in forecasts[name].items()} for name in series}
+
+
+def measure_mase(forecasts: Array, test: Backtest) -> float:
+    """Mean absolute scaled error of forecasts `(B, n)` over all origins and steps.
+
+    Raises:
+        InputError: a forecast is missing or not finite.
+    """
+    if forecasts.shape != test.targets.shape or not np.isfinite(forecasts).all():
+        raise InputError(
+            f"forecasts of shape {forecasts.shape} have to be {test.targets.shape} finite numbers: "
+            "look at what benchmarks/rival_forecasts.py wrote"
+        )
+    return float(test.measure_steps(forecasts)["mase"].mean())
+
+
+def tabulate_series(
+    name: str, series: ObservedSeries, champion: str, own: float, errors: dict[str, float]
+) -> Row:
+    """The errors of one series, and their ratios."""
+    return Row(
+        f"{name}, {len(series.samples)} samples, {series.entry.horizons[-1]} steps",
+        f"{champion}: MASE {own:.3g}",
+        ", ".join(f"{rival} {error:.3g}" for rival, error in errors.items()),
+        quality=", ".join(f"{own / error:.2f} × {rival}" for rival, error in errors.items()),
+    )
+
+
+def summarise(ratios: list[dict[str, float]]) -> list[Row]:
+    """The geometric means over series, and the worst.
+
+    Args:
+        ratios: of each series, own MASE over that of each rival.
+    """
+    rows = []
+    for rival in ratios[0]:
+        of_rival = [of_series[rival] for of_series in ratios]
+        mean, worst = geometric_mean(of_rival), max(of_rival)
+        goals = [at_most(f"of {rival}", mean, GOALS[rival])] if rival in GOALS else []
+        if rival == AUTOREGRESSION:
+            goals = [at_most(f"of {rival}", worst, WORST)]
+        row = Row(
+            f"MASE over that of {rival}",
+            f"{mean:.3f}, geometric mean of {len(ratios)} series",
+            quality=f"worst {worst:.2f}",
+            goals=goals,
+        )
+        rows.append(row)
+    return rows
