@@ -279,8 +279,10 @@ def list_baselines(stages: Stages) -> list[RunSpec]:
         if kind == "score_observed_baselines":
             methods += params["observed_names"]
         if kind == "score_series_baselines":
-            entry = stages[f"preprocess_series@{series}"].read_section(f"generated_series.{series}")
-            methods += params["periodic_names"] if entry.get("period") else []
+            preprocess = stages.get(f"preprocess_series@{series}") or stage.raise_incomplete()
+            entry = preprocess.read_section(f"generated_series.{series}")
+            # a lock of before there were any has none
+            methods += params.get("periodic_names", []) if entry.get("period") else []
         for names in ("observed_names", "periodic_names"):
             params.pop(names, None)
         for method in methods:
