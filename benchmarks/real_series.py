@@ -8,22 +8,31 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from benchmarks.clock import ROOT
 from benchmarks.data import Bench
-from benchmarks.table import Row, at_most
-from stages.forecasting.assessment import ForecastingEvaluationParams
-from stages.forecasting.forecasters import wrap_model
-from stages.forecasting.observed import ObservedParams
-from stages.forecasting.preprocess import split_series
-from stages.forecasting.score_baselines import ForecastingBaselineParams, score_baselines
+from benchmarks.table import Row, at_least, at_most
+from stages.forecasting.assessment import ForecastingEvaluationParams, assess, draw_backtests
+from stages.forecasting.forecasters import find_shortest_history, wrap_model
+from stages.forecasting.observed import CsvSeries, ObservedParams
+from stages.forecasting.preprocess import slide_windows, split_series
+from stages.forecasting.score_baselines import (
+    ForecastingBaselineParams,
+    fit_baseline,
+    score_baselines,
+)
 from stages.forecasting.series import Array, Backtest, ObservedSeries
+from stages.forecasting.train import FORECASTER, train
+from stages.forecasting.transform import TransformParams
+from stages.models.mean_forecaster import MeanForecaster
 from stages.shared.errors import InputError
 from stages.shared.params import read_params
 
@@ -37,6 +46,7 @@ GOALS = {  # largest geometric mean of the ratios of MASE
     "AutoARIMA": 1.03,
 }
 WORST = 1.3  # times the MASE of AR(p)
+RECIPES = ("sunspots_rnn", "sunspots_lstm", "sunspots_direct", "sunspots_echo_state")
 
 
 @dataclass(frozen=True)
@@ -77,16 +87,17 @@ def measure(bench: Bench) -> list[Row]:
         for name in (QUICK if bench.quick else ENTRIES)
     }
     theirs = forecast_with_rivals(python, series, bench.scratch)
-    rows, ratios = [], []
+    rows, ratios, held = [], [], []
     for name, one in series.items():
         test = draw_test(one)
-        champion, forecasts = forecast_with_champion(one)
+        champion, forecasts, share = forecast_with_champion(one)
+        held.append(share)
         own = measure_mase(forecasts, test)
         errors = {AUTOREGRESSION: measure_mase(forecast_with_autoregression(one), test)}
         errors |= {rival: measure_mase(of, test) for rival, of in theirs[name].items()}
         ratios.append({rival: own / error for rival, error in errors.items()})
         rows.append(tabulate_series(name, one, champion, own, errors))
-    return rows + summarise(ratios)
+    return rows + summarise(ratios) + [summarise_intervals(held)]
 
 
 def make_environment() -> Path:
@@ -161,7 +172,7 @@ def make_series(name: str, samples: Array, entry: Entry) -> ObservedSeries:
         horizons=[entry.horizon],
         season=entry.season,
     )
-    return split_series(name, params, samples, np.arange(len(samples), dtype=np.float64))
+    return split_series(name, params, CsvSeries(samples, np.arange(len(samples), dtype=float)))
 
 
 def read_evaluation(series: ObservedSeries) -> ForecastingEvaluationParams:
@@ -182,24 +193,86 @@ def draw_test(series: ObservedSeries) -> Backtest:
     )
 
 
-def forecast_with_champion(series: ObservedSeries) -> tuple[str, Array]:
-    """The best forecaster on validation: its name, and its forecasts `(B, n)` of the test."""
-    params = read_params("forecasting_baselines", ForecastingBaselineParams)
-    scored = score_baselines(series, params, read_evaluation(series))
-    return scored.best, forecast_with(scored.model, series)
+def forecast_with_champion(series: ObservedSeries) -> tuple[str, Array, float]:
+    """Forecasts of the test by the best forecaster on validation, fitted again before the test.
+
+    The candidates are all baselines, the networks that `sunspots` has, on this series, and the mean
+    of the best network and the best baseline.
+
+    Returns:
+        The champion's name, forecasts `(B, n)`, and the share of the test that its prediction
+        intervals for 80 % held, fitted to the training part alone.
+    """
+    evaluation = read_evaluation(series)
+    baselines = score_baselines(series, read_baselines(), evaluation)
+    score = f"mse_{evaluation.horizons[-1]}"
+    backtests = draw_backtests(series, evaluation)
+    networks, errors = {}, {}
+    for name in RECIPES:
+        networks[name] = train_recipe(name, series)
+        assessment = assess(wrap_model(networks[name]), backtests, evaluation)
+        errors[name] = assessment.scores["validation"][score]
+    best = min(errors, key=lambda name: errors[name])
+    candidates: dict[str, nn.Module] = {
+        baselines.best: baselines.model,
+        best: networks[best],
+        f"{best} and {baselines.best}": MeanForecaster([networks[best], baselines.model]),
+    }
+    assessed = {}
+    for name, model in candidates.items():
+        whole = find_shortest_history(model) > 0
+        assessed[name] = assess(wrap_model(model), backtests, evaluation, whole_history=whole)
+    champion = min(assessed, key=lambda name: assessed[name].scores["validation"][score])
+
+    longer = join_validation(series)
+    again: dict[str, Callable[[], nn.Module]] = {
+        best: lambda: train_recipe(best, longer),
+        baselines.best: lambda: fit_baseline(
+            baselines.best, longer, baselines.scores[baselines.best]
+        ),
+    }
+    members = [make() for name, make in again.items() if name in champion.split(" and ")]
+    model = members[0] if len(members) == 1 else MeanForecaster(members)
+    held = float(assessed[champion].prediction_intervals[80].held.mean())
+    return champion, forecast_with(model, series), held
 
 
 def forecast_with_autoregression(series: ObservedSeries) -> Array:
-    """Forecasts `(B, n)` of the test by AR(p), p chosen on validation."""
-    params = read_params("forecasting_baselines", ForecastingBaselineParams)
-    alone = params.model_copy(update={"names": ["ar_best"], "observed_names": []})
-    return forecast_with(score_baselines(series, alone, read_evaluation(series)).model, series)
+    """Forecasts `(B, n)` of the test by AR(p), p chosen on validation, fitted again before it."""
+    alone = read_baselines().model_copy(update={"names": ["ar_best"], "observed_names": []})
+    scores = score_baselines(series, alone, read_evaluation(series)).scores["ar_best"]
+    return forecast_with(fit_baseline("ar_best", join_validation(series), scores), series)
 
 
-def forecast_with(model: Any, series: ObservedSeries) -> Array:
-    """Forecasts `(B, n)` of the test by a model that is given the whole history."""
+def read_baselines() -> ForecastingBaselineParams:
+    """The params of the baselines."""
+    return read_params("forecasting_baselines", ForecastingBaselineParams)
+
+
+def train_recipe(name: str, series: ObservedSeries) -> nn.Module:
+    """A network by the recipe of an entry of `forecasters`, on this series."""
+    model: nn.Module = train(read_params(f"forecasters.{name}", FORECASTER), series, name).model
+    return model.eval()
+
+
+def join_validation(series: ObservedSeries) -> ObservedSeries:
+    """The series with training up to the test, transformed as before."""
+    transform = series.transform
+    return slide_windows(
+        series.name,
+        series.entry,
+        CsvSeries(series.samples, series.sample_times),
+        series.find_origin("test"),
+        0,
+        TransformParams(log=transform.log, difference=transform.differences),
+    )
+
+
+def forecast_with(model: nn.Module, series: ObservedSeries) -> Array:
+    """Forecasts `(B, n)` of the test by a model; a network sees no more than its window."""
     test = draw_test(series)
-    return series.restore_units(wrap_model(model))(test.histories, test.targets.shape[1])
+    given = test.histories if find_shortest_history(model) else test.contexts
+    return wrap_model(model)(given, test.targets.shape[1])
 
 
 def forecast_with_rivals(
@@ -270,3 +343,22 @@ def summarise(ratios: list[dict[str, float]]) -> list[Row]:
         )
         rows.append(row)
     return rows
+
+
+def summarise_intervals(held: list[float]) -> Row:
+    """What prediction intervals for 80 % held.
+
+    Args:
+        held: share of the test of each series.
+    """
+    mean, num_near = float(np.mean(held)), sum(0.7 <= share <= 0.9 for share in held)
+    return Row(
+        "prediction intervals for 80 %",
+        f"held {mean:.0%} of the tests in the mean",
+        quality=f"70 to 90 % on {num_near} of {len(held)} series",
+        goals=[
+            at_least("mean held", mean, 0.72),
+            at_most("mean held", mean, 0.88),
+            at_least("share of series", num_near / len(held), 0.8),
+        ],
+    )
