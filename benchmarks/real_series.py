@@ -205,7 +205,7 @@ def forecast_with_champion(series: ObservedSeries) -> tuple[str, Array, float]:
     """
     evaluation = read_evaluation(series)
     baselines = score_baselines(series, read_baselines(), evaluation)
-    score = f"mse_{evaluation.horizons[-1]}"
+    score = f"mase_{evaluation.horizons[-1]}"
     backtests = draw_backtests(series, evaluation)
     networks, errors = {}, {}
     for name in RECIPES:

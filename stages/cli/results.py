@@ -122,7 +122,7 @@ def _print_scores(models: list[RunSpec]) -> None:
         if common:
             _print_table(task, f"{task}: {title}", common, columns, digits)
         for series, scored in observed.items():
-            title = f"{series}: mean squared errors"
+            title = f"{series}: MASE and mean squared errors"
             _print_table(task, title, scored, list_columns(scored), (",.4g", ",.4g"))
 
 
@@ -147,13 +147,12 @@ def list_columns(scored: dict[str, Scores]) -> _Columns:
     ranking = find_ranking("forecasting", scores)
     longest = ranking.horizon
     columns = {
-        ranking.validation: ("validation", f"{longest} steps"),
-        ranking.test: ("test", f"{longest}"),
+        ranking.validation: ("validation", f"MASE {longest}"),
+        ranking.test: ("test", f"MASE {longest}"),
     }
     for score in scores:
-        if score.startswith("mse_") and score not in columns:
-            columns[score] = ("", score.removeprefix("mse_"))
-    columns[f"mase_{longest}"] = ("MASE", f"{longest}")
+        if score.startswith("mse_"):
+            columns[score] = ("", f"MSE {score.removeprefix('mse_')}")
     columns[_COVERAGE] = ("held by", "interval")
     return columns
 

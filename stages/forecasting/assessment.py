@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from stages.forecasting.metrics import name_ranked_score
 from stages.forecasting.prediction_intervals import PredictionInterval, fit_prediction_intervals
 from stages.forecasting.series import (
     Array,
@@ -42,7 +43,8 @@ class ForecastingEvaluationParams(Params):
     """Section `evaluate_forecasters` of params.yaml.
 
     For every series `mse_short` is the error over the shortest horizon, `mse_long` over the longest
-    that test and validation have in common. Models are ranked by `mse_long` on validation.
+    that test and validation have in common, `mase` likewise, only of an observed series. Models are
+    ranked by `mase`, or else by `mse_long`, on validation.
     """
 
     split: Literal["test", "validation"]  # validation: while recipes are chosen
@@ -161,7 +163,7 @@ def add_ratios(scores: Mapping[str, Any], baselines: Baselines) -> dict[str, Any
     validation. Below 1 is better than the baseline. There is none if the error of the baseline is
     0, or so small that the ratio overflows.
     """
-    score = f"mse_{scores['horizon_long']}"
+    score = name_ranked_score(scores, scores["horizon_long"])
     best = baselines[find_best_baseline(baselines, score)]
     validation = dict(scores["validation"])
     extended = {**scores, "validation": validation}
@@ -198,7 +200,7 @@ def measure_forecast_improvement(
     """
     improvement = {}
     for horizon in params.common_horizons:
-        score = f"mse_{horizon}"
+        score = name_ranked_score(errors, horizon)
         best = find_best_baseline(baselines, score)
         own, theirs = errors[score], baseline_errors[best][score]
         if block > 1:
@@ -237,12 +239,12 @@ def compare_with_naive(
     naive = {name: baselines[name] for name in _NAIVE if name in baselines}
     if not naive:
         return None
-    best = find_best_baseline(naive, f"mse_{params.common_horizons[-1]}")
+    score = name_ranked_score(errors, params.common_horizons[-1])
+    best = find_best_baseline(naive, score)
     improvement = measure_forecast_improvement(
         errors, {best: baselines[best]}, baseline_errors, params, block
     )
-    interval = improvement[f"mse_{params.common_horizons[-1]}"]
-    return {"baseline": best, "verdict": describe_difference(interval)}
+    return {"baseline": best, "verdict": describe_difference(improvement[score])}
 
 
 def check_scores(scores: Mapping[str, Any], remedy: str, prefix: str = "") -> None:

@@ -9,13 +9,23 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def name_ranked_score(scores: Mapping[str, Any], horizon: int) -> str:
+    """The score over a horizon by which forecasters are ranked, the less the better.
+
+    The mean absolute scaled error of an observed series, which a few large errors do not decide as
+    they do the mean squared error of a generated one.
+    """
+    mase = f"mase_{horizon}"
+    return mase if mase in scores else f"mse_{horizon}"
+
+
 def name_metrics(scores: Mapping[str, Any]) -> dict[str, str]:
     """The names in the metrics file, with the names of the same scores in scores.json."""
     short, long = scores["horizon_short"], scores["horizon_long"]
     return {
         "mse_short": f"mse_{short}",  # the shortest horizon that test and validation share
         "mse_long": f"mse_{long}",  # the longest
-        "ratio_to_baseline": "ratio_to_baseline",  # of mse_long; below 1 is better
+        "ratio_to_baseline": "ratio_to_baseline",  # of mse_long or mase; below 1 is better
         "mase": f"mase_{long}",
         "walkthrough_mse": "walkthrough_mse",  # of the test with which a walk-through ends
     }

@@ -133,7 +133,7 @@ def measure_autoregression(series: ObservedSeries) -> float:
             model = series.undo_transform(fit_autoregression(samples, order))
             with np.errstate(over="ignore", invalid="ignore"):  # forecasts may diverge
                 forecasts = wrap_model(model)(backtest.contexts, horizon)
-                error = float(backtest.measure_steps(forecasts)["mse"].mean())
+                error = float(backtest.measure_steps(forecasts)["mase"].mean())
             least = min(least, error if math.isfinite(error) else math.inf)
     return least
 

@@ -44,7 +44,7 @@ from stages.forecasting.forecasters import (
     find_shortest_history,
     wrap_model,
 )
-from stages.forecasting.metrics import choose_forecaster_metrics
+from stages.forecasting.metrics import choose_forecaster_metrics, name_ranked_score
 from stages.forecasting.series import Array, Backtest, Series, read_series
 from stages.models.mean_forecaster import MeanForecaster
 from stages.shared.checkpoints import write_fitted_model
@@ -98,7 +98,7 @@ def score_baselines(
         InputError: context or segments are too short for a baseline, or all of them diverge.
     """
     backtests = draw_backtests(series, evaluation)
-    ranked = f"mse_{evaluation.common_horizons[-1]}"
+    longest = evaluation.common_horizons[-1]
     scores: Baselines = {}
     choices: dict[str, Choice] = {}
     models: dict[str, nn.Module] = {}
@@ -113,6 +113,7 @@ def score_baselines(
             if not all(families):
                 print(f"{series.name}: no combination without one of {_LINEAR} and of {_SMOOTHING}")
                 continue
+            ranked = name_ranked_score(next(iter(scores.values())), longest)
             linear, smoothing = (find_best_baseline(family, ranked) for family in families)
             model: nn.Module = MeanForecaster([models[linear], models[smoothing]])
             choices[name] = {"linear": linear, "smoothing": smoothing, **choices[linear]}
@@ -140,6 +141,7 @@ def score_baselines(
             f"the forecasts of all baselines of {series.name} diverge: add hold_last to "
             "forecasting_baselines.names in params.yaml"
         )
+    ranked = name_ranked_score(next(iter(scores.values())), longest)
     best = find_best_baseline(scores, ranked)
     shown, chosen = assessments[best], models[best]
     rows, steps = backtests.test.examples
@@ -280,8 +282,9 @@ def _choose(
     for _, model in fitted:
         with np.errstate(over="ignore", invalid="ignore"):  # forecasts may diverge
             forecasts = wrap_model(model)(validation.histories, longest)
-            mse = score_forecasts(forecasts, validation, [longest])[f"mse_{longest}"]
-        errors.append(mse if math.isfinite(mse) else math.inf)
+            scores = score_forecasts(forecasts, validation, [longest])
+        error = scores[name_ranked_score(scores, longest)]
+        errors.append(error if math.isfinite(error) else math.inf)
     return fitted[errors.index(min(errors))]
 
 

@@ -420,7 +420,7 @@ class ObservedSeries(_BaseSeries[ObservedParams]):
             rows[:, length - context : length],
             rows[:, length:],
             earlier=rows[:, : length - context],
-            naive_error=float(np.abs(np.diff(self.training)).mean()),
+            naive_error=float(np.abs(np.diff(self.training)).mean()) or 1.0,  # it never changes
             block=horizon,
             examples=(slice(None, None, horizon), slice(None)),
             scores_coverage=True,

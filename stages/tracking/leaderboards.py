@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from stages.forecasting.metrics import name_metrics
+from stages.forecasting.metrics import name_metrics, name_ranked_score
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_baselines, read_json
 from stages.shared.params import DataPath, Name, Params, check_params
@@ -162,11 +162,11 @@ class Candidate:
 
 
 def find_ranking(task: str, scores: Scores) -> Ranking:
-    """What decides in the leaderboard of a scored model: macro F1, or the error `mse_long`."""
+    """What decides in the leaderboard of a scored model: macro F1, `mase` or `mse_long`."""
     if task == "surnames":
         return Ranking("validation/macro_f1", "macro_f1", 1)
     horizon = scores["horizon_long"]
-    score = f"mse_{horizon}"
+    score = name_ranked_score(scores, horizon)
     return Ranking(f"validation/{score}", score, -1, horizon)
 
 
