@@ -1,8 +1,8 @@
 """The same inputs give the same bytes on every x86-64 Linux machine with AVX2, Intel or AMD.
 
-A few updates of each architecture, optimizer and precision in use, and what they must leave, to
-the last bit. A change of the arithmetic shows here first: print what it gives with
-`python -m tests.test_bytes`, and renew dvc.lock too.
+A few updates of each architecture, optimizer and precision in use, and each forecaster that is
+fitted without, with what they must leave, to the last bit. A change of the arithmetic shows here
+first: print what it gives with `python -m tests.test_bytes`, and renew dvc.lock too.
 """
 
 import hashlib
@@ -12,11 +12,21 @@ import pytest
 import torch
 
 from stages import HAS_SHARED_KERNELS
+from stages.forecasting.baselines import (
+    fit_autoregression,
+    fit_direct,
+    fit_ets,
+    fit_sinusoid,
+    fit_theta,
+)
+from stages.forecasting.forecasters import wrap_model
 from stages.forecasting.preprocess import cut_series
 from stages.forecasting.signals import GeneratedParams, StartParams
 from stages.forecasting.train import FORECASTER
 from stages.forecasting.train import train as train_forecaster
+from stages.forecasting.transform import TransformParams, fit_transform
 from stages.shared.params import check_params
+from stages.shared.tables import Curves
 from stages.surnames.evaluate import classify_names
 from stages.surnames.names import Names, Vocabulary
 from stages.surnames.train import ClassifierParams
@@ -109,6 +119,11 @@ CLASSIFIERS = {
     | {"momentum": True, "schedule": "one_cycle", "label_smoothing": 0.1},
 }
 MD5S = {
+    "ets": "b45f0afcd7d7402c6921d49fa3dd968d",
+    "theta": "f893d01bc7ed188526320ab40fca56c2",
+    "ridge": "7de294fd6e8311b1d7f81717ff0ee4b7",
+    "sinusoid": "6588969eb2b0b889ec6b844fb028a0b8",
+    "ar, transformed": "82c66f1ff0afff76843d249d749cfa77",
     "carried tanh, adam": "69feb0f3e7bc633993a972676bc54b34",
     "small first weights": "62d754fca1885178264ce13e899767ba",
     "closed loop": "71fed8f0114b24e649023737a987297f",
@@ -175,8 +190,33 @@ def run_classifier(params):
     return digest(trained.model, trained.curves, answers)
 
 
+def run_fitted(fit):
+    months = np.arange(96.0)
+    samples = 50 + months / 4 + 9 * np.sin(months * np.pi / 6) + 3 * np.sin(months**2)
+    model = fit(samples)
+    forecast = wrap_model(model)(samples[None], 20)
+    return digest(model, Curves(), forecast)
+
+
+def run_transformed(samples):
+    params = TransformParams(log=True, difference=[1, 12])
+    transform = fit_transform(samples, params, floor=0.0)
+    return transform.undo(fit_autoregression(transform.apply(samples)[None], 4))
+
+
+FITTED = {
+    "ets": lambda samples: fit_ets(samples, 12),
+    "theta": lambda samples: fit_theta(samples, 12),
+    "ridge": lambda samples: fit_direct(samples[None], 24, 12, 0.01),
+    "sinusoid": lambda samples: fit_sinusoid(samples[None] - 60, 12.0, True),
+    "ar, transformed": run_transformed,
+}
+
+
 def run_all():
     window, test_points = 12, 4
+    for name, fit in FITTED.items():
+        yield name, lambda fit=fit: run_fitted(fit)
     for name, params in FORECASTERS.items():
         yield name, lambda params=params: run_forecaster(params)
     for name, params in SLID.items():

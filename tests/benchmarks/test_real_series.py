@@ -10,10 +10,12 @@ from benchmarks.real_series import (
     draw_test,
     forecast_with_autoregression,
     forecast_with_champion,
+    join_validation,
     make_environment,
     make_series,
     measure_mase,
     summarise,
+    summarise_intervals,
 )
 from stages.shared.errors import InputError
 
@@ -49,14 +51,15 @@ def test_a_forecast_that_is_missing_is_an_error(spoil):
         measure_mase(spoil(test.targets), test)
 
 
-def test_the_champion_is_the_best_baseline_on_validation():
+def test_the_champion_is_fitted_again_before_the_test_and_as_good_as_the_series_allows():
     noise = 0.3 * np.random.default_rng(0).standard_normal(100)
     series = make_series("made", 10 * SAMPLES + noise, ENTRY)
     test = draw_test(series)
 
-    name, forecasts = forecast_with_champion(series)
+    name, forecasts, held = forecast_with_champion(series)
 
     assert name not in ("predict_zero", "hold_last")
+    assert 0 <= held <= 1
     assert measure_mase(forecasts, test) < 0.1
     assert measure_mase(forecast_with_autoregression(series), test) < 0.1
 
@@ -74,6 +77,23 @@ def test_ratios_are_averaged_geometrically_and_the_worst_is_named():
     assert [goal.is_met for row in rows for goal in row.goals] == [False, False, True, True]
     assert [goal.bound for goal in rows[0].goals] == [1.3]
     assert {*GOALS} < {*ratios[0]}
+
+
+def test_what_a_model_is_fitted_to_again_ends_where_the_test_begins():
+    series = make_series("made", SAMPLES, ENTRY)
+
+    longer = join_validation(series)
+
+    assert longer.num_train == series.find_origin("test")
+    assert longer.transform.describe() == series.transform.describe()
+
+
+def test_intervals_are_summarised_by_their_mean_and_by_how_many_are_near():
+    row = summarise_intervals([0.8, 0.85, 0.5, 0.75])
+
+    assert row.ours == "held 72% of the tests in the mean"
+    assert row.quality == "70 to 90 % on 3 of 4 series"
+    assert [goal.is_met for goal in row.goals] == [True, True, False]
 
 
 @pytest.mark.slow

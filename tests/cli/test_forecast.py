@@ -105,6 +105,24 @@ def test_history_and_spacing_are_held_against_the_training(length, spacing, reas
     assert history_problem(history, spacing, TRAINING_RANGE) == reason
 
 
+def test_neither_a_forecast_nor_its_interval_goes_below_the_floor(workspace):
+    folder = workspace / "data/trained/carried_rnn"
+    units = {"mean": 0.5, "std": 1.0, "log": False, "differences": [], "floor": 0.25}
+    transformed = TransformedForecaster([read_model(folder)], **units)
+    write_model(folder, describe_model(transformed, read_config(folder).network), transformed)
+    details = workspace / "data/evaluated/details/forecasting/carried_rnn"
+    write_json(details / "training_range.json", TRAINING_RANGE | {"transform": units})
+    stages = [f"{verb}_forecaster@carried_rnn" for verb in ("train", "evaluate", "plot")]
+    take_results(workspace, *stages)
+    write_history(workspace, [0.5 + 0.5 * sample for sample in make_sine(30)])
+
+    forecast(model="carried_rnn", levels=[90], force=True)
+
+    rows = read_table(workspace / "out.csv")
+    assert all(float(row["y"]) >= 0.25 and float(row["low_90"]) >= 0.25 for row in rows)
+    assert float(rows[2]["low_90"]) == 0.25  # 2 below the forecast, without a floor
+
+
 def test_it_asks_which_series_it_is(workspace):
     write_history(workspace, make_sine(30))
 

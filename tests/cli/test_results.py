@@ -212,9 +212,9 @@ def test_the_table_of_a_file_has_its_own_horizons_the_longest_first():
     columns = results.list_columns({"sunspots_rnn": scored})
 
     assert list(columns) == [
-        "validation/mse_11",
-        "mse_11",
-        "mse_5",
+        "validation/mase_11",
         "mase_11",
+        "mse_5",
+        "mse_11",
         "interval_coverage",
     ]

@@ -159,12 +159,12 @@ def test_a_baseline_that_explodes_is_left_out_and_named(monkeypatch, capsys):
     exploding = make_linear([[1e300]])
     monkeypatch.setattr("stages.forecasting.score_baselines.make_linear", lambda weight: exploding)
 
-    scored = score("integer_starts", names=["hold_last", "ar2"])
+    scored = score("integer_starts", names=["hold_last", "ar2"], periodic_names=[])
 
     assert [*scored.scores] == [scored.best] == ["ar2"]
     assert "integer_starts: hold_last is left out" in capsys.readouterr().out
     with pytest.raises(InputError, match="all baselines of integer_starts diverge"):
-        score("integer_starts", names=["hold_last"])
+        score("integer_starts", names=["hold_last"], periodic_names=[])
 
 
 def test_the_combination_of_a_file_is_the_mean_of_the_best_of_two_families():
