@@ -134,9 +134,12 @@ def fit_theta(samples: Array, season: int) -> ThetaForecaster:
     from statsmodels.tsa.forecasting.theta import ThetaModel
 
     period = season if 1 < season <= len(samples) // 3 else 1
-    fitted = ThetaModel(
+    theta = ThetaModel(
         samples, period=period, deseasonalize=period > 1, use_test=False, method="additive"
-    ).fit()
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a series never changes
+        fitted = theta.fit()
     model = ThetaForecaster(period)
     with torch.no_grad():
         model.alpha.copy_(torch.tensor(float(fitted.params["alpha"])))

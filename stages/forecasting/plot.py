@@ -227,6 +227,8 @@ def _draw_origins(
         label = f"80 % prediction interval (held {held:.0%})" if row == 0 else None
         half = forecasts["test_half_widths"][row]
         low, high = predictions[row] - half, predictions[row] + half
+        if series.transform and series.transform.floor is not None:
+            low = np.maximum(low, series.transform.floor)
         axes.fill_between(times[row], low, high, color=ORANGE, alpha=0.15, lw=0, label=label)
     lines = axes.plot(times.T, predictions.T, lw=1.3, color=ORANGE, marker=".")
     lines[0].set_label("forecast")

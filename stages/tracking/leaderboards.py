@@ -193,7 +193,8 @@ def format_choice(candidates: list[Candidate]) -> str:
     Args:
         candidates: of one leaderboard, the best on validation first.
     """
-    parts = [f"best of {len(candidates)} on validation"]
+    best = candidates[0]
+    parts = [f"best of {len(candidates)} by {best.ranking.validation} ({best.validation:.4g})"]
     networks = [candidate for candidate in candidates if candidate.is_network]
     for title, others in (("runner-up", candidates[1:]), ("best network", networks)):
         for other in others[:1]:

@@ -44,7 +44,7 @@ def test_an_entry_names_the_files_by_md5_the_scores_and_the_reason(workspace):
     champion = read_champions()["surnames"]
     assert champion.scores == {"validation/macro_f1": 0.6, "macro_f1": 0.59}
     others = "runner-up surname_gru (0.5), best network surname_blend (0.6)"
-    assert champion.reason == f"best of 4 on validation, {others}."
+    assert champion.reason == f"best of 4 by validation/macro_f1 (0.6), {others}."
     assert champion.data == "official"
     assert "data/trained/surname_blend/weights.pt" in champion.files
     assert "data/preprocessed/surnames/names.npz" in champion.data_files
@@ -62,7 +62,7 @@ def test_a_baseline_that_is_better_than_all_networks_becomes_the_champion(worksp
     champion = read_champions()["integer_starts"]
     assert champion.model == "integer_starts_baseline"
     others = "runner-up carried_rnn (0.2), best network carried_rnn (0.2)"
-    assert champion.reason == f"best of 3 on validation, {others}."
+    assert champion.reason == f"best of 3 by validation/mse_49 (0.01), {others}."
     assert load_champion(Forecaster, "integer_starts", False).origin == (
         "integer_starts_baseline, champion of integer_starts"
     )
@@ -199,7 +199,7 @@ def test_a_sync_registers_the_champions_and_says_why_they_are(workspace):
     store = Store(find_uri())
     [version] = store.find_versions(["surnames"])
     assert version.run_id in version.description
-    assert version.description.startswith("**surname_blend**: best of 4 on validation, runner-up ")
+    assert version.description.startswith("**surname_blend**: best of 4 by validation/macro_f1 (")
     [model] = store.client.search_registered_models("name = 'surnames'")
     assert model.description == "Which language is a surname from?"
     check()
