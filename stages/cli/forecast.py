@@ -24,7 +24,6 @@ from stages.shared.figures import (
     BLUE,
     GREY,
     FigureParams,
-    add_legend,
     figure_style,
     make_figure,
     save_png,
@@ -251,7 +250,7 @@ def _draw(
     origin: str,
 ) -> Figure:
     """The end of the history and what follows it; steps without an interval are dotted."""
-    figure = make_figure(f"Forecast of {read_as.column}", origin, width=8, height=3.5)
+    figure = make_figure(f"Forecast of {read_as.column}", origin, width=8, height=4)
     axes = figure.subplots()
     steps = len(forecast)
     shown = slice(-max(3 * steps, 24), None)
@@ -272,5 +271,5 @@ def _draw(
     axes.set(xlabel=read_as.time or "row", ylabel=read_as.column)
     if table.dates is not None:
         show_dates(axes)
-    add_legend(figure)
+    axes.legend(loc="upper left")  # beside the title there is no room for several levels
     return figure

@@ -138,13 +138,13 @@ def assess(
         test.targets[:, : max(params.horizons)] - forecasts,
         is_rolling,
     )
-    if test.scores_coverage:
-        errors["interval_coverage"] = prediction_intervals[80].held
     if is_rolling:
         intervals = {name: find_batch_interval(of, test.block) for name, of in errors.items()}
     else:
         one_group = np.zeros(len(forecasts), dtype=np.int64)
         intervals = bootstrap(partial(average_errors, errors), one_group, params.bootstrap)
+    if test.scores_coverage:  # a share is no error: it has no such interval
+        errors["interval_coverage"] = prediction_intervals[80].held
     common = params.common_horizons
     scores = {
         "horizon_short": common[0],

@@ -96,22 +96,30 @@ def fill_in_network(
 
 
 def check_sizes() -> None:
-    """Check the sizes of all forecasters in params.yaml against the windows of their series.
+    """Check the series of all forecasters in params.yaml, and their sizes against its windows.
 
     What is wrong in another way is left to the stage that reads it.
 
     Raises:
-        InputError: one does not fit.
+        InputError: there is no such series, or a size does not fit.
     """
     windows: dict[str, TrainingWindows] = {}
+    known = []
     for section, most_ahead in (("generated_series", 1), ("observed_series", None)):
         for name, series in read_params(section, dict[Name, dict[str, Any]]).items():
+            known.append(name)
             window, points = series.get("window"), series.get("points")
             length = points - 1 if window is None and isinstance(points, int) else window
             if isinstance(length, int):
                 windows[name] = TrainingWindows(name, length, most_ahead)
     for name, entry in read_params("forecasters", dict[Name, dict[str, Any]]).items():
-        own, where = windows.get(str(entry.get("series"))), f"params.yaml: forecasters.{name}"
+        where = f"params.yaml: forecasters.{name}"
+        if isinstance(entry.get("series"), str) and entry["series"] not in known:
+            raise InputError(
+                f"{where}.series: there is no series {entry['series']}: choose one of "
+                f"{', '.join(known)}"
+            )
+        own = windows.get(str(entry.get("series")))
         if own is None:
             continue
         if isinstance(entry.get("network"), dict):

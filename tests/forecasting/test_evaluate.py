@@ -253,7 +253,7 @@ def test_a_file_is_scored_at_its_own_horizons_over_all_origins_of_its_test():
 
     scores = [f"{run}_{kind}" for kind in ("mse", "mase") for run in ("one_step",)]
     scores += [f"{kind}_{horizon}" for kind in ("mse", "mase") for horizon in (2, 5)]
-    assert {*evaluation.scores["intervals"]} == {*scores, "interval_coverage"}
+    assert {*evaluation.scores["intervals"]} == {*scores}
     assert {*evaluation.scores["validation"]} == {*scores}
     assert {len(errors) for errors in evaluation.errors.values()} == {30 - 5 + 1}
     assert evaluation.training_range["least_history"] == 40

@@ -84,6 +84,7 @@ def write_params(**entry):
             {"series": "waves", "network": {"horizon": 2}},
             r"network.horizon \(2\): training on waves ",
         ),
+        ({"series": "lvel"}, r"\.series: there is no series lvel: choose one of waves, level"),
     ],
 )
 def test_sizes_that_do_not_fit_are_found_in_params_alone(entry, reason, tmp_path, monkeypatch):
@@ -100,7 +101,6 @@ def test_sizes_that_do_not_fit_are_found_in_params_alone(entry, reason, tmp_path
         {},
         {"network": {"window": 4, "horizon": 9}, "closed_loop": {"context": 2, "horizon": 3}},
         {"series": "waves", "network": {"window": 8}, "refine": {"closed_loop": {}}},
-        {"series": "another"},
         {"network": {"window": "4"}, "closed_loop": {"horizon": "5"}, "refine": 3},
         {"network": None, "closed_loop": 3},
     ],
