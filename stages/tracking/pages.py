@@ -166,7 +166,7 @@ def _describe_surnames(candidates: list[Candidate]) -> str:
 
 
 def _describe_forecasting(candidates: list[Candidate]) -> str:
-    """The best forecaster of each series on validation, and its best network."""
+    """The best forecaster of each series on validation, the runner-up and the best network."""
     by_series: dict[str, list[Candidate]] = {}
     for candidate in candidates:
         by_series.setdefault(candidate.data, []).append(candidate)
@@ -175,7 +175,10 @@ def _describe_forecasting(candidates: list[Candidate]) -> str:
         score = ranked[0].ranking.test
         best = read_scores("forecasting", ranked[0].model.name)
         name = best.get("baseline", ranked[0].model.name)
-        cells = [series, score, name, format_score(best, score)]
+        cells = [series, score, name, format_score(best, score), ""]
+        for second in ranked[1:2]:
+            runner_up = format_score(read_scores("forecasting", second.model.name), score)
+            cells[-1] = f"{second.model.name}: {runner_up}"
         for network in [found for found in ranked if found.is_network][:1]:
             scores = read_scores("forecasting", network.model.name)
             cells += [network.model.name, format_score(scores, score)]
@@ -192,9 +195,10 @@ def _describe_forecasting(candidates: list[Candidate]) -> str:
         "",
         f"{QUESTIONS['forecasting']} Runs are sorted by ratio_to_baseline on validation: the "
         "error over the long horizon, divided by that of the best baseline; "
-        "below 1 is better. Errors [95 % intervals] of the best forecaster and the best network:",
+        "below 1 is better. Errors [95 % intervals] of the best forecaster on validation, the "
+        "runner-up and the best network:",
         "",
-        "| series | score | best | error | best network | error | the network is |",
-        "|---|---|---|---|---|---|---|",
+        "| series | score | best | error | runner-up | best network | error | the network is |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join(lines + rows)
