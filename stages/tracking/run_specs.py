@@ -165,6 +165,7 @@ def _is_of_baselines(path: str) -> bool:
 def list_models(stages: Stages) -> list[RunSpec]:
     """Trained models of both tasks, by name."""
     descriptions = read_yaml(DESCRIPTIONS)
+    written = _list_written(stages)
     models = []
     for stage in stages.values():
         kind, _, name = stage.name.partition("@")
@@ -187,11 +188,37 @@ def list_models(stages: Stages) -> list[RunSpec]:
                 roles[role] = stages[f"{role}_{item}"]
         if not item:
             roles["evaluate"] = stage
-        models.append(_make_model(task, name, roles, descriptions))
+        models.append(_make_model(task, name, roles, descriptions, written))
     return sorted(models, key=lambda spec: spec.name)
 
 
-def _make_model(task: str, name: str, roles: Stages, descriptions: dict[str, Any]) -> RunSpec:
+def _list_written(stages: Stages) -> dict[str, tuple[str, str]]:
+    """All outs of dvc.lock: path -> md5 and the stage that wrote it."""
+    return {
+        path: (md5, stage.name) for stage in stages.values() for path, md5 in stage.outs.items()
+    }
+
+
+def _half_way_problem(roles: Stages, written: dict[str, tuple[str, str]]) -> str | None:
+    """Which stage read a file that another stage has written anew since, or None."""
+    for stage in roles.values():
+        for path, md5 in stage.deps.items():
+            now, writer = written.get(path, (md5, ""))
+            if now != md5:
+                return (
+                    f"half-way: {writer} has written {path} since {stage.name} read it: run "
+                    "`dvc repro`"
+                )
+    return None
+
+
+def _make_model(
+    task: str,
+    name: str,
+    roles: Stages,
+    descriptions: dict[str, Any],
+    written: dict[str, tuple[str, str]],
+) -> RunSpec:
     """A model: its stages by what they do, and sentences by kind and name of a model."""
     train = roles["train"]
     kind = "walk-through" if name in descriptions["walk-through"] else "own"
@@ -228,7 +255,7 @@ def _make_model(task: str, name: str, roles: Stages, descriptions: dict[str, Any
         test_data=test_data,
         read=partial(_read_model, task, name, description),
         package=ModelPackage(partial(list_files, name), partial(pack_model, name)),
-        missing_stage=None if "evaluate" in roles else _SCORES_MISSING,
+        lock_problem=_half_way_problem(roles, written) if "evaluate" in roles else _SCORES_MISSING,
     )
 
 
@@ -267,6 +294,7 @@ def _read_model(task: str, name: str, description: str) -> Content:
 def list_baselines(stages: Stages) -> list[RunSpec]:
     """Baselines, one run each: those of a series carry its name."""
     descriptions = read_yaml(DESCRIPTIONS)["baseline"]
+    written = _list_written(stages)
     specs = []
     for stage in stages.values():
         kind, _, series = stage.name.partition("@")
@@ -297,6 +325,7 @@ def list_baselines(stages: Stages) -> list[RunSpec]:
                 description=description,
                 results=results,
                 read=partial(_read_baseline, method, name, description, results),
+                lock_problem=_half_way_problem({"score": stage}, written),
             )
             specs.append(spec)
     return specs
@@ -306,8 +335,11 @@ def _read_baseline(method: str, name: str, description: str, results: list[str])
     """What the stage of the baselines wrote, which holds no time."""
     now = datetime.now(UTC)
     baselines = read_json(Path(results[0]))
-    scores = {"data": baselines["data"]} | baselines[method]
+    scores = {"data": baselines["data"]} | baselines.get(method, {})
     lines = [f"**{name}**: {description}", "", f"- data: {scores['data']}", ""]
+    if method not in baselines:
+        note = "\n".join([*lines, "It was left out: its forecasts diverge."])
+        return Content(now, now, [], {}, list_labels(scores), note)
     note = "\n".join(lines + _tabulate_scores({method: scores}))
     return Content(now, now, [], shorten(list_metrics(scores)), list_labels(scores), note)
 

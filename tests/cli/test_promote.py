@@ -55,14 +55,15 @@ def test_an_entry_names_the_files_by_md5_the_scores_and_the_reason(workspace):
 def test_a_baseline_that_is_better_than_all_networks_becomes_the_champion(workspace, capsys):
     path = workspace / "data/evaluated/details/forecasting/integer_starts_baseline/scores.json"
     write_json(path, read_json(path) | nest_errors(0.02, 0.01, ratio=1.0))
-    take_results(workspace, "score_series_baselines@integer_starts")
+    readers = [f"{verb}_forecaster@carried_rnn" for verb in ("evaluate", "plot")]
+    take_results(workspace, "score_series_baselines@integer_starts", *readers)
 
     promote.main("integer_starts", force=False)
 
     champion = read_champions()["integer_starts"]
     assert champion.model == "integer_starts_baseline"
     others = "runner-up carried_rnn (0.2), best network carried_rnn (0.2)"
-    assert champion.reason == f"best of 3 by validation/mse_49 (0.01), {others}."
+    assert champion.reason == f"best of 3 by validation/mse_500 (0.01), {others}."
     assert load_champion(Forecaster, "integer_starts", False).origin == (
         "integer_starts_baseline, champion of integer_starts"
     )

@@ -111,7 +111,7 @@ class RunSpec:
     compared: Md5s = field(default_factory=dict)  # files of other models for its note
     package: ModelPackage | None = None  # its model, if it has one
     children: Callable[[], list[Child]] | None = None  # reads the runs below it, if it has some
-    missing_stage: str | None = None  # what is missing of it in dvc.lock, as a sentence
+    lock_problem: str | None = None  # what is missing of it in the lock file, or half-way there
 
     @property
     def first_stage(self) -> Stage:
@@ -161,8 +161,8 @@ def _digest(value: Any) -> str:
 
 def run_problem(spec: RunSpec) -> str | None:
     """Why a run cannot be written: results are missing or not those of the lock file, or None."""
-    if spec.missing_stage:
-        return spec.missing_stage
+    if spec.lock_problem:
+        return spec.lock_problem
     problem = workspace_problem([*spec.outs, *spec.compared], spec.md5s)
     return problem or package_problem(spec)
 

@@ -113,7 +113,9 @@ def inspect(
         if difference:
             problem = run_problem(spec)
         else:
-            problem = workspace_problem(spec.outs, spec.md5s, may_be_missing=True)
+            problem = spec.lock_problem or workspace_problem(
+                spec.outs, spec.md5s, may_be_missing=True
+            )
         lost_children = num_children != num_wanted
         states.append(_RunState(spec, tuple(runs), difference, problem, lost_children))
     in_progress = store.search_runs(f"tags.key like '{IN_PROGRESS} %'")
