@@ -122,7 +122,7 @@ def _print_scores(models: list[RunSpec]) -> None:
         if common:
             _print_table(task, f"{task}: {title}", common, columns, digits)
         for series, scored in observed.items():
-            title = f"{series}: MASE and mean squared errors"
+            title = f"{series}: MASE and squared errors"
             _print_table(task, title, scored, list_columns(scored), (",.4g", ",.4g"))
 
 

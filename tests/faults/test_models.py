@@ -20,7 +20,7 @@ from tests.store import assert_complete, check, fill, sync
 from tests.workspace import copy_workspace, take_results
 
 PREDICT = [sys.executable, "stages/run.py", "cli", "predict", "Schmidt"]
-FORECAST = [sys.executable, "stages/run.py", "cli", "forecast", "series.csv", "y", "out.csv"]
+FORECAST = [sys.executable, "stages/run.py", "cli", "forecast", "series.csv", "--column", "y"]
 STAGES = [f"{kind}_classifier@surname_gru" for kind in ("train", "evaluate", "plot")]
 
 
