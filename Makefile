@@ -40,7 +40,7 @@ results: .venv/installed  ## print the scores once more
 sync: .venv/installed git  ## make MLflow agree with dvc.lock
 	"$(BIN)"/srn sync
 
-ui: sync  ## show the runs in MLflow, best first (PORT=5001: at another port)
+ui: .venv/installed git  ## show the runs in MLflow, best first (PORT=5001: at another port)
 	"$(BIN)"/srn ui $(if $(PORT),--port $(PORT))
 
 verify: .venv/installed git  ## train again what dvc.lock says was trained, and compare the bytes

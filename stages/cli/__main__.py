@@ -22,6 +22,13 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _port(text: str) -> int:
+    """A port of TCP."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65_535:
+        raise argparse.ArgumentTypeError(f"must be from 1 to 65535, got {text}")
+    return int(text)
+
+
 def _file(text: str) -> Path:
     """A file as the folder sees it in which the command was typed."""
     return Path(text).absolute()
@@ -64,7 +71,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add("results", "cli.results", "print the scores, the best first")
 
     argument = add("ui", "cli.ui", "show the runs in MLflow, the best first")
-    argument("--port", type=_count, default=5000, help="default: 5000")
+    argument("--port", type=_port, default=5000, help="default: 5000")
 
     from_mlflow = "take the champion's weights from MLflow, by the md5s of champions.yaml"
     argument = add("promote", "cli.promote", "make the best model on validation the champion")

@@ -1,7 +1,8 @@
 """Open MLflow on the runs: `srn ui [--port N]`, what `make ui` calls.
 
-Starts MLflow on the store, waits until it answers, and prints where each experiment opens. Where
-MLFLOW_TRACKING_URI names a server, that is shown instead.
+Makes MLflow agree with dvc.lock, as far as the files are here, starts MLflow on the store, waits
+until it answers, and prints where each experiment opens. Where MLFLOW_TRACKING_URI names a server,
+that is shown instead.
 """
 
 import contextlib
@@ -16,8 +17,8 @@ import time
 import urllib.request
 from collections.abc import Iterator
 
-from stages.cli.text import align
 from stages.shared.errors import InputError, hide_passwords
+from stages.tracking import track
 from stages.tracking.mlflow_sync.mlflow_internals import find_view_address
 from stages.tracking.mlflow_sync.store import find_uri, open_store
 
@@ -53,14 +54,26 @@ def wait_for(server: subprocess.Popen[bytes], address: str) -> None:
     Raises:
         InputError: it ended, or it takes too long.
     """
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is this machine's
     for _ in range(_START_SECONDS * 5):
         if server.poll() is not None:
             break
         with contextlib.suppress(OSError):
-            urllib.request.urlopen(address, timeout=5).close()
+            direct.open(address, timeout=5).close()
             return
         time.sleep(0.2)
     raise InputError("MLflow's server did not start: see above")
+
+
+def _sync() -> None:
+    """Make MLflow agree with dvc.lock; runs whose files are not here are counted alone."""
+    try:
+        track.main()
+    except InputError as error:
+        first, *differences = str(error).splitlines()
+        if not differences:  # the store itself cannot be used
+            raise
+        print(f"{first} {len(differences)} differences, which `srn check` lists")
 
 
 def main(port: int) -> None:
@@ -76,14 +89,18 @@ def main(port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((HOST, port))
-            except (OSError, OverflowError) as error:
+            except OSError as error:
                 raise InputError(
                     f"port {port} cannot be used ({error}): choose another: make ui PORT={port + 1}"
                 ) from None
+    _sync()
     address = uri if is_remote else f"http://{HOST}:{port}"
     with open_store(uri) as store:
-        rows = [(name, find_view_address(address, id)) for name, id in store.experiments.items()]
-    addresses = hide_passwords(align(rows))
+        # an address in a line of its own, which a terminal of 100 columns does not break
+        lines = []
+        for name, experiment in store.experiments.items():
+            lines += [name, f"  {find_view_address(address, experiment)}"]
+    addresses = hide_passwords("\n".join(lines))
     if is_remote:
         print(addresses)
         return

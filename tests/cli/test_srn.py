@@ -66,6 +66,7 @@ def test_its_help_lists_all_subcommands_in_100_columns(command):
         ("predict Schmidt --top -1", "--top: must be at least 1, got -1"),
         ("forecast a.csv --out out.txt", "out.txt must be a .csv file"),
         ("forecast a.csv --out nowhere/out.csv", "is no folder: make it first"),
+        ("ui --port 99999", "--port: must be from 1 to 65535, got 99999"),
         ("dance", "invalid choice: 'dance'"),
     ],
 )
