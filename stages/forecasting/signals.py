@@ -54,6 +54,7 @@ class GeneratedParams(Params):
     noise: float = Field(default=0.0, ge=0, le=1e9)  # its standard deviation, added to each sample
     drift: float = Field(default=0.0, ge=0, le=1e9)  # radians by which the phase swings
     drift_period: Amount | None = None  # time units of one such swing
+    trend: float = Field(default=0.0, ge=-1e9, le=1e9)  # by which it rises in a time unit
     seed: Seed = 0  # of random starts and noise
     window: Count | None = None  # past samples that a forecaster sees; null: no windows are slid
     test_points: int | None = Field(default=None, ge=0, le=10**7)  # of a window: held-out end
@@ -99,12 +100,14 @@ class GeneratedParams(Params):
 def sample_signal(series: GeneratedParams, times: _Array) -> _Array:
     """Values of the noise-free signal at any times, in the shape of the times."""
     if series.delay:
-        return _sample_chaos(series.delay, times)
-    assert series.period is not None  # one of the two is given
-    angle = 2 * math.pi * times / series.period
-    if series.drift_period:
-        angle = angle + series.drift * np.sin(2 * math.pi * times / series.drift_period)
-    return np.sin(angle)
+        signal = _sample_chaos(series.delay, times)
+    else:
+        assert series.period is not None  # one of the two is given
+        angle = 2 * math.pi * times / series.period
+        if series.drift_period:
+            angle = angle + series.drift * np.sin(2 * math.pi * times / series.drift_period)
+        signal = np.sin(angle)
+    return signal + series.trend * times if series.trend else signal
 
 
 def draw_segments(series: GeneratedParams) -> tuple[_Array, _Array]:

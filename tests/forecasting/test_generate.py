@@ -104,6 +104,25 @@ def test_a_drifting_sine_runs_ahead_and_behind():
     assert np.abs(clean - drifting).max() > 0.5
 
 
+def test_a_trend_is_added_to_the_season():
+    yearly = series(points=25, span=24.0, period=12.0, trend=0.5, starts={"count": 2, "apart": 6.0})
+
+    times, values = draw_segments(yearly)
+
+    # a quarter of the period after time 0 the sine is 1, three quarters after it -1
+    assert times[0, [0, 3, 9, 15]].tolist() == [0.0, 3.0, 9.0, 15.0]
+    np.testing.assert_allclose(values[0, [0, 3, 9, 15]], [0.0, 2.5, 3.5, 8.5], atol=1e-12)
+    np.testing.assert_allclose(values[1, 3], -1 + 4.5)  # at time 9 as well
+
+
+def test_a_trend_is_added_to_a_chaotic_series():
+    times = np.array([0.0, 100.0])
+
+    level, rising = (sample_signal(series(**CHAOS, trend=t), times) for t in (0.0, 0.01))
+
+    np.testing.assert_allclose(rising - level, [0.0, 1.0], atol=1e-12)
+
+
 CHAOS = {"period": None, "delay": 17.0}
 
 
