@@ -74,7 +74,7 @@ def search(folder: Path, **environment: str) -> float:
     """Wall seconds of a search in a folder, with no trial kept from before."""
     for trial in folder.glob(".dvc/tmp/trials/*"):
         trial.unlink()
-    command = [sys.executable, "-m", f"stages.searching.{SEARCH}", "names", "out"]
+    command = [sys.executable, "-m", f"stages.searching.{SEARCH}", SEARCH, "names", "out"]
     return run_measured(command, folder, PYTHONPATH=str(ROOT), **environment).seconds
 
 

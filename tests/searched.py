@@ -50,6 +50,8 @@ def add_search(folder: Path, value: float = 0.52) -> None:
     entry = params["classifiers"]["surname_gru"]
     entry = entry | {"rate": 0.02, "network": entry["network"] | {"hidden": 64}}
     del entry["seed"]
-    best = Best("surname_gru", "official", 1, changes, entry, "macro_f1", value, 0.41234)
+    best = Best(
+        "classifiers", "surname_gru", "official", 1, changes, entry, "macro_f1", value, 0.41234
+    )
     write_best(folder / OUT, best)
     run(folder, f"dvc commit --force --quiet searches/dvc.yaml:{NAME} follow_imports")

@@ -32,6 +32,7 @@ TEN_RADIANS = {  # sin(linspace(s, s + 10, 50)) for s = 0, 1, 2, …
     "period": 2 * math.pi,
     "noise": 0.0,
     "drift": 0.0,
+    "trend": 0.0,
 }
 
 SERIES = {
@@ -45,6 +46,7 @@ SERIES = {
         "period": 2 * math.pi,
         "noise": 0.0,
         "drift": 0.0,
+        "trend": 0.0,
     },
     "windowed_lstm": {  # sin(t · 2 · 3.1416 / 40) for t in 0..799
         "points": 800,
@@ -54,6 +56,7 @@ SERIES = {
         "period": pytest.approx(40 * math.pi / 3.1416, abs=1e-8),
         "noise": 0.0,
         "drift": 0.0,
+        "trend": 0.0,
     },
 }
 WINDOWS = {  # of all others a sample's target is the next one

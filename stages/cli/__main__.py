@@ -123,7 +123,7 @@ def _make_parser() -> argparse.ArgumentParser:
     argument("--jobs", help="trials at a time (default: all cores)", **jobs)
 
     argument = add("adopt", "cli.adopt", "take the best recipe of a search into params.yaml")
-    argument("section", nargs="?", help="forecasters or classifiers")
+    argument("search", nargs="?", help="its name, without search_, in searches/params.yaml")
     argument("entry", nargs="?", help="entry of params.yaml (default: the base of the search)")
     argument("--check", dest="check_only", action="store_true", help="write nothing")
     return parser

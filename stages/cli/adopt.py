@@ -1,6 +1,6 @@
 """Give an entry of params.yaml the best recipe of a search.
 
-`srn adopt forecasters`.
+`srn adopt sunspots_direct`.
 
 Only values change: comments, order and spaces of params.yaml stay. The entry is cited below
 `searched:`, by which `--check` finds what differs from the search since.
@@ -12,64 +12,80 @@ from ruamel.yaml import YAML
 
 from stages.searching.outcome import OUTS, Best, read_best
 from stages.shared.errors import InputError
-from stages.shared.params import PARAMS_FILE, SECTIONS, read_value
+from stages.shared.params import PARAMS_FILE, SEARCHES_FILE, read_value
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.tracking.leaderboards import flatten
 from stages.tracking.mlflow_sync.dvc_files import read_yaml
 
 _ABSENT = "absent"
 _CITED = "searched"  # section of params.yaml: entry -> the search that it comes from
+_PREFIX = "search_"  # of the section of searches/params.yaml, before the name of the search
 
 
-def _find_best(section: str) -> Best:
-    """What the search for entries of a section found.
+def _list_searches() -> str:
+    """The names of the searches of searches/params.yaml, for messages."""
+    sections = parse_yaml(SEARCHES_FILE.read_text(encoding="utf-8"))
+    return ", ".join(sorted(section.removeprefix(_PREFIX) for section in sections))
+
+
+def _find_best(search: str) -> Best:
+    """What a search found.
 
     Raises:
-        InputError: its results are not here.
+        InputError: there is no such search, or its results are not here.
     """
-    if not (OUTS / section / "best.yaml").exists():
+    if search not in _list_searches().split(", "):
         raise InputError(
-            f"{OUTS / section}/best.yaml is not here: run `git checkout {OUTS / section}` or "
-            "`dvc repro searches/dvc.yaml`"
+            f"{SEARCHES_FILE} has no {_PREFIX}{search}: name one of {_list_searches()}"
         )
-    return read_best(OUTS / section)
+    if not (OUTS / search / "best.yaml").exists():
+        raise InputError(
+            f"{OUTS / search}/best.yaml is not here: run `git checkout {OUTS / search}` or "
+            f"`dvc repro searches/dvc.yaml:{_PREFIX}{search}`"
+        )
+    return read_best(OUTS / search)
 
 
-def adopt(section: str, entry: str) -> list[str]:
+def adopt(search: str, best: Best, entry: str) -> list[str]:
     """Write the best recipe into params.yaml; returns which values changed.
 
+    Args:
+        search: its name, which is cited.
+        best: what it found.
+        entry: that gets the recipe, in the section of the base.
+
     Raises:
-        InputError: there is no such search or entry, or that has what the recipe has not.
+        InputError: there is no such entry, or it has what the recipe has not.
     """
     differences = []
     text = PARAMS_FILE.read_text(encoding="utf-8")
-    for path, (own, found) in compare(section, entry).items():
-        where = f"{section}.{entry}.{path}"
+    for path, (own, found) in compare(best, entry).items():
+        where = f"{best.section}.{entry}.{path}"
         if found == _ABSENT:
             raise InputError(f"{PARAMS_FILE}: {where} is {own}, the recipe has none: remove it")
         text = set_value(text, where.split("."), found)
         differences.append(f"{where}: {own} -> {found}")
     if _CITED in parse_yaml(text):
-        text = set_value(text, [_CITED, entry], section)
+        text = set_value(text, [_CITED, entry], search)
     else:
-        head = f"{_CITED}:  # entry: its section, whose search found it"
-        text = f"{text.rstrip()}\n\n{head}\n  {entry}: {section}\n"
+        head = f"{_CITED}:  # entry: the search that found its recipe"
+        text = f"{text.rstrip()}\n\n{head}\n  {entry}: {search}\n"
     unfinished = PARAMS_FILE.with_suffix(".new")
     unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(PARAMS_FILE)
     return differences
 
 
-def compare(section: str, entry: str) -> dict[str, tuple[Any, Any]]:
+def compare(best: Best, entry: str) -> dict[str, tuple[Any, Any]]:
     """Where an entry is not the best recipe of a search: path -> what it has, what was found.
 
     Its seed is its own.
 
     Raises:
-        InputError: there is no such search or entry.
+        InputError: there is no such entry.
     """
-    found = flatten(_find_best(section).entry, ".")
-    own = flatten(read_value(f"{section}.{entry}"), ".")
+    found = flatten(best.entry, ".")
+    own = flatten(read_value(f"{best.section}.{entry}"), ".")
     del own["seed"]
     differing = {}
     for path in found | own:
@@ -109,26 +125,28 @@ def check() -> None:
         InputError: it differs, or the results of such a search are not here.
     """
     differences = []
-    for entry, section in (read_yaml(str(PARAMS_FILE)).get(_CITED) or {}).items():
-        for path, (own, found) in compare(section, entry).items():
-            differences.append(f"{section}.{entry}.{path} is {own}, the search found {found}")
+    for entry, search in (read_yaml(str(PARAMS_FILE)).get(_CITED) or {}).items():
+        best = _find_best(search)
+        for path, (own, found) in compare(best, entry).items():
+            differences.append(f"{best.section}.{entry}.{path} is {own}, the search found {found}")
     if differences:
         remedy = "adopt again, or take the entry out of `searched:`"
         raise InputError("\n  ".join([f"{PARAMS_FILE} differs, {remedy}:", *differences]))
     print(f"{PARAMS_FILE} agrees with the searches that it cites")
 
 
-def main(section: str | None, entry: str | None, check_only: bool = False) -> None:
+def main(search: str | None, entry: str | None, check_only: bool = False) -> None:
     """Change params.yaml, by default the entry that the search started from, or only check it.
 
     Raises:
         InputError: there is no such search or entry, or a check found a difference.
     """
-    if check_only and not section:
+    if check_only and not search:
         check()
-    elif section and section in SECTIONS.values() and not check_only:
-        entry = entry or _find_best(section).base
-        for line in adopt(section, entry) or [f"{section}.{entry} was that already"]:
+    elif search and not check_only:
+        best = _find_best(search)
+        entry = entry or best.base
+        for line in adopt(search, best, entry) or [f"{best.section}.{entry} was that already"]:
             print(line)
     else:
-        raise InputError(f"name one of {', '.join(SECTIONS.values())}, or type --check alone")
+        raise InputError(f"name one of {_list_searches()}, or type --check alone")

@@ -20,7 +20,8 @@ SCORE = "validation/"  # prefix of the columns of scores
 class Best:
     """The best recipe."""
 
-    base: str  # entry of params.yaml
+    section: str  # of params.yaml, that has the base
+    base: str  # its entry there
     data: str  # official, sample, custom, or the series
     recipe: int  # its number; 0: the base as it is
     changes: dict[str, Any]  # dotted path in the entry -> value that was drawn
@@ -32,7 +33,7 @@ class Best:
 
 def is_error(score: str) -> bool:
     """Whether a smaller score is better."""
-    return "mse" in score or score == "nll"
+    return score == "nll" or any(error in score for error in ("mse", "mase"))
 
 
 def read_trials(folder: Path) -> Rows:

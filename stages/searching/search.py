@@ -119,7 +119,15 @@ def _find_best(
     entry = change_entry(read_value(f"{task.entries}.{params.base}"), changes, task.section)
     del entry["seed"]
     return Best(
-        params.base, task.data, best, changes, entry, params.score, means[best], means.get(0)
+        section=task.entries,
+        base=params.base,
+        data=task.data,
+        recipe=best,
+        changes=changes,
+        entry=entry,
+        score=params.score,
+        value=means[best],
+        value_of_base=means.get(0),
     )
 
 

@@ -1,6 +1,6 @@
 """Search for a recipe of a surname classifier: data/preprocessed/surnames/ -> data/searched/.
 
-Run by DVC as `python stages/run.py searching.search_classifiers SURNAMES OUT`.
+Run by DVC as `python stages/run.py searching.search_classifiers SECTION SURNAMES OUT`.
 """
 
 import sys
@@ -15,12 +15,10 @@ from stages.shared.command import run_as_command
 from stages.surnames.names import read_splits, read_vocabulary
 from stages.surnames.train import ClassifierParams
 
-_SECTION = "search_classifiers"
 
-
-def main(surnames: str, out: str) -> None:
-    """Write trials.csv, curves.csv and best.yaml."""
-    params = read_search(_SECTION)
+def main(section: str, surnames: str, out: str) -> None:
+    """Write trials.csv, curves.csv and best.yaml of a section of searches/params.yaml."""
+    params = read_search(section)
     folder = Path(surnames)
     vocabulary = read_vocabulary(folder)
     splits = read_splits(folder)
@@ -31,9 +29,9 @@ def main(surnames: str, out: str) -> None:
         validation=splits.validation,
         vocabulary=vocabulary,
     )
-    task = Task(_SECTION, "classifiers", ClassifierParams, SCORES, vocabulary.data, attempt)
+    task = Task(section, "classifiers", ClassifierParams, SCORES, vocabulary.data, attempt)
     files = [folder / "names.npz", folder / "vocabulary.json"]
-    inputs = describe_inputs(files, params.architecture, _SECTION)
+    inputs = describe_inputs(files, params.architecture, section)
     search(task, params, inputs, Path(out))
 
 

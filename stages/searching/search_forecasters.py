@@ -1,6 +1,6 @@
 """Search for a recipe of a forecaster: data/preprocessed/series/ -> data/searched/.
 
-Run by DVC as `python stages/run.py searching.search_forecasters WINDOWS OUT`.
+Run by DVC as `python stages/run.py searching.search_forecasters SECTION WINDOWS OUT`.
 """
 
 import hashlib
@@ -8,6 +8,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from stages.forecasting.assessment import score_forecasts
 from stages.forecasting.series import read_series
 from stages.forecasting.train import FORECASTER
 from stages.searching.forecasters import try_forecaster
@@ -17,12 +18,10 @@ from stages.searching.trials import describe_inputs
 from stages.shared.command import run_as_command
 from stages.shared.params import Count, Seed, read_params
 
-_SECTION = "search_forecasters"
 
-
-def main(windows: str, out: str) -> None:
-    """Write trials.csv, curves.csv and best.yaml."""
-    params = read_search(_SECTION)
+def main(section: str, windows: str, out: str) -> None:
+    """Write trials.csv, curves.csv and best.yaml of a section of searches/params.yaml."""
+    params = read_search(section)
     series = read_series(Path(windows)).hide_test()
     own = series.own_evaluation
     context = own.get("context") or read_params("evaluate_forecasters.context", Count)
@@ -43,9 +42,10 @@ def main(windows: str, out: str) -> None:
         validation=validation,
         horizons=horizons,
     )
-    scores = ["one_step_mse", *(f"mse_{horizon}" for horizon in horizons)]
-    task = Task(_SECTION, "forecasters", FORECASTER, scores, series.name, attempt)
-    inputs = describe_inputs([Path(windows)], params.architecture, _SECTION)
+    scores = [*score_forecasts(validation.targets, validation, horizons)]  # their names
+    task = Task(section, "forecasters", FORECASTER, scores, series.name, attempt)
+    files = [Path(windows), Path(windows).with_suffix(".json")]
+    inputs = describe_inputs(files, params.architecture, section)
     samples = validation.contexts.tobytes() + validation.targets.tobytes()
     inputs.append([horizons, hashlib.sha256(samples).hexdigest()])
     search(task, params, inputs, Path(out))

@@ -8,7 +8,7 @@ import pytest
 from stages.cli import adopt
 from stages.searching.outcome import Best, write_best
 from stages.shared.errors import InputError
-from stages.shared.yaml_files import parse_yaml
+from stages.shared.yaml_files import format_yaml, parse_yaml
 from tests.shell import PROJECT
 
 PARAMS = Path("params.yaml")
@@ -22,20 +22,24 @@ def folder(tmp_path, monkeypatch):
     uncited = params.partition("\nsearched:")[0]
     (tmp_path / "params.yaml").write_text(uncited, encoding="utf-8")
     (tmp_path / "dvc.yaml").touch()
-    (tmp_path / OUT).mkdir(parents=True)
+    (tmp_path / "searches").mkdir()
+    searches = format_yaml({"search_classifiers": {}, "search_forecasters": {}, "search_gru": {}})
+    (tmp_path / "searches/params.yaml").write_text(searches, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     find({"rate": 0.0107, "momentum": True, "network.dropout": 0.25})
     return tmp_path
 
 
-def find(changes):
-    """Let the search have found a recipe."""
+def find(changes, out=OUT):
+    """Let a search have found a recipe."""
+    out.mkdir(parents=True, exist_ok=True)
     entry = read_entry("surname_gru")
     del entry["seed"]
     for path, value in changes.items():
         section, _, last = path.rpartition(".")
         (entry[section] if section else entry)[last] = value
-    write_best(OUT, Best("surname_gru", "official", 3, changes, entry, "macro_f1", 0.5, 0.4))
+    best = Best("classifiers", "surname_gru", "official", 3, changes, entry, "macro_f1", 0.5, 0.4)
+    write_best(out, best)
 
 
 def read_entry(name):
@@ -59,7 +63,7 @@ def test_only_the_values_of_the_recipe_change_and_the_search_is_cited(folder):
         "+     rate: 0.0107",
         "+     momentum: true",
         "+ ",
-        "+ searched:  # entry: its section, whose search found it",
+        "+ searched:  # entry: the search that found its recipe",
         "+   surname_gru: classifiers",
     ]
 
@@ -126,6 +130,24 @@ def test_an_entry_with_more_than_the_recipe_is_left_alone(folder):
         adopt.main("classifiers", None)
 
     assert PARAMS.read_text(encoding="utf-8") == text
+
+
+def test_the_section_of_the_entry_is_that_of_the_base_of_the_search(folder, capsys):
+    find({"rate": 0.03}, Path("data/searched/gru"))
+
+    adopt.main("gru", None)
+
+    assert read_entry("surname_gru")["rate"] == 0.03
+    assert "classifiers.surname_gru.rate: 0.0101 -> 0.03" in capsys.readouterr().out
+    assert parse_yaml(PARAMS.read_text(encoding="utf-8"))["searched"] == {"surname_gru": "gru"}
+    adopt.check()
+
+
+def test_a_name_of_no_search_is_rejected_with_those_there_are(folder):
+    with pytest.raises(
+        InputError, match="has no search_rnn: name one of classifiers, forecasters, gru"
+    ):
+        adopt.main("rnn", None)
 
 
 def test_a_search_that_is_not_here_is_asked_for(folder):

@@ -1,4 +1,4 @@
-"""A folder in which searches run: tiny bases, the sample of surnames and a short series."""
+"""A folder in which searches run: tiny bases, the sample of surnames and two series."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from stages.forecasting.series import read_series, write_series
+from stages.forecasting.observed import ObservedParams, read_csv_series
+from stages.forecasting.preprocess import split_series
+from stages.forecasting.series import ObservedSeries, read_series, write_series
 from stages.searching import search_classifiers, search_forecasters
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.surnames.archive import list_names, read_names_folder
@@ -18,6 +20,7 @@ from tests.shell import PROJECT
 
 SURNAMES = Path("data/preprocessed/surnames")
 WINDOWS = Path("data/preprocessed/series/period_40.npz")  # its end is held out
+SUNSPOTS = Path("data/preprocessed/series/sunspots.npz")
 OUT = Path("data/searched/a_task")
 SEARCHES = {
     "search_classifiers": {
@@ -39,6 +42,16 @@ SEARCHES = {
         "score": "mse_500",
         "space": {"rate": {"uniform": [0.003, 0.3]}},
     },
+    "search_sunspots": {
+        "base": "sunspots_echo_state",
+        "architecture": "echo_state_forecaster",
+        "series": "sunspots",
+        "recipes": 3,
+        "seed": 0,
+        "seeds": [0],
+        "score": "mase_11",
+        "space": {"fit_readout.penalty": {"log": [0.001, 1.0]}},
+    },
 }
 
 
@@ -58,6 +71,9 @@ def make_search_folder(folder: Path) -> Path:
     write_corpus(folder / SURNAMES, corpus)
     write_vocabulary(folder / SURNAMES, vocabulary)
     write_series(folder / WINDOWS, series_of("windowed_lstm_fast"))
+    observed = ObservedParams.model_validate(params["observed_series"]["sunspots"])
+    table = read_csv_series(PROJECT / observed.path, observed, observed.season)
+    write_series(folder / SUNSPOTS, split_series("sunspots", observed, table))
     return folder
 
 
@@ -73,13 +89,19 @@ def change_search(section: str, **changes: Any) -> None:
 
 def search_names() -> dict[str, bytes]:
     """Search for a classifier in the working folder; what the search wrote, by name."""
-    search_classifiers.main(str(SURNAMES), str(OUT))
+    search_classifiers.main("search_classifiers", str(SURNAMES), str(OUT))
     return read_outs()
 
 
 def search_forecasts() -> dict[str, bytes]:
     """Search for a forecaster likewise."""
-    search_forecasters.main(str(WINDOWS), str(OUT))
+    search_forecasters.main("search_forecasters", str(WINDOWS), str(OUT))
+    return read_outs()
+
+
+def search_sunspots() -> dict[str, bytes]:
+    """Search for another forecaster, of a series from a file, likewise."""
+    search_forecasters.main("search_sunspots", str(SUNSPOTS), str(OUT))
     return read_outs()
 
 
@@ -113,3 +135,11 @@ def spoil_test_runs() -> None:
     series = read_series(WINDOWS)
     series.windows.test[:] = 0.5
     write_series(WINDOWS, series)
+
+
+def spoil_test_years() -> None:
+    """Put other samples into the test part of the sunspots."""
+    series = read_series(SUNSPOTS)
+    assert isinstance(series, ObservedSeries)
+    series.samples[series.num_train + series.num_validation :] = 1000.0
+    write_series(SUNSPOTS, series)

@@ -17,8 +17,8 @@ from tests.shell import PROJECT, call, find_free_port, start
 
 pytestmark = pytest.mark.slow
 
-SEARCH_SURNAMES = ["searching.search_classifiers", str(SURNAMES), str(OUT)]
-SEARCH_SINE = ["searching.search_forecasters", str(WINDOWS), str(OUT)]
+SEARCH_SURNAMES = ["searching.search_classifiers", "search_classifiers", str(SURNAMES), str(OUT)]
+SEARCH_SINE = ["searching.search_forecasters", "search_forecasters", str(WINDOWS), str(OUT)]
 KEPT = ".dvc/tmp/trials"
 
 

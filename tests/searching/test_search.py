@@ -23,8 +23,10 @@ from tests.searching.search_folder import (
     make_search_folder,
     search_forecasts,
     search_names,
+    search_sunspots,
     spoil_test_names,
     spoil_test_runs,
+    spoil_test_years,
     write_yaml,
 )
 from tests.shell import PROJECT
@@ -122,11 +124,33 @@ def test_the_best_entry_is_the_base_with_what_was_drawn(folder):
     assert best["entry"] == entry
 
 
+def test_two_searches_of_one_section_each_have_their_own_base(folder):
+    search_forecasts()
+    first = read_best(OUT)
+
+    search_sunspots()
+
+    second = read_best(OUT)
+    assert (first.section, first.base) == ("forecasters", "windowed_lstm_fast")
+    assert (second.section, second.base) == ("forecasters", "sunspots_echo_state")
+
+
+def test_of_a_series_from_a_file_the_smallest_mase_is_best(folder):
+    search_sunspots()
+
+    rows = read_trials(OUT)
+    errors = [float(row["validation/mase_11"]) for row in rows]
+    assert len(set(errors)) == 4
+    assert read_best(OUT).value == min(errors)
+    assert all(0 < float(row["validation/one_step_mase"]) < 10 for row in rows)
+
+
 @pytest.mark.parametrize(
     ("run", "spoil"),
     [
         pytest.param(search_names, spoil_test_names, id="surnames"),
         pytest.param(search_forecasts, spoil_test_runs, id="forecasting"),
+        pytest.param(search_sunspots, spoil_test_years, id="sunspots"),
     ],
 )
 def test_the_test_split_decides_nothing(folder, run, spoil: Callable[[], None], monkeypatch):
@@ -278,15 +302,13 @@ def test_calls_end_in_any_order_and_keep_their_numbers(jobs, monkeypatch):
     assert results == {0: 1, 1: 2, 2: 4, 3: 8, 4: 16}
 
 
-@pytest.mark.parametrize(
-    ("entries", "schema"), [("classifiers", ClassifierParams), ("forecasters", FORECASTER)]
-)
-def test_every_recipe_of_the_searches_of_this_repository_can_be_trained(
-    entries, schema, monkeypatch
-):
+@pytest.mark.parametrize("section", parse_yaml((PROJECT / "searches/params.yaml").read_text()))
+def test_every_recipe_of_the_searches_of_this_repository_can_be_trained(section, monkeypatch):
     monkeypatch.chdir(PROJECT)
-    section = f"search_{entries}"
     params = read_search(section)
+    entries, schema = (
+        ("forecasters", FORECASTER) if params.series else ("classifiers", ClassifierParams)
+    )
     task = search.Task(section, entries, schema, [params.score], "", lambda params: Result())
 
     trials = search.list_trials(task, params)
