@@ -94,11 +94,8 @@ def _format_view(name: str, specs: list[RunSpec]) -> str:
             score = section["score"]
             metric = f"{SCORE}log10_{score}" if has_logarithm(score) else f"{SCORE}{score}"
             parallel = Parallel(tuple(section["space"]), metric)
-            view = replace(
-                view,
-                parallels=(*view.parallels, parallel),
-                columns=(*view.columns, f"metrics.`{metric}`"),
-            )
+            columns = dict.fromkeys((*view.columns, f"metrics.`{metric}`"))  # each of them once
+            view = replace(view, parallels=(*view.parallels, parallel), columns=(*columns,))
     return format_view(view)
 
 

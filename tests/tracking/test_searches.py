@@ -10,8 +10,10 @@ from stages.shared.errors import InputError
 from stages.shared.params import read_value
 from stages.tracking.mlflow_sync import runs
 from stages.tracking.mlflow_sync.store import PARENT_TAG, Store, find_uri
+from stages.tracking.pages import _format_view
 from stages.tracking.run_specs import list_run_specs
 from tests.searched import COLUMNS, NAME, OUT, TRIALS, add_search
+from tests.shell import PROJECT
 from tests.store import (
     assert_complete,
     check,
@@ -194,6 +196,20 @@ def test_the_view_draws_parallel_coordinates_of_each_search_and_shows_all_trials
     assert chart["selectedMetrics"] == ["validation/macro_f1"]
     assert state["orderByKey"] == "metrics.`rank`"  # by the date trials would be folded away
     assert "metrics.`validation/macro_f1`" in state["selectedColumns"]
+
+
+def test_a_score_of_several_searches_is_one_column_of_the_view(monkeypatch):
+    monkeypatch.chdir(PROJECT)  # it has two searches by mase_11, and three by mse_500
+    searches = [spec for spec in list_run_specs() if spec.kind == "search"]
+
+    state = decode(_format_view("searches", searches))
+
+    charts = [chart for chart in state["compareRunCharts"] if chart["type"] == "PARALLEL"]
+    metrics = [chart["selectedMetrics"][0] for chart in charts]
+    assert len(metrics) == len(searches) > len(set(metrics))
+    columns = state["selectedColumns"]
+    assert columns.count("metrics.`validation/mase_11`") == 1
+    assert len(columns) == len(set(columns))
 
 
 @pytest.mark.slow
