@@ -5,8 +5,8 @@ They follow from T, the samples of a training window, so that a copied entry run
 - `network.window`, samples that a network looks at: T.
 - `closed_loop.context` and `horizon`: T // 4, at least 1, and T // 2 + 2, or what is left of the
   T + 1 samples, inputs and the last target.
-- `network.horizon`, samples that a network forecasts at once: T // 4 + 1, at most half as many as
-  there are windows.
+- `network.horizon`, samples that a network forecasts at once: T // 4 + 1. Half as many as there are
+  windows are the most, also where the entry gives more.
 
 Imports no torch: `make repro` checks the sizes before it runs anything.
 """
@@ -82,6 +82,10 @@ def fill_in_network(
     added = {name: size for name, size in sizes.items() if name in takes and name not in network}
     filled = network | added
     window, horizon = filled.get("window"), filled.get("horizon")
+    # a recipe of a long series, copied to a short one, forecasts fewer samples at once
+    most = windows.most_ahead or 0
+    if isinstance(horizon, int) and horizon > (most + 1) // 2 > 1:
+        filled["horizon"] = horizon = (most + 1) // 2
     if isinstance(window, int) and window > windows.length:
         raise InputError(
             f"{where}.network.window ({window}) is longer than the windows of {windows.series} "
