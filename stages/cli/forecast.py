@@ -32,6 +32,7 @@ from stages.shared.figures import (
 from stages.shared.json_files import write_json
 from stages.shared.params import check_params, read_params, read_value
 from stages.shared.tables import write_table
+from stages.tracking.leaderboards import find_scores
 from stages.tracking.load_model import Loaded, load_champion, load_named
 from stages.tracking.run_specs import check_dvc_listings, read_models
 from stages.tracking.served_models.loader import Forecaster
@@ -219,6 +220,10 @@ def _refit_problem(
         return f"{source.name} is not {entry.path}, which it was trained on"
     if not loaded.is_locked:
         return "dvc.lock has no recipe of it"
+    baseline = f"{loaded.model.training_range['series']}_baseline"  # maybe a member of it
+    for name in (loaded.name, baseline):
+        if not find_scores("forecasting", name).exists():
+            return f"the scores of {name} are not here: `make pull` gets them"
     return None
 
 

@@ -154,6 +154,7 @@ def list_columns(scored: dict[str, Scores]) -> _Columns:
         if score.startswith("mse_"):
             columns[score] = ("", f"MSE {score.removeprefix('mse_')}")
     columns[_COVERAGE] = ("held by", "interval")
+    columns["origins"] = ("from", "origins")
     return columns
 
 

@@ -142,17 +142,19 @@ def assess(
         intervals = {name: find_batch_interval(of, test.block) for name, of in errors.items()}
     else:
         one_group = np.zeros(len(forecasts), dtype=np.int64)
-        intervals = bootstrap(partial(average_errors, errors), one_group, params.bootstrap)
+        intervals = bootstrap(partial(_average_errors, errors), one_group, params.bootstrap)
     if test.scores_coverage:  # a share is no error: it has no such interval
         errors["interval_coverage"] = prediction_intervals[80].held
     common = params.common_horizons
     scores = {
         "horizon_short": common[0],
         "horizon_long": common[-1],
-        **average_errors(errors),
+        **_average_errors(errors),
         "intervals": intervals,
         "validation": score_forecasts(predictions, validation, horizons),
     }
+    if is_rolling:  # few of them give wide intervals
+        scores["origins"] = float(len(forecasts))
     return Assessment(scores, errors, forecasts, prediction_intervals)
 
 
@@ -207,8 +209,8 @@ def measure_forecast_improvement(
             interval = find_batch_interval(theirs - own, block)
         else:
             interval = bootstrap_difference(
-                partial(average_errors, {score: theirs}),
-                partial(average_errors, {score: own}),
+                partial(_average_errors, {score: theirs}),
+                partial(_average_errors, {score: own}),
                 np.zeros(len(own), dtype=np.int64),
                 params.bootstrap,
             )[score]
@@ -302,14 +304,16 @@ def measure_errors(forecasts: Array, backtest: Backtest, horizons: list[int]) ->
     return measured
 
 
-def average_errors(errors: ForecastErrors, chosen: Items | slice = slice(None)) -> dict[str, float]:
+def _average_errors(
+    errors: ForecastErrors, chosen: Items | slice = slice(None)
+) -> dict[str, float]:
     """The scores: means over all forecasts, or over chosen ones."""
     return {name: float(values[chosen].mean()) for name, values in errors.items()}
 
 
 def score_forecasts(forecasts: Array, backtest: Backtest, horizons: list[int]) -> dict[str, float]:
     """The scores of forecasts `(B, n)` of a backtest."""
-    return average_errors(measure_errors(forecasts, backtest, horizons))
+    return _average_errors(measure_errors(forecasts, backtest, horizons))
 
 
 def write_errors(path: Path, by_forecaster: Mapping[str, ForecastErrors]) -> None:

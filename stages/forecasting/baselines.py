@@ -14,8 +14,6 @@ from stages.models.linear_forecaster import LinearForecaster
 from stages.models.sinusoid_forecaster import SinusoidForecaster
 from stages.models.theta_forecaster import ThetaForecaster
 
-Baseline = LinearForecaster | EtsForecaster | ThetaForecaster | SinusoidForecaster
-
 _FITTED_STARTS = 2**16  # the most windows that a direct forecaster is fitted to
 _GAUSS_NEWTON_STEPS = 30  # for a frequency, which few suffice for
 

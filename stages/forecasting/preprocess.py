@@ -99,23 +99,23 @@ def split_series(name: str, params: ObservedParams, table: CsvSeries) -> Observe
     if params.transform:
         return slide(params.transform)
     candidates = []
-    for transform in list_transforms(samples, params.season):
+    for transform in _list_transforms(samples, params.season):
         if sum(transform.difference) + params.window < num_train:
             candidates.append(slide(transform))
-    errors = [measure_autoregression(series) for series in candidates]
+    errors = [_measure_autoregression(series) for series in candidates]
     chosen = candidates[int(np.argmin(errors))]
     print(f"{name}: transform {chosen.transform.describe()} chosen on validation, by AR")
     return chosen
 
 
-def list_transforms(samples: Array, season: int) -> list[TransformParams]:
+def _list_transforms(samples: Array, season: int) -> list[TransformParams]:
     """The transforms that `auto` chooses from; logarithms where all samples are above 0."""
     differences = [[], [1], [season], [1, season]] if season > 1 else [[], [1]]
     logarithms = [False, True] if samples.min() > 0 else [False]
     return [TransformParams(log=log, difference=lags) for lags in differences for log in logarithms]
 
 
-def measure_autoregression(series: ObservedSeries) -> float:
+def _measure_autoregression(series: ObservedSeries) -> float:
     """The least error on validation, over the longest horizon, of AR(p) of a few orders.
 
     It is in the units of the file, so that transforms can be compared.

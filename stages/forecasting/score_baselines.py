@@ -61,7 +61,7 @@ _Penalty = Annotated[float, Field(ge=0, le=1e9)]
 _LINEAR = ("ar2", "ar_best", "ridge")  # and these two families, of which a combination has one each
 _SMOOTHING = ("ets", "theta")
 
-Choice = dict[str, float | str]  # what validation chose for a baseline, as its scores have it
+_Choice = dict[str, float | str]  # what validation chose for a baseline, as its scores have it
 
 
 class ForecastingBaselineParams(Params):
@@ -100,7 +100,7 @@ def score_baselines(
     backtests = draw_backtests(series, evaluation)
     longest = evaluation.common_horizons[-1]
     scores: Baselines = {}
-    choices: dict[str, Choice] = {}
+    choices: dict[str, _Choice] = {}
     models: dict[str, nn.Module] = {}
     assessments: dict[str, Assessment] = {}
     own_names = params.observed_names if series.is_continuous else []
@@ -159,7 +159,7 @@ def score_baselines(
     )
 
 
-def fit_baseline(name: str, series: Series, choice: Choice) -> nn.Module:
+def fit_baseline(name: str, series: Series, choice: _Choice) -> nn.Module:
     """Fit a baseline to the training part of a series.
 
     Args:
@@ -200,7 +200,7 @@ def _list_choices(
     series: Series,
     params: ForecastingBaselineParams,
     evaluation: ForecastingEvaluationParams,
-) -> list[Choice]:
+) -> list[_Choice]:
     """The ways to fit a baseline, of which validation chooses."""
     num_samples = series.join_training().shape[1]
     match name:
@@ -270,10 +270,10 @@ def _limit_orders(orders: list[int], series: Series, context: int) -> list[int]:
 
 
 def _choose(
-    fitted: list[tuple[Choice, nn.Module]],
+    fitted: list[tuple[_Choice, nn.Module]],
     validation: Backtest,
     evaluation: ForecastingEvaluationParams,
-) -> tuple[Choice, nn.Module]:
+) -> tuple[_Choice, nn.Module]:
     """The choice with the least error over the longest horizon of validation, and its model."""
     if len(fitted) == 1:
         return fitted[0]

@@ -217,4 +217,5 @@ def test_the_table_of_a_file_has_its_own_horizons_the_longest_first():
         "mse_5",
         "mse_11",
         "interval_coverage",
+        "origins",
     ]
