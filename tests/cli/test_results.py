@@ -10,7 +10,8 @@ from stages.cli import results
 from stages.cli.results import CLASSIFIER_COLUMNS, FORECASTER_COLUMNS
 from stages.cli.text import align
 from stages.shared.errors import InputError
-from stages.tracking.leaderboards import Ranking, find_ranking
+from stages.shared.json_files import write_json
+from stages.tracking.leaderboards import Ranking, find_ranking, find_scores
 from tests.pipeline import read_scores
 from tests.shell import make_environment, run
 from tests.workspace import ask_again, rescore
@@ -219,3 +220,26 @@ def test_the_table_of_a_file_has_its_own_horizons_the_longest_first():
         "interval_coverage",
         "origins",
     ]
+
+
+def test_large_errors_of_a_file_fit_100_columns(workspace, capsys):
+    intervals = {name: {"low": 1e7, "high": 9.87654e7} for name in ("mse_1", "mse_12")}
+    intervals["mase_12"] = {"low": 0.5, "high": 1.5}
+    scores = {"mse_1": 1.23456e7, "mse_12": 7.65432e7, "mase_12": 0.98765}
+    described = {
+        "data": "a_name_of_some_length",
+        "horizon_short": 1,
+        "horizon_long": 12,
+        **scores,
+        "intervals": intervals,
+        "validation": scores,
+        "interval_coverage": 0.81234,
+        "origins": 25.0,
+    }
+    write_json(find_scores("forecasting", "carried_rnn"), described)
+
+    results.main()
+
+    table = capsys.readouterr().out.partition("a_name_of_some_length: ")[2].splitlines()[:4]
+    assert max(map(len, table)) <= 100
+    assert "0.9877 ±0.5" in table[-1] and "1.235e+07 " in table[-1]
