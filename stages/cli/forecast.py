@@ -132,21 +132,13 @@ def main(
         whole = take_whole_series(training_range["series"], entry, table, transform)
         models = {spec.name: spec for spec in read_models()}
         loaded.model.model = refit_model(loaded.name, models, whole)
-    measured = training_range["prediction_intervals"]
-    num_measured = len(measured["80"]["half_width"])
+    num_measured = len(training_range["prediction_intervals"]["80"]["half_width"])
     steps = horizon or min(num_measured or _MOST_STEPS, _MOST_STEPS)
     try:
         forecast: _Samples = loaded.model.predict(history[None], steps)[0]
     except ValueError as error:
         raise InputError(str(error)) from None
-    floor = (training_range["transform"] or {}).get("floor")
-    intervals = []
-    for level in levels or [80]:
-        half = np.array(measured[str(level)]["half_width"][:steps])
-        low, high = forecast[: len(half)] - half, forecast[: len(half)] + half
-        if floor is not None:
-            low = np.maximum(low, floor)
-        intervals.append(_Interval(level, low, high, measured[str(level)]["held"]))
+    intervals = _list_intervals(forecast, training_range, levels or [80])
 
     times = table.continue_times(steps)
     _write(out, read_as.time or "row", times, read_as.column, forecast, intervals)
@@ -225,6 +217,22 @@ def _refit_problem(
         if not find_scores("forecasting", name).exists():
             return f"the scores of {name} are not here: `make pull` gets them"
     return None
+
+
+def _list_intervals(
+    forecast: _Samples, training_range: _TrainingRange, levels: list[int]
+) -> list[_Interval]:
+    """Prediction intervals of a forecast `(n,)`, one per level, never below the floor."""
+    floor = (training_range["transform"] or {}).get("floor")
+    intervals = []
+    for level in levels:
+        measured = training_range["prediction_intervals"][str(level)]
+        half = np.array(measured["half_width"][: len(forecast)])
+        low, high = forecast[: len(half)] - half, forecast[: len(half)] + half
+        if floor is not None:
+            low = np.maximum(low, floor)
+        intervals.append(_Interval(level, low, high, measured["held"]))
+    return intervals
 
 
 def _write(
