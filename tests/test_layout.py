@@ -28,7 +28,7 @@ PACKAGES = {
     "stages/models": set(),
     "stages/shared": {"stages/shared"},
     "stages/ray_cluster": {"stages/ray_cluster", "stages/shared"},
-    "stages/imports": {"stages/shared"},
+    "stages/imports": {"stages/imports", "stages/shared"},
     "stages/layers": {"stages/layers", "stages/shared"},
     "stages/forecasting": {"stages/forecasting", "stages/shared", "stages/models"},
     "stages/surnames": {"stages/surnames", "stages/shared", "stages/models"},
@@ -71,7 +71,7 @@ HEAVY = {
     "requests": ("stages/surnames/download.py",),
     "sklearn": ("stages/surnames/score_baselines.py",),
     "numba": ("stages/shared/kernels.py",),
-    "dvc": ("stages/cli/", "stages/tracking/mlflow_sync/dvc_files.py"),
+    "dvc": ("stages/cli/", "stages/shared/dvc_pipeline.py"),
     "ray": ("stages/ray_cluster/", "benchmarks/cluster.py"),
 }
 # What DVC's documentation or its command line promises.

@@ -11,7 +11,6 @@ import inspect
 import json
 import os
 import pkgutil
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,14 +19,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from stages.tracking.mlflow_sync.dvc_files import read_yaml
+from stages.shared.dvc_pipeline import join_lock, split_lock, write_lock
 
 PINNED = "dvc>=3.67,<3.68"
 
 _FOLDER = Path(".dvc/tmp")
-_HEAD = "schema: '2.0'\nstages:\n"
-_ENTRY = re.compile(r"  (\S+):\n(?:    .*\n)+")
-_NEW = Path(".dvc/tmp/dvc.lock.new")
 # DVC writes dvc.lock in place while it holds the first, and rwlock while it holds the second
 _LOCKS = ("lock", "rwlock.lock")
 _RWLOCK = "rwlock"
@@ -105,17 +101,16 @@ def write_entries_alone() -> None:
 
     def write(lockfile: Any, stages: list[Any], **options: Any) -> None:
         path = Path(lockfile.path)
-        text = path.read_text(encoding="utf-8") if path.exists() else _HEAD
-        entries = _split_entries(text)
+        text = path.read_text(encoding="utf-8") if path.exists() else join_lock({})
+        entries = split_lock(text)
         if entries is None:
             write_all(lockfile, stages, **options)
             return
         for stage in stages:
             lines = format_yaml({"stages": make_entry(stage, **options)})
             entries[stage.name] = lines.removeprefix("stages:\n")
-        after = _HEAD + "".join(entries.values())
-        if after != text:
-            _write_whole(path, after)
+        if join_lock(entries) != text:
+            write_lock(path, entries)
             lockfile.repo.scm_context.track_file(lockfile.relpath)
 
     Lockfile.dump_stages = write
@@ -188,33 +183,3 @@ def is_writing() -> bool:
             if path.read_text(encoding="utf-8").strip() == str(os.getpid()):
                 return True
     return False
-
-
-def drop_unknown_entries() -> None:
-    """Drop what lock files have of stages that their dvc.yaml does not know, such as of old names.
-
-    Entries of models that left params.yaml stay: their stage is known.
-    """
-    for folder in (Path(), Path("searches")):
-        path, pipeline = folder / "dvc.lock", folder / "dvc.yaml"
-        if not path.exists() or not pipeline.exists():
-            continue
-        entries = _split_entries(path.read_text(encoding="utf-8")) or {}
-        known = read_yaml(str(pipeline))["stages"]
-        kept = [text for name, text in entries.items() if name.partition("@")[0] in known]
-        if len(kept) < len(entries):
-            _write_whole(path, _HEAD + "".join(kept))
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write dvc.lock completely or not at all."""
-    _NEW.write_text(text, encoding="utf-8")
-    _NEW.replace(path)
-
-
-def _split_entries(text: str) -> dict[str, str] | None:
-    """The lines of each stage by its name; None, if DVC has not written this."""
-    entries = {}
-    for entry in _ENTRY.finditer(text):
-        entries[entry[1]] = entry[0]
-    return entries if text == _HEAD + "".join(entries.values()) else None

@@ -7,10 +7,10 @@ fetched first, and compared with dvc.lock before anything else is fetched or wri
 from stages.cli.dvc_internals import add_to_cache, read_remote_object, warn_of_another_dvc
 from stages.cli.jobs import run_module
 from stages.cli.repro import lock_workspace
+from stages.shared.dvc_pipeline import find_objects
 from stages.shared.errors import InputError, summarize
 from stages.tracking.mlflow_sync.dvc_files import (
     Md5s,
-    find_objects,
     listing_problem,
     workspace_problem,
 )

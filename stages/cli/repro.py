@@ -14,11 +14,12 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from stages.cli import results
-from stages.cli.dvc_internals import drop_unknown_entries, repair_rwlock, warn_of_another_dvc
+from stages.cli.dvc_internals import repair_rwlock, warn_of_another_dvc
 from stages.cli.graph import FIRST, find_stale, read_graph
 from stages.cli.jobs import run_module, run_side_by_side, signals_held
 from stages.forecasting.sizes import check_sizes
 from stages.imports.follow import check_names, check_sections
+from stages.imports.leftovers import tidy_results
 from stages.shared.errors import InputError
 from stages.shared.model_config import check_architecture
 from stages.shared.params import SECTIONS, Name, read_params
@@ -77,7 +78,7 @@ def main(num_jobs: int) -> None:
         check_files()
         warn_of_another_dvc()
         repair_rwlock()
-        drop_unknown_entries()
+        tidy_results()
         has_changed = run_pipeline(num_jobs)
         began = time.time()
         # of all stages only tracking is left to DVC

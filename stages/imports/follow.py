@@ -1,5 +1,7 @@
 """List the code that each stage runs: stages/ -> data/code/. Before that, check names in params.
 
+Results of stages that are gone are removed: `track` depends on whole folders.
+
 Run by DVC as `python stages/run.py imports.follow OUT`, before all other stages. DVC does not
 follow imports. So a stage depends on the list of its module, OUT/forecasting/train.json, which
 changes with each file that the module imports, directly or not, and each package that these need.
@@ -8,6 +10,7 @@ changes with each file that the module imports, directly or not, and each packag
 import ast
 import hashlib
 import re
+import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -19,6 +22,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from stages.imports.leftovers import tidy_results
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
 from stages.shared.json_files import write_json
@@ -171,9 +175,11 @@ def check_names() -> None:
 
 
 def main(out: str) -> None:
-    """Write one list for each module that is run, and for each network."""
+    """Remove what stages that are gone have left, and list the code of each module that is run."""
     check_sections()
     check_names()
+    tidy_results()
+    shutil.rmtree(out, ignore_errors=True)  # DVC leaves it: it is no part of the run cache
     sources = read_sources(CODE)
     requirements = read_requirements(Path("pyproject.toml"))
     for module, source in sources.items():

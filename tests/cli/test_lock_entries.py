@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from stages.cli.dvc_internals import drop_unknown_entries
 from tests.shell import call
 
 STAGES = (
@@ -57,15 +56,3 @@ def test_entries_written_alone_are_the_bytes_of_dvc(
     written = lock.read_text(encoding="utf-8")
     assert written != edited
     assert (other / "dvc.lock").read_text(encoding="utf-8") == written
-
-
-def test_entries_of_stages_that_dvc_yaml_does_not_know_are_dropped(workspace):
-    lock = workspace / "dvc.lock"
-    before = lock.read_text(encoding="utf-8")
-    old = "  train_sine@carried_rnn:\n    cmd: python -m stages.sine.train\n"
-    gone = "  train_forecaster@gone:\n    cmd: python stages/run.py launch forecasting.train\n"
-    lock.write_text(before + old + gone, encoding="utf-8")
-
-    drop_unknown_entries()
-
-    assert lock.read_text(encoding="utf-8") == before + gone

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from stages.shared.dvc_pipeline import find_objects, list_outs
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json
 from stages.shared.yaml_files import parse_yaml
@@ -58,16 +59,7 @@ def read_stages(pipeline: str, lock: str, params: str, code_lists: str) -> dict[
     Raises:
         InputError: a file is missing or damaged.
     """
-    pipeline_stages, sections = read_yaml(pipeline)["stages"], read_yaml(params)
-    wanted = set()
-    for name, definition in pipeline_stages.items():
-        items = definition.get("foreach")
-        if items is None:
-            wanted.add(name)
-            continue
-        if isinstance(items, str):  # "${section}": one stage per entry of the params
-            items = sections[items.strip("${}")]
-        wanted |= {f"{name}@{item}" for item in items}
+    wanted = list_outs(read_yaml(pipeline), read_yaml(params))
     stages = {}
     for name, entry in (read_yaml(lock).get("stages") or {}).items():
         if name not in wanted:
@@ -180,14 +172,6 @@ def find_entry(path: str, entries: Iterable[str]) -> str | None:
 
 
 # DVC's cache
-
-
-def find_objects() -> Path:
-    """The folder of DVC's cache that holds files by their md5; several clones may share it."""
-    from dvc.config import Config
-
-    config = Config.from_cwd()
-    return Path(config["cache"].get("dir") or Path(config.dvc_dir, "cache"), "files", "md5")
 
 
 def _find_object(md5: str, objects: Path) -> Path:

@@ -1,0 +1,118 @@
+"""What stages that are gone have left: their outs below data/, and their entries in lock files.
+
+`track` depends on whole folders of results. What a teammate's clone does not have would make their
+dvc.lock another one. A model that comes back to params.yaml is taken from DVC's run cache.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from stages.shared.dvc_pipeline import find_objects, list_outs, split_lock, write_lock
+from stages.shared.yaml_files import parse_yaml
+
+_RESULTS = [Path("data", name) for name in ("generated", "preprocessed", "trained", "evaluated")]
+_RESULTS.append(Path("data/plotted"))
+_PIPELINES = (Path("dvc.yaml"), Path("searches/dvc.yaml"))
+
+
+@dataclass
+class Leftovers:
+    """What no stage of a dvc.yaml owns.
+
+    Attributes:
+        files: files below the folders of results that DVC's cache has too.
+        unsaved: other files there, such as those of a stage that failed.
+        entries: names of stages by lock file.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    unsaved: list[Path] = field(default_factory=list)
+    entries: dict[Path, list[str]] = field(default_factory=dict)
+
+    def format(self) -> list[str]:
+        """One line per folder and per lock file."""
+        lines = []
+        for files, remark in ((self.files, ""), (self.unsaved, ", not in DVC's cache")):
+            for folder, group in groupby(files, key=lambda path: path.parent):
+                found = [*group]
+                what = str(found[0]) if len(found) == 1 else f"{folder}: {len(found)} files"
+                lines.append(f"{what}{remark}")
+        for lock, names in self.entries.items():
+            lines += [f"{lock}: the entry of {name}" for name in names]
+        return lines
+
+
+def find_leftovers() -> Leftovers:
+    """Look for what stages that are gone have left; writes nothing."""
+    found = Leftovers()
+    owned: set[str] = set()
+    for pipeline in _PIPELINES:
+        if not pipeline.exists():
+            continue
+        params = pipeline.with_name("params.yaml")
+        stages = list_outs(_read(pipeline), _read(params))
+        owned.update(path for outs in stages.values() for path in outs)
+        lock = pipeline.with_name("dvc.lock")
+        entries = split_lock(lock.read_text(encoding="utf-8")) if lock.exists() else None
+        gone = [name for name in entries or {} if name not in stages]
+        if gone:
+            found.entries[lock] = gone
+    strays = []
+    for path in _list_files():
+        is_owned = owned & {str(path), *map(str, path.parents)}
+        if not is_owned and not Path(f"{path}.dvc").exists():  # as `dvc add` leaves it
+            strays.append(path)
+    objects = find_objects() if strays else Path()
+    for path in strays:
+        with path.open("rb") as file:
+            md5 = hashlib.file_digest(file, "md5").hexdigest()
+        is_saved = (objects / md5[:2] / md5[2:]).exists()
+        (found.files if is_saved else found.unsaved).append(path)
+    return found
+
+
+def remove_leftovers(found: Leftovers, *, unsaved: bool = False) -> None:
+    """Remove files that DVC's cache has, and entries; files that it has not only if asked to."""
+    for path in [*found.files, *(found.unsaved if unsaved else [])]:
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder in _RESULTS or any(folder.iterdir()):
+                break
+            folder.rmdir()
+    for lock, names in found.entries.items():
+        entries = split_lock(lock.read_text(encoding="utf-8")) or {}
+        kept = {name: entry for name, entry in entries.items() if name not in names}
+        if entries:
+            write_lock(lock, kept)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The content of a YAML file."""
+    content: dict[str, Any] = parse_yaml(path.read_text(encoding="utf-8")) or {}
+    return content
+
+
+def tidy_results() -> None:
+    """Remove leftovers that can be had again, and print them, and a warning of the others."""
+    found = find_leftovers()
+    remove_leftovers(found)
+    unsaved, found.unsaved = found.unsaved, []
+    for line in found.format():
+        print(f"removed, of no stage any more: {line}", flush=True)
+    if unsaved:
+        others = f" and {len(unsaved) - 1} more" if len(unsaved) > 1 else ""
+        print(
+            f"WARNING: {unsaved[0]}{others}, of no stage, would make dvc.lock differ from that of "
+            "a teammate: move, or type `srn prune`",
+            flush=True,
+        )
+
+
+def _list_files() -> list[Path]:
+    """Files below the folders of results, but for those of editors and of systems."""
+    paths = [path for folder in _RESULTS for path in folder.rglob("*") if path.is_file()]
+    return sorted(path for path in paths if not re.match(r"[.#]|.*(~|\.dvc)$", path.name))

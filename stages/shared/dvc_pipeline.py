@@ -1,0 +1,81 @@
+"""DVC's own files: the stages that dvc.yaml defines, dvc.lock entry by entry, and its cache."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+_HEAD = "schema: '2.0'\nstages:\n"
+_ENTRY = re.compile(r"  (\S+):\n(?:    .*\n)+")
+_TEMPLATE = re.compile(r"\$\{([\w.]+)\}")
+_NEW = Path(".dvc/tmp/dvc.lock.new")
+
+
+def list_outs(pipeline: dict[str, Any], params: dict[str, Any]) -> dict[str, list[str]]:
+    """The stages of a dvc.yaml by name, one per item of a `foreach`, with the paths of their outs.
+
+    Args:
+        pipeline: content of dvc.yaml.
+        params: content of the file of params that its templates name.
+
+    Raises:
+        KeyError: a template names what the params do not have.
+    """
+    found = {}
+    for name, stage in pipeline["stages"].items():
+        if "foreach" not in stage:
+            found[name] = _list_paths(stage, params)
+            continue
+        items = stage["foreach"]
+        if isinstance(items, str):  # "${section}": one stage per entry of the params
+            items = params[items.strip("${}")]
+        for key in items:
+            item = items[key] if isinstance(items, dict) else key
+            known = params | {"key": key, "item": item}
+            found[f"{name}@{key}"] = _list_paths(stage["do"], known)
+    return found
+
+
+def _list_paths(stage: dict[str, Any], values: dict[str, Any]) -> list[str]:
+    """Paths of the outs, metrics and plots of one stage, each with options or without."""
+    paths = []
+    for kind in ("outs", "metrics", "plots"):
+        for entry in stage.get(kind, []):
+            path = next(iter(entry)) if isinstance(entry, dict) else entry
+            paths.append(_TEMPLATE.sub(lambda match: _look_up(match[1], values), path))
+    return paths
+
+
+def _look_up(name: str, values: dict[str, Any]) -> str:
+    """The value of a template's name, such as `item.series`."""
+    found: Any = values
+    for part in name.split("."):
+        found = found[part]
+    return str(found)
+
+
+def split_lock(text: str) -> dict[str, str] | None:
+    """The lines of each stage of a dvc.lock by its name; None, if DVC has not written this."""
+    entries = {}
+    for entry in _ENTRY.finditer(text):
+        entries[entry[1]] = entry[0]
+    return entries if text == join_lock(entries) else None
+
+
+def join_lock(entries: dict[str, str]) -> str:
+    """The text of a dvc.lock with these entries; empty, if there are none."""
+    return _HEAD + "".join(entries.values())
+
+
+def write_lock(path: Path, entries: dict[str, str]) -> None:
+    """Write a dvc.lock completely or not at all."""
+    _NEW.parent.mkdir(parents=True, exist_ok=True)
+    _NEW.write_text(join_lock(entries), encoding="utf-8")
+    _NEW.replace(path)
+
+
+def find_objects() -> Path:
+    """The folder of DVC's cache that holds files by their md5; several clones may share it."""
+    from dvc.config import Config
+
+    config = Config.from_cwd()
+    return Path(config["cache"].get("dir") or Path(config.dvc_dir, "cache"), "files", "md5")
