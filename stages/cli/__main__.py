@@ -113,6 +113,11 @@ def _make_parser() -> argparse.ArgumentParser:
     argument = add("lineage", "cli.lineage", "follow a model from its data to its run")
     argument("name", metavar="MODEL")
 
+    argument = add("prune", "cli.prune", "list what models that are gone have left, and remove it")
+    text = "also runs and experiments of models that no branch or commit here names"
+    argument("--mlflow", action="store_true", help=text)
+    argument("--yes", action="store_true", help="do not ask")
+
     argument = add("verify", "cli.verify", "train what dvc.lock names again, compare bytes")
     argument("names", nargs="*", metavar="MODEL", help="default: all")
     argument("--jobs", help="trainings at a time (default: all cores)", **jobs)

@@ -29,6 +29,7 @@ from stages.tracking.mlflow_sync.runs import (
 from stages.tracking.mlflow_sync.store import (
     CHAMPION,
     IN_PROGRESS,
+    PARENT_TAG,
     Store,
     damaged_store,
     delete_if_allowed,
@@ -234,6 +235,53 @@ def _drop(store: Store, run: "Run", reason: str) -> list[str]:
         return [stays]
     _print(f"{what} dropped")
     return []
+
+
+@dataclass(frozen=True)
+class Unnamed:
+    """What a store has of stages that no lock file names."""
+
+    runs: "list[Run]"  # trials are left out: they go with their search
+    experiments: list[str]  # names of those that have no other runs
+
+
+def find_unnamed(store: Store, stages: set[str]) -> Unnamed:
+    """Look for the runs of stages with other names than these; writes nothing."""
+    unnamed, others = {}, []
+    for run in store.search_runs(""):
+        if run.data.tags.get("stage", "") in stages | {""}:
+            others.append(run)
+        else:
+            unnamed[run.info.run_id] = run
+    used = {
+        run.info.experiment_id for run in others if run.data.tags.get(PARENT_TAG) not in unnamed
+    }
+    experiments = [name for name, number in store.experiments.items() if number not in used]
+    return Unnamed([*unnamed.values()], experiments)
+
+
+def drop_unnamed(store: Store, unnamed: Unnamed) -> list[str]:
+    """Delete runs, their trials, and experiments.
+
+    Returns:
+        what stays: the server forbids to delete it, or a registered version is made of it.
+    """
+    kept = []
+    for run in unnamed.runs:
+        versions = store.client.search_model_versions(f"run_id = '{run.info.run_id}'")
+        if versions:
+            version = f"version {versions[0].version} of the registered model {versions[0].name}"
+            kept.append(f"{run.info.run_name} stays: {version} is made of it, delete that first")
+        else:
+            kept += _drop(store, run, "run of a model that is gone")
+    for run in store.find_children(set())[1]:
+        kept += _drop(store, run, _ORPHAN)
+    for name in unnamed.experiments if not kept else []:
+        delete = partial(store.client.delete_experiment, store.experiments[name])
+        stays = delete_if_allowed(delete, f"experiment {name}", name)
+        kept += [stays] if stays else []
+        _print(f"experiment {name}: dropped")
+    return kept
 
 
 # Pages and champions
