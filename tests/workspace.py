@@ -27,7 +27,7 @@ from stages.shared.params import SECTIONS
 from stages.shared.tables import Curves, write_curves, write_table
 from stages.tracking.leaderboards import DETAILS
 from stages.tracking.run_specs import EVALUATED
-from tests.pipeline import KEPT, SERIES, make_clone, read_params, set_param
+from tests.pipeline import KEPT, SERIES, edit_params, make_clone, read_params, set_param
 from tests.shell import commit, run
 
 MODELS = [
@@ -118,6 +118,25 @@ def retrain(folder: Path, model: str, seed: int) -> None:
         f"evaluate_forecaster@{model}",
         f"plot_forecaster@{model}",
     )
+
+
+def add_forecaster(folder: Path, name: str) -> None:
+    """Add a model: carried_rnn with another seed and name, and the results of its stages."""
+
+    def add_entry(params: dict[str, Any]) -> None:
+        params["forecasters"][name] = params["forecasters"]["carried_rnn"] | {"seed": len(name)}
+
+    edit_params(folder, add_entry)
+    for part in ("trained", "plotted", "evaluated/details/forecasting"):
+        shutil.copytree(folder / f"data/{part}/carried_rnn", folder / f"data/{part}/{name}")
+    scores = folder / EVALUATED / "forecasting"
+    shutil.copy(scores / "carried_rnn.json", scores / f"{name}.json")
+    config = make_config(folder, name)
+    torch.manual_seed(len(name))
+    network = build_network(config.architecture, config.network, name)
+    write_model(folder / "data/trained" / name, config, network)
+    stages = [f"{verb}_forecaster@{name}" for verb in ("train", "evaluate", "plot")]
+    take_results(folder, "follow_imports", *stages)
 
 
 def rescore(folder: Path, model: str, score: float, data: str = "official") -> None:
@@ -335,7 +354,7 @@ def write_missing(folder: Path, status: dict[str, list[dict[str, Any]]]) -> None
 
 def find_task(name: str) -> str:
     """The task of a model."""
-    return "forecasting" if name in KEPT["forecasters"] else "surnames"
+    return "surnames" if name.startswith("surname_") else "forecasting"
 
 
 @cache

@@ -113,6 +113,10 @@ def _make_parser() -> argparse.ArgumentParser:
     argument = add("lineage", "cli.lineage", "follow a model from its data to its run")
     argument("name", metavar="MODEL")
 
+    argument = add("merge", "cli.merge", "unite dvc.lock and champions.yaml in a git merge")
+    text = "what git gives to a merge driver"
+    argument("--files", nargs=4, metavar=("BASE", "OURS", "THEIRS", "PATH"), help=text)
+
     argument = add("prune", "cli.prune", "list what models that are gone have left, and remove it")
     text = "also runs and experiments of models that no branch or commit here names"
     argument("--mlflow", action="store_true", help=text)
@@ -145,6 +149,8 @@ def main() -> None:
     module = call.pop("module")
     if os.environ.get("SURNAMES_ZIP"):
         os.environ["SURNAMES_ZIP"] = str(_file(os.environ["SURNAMES_ZIP"]))
+    if call.get("files"):  # but for the last, which is a name
+        call["files"][:3] = map(_file, call["files"][:3])
     os.chdir(ROOT)
     exit_on_signals()
     # typed by hand, with nohup, it may outlive the shell

@@ -7,7 +7,7 @@ Graph = dict[str, set[str]]  # stage -> stages that it reads from
 
 _PIPELINE = "dvc.yaml"
 FIRST = "follow_imports"  # only after it DVC sees which stages an edit of code has changed
-_LAST = "track"  # reads what all others write, so it is left to the final `dvc repro`
+LAST = "track"  # reads what all others write, so it is left to the final `dvc repro`
 
 
 def read_graph() -> tuple[Graph, set[str]]:
@@ -38,7 +38,7 @@ def read_graph() -> tuple[Graph, set[str]]:
 def find_stale(graph: Graph, changed: set[str]) -> Graph:
     """The part of the graph that may have to run: changed stages and all that reads from them."""
     stale = find_downstream(changed & graph.keys(), graph)
-    stale.discard(_LAST)
+    stale.discard(LAST)
     return {stage: upstream & stale for stage, upstream in graph.items() if stage in stale}
 
 

@@ -261,8 +261,13 @@ def read_champions() -> dict[str, Champion]:
 def write_champion(leaderboard: str, champion: Champion) -> None:
     """Write the entry of a leaderboard; the others stay."""
     champions = read_champions() | {leaderboard: champion}
-    entries = {name: champions[name].model_dump() for name in sorted(champions)}
-    Path(CHAMPIONS).write_text(_HEADER + format_yaml(entries, width=1000), encoding="utf-8")
+    entries = {name: champion.model_dump() for name, champion in champions.items()}
+    Path(CHAMPIONS).write_text(format_champions(entries), encoding="utf-8")
+
+
+def format_champions(entries: dict[str, Any]) -> str:
+    """The text of champions.yaml, by leaderboard."""
+    return _HEADER + format_yaml(dict(sorted(entries.items())), width=1000)
 
 
 def list_data_files(model: RunSpec) -> Md5s:

@@ -13,11 +13,10 @@ from stages.tracking.mlflow_sync.store import Store, find_uri
 from tests.pipeline import edit_params
 from tests.shell import assert_one_line, call, run
 from tests.store import fill, list_names, sync
-from tests.workspace import take_results, write_trained
+from tests.workspace import add_forecaster
 
 GONE = "windowed_lstm_fast"
 NEW = "wide_rnn"
-STAGES = [f"{verb}_forecaster@{NEW}" for verb in ("train", "evaluate", "plot")]
 PRUNE = [sys.executable, "stages/run.py", "cli", "prune"]
 
 
@@ -128,27 +127,10 @@ def test_prune_lists_and_removes_only_after_a_yes(workspace):
     assert find_leftovers().format() == []
 
 
-def add_model(folder: Path) -> None:
-    """A model that nobody has committed."""
-    edit_params(folder, add_entry)
-    write_trained(folder, "carried_rnn", seed=1)
-    for part in ("trained", "plotted", "evaluated/details/forecasting"):
-        copy = folder / f"data/{part}/{NEW}"
-        run(folder, f"cp -rL data/{part}/carried_rnn {copy}")
-    scores = "data/evaluated/forecasting"
-    run(folder, f"cp -L {scores}/carried_rnn.json {scores}/{NEW}.json")
-    run(folder, "dvc checkout -q -f train_forecaster@carried_rnn")
-    take_results(folder, *STAGES)
-
-
-def add_entry(params):
-    params["forecasters"][NEW] = params["forecasters"]["carried_rnn"] | {"seed": 1}
-
-
 def test_runs_of_a_model_that_no_commit_names_are_pruned_in_mlflow(workspace, capsys):
     fill(workspace)
     names = list_names()
-    add_model(workspace)
+    add_forecaster(workspace, NEW)
     sync()
     assert list_names() == sorted([*names, NEW])
     remove_model(workspace, NEW)
@@ -174,7 +156,7 @@ def test_an_experiment_that_has_no_other_runs_is_pruned_too(workspace):
 
 def test_a_run_of_a_registered_version_is_not_pruned(workspace):
     fill(workspace)
-    add_model(workspace)
+    add_forecaster(workspace, NEW)
     sync()
     store = Store(find_uri())
     [run_] = [run_ for run_ in store.search_runs("") if run_.info.run_name == NEW]

@@ -89,7 +89,7 @@ def test_an_unfinished_merge_of_dvc_lock_is_one_line(workspace, command):
 
     stopped = call(workspace, *command)
 
-    assert_one_line(stopped, "dvc.lock has conflict markers from line", "make repro")
+    assert_one_line(stopped, "dvc.lock has conflict markers from line", "srn merge")
 
 
 @pytest.mark.slow

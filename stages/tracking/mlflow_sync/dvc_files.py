@@ -16,6 +16,7 @@ from stages.tracking.mlflow_sync.checksums import compute_file_md5
 
 Md5s = dict[str, str]  # path -> md5, `.dir` at the end of a folder's
 
+_MERGED = ("dvc.lock", "champions.yaml")  # which nobody writes by hand
 _MD5 = re.compile("[0-9a-f]{32}")
 
 
@@ -96,10 +97,10 @@ def read_yaml(path: str) -> dict[str, Any]:
     conflict = re.search("^<<<<<<< ", text, re.MULTILINE)
     if conflict:
         line = text.count("\n", 0, conflict.start()) + 1
-        raise InputError(
-            f"{path} has conflict markers from line {line} on: resolve them, or take one side with "
-            f"`git checkout --ours {path}` or --theirs, then type `make repro`"
-        )
+        remedy = "keep the entries of both sides, remove the markers, then type `srn merge`"
+        if Path(path).name in _MERGED:
+            remedy = "`srn merge` unites both sides"
+        raise InputError(f"{path} has conflict markers from line {line} on: {remedy}")
     try:
         content = parse_yaml(text) or {}
     except ValueError as error:

@@ -1,0 +1,140 @@
+"""Two branches that each add a model merge without a line of dvc.lock that a person has to read."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages.cli.merge import unite_file
+from stages.shared.dvc_pipeline import join_lock, split_lock
+from stages.shared.errors import InputError
+from stages.shared.yaml_files import parse_yaml
+from stages.tracking.leaderboards import format_champions
+from tests.pipeline import edit_params
+from tests.shell import assert_one_line, call, commit, run
+from tests.workspace import add_forecaster, retrain
+
+MERGE = [sys.executable, "stages/run.py", "cli", "merge"]
+STAGES = [f"{verb}_forecaster@{{}}" for verb in ("train", "evaluate", "plot")]
+
+
+def make_lock(**md5s: str) -> str:
+    return join_lock({name: f"  {name}:\n    md5: {md5}\n" for name, md5 in md5s.items()})
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "united", "taken"),
+    [
+        ({"a": "1", "b": "1"}, {"a": "1"}, {"a": "1", "b": "1"}, []),  # ours is new
+        ({"a": "1"}, {"a": "1", "c": "1"}, {"a": "1", "c": "1"}, ["c"]),  # theirs is new
+        ({"a": "2"}, {"a": "1"}, {"a": "2"}, []),  # ours has run again
+        ({"a": "1"}, {"a": "2"}, {"a": "2"}, ["a"]),  # theirs has run again
+        ({"a": "2"}, {"a": "2"}, {"a": "2"}, []),  # both have, alike
+        ({}, {"a": "1"}, {}, []),  # ours is removed
+        ({"a": "1"}, {}, {}, ["a"]),  # theirs is removed
+    ],
+)
+def test_what_one_side_has_changed_is_taken_from_there(ours, theirs, united, taken):
+    found = unite_file("dvc.lock", make_lock(a="1"), make_lock(**ours), make_lock(**theirs))
+
+    assert found.text == make_lock(**united)
+    assert found.taken == taken
+    assert found.conflicts == []
+
+
+def test_what_both_sides_have_changed_is_named_and_stays_ours():
+    base = make_lock(train="1", track="1", follow_imports="1")
+    ours = make_lock(train="2", track="2", follow_imports="2")
+    theirs = make_lock(train="3", track="3", follow_imports="3")
+
+    found = unite_file("dvc.lock", base, ours, theirs)
+
+    assert found.text == ours
+    assert found.conflicts == ["train"]  # the others run after each merge
+
+
+def test_champions_are_united_by_leaderboard():
+    base = {"level": {"model": "a"}, "waves": {"model": "a"}}
+    ours = {"level": {"model": "b"}, "waves": {"model": "b"}}
+    theirs = {"level": {"model": "a"}, "surnames": {"model": "c"}, "waves": {"model": "c"}}
+
+    found = unite_file("champions.yaml", *map(format_champions, (base, ours, theirs)))
+
+    assert parse_yaml(found.text) == ours | {"surnames": {"model": "c"}}
+    assert found.conflicts == ["waves"]
+
+
+def test_a_lock_file_that_dvc_did_not_write_is_left_to_the_person():
+    with pytest.raises(InputError, match="edited by hand"):
+        unite_file("dvc.lock", make_lock(), "# mine\n" + make_lock(), make_lock())
+
+
+def add_models_on_two_branches(folder: Path) -> None:
+    """`ada_rnn` on the branch that is checked out, `bobs_rnn` on theirs."""
+    run(folder, "git checkout -q -b theirs")
+    add_forecaster(folder, "bobs_rnn")
+    commit(folder, "bob adds a model")
+    run(folder, "git checkout -q - && dvc checkout -q")
+    add_forecaster(folder, "ada_rnn")
+    commit(folder, "ada adds a model")
+
+
+def keep_both(folder: Path) -> None:
+    """Edit params.yaml as a person does who keeps the entries of both sides."""
+    theirs = parse_yaml(run(folder, "git show theirs:params.yaml"))["forecasters"]
+    run(folder, "git checkout --ours params.yaml")
+    edit_params(folder, lambda params: params["forecasters"].update(theirs))
+    run(folder, "git add params.yaml")
+
+
+@pytest.mark.parametrize("has_driver", [False, True])
+def test_two_added_models_merge_and_nothing_runs_again(workspace, has_driver):
+    add_models_on_two_branches(workspace)
+    if has_driver:
+        driver = f"{' '.join(MERGE)} --files %O %A %B %P"
+        run(workspace, f"git config merge.srn.driver '{driver}'")
+
+    merged = run(workspace, "git merge theirs", check=False)
+    first = call(workspace, *MERGE)
+    keep_both(workspace)
+    second = call(workspace, *MERGE)
+
+    assert ("conflict in dvc.lock" in merged) is not has_driver
+    assert first.returncode == 1
+    assert "params.yaml has conflict markers" in first.stdout
+    assert "keep the entries of both" in first.stdout
+    assert second.returncode == 0, second.stdout
+    assert "nothing but track has to run" in second.stdout
+    entries = split_lock((workspace / "dvc.lock").read_text(encoding="utf-8"))
+    assert {stage.format(model) for stage in STAGES for model in ("ada_rnn", "bobs_rnn")} <= {
+        *entries
+    }
+    assert (workspace / "data/trained/bobs_rnn/weights.pt").exists()
+
+
+def test_a_model_that_both_sides_have_changed_is_named_and_runs_again(workspace):
+    run(workspace, "git checkout -q -b theirs")
+    retrain(workspace, "carried_rnn", seed=2)
+    commit(workspace, "seed 2")
+    run(workspace, "git checkout -q - && dvc checkout -q")
+    retrain(workspace, "carried_rnn", seed=1)
+    commit(workspace, "seed 1")
+    run(workspace, "git merge theirs", check=False)
+    run(workspace, "git checkout --theirs params.yaml && git add params.yaml")
+
+    done = call(workspace, *MERGE)
+
+    assert done.returncode == 0, done.stdout
+    assert "train_forecaster@carried_rnn was changed on both sides: ours stays" in done.stdout
+    [line] = [line for line in done.stdout.splitlines() if "have to run" in line]
+    assert line.endswith(": plot_forecaster@carried_rnn, train_forecaster@carried_rnn")
+
+
+def test_conflict_markers_name_the_command_that_unites(workspace):
+    lock = workspace / "dvc.lock"
+    text = lock.read_text(encoding="utf-8")
+    lock.write_text(f"{text}<<<<<<< HEAD\n=======\n>>>>>>> theirs\n", encoding="utf-8")
+
+    done = call(workspace, sys.executable, "stages/run.py", "cli", "sync")
+
+    assert_one_line(done, "dvc.lock has conflict markers from line", "srn merge")
