@@ -1,7 +1,9 @@
 """After a sync the store agrees with dvc.lock, whatever happened to either: real git and DVC."""
 
 import json
+import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +23,7 @@ from stages.tracking.mlflow_sync.sync import begin
 from stages.tracking.run_specs import DESCRIPTIONS
 from stages.tracking.track import find_commit
 from tests.pipeline import replace_text
-from tests.shell import SERVER_FOLDERS, commit, find_server, run
+from tests.shell import SERVER_FOLDERS, call, commit, find_server, run
 from tests.store import (
     assert_complete,
     check,
@@ -304,6 +306,30 @@ def test_a_figure_that_is_drawn_no_more_is_gone(workspace):
     shown = read_artifacts(workspace, find_run("carried_rnn"))
     figures = [path for path in shown if path.startswith("figures/")]
     assert "figures/curve.png" in figures and "figures/loss.png" not in figures
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="gives a right away")
+@pytest.mark.parametrize(
+    "link", ["symlink", pytest.param("hardlink", marks=pytest.mark.slow, id="hardlink")]
+)
+def test_a_figure_that_is_a_read_only_link_is_replaced_as_often_as_it_changes(workspace, link):
+    run(workspace, f"dvc config cache.type {link}")
+    fill(workspace)
+    figure = workspace / "data/plotted/carried_rnn/details/loss.png"
+    # root may write to a read-only file, until it gives that right away
+    prefix = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+
+    for color in ("blue", "green"):
+        figure.unlink()
+        figure.write_text(color, encoding="utf-8")
+        take_results(workspace, "plot_forecaster@carried_rnn")
+        synced = call(workspace, *prefix, sys.executable, "stages/run.py", "tracking.track")
+        assert synced.returncode == 0, synced.stdout
+
+    assert figure.stat().st_mode & 0o222 == 0  # of DVC
+    shown = read_artifacts(workspace, find_run("carried_rnn"))
+    assert shown["figures/loss.png"] == "green"
+    check()
 
 
 @pytest.mark.parametrize("name", ["carried_rnn", "layer_tour"])

@@ -347,6 +347,11 @@ def _upload_shown(store: Store, run: "Run", spec: RunSpec) -> None:
     """Upload the files that people look at, if any, and the stages that made them."""
     if not spec.shown:
         return
+    local = _find_local_folder(run.info.artifact_uri)
+    if local:
+        # a link of DVC can only be read, and so can MLflow's copy, which it could not write over
+        for name in _list_shown_files(spec):
+            (local / name).unlink(missing_ok=True)
     artifacts = open_artifacts(run.info.artifact_uri, store.uri)
     for path, folder in spec.shown.items():
         upload = artifacts.log_artifacts if Path(path).is_dir() else artifacts.log_artifact
