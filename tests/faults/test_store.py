@@ -292,7 +292,8 @@ def test_a_server_that_dies_while_runs_are_made_leaves_what_the_next_sync_comple
     server = start_server(command, tmp_path)
     wait_for(f"{uri}/api/2.0/mlflow/experiments/get?experiment_id=0")
     process = start_sync(workspace, MLFLOW_TRACKING_URI=uri)
-    process.stdout.readline()  # the first run is made
+    while "FINISHED" not in {run.info.status for run in list_runs(uri)}:  # the first run is made
+        assert process.poll() is None, process.communicate()
 
     os.killpg(server.pid, signal.SIGKILL)
 

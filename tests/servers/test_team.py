@@ -120,8 +120,9 @@ def test_a_server_that_is_restored_from_a_dump_is_completed_by_a_sync(ada, team)
 
 def test_a_server_that_was_killed_while_runs_were_made_is_completed_by_a_sync(ada, team):
     process = start_sync(ada, **team.identify("ada") | {"TRACK_SECONDS": "11"})
-    process.stdout.readline()  # the first run is made
-    while team.query("select count(*) from tags where value like 'in_progress %'") == "0":
+    made = "select count(*) from runs where status = 'FINISHED'"
+    begun = "select count(*) from tags where value like 'in_progress %'"
+    while team.query(made) == "0" or team.query(begun) == "0":
         assert process.poll() is None, process.communicate()
 
     team.kill_mlflow()  # amid the next one

@@ -1,19 +1,23 @@
 """Make a store agree with run specs: one complete run per spec, and pages and champions.
 
-What MLflow has already is left alone, so that a second sync writes nothing. Each change is printed.
+What MLflow has already is left alone, so that a second sync writes nothing. Changes are printed.
 """
 
 import hashlib
 import json
 import re
+import sys
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tqdm import tqdm
 
 from stages.tracking.mlflow_sync.dvc_files import workspace_problem
 from stages.tracking.mlflow_sync.runs import (
@@ -44,6 +48,13 @@ if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes s
 
 _print = partial(print, flush=True)
 
+_CHANGES = {  # what is printed of one run -> of several
+    "run made": "{} runs made",
+    "figures, tables and note replaced": "figures, tables and notes of {} runs replaced",
+    "lost files uploaded again": "lost files of {} runs uploaded again",
+    "commit noted": "commit noted in {} runs",
+}
+_MOST_NAMED = 3  # runs with the same change
 _LONGEST = timedelta(days=1)  # that a run may be in progress
 _ORPHAN = "trial without a search"
 _IN_PROGRESS_FILE, _MARKER = "track.began", "track.agreed"  # see below
@@ -69,6 +80,24 @@ class _RunState:
     difference: str | None  # what a sync would change
     problem: str | None  # why it cannot, or which file of the workspace differs from the lock file
     lost_children: bool = False  # whether runs below it are missing
+
+
+@contextmanager
+def _print_changes() -> Iterator[Callable[[RunSpec, str], None]]:
+    """Gives what notes a change of a run, one of `_CHANGES`.
+
+    They are printed together when the block ends, however it ends: few by name, more by number.
+    """
+    changed: dict[tuple[str, str], list[str]] = defaultdict(list)
+    try:
+        yield lambda spec, change: changed[spec.experiment, change].append(spec.name)
+    finally:
+        for (experiment, change), names in changed.items():
+            if len(names) > _MOST_NAMED:
+                _print(f"{experiment}: {_CHANGES[change].format(len(names))}")
+            else:
+                for name in names:
+                    _print(f"{name}: {change}")
 
 
 # Comparing and writing runs
@@ -164,40 +193,50 @@ def sync(store: Store, specs: list[RunSpec], commit: str | None) -> list[str]:
     if leftovers or any(state.lost_children for state in due):
         for run in store.find_children(set())[1]:  # of the runs that have just gone
             kept += _drop(store, run, _ORPHAN)
+    # one line of the terminal, for what takes long; nothing where stdout is none
+    progress = partial(tqdm, unit=" runs", delay=1, disable=None, leave=False, file=sys.stdout)
     if new:
         in_progress = begin()
-        for spec in new:
-            store.restart_time_limit()
-            with explain_errors(store.uri, f"experiment {spec.experiment}"):
-                write_run(store, spec, commit, in_progress)
-            _print(f"{spec.name}: run made")
+        with _print_changes() as note, progress(new, "MLflow") as specs_left:
+            for spec in specs_left:
+                store.restart_time_limit()
+                with explain_errors(store.uri, f"experiment {spec.experiment}"):
+                    write_run(store, spec, commit, in_progress)
+                note(spec, "run made")
         # other clones may have made some at the same time
         for runs in _find_runs(store, new).values():
             kept += _drop_doubles(store, runs)[1]
-    for state in due:
-        if state.spec not in new:
-            kept += _update_run(store, state, commit)
+    old = [state for state in due if state.spec not in new]
+    with _print_changes() as note, progress(old, "MLflow") as states_left:
+        for state in states_left:
+            kept += _update_run(store, state, commit, partial(note, state.spec))
     if not kept:
         # this repository has left nothing in progress
         _state_file(_IN_PROGRESS_FILE).unlink(missing_ok=True)
     return problems + kept
 
 
-def _update_run(store: Store, state: _RunState, commit: str | None) -> list[str]:
-    """Bring the run of a spec up to date; returns what could not be deleted."""
+def _update_run(
+    store: Store, state: _RunState, commit: str | None, note: Callable[[str], None]
+) -> list[str]:
+    """Bring the run of a spec up to date, and note each change.
+
+    Returns:
+        what could not be deleted.
+    """
     spec = state.spec
     store.restart_time_limit()
     with explain_errors(store.uri, f"experiment {spec.experiment}"):
         run, kept = _drop_doubles(store, state.runs)
         if run.data.tags.get(DISPLAY_TAG) != spec.display_digest:
             kept += update_shown(store, run, spec)
-            _print(f"{spec.name}: figures, tables and note replaced")
+            note("figures, tables and note replaced")
         if not store.is_local and lost_files(store, run, spec):
             kept += upload_lost(store, run, spec)
-            _print(f"{spec.name}: lost files uploaded again")
+            note("lost files uploaded again")
         if commit and COMMIT_TAG not in run.data.tags:
             store.client.set_tag(run.info.run_id, COMMIT_TAG, commit)
-            _print(f"{spec.name}: commit noted")
+            note("commit noted")
     return kept
 
 
