@@ -73,7 +73,7 @@ def _sync() -> None:
         first, *differences = str(error).splitlines()
         if not differences:  # the store itself cannot be used
             raise
-        print(f"{first} {len(differences)} differences, which `srn check` lists")
+        print(f"{first}, which `srn check` lists")
 
 
 def main(port: int) -> None:

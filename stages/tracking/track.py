@@ -7,6 +7,9 @@ lists what is missing or stale.
 """
 
 import subprocess
+import sys
+import textwrap
+from collections import defaultdict
 
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError, hide_passwords
@@ -23,6 +26,26 @@ from stages.tracking.mlflow_sync.sync import (
 )
 from stages.tracking.pages import sync_pages
 from stages.tracking.run_specs import check_dvc_listings, list_run_specs
+
+_MOST_NAMED = 3  # runs with the same difference, each in a line of its own on a terminal
+_WIDTH = 98  # columns of a terminal, but for the indentation
+_LEAST_NAMES = 30  # columns for names after a long difference
+
+
+def group_differences(differences: list[str]) -> list[str]:
+    """Make one line of those that differ by their names alone, which are cut to a terminal."""
+    alike = defaultdict(list)
+    for line in differences:
+        alike[line.partition(": ")[2]].append(line)
+    grouped = []
+    for difference, lines in alike.items():
+        if len(lines) > _MOST_NAMED:
+            names = ", ".join(line.partition(": ")[0] for line in lines)
+            left = max(_WIDTH - len(f"{difference}: "), _LEAST_NAMES)
+            names = textwrap.shorten(names, left, placeholder=f" … ({len(lines)} runs)")
+            lines = [f"{difference}: {names}"]
+        grouped += lines
+    return grouped
 
 
 def _list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
@@ -118,7 +141,9 @@ def main(check: bool = False, new: bool = False, champions: bool = False) -> Non
             if not differences:
                 write_marker(uri, _list_digests(specs, commit))
     if differences:
-        raise InputError("\n  ".join([f"MLflow at {uri} is behind dvc.lock:", *differences]))
+        count = f"{len(differences)} difference{'s' if len(differences) > 1 else ''}"
+        lines = group_differences(differences) if sys.stderr.isatty() else differences
+        raise InputError("\n  ".join([f"MLflow at {uri} is behind dvc.lock: {count}", *lines]))
     print(hide_passwords(f"MLflow at {uri}: {len(specs)} runs for this dvc.lock"))
 
 

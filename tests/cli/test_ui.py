@@ -39,7 +39,7 @@ def test_it_fills_mlflow_and_prints_where_each_experiment_opens(workspace, numbe
 
     assert found.keys() == {"forecasting", "surnames", "layers"}
     assert max(len(line.rstrip()) for line in said if "http" in line) <= 100
-    assert "1 differences, which `srn check` lists" in "".join(said)
+    assert "is behind dvc.lock: 1 difference, which `srn check` lists" in "".join(said)
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0  # the server has ended too
 

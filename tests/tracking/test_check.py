@@ -5,6 +5,7 @@ import pytest
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
 from stages.tracking.mlflow_sync.store import Store, find_uri
+from stages.tracking.track import group_differences
 from tests.store import check, fill, find_run, list_files, sync
 from tests.workspace import take_results
 
@@ -14,6 +15,27 @@ def test_a_missing_store_lacks_every_run_and_is_not_made(workspace):
         check()
 
     assert not (workspace / "mlflow.db").exists()
+
+
+def test_on_a_terminal_runs_that_differ_alike_are_one_line_within_100_columns():
+    missing = [f"ridge (series_{number})" for number in range(71)]
+
+    *others, line = group_differences(
+        ["carried_rnn: 2 runs", "layer_tour: 2 runs", *(f"{name}: no run" for name in missing)]
+    )
+
+    assert others == ["carried_rnn: 2 runs", "layer_tour: 2 runs"]
+    assert line.startswith("no run: ridge (series_0), ridge (series_1), ")
+    assert line.endswith(" … (71 runs)")
+    assert 80 < len(line) <= 98  # it is indented
+
+
+def test_the_names_that_differ_are_there_beside_a_long_difference():
+    difference = f"data/{'long/' * 30}scores.json differs from dvc.lock: run `dvc checkout`"
+
+    [line] = group_differences([f"run_{number}: {difference}" for number in range(4)])
+
+    assert line == f"{difference}: run_0, run_1, run_2, run_3"
 
 
 @pytest.mark.parametrize("name", ["surname_blend", "layer_tour"])
