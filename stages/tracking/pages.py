@@ -16,7 +16,7 @@ from stages.tracking.leaderboards import (
 )
 from stages.tracking.mlflow_sync.dvc_files import workspace_problem
 from stages.tracking.mlflow_sync.mlflow_internals import VIEW_TAG, Parallel, View, format_view
-from stages.tracking.mlflow_sync.runs import NOTE_TAG, RunSpec
+from stages.tracking.mlflow_sync.runs import BRANCH_TAG, CURRENT_TAG, NOTE_TAG, RunSpec
 from stages.tracking.mlflow_sync.store import Store
 from stages.tracking.mlflow_sync.sync import set_tags
 from stages.tracking.run_specs import read_search_section, read_searches
@@ -26,7 +26,15 @@ _OTHER_NOTES = {
     "searches": "Which recipe is best on validation? Trials have runs below that of their search.",
 }
 _SURNAME_SCORES = ("accuracy", "macro_f1", "macro_f1_adjusted")
-_ORIGIN = ("tags.`kind`", "tags.`data`", "attributes.`Duration`")
+_ORIGIN = (
+    f"tags.`{CURRENT_TAG}`",
+    "tags.`kind`",
+    "tags.`data`",
+    "tags.`dvc.experiment`",
+    "attributes.`Version`",  # the commit
+    f"tags.`{BRANCH_TAG}`",
+    "attributes.`Duration`",
+)
 VIEWS = {
     "surnames": View(
         "Best on validation first",

@@ -56,6 +56,7 @@ _SEARCHES_LOCK = "searches/dvc.lock"
 _SEARCH = "recipes drawn at random, trained, and scored on validation alone"
 _NOT_DESCRIBED = f"not described in {DESCRIPTIONS}"
 _SCORES_MISSING = "it has no scores in dvc.lock: run `dvc repro`"
+_MOST_CHANGES = 3  # of params in the name of a run
 _OTHER_KINDS = {  # stage of dvc.yaml -> kind of a model that is no network
     "combine_forecaster": "combination",
     "score_series_baselines": "best baseline",
@@ -139,11 +140,17 @@ def _make_spec(stages: Stages, params: dict[str, Any], **fields: Any) -> RunSpec
                 shown[path] = "tables"
             elif path.startswith("data/plotted/"):
                 shown[path] = "figures"
+    texts = _format_params(params)
+    data = _keep_data(next(iter(stages.values())).deps)
+    return RunSpec(stages=stages, params=texts, data=data, shown=shown, compared=compared, **fields)
+
+
+def _format_params(params: dict[str, Any]) -> dict[str, str]:
+    """Params as MLflow keeps them, by path: `network.hidden`."""
     texts = {}
     for name, value in flatten(params, ".").items():
         texts[name] = value if isinstance(value, str) else json.dumps(value)
-    data = _keep_data(next(iter(stages.values())).deps)
-    return RunSpec(stages=stages, params=texts, data=data, shown=shown, compared=compared, **fields)
+    return texts
 
 
 def _keep_data(md5s: Md5s) -> Md5s:
@@ -230,9 +237,6 @@ def _make_model(
     sections = train.params.get("params.yaml", {})
     if kind == "best baseline":  # how it is scored is no param of a model
         sections = {"baselines": train.read_section("forecasting_baselines")}
-    params: dict[str, Any] = {}
-    for section, value in sections.items():
-        params |= value if isinstance(value, dict) else {section: value}
     test_data = {}
     if "evaluate" in roles:
         known = train.deps | train.outs
@@ -241,7 +245,7 @@ def _make_model(
                 test_data[path] = md5
     return _make_spec(
         roles,
-        params,
+        _join_sections(sections),
         name=name,
         experiment=task,
         kind=kind,
@@ -257,6 +261,30 @@ def _make_model(
         package=ModelPackage(partial(list_files, name), partial(pack_model, name)),
         lock_problem=_half_way_problem(roles, written) if "evaluate" in roles else _SCORES_MISSING,
     )
+
+
+def _join_sections(sections: dict[str, Any]) -> dict[str, Any]:
+    """The params of all sections that a stage read; a single value goes by its section's name."""
+    params: dict[str, Any] = {}
+    for section, value in sections.items():
+        params |= value if isinstance(value, dict) else {section: value}
+    return params
+
+
+def describe_changes(spec: RunSpec, committed: dict[str, Any]) -> str:
+    """How the params of a model differ from those of its stage's committed entry in dvc.lock.
+
+    Returns:
+        such as "rate 0.02, hidden 20"; empty, if they do not.
+    """
+    sections = committed.get("params", {}).get("params.yaml", {})
+    before = _format_params(_join_sections(sections))
+    changed = []
+    for name, value in spec.params.items():
+        if before.get(name) != value:
+            changed.append(f"{name.rpartition('.')[2]} {value}")
+    more = f" and {len(changed) - _MOST_CHANGES} more" if len(changed) > _MOST_CHANGES else ""
+    return ", ".join(changed[:_MOST_CHANGES]) + more
 
 
 def _read_model(task: str, name: str, description: str) -> Content:

@@ -6,13 +6,18 @@ MLflow has already is left alone, so that a second call writes nothing. `srn che
 lists what is missing or stale.
 """
 
+import os
 import subprocess
 import sys
 import textwrap
 from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
 
 from stages.shared.command import run_as_command
+from stages.shared.dvc_pipeline import split_lock
 from stages.shared.errors import InputError, hide_passwords
+from stages.shared.yaml_files import parse_yaml
 from stages.tracking.leaderboards import champion_problem, list_registrations, read_champions
 from stages.tracking.mlflow_sync.runs import RunSpec
 from stages.tracking.mlflow_sync.store import find_database, find_uri, lock_store, open_store
@@ -25,7 +30,7 @@ from stages.tracking.mlflow_sync.sync import (
     write_marker,
 )
 from stages.tracking.pages import sync_pages
-from stages.tracking.run_specs import check_dvc_listings, list_run_specs
+from stages.tracking.run_specs import check_dvc_listings, describe_changes, list_run_specs
 
 _MOST_NAMED = 3  # runs with the same difference, each in a line of its own on a terminal
 _WIDTH = 98  # columns of a terminal, but for the indentation
@@ -105,6 +110,35 @@ def find_commit() -> str | None:
     return None if changes else head
 
 
+def _find_branch() -> str | None:
+    """The branch of git that is checked out, if one is."""
+    try:
+        return _run_git("symbolic-ref", "--quiet", "--short", "HEAD")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _name_variants(specs: list[RunSpec]) -> list[RunSpec]:
+    """The same with models named by what differs from the committed dvc.lock, or the experiment."""
+    try:
+        committed = split_lock(_run_git("show", "HEAD:./dvc.lock") + "\n") or {}
+    except (OSError, subprocess.CalledProcessError):
+        return specs
+    entries = split_lock(Path("dvc.lock").read_text(encoding="utf-8")) or {}
+    named = []
+    for spec in specs:
+        stages = {stage.name for stage in spec.stages.values()}
+        trained = spec.first_stage.name
+        if spec.package and trained in committed:
+            entry = parse_yaml(committed[trained])[trained]
+            variant = describe_changes(spec, entry)
+            if not variant and any(committed.get(name) != entries.get(name) for name in stages):
+                variant = os.environ.get("DVC_EXP_NAME", "")
+            spec = replace(spec, variant=variant)
+        named.append(spec)
+    return named
+
+
 def _run_git(*arguments: str) -> str:
     """What git prints; no lock is taken, since DVC may be at work in the same repository."""
     command = ["git", "--no-optional-locks", *arguments]
@@ -130,7 +164,7 @@ def main(check: bool = False, new: bool = False, champions: bool = False) -> Non
     else:
         with lock_store(uri), open_store(uri, to_write=True, to_make=new) as store:
             commit = find_commit()
-            differences = sync(store, specs, commit)
+            differences = sync(store, _name_variants(specs), commit, _find_branch())
             sync_pages(store, specs)
             registrations = list_registrations(specs)
             sync_champions(store, registrations, champions or store.is_local)

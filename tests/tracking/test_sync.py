@@ -45,6 +45,7 @@ from tests.workspace import (
     nest_errors,
     redraw,
     redraw_tour,
+    rescore,
     retrain,
     say_again,
     take_results,
@@ -512,3 +513,35 @@ def test_four_processes_at_once_on_a_fresh_store_make_each_run_once(workspace):
     made = sorted(line for out, _ in said for line in out.splitlines() if line.endswith(" made"))
     assert made == ["forecasting: 18 runs made", "layer_tour: run made", "surnames: 6 runs made"]
     assert_complete()
+
+
+def test_variants_are_told_apart_by_name_and_those_of_this_lock_file_are_marked(
+    workspace, monkeypatch
+):
+    fill(workspace)
+    retrain(workspace, "carried_rnn", seed=1)
+    sync()
+    monkeypatch.setenv("DVC_EXP_NAME", "other-labels")
+    rescore(workspace, "surname_gru", 0.45)
+
+    sync()
+
+    current = [name for name in RUNS if name not in ("carried_rnn", "surname_gru")]
+    current += ["carried_rnn (seed 1)", "surname_gru (other-labels)"]
+    names = {run.info.run_name: run.data.tags.get("dvc.lock") for run in list_runs()}
+    marked = {name for name, mark in names.items() if mark == "current"}
+    assert marked == {*current}
+    assert names.keys() - marked == {"carried_rnn", "surname_gru"}
+
+
+def test_a_variant_keeps_its_run_when_it_is_committed(workspace):
+    fill(workspace)
+    retrain(workspace, "carried_rnn", seed=1)
+    sync()
+    names = list_names()
+
+    commit(workspace, "another seed")
+    sync()
+
+    assert list_names() == names
+    assert find_run("carried_rnn").info.run_name == "carried_rnn (seed 1)"

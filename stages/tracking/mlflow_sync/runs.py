@@ -37,6 +37,8 @@ if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes s
 
 FORMAT = 4  # of what a run shows: with another number every run is shown again, under its old key
 COMMIT_TAG = "mlflow.source.git.commit"  # where the UI looks for it
+BRANCH_TAG = "mlflow.source.git.branch"  # likewise
+CURRENT_TAG, CURRENT = "dvc.lock", "current"  # of the runs of the lock file that was synced last
 DISPLAY_TAG = "display_digest"  # `RunSpec.display_digest` of what the run shows
 NOTE_TAG = "mlflow.note.content"
 BATCH = 1_000  # metrics, params and tags of a request
@@ -112,6 +114,7 @@ class RunSpec:
     package: ModelPackage | None = None  # its model, if it has one
     children: Callable[[], list[Child]] | None = None  # reads the runs below it, if it has some
     lock_problem: str | None = None  # what is missing of it in the lock file, or half-way there
+    variant: str = ""  # how its params differ from those of the last commit
 
     @property
     def first_stage(self) -> Stage:
@@ -139,6 +142,11 @@ class RunSpec:
         """The file by which its run is looked up; empty while that was not made."""
         md5s = self.md5s
         return {path: md5s[path] for path in self.results[-1:] if path in md5s}
+
+    @property
+    def title(self) -> str:
+        """Its name in MLflow, by which variants of one model are told apart."""
+        return f"{self.name} ({self.variant})" if self.variant else self.name
 
     @property
     def key(self) -> str:
@@ -182,10 +190,12 @@ def package_problem(spec: RunSpec) -> str | None:
 # Writing and updating it
 
 
-def write_run(store: Store, spec: RunSpec, commit: str | None, in_progress: str) -> None:
+def write_run(
+    store: Store, spec: RunSpec, commit: str | None, in_progress: str, branch: str | None = None
+) -> None:
     """Make a run; until it is complete its key is `in_progress`.
 
-    Its tags name the commit that holds the lock file, if one does.
+    Its tags name the commit that holds the lock file, if one does, and the branch of git.
     """
     from mlflow.entities import LoggedModelOutput, Metric
 
@@ -194,13 +204,16 @@ def write_run(store: Store, spec: RunSpec, commit: str | None, in_progress: str)
     tags = {"mlflow.source.name": stage, "stage": stage, "model": spec.name} | content.labels
     if commit:
         tags[COMMIT_TAG] = commit
+    if branch:
+        tags[BRANCH_TAG] = branch
     dvc_experiment = os.environ.get("DVC_EXP_NAME")
     if dvc_experiment:
         tags["dvc.experiment"] = dvc_experiment
     tags |= {"kind": spec.kind, NOTE_TAG: content.note, DISPLAY_TAG: spec.display_digest}
+    tags[CURRENT_TAG] = CURRENT
     tags |= {"key": in_progress, "owner": f"{socket.gethostname()}:{find_root()}"}
     experiment_id = store.open_experiment(spec.experiment)
-    run = client.create_run(experiment_id, _to_milliseconds(content.started), tags, spec.name)
+    run = client.create_run(experiment_id, _to_milliseconds(content.started), tags, spec.title)
     run_id = run.info.run_id
 
     _log_inputs(store, run, spec)

@@ -22,6 +22,8 @@ from tqdm import tqdm
 from stages.tracking.mlflow_sync.dvc_files import workspace_problem
 from stages.tracking.mlflow_sync.runs import (
     COMMIT_TAG,
+    CURRENT,
+    CURRENT_TAG,
     DISPLAY_TAG,
     RunSpec,
     lost_files,
@@ -166,13 +168,16 @@ def _find_runs(store: Store, specs: list[RunSpec]) -> "dict[str, list[Run]]":
     return {spec.key: found[spec.key] or store.find_runs(spec.key) for spec in specs}
 
 
-def sync(store: Store, specs: list[RunSpec], commit: str | None) -> list[str]:
+def sync(
+    store: Store, specs: list[RunSpec], commit: str | None, branch: str | None = None
+) -> list[str]:
     """Drop, make and update runs, so that each spec has one that is complete.
 
     Args:
         store: to write to.
         specs: of all runs.
         commit: that holds the lock file, if one does.
+        branch: of git, if one is checked out.
 
     Returns:
         what could not be done: files are missing here, or the server forbids to delete.
@@ -181,6 +186,7 @@ def sync(store: Store, specs: list[RunSpec], commit: str | None) -> list[str]:
     problems = [f"{state.spec.name}: {state.problem}" for state in states if state.problem]
     due = [state for state in states if not state.problem]
     new = [state.spec for state in due if not state.runs]
+    current = {state.runs[0].info.run_id for state in states if state.problem and state.runs}
     kept = []
     # first, or each sync that fails would leave one more
     for run, reason in leftovers:
@@ -201,15 +207,20 @@ def sync(store: Store, specs: list[RunSpec], commit: str | None) -> list[str]:
             for spec in specs_left:
                 store.restart_time_limit()
                 with explain_errors(store.uri, f"experiment {spec.experiment}"):
-                    write_run(store, spec, commit, in_progress)
+                    write_run(store, spec, commit, in_progress, branch)
                 note(spec, "run made")
         # other clones may have made some at the same time
         for runs in _find_runs(store, new).values():
-            kept += _drop_doubles(store, runs)[1]
+            run, stay = _drop_doubles(store, runs)
+            current.add(run.info.run_id)
+            kept += stay
     old = [state for state in due if state.spec not in new]
     with _print_changes() as note, progress(old, "MLflow") as states_left:
         for state in states_left:
-            kept += _update_run(store, state, commit, partial(note, state.spec))
+            run, stay = _update_run(store, state, commit, partial(note, state.spec))
+            current.add(run.info.run_id)
+            kept += stay
+    _mark_current(store, current)
     if not kept:
         # this repository has left nothing in progress
         _state_file(_IN_PROGRESS_FILE).unlink(missing_ok=True)
@@ -218,11 +229,11 @@ def sync(store: Store, specs: list[RunSpec], commit: str | None) -> list[str]:
 
 def _update_run(
     store: Store, state: _RunState, commit: str | None, note: Callable[[str], None]
-) -> list[str]:
+) -> "tuple[Run, list[str]]":
     """Bring the run of a spec up to date, and note each change.
 
     Returns:
-        what could not be deleted.
+        the run, and what could not be deleted.
     """
     spec = state.spec
     store.restart_time_limit()
@@ -237,7 +248,18 @@ def _update_run(
         if commit and COMMIT_TAG not in run.data.tags:
             store.client.set_tag(run.info.run_id, COMMIT_TAG, commit)
             note("commit noted")
-    return kept
+    return run, kept
+
+
+def _mark_current(store: Store, run_ids: set[str]) -> None:
+    """Mark the runs of this lock file, and no others, such as those of the one synced before."""
+    marked = store.search_runs(f"tags.`{CURRENT_TAG}` = '{CURRENT}'")
+    marked_ids = {run.info.run_id for run in marked}
+    with explain_errors(store.uri, "its experiments"):
+        for run_id in marked_ids - run_ids:
+            store.client.delete_tag(run_id, CURRENT_TAG)
+        for run_id in run_ids - marked_ids:
+            store.client.set_tag(run_id, CURRENT_TAG, CURRENT)
 
 
 def _drop_doubles(store: Store, runs: "Sequence[Run]") -> "tuple[Run, list[str]]":
