@@ -4,6 +4,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow import MlflowClient
 
 from stages.cli import promote
 from stages.shared.errors import InputError
@@ -17,8 +18,8 @@ from stages.tracking.mlflow_sync.sync import begin
 from stages.tracking.run_specs import read_models
 from stages.tracking.served_models.loader import Forecaster
 from tests.shell import find_server, run
-from tests.store import check, fill, find_champion, find_run, find_spec, sync
-from tests.workspace import nest_errors, rescore, retrain, take_results
+from tests.store import check, fill, find_champion, find_run, find_spec, list_names, sync
+from tests.workspace import RUNS, nest_errors, rescore, retrain, take_results
 
 
 def find_name(leaderboard):
@@ -228,6 +229,46 @@ def test_a_champion_that_returns_keeps_its_version(workspace):
 
     assert find_champion("surnames") == "surname_blend"
     assert len(Store(find_uri()).find_versions(["surnames"])) == 2
+
+
+def leave_alone(folder: Path, client: MlflowClient, run_id: str) -> None:
+    pass
+
+
+def restore_after_a_sync(folder: Path, client: MlflowClient, run_id: str) -> None:
+    sync()
+    client.restore_run(run_id)
+
+
+def collect(folder: Path, client: MlflowClient, run_id: str) -> None:
+    store = "sqlite:///mlflow.db"
+    run(folder, f"mlflow gc --backend-store-uri {store}", MLFLOW_TRACKING_URI=store)
+
+
+def delete_model(folder: Path, client: MlflowClient, run_id: str) -> None:
+    client.delete_registered_model("surnames")
+
+
+@pytest.mark.parametrize("disturb", [leave_alone, restore_after_a_sync, collect, delete_model])
+def test_after_a_sync_a_champion_whose_run_was_deleted_is_there_again(workspace, disturb):
+    fill(workspace)
+    promote.main("surnames", force=False)
+    sync()
+    client = Store(find_uri()).client
+    version = client.get_model_version_by_alias("surnames", "champion")
+    client.delete_run(version.run_id)
+    disturb(workspace, client, version.run_id)
+
+    sync()
+
+    check()
+    assert list_names() == RUNS
+    mlflow.set_tracking_uri(find_uri())
+    champion = mlflow.pyfunc.load_model("models:/surnames@champion")
+    assert champion.metadata.run_id == find_run("surname_blend").info.run_id
+    promote.main("surnames", force=True)
+    sync()
+    assert find_champion("surnames") == "surname_blend"
 
 
 def test_a_champion_that_is_not_of_this_lock_is_reported_and_stays(workspace, capsys):

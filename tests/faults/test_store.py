@@ -41,6 +41,21 @@ def tracked(workspace: Path) -> Path:
     return workspace
 
 
+@pytest.mark.parametrize(
+    ("revision", "words"),
+    [
+        ("75868b020152", ("is of an MLflow older than", "type `mlflow db upgrade sqlite:///")),
+        ("ffffffffffff", ("is of an MLflow newer than", "pip install --upgrade mlflow")),
+    ],
+)
+def test_a_store_of_another_mlflow_is_one_line_with_the_command(tracked, revision, words):
+    with closing(sqlite3.connect("mlflow.db")) as database, database:
+        database.execute("update alembic_version set version_num = ?", [revision])
+
+    for command in (TRACK, CHECK):
+        assert_one_line(call(tracked, *command), *words, "delete it, and `srn sync`")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("size", [1, 200_000])

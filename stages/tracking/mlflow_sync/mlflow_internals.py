@@ -45,6 +45,14 @@ def _find_store_class() -> Any:
     return found if all(hasattr(found, name) for name in needed) else None
 
 
+def knows_schema(revision: str) -> bool:
+    """Whether a store, by the revision of its tables, is of this MLflow or an older one."""
+    import mlflow
+
+    folder = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+    return any(folder.glob(f"{revision}_*.py"))
+
+
 def open_artifacts(address: str, uri: str) -> Any:
     """What reads, writes and deletes artifacts at an address: of a run, model or experiment.
 

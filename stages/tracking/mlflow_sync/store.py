@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from stages.shared.errors import InputError, hide_passwords
-from stages.tracking.mlflow_sync.mlflow_internals import VIEW_TAG, make_database, open_artifacts
+from stages.tracking.mlflow_sync.mlflow_internals import (
+    VIEW_TAG,
+    knows_schema,
+    make_database,
+    open_artifacts,
+)
 
 if TYPE_CHECKING:  # mlflow takes seconds to import, and wants its environment set before
     from mlflow.entities import Run
@@ -35,6 +40,8 @@ _PAGE = 1_000  # experiments or registered models of one answer
 _NOT_NEEDED = "training and evaluation do not need it"
 _USER = "MLFLOW_TRACKING_USERNAME"
 _UNKNOWN_USER, _FORBIDDEN = 401, 403  # status of HTTP
+# of MLflow's message about a database whose tables another version made
+_SCHEMA = re.compile(r"database schema \(found version (\w+), but expected")
 _CREATES = re.compile("(experiments|registered-models)/create")
 _READS = re.compile("/(search|get|get-by-name|list)[ ?]|GET ")
 _ENVIRONMENT = {  # what the user has set stays
@@ -374,9 +381,28 @@ def explain_errors(uri: str, target: str) -> Iterator[None]:
         if denial:
             raise InputError(f"MLflow at {uri}: {denial} and try again; {_NOT_NEEDED}") from None
         reason = " ".join(str(error).split())
+        schema = _SCHEMA.search(reason)
+        if schema:
+            raise InputError(_explain_schema(uri, schema[1])) from None
         if len(reason) >= 300:  # MLflow's messages begin with the request and end with the reason
             reason = f"{reason[:140]} … {reason[-140:]}"
         raise InputError(_format_unusable(uri, reason)) from None
+
+
+def _explain_schema(uri: str, revision: str) -> str:
+    """What to do with a file whose tables are not those of this MLflow."""
+    from mlflow.version import VERSION
+
+    again = "or delete it, and `srn sync` fills another"
+    if knows_schema(revision):
+        return (
+            f"{uri} is of an MLflow older than {VERSION}: copy the file, then type `mlflow db "
+            f"upgrade {uri}`, {again}"
+        )
+    return (
+        f"{uri} is of an MLflow newer than {VERSION} (schema {revision}): install the one that "
+        f"made it (`pip install --upgrade mlflow`), {again}"
+    )
 
 
 def _format_unusable(uri: str, reason: str) -> str:
