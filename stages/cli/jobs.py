@@ -59,7 +59,7 @@ class Job:
         return time.monotonic() - self.started
 
     def read_last_line(self) -> str:
-        """What it printed last: how far a training is. Notes which stage printed it."""
+        """The last line with a letter or digit: how far it is. Notes which stage printed it."""
         descriptor = self.output.fileno()
         size = os.fstat(descriptor).st_size
         # pread: the processes that write share the position of this file
@@ -71,7 +71,7 @@ class Job:
                 self.stage = started.decode()
         self.tail = text[-_TAIL_BYTES:]
         lines = self.tail.decode(errors="replace").split("\n")
-        printed = [line.strip() for line in lines if line.strip()]
+        printed = [line.strip() for line in lines if any(map(str.isalnum, line))]
         return printed[-1] if printed else ""
 
 

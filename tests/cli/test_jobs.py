@@ -40,6 +40,16 @@ def test_the_last_line_of_a_running_job_is_shown():
     assert said.endswith("train_forecaster@carried_rnn  1.0 s  Iteration: 100 loss 0.5")
 
 
+def test_a_line_without_a_letter_or_digit_says_nothing():
+    job = start("RNN(\n  (head): Linear(4, 1)\n)\n")  # as PyTorch prints a module
+    wait_for_line(job)
+
+    said = format_running(job)
+
+    end(job)
+    assert said.endswith("train_forecaster@carried_rnn  (head): Linear(4, 1)")
+
+
 def test_reading_it_does_not_move_where_the_job_writes():
     job = start("first")
     wait_for_line(job)
