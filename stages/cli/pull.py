@@ -57,9 +57,9 @@ def main() -> None:
     with lock_workspace():
         folders = read_dvc_folders()
         fetch_listings(folders)
-        for command in ("fetch", "checkout"):
-            if not run_module("dvc", command):
-                raise InputError(f"dvc {command} failed: see above")
+        for command in (["fetch"], ["checkout", "--summary"]):
+            if not run_module("dvc", *command):
+                raise InputError(f"dvc {command[0]} failed: see above")
             check_dvc_listings()
         problem = workspace_problem(folders, folders, may_be_missing=True)
         if problem:

@@ -195,6 +195,8 @@ def test_what_is_pulled_is_what_dvc_lock_names(workspace, remote, teammate):
 
     assert done.returncode == 0, done.stdout
     assert run(teammate, "dvc status") == run(workspace, "dvc status")
+    _, added = done.stdout.splitlines()  # the first line says what was fetched
+    assert re.fullmatch(r"\d{2,} files added", added)
 
 
 @SLOW

@@ -217,10 +217,13 @@ def test_a_source_archive_without_git_runs(clone):
 @pytest.mark.slow
 def test_where_stdout_is_no_terminal_each_chain_is_one_line_that_counts_the_stages(clone):
     set_param(clone, "figures.dpi", 31)
+    with (clone / "stages/surnames/plot.py").open("a", encoding="utf-8") as code:
+        code.write("# a comment\n")  # so that follow_imports runs, before all others
 
     done = repro(clone)
 
     assert done.returncode == 0, done.stdout
+    assert re.match(r"\[1/1\] +\d+ s  follow_imports\n\[1/7\]", done.stdout)
     counts = re.findall(r"^\[ *(\d+)/7\] +\d+ s  \S", done.stdout, re.MULTILINE)
     assert [int(count) for count in counts] == [1, 2, 3, 4, 5, 6, 7]
     assert "\r" not in done.stdout and "\x1b" not in done.stdout
