@@ -165,8 +165,10 @@ def list_processes(folder: Path) -> list[psutil.Process]:
 def list_tracked(folder: Path) -> list[tuple[str, str | None]]:
     """Model and experiment of every finished run in the folder's store."""
     query = """
-        select name, value from runs left join tags
-        on runs.run_uuid = tags.run_uuid and tags.key = 'dvc.experiment'
+        select coalesce(model.value, name), experiment.value from runs
+        left join tags model on runs.run_uuid = model.run_uuid and model.key = 'model'
+        left join tags experiment
+        on runs.run_uuid = experiment.run_uuid and experiment.key = 'dvc.experiment'
         where status = 'FINISHED'
     """
     return sorted(ask_store(folder, query), key=str)

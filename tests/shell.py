@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import re
 import shlex
 import signal
 import socket
@@ -36,6 +37,20 @@ def run(folder: Path, command: str, check: bool = True, **environment: str) -> s
     done = call(folder, "sh", "-c", command, **environment)
     assert not check or done.returncode == 0, f"{command}: {done.stdout}"
     return done.stdout
+
+
+def read_blocks(title: str) -> list[str]:
+    """What README gives to be typed below a title, one text per block."""
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    section = text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^```\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+
+
+def type_in(folder: Path, block: str) -> subprocess.CompletedProcess[str]:
+    """Type lines into a shell, in the environment of the tests instead of one more."""
+    python = shlex.quote(str(Path(sys.executable).parent))
+    make = f'make() {{ command make --old-file .venv/installed BIN={python} "$@"; }}'
+    return call(folder, "bash", "-ec", f"{make}\n{block}")
 
 
 def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:

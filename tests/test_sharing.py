@@ -5,13 +5,16 @@ import io
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stages.surnames.assessment import METRICS
 from tests.pipeline import (
     KEPT,
+    SERIES,
     copy_template,
+    edit_params,
     list_processes,
     list_started,
     list_tracked,
@@ -19,7 +22,7 @@ from tests.pipeline import (
     repro,
     set_param,
 )
-from tests.shell import commit, run
+from tests.shell import commit, read_blocks, run, type_in
 from tests.workspace import MODELS, RUNS, SECTIONS
 
 pytestmark = pytest.mark.slow
@@ -130,3 +133,81 @@ def wait_for_queue(clone: Path) -> None:
     for process in list_processes(clone):
         process.kill()
     assert status.count("Success") == 2, status
+
+
+def add_series(clone: Path) -> None:
+    def edit(params: dict[str, Any]) -> None:
+        series = params["generated_series"]
+        series["extra"] = series["integer_starts"]
+
+    edit_params(clone, edit)
+
+
+def change_test(clone: Path) -> None:
+    set_param(clone, "evaluate_forecasters.bootstrap.resamples", 21)
+
+
+def comment_on_a_model(clone: Path) -> None:
+    with (clone / "stages/models/window_forecaster.py").open("a", encoding="utf-8") as file:
+        file.write("# a comment\n")
+
+
+def remove_model(clone: Path) -> None:
+    edit_params(clone, lambda params: params["forecasters"].pop("windowed_lstm_fast"))
+
+
+FORECASTERS = KEPT["forecasters"]
+EDITS = {  # -> the stages that `make repro` lists, but for the first one and for tracking
+    add_series: {
+        "generate_series@extra",
+        "preprocess_series@extra",
+        "score_series_baselines@extra",
+    },
+    change_test: {
+        *(f"score_series_baselines@{name}" for name in ("extra", *SERIES)),
+        *(f"{verb}_forecaster@{name}" for verb in ("evaluate", "plot") for name in FORECASTERS),
+    },
+    comment_on_a_model: {
+        "train_forecaster@windowed_lstm_fast",
+        "evaluate_forecaster@windowed_lstm_fast",
+    },
+    remove_model: set(),
+}
+
+
+def test_what_one_types_from_readme_a_teammate_has_after_a_pull(clone, tmp_path):
+    share, get = read_blocks("Share it with a team")
+    run(tmp_path, "git init -q --bare -b main origin")
+    run(
+        clone, "git branch -M main && git remote add origin ../origin && git push -q -u origin main"
+    )
+    done = type_in(clone, share.replace("/shared/folder", str(tmp_path / "remote")))
+    assert done.returncode == 0, done.stdout
+    run(tmp_path, "git clone -q -c core.autocrlf=true origin teammate")  # as on Windows
+    teammate = tmp_path / "teammate"
+    assert_nothing_runs(teammate, get)
+
+    for edit, stages in EDITS.items():
+        edit(clone)
+        done = type_in(clone, "make repro")
+        assert done.returncode == 0, done.stdout
+        assert list_started(done.stdout) == stages, edit
+        assert "Use `dvc push`" not in done.stdout
+        commit(clone, edit.__name__)
+        run(clone, "dvc push -q && git push -q")
+        run(teammate, "git pull -q")
+        assert_nothing_runs(teammate, get)
+
+    assert not list(teammate.glob("data/*/windowed_lstm_fast*"))
+    assert "windowed_lstm_fast" not in (teammate / "dvc.lock").read_text(encoding="utf-8")
+
+
+def assert_nothing_runs(teammate: Path, get: str) -> None:
+    """After what README says of a pull all is there, and git sees no change."""
+    got = type_in(teammate, get)
+
+    assert got.returncode == 0, got.stdout
+    assert list_started(got.stdout) == set()
+    assert run(teammate, "dvc status").strip() == "Data and pipelines are up to date."
+    assert run(teammate, "git status --porcelain") == ""
+    run(teammate, "python stages/run.py cli check")

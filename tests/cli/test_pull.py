@@ -3,9 +3,7 @@
 import hashlib
 import json
 import re
-import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from stages.shared.yaml_files import parse_yaml
 from stages.tracking.run_specs import check_dvc_listings
 from tests.pipeline import list_started
 from tests.searched import add_search
-from tests.shell import PROJECT, assert_one_line, call, commit, run
+from tests.shell import assert_one_line, call, commit, read_blocks, run, type_in
 
 SRN = [sys.executable, "stages/run.py", "cli"]
 PULL = [*SRN, "pull"]
@@ -32,20 +30,6 @@ COMMANDS = [
 ]
 MODULE = b"raise SystemExit('planted')\n"
 FOLDER = "data/plotted/carried_rnn/details"
-
-
-def read_blocks(title: str) -> list[str]:
-    """What README gives to be typed below a title, a text per block."""
-    text = (PROJECT / "README.md").read_text(encoding="utf-8")
-    section = text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-    return re.findall(r"^```\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-
-
-def type_in(folder: Path, block: str) -> subprocess.CompletedProcess[str]:
-    """Type lines into a shell, in the environment of the tests instead of one more."""
-    python = shlex.quote(str(Path(sys.executable).parent))
-    make = f'make() {{ command make --old-file .venv/installed BIN={python} "$@"; }}'
-    return call(folder, "bash", "-ec", f"{make}\n{block}")
 
 
 def clone(origin: Path, folder: Path) -> Path:
