@@ -183,3 +183,15 @@ def is_writing() -> bool:
             if path.read_text(encoding="utf-8").strip() == str(os.getpid()):
                 return True
     return False
+
+
+def is_dvc_busy() -> bool:
+    """Whether a process holds the lock of DVC, for which this one would wait half a second."""
+    try:
+        with (_FOLDER / _LOCKS[0]).open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -1,5 +1,9 @@
 """Which stages have to run, and in which order they may: the graph that DVC sees."""
 
+import logging
+from collections.abc import Iterable
+from typing import Any
+
 from stages.cli.dvc_internals import params_read_once
 from stages.shared.errors import InputError
 
@@ -10,29 +14,61 @@ FIRST = "follow_imports"  # only after it DVC sees which stages an edit of code 
 LAST = "track"  # reads what all others write, so it is left to the final `dvc repro`
 
 
-def read_graph() -> tuple[Graph, set[str]]:
-    """The stages with their upstream stages, in the order of dvc.yaml, and the changed ones.
+class Pipeline:
+    """The stages of dvc.yaml as DVC has read them, once; whether they have changed is asked anew.
 
-    Those of searches/dvc.yaml are left out: they run when they are asked for.
+    With those of other files that they read from, such as the data of a `dvc add`. The other stages
+    of searches/dvc.yaml are left out: they run when they are asked for.
 
-    Raises:
-        InputError: DVC cannot read its files, or another dvc is at work on them.
+    Attributes:
+        graph: the stages with their upstream stages, in the order of dvc.yaml.
     """
-    from dvc.exceptions import DvcException  # half a second that `--help` need not wait for
-    from dvc.repo import Repo
 
-    graph: Graph = {}
-    changed = set()
-    try:
-        with params_read_once(), Repo() as repo, repo.lock:
-            for stage in repo.index.stages:  # repo.status would read all files once more
-                if stage.path_in_repo == _PIPELINE:
-                    upstream = repo.index.graph[stage]
-                    graph[stage.addressing] = {above.addressing for above in upstream}
-                    changed.update(stage.status())
-    except DvcException as error:
-        raise InputError(f"DVC: {' '.join(str(error).split())}") from None
-    return graph, changed
+    def __init__(self) -> None:
+        """Have DVC read dvc.yaml, params.yaml and dvc.lock.
+
+        Raises:
+            InputError: DVC cannot, or another dvc is at work.
+        """
+        from dvc.exceptions import DvcException  # half a second that `--help` need not wait for
+        from dvc.repo import Repo
+
+        self.graph: Graph = {}
+        self._stages: dict[str, Any] = {}
+        logging.getLogger("dvc").setLevel(logging.CRITICAL)  # no bars, as under `dvc --quiet`
+        try:
+            with params_read_once(), Repo() as self._repo, self._repo.lock:
+                index = self._repo.index
+                found = [stage for stage in index.stages if stage.path_in_repo == _PIPELINE]
+                for stage in found:  # which grows
+                    upstream = list(index.graph[stage])
+                    self.graph[stage.addressing] = {above.addressing for above in upstream}
+                    self._stages[stage.addressing] = stage
+                    found += [above for above in upstream if above.path_in_repo != _PIPELINE]
+        except DvcException as error:
+            raise InputError(_format(error)) from None
+
+    def find_changed(self, stages: Iterable[str]) -> set[str]:
+        """Those of some stages that DVC would run now, none of which has run since it was read.
+
+        Raises:
+            InputError: DVC cannot read a file, or another dvc is at work.
+        """
+        from dvc.exceptions import DvcException
+
+        changed: set[str] = set()
+        try:
+            with params_read_once(), self._repo, self._repo.lock:
+                for stage in stages:  # repo.status would read all files once more
+                    changed.update(self._stages[stage].status())
+        except DvcException as error:
+            raise InputError(_format(error)) from None
+        return changed
+
+
+def _format(error: Exception) -> str:
+    """What DVC says, in one line."""
+    return f"DVC: {' '.join(str(error).split())}"
 
 
 def find_stale(graph: Graph, changed: set[str]) -> Graph:

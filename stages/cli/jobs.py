@@ -23,8 +23,8 @@ from typing import IO, Any
 from tqdm import tqdm
 
 from stages import run
-from stages.cli.dvc_internals import is_writing, write_entries_alone
-from stages.cli.graph import Graph, find_chain, find_downstream
+from stages.cli.dvc_internals import is_dvc_busy, is_writing, write_entries_alone
+from stages.cli.graph import Graph, Pipeline, find_chain, find_downstream
 from stages.shared.die_with_parent import die_with_parent
 from stages.shared.errors import LESS_MEMORY, InputError
 from stages.shared.model_config import read_times
@@ -33,6 +33,7 @@ _TRAININGS = ("train_forecaster@", "train_classifier@")  # next to them all othe
 # what DVC prints of a stage that was sent SIGKILL, as the system does that has no memory left
 _KILLED = re.compile(r"failed to reproduce '(\S+)': .*exited with (?:-9|137)$", re.MULTILINE)
 STARTED = re.compile(rb"^Running stage '(\S+)':$", re.MULTILINE)  # as DVC prints it
+_SKIPPED = re.compile(r"^(?:Stage )?'(\S+)' didn't change, skipping$", re.MULTILINE)
 WARNING = re.compile(r"(\(\S+ pid=.+\) )?WARNING")  # of a stage, or of its task on a cluster
 _TAIL_BYTES = 500  # of a job's output, which hold its last line
 _RETRY_SECONDS = 0.02  # until this process asks again whether DVC has finished writing
@@ -75,15 +76,25 @@ class Job:
         return printed[-1] if printed else ""
 
 
-def run_side_by_side(stale: Graph, num_jobs: int) -> None:
-    """Run stale stages, each once its upstream is done, at most `num_jobs` at a time.
+def run_side_by_side(pipeline: Pipeline, stale: Graph, changed: set[str], num_jobs: int) -> None:
+    """Run changed stages and, once its upstream is done, each stage that has changed by that.
+
+    Args:
+        pipeline: knows all stages.
+        stale: those that may have to run, with what they read from among them.
+        changed: those of them that have changed by now.
+        num_jobs: how many stages run at a time, at most.
 
     Raises:
         InputError: a stage failed; its output is printed, and all that does not read from it has
             run.
     """
     waiting = dict(stale)
+    # nothing upstream of these runs, which could give back what they miss
+    to_run = {stage for stage, upstream in stale.items() if not upstream}
+    expected = set(changed)  # to run, as far as is known
     done: set[str] = set()
+    unchanged: set[str] = set()  # of those done
     failures: list[str] = []
     seconds = read_seconds(stale)  # now: a stage that starts removes what it wrote last time
     jobs: list[Job] = []
@@ -92,14 +103,23 @@ def run_side_by_side(stale: Graph, num_jobs: int) -> None:
     lines = [open_line(position=number) for number in range(1 + num_jobs)]
     try:
         while waiting or jobs:
-            _start_ready(waiting, done, jobs, num_jobs)
+            while to_ask := {stage for stage in waiting if waiting[stage] <= done} - to_run:
+                if jobs and is_dvc_busy():
+                    break  # a job starts or ends a stage: the next round asks
+                found = ask_again(pipeline, to_ask)
+                to_run |= found
+                for stage in to_ask - found:
+                    del waiting[stage]
+                unchanged |= to_ask - found
+                done |= to_ask - found
+            _start_ready(waiting, to_run, done, jobs, num_jobs)
             time.sleep(0.1)
             for job in list(jobs):
                 if job.process.poll() is not None:
                     jobs.remove(job)
                     count = count_stages(len(done) + len(job.chain), len(stale))
                     try:
-                        finish_job(job, count)
+                        unchanged |= finish_job(job, count)
                     except InputError as error:
                         failures.append(str(error))
                         for stage in find_downstream(set(job.chain), waiting) & waiting.keys():
@@ -107,17 +127,37 @@ def run_side_by_side(stale: Graph, num_jobs: int) -> None:
                     else:
                         done.update(job.chain)
             running = list_running(jobs)
-            left = estimate_seconds(waiting, running, seconds, num_jobs)
+            expected |= to_run | {job.stage for job in jobs}
+            left = estimate_seconds(
+                expected & waiting.keys(),
+                {stage: since for stage, since in running.items() if stage in expected},
+                seconds,
+                num_jobs,
+            )
             count = count_stages(len(stale) - len(waiting) - len(running), len(stale))
-            texts = [format_remaining(count, left), *map(format_running, jobs)]
+            texts = [format_remaining(count, len(unchanged), left), *map(format_running, jobs)]
             for number, line in enumerate(lines):
                 line.set_description_str(texts[number] if number < len(texts) else "")
     finally:
         stop([job.process for job in jobs])
         for line in lines:
             line.close()
+    if unchanged:
+        print(format_remaining(count_stages(len(done), len(stale)), len(unchanged), None))
     if failures:
         raise InputError("; ".join(failures))
+
+
+def ask_again(pipeline: Pipeline, stages: Iterable[str]) -> set[str]:
+    """Those of some stages that have changed, now that their upstream has run.
+
+    All of them where DVC cannot tell: the dvc that runs them waits for another one, or says why.
+    """
+    with signals_held():
+        try:
+            return pipeline.find_changed(stages)
+        except (InputError, OSError):  # such as a file that an editor just replaces
+            return set(stages)
 
 
 def list_running(jobs: list[Job]) -> dict[str, float]:
@@ -136,11 +176,13 @@ def format_running(job: Job) -> str:
     return f"  {job.seconds:5.0f} s  {job.stage}  {last_line}"[:width]
 
 
-def _start_ready(waiting: Graph, done: set[str], jobs: list[Job], num_jobs: int) -> None:
-    """Start chains of stages whose upstream is done, as long as a job is free."""
-    for stage, upstream in list(waiting.items()):
+def _start_ready(
+    waiting: Graph, to_run: set[str], done: set[str], jobs: list[Job], num_jobs: int
+) -> None:
+    """Start chains that begin with a stage that has to run, as long as a job is free."""
+    for stage in list(waiting):
         is_taken = stage not in waiting  # by a chain that has just started
-        if len(jobs) < num_jobs and upstream <= done and not is_taken:
+        if len(jobs) < num_jobs and stage in to_run and not is_taken:
             chain = find_chain(stage, waiting, done)
             output = tempfile.TemporaryFile()  # noqa: SIM115  the job reads it later
             process = _start_module(
@@ -161,15 +203,19 @@ def _start_module(*command: str, **options: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(job, start_new_session=True, **options)
 
 
-def finish_job(job: Job, count: str) -> None:
-    """Print one line for a job that ended well, after the count of stages, and its warnings.
+def finish_job(job: Job, count: str) -> set[str]:
+    """Print the warnings of a job that ended well, and one line: the count and what has run.
+
+    Returns:
+        Stages of its chain that had not changed.
 
     Raises:
         InputError: it failed; its whole output has been printed.
     """
     chain = " → ".join(job.chain)
-    job.output.seek(0)
-    output = job.output.read().decode(errors="replace")
+    with job.output:
+        job.output.seek(0)
+        output = job.output.read().decode(errors="replace")
     if job.process.returncode != 0:
         _print_above(output)
         killed = _KILLED.search(output)
@@ -180,7 +226,11 @@ def finish_job(job: Job, count: str) -> None:
     for line in output.splitlines():
         if WARNING.match(line):
             _print_above(line)
-    _print_above(f"{count} {job.seconds:5.0f} s  {chain}")
+    unchanged = set(_SKIPPED.findall(output)) & set(job.chain)
+    has_run = [stage for stage in job.chain if stage not in unchanged]
+    if has_run:
+        _print_above(f"{count} {job.seconds:5.0f} s  {' → '.join(has_run)}")
+    return unchanged
 
 
 def _print_above(text: str) -> None:
@@ -283,12 +333,15 @@ def count_stages(num_done: int, num_stages: int) -> str:
     return f"[{num_done:{len(str(num_stages))}}/{num_stages}]"
 
 
-def format_remaining(count: str, seconds: float | None) -> str:
-    """One line: the count, and minutes where they are known."""
-    if not seconds:
-        return f"{count} stages done"
-    left = "less than a minute" if seconds < 60 else f"about {seconds / 60:.0f} min"
-    return f"{count} stages done, {left} of training left"
+def format_remaining(count: str, num_unchanged: int, seconds: float | None) -> str:
+    """One line: the count, how many of them did not have to run, and minutes if known."""
+    text = f"{count} stages done"
+    if num_unchanged:
+        text += f", {num_unchanged} of them unchanged"
+    if seconds:
+        left = "less than a minute" if seconds < 60 else f"about {seconds / 60:.0f} min"
+        text += f", {left} of training left"
+    return text
 
 
 if __name__ == "__main__":

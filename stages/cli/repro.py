@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from stages.cli import results
 from stages.cli.dvc_internals import repair_rwlock, warn_of_another_dvc
-from stages.cli.graph import FIRST, find_stale, read_graph
+from stages.cli.graph import FIRST, Pipeline, find_stale
 from stages.cli.jobs import run_module, run_side_by_side, signals_held
 from stages.forecasting.sizes import check_sizes
 from stages.imports.follow import check_names, check_sections
@@ -48,12 +48,13 @@ def run_pipeline(num_jobs: int) -> bool:
         if not is_taken:
             raise InputError("the surnames could not be taken from SURNAMES_ZIP: see above")
     with signals_held():
-        graph, changed = read_graph()
+        pipeline = Pipeline()
+        changed = pipeline.find_changed(pipeline.graph)
     if FIRST in changed:
-        run_side_by_side({FIRST: set()}, 1)
+        run_side_by_side(pipeline, {FIRST: set()}, {FIRST}, 1)
         with signals_held():
-            graph, changed = read_graph()
-    run_side_by_side(find_stale(graph, changed), num_jobs)
+            changed = pipeline.find_changed(pipeline.graph.keys() - {FIRST})
+    run_side_by_side(pipeline, find_stale(pipeline.graph, changed), changed, num_jobs)
     return bool(changed)
 
 

@@ -14,7 +14,7 @@ from dvc.repo import Repo
 
 from stages.cli import dvc_internals
 from stages.cli.dvc_internals import params_read_once, warn_of_another_dvc, write_entries_alone
-from stages.cli.graph import read_graph
+from stages.cli.graph import Pipeline
 from stages.cli.pull import fetch_listings
 from stages.tracking.run_specs import read_dvc_folders
 from tests.pipeline import set_param
@@ -79,7 +79,8 @@ def test_params_are_read_once_and_dvc_is_left_as_it_was():
 def test_what_has_changed_is_seen_without_reading_params_once(workspace, monkeypatch, change):
     set_param(workspace, "classifiers.surname_gru.rate", 0.02)
     run(workspace, "dvc repro --quiet --single-item follow_imports")
-    expected = read_graph()
+    expected = Pipeline()
+    changed = expected.find_changed(expected.graph)
     load = param.load_path
     if change == "missing":  # and DVC reads params by something else
         monkeypatch.setattr(param, "read_param_file", make_reader(load))
@@ -87,8 +88,14 @@ def test_what_has_changed_is_seen_without_reading_params_once(workspace, monkeyp
     else:
         monkeypatch.setattr(param, "load_path", make_loader(load))
 
-    assert read_graph() == expected
-    assert "train_classifier@surname_gru" in expected[1]
+    pipeline = Pipeline()
+
+    assert pipeline.graph == expected.graph
+    assert (
+        pipeline.find_changed(pipeline.graph)
+        == changed
+        == {"train_classifier@surname_gru", "track"}
+    )
 
 
 def make_loader(load):

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from stages.cli.graph import find_downstream, find_stale, read_graph
+from stages.cli.graph import Pipeline, find_downstream, find_stale
 from tests.pipeline import set_param
 from tests.shell import PROJECT, run
 
@@ -17,8 +17,9 @@ def test_searches_that_have_never_run_are_no_stages_to_run(workspace):
     run(workspace, "dvc repro --quiet --single-item follow_imports")  # `make repro` does so first
     asked = run(workspace, "dvc status")
 
-    graph, changed = read_graph()
+    pipeline = Pipeline()
 
+    graph, changed = pipeline.graph, pipeline.find_changed(pipeline.graph)
     assert "searches/dvc.yaml:search_classifiers" in asked  # DVC itself sees it
     assert changed == {"train_classifier@surname_gru", "track"}
     assert "track" in graph and not any("search" in stage for stage in graph)

@@ -70,13 +70,15 @@ def test_the_count_keeps_its_width():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("num_unchanged", "seconds", "said"),
     [
-        (None, "[3/8] stages done"),
-        (0.0, "[3/8] stages done"),
-        (20.0, "[3/8] stages done, less than a minute of training left"),
-        (185.0, "[3/8] stages done, about 3 min of training left"),
+        (0, None, "[3/8] stages done"),
+        (0, 0.0, "[3/8] stages done"),
+        (0, 20.0, "[3/8] stages done, less than a minute of training left"),
+        (0, 185.0, "[3/8] stages done, about 3 min of training left"),
+        (2, None, "[3/8] stages done, 2 of them unchanged"),
+        (2, 185.0, "[3/8] stages done, 2 of them unchanged, about 3 min of training left"),
     ],
 )
-def test_minutes_are_said_where_they_are_known(seconds, said):
-    assert format_remaining("[3/8]", seconds) == said
+def test_minutes_are_said_where_they_are_known(num_unchanged, seconds, said):
+    assert format_remaining("[3/8]", num_unchanged, seconds) == said
