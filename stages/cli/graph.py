@@ -11,7 +11,7 @@ Graph = dict[str, set[str]]  # stage -> stages that it reads from
 
 _PIPELINE = "dvc.yaml"
 FIRST = "follow_imports"  # only after it DVC sees which stages an edit of code has changed
-LAST = "track"  # reads what all others write, so it is left to the final `dvc repro`
+LAST = "track"  # reads what all others write, so it runs once they have
 
 
 class Pipeline:

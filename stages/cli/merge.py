@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.cli import pull
-from stages.cli.graph import FIRST, LAST, read_graph
+from stages.cli.graph import FIRST, LAST, Pipeline
 from stages.cli.jobs import run_module
 from stages.cli.repro import lock_workspace
 from stages.shared.dvc_pipeline import join_lock, split_lock
@@ -140,8 +140,8 @@ def _find_rerun() -> list[str]:
     """
     if not run_module("dvc", "repro", "--quiet", "--single-item", FIRST):
         raise InputError(f"{FIRST} failed: see above")
-    _, changed = read_graph()
-    return sorted(changed - {LAST})
+    pipeline = Pipeline()
+    return sorted(pipeline.find_changed(pipeline.graph.keys() - {LAST}))
 
 
 def main(files: list[Path | str] | None) -> None:

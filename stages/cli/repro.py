@@ -15,8 +15,8 @@ from pydantic import BaseModel
 
 from stages.cli import results
 from stages.cli.dvc_internals import repair_rwlock, warn_of_another_dvc
-from stages.cli.graph import FIRST, Pipeline, find_stale
-from stages.cli.jobs import run_module, run_side_by_side, signals_held
+from stages.cli.graph import FIRST, LAST, Pipeline, find_stale
+from stages.cli.jobs import ask_again, run_module, run_side_by_side, signals_held
 from stages.forecasting.sizes import check_sizes
 from stages.imports.follow import check_names, check_sections
 from stages.imports.leftovers import tidy_results
@@ -37,7 +37,7 @@ make ui shows the runs in MLflow.
 
 
 def run_pipeline(num_jobs: int) -> bool:
-    """Bring the workspace up to date, all but tracking; returns whether anything had changed.
+    """Bring the workspace up to date, all but tracking; returns whether tracking has to run.
 
     Raises:
         InputError: a stage failed.
@@ -55,7 +55,7 @@ def run_pipeline(num_jobs: int) -> bool:
         with signals_held():
             changed = pipeline.find_changed(pipeline.graph.keys() - {FIRST})
     run_side_by_side(pipeline, find_stale(pipeline.graph, changed), changed, num_jobs)
-    return bool(changed)
+    return bool(changed and ask_again(pipeline, [LAST]))
 
 
 def _needs_copy(copy: str) -> bool:
@@ -79,10 +79,11 @@ def main(num_jobs: int) -> None:
         warn_of_another_dvc()
         repair_rwlock()
         tidy_results()
-        has_changed = run_pipeline(num_jobs)
+        has_to_track = run_pipeline(num_jobs)
         began = time.time()
-        # of all stages only tracking is left to DVC
-        is_tracked = not has_changed or run_module("dvc", "repro", "--quiet")
+        # what was edited meanwhile is left to the next call
+        track = ("dvc", "repro", "--quiet", "--single-item", LAST)
+        is_tracked = not has_to_track or run_module(*track)
         if is_tracked and not was_marked_since(began):  # the store may have changed or be deleted
             is_tracked = is_up_to_date() or run_module("stages.tracking.track")
     results.main()
