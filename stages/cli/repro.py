@@ -44,7 +44,8 @@ def run_pipeline(num_jobs: int) -> bool:
     """
     copy = os.environ.get("SURNAMES_ZIP")
     if copy and _needs_copy(copy):
-        is_taken = run_module("dvc", "repro", "--force", "download_surnames")
+        print(f"download_surnames: taking {copy}", flush=True)
+        is_taken = run_module("dvc", "repro", "--quiet", "--force", "download_surnames")
         if not is_taken:
             raise InputError("the surnames could not be taken from SURNAMES_ZIP: see above")
     with signals_held():

@@ -8,7 +8,7 @@ import pytest
 import zc.lockfile
 
 from stages.cli.dvc_internals import is_dvc_busy
-from stages.cli.graph import Pipeline
+from stages.cli.graph import Pipeline, find_stale
 from stages.cli.jobs import ask_again, run_side_by_side
 from tests.pipeline import copy_template, list_started, repro
 from tests.shell import commit, run
@@ -66,7 +66,8 @@ def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def run_changed() -> None:
     pipeline = Pipeline()
-    run_side_by_side(pipeline, pipeline.find_changed(pipeline.graph), num_jobs=2)
+    changed = pipeline.find_changed(pipeline.graph)
+    run_side_by_side(pipeline, find_stale(pipeline.graph, changed), changed, num_jobs=2)
 
 
 def test_an_edit_that_gives_the_same_bytes_starts_no_process_downstream(project, capsys):
