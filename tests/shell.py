@@ -32,6 +32,24 @@ def call(folder: Path, *command: str, **environment: str) -> subprocess.Complete
     )
 
 
+def call_unread(
+    folder: Path, *command: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command whose stdout goes to a program that has ended, as `head` does."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        return subprocess.run(
+            command,
+            cwd=folder,
+            env=make_environment(folder) | environment,
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=300,
+        )
+
+
 def run(folder: Path, command: str, check: bool = True, **environment: str) -> str:
     """Run a line in a shell; returns what it printed."""
     done = call(folder, "sh", "-c", command, **environment)

@@ -138,11 +138,9 @@ def _make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> None:
+def _call_subcommand() -> None:
     """Call the `main` of a subcommand's module at the top of the repository."""
-    put_repository_last()
     from stages.cli.jobs import exit_on_signals
-    from stages.shared.command import run_as_command
     from stages.shared.die_with_parent import die_with_starter
 
     call = vars(_make_parser().parse_args())
@@ -156,7 +154,15 @@ def main() -> None:
     # typed by hand, with nohup, it may outlive the shell
     if module == "cli.repro" and "MAKELEVEL" in os.environ:
         die_with_starter()
-    run_as_command(lambda: importlib.import_module(f"stages.{module}").main(**call))
+    importlib.import_module(f"stages.{module}").main(**call)
+
+
+def main() -> None:
+    """Do what is typed; an error that a person can correct is one line."""
+    put_repository_last()
+    from stages.shared.command import run_as_command
+
+    run_as_command(_call_subcommand)
 
 
 if __name__ == "__main__":

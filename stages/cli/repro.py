@@ -6,6 +6,7 @@ the surnames are taken from that zip: DVC sees no environment variable, so the s
 
 import fcntl
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,6 +89,7 @@ def main(num_jobs: int) -> None:
         if is_tracked and not was_marked_since(began):  # the store may have changed or be deleted
             is_tracked = is_up_to_date() or run_module("stages.tracking.track")
     results.main()
+    sys.stdout.flush()  # where `head` closed it, that is why tracking ended
     if not is_tracked:
         raise InputError(
             "only tracking is missing, see above: all stages ran. Once that is mended, `make sync`"

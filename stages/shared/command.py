@@ -24,8 +24,11 @@ def run_as_command(main: Callable[..., object], *arguments: str) -> None:
     if is_stage:
         die_with_starter()
     try:
-        main(*arguments)
-        sys.stdout.flush()  # a pipe that `head` closed shows here, or else at the very end
+        try:
+            main(*arguments)
+        finally:
+            # a pipe that `head` closed shows here, or else at the very end, below another error
+            sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's last flush
         sys.exit(1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline import replace_text
-from tests.shell import PROJECT, assert_one_line, call
+from tests.shell import PROJECT, assert_one_line, call, call_unread
 
 SRN = str(Path(sys.executable).with_name("srn"))
 SUBCOMMANDS = [
@@ -21,6 +21,12 @@ def test_outside_of_a_repository_it_says_where_to_go_and_leaves_nothing(tmp_path
 
     assert_one_line(done, f"{tmp_path} is in no repository", f"cd '{PROJECT}'")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_help_that_nobody_reads_ends_without_a_word():
+    stopped = call_unread(PROJECT, SRN, "--help", PYTHONUNBUFFERED="")
+
+    assert (stopped.returncode, stopped.stderr) == (1, "")
 
 
 def test_it_works_from_a_subfolder(workspace):

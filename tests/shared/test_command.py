@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shell import assert_one_line, call
+from tests.shell import assert_one_line, call, call_unread
 
 STAGE = {"DVC_STAGE": "train_forecaster@m"}
 SLOW_EXIT = "import atexit; atexit.register(print, 'left slowly')"
@@ -62,10 +62,14 @@ def test_a_bug_keeps_its_traceback(folder, error):
     assert stopped.stdout.startswith("Traceback") and error.partition("(")[0] in stopped.stdout
 
 
-def test_a_closed_pipe_is_status_1_without_a_word(folder):
-    stopped = run_main(folder, "raise BrokenPipeError")
+@pytest.mark.parametrize(
+    "body", ["print('a row')", "print('a row'); raise InputError('tracking is missing')"]
+)
+def test_a_closed_pipe_is_status_1_without_a_word(folder, body):
+    # nothing is written before the end, as where nobody sets this variable
+    stopped = call_unread(folder, *make_command(body), PYTHONUNBUFFERED="")
 
-    assert (stopped.returncode, stopped.stdout) == (1, "")
+    assert (stopped.returncode, stopped.stderr) == (1, "")
 
 
 @pytest.mark.parametrize(

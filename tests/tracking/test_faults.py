@@ -1,5 +1,6 @@
 """A store that fails, or a process that dies, costs nobody a run and nobody a long wait."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +16,7 @@ from mlflow.exceptions import BAD_REQUEST, MlflowException
 
 from stages.shared.errors import InputError
 from stages.tracking.mlflow_sync.store import IN_PROGRESS, Store, find_uri, open_store
-from tests.shell import run
+from tests.shell import call_unread, run
 from tests.store import (
     assert_complete,
     check,
@@ -78,6 +79,12 @@ def listen(serve: Serve | None) -> Iterator[str]:
             listener.shutdown(SHUT_RDWR)  # wakes the thread that accepts
         for connection in connections:
             connection.close()
+
+
+def test_where_nobody_reads_what_a_sync_prints_it_does_not_blame_mlflow(workspace):
+    stopped = call_unread(workspace, sys.executable, "stages/run.py", "cli", "sync")
+
+    assert (stopped.returncode, stopped.stderr) == (1, "")
 
 
 @pytest.mark.parametrize("command", ["sync", "check"])

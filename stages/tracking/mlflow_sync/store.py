@@ -376,6 +376,8 @@ def explain_errors(uri: str, target: str) -> Iterator[None]:
 
     try:
         yield
+    except BrokenPipeError:
+        raise  # of stdout, which `head` closed; that of a server is an error of requests
     except (MlflowException, SQLAlchemyError, OSError) as error:  # requests raises OSErrors
         denial = _explain_denial(error, target)
         if denial:
