@@ -4,7 +4,7 @@ Follows dvc.lock from the scores back to the first data, and on to the run in ML
 """
 
 from stages.cli.text import align
-from stages.shared.errors import InputError
+from stages.shared.errors import InputError, show_address
 from stages.tracking.mlflow_sync.dvc_files import Stage, find_entry
 from stages.tracking.mlflow_sync.runs import RunSpec
 from stages.tracking.mlflow_sync.store import find_database, find_uri, open_store
@@ -60,11 +60,13 @@ def main(name: str) -> None:
         with open_store(uri) as store:
             runs = store.find_runs(models[name].key)
     if not runs:
-        print(f"\nrun is missing in {uri}: run `make sync`")
+        print(f"\nrun is missing in {show_address(uri)}: run `make sync`")
         return
     run = runs[0].info
     page = f"#/experiments/{run.experiment_id}/runs/{run.run_id}"
     if uri.startswith("http"):
         print(f"\nrun {uri.rstrip('/')}/{page}")
     else:
-        print(f"\nrun {run.run_id} in {uri}; `make ui` shows it at http://127.0.0.1:5000/{page}")
+        print(
+            f"\nrun {run.run_id} in {show_address(uri)}; `make ui` shows it at http://127.0.0.1:5000/{page}"
+        )

@@ -17,7 +17,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 
-from stages.shared.errors import InputError, hide_passwords
+from stages.shared.errors import InputError, hide_secrets
 from stages.tracking import track
 from stages.tracking.mlflow_sync.mlflow_internals import find_view_address
 from stages.tracking.mlflow_sync.store import find_uri, open_store
@@ -94,13 +94,13 @@ def main(port: int) -> None:
                     f"port {port} cannot be used ({error}): choose another: make ui PORT={port + 1}"
                 ) from None
     _sync()
-    address = uri if is_remote else f"http://{HOST}:{port}"
+    address = hide_secrets(uri).replace("***@", "") if is_remote else f"http://{HOST}:{port}"
     with open_store(uri) as store:
         # an address in a line of its own, which a terminal of 100 columns does not break
         lines = []
         for name, experiment in store.experiments.items():
             lines += [name, f"  {find_view_address(address, experiment)}"]
-    addresses = hide_passwords("\n".join(lines))
+    addresses = "\n".join(lines)
     if is_remote:
         print(addresses)
         return

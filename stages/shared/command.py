@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stages.shared.die_with_parent import die_with_starter
-from stages.shared.errors import explain_error, hide_passwords
+from stages.shared.errors import explain_error, hide_secrets
 
 
 def run_as_command(main: Callable[..., object], *arguments: str) -> None:
@@ -43,4 +43,4 @@ def run_as_command(main: Callable[..., object], *arguments: str) -> None:
 
 def _print_traceback(*error: Any) -> None:
     """Print a traceback without the passwords in it, wherever they come from."""
-    sys.stderr.write(hide_passwords("".join(traceback.format_exception(*error))))
+    sys.stderr.write(hide_secrets("".join(traceback.format_exception(*error))))

@@ -1,6 +1,7 @@
 """Errors that people are meant to read, each in one line: wrong input, no memory, no disk space."""
 
 import errno
+import os
 import re
 
 _MEMORY = re.compile(
@@ -11,8 +12,22 @@ LESS_MEMORY = (
     "at once: make repro JOBS=1"
 )
 _DISK = re.compile("PytorchStreamWriter|unexpected pos|iostream error")  # messages of torch.save
-_PASSWORD = re.compile(r"(://[^/@:\s]*:)[^/\s]*@")  # http://user:password@host
-_PASSWORD_FIELD = re.compile(r"([?&]\w*password=)[^&\s]*")  # postgresql://host/db?password=…
+_LOGINS = (  # user, password or token before the host of an address
+    # http://user:password@host, http://token@host, with any signs but blanks
+    re.compile(r"\b(?!models:)([a-z][\w+.-]*:/{1,3})[^\s'\"<>]*@", re.IGNORECASE),
+    # a password with blanks; what looks like a port is none
+    re.compile(r"(://)[^\s/@:]+:(?!\d+(?:[/\s)\]}'\",;]|$))[^@\n'\"]{0,200}@(?=[\w.\[-])"),
+    # user:password@host
+    re.compile(r"()(?<![\w/])[\w.%+-]+:(?!/)[^\s'\"<>]+@(?=\w)"),
+)
+_FIELD = re.compile(r"([?&;][\w.-]+=)[^&;\s'\"<>)]+")  # postgresql://host/db?password=…
+_HEADER = re.compile(r"\b((?:Basic|Bearer) )[\w+/=.~-]{6,}")
+_SECRET_VARIABLE = re.compile("PASSWORD|TOKEN|SECRET|ACCESS_KEY")
+_HOST = re.compile(r"([a-z][\w+.-]*:/{1,3})?(.*)", re.IGNORECASE | re.DOTALL)
+_AUTHORITY = re.compile(r"(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::\d+)?(?=[/?#]|$)")
+# what a terminal obeys instead of printing it, and what hides or turns text around
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+_LONGEST_LINE, _MOST_LINES = 300, 1_000  # of a message
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space and repeat",
     errno.EDQUOT: "your share of the disk is full: free some space and repeat",
@@ -40,12 +55,46 @@ def explain_error(error: Exception) -> str | None:
         elif isinstance(error, OSError) and error.errno in _ADVICE:
             where = f"{error.filename}: " if error.filename else ""
             message = f"{where}{_ADVICE[error.errno]}"
-    return None if message is None else hide_passwords(message)
+    return None if message is None else clean_message(message)
 
 
-def hide_passwords(text: str) -> str:
-    """The same without the passwords of the addresses in it."""
-    return _PASSWORD_FIELD.sub(r"\1***", _PASSWORD.sub(r"\1***@", text))
+def hide_secrets(text: str) -> str:
+    """The same without the logins and query values of the addresses in it, and other secrets.
+
+    For texts of others, such as errors of MLflow and of requests. Our own messages have
+    `show_address` of an address.
+    """
+    for name, value in os.environ.items():
+        if len(value) >= 4 and _SECRET_VARIABLE.search(name):
+            text = text.replace(value, "***")
+    for login in _LOGINS:
+        text = login.sub(r"\1***@", text)
+    return _HEADER.sub(r"\1***", _FIELD.sub(r"\1***", text))
+
+
+def show_address(address: str) -> str:
+    """Scheme and host of an address, without login, path and query; a file's address whole."""
+    match = _HOST.fullmatch(address)
+    assert match  # it matches all texts
+    scheme, rest = match[1] or "", match[2]
+    if scheme.startswith(("sqlite:", "file:")) or (not scheme and "@" not in rest):
+        return hide_secrets(address)
+    if not _AUTHORITY.match(rest):
+        rest = rest.rpartition("@")[2]
+    return scheme + re.split("[/?#]", rest)[0]
+
+
+def clean_message(text: str) -> str:
+    """A message without secrets and control characters, its lines and their number bounded."""
+    lines = []
+    for line in hide_secrets(text).split("\n"):
+        shown = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), line)
+        if len(shown) > _LONGEST_LINE:
+            half = _LONGEST_LINE // 2 - 2
+            shown = f"{shown[:half]} … {shown[-half:]}"
+        lines.append(shown)
+    more = len(lines) - _MOST_LINES
+    return "\n".join([*lines[:_MOST_LINES], *([f"… {more} more lines"] if more > 0 else [])])
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -21,7 +21,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from stages.shared.command import run_as_command
-from stages.shared.errors import InputError
+from stages.shared.errors import InputError, show_address
 from stages.shared.params import Params, Seconds, read_params
 from stages.surnames.archive import (
     MAX_ARCHIVE_BYTES,
@@ -145,8 +145,10 @@ def _run_dvc(*arguments: str) -> str:
 
 def _open_archive(archive: bytes, source: str, params: DownloadParams) -> _Collected:
     """The names of a zip or CSV file, and whether they are the `official` ones or `custom`."""
-    files = read_archive(archive, source)
     file_name = Path(urlsplit(source).path).name
+    if source.startswith(("https://", "http://")):
+        source = file_name  # for messages: an address may hold a token
+    files = read_archive(archive, source)
     differences = find_differences(files)
     if not differences:
         return list_names(files), "official", file_name
@@ -167,7 +169,7 @@ def _fetch_archive(params: DownloadParams) -> tuple[bytes, str]:
                 return _download_with_retries(address, params), address
             return read_limited(Path(address.removeprefix("file://"))), address
         except (_UnreachableError, OSError, ValueError) as error:  # ValueError: a malformed address
-            failures.append(f"{address}: {error}")
+            failures.append(f"{show_address(address)}: {error}")
     raise _UnreachableError("; ".join(failures) or "download_surnames.addresses is empty")
 
 

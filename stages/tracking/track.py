@@ -16,7 +16,7 @@ from pathlib import Path
 
 from stages.shared.command import run_as_command
 from stages.shared.dvc_pipeline import split_lock
-from stages.shared.errors import InputError, hide_passwords
+from stages.shared.errors import InputError, show_address
 from stages.shared.yaml_files import parse_yaml
 from stages.tracking.leaderboards import champion_problem, list_registrations, read_champions
 from stages.tracking.mlflow_sync.runs import RunSpec
@@ -177,8 +177,10 @@ def main(check: bool = False, new: bool = False, champions: bool = False) -> Non
     if differences:
         count = f"{len(differences)} difference{'s' if len(differences) > 1 else ''}"
         lines = group_differences(differences) if sys.stderr.isatty() else differences
-        raise InputError("\n  ".join([f"MLflow at {uri} is behind dvc.lock: {count}", *lines]))
-    print(hide_passwords(f"MLflow at {uri}: {len(specs)} runs for this dvc.lock"))
+        raise InputError(
+            "\n  ".join([f"MLflow at {show_address(uri)} is behind dvc.lock: {count}", *lines])
+        )
+    print(f"MLflow at {show_address(uri)}: {len(specs)} runs for this dvc.lock")
 
 
 if __name__ == "__main__":

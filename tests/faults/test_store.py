@@ -147,7 +147,8 @@ def test_the_password_of_a_server_is_never_printed(workspace, command):
 
     stopped = call(workspace, *command, MLFLOW_TRACKING_URI=uri)
 
-    assert_one_line(stopped, "http://me:***@127.0.0.1")
+    assert_one_line(stopped, "http://127.0.0.1")
+    assert "secret" not in stopped.stdout
     assert "secret" not in stopped.stdout
 
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from stages.shared.errors import InputError, hide_passwords
+from stages.shared.errors import InputError, clean_message, show_address
 from stages.tracking.mlflow_sync.mlflow_internals import (
     VIEW_TAG,
     knows_schema,
@@ -76,14 +76,15 @@ def find_uri() -> str:
         return uri
     if _DATABASES.match(uri):
         raise InputError(
-            f"MLFLOW_TRACKING_URI is the database {uri}: start `mlflow server` on it, with this as "
-            "its MLFLOW_BACKEND_STORE_URI, and give the server's http address (docs/team.md)"
+            f"MLFLOW_TRACKING_URI is the database {show_address(uri)}: start `mlflow server` on "
+            "it, with this as its MLFLOW_BACKEND_STORE_URI, and give the server's http address "
+            "(docs/team.md)"
         )
     path = find_root() / uri.removeprefix(_SQLITE)
     if not uri.startswith(_SQLITE) or uri == _SQLITE or "?" in str(path):
         raise InputError(
-            f"MLFLOW_TRACKING_URI is {uri} in {find_root()}: give {_SQLITE}FILE without a question "
-            "mark, or the http address of an `mlflow server`"
+            f"MLFLOW_TRACKING_URI is {show_address(uri)} in {find_root()}: give {_SQLITE}FILE "
+            "without a question mark, or the http address of an `mlflow server`"
         )
     return f"{_SQLITE}{path}"
 
@@ -109,8 +110,8 @@ def lock_store(uri: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            line = f"waiting for the process that writes to MLflow at {uri}"
-            print(hide_passwords(line), flush=True)
+            line = f"waiting for the process that writes to MLflow at {show_address(uri)}"
+            print(line, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)  # released when the process ends, however it ends
         yield
 
@@ -341,7 +342,7 @@ def open_store(uri: str, to_write: bool = False, to_make: bool = False) -> Itera
 
     def give_up(*_: object) -> None:
         # an exit, since mlflow and urllib3 would catch an error and retry
-        sys.exit(hide_passwords(f"error: {_format_unusable(uri, 'too slow, see TRACK_SECONDS')}"))
+        sys.exit(clean_message(f"error: {_format_unusable(uri, 'too slow, see TRACK_SECONDS')}"))
 
     before = signal.signal(signal.SIGALRM, give_up)
     try:
@@ -381,7 +382,9 @@ def explain_errors(uri: str, target: str) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, OSError) as error:  # requests raises OSErrors
         denial = _explain_denial(error, target)
         if denial:
-            raise InputError(f"MLflow at {uri}: {denial} and try again; {_NOT_NEEDED}") from None
+            raise InputError(
+                f"MLflow at {show_address(uri)}: {denial} and try again; {_NOT_NEEDED}"
+            ) from None
         reason = " ".join(str(error).split())
         schema = _SCHEMA.search(reason)
         if schema:
@@ -409,7 +412,7 @@ def _explain_schema(uri: str, revision: str) -> str:
 
 def _format_unusable(uri: str, reason: str) -> str:
     return (
-        f"MLflow at {uri} cannot be used ({reason}): check the server or correct "
+        f"MLflow at {show_address(uri)} cannot be used ({reason}): check the server or correct "
         f"MLFLOW_TRACKING_URI and try again; {_NOT_NEEDED}"
     )
 
