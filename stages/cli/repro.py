@@ -18,13 +18,14 @@ from stages.cli import results
 from stages.cli.dvc_internals import repair_rwlock, warn_of_another_dvc
 from stages.cli.graph import FIRST, LAST, Pipeline, find_stale
 from stages.cli.jobs import ask_again, run_module, run_side_by_side, signals_held
+from stages.forecasting.observed import check_csv_file
 from stages.forecasting.sizes import check_sizes
 from stages.imports.follow import check_names, check_sections
 from stages.imports.leftovers import tidy_results
 from stages.shared.errors import InputError
 from stages.shared.model_config import check_architecture
-from stages.shared.params import SECTIONS, Name, read_params
-from stages.surnames.archive import NAMES_FILE, format_names, list_names, read_archive
+from stages.shared.params import SECTIONS, DataPath, Name, read_params
+from stages.surnames.archive import NAMES_FILE, format_names, list_names, read_archive, read_limited
 from stages.tracking.mlflow_sync.dvc_files import read_yaml
 from stages.tracking.mlflow_sync.sync import was_marked_since
 from stages.tracking.run_specs import check_dvc_listings
@@ -62,10 +63,12 @@ def run_pipeline(num_jobs: int) -> bool:
 
 def _needs_copy(copy: str) -> bool:
     """Whether a zip holds other surnames than data/raw does."""
-    if not Path(copy).is_file():
+    try:
+        content = read_limited(Path(copy))
+    except OSError:
         return True  # a wrong path: let the stage say so
     held = _RAW / NAMES_FILE
-    names = list_names(read_archive(Path(copy).read_bytes(), copy))
+    names = list_names(read_archive(content, copy))
     return not held.exists() or held.read_bytes() != format_names(names)
 
 
@@ -103,6 +106,12 @@ class _Entry(BaseModel):
     architecture: Name
 
 
+class _ObservedEntry(BaseModel):
+    """A series from a file, likewise."""
+
+    path: DataPath
+
+
 def check_files() -> None:
     """Report in one line what DVC could not read, or would report as a missing file.
 
@@ -118,6 +127,12 @@ def check_files() -> None:
     for section in SECTIONS.values():
         for model, entry in read_params(section, dict[Name, _Entry]).items():
             check_architecture(entry.architecture, f"params.yaml: {section}.{model}")
+    for series, observed in read_params("observed_series", dict[Name, _ObservedEntry]).items():
+        if Path(observed.path).exists():  # DVC would read it to its end
+            try:
+                check_csv_file(Path(observed.path))
+            except InputError as error:
+                raise InputError(f"params.yaml: observed_series.{series}: {error}") from None
     check_sizes()
 
 

@@ -29,6 +29,7 @@ _LARGEST = 1e30  # a larger sample could not be squared
 _UNEVEN = 1.5  # times the usual step: months differ less, a missing sample doubles it
 _OUTLYING = 8  # robust standard deviations from the median
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "?"}  # in any case
+_MOST_BYTES = 2**26  # of a CSV file: millions of samples
 _SEPARATORS = (",", ";", "\t", "|")
 _FORMATS = (  # of times, beside numbers, ISO 8601 and quarters
     "%Y/%m/%d",
@@ -154,6 +155,23 @@ def read_csv_series(path: Path, params: CsvParams, season: int = 1) -> CsvSeries
     return CsvSeries(samples, times, dates, date_format, messages)
 
 
+def check_csv_file(path: Path) -> None:
+    """Reject what must not be read: a pipe never ends, a huge file takes all memory.
+
+    Raises:
+        InputError: it is missing, no regular file, or too large.
+    """
+    if not path.exists():
+        raise InputError(f"{path} cannot be read: there is no such file")
+    if not path.is_file():
+        raise InputError(f"{path} cannot be read: it is no regular file")
+    size = path.stat().st_size
+    if size > _MOST_BYTES:
+        raise InputError(
+            f"{path} has {size:,} bytes, more than {_MOST_BYTES:,}: give the newest part of it"
+        )
+
+
 def find_spacing(times: _Array) -> float:
     """The usual time between two samples."""
     return float(np.median(np.diff(times))) if len(times) > 1 else 1.0
@@ -213,8 +231,7 @@ def _split_lines(
     path: Path, separator: str, encoding: str
 ) -> tuple[_Cells, list[_Cells], list[int]]:
     """Header, rows and their lines; blank lines are none."""
-    if not path.is_file():
-        raise InputError(f"{path} cannot be read: there is no such file")
+    check_csv_file(path)
     rows, lines = [], []
     try:
         with path.open(encoding=encoding, newline="") as file:

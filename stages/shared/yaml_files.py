@@ -10,17 +10,42 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+_MOST_CHARACTERS, _MOST_VALUES = 2**25, 10**6
+
 
 def parse_yaml(text: str) -> Any:
     """Plain values of a YAML text; None for an empty one.
 
     Raises:
-        ValueError: it is no YAML, or a key stands in it twice.
+        ValueError: it is no YAML, a key stands in it twice, or it is too large.
     """
+    if len(text) > _MOST_CHARACTERS:
+        raise ValueError(f"it has more than {_MOST_CHARACTERS:,} characters")
     try:
-        return YAML(typ="safe").load(text)
+        content = YAML(typ="safe").load(text)
     except (YAMLError, RecursionError) as error:
         raise ValueError(" ".join(str(error).split())) from None
+    if "*" in text:
+        _check_aliases(content)
+    return content
+
+
+def _check_aliases(content: Any) -> None:
+    """Reject aliases of aliases that stand for more values than any memory holds.
+
+    Raises:
+        ValueError: there are too many.
+    """
+    waiting, num_values = [content], 0
+    while waiting:
+        value = waiting.pop()
+        num_values += 1
+        if num_values > _MOST_VALUES:
+            raise ValueError(f"its aliases stand for more than {_MOST_VALUES:,} values")
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
 
 
 def format_yaml(content: Any, *, flow: bool = False, width: int = 80) -> str:

@@ -5,6 +5,7 @@ data/raw/source.json holds where they come from, and the SHA-256 of names.csv.
 """
 
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -14,6 +15,7 @@ import struct
 import zipfile
 import zlib
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from stages.shared.errors import InputError
@@ -24,6 +26,7 @@ MAX_ARCHIVE_BYTES = 2**26
 _MAX_MEMBER_BYTES = 2**20
 _MAX_TOTAL_BYTES = 2**24
 _MAX_LANGUAGES = 256
+_MAX_NAMES = 2**20
 _LANGUAGE_FILE = re.compile(r"[\w(][\w .'()-]{0,49}\.txt")  # a file name on any system
 NAMES_FILE, SOURCE_FILE = "names.csv", "source.json"  # in data/raw/
 _FETCH_AGAIN = "type `dvc repro --force download_surnames`"
@@ -98,9 +101,11 @@ def read_archive(archive: bytes, source: str) -> dict[str, bytes]:
 
 def _read_table(table: bytes, source: str) -> dict[str, bytes]:
     try:
-        rows = list(csv.DictReader(io.StringIO(table.decode("utf-8-sig"))))
+        reader = csv.DictReader(io.StringIO(table.decode("utf-8-sig")))
+        rows = list(islice(reader, _MAX_NAMES + 1))
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{source} is no CSV file in UTF-8 ({error}): save it as one") from None
+    _check_number(len(rows), source)
     names: dict[str, list[str]] = {}
     for line, row in enumerate(rows, start=2):
         name, label = row.get("name") or "", row.get("label") or ""
@@ -115,9 +120,14 @@ def _read_table(table: bytes, source: str) -> dict[str, bytes]:
     return {file: "\n".join(names[file]).encode() for file in sorted(names)}
 
 
+def _check_number(num_names: int, source: str) -> None:
+    if num_names > _MAX_NAMES:
+        raise InputError(f"{source} has more than {_MAX_NAMES:,} names: give a part of them")
+
+
 def _read_members(opened: zipfile.ZipFile, source: str) -> dict[str, bytes]:
     names: dict[str, bytes] = {}
-    num_bytes = 0
+    num_bytes = num_names = 0
     for member in opened.infolist():
         path = PurePosixPath(member.filename)
         if path.parent.name != "names" or path.suffix != ".txt":
@@ -134,6 +144,8 @@ def _read_members(opened: zipfile.ZipFile, source: str) -> dict[str, bytes]:
             )
         names[path.name] = content
         num_bytes += len(content)
+        num_names += content.count(b"\n")
+        _check_number(num_names, source)
         if num_bytes > _MAX_TOTAL_BYTES or len(names) > _MAX_LANGUAGES:
             raise InputError(
                 f"{source} holds more than {_MAX_LANGUAGES} languages or {_MAX_TOTAL_BYTES} bytes "
@@ -143,7 +155,13 @@ def _read_members(opened: zipfile.ZipFile, source: str) -> dict[str, bytes]:
 
 
 def read_limited(path: Path) -> bytes:
-    """Content of a file, up to one byte more than an archive may have."""
+    """Content of a file, up to one byte more than an archive may have.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file: a pipe would never end.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "no regular file")
     with path.open("rb") as file:
         return file.read(MAX_ARCHIVE_BYTES + 1)
 

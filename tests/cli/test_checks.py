@@ -1,5 +1,7 @@
 """What is said in one line before anything is done, and what would go unsaid."""
 
+import os
+
 import pytest
 
 from stages.cli.repro import check_files
@@ -34,6 +36,14 @@ def test_sizes_that_do_not_fit_a_series_are_named_before_anything_runs(workspace
         "params.yaml: forecasters.carried_rnn: closed_loop sees 40 samples and forecasts 20, "
         "segments of integer_starts have 50: lower one of them, or leave both out"
     )
+
+
+def test_a_series_from_a_pipe_is_named_before_dvc_waits_for_its_end(workspace):
+    os.mkfifo(workspace / "data/series/pipe.csv")
+    observe("data/series/pipe.csv")(workspace)
+
+    with pytest.raises(InputError, match=r"observed_series\.mine: .*: it is no regular file"):
+        check_files()
 
 
 @pytest.mark.parametrize("value", [None, 4, "../evil", {}])

@@ -2,6 +2,7 @@
 
 import bz2
 import io
+import os
 import random
 import shutil
 import subprocess
@@ -95,9 +96,35 @@ def test_a_zip_with_any_bytes_changed_is_read_or_refused_in_one_line(method):
 def test_an_endless_file_is_not_read_to_its_end(tmp_path):
     (tmp_path / "params.yaml").write_text((PROJECT / "params.yaml").read_text("utf-8"), "utf-8")
 
-    said = fetch(tmp_path, SURNAMES_ZIP="/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    (tmp_path / "sparse.csv").touch()
+    os.truncate(tmp_path / "sparse.csv", 200 * 10**9)
 
-    assert said.splitlines() == ["error: /dev/zero is larger than 67108864 bytes: rejected"]
+    for name in ("/dev/zero", str(tmp_path / "pipe"), str(tmp_path / "link")):
+        said = fetch(tmp_path, SURNAMES_ZIP=name)
+        assert said == f"error: SURNAMES_ZIP={name}: no regular file: name a zip file\n"
+    said = fetch(tmp_path, SURNAMES_ZIP=str(tmp_path / "sparse.csv"))
+    assert said.endswith("/sparse.csv is larger than 67108864 bytes: rejected\n")
+    said = fetch(tmp_path, SURNAMES_ZIP="/proc/self/mem")
+    assert said.count("\n") == 1 and said.startswith("error: SURNAMES_ZIP=/proc/self/mem: ")
+
+
+def test_a_table_of_millions_of_names_is_not_read_to_its_end():
+    table = b"name,label\n" + b"a,b\n" * 2_000_000
+
+    with pytest.raises(InputError, match="has more than 1,048,576 names"):
+        read_archive(table, "names.csv")
+
+
+def test_a_zip_of_millions_of_names_is_not_read_to_its_end():
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for language in ("A", "B", "C"):
+            archive.writestr(f"data/names/{language}.txt", b"a\n" * 500_000)
+
+    with pytest.raises(InputError, match="has more than 1,048,576 names"):
+        read_archive(content.getvalue(), "data.zip")
 
 
 def fetch(folder, **environment):

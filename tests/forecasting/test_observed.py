@@ -1,5 +1,7 @@
 """A CSV file gives samples and times, or one line that says which of its lines is wrong."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -226,6 +228,20 @@ def test_what_is_dropped_or_filled_is_said(tmp_path):
         "2 empty rows at the ends are left out",
         "1 rows without a number are filled (linear)",
     ]
+
+
+def test_what_never_ends_or_fills_the_memory_is_named_before_it_is_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "link.csv").symlink_to("/dev/zero")
+    (tmp_path / "sparse.csv").touch()
+    os.truncate(tmp_path / "sparse.csv", 200 * 10**9)
+    params = CsvParams(column="y")
+
+    for name in ("pipe.csv", "link.csv"):
+        with pytest.raises(InputError, match=f"{name} cannot be read: it is no regular file"):
+            read_csv_series(tmp_path / name, params)
+    with pytest.raises(InputError, match=r"has 200,000,000,000 bytes, more than 67,108,864"):
+        read_csv_series(tmp_path / "sparse.csv", params)
 
 
 def test_a_file_that_is_not_there_and_one_that_is_no_text_are_named(tmp_path):

@@ -42,7 +42,7 @@ def test_main_has_the_arguments(folder):
     ("error", "words"),
     [
         ("InputError('m.csv is empty: add a row')", "m.csv is empty: add a row"),
-        ("InputError('no server at http://me:secret@host')", "http://me:***@host"),
+        ("InputError('no server at http://me:secret@host')", "http://***@host"),
         ("OSError(errno.ENOSPC, '', 'a.pt')", "a.pt: the disk is full: free some space"),
         ("OSError(errno.ENOMEM, '')", "memory ran out"),
         ("MemoryError('800 GB')", "memory ran out (800 GB): lower batch"),

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from dvc.utils.serialize import load_yaml
 
@@ -52,3 +54,16 @@ def test_what_is_written_is_read_again(flow):
 
 def test_keys_keep_their_order():
     assert list(parse_yaml(format_yaml(CONTENT))) == list(CONTENT)
+
+
+def test_aliases_that_stand_for_billions_of_values_are_one_line():
+    lines = ["a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    for before, name in pairwise("abcdefghij"):
+        lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]")
+
+    with pytest.raises(ValueError, match="aliases stand for more than 1,000,000 values"):
+        parse_yaml("\n".join(lines))
+
+
+def test_a_few_aliases_are_read():
+    assert parse_yaml("a: &a [1, 2]\nb: *a") == {"a": [1, 2], "b": [1, 2]}
