@@ -4,7 +4,7 @@ Follows dvc.lock from the scores back to the first data, and on to the run in ML
 """
 
 from stages.cli.text import align
-from stages.shared.errors import InputError, show_address
+from stages.shared.errors import InputError, hide_secrets, show_address
 from stages.tracking.mlflow_sync.dvc_files import Stage, find_entry
 from stages.tracking.mlflow_sync.runs import RunSpec
 from stages.tracking.mlflow_sync.store import find_database, find_uri, open_store
@@ -52,7 +52,11 @@ def main(name: str) -> None:
     models = {model.name: model for model in read_models()}
     if name not in models:
         raise InputError(f"dvc.lock has no model {name}: choose one of {', '.join(models)}")
-    print(align(trace(models[name])))
+    rows = trace(models[name])
+    # a line each would be far wider than a terminal
+    made = align([(f"  {md5}", stage) for _, md5, stage in rows]).splitlines()
+    for (path, _, _), line in zip(rows, made, strict=True):
+        print(f"{path}\n{line}")
     uri = find_uri()
     database = find_database(uri)
     runs = []
@@ -65,8 +69,6 @@ def main(name: str) -> None:
     run = runs[0].info
     page = f"#/experiments/{run.experiment_id}/runs/{run.run_id}"
     if uri.startswith("http"):
-        print(f"\nrun {uri.rstrip('/')}/{page}")
+        print(f"\nrun {hide_secrets(uri.rstrip('/'))}/{page}")
     else:
-        print(
-            f"\nrun {run.run_id} in {show_address(uri)}; `make ui` shows it at http://127.0.0.1:5000/{page}"
-        )
+        print(f"\nrun {run.run_id}\n  {show_address(uri)}\n  http://127.0.0.1:5000/{page} after `make ui`")

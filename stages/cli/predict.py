@@ -17,6 +17,8 @@ from stages.tracking.served_models.loader import Classifier
 # {"name", "top": [{"language", "probability", "log_probability"}, …]}
 _Answer = dict[str, Any]
 
+_PER_LINE = 3  # languages beside a name, which may be long: within 100 columns
+
 
 def main(
     names: list[str], model: str | None, top: int, as_log: bool, as_json: bool, from_mlflow: bool
@@ -44,5 +46,8 @@ def main(
         rows = []
         for answer in answers:
             guesses = [f"{guess['language']:10} {guess[score]:.2f}" for guess in answer["top"]]
-            rows.append([answer["name"], "  ".join(guesses) or "no letter that the model knows"])
+            guesses = guesses or ["no letter that the model knows"]
+            for start in range(0, len(guesses), _PER_LINE):
+                name = answer["name"] if start == 0 else ""
+                rows.append([name, "  ".join(guesses[start : start + _PER_LINE])])
         print(f"{loaded.origin}\n\n{align(rows)}")

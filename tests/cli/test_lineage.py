@@ -16,8 +16,9 @@ def test_it_leads_from_the_data_to_the_run(workspace, capsys):
 
     lineage.main("carried_rnn")
 
-    *data, _, address = capsys.readouterr().out.splitlines()
-    rows = [line.split() for line in data]
+    said = capsys.readouterr().out
+    data, _, address = said.partition("\n\n")
+    rows = read_rows(data)
     makers = {path: stage for path, _, stage in rows}
     table = "data/generated/integer_starts.csv"
     weights = "data/trained/carried_rnn/weights.pt"
@@ -32,12 +33,19 @@ def test_it_leads_from_the_data_to_the_run(workspace, capsys):
     assert [weights, model.md5s[weights], "train_forecaster@carried_rnn"] in rows
     assert [scores, model.md5s[scores], "evaluate_forecaster@carried_rnn"] in rows
     assert made.info.run_id in address and "mlflow.db" in address
+    assert max(len(line) for line in said.splitlines() if "mlflow.db" not in line) <= 100
+
+
+def read_rows(said):
+    """The path, md5 and stage of each file, which are two lines."""
+    lines = said.splitlines()
+    return [[path, *made.split()] for path, made in zip(lines[::2], lines[1::2], strict=True)]
 
 
 def test_data_that_no_stage_made_are_given(workspace, capsys):
     lineage.main("surname_gru")
 
-    code, names = (line.split() for line in capsys.readouterr().out.splitlines()[:2])
+    code, names, *_ = read_rows(capsys.readouterr().out.partition("\n\n")[0])
     assert code[0] == "data/code" and code[2] == "follow_imports"
     assert names[0] == "data/sample" and names[2] == "given"
 

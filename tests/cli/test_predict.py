@@ -191,6 +191,14 @@ def test_without_a_champion_nothing_comes_from_mlflow(workspace):
         load_champion(Classifier, "surnames", from_mlflow=True)
 
 
+def test_more_than_three_languages_are_several_lines(workspace):
+    said = predict(workspace, "Yue Tingsong", "--model", "surname_gru", "--top", "4")
+
+    first, second = said.splitlines()[2:]
+    assert first.startswith("Yue Tingsong  ") and len(first.split()) == 8
+    assert second.startswith(" " * len("Yue Tingsong  ")) and len(second.split()) == 2
+
+
 @pytest.mark.parametrize("name", ["nobody", "carried_rnn"])
 def test_it_names_the_models_that_know_surnames(workspace, name):
     known = "surname_blend, surname_gru, surname_markov, surname_ngrams"
