@@ -74,7 +74,12 @@ help:  ## list the targets
 	@echo 'Installing into .venv, once: 2 GB, some minutes. On Linux pip gives CUDA along with torch,'
 	@echo 'gigabytes more; README says how to spare them.'
 	$(PYTHON) -P -m venv .venv
-	"$(BIN)"/python -P -m pip install --constraint constraints.txt --editable '.[dev]'
+# pip prints hundreds of lines, and with --quiet nothing for minutes: one line of a terminal is enough
+	@{ "$(BIN)"/python -P -m pip install --constraint constraints.txt --editable '.[dev]' || \
+		echo 'pip failed'; } | { while IFS= read -r line; do \
+		test "$$line" != 'pip failed' || exit 1; \
+		test ! -t 1 || printf '\033[K%.79s\r' "$$line"; done; \
+		test ! -t 1 || printf '\033[K'; }
 	touch $@
 
 git:  # DVC needs a repository: this folder's, or one above that does not ignore it

@@ -58,6 +58,19 @@ def test_a_python_that_is_too_old_is_refused_before_anything_is_installed(tmp_pa
     assert not (folder / ".venv").exists()
 
 
+@pytest.mark.parametrize("status", [0, 1])
+def test_what_pip_collects_is_not_listed_and_only_what_it_installed_counts(tmp_path, status):
+    folder = copy_makefile(tmp_path)
+    pip = f"#!/bin/sh\\necho Collecting torch\\necho of pip >&2\\nexit {status}\\n"
+    venv = f"mkdir -p .venv/bin; printf '{pip}' > .venv/bin/python; chmod +x .venv/bin/python"
+    python = write_program(folder / "python", f'case "$*" in *venv*) {venv};; esac')
+
+    made = call(folder, "make", "--no-print-directory", ".venv/installed", f"PYTHON={python}")
+
+    assert (made.returncode == 0) == (status == 0) == (folder / ".venv/installed").exists()
+    assert "Collecting" not in made.stdout and "of pip" in made.stdout.splitlines()
+
+
 def copy_makefile(folder: Path) -> Path:
     """A folder with what make needs, and the programs."""
     folder.mkdir(exist_ok=True)
