@@ -8,6 +8,7 @@ forecasts from anything.
 """
 
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,7 @@ def main(
             print(message, file=sys.stderr)
     print(f"{loaded.origin}, {fitted}")
     if loaded.reason:
-        print(loaded.reason)
+        print(textwrap.fill(loaded.reason, 100))
     if naive := training_range["naive"]:
         print(f"compared with {naive['baseline']}, which fits nothing: {naive['verdict']}")
     for interval in intervals:

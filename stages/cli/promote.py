@@ -93,6 +93,6 @@ def main(leaderboard: str, force: bool) -> None:
     )
     write_champion(leaderboard, entry)
     print(
-        f"{best.model.name} is the champion of {leaderboard} now: commit {CHAMPIONS}; "
-        "`srn sync` registers it in MLflow"
+        f"{best.model.name} is the champion of {leaderboard} now:\n"
+        f"  commit {CHAMPIONS}; `srn sync` registers it in MLflow"
     )

@@ -32,7 +32,9 @@ def test_the_model_best_on_validation_becomes_the_champion(workspace, capsys):
 
     assert find_name("surnames") == "surname_blend"  # the highest macro F1
     assert find_name("integer_starts") == "carried_rnn"  # the lowest error
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    said = capsys.readouterr().out.splitlines()
+    assert max(map(len, said)) <= 100
+    rows = [line.split() for line in said]
     # validation, test with its interval
     best = rows.index(["surname_blend", "official", "0.6", "0.59", "[0.54,", "0.64]"])
     assert rows.index(["surname_gru", "official", "0.5", "0.49", "[0.44,", "0.54]"]) == best + 1
