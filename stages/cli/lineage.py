@@ -71,4 +71,5 @@ def main(name: str) -> None:
     if uri.startswith("http"):
         print(f"\nrun {hide_secrets(uri.rstrip('/'))}/{page}")
     else:
-        print(f"\nrun {run.run_id}\n  {show_address(uri)}\n  http://127.0.0.1:5000/{page} after `make ui`")
+        print(f"\nrun {run.run_id}\n  {show_address(uri)}")
+        print(f"  http://127.0.0.1:5000/{page} after `make ui`")

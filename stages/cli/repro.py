@@ -106,7 +106,7 @@ class _Entry(BaseModel):
     architecture: Name
 
 
-class _ObservedEntry(BaseModel):
+class _FileEntry(BaseModel):
     """A series from a file, likewise."""
 
     path: DataPath
@@ -127,10 +127,10 @@ def check_files() -> None:
     for section in SECTIONS.values():
         for model, entry in read_params(section, dict[Name, _Entry]).items():
             check_architecture(entry.architecture, f"params.yaml: {section}.{model}")
-    for series, observed in read_params("observed_series", dict[Name, _ObservedEntry]).items():
-        if Path(observed.path).exists():  # DVC would read it to its end
+    for series, file in read_params("observed_series", dict[Name, _FileEntry]).items():
+        if Path(file.path).exists():  # DVC would read it to its end
             try:
-                check_csv_file(Path(observed.path))
+                check_csv_file(Path(file.path))
             except InputError as error:
                 raise InputError(f"params.yaml: observed_series.{series}: {error}") from None
     check_sizes()

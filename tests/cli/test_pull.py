@@ -142,7 +142,7 @@ def test_after_a_plain_dvc_pull_of_it_commands_reject_it(workspace, remote, team
 
     done = call(teammate, *SRN, *command)
 
-    listing = find_object(teammate / ".dvc/cache", md5)
+    listing = find_object(Path(".dvc/cache"), md5)
     assert_one_line(done, f"DVC's listing of {FOLDER}", "is not that of dvc.lock", str(listing))
 
 

@@ -11,7 +11,7 @@ from tests.shell import PROJECT, assert_one_line, call, call_unread
 SRN = str(Path(sys.executable).with_name("srn"))
 SUBCOMMANDS = [
     *("repro", "pull", "sync", "check", "results", "ui", "promote", "predict", "forecast"),
-    *("lineage", "verify", "search", "adopt"),
+    *("lineage", "merge", "prune", "verify", "search", "adopt"),
 ]
 
 

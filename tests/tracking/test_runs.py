@@ -156,7 +156,7 @@ def test_a_handful_of_short_tags_stays(tracked):
         tags = dict(run.data.tags)
         note = tags.pop("mlflow.note.content")
         assert note.startswith(f"**{run.info.run_name}**")
-        assert len(tags) <= 13 and max(len(text) for text in tags.values()) < 200
+        assert len(tags) <= 15 and max(len(text) for text in tags.values()) < 200
 
 
 def test_walk_throughs_own_models_and_baselines_are_told_apart(tracked):

@@ -241,8 +241,9 @@ def check_listings(folders: Md5s) -> None:
         path = _find_object(md5, objects)
         problem = listing_problem(path.read_bytes(), md5) if path.exists() else None
         if problem:
+            shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
             raise InputError(
-                f"DVC's listing of {folder} {problem}: delete {path} and {folder}, then type "
+                f"DVC's listing of {folder} {problem}: delete {shown} and {folder}, then type "
                 "`make pull` or `make repro`"
             )
 

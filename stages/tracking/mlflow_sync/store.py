@@ -401,7 +401,7 @@ def _explain_schema(uri: str, revision: str) -> str:
     again = "or delete it, and `srn sync` fills another"
     if knows_schema(revision):
         return (
-            f"{uri} is of an MLflow older than {VERSION}: copy the file, then type `mlflow db "
+            f"the store is of an MLflow older than {VERSION}: copy the file, then type `mlflow db "
             f"upgrade {uri}`, {again}"
         )
     return (
