@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.forecasting.series import Array, Forecaster
+from stages.shared.arrays import read_arrays
 from stages.shared.model_config import ModelConfig
 
 State = Tensor | tuple[Tensor, Tensor]
@@ -70,7 +71,7 @@ def write_state(path: Path, state: State | None) -> None:
 
 def read_state(path: Path) -> State | None:
     """Read what `write_state` wrote."""
-    parts = torch.from_numpy(np.load(path))
+    parts = torch.from_numpy(read_arrays(path)[""])
     if len(parts) == 0:
         return None
     if len(parts) == 1:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stages.forecasting.series import Array, Series, Units, read_series
+from stages.shared.arrays import read_arrays
 from stages.shared.command import run_as_command
 from stages.shared.figures import (
     BLUE,
@@ -284,12 +285,10 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
         clip_norm = read_value(f"forecasters.{name}").get("clip_norm")
     network = read_config(Path(trained)).network
     scores = read_json(Path(evaluated) / "scores.json")
-    with np.load(Path(evaluated) / "forecasts.npz") as arrays:
-        forecasts = dict(arrays)
+    forecasts = read_arrays(Path(evaluated) / "forecasts.npz")
     intervals = read_json(Path(evaluated) / "training_range.json")["prediction_intervals"]
     scores_of_baselines = read_baselines(Path(baselines))
-    with np.load(Path(baselines) / "forecasts.npz") as arrays:
-        baseline_forecasts = dict(arrays)
+    baseline_forecasts = read_arrays(Path(baselines) / "forecasts.npz")
     series = read_series(Path(windows), with_params=False)
 
     step = float(forecasts["step"])
@@ -303,9 +302,9 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
         figures = draw_curves(curves, clip_norm, network, unit, subject, color)
         figures["window"] = draw_window(series, step, subject)
         if is_trained:
-            with np.load(snapshots_file) as arrays:
-                follow = "horizon" in network  # such a network forecasts what follows its window
-                figures["snapshots"] = draw_snapshots(dict(arrays), step, units, subject, follow)
+            follow = "horizon" in network  # such a network forecasts what follows its window
+            snapshots = read_arrays(snapshots_file)
+            figures["snapshots"] = draw_snapshots(snapshots, step, units, subject, follow)
         figures["baselines"] = _draw_baselines(scores, scores_of_baselines, units, subject)
         if origin is None:
             figures["forecast"] = _draw_closed_loop(forecasts, units, subject)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from stages.forecasting.observed import ObservedParams, find_spacing
 from stages.forecasting.signals import GeneratedParams, sample_signal
 from stages.forecasting.transform import Transform, TransformParams, fit_transform
+from stages.shared.arrays import read_arrays
 from stages.shared.json_files import read_json, write_json
 from stages.shared.params import Params, check_params
 
@@ -475,8 +476,7 @@ def read_series(path: Path, with_params: bool = True) -> Series:
         with_params: read <series>.json beside it too. Training and figures do not, so that DVC does
             not train again after a season or horizons are edited, and a cluster gets one file.
     """
-    with np.load(path) as file:
-        arrays = dict(file)
+    arrays = read_arrays(path)
     windows = Windows(**{field.name: arrays[field.name] for field in fields(Windows)})
     entry_path = path.with_suffix(".json")
     [entry] = read_json(entry_path).values() if with_params else [None]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.shared.arrays import read_arrays
 from stages.shared.json_files import read_json, write_json
 
 
@@ -72,8 +73,7 @@ def read_splits(folder: Path) -> Splits:
 
 def read_corpus(folder: Path) -> Corpus:
     """Read names.npz."""
-    with np.load(folder / "names.npz") as arrays:
-        return Corpus(**arrays)
+    return Corpus(**read_arrays(folder / "names.npz"))
 
 
 def divide_corpus(corpus: Corpus) -> Splits:

@@ -16,6 +16,8 @@ from torch import nn
 
 _MOST_LETTERS = 1_000  # of a name
 _MOST_NAMES = 10_000  # at once: seconds
+_MOST_LETTERS_AT_ONCE = 200_000  # likewise
+_BATCH = 128  # names of similar length that are computed at once
 _MOST_SAMPLES = 1_000_000  # of the histories and of the forecasts at once: seconds
 _LARGEST = 1e30  # of a sample: float32 ends at 3.4e38
 
@@ -64,24 +66,41 @@ class Classifier:
             raise ValueError(f"{len(names):,} names are more than {_MOST_NAMES:,}: send fewer")
         if longest > _MOST_LETTERS:
             raise ValueError(f"a name has {longest:,} letters, more than {_MOST_LETTERS:,}")
-        predictions = []
-        for name in names:
-            languages = []
+        if sum(map(len, names)) > _MOST_LETTERS_AT_ONCE:
+            raise ValueError(
+                f"the names have more than {_MOST_LETTERS_AT_ONCE:,} letters: send fewer"
+            )
+        encoded = {}
+        for position, name in enumerate(names):
             cleaned = self.alphabet["clean_name"](name, self.symbols)
             if cleaned:
-                letters = torch.tensor([self.alphabet["encode_name"](cleaned, self.symbols)])
-                log_probabilities = self.model(letters, torch.tensor([len(cleaned)]))[0]
-                probabilities = (log_probabilities / self.temperature).softmax(0)
-                ranked = probabilities.sort(descending=True, stable=True).indices
-                for index in ranked[:top]:
-                    language = {
-                        "language": self.languages[index],
-                        "probability": probabilities[index].item(),
-                        "log_probability": log_probabilities[index].item(),
-                    }
-                    languages.append(language)
-            predictions.append({"name": name, "top": languages})
+                encoded[position] = torch.tensor(
+                    self.alphabet["encode_name"](cleaned, self.symbols)
+                )
+        predictions: list[dict[str, Any]] = [{"name": name, "top": []} for name in names]
+        by_length = sorted(encoded, key=lambda position: len(encoded[position]))
+        for start in range(0, len(by_length), _BATCH):
+            positions = by_length[start : start + _BATCH]
+            letters = [encoded[position] for position in positions]
+            padded = nn.utils.rnn.pad_sequence(letters, batch_first=True)
+            log_probabilities = self.model(padded, torch.tensor([*map(len, letters)]))
+            for position, row in zip(positions, log_probabilities, strict=True):
+                predictions[position]["top"] = self._rank(row, top)
         return predictions
+
+    def _rank(self, log_probabilities: torch.Tensor, top: int) -> list[dict[str, Any]]:
+        """The likeliest languages by the log-probabilities `(L,)` of a name."""
+        probabilities = (log_probabilities / self.temperature).softmax(0).tolist()
+        ranked = log_probabilities.sort(descending=True, stable=True).indices.tolist()
+        logs = log_probabilities.tolist()
+        return [
+            {
+                "language": self.languages[index],
+                "probability": probabilities[index],
+                "log_probability": logs[index],
+            }
+            for index in ranked[:top]
+        ]
 
 
 class Forecaster:
