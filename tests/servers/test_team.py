@@ -94,7 +94,7 @@ def test_an_editor_says_which_double_stays_and_goes_on(ada, team):
     stopped = call(ada, *TRACK, **team.identify("bob"))
 
     assert stopped.returncode == 1
-    assert "windowed_lstm_fast: run made" in stopped.stdout
+    assert "windowed_lstm_fast (seed 1): run made" in stopped.stdout
     [line] = [line for line in stopped.stdout.splitlines() if "stays" in line]
     assert "carried_rnn: double" in line and "MANAGE on experiment forecasting" in line
     assert "carried_rnn: double dropped" in call(ada, *TRACK, **team.identify("max")).stdout

@@ -8,7 +8,7 @@ import json
 import re
 import sys
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,16 +90,18 @@ def _print_changes() -> Iterator[Callable[[RunSpec, str], None]]:
 
     They are printed together when the block ends, however it ends: few by name, more by number.
     """
-    changed: dict[tuple[str, str], list[str]] = defaultdict(list)
+    changed: dict[str, list[RunSpec]] = defaultdict(list)
     try:
-        yield lambda spec, change: changed[spec.experiment, change].append(spec.name)
+        yield lambda spec, change: changed[change].append(spec)
     finally:
-        for (experiment, change), names in changed.items():
-            if len(names) > _MOST_NAMED:
-                _print(f"{experiment}: {_CHANGES[change].format(len(names))}")
+        for change, specs in changed.items():
+            if len(specs) > _MOST_NAMED:
+                counts = Counter(spec.experiment for spec in specs)
+                listed = ", ".join(f"{count} of {name}" for name, count in counts.items())
+                _print(f"{_CHANGES[change].format(len(specs))}: {listed}")
             else:
-                for name in names:
-                    _print(f"{name}: {change}")
+                for spec in specs:
+                    _print(f"{spec.title}: {change}")
 
 
 # Comparing and writing runs
