@@ -76,12 +76,18 @@ def find_leftovers() -> Leftovers:
 
 
 def remove_leftovers(found: Leftovers, *, unsaved: bool = False) -> None:
-    """Remove files that DVC's cache has, and entries; files that it has not only if asked to."""
+    """Remove files that DVC's cache has, entries and empty folders.
+
+    Args:
+        found: what to remove.
+        unsaved: also files that the cache does not have.
+    """
     for path in [*found.files, *(found.unsaved if unsaved else [])]:
         path.unlink(missing_ok=True)
-        for folder in path.parents:
-            if folder in _RESULTS or any(folder.iterdir()):
-                break
+    # also those that `dvc checkout` has emptied, the deepest first
+    folders = [path for top in _RESULTS for path in top.rglob("*") if path.is_dir()]
+    for folder in sorted(folders, reverse=True):
+        if not any(folder.iterdir()):
             folder.rmdir()
     for lock, names in found.entries.items():
         entries = split_lock(lock.read_text(encoding="utf-8")) or {}

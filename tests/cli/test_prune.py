@@ -95,6 +95,7 @@ def test_a_file_that_dvc_does_not_keep_is_named_and_stays(workspace, capsys):
     note.write_text("try a lower rate", encoding="utf-8")
     hidden = note.with_name(".notes.txt.swp")
     hidden.touch()
+    (workspace / "data/trained/emptied/by_dvc").mkdir(parents=True)
     remove_model(workspace)
 
     tidy_results()
@@ -104,6 +105,7 @@ def test_a_file_that_dvc_does_not_keep_is_named_and_stays(workspace, capsys):
     assert hidden.name not in printed
     assert note.exists()
     assert not (workspace / "data/trained" / GONE).exists()
+    assert not (workspace / "data/trained/emptied").exists()
 
 
 def test_prune_lists_and_removes_only_after_a_yes(workspace):
