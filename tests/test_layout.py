@@ -392,3 +392,11 @@ def test_a_module_shows_what_others_use():
 
 def test_a_public_name_means_one_thing():
     assert len(list_doubles()) <= 5, list_doubles()
+
+
+def test_actions_of_ci_are_named_by_commit():
+    workflows = [path.read_text("utf-8") for path in (ROOT / ".github/workflows").glob("*.yml")]
+    used = re.findall(r"uses: (\S+)", "\n".join(workflows))
+
+    assert len(workflows) == 3 and used
+    assert [action for action in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)] == []
