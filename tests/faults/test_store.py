@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from stages.cli import promote
 from stages.tracking.mlflow_sync.mlflow_internals import make_database
-from stages.tracking.mlflow_sync.store import find_artifacts, find_uri
+from stages.tracking.mlflow_sync.store import Store, find_artifacts, find_uri
 from tests.shell import (
     assert_one_line,
     call,
@@ -26,7 +27,7 @@ from tests.shell import (
     stop_server,
     wait_for,
 )
-from tests.store import assert_complete, list_runs, start_sync, sync
+from tests.store import assert_complete, fill, find_champion, find_run, list_runs, start_sync, sync
 from tests.workspace import RUNS, copy_workspace, work_in
 
 PROMOTE = [sys.executable, "stages/run.py", "cli", "promote", "surnames"]
@@ -322,3 +323,65 @@ def test_a_server_that_dies_while_runs_are_made_leaves_what_the_next_sync_comple
     sync()
     assert_complete(uri)
     stop_server(server)
+
+
+def forge_progress(client: MlflowClient, run_id: str, experiment_id: str) -> None:
+    for key in ("in progress 2020-01-01 abc", "in progress yesterday abc", "in progress"):
+        client.create_run(experiment_id, tags={"key": key})
+
+
+def forge_run(client: MlflowClient, run_id: str, experiment_id: str) -> None:
+    """One with the key of a model, and no model."""
+    key = client.get_run(run_id).data.tags["key"]
+    client.create_run(experiment_id, tags={"key": key}, run_name="forged")
+
+
+def forge_only_run(client: MlflowClient, run_id: str, experiment_id: str) -> None:
+    forge_run(client, run_id, experiment_id)
+    client.delete_run(run_id)
+
+
+def set_alias_by_hand(client: MlflowClient, run_id: str, experiment_id: str) -> None:
+    """Let a version that has no run carry the champion's alias."""
+    source = client.get_run(run_id).info.artifact_uri
+    version = client.create_model_version("surnames", source).version
+    client.set_registered_model_alias("surnames", "champion", version)
+
+
+def delete_version(client: MlflowClient, run_id: str, experiment_id: str) -> None:
+    client.delete_model_version("surnames", "1")
+
+
+def write_odd_tags(client: MlflowClient, run_id: str, experiment_id: str) -> None:
+    for tag, value in (("display_digest", "\x1b[31m"), ("dvc.lock", "other"), ("kind", "")):
+        client.set_tag(run_id, tag, value)
+    client.create_run(experiment_id, tags={"mlflow.parentRunId": "no such run"})
+
+
+@pytest.mark.parametrize(
+    "disturb",
+    [
+        forge_progress,
+        forge_run,
+        forge_only_run,
+        set_alias_by_hand,
+        delete_version,
+        write_odd_tags,
+    ],
+)
+def test_what_others_write_into_the_store_stops_nobody(workspace, disturb):
+    fill(workspace)
+    promote.main("surnames", force=False)
+    sync()
+    store = Store(find_uri())
+    run_id = find_run("surname_blend").info.run_id
+    disturb(store.client, run_id, store.experiments["surnames"])
+
+    done = call(workspace, *TRACK)
+
+    assert done.returncode == 0, done.stdout
+    assert "Traceback" not in done.stdout
+    assert call(workspace, *CHECK).returncode == 0
+    assert find_champion("surnames") == "surname_blend"
+    answer = call(workspace, *PROMOTE[:-2], "predict", "--from-mlflow", "Schmidt")
+    assert answer.returncode == 0, answer.stdout

@@ -167,7 +167,12 @@ def _find_runs(store: Store, specs: list[RunSpec]) -> "dict[str, list[Run]]":
     if md5s:
         for run in store.search_runs(f"dataset.digest IN ({', '.join(md5s)})"):
             found[run.data.tags.get("key")].append(run)
-    return {spec.key: found[spec.key] or store.find_runs(spec.key) for spec in specs}
+    by_key = {}
+    for spec in specs:
+        runs = found[spec.key] or store.find_runs(spec.key)
+        # one that somebody has made by hand under our key has no model
+        by_key[spec.key] = [run for run in runs if not spec.package or list_model_ids(run)]
+    return by_key
 
 
 def sync(
@@ -402,7 +407,7 @@ def sync_champions(store: Store, registrations: list[Registration], move_alias: 
             continue
         store.restart_time_limit()
         with explain_errors(store.uri, f"registered model {name}"):
-            run = store.find_runs(one.spec.key)[0]
+            run = _find_runs(store, [one.spec])[one.spec.key][0]
             run_id = run.info.run_id
             versions = {found.run_id: found.version for found in store.find_versions([name])}
             version = versions.get(run_id)
@@ -455,7 +460,12 @@ def _is_abandoned(run: "Run") -> bool:
     found = re.fullmatch(rf"{IN_PROGRESS} (\S+) (\w+)", run.data.tags["key"])
     if not found:
         return False
-    began = datetime.fromisoformat(found[1])
+    try:
+        began = datetime.fromisoformat(found[1])
+    except ValueError:  # no sync has written this
+        return False
+    if began.tzinfo is None:
+        return False
     path = _state_file(_IN_PROGRESS_FILE)
     is_ours = path.exists() and found[2] in path.read_text(encoding="utf-8").split()
     return is_ours or datetime.now(UTC) - began > _LONGEST
