@@ -257,8 +257,23 @@ def listing_problem(listing: bytes, md5: str) -> str | None:
     """
     if hashlib.md5(listing, usedforsecurity=False).hexdigest() != md5.removesuffix(".dir"):
         return "is not that of dvc.lock"
-    for entry in json.loads(listing):
-        parts = entry["relpath"].split("/")
-        if {"", ".", ".."} & {*parts} or not _MD5.fullmatch(entry["md5"]):
-            return f"names {entry['relpath']!r}, which is outside of it"
+    try:
+        entries = json.loads(listing)
+        paths = [entry["relpath"] for entry in entries if _MD5.fullmatch(entry["md5"])]
+        named = {path.casefold() for path in paths}  # some systems know no case
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return "is no list of files"
+    if not isinstance(entries, list):
+        return "is no list of files"
+    if len(paths) < len(entries):
+        return "has a file without an md5"
+    if len(named) < len(paths):
+        return "names a file twice"
+    for path in paths:
+        parts = path.split("/")
+        folders = {"/".join(parts[:count]).casefold() for count in range(1, len(parts))}
+        if {"", ".", ".."} & {*parts} or "\\" in path or not path.isprintable():
+            return f"names {path!r}, which is outside of it"
+        if folders & named:
+            return f"names {path!r} below a file"
     return None
