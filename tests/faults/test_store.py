@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 
 from stages.cli import promote
 from stages.tracking.mlflow_sync.mlflow_internals import make_database
-from stages.tracking.mlflow_sync.store import Store, find_artifacts, find_uri
+from stages.tracking.mlflow_sync.store import IN_PROGRESS, Store, find_artifacts, find_uri
 from tests.shell import (
     assert_one_line,
     call,
@@ -326,8 +326,8 @@ def test_a_server_that_dies_while_runs_are_made_leaves_what_the_next_sync_comple
 
 
 def forge_progress(client: MlflowClient, run_id: str, experiment_id: str) -> None:
-    for key in ("in progress 2020-01-01 abc", "in progress yesterday abc", "in progress"):
-        client.create_run(experiment_id, tags={"key": key})
+    for began in ("2020-01-01 abc", "yesterday abc", ""):
+        client.create_run(experiment_id, tags={"key": f"{IN_PROGRESS} {began}"})
 
 
 def forge_run(client: MlflowClient, run_id: str, experiment_id: str) -> None:
