@@ -1,9 +1,11 @@
 """No model answers that is not the one of dvc.lock, and none answers nonsense."""
 
+import os
 import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from stages.cli import promote
+from stages.shared.arrays import read_arrays
 from stages.shared.checkpoints import read_model
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
@@ -158,6 +161,7 @@ ODD: list[tuple[str, Callable[[], object], dict[str, int], str]] = [
     ("windowed_lstm_fast", lambda: np.full((1, 5), 1e300), {}, "or too large"),
     ("surname_gru", lambda: ["a" * 10_000_000], {}, "a name has 10,000,000 letters"),
     ("surname_gru", lambda: ["a"] * 10_001, {}, "send fewer"),
+    ("surname_gru", lambda: ["a" * 900] * 300, {}, "the names have more than 200,000 letters"),
     ("surname_gru", lambda: ["a"], {"top": 0}, "top must be at least 1"),
 ]
 
@@ -178,3 +182,56 @@ def test_a_request_that_has_no_sensible_answer_is_refused(published, name, make,
         model.predict(make(), params=params)
 
     assert refused.value.get_http_status_code() == 400
+
+
+@pytest.mark.parametrize(
+    "model", ["surname_gru", "surname_ngrams", "surname_markov", "surname_blend"]
+)
+def test_many_names_have_the_answers_that_each_has_alone(published, model):
+    served = mlflow.pyfunc.load_model(str(find_in_store(published, model, "MLmodel").parent))
+    names = ["Schmidt", "O", "...1", "Yue Tingsong", "", "Abc" * 40] + ["Nguyen"] * 150
+
+    together = served.predict(names, params={"top": 4})
+
+    assert [answer["name"] for answer in together] == names
+    for name, answer in zip(names[:7], together, strict=False):
+        [alone] = served.predict([name], params={"top": 4})
+        assert probabilities(answer) == pytest.approx(probabilities(alone), abs=1e-6)
+    assert together[-1]["top"] == together[6]["top"]
+
+
+def probabilities(answer: dict[str, Any]) -> dict[str, float]:
+    return {guess["language"]: guess["probability"] for guess in answer["top"]}
+
+
+class Planted:
+    """Runs code where it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("planted",)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_a_pickle_in_a_file_of_numpy_is_one_line_and_runs_nothing(tmp_path, monkeypatch, suffix):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / f"state{suffix}"
+    planted = np.array([Planted()], dtype=object)
+    if suffix == ".npz":
+        np.savez(path, state=planted)
+    else:
+        np.save(path, planted, allow_pickle=True)
+
+    with pytest.raises(InputError, match=rf"state\{suffix} is damaged \(.*allow_pickle"):
+        read_arrays(path)
+
+    assert not (tmp_path / "planted").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", b"\x80\x04."])
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_a_file_that_numpy_cannot_read_is_one_line(tmp_path, content, suffix):
+    path = tmp_path / f"state{suffix}"
+    path.write_bytes(content)
+
+    with pytest.raises(InputError, match="is damaged"):
+        read_arrays(path)
