@@ -327,7 +327,9 @@ def test_a_server_that_dies_while_runs_are_made_leaves_what_the_next_sync_comple
 
 def forge_progress(client: MlflowClient, run_id: str, experiment_id: str) -> None:
     for began in ("2020-01-01 abc", "yesterday abc", ""):
-        client.create_run(experiment_id, tags={"key": f"{IN_PROGRESS} {began}"})
+        client.create_run(
+            experiment_id, tags={"key": f"{IN_PROGRESS} {began}", "dvc.lock": "current"}
+        )
 
 
 def forge_run(client: MlflowClient, run_id: str, experiment_id: str) -> None:

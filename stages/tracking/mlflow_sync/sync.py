@@ -108,9 +108,14 @@ def _print_changes() -> Iterator[Callable[[RunSpec, str], None]]:
 
 
 def inspect(
-    store: Store | None, specs: list[RunSpec]
+    store: Store | None, specs: list[RunSpec], marked: "list[Run] | None" = None
 ) -> "tuple[list[_RunState], list[tuple[Run, str]]]":
     """Compare a store, if it exists, with the run specs; writes nothing.
+
+    Args:
+        store: to read from.
+        specs: of all runs.
+        marked: what `_find_marked` finds; None: it is asked here.
 
     Returns:
         what the store has of each spec, and runs that belong to no spec, with the reason.
@@ -152,8 +157,8 @@ def inspect(
             )
         lost_children = num_children != num_wanted
         states.append(_RunState(spec, tuple(runs), difference, problem, lost_children))
-    in_progress = store.search_runs(f"tags.key like '{IN_PROGRESS} %'")
-    leftovers = [(run, "unfinished") for run in in_progress if _is_abandoned(run)]
+    marked = _find_marked(store) if marked is None else marked
+    leftovers = [(run, "unfinished") for run in marked if _is_abandoned(run)]
     return states, leftovers + [(run, _ORPHAN) for run in orphans]
 
 
@@ -189,7 +194,8 @@ def sync(
     Returns:
         what could not be done: files are missing here, or the server forbids to delete.
     """
-    states, leftovers = inspect(store, specs)
+    marked = _find_marked(store)
+    states, leftovers = inspect(store, specs, marked)
     problems = [f"{state.spec.name}: {state.problem}" for state in states if state.problem]
     due = [state for state in states if not state.problem]
     new = [state.spec for state in due if not state.runs]
@@ -227,7 +233,7 @@ def sync(
             run, stay = _update_run(store, state, commit, partial(note, state.spec))
             current.add(run.info.run_id)
             kept += stay
-    _mark_current(store, current)
+    _mark_current(store, current, marked)
     if not kept:
         # this repository has left nothing in progress
         _state_file(_IN_PROGRESS_FILE).unlink(missing_ok=True)
@@ -258,10 +264,24 @@ def _update_run(
     return run, kept
 
 
-def _mark_current(store: Store, run_ids: set[str]) -> None:
-    """Mark the runs of this lock file, and no others, such as those of the one synced before."""
-    marked = store.search_runs(f"tags.`{CURRENT_TAG}` = '{CURRENT}'")
-    marked_ids = {run.info.run_id for run in marked}
+def _find_marked(store: Store) -> "list[Run]":
+    """The runs of the lock file that was synced last, and those that are in progress."""
+    return store.search_runs(f"tags.`{CURRENT_TAG}` = '{CURRENT}'")
+
+
+def _mark_current(store: Store, run_ids: set[str], marked: "list[Run]") -> None:
+    """Mark the runs of this lock file, and no others, such as those of the one synced before.
+
+    Args:
+        store: to write to.
+        run_ids: of the runs of this lock file.
+        marked: what `_find_marked` found before any of them was made.
+    """
+    marked_ids = {
+        run.info.run_id
+        for run in marked
+        if not run.data.tags.get("key", "").startswith(f"{IN_PROGRESS} ")
+    }
     with explain_errors(store.uri, "its experiments"):
         for run_id in marked_ids - run_ids:
             store.client.delete_tag(run_id, CURRENT_TAG)
@@ -457,7 +477,7 @@ def begin() -> str:
 
 def _is_abandoned(run: "Run") -> bool:
     """Whether no process writes a run any more, if none of this repository does now."""
-    found = re.fullmatch(rf"{IN_PROGRESS} (\S+) (\w+)", run.data.tags["key"])
+    found = re.fullmatch(rf"{IN_PROGRESS} (\S+) (\w+)", run.data.tags.get("key", ""))
     if not found:
         return False
     try:
