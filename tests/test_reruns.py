@@ -171,8 +171,8 @@ RERUNS = {
     change_command: ("follow_imports", []),
     change_tool: ("", []),
     change_library_of_pictures: ("follow_imports plot_* probe_layers", []),
-    change_library_of_networks: (
-        "follow_imports train_* blend_classifiers score_* evaluate_* plot_forecaster@* "
+    change_library_of_networks: (  # a transform is chosen by an autoregression
+        "follow_imports preprocess_series@* train_* blend_classifiers score_* evaluate_* plot_forecaster@* "
         "probe_layers track",
         [],
     ),
