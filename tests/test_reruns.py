@@ -172,8 +172,8 @@ RERUNS = {
     change_tool: ("", []),
     change_library_of_pictures: ("follow_imports plot_* probe_layers", []),
     change_library_of_networks: (  # a transform is chosen by an autoregression
-        "follow_imports preprocess_series@* train_* blend_classifiers score_* evaluate_* plot_forecaster@* "
-        "probe_layers track",
+        "follow_imports preprocess_series@* train_* blend_classifiers score_* evaluate_* "
+        "plot_forecaster@* probe_layers track",
         [],
     ),
     add_model: ("follow_imports *_forecaster@extra_rnn track", ["extra_rnn"]),

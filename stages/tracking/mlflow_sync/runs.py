@@ -364,7 +364,8 @@ def _upload_shown(store: Store, run: "Run", spec: RunSpec) -> None:
     if local:
         # a link of DVC can only be read, and so can MLflow's copy, which it could not write over
         for name in _list_shown_files(spec):
-            (local / name).unlink(missing_ok=True)
+            if not os.access(local / name, os.W_OK):
+                (local / name).unlink(missing_ok=True)
     artifacts = open_artifacts(run.info.artifact_uri, store.uri)
     for path, folder in spec.shown.items():
         upload = artifacts.log_artifacts if Path(path).is_dir() else artifacts.log_artifact
