@@ -6,7 +6,9 @@ dvc.lock another one. A model that comes back to params.yaml is taken from DVC's
 
 import hashlib
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -58,12 +60,12 @@ def find_leftovers() -> Leftovers:
         owned.update(path for outs in stages.values() for path in outs)
         lock = pipeline.with_name("dvc.lock")
         entries = split_lock(lock.read_text(encoding="utf-8")) if lock.exists() else None
-        gone = [name for name in entries or {} if name not in stages]
+        gone = [name for name in entries or {} if not _is_among(name, stages)]
         if gone:
             found.entries[lock] = gone
     strays = []
     for path in _list_files():
-        is_owned = owned & {str(path), *map(str, path.parents)}
+        is_owned = any(_is_among(str(part), owned) for part in (path, *path.parents))
         if not is_owned and not Path(f"{path}.dvc").exists():  # as `dvc add` leaves it
             strays.append(path)
     objects = find_objects() if strays else Path()
@@ -94,6 +96,12 @@ def remove_leftovers(found: Leftovers, *, unsaved: bool = False) -> None:
         kept = {name: entry for name, entry in entries.items() if name not in names}
         if entries:
             write_lock(lock, kept)
+
+
+def _is_among(name: str, known: Collection[str]) -> bool:
+    """Whether a name is known, or one of the known ones with a `*` stands for it."""
+    patterns = (pattern for pattern in known if "*" in pattern)
+    return name in known or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -6,32 +6,34 @@ from typing import Any
 
 _HEAD = "schema: '2.0'\nstages:\n"
 _ENTRY = re.compile(r"  (\S+):\n(?:    .*\n)+")
-_TEMPLATE = re.compile(r"\$\{([\w.]+)\}")
+_TEMPLATE = re.compile(r"\$\{([^}]+)\}")
+_UNKNOWN = "*"
 _NEW = Path(".dvc/tmp/dvc.lock.new")
 
 
 def list_outs(pipeline: dict[str, Any], params: dict[str, Any]) -> dict[str, list[str]]:
     """The stages of a dvc.yaml by name, one per item of a `foreach`, with the paths of their outs.
 
+    What is not known from the params alone is `*`: the items of a `matrix`, and names of `vars`.
+
     Args:
         pipeline: content of dvc.yaml.
         params: content of the file of params that its templates name.
-
-    Raises:
-        KeyError: a template names what the params do not have.
     """
     found = {}
     for name, stage in pipeline["stages"].items():
-        if "foreach" not in stage:
-            found[name] = _list_paths(stage, params)
-            continue
-        items = stage["foreach"]
+        items = stage.get("foreach")
         if isinstance(items, str):  # "${section}": one stage per entry of the params
-            items = params[items.strip("${}")]
-        for key in items:
-            item = items[key] if isinstance(items, dict) else key
-            known = params | {"key": key, "item": item}
-            found[f"{name}@{key}"] = _list_paths(stage["do"], known)
+            items = _look_up(items.strip("${}"), params)
+        if "matrix" in stage or items == _UNKNOWN:
+            found[f"{name}@{_UNKNOWN}"] = _list_paths(stage.get("do", stage), {})
+        elif items is None:
+            found[name] = _list_paths(stage, params)
+        else:
+            for key in items:
+                item = items[key] if isinstance(items, dict) else key
+                known = params | {"key": key, "item": item}
+                found[f"{name}@{key}"] = _list_paths(stage["do"], known)
     return found
 
 
@@ -41,16 +43,18 @@ def _list_paths(stage: dict[str, Any], values: dict[str, Any]) -> list[str]:
     for kind in ("outs", "metrics", "plots"):
         for entry in stage.get(kind, []):
             path = next(iter(entry)) if isinstance(entry, dict) else entry
-            paths.append(_TEMPLATE.sub(lambda match: _look_up(match[1], values), path))
+            paths.append(_TEMPLATE.sub(lambda match: str(_look_up(match[1], values)), path))
     return paths
 
 
-def _look_up(name: str, values: dict[str, Any]) -> str:
-    """The value of a template's name, such as `item.series`."""
+def _look_up(name: str, values: dict[str, Any]) -> Any:
+    """The value of a template's name, such as `item.series`; `*`, if it is not known."""
     found: Any = values
     for part in name.split("."):
+        if not isinstance(found, dict) or part not in found:
+            return _UNKNOWN
         found = found[part]
-    return str(found)
+    return found
 
 
 def split_lock(text: str) -> dict[str, str] | None:

@@ -47,6 +47,8 @@ def test_a_foreach_is_one_stage_per_item_with_its_outs():
                 },
             },
             "count": {"foreach": ["a"], "do": {"outs": ["data/${item}.txt"]}},
+            "draw": {"matrix": {"color": ["red"]}, "outs": ["data/${item.color}.png"]},
+            "report": {"outs": ["data/${folder}/report.html"]},  # of `vars`
         }
     }
     params = {"models": {"rnn": {"task": "waves"}}}
@@ -57,6 +59,8 @@ def test_a_foreach_is_one_stage_per_item_with_its_outs():
         "clean": ["data/clean.csv"],
         "train@rnn": ["data/rnn/weights.pt", "data/waves/rnn.json"],
         "count@a": ["data/a.txt"],
+        "draw@*": ["data/*.png"],
+        "report": ["data/*/report.html"],
     }
 
 
@@ -178,3 +182,19 @@ def test_a_shallow_clone_does_not_know_what_to_prune_in_mlflow(workspace, tmp_pa
     done = call(tmp_path / "shallow", *PRUNE, "--mlflow", "--yes")
 
     assert_one_line(done, "git fetch --unshallow")
+
+
+def test_what_stages_of_a_matrix_have_written_is_no_leftover(workspace):
+    stage = """
+  draw:
+    matrix:
+      color: [red, blue]
+    cmd: echo ${item.color} > data/plotted/${item.color}.txt
+    outs:
+      - data/plotted/${item.color}.txt
+"""
+    with (workspace / "dvc.yaml").open("a", encoding="utf-8") as file:
+        file.write(stage)
+    run(workspace, "dvc repro --quiet --single-item draw@red draw@blue")
+
+    assert find_leftovers().format() == []
