@@ -56,6 +56,7 @@ _CHANGES = {  # what is printed of one run -> of several
     "lost files uploaded again": "lost files of {} runs uploaded again",
     "commit noted": "commit noted in {} runs",
 }
+_DELETED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # what MLflow says of such a run
 _MOST_NAMED = 3  # runs with the same change
 _LONGEST = timedelta(days=1)  # that a run may be in progress
 _ORPHAN = "trial without a search"
@@ -277,6 +278,8 @@ def _mark_current(store: Store, run_ids: set[str], marked: "list[Run]") -> None:
         run_ids: of the runs of this lock file.
         marked: what `_find_marked` found before any of them was made.
     """
+    from mlflow.exceptions import MlflowException
+
     marked_ids = {
         run.info.run_id
         for run in marked
@@ -284,7 +287,11 @@ def _mark_current(store: Store, run_ids: set[str], marked: "list[Run]") -> None:
     }
     with explain_errors(store.uri, "its experiments"):
         for run_id in marked_ids - run_ids:
-            store.client.delete_tag(run_id, CURRENT_TAG)
+            try:
+                store.client.delete_tag(run_id, CURRENT_TAG)
+            except MlflowException as error:
+                if error.error_code not in _DELETED:
+                    raise
         for run_id in run_ids - marked_ids:
             store.client.set_tag(run_id, CURRENT_TAG, CURRENT)
 
