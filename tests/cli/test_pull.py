@@ -24,7 +24,7 @@ COMMANDS = [
     pytest.param(["sync"], id="sync", marks=SLOW),
     pytest.param(["check"], id="check", marks=SLOW),
     pytest.param(["predict", "Schmidt"], id="predict", marks=SLOW),
-    pytest.param(["forecast", "series.csv", "y", "out.csv"], id="forecast", marks=SLOW),
+    pytest.param(["forecast", "series.csv"], id="forecast", marks=SLOW),
     pytest.param(["promote", "surnames"], id="promote", marks=SLOW),
     pytest.param(["pull"], id="pull", marks=SLOW),
 ]

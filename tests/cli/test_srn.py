@@ -15,7 +15,7 @@ SUBCOMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("command", ["results", "repro", "forecast series.csv y out.csv"])
+@pytest.mark.parametrize("command", ["results", "repro", "forecast series.csv"])
 def test_outside_of_a_repository_it_says_where_to_go_and_leaves_nothing(tmp_path, command):
     done = call(tmp_path, SRN, *command.split())
 
