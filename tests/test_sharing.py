@@ -5,7 +5,6 @@ import io
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,6 +22,7 @@ from tests.pipeline import (
     set_param,
 )
 from tests.shell import commit, read_blocks, run, type_in
+from tests.test_reruns import add_series
 from tests.workspace import MODELS, RUNS, SECTIONS
 
 pytestmark = pytest.mark.slow
@@ -133,14 +133,6 @@ def wait_for_queue(clone: Path) -> None:
     for process in list_processes(clone):
         process.kill()
     assert status.count("Success") == 2, status
-
-
-def add_series(clone: Path) -> None:
-    def edit(params: dict[str, Any]) -> None:
-        series = params["generated_series"]
-        series["extra"] = series["integer_starts"]
-
-    edit_params(clone, edit)
 
 
 def change_test(clone: Path) -> None:

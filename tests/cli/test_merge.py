@@ -10,9 +10,10 @@ from stages.shared.dvc_pipeline import join_lock, split_lock
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import parse_yaml
 from stages.tracking.leaderboards import format_champions
+from tests.faults.test_locks import merge_two_trainings
 from tests.pipeline import edit_params
 from tests.shell import assert_one_line, call, commit, run
-from tests.workspace import add_forecaster, retrain
+from tests.workspace import add_forecaster
 
 MERGE = [sys.executable, "stages/run.py", "cli", "merge"]
 STAGES = [f"{verb}_forecaster@{{}}" for verb in ("train", "evaluate", "plot")]
@@ -113,13 +114,7 @@ def test_two_added_models_merge_and_nothing_runs_again(workspace, has_driver):
 
 
 def test_a_model_that_both_sides_have_changed_is_named_and_runs_again(workspace):
-    run(workspace, "git checkout -q -b theirs")
-    retrain(workspace, "carried_rnn", seed=2)
-    commit(workspace, "seed 2")
-    run(workspace, "git checkout -q - && dvc checkout -q")
-    retrain(workspace, "carried_rnn", seed=1)
-    commit(workspace, "seed 1")
-    run(workspace, "git merge theirs", check=False)
+    merge_two_trainings(workspace)
     run(workspace, "git checkout --theirs params.yaml && git add params.yaml")
 
     done = call(workspace, *MERGE)
