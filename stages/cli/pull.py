@@ -7,7 +7,7 @@ fetched first, and compared with dvc.lock before anything else is fetched or wri
 from stages.cli.dvc_internals import add_to_cache, read_remote_object, warn_of_another_dvc
 from stages.cli.jobs import run_module
 from stages.cli.repro import lock_workspace
-from stages.shared.dvc_pipeline import find_objects
+from stages.shared.dvc_pipeline import find_object, find_objects
 from stages.shared.errors import InputError, summarize
 from stages.tracking.mlflow_sync.dvc_files import (
     Md5s,
@@ -28,7 +28,7 @@ def fetch_listings(folders: Md5s) -> None:
     objects = find_objects()
     with Repo() as repo:
         for folder, md5 in folders.items():
-            path = objects / md5[:2] / md5[2:]
+            path = find_object(md5, objects)
             if path.exists():
                 continue
             try:

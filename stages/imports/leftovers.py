@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from stages.shared.dvc_pipeline import find_objects, list_outs, split_lock, write_lock
+from stages.shared.dvc_pipeline import find_object, find_objects, list_outs, split_lock, write_lock
 from stages.shared.yaml_files import parse_yaml
 
 _RESULTS = [Path("data", name) for name in ("generated", "preprocessed", "trained", "evaluated")]
@@ -72,7 +72,7 @@ def find_leftovers() -> Leftovers:
     for path in strays:
         with path.open("rb") as file:
             md5 = hashlib.file_digest(file, "md5").hexdigest()
-        is_saved = (objects / md5[:2] / md5[2:]).exists()
+        is_saved = find_object(md5, objects).exists()
         (found.files if is_saved else found.unsaved).append(path)
     return found
 

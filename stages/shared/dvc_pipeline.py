@@ -83,3 +83,8 @@ def find_objects() -> Path:
 
     config = Config.from_cwd()
     return Path(config["cache"].get("dir") or Path(config.dvc_dir, "cache"), "files", "md5")
+
+
+def find_object(md5: str, objects: Path) -> Path:
+    """Where the folder of `find_objects` has the file or listing of an md5, if it is there."""
+    return objects / md5[:2] / md5[2:]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from stages.shared.dvc_pipeline import find_objects, list_outs
+from stages.shared.dvc_pipeline import find_object, find_objects, list_outs
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json
 from stages.shared.yaml_files import parse_yaml
@@ -157,7 +157,7 @@ def workspace_problem(
                 f"so does DVC's copy of it, delete both ({listed} and {damaged}) and run "
                 "`make repro`"
             )
-        elif _find_object(md5, objects).exists():
+        elif find_object(md5, objects).exists():
             # DVC may take it for unchanged
             remedy = "delete it, then run `dvc checkout` or `dvc repro`"
         return f"{listed} differs from dvc.lock: {remedy}"
@@ -175,21 +175,17 @@ def find_entry(path: str, entries: Iterable[str]) -> str | None:
 # DVC's cache
 
 
-def _find_object(md5: str, objects: Path) -> Path:
-    return objects / md5[:2] / md5[2:]
-
-
 def find_cached_file(md5: str) -> Path | None:
     """The file of an md5 in DVC's cache, if it is there and undamaged."""
     if not _MD5.fullmatch(md5):
         return None
-    path = _find_object(md5, find_objects())
+    path = find_object(md5, find_objects())
     return path if path.is_file() and compute_file_md5(path) == md5 else None
 
 
 def _find_damaged_object(md5: str, objects: Path) -> Path | None:
     """The first damaged object of a file, or of a folder and its files, in DVC's cache."""
-    path = _find_object(md5, objects)
+    path = find_object(md5, objects)
     if not path.exists():
         return None
     if compute_file_md5(path) != md5.removesuffix(".dir"):
@@ -238,7 +234,7 @@ def check_listings(folders: Md5s) -> None:
         return
     objects = find_objects()
     for folder, md5 in folders.items():
-        path = _find_object(md5, objects)
+        path = find_object(md5, objects)
         problem = listing_problem(path.read_bytes(), md5) if path.exists() else None
         if problem:
             shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
