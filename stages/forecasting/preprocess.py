@@ -21,13 +21,15 @@ from stages.forecasting.series import (
     Windows,
     write_series,
 )
-from stages.forecasting.signals import GeneratedParams
+from stages.forecasting.signals import GeneratedParams, sample_signal
 from stages.forecasting.transform import TransformParams, fit_transform
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
 from stages.shared.params import read_params
 
 _FEW_HORIZONS = 4  # times the longest one: in a shorter test, intervals of scores are wide
+_MOST_VALIDATION = 256  # windows for the loss on validation
+_VALIDATION_SEED = 0x7A11  # of those of generated series: no backtest draws its numbers
 _ORDERS = (1, 2, 4, 8, 16, 32)  # of the autoregression by which transforms are compared
 
 
@@ -56,14 +58,27 @@ def cut_series(name: str, params: GeneratedParams, times: Array, values: Array) 
     else:
         inputs, targets = cut_windows(values[:, :num_train], params.window)
         _, target_times = cut_windows(times[:, :num_train], params.window)
+    length = inputs.shape[1]
+    held_back = _sample_validation(params, after=times.max(), length=length + 1)
+    first_target = length if params.window else 1
     windows = Windows(
         inputs=inputs.astype(np.float32),
         targets=targets.astype(np.float32),
         times=target_times,
         test=values[0, num_train:].astype(np.float32),
         test_times=times[0, num_train:],
+        validation_inputs=held_back[:, :length].astype(np.float32),
+        validation_targets=held_back[:, first_target:].astype(np.float32),
     )
     return GeneratedSeries(name, windows, params)
+
+
+def _sample_validation(params: GeneratedParams, after: float, length: int) -> Array:
+    """Windows `(V, length)` of the signal with its noise, at random times after training."""
+    generator = np.random.default_rng(_VALIDATION_SEED)
+    starts = after + generator.uniform(0, params.spread, _MOST_VALIDATION)
+    signal = sample_signal(params, starts[:, None] + params.time_step * np.arange(length))
+    return signal + params.noise * generator.standard_normal(signal.shape)
 
 
 def split_series(name: str, params: ObservedParams, table: CsvSeries) -> ObservedSeries:
@@ -169,12 +184,17 @@ def slide_windows(
             "params.yaml"
         )
     slid = slide(training)
+    # windows whose target is in validation; their inputs may begin in training
+    held_back = slide(fitted.apply(samples[: num_train + num_validation]))[len(slid) :]
+    held_back = held_back[:: math.ceil(len(held_back) / _MOST_VALIDATION)]
     windows = Windows(
         inputs=slid[:, :-1].astype(np.float32),
         targets=slid[:, 1:].astype(np.float32),
         times=slide(table.times[fitted.num_lost : num_train])[:, 1:],
         test=np.empty(0, np.float32),
         test_times=np.empty(0),
+        validation_inputs=held_back[:, :-1].astype(np.float32),
+        validation_targets=held_back[:, 1:].astype(np.float32),
     )
     return ObservedSeries(
         name,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,8 @@ class Windows:
     times: Array  # of the targets, in their shape
     test: _Floats  # (n,) held-out end of the first segment
     test_times: Array  # (n,)
+    validation_inputs: _Floats  # (V, T) after training, for the loss on validation
+    validation_targets: _Floats  # (V, T) or (V, 1), as those of training
 
     @property
     def are_slid(self) -> bool:
@@ -132,6 +134,14 @@ class _BaseSeries(Generic[_P]):
     name: str  # of its entry in that section
     windows: Windows
     params: _P | None = None  # that entry, or None if it was not read
+
+    def select_validation(self) -> Self:
+        """The same series with the windows of validation in place of those of training."""
+        inputs, targets = self.windows.validation_inputs, self.windows.validation_targets
+        times = np.zeros(targets.shape)  # nobody asks for them
+        return replace(
+            self, windows=replace(self.windows, inputs=inputs, targets=targets, times=times)
+        )
 
     @property
     def entry(self) -> _P:

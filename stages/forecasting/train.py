@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
@@ -225,7 +226,10 @@ def draw_windows(params: ForecasterParams, num_windows: int) -> NDArray[np.int64
 
 @np.errstate(over="ignore", invalid="ignore")  # a loss that is not finite is reported by `fit`
 def train(
-    params: ForecasterParams | FittedForecasterParams, series: Series, name: str
+    params: ForecasterParams | FittedForecasterParams,
+    series: Series,
+    name: str,
+    validates: bool = False,
 ) -> TrainedForecaster:
     """Train a forecaster; the same params and series give the same result.
 
@@ -233,6 +237,7 @@ def train(
         params: the entry of the model in params.yaml.
         series: whose windows it is trained on.
         name: of the model, for messages.
+        validates: whether the curves get the validation loss that the params ask for.
 
     Raises:
         InputError: the params fit no network, or the loss is not finite.
@@ -257,14 +262,18 @@ def train(
         differentiate = by_autograd(model, objective)
         weights = list(model.parameters())
     batches = _make_batches(params, inputs, targets, times)
-    recorder = Recorder(params, name, reporter.observe)
+    held_back = _select_validation(params, series, inputs, targets) if validates else None
+    loss_of = _ForecastLoss(model, params.closed_loop)  # from a state of zeros
+    validate = held_back and partial(_measure_loss, loss_of, held_back)
+    recorder = Recorder(params, name, reporter.observe, validate=validate)
     curves = fit(differentiate, weights, batches, params, recorder)
 
     if phase := params.refine:  # its iterations continue the curves
         batch = WindowBatch(inputs[: phase.batch], targets[: phase.batch], times[0])
         loss_of = _ForecastLoss(model, phase.closed_loop)
         refinement = params.model_copy(update={"iterations": phase.iterations})
-        recorder = Recorder(refinement, name, reporter.print_loss, curves)
+        validate = held_back and partial(_measure_loss, loss_of, held_back)
+        recorder = Recorder(refinement, name, reporter.print_loss, curves, validate)
         curves = fit_lbfgs(model, loss_of, batch, phase.iterations, recorder)
 
     return _conclude(
@@ -346,7 +355,7 @@ def _fit_in_closed_form(
         "targets": [targets[0, -length:]],
         "predictions": [forecasts[0].numpy()],
     }
-    curves = Curves([1], [loss], [None], [None])
+    curves = Curves([1], [loss], [None], [None], [None])
     return _conclude(params, series, model, curves, None, snapshots, progress)
 
 
@@ -386,6 +395,25 @@ def _prepare_network(
         )
     windows, wanted = (torch.from_numpy(part).to(device, dtype) for part in (inputs, targets))
     return model, windows, wanted, times
+
+
+def _select_validation(
+    params: ForecasterParams, series: Series, inputs: Tensor, targets: Tensor
+) -> WindowBatch | None:
+    """The windows of validation, as those of training are; None: there are none, or too few."""
+    ahead = params.network.get("horizon", 1)
+    held_back = series.select_validation()
+    if params.validate_every is None or len(held_back.windows.inputs) < ahead:
+        return None
+    chosen, wanted, times = held_back.select_windows(targets.shape[1], ahead)
+    return WindowBatch(
+        torch.from_numpy(chosen).to(inputs), torch.from_numpy(wanted).to(targets), times[0]
+    )
+
+
+@torch.no_grad()
+def _measure_loss(loss_of: _ForecastLoss, batch: WindowBatch) -> float:
+    return float(loss_of(batch)[0])
 
 
 def _make_batches(
@@ -434,7 +462,8 @@ def main(name: str, windows: str, out: str) -> None:
     """Write weights, config, curves, snapshots, state and progress of one model."""
     started = datetime.now(UTC)
     params = read_params(f"forecasters.{name}", FORECASTER)
-    trained = train(params, read_series(Path(windows), with_params=False), name)
+    series = read_series(Path(windows), with_params=False)
+    trained = train(params, series, name, validates=True)
     folder = Path(out)
     write_model(folder, trained.config, trained.model)
     write_curves(folder / "curves.csv", trained.curves)

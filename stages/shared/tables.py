@@ -34,15 +34,19 @@ class Curves:
     loss: list[float] = field(default_factory=list)  # of that one update
     mean_loss: list[float | None] = field(default_factory=list)  # since the mean before
     gradient_norm: list[float | None] = field(default_factory=list)  # total, before clipping
+    validation_loss: list[float | None] = field(default_factory=list)  # after that update
 
 
 CURVE_COLUMNS = tuple(column.name for column in fields(Curves))
 
 
 def write_curves(path: Path, curves: Curves) -> None:
-    """Write one row per iteration that was recorded."""
-    columns = [getattr(curves, name) for name in CURVE_COLUMNS]
-    write_table(path, CURVE_COLUMNS, zip(*columns, strict=True))
+    """Write one row per iteration that was recorded; no column of a validation that was not."""
+    names = [name for name in CURVE_COLUMNS if name != "validation_loss"]
+    if any(loss is not None for loss in curves.validation_loss):
+        names.append("validation_loss")
+    columns = [getattr(curves, name) for name in names]
+    write_table(path, names, zip(*columns, strict=True))
 
 
 def read_curves(path: Path) -> Curves:
@@ -51,7 +55,7 @@ def read_curves(path: Path) -> Curves:
     for row in read_table(path):
         curves.iteration.append(int(row["iteration"]))
         curves.loss.append(float(row["loss"]))
-        mean, norm = row["mean_loss"], row["gradient_norm"]
-        curves.mean_loss.append(float(mean) if mean else None)
-        curves.gradient_norm.append(float(norm) if norm else None)
+        for name in ("mean_loss", "gradient_norm", "validation_loss"):
+            cell = row.get(name)
+            getattr(curves, name).append(float(cell) if cell else None)
     return curves

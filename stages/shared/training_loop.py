@@ -39,6 +39,7 @@ class FitParams(TrainingParams):
     clip_norm: float | None = Field(gt=0)  # of all gradients together; null: never
     log_every: Count = 1  # iterations from one row of the curves to the next
     mean_every: Count | None = None  # iterations that mean_loss averages
+    validate_every: Count | None = None  # from one validation_loss to the next; null: never
 
 
 class Step(NamedTuple):
@@ -195,6 +196,8 @@ class Recorder(Generic[_Batch]):
         name: of the model, for messages.
         observe: called after every update, or several in a row.
         curves: of an earlier phase, which are continued.
+        validate: gives the loss of the network on validation. It may draw no random number, so that
+            the weights are the same with and without it.
     """
 
     def __init__(
@@ -203,10 +206,12 @@ class Recorder(Generic[_Batch]):
         name: str,
         observe: Observer[_Batch],
         curves: Curves | None = None,
+        validate: Callable[[], float] | None = None,
     ) -> None:
         self.params = params
         self.name = name
         self.observe = observe
+        self.validate = validate
         self.curves = curves or Curves()
         self.iteration = self.curves.iteration[-1] if self.curves.iteration else 0
         self._last = self.iteration + params.iterations
@@ -240,12 +245,18 @@ class Recorder(Generic[_Batch]):
             if self.iteration % self.params.mean_every == 0:
                 mean = math.fsum(self._recent) / len(self._recent)
                 self._recent.clear()
-        if self.iteration % self.params.log_every == 0 or mean is not None:
+        validation = None
+        every = self.params.validate_every
+        if every and self.validate and self.iteration % every == 0:
+            validation = self.validate()
+        is_recorded = mean is not None or validation is not None
+        if self.iteration % self.params.log_every == 0 or is_recorded:
             self._bar.set_postfix(loss=f"{step.loss:.3g}", refresh=False)
             self.curves.iteration.append(self.iteration)
             self.curves.loss.append(step.loss)
             self.curves.gradient_norm.append(step.gradient_norm)
             self.curves.mean_loss.append(mean)
+            self.curves.validation_loss.append(validation)
         if self.iteration == self._last:
             self._bar.close()
 

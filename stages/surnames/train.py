@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +41,7 @@ from stages.surnames.names import Names, Vocabulary, decode_name, read_splits, r
 _Batch = tuple[Tensor, Tensor, Tensor]  # letters (B, T), lengths (B,), languages (B,)
 
 _PRINT_EVERY = 100  # iterations between two progress lines, where mean_every sets no other number
+_CHUNK = 256  # names of validation in one call
 _PLAIN_SGD = {
     "optimizer": "sgd",
     "schedule": "constant",
@@ -102,6 +104,7 @@ def train(
     vocabulary: Vocabulary,
     name: str,
     start: Callable[[nn.Module], None] | None = None,
+    validation: Names | None = None,
 ) -> Trained:
     """Train a classifier; the same params and names give the same result.
 
@@ -111,6 +114,7 @@ def train(
         vocabulary: symbols and languages.
         name: of the model, for messages.
         start: changes the first weights in place, to measure their influence on the result.
+        validation: names for the validation loss that the params ask for.
 
     Raises:
         InputError: the params fit no network, or the loss is not finite.
@@ -141,7 +145,10 @@ def train(
         if iteration % (params.mean_every or _PRINT_EVERY) == 0:
             progress.print(format_progress(iteration, batch, step, vocabulary))
 
-    recorder = Recorder(params, name, print_progress)
+    validate = None
+    if validation:
+        validate = partial(_measure_loss, model, validation, params, device)
+    recorder = Recorder(params, name, print_progress, validate=validate)
     if params.gradient == "autograd":
         gradient = by_autograd(model, measure_loss)
         fit(gradient, list(model.parameters()), batches, params, recorder)
@@ -164,12 +171,37 @@ def make_batches(params: ClassifierParams, names: Names, device: torch.device) -
     languages = torch.from_numpy(names.languages).to(device)
     size = params.batch
     if params.gradient == "by_hand":  # several updates, until a row or a printed line may be due
-        size = math.gcd(params.log_every, params.mean_every or _PRINT_EVERY)
+        due = (params.log_every, params.mean_every or _PRINT_EVERY, params.validate_every or 0)
+        size = math.gcd(*due)
     for start in range(0, len(draws), size):
         chosen = draws[start : start + size]
         longest = names.lengths[chosen].max()
         rows = torch.from_numpy(chosen).to(device)
         yield letters[rows, :longest].long(), lengths[rows], languages[rows]
+
+
+@torch.no_grad()
+def _measure_loss(
+    model: nn.Module, names: Names, params: ClassifierParams, device: torch.device
+) -> float:
+    """The mean loss of names, each of which weighs as it would in training; nothing is drawn."""
+    weights = np.bincount(names.languages)[names.languages] ** -params.balance
+    losses = np.empty(len(weights))
+    model.eval()
+    for rows in np.array_split(np.argsort(names.lengths), math.ceil(len(weights) / _CHUNK)):
+        letters = names.letters[rows, : names.lengths[rows].max()]
+        log_probabilities = model(
+            torch.from_numpy(letters).to(device).long(),
+            torch.from_numpy(names.lengths[rows]).to(device),
+        )
+        losses[rows] = nn.functional.cross_entropy(
+            log_probabilities,
+            torch.from_numpy(names.languages[rows]).to(device),
+            label_smoothing=params.label_smoothing,
+            reduction="none",
+        ).cpu()
+    model.train()
+    return float(np.average(losses, weights=weights))
 
 
 def draw_names(params: ClassifierParams, languages: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -264,9 +296,8 @@ def main(name: str, surnames: str, out: str) -> None:
     """Write the files of one model."""
     started = datetime.now(UTC)
     params = read_params(f"classifiers.{name}", ClassifierParams)
-    names = read_splits(Path(surnames)).train
-    vocabulary = read_vocabulary(Path(surnames))
-    trained = train(params, names, vocabulary, name)
+    splits, vocabulary = read_splits(Path(surnames)), read_vocabulary(Path(surnames))
+    trained = train(params, splits.train, vocabulary, name, validation=splits.validation)
     folder = Path(out)
     write_model(folder, trained.config, trained.model)
     write_curves(folder / "curves.csv", trained.curves)

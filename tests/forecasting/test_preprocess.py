@@ -14,7 +14,7 @@ from stages.forecasting.signals import GeneratedParams
 from stages.forecasting.transform import TransformParams
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import format_yaml
-from tests.forecasting.entries import FILE
+from tests.forecasting.entries import FILE, SINE, make_generated
 
 
 def test_letters_a_to_e_with_a_window_of_two():
@@ -139,6 +139,26 @@ def test_windows_of_a_file_are_standardised_by_the_training_part_alone():
     assert windows.targets.tolist() == [[1, -1, 1], [-1, 1, -1], [1, -1, 1]]
     assert windows.times[0].tolist() == [1, 2, 3]
     assert len(windows.test) == 0
+
+
+def test_windows_of_validation_have_their_targets_in_the_validation_part():
+    series = split(np.arange(20.0), test_share=0.2, horizons=[1], transform="none")
+
+    held_back = series.select_validation().windows
+    targets = held_back.targets[:, -1] * series.transform.std + series.transform.mean
+    np.testing.assert_allclose(targets, [12, 13, 14, 15], rtol=1e-6)
+    assert held_back.inputs.shape == held_back.targets.shape == (4, 3)
+
+
+def test_windows_of_validation_of_a_generated_series_follow_the_signal_after_training():
+    series = make_generated(GeneratedParams.model_validate(SINE))
+    again = make_generated(GeneratedParams.model_validate(SINE))
+
+    windows = series.select_validation().windows
+    assert windows.inputs.shape[1] == series.windows.inputs.shape[1]
+    np.testing.assert_array_equal(windows.inputs[:, 1:], windows.targets[:, :-1])
+    np.testing.assert_allclose(windows.inputs[:, 0], windows.inputs[:, 6], atol=1e-5)  # a period on
+    np.testing.assert_array_equal(windows.inputs, again.windows.validation_inputs)
 
 
 @pytest.mark.parametrize(

@@ -349,6 +349,46 @@ def test_what_a_file_holds_back_changes_no_weight():
         assert torch.equal(weight, again.model.state_dict()[name])
 
 
+VALIDATED = {
+    "noisy_rnn": {
+        "refine": {"iterations": 2, "batch": 8, "closed_loop": {"context": 40, "horizon": 9}}
+    },
+    "windowed_lstm_fast": {"refine": None},
+    "sunspots_rnn": {},
+    "sunspots_lstm": {},
+    "sunspots_direct": {},
+}
+
+
+@pytest.mark.parametrize("model", VALIDATED)
+def test_measuring_the_loss_on_validation_changes_no_weight(model):
+    params = params_of(model, **VALIDATED[model], iterations=4, validate_every=2)
+    has_file = model.startswith("sunspots")
+    series = split_file(SWING, window=40) if has_file else series_of(model)
+
+    plain, measured = train(params, series, "x"), train(params, series, "x", validates=True)
+
+    assert measured.curves.loss == plain.curves.loss
+    for name, weight in plain.model.state_dict().items():
+        assert torch.equal(weight, measured.model.state_dict()[name])
+    rows = [loss is not None for loss in measured.curves.validation_loss]
+    assert rows == [number % 2 == 1 for number in range(len(rows))]
+    assert not any(plain.curves.validation_loss)
+
+
+def test_the_loss_on_validation_is_that_of_windows_after_training():
+    params = params_of("sunspots_rnn", iterations=300, validate_every=300, closed_loop=None)
+    rising = np.concatenate(
+        [SWING[:60], 1000 + SWING[60:]]
+    )  # training says nothing of such samples
+
+    alike = train(params, split_file(SWING, window=40), "x", validates=True).curves
+    unlike = train(params, split_file(rising, window=40), "x", validates=True).curves
+
+    assert unlike.loss == alike.loss
+    assert alike.validation_loss[-1] < 1 < 1000 < unlike.validation_loss[-1]
+
+
 def test_a_generated_series_is_not_transformed():
     trained = train(params_of("carried_rnn", iterations=1), series_of("carried_rnn"), "x")
 

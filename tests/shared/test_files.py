@@ -8,13 +8,23 @@ from stages.shared.tables import Curves, read_curves, write_curves
 
 
 def test_curves_are_read_as_they_were_written(tmp_path):
-    curves = Curves([1, 3], [0.1, 1 / 3], [None, 0.25], [1e-30, None])
+    curves = Curves([1, 3], [0.1, 1 / 3], [None, 0.25], [1e-30, None], [None, None])
 
     write_curves(tmp_path / "curves.csv", curves)
 
     assert read_curves(tmp_path / "curves.csv") == curves
     lines = (tmp_path / "curves.csv").read_bytes().splitlines(keepends=True)
     assert lines[:2] == [b"iteration,loss,mean_loss,gradient_norm\n", b"1,0.1,,1e-30\n"]
+
+
+def test_only_a_validation_that_was_measured_is_a_column(tmp_path):
+    curves = Curves([1, 2], [0.1, 0.2], [None, None], [None, None], [None, 0.75])
+
+    write_curves(tmp_path / "curves.csv", curves)
+
+    assert read_curves(tmp_path / "curves.csv") == curves
+    titles, *_, last = (tmp_path / "curves.csv").read_text(encoding="utf-8").splitlines()
+    assert titles.endswith(",validation_loss") and last.endswith(",0.75")
 
 
 def test_times_lie_in_their_order(tmp_path):

@@ -13,6 +13,7 @@ from stages.shared.training_loop import Step
 from stages.shared.yaml_files import parse_yaml
 from stages.surnames.alphabet import SYMBOLS, encode_name
 from stages.surnames.archive import list_names, read_names_folder
+from stages.surnames.evaluate import classify_names
 from stages.surnames.names import (
     Names,
     Vocabulary,
@@ -258,6 +259,48 @@ def test_mean_loss_averages_the_updates_since_the_last():
 
     assert sparse.iteration == [5, 10, 15, 20]
     assert sparse.mean_loss[1] == pytest.approx(np.mean(every.loss[5:10]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {
+            "architecture": "pooled_classifier",
+            "network": {
+                "cell": "gru",
+                "embedding": 4,
+                "hidden": 4,
+                "bidirectional": False,
+                "dropout": 0.5,
+            },
+            "gradient": "autograd",
+            "batch": 4,
+        },
+    ],
+)
+def test_measuring_the_loss_on_validation_changes_no_weight(changes):
+    params = params_of(log_every=10, validate_every=5, **changes)
+
+    plain = train(params, NAMES, VOCABULARY, "x")
+    measured = train(params, NAMES, VOCABULARY, "x", validation=NAMES)
+
+    for name, weight in plain.model.state_dict().items():
+        assert torch.equal(weight, measured.model.state_dict()[name])
+    assert measured.curves.iteration == [5, 10, 15, 20]
+    assert None not in measured.curves.validation_loss
+    assert plain.curves.iteration == [10, 20]
+
+
+def test_the_loss_on_validation_weighs_names_as_training_draws_them():
+    params = params_of(iterations=1, validate_every=1, balance=1.0)
+    names = Names(NAMES.letters[[0, 0, 0, 1]], LENGTHS[[0, 0, 0, 1]], np.array([0, 0, 0, 1]))
+
+    trained = train(params, NAMES, VOCABULARY, "x", validation=names)
+
+    losses = -classify_names(trained.model, names.letters, names.lengths)
+    expected = (losses[0, 0] + losses[3, 1]) / 2  # both languages count alike
+    assert trained.curves.validation_loss == [pytest.approx(expected, rel=1e-5)]
 
 
 def test_same_seed_same_weights_and_another_seed_others():
