@@ -22,8 +22,8 @@ from stages.forecasting.observed import CsvParams, CsvSeries, ObservedParams, re
 from stages.forecasting.transform import Transform, TransformParams
 from stages.shared.errors import InputError
 from stages.shared.figures import (
-    BLUE,
-    GREY,
+    FORECAST_COLOR,
+    TARGET_COLOR,
     FigureParams,
     figure_style,
     make_figure,
@@ -268,20 +268,23 @@ def _draw(
     axes = figure.subplots()
     steps = len(forecast)
     shown = slice(-max(3 * steps, 24), None)
-    axes.plot(table.times[shown], table.samples[shown], color=GREY, label="history")
+    axes.plot(table.times[shown], table.samples[shown], color=TARGET_COLOR, label="history")
     times = table.times[-1] + table.find_days_ahead(steps)
     num_measured = len(intervals[0].low)
     # from the last sample on, so that the line does not break
     line = np.append(table.samples[-1], forecast)
     at = np.append(table.times[-1], times)
-    axes.plot(at[: num_measured + 1], line[: num_measured + 1], color=BLUE, label="forecast")
+    axes.plot(
+        at[: num_measured + 1], line[: num_measured + 1], color=FORECAST_COLOR, label="forecast"
+    )
     if steps > num_measured:
         label = f"more than {num_measured} steps ahead: never measured"
-        axes.plot(at[num_measured:], line[num_measured:], color=BLUE, ls=":", label=label)
+        axes.plot(at[num_measured:], line[num_measured:], color=FORECAST_COLOR, ls=":", label=label)
     for interval in intervals:
         label = f"{interval.level} % prediction interval (held {interval.held:.0%})"
         bounds = interval.low, interval.high
-        axes.fill_between(times[:num_measured], *bounds, color=BLUE, alpha=0.15, lw=0, label=label)
+        style: dict[str, Any] = {"color": FORECAST_COLOR, "alpha": 0.15, "lw": 0, "label": label}
+        axes.fill_between(times[:num_measured], *bounds, **style)
     axes.set(xlabel=read_as.time or "row", ylabel=read_as.column)
     if table.dates is not None:
         show_dates(axes)

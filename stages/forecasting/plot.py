@@ -12,18 +12,20 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 
 from stages.forecasting.series import Array, Series, Units, read_series
 from stages.shared.arrays import read_arrays
 from stages.shared.command import run_as_command
 from stages.shared.figures import (
-    BLUE,
-    GREEN,
+    BASELINE_COLOR,
+    CONTEXT_COLOR,
+    FORECAST_COLOR,
+    GREY,
     HEIGHT,
     LOSS_COLOR,
-    ORANGE,
-    PINK,
+    TARGET_COLOR,
     WIDTH,
     YELLOW,
     FigureParams,
@@ -45,24 +47,21 @@ _Parts = Mapping[str, tuple[Array, Array]]  # times and samples of training, val
 MAIN = ("forecast", "baselines")  # figures that every forecaster has
 _ROUNDING = 1e-16  # smaller errors are rounding, and drawn as this one
 
-_INPUT_COLOR = "red"  # inputs of a network, as in the walk-throughs
-_ANSWER_COLOR = "blue"  # its targets, and its predictions in training
-_TARGET_COLOR, _FORECAST_COLOR = BLUE, ORANGE
-_BAR_COLORS = (BLUE, "0.8", "#999999", YELLOW, GREEN, PINK, ORANGE)  # network, then baselines
-_MEASURES = {"walkthrough_mse": "the walk-through's test", "one_step_mse": "one step"}
-_PART_COLORS = {"training": BLUE, "validation": GREEN, "test": ORANGE}
+_MEASURES = {"walkthrough_mse": "walk-through's test", "one_step": "1 step"}
+_PART_COLORS = {"training": GREY, "validation": YELLOW, "test": TARGET_COLOR}
+_MOST_FACTOR = 100  # between errors on a linear axis
 
 
 def draw_window(series: Series, step: float, subject: str) -> Figure:
     """The first window: its input and its target."""
     windows = series.windows
     inputs, targets, times = windows.inputs[0], windows.targets[0], windows.times[0]
-    figure = make_figure("First window", subject)
+    figure = make_figure("First training window", subject)
     axes = figure.subplots()
     style: dict[str, Any] = {"ls": "", "marker": "o", "ms": 5, "alpha": 0.8}
     input_times = _time_inputs(times, len(inputs), step)
-    axes.plot(input_times, inputs, color=_INPUT_COLOR, label="input", **style)
-    axes.plot(times, targets, color=_ANSWER_COLOR, label="target", **style)
+    axes.plot(input_times, inputs, color=CONTEXT_COLOR, label="input", **style)
+    axes.plot(times, targets, color=TARGET_COLOR, label="target", **style)
     _label(axes, series.units)
     label = series.units.time
     if not windows.are_slid:
@@ -73,15 +72,23 @@ def draw_window(series: Series, step: float, subject: str) -> Figure:
 
 
 def draw_snapshots(
-    snapshots: _Arrays, step: float, units: Units, subject: str, follow: bool = False
+    snapshots: _Arrays,
+    step: float,
+    units: Units,
+    subject: str,
+    follow: bool = False,
+    color: str = FORECAST_COLOR,
 ) -> Figure:
     """Input and prediction at a few updates of training, one panel each.
 
-    With `follow` the targets come after all inputs, however many they are.
+    With `follow` the targets come after all inputs, however many they are. Predictions have the
+    color.
     """
     num_snapshots = len(snapshots["iterations"])
     num_rows = (num_snapshots + 1) // 2
-    figure = make_figure("Learning", subject, 1.3 * WIDTH, 0.7 * HEIGHT * num_rows)
+    figure = make_figure(
+        "Predictions while training", subject, 1.3 * WIDTH, 0.7 * HEIGHT * num_rows
+    )
     panels = figure.subplots(num_rows, 2, sharey=True, squeeze=False).ravel()
     marker = "." if snapshots["times"].shape[1] > 1 else "o"
     for i, iteration in enumerate(snapshots["iterations"]):
@@ -89,14 +96,15 @@ def draw_snapshots(
         targets, predictions = snapshots["targets"][i], snapshots["predictions"][i]
         axes = panels[i]
         if marker == ".":
-            axes.plot(times, targets, color="0.75", lw=4, label="target")
+            axes.plot(times, targets, color=TARGET_COLOR, lw=4, alpha=0.35, label="target")
         else:
-            axes.plot(times, targets, marker, color="0.75", ms=9, label="target")
+            style: dict[str, Any] = {"ms": 9, "alpha": 0.35}
+            axes.plot(times, targets, marker, color=TARGET_COLOR, label="target", **style)
         input_times = _time_inputs(times, len(inputs), step, follow)
-        axes.plot(input_times, inputs, ".", color=_INPUT_COLOR, label="input")
-        axes.plot(times, predictions, marker, color=_ANSWER_COLOR, label="prediction")
+        axes.plot(input_times, inputs, ".", color=CONTEXT_COLOR, label="input")
+        axes.plot(times, predictions, marker, color=color, label="prediction")
         _label(axes, units)
-        axes.set(title=f"step {iteration}", ylabel="")
+        axes.set(title=f"iteration {iteration}", ylabel="")
     for axes in panels[num_snapshots:]:
         axes.remove()
     figure.supylabel(units.training_sample)
@@ -116,15 +124,14 @@ def _draw_series(parts: _Parts, units: Units, subject: str) -> Figure:
     """The whole series, without its parts."""
     figure = make_figure("Series", subject, 1.3 * WIDTH)
     axes = figure.subplots()
-    axes.plot(*_join_parts(parts), color=_TARGET_COLOR)
+    axes.plot(*_join_parts(parts), color=TARGET_COLOR)
     _label(axes, units)
     return figure
 
 
 def _draw_split(parts: _Parts, units: Units, subject: str) -> Figure:
     """The parts of the series: training, validation if there is one, and test."""
-    title = "The three parts" if len(parts) == 3 else "Training and test part"
-    figure = make_figure(title, subject, 1.3 * WIDTH)
+    figure = make_figure("Parts of the series", subject, 1.3 * WIDTH)
     axes = figure.subplots()
     for name, (times, samples) in parts.items():
         label = f"{name} ({len(samples)} samples)"
@@ -152,15 +159,15 @@ def _draw_walkthrough_test(
 ) -> Figure:
     """The test of the walk-through; if windows were slid, after the end of training."""
     times, targets = forecasts["walkthrough_times"], forecasts["walkthrough_targets"]
-    figure = make_figure("The walk-through's own test", subject)
+    figure = make_figure("Closed-loop forecast: the walk-through's test", subject)
     axes = figure.subplots()
     if parts:
-        axes.plot(*parts["training"], color=_TARGET_COLOR, lw=1, alpha=0.6)
+        axes.plot(*parts["training"], color=TARGET_COLOR, lw=1, alpha=0.6)
         length = times[-1] - times[0]
         axes.set_xlim(times[0] - 1.5 * length, times[-1] + 0.05 * length)
-    axes.plot(times, targets, "o-", color=_TARGET_COLOR, lw=1, ms=8, alpha=0.6, label="target")
+    axes.plot(times, targets, "o-", color=TARGET_COLOR, lw=1, ms=8, alpha=0.6, label="target")
     predictions = forecasts["walkthrough_forecast"]
-    axes.plot(times[1:], predictions, "o", color=_FORECAST_COLOR, ms=3.5, label="forecast")
+    axes.plot(times[1:], predictions, "o", color=FORECAST_COLOR, ms=3.5, label="forecast")
     axes.set_title(f"mean squared error {mse:.2g} over {len(times) - 1} steps")
     _label(axes, units)
     add_legend(figure)
@@ -172,7 +179,7 @@ def _draw_closed_loop(forecasts: _Arrays, units: Units, subject: str) -> Figure:
     contexts, targets = forecasts["test_contexts"], forecasts["test_targets"]
     num_phases = len(targets)
     height = 0.55 * HEIGHT * num_phases + 0.8
-    figure = make_figure("Free run after true samples", subject, 1.9 * WIDTH, height)
+    figure = make_figure("Closed-loop forecasts of the test", subject, 1.9 * WIDTH, height)
     panels = figure.subplots(
         num_phases, 2, sharex="col", sharey=True, width_ratios=(2, 3), squeeze=False
     )
@@ -182,11 +189,11 @@ def _draw_closed_loop(forecasts: _Arrays, units: Units, subject: str) -> Figure:
             context, target = contexts[phase], targets[phase, :num_steps]
             forecast = forecasts["test_forecasts"][phase, :num_steps]
             ahead = np.arange(1, len(target) + 1)
-            axes.plot(before, context, color=_INPUT_COLOR, label="context")
+            axes.plot(before, context, color=CONTEXT_COLOR, label="context")
             joined = np.append(context[-1], target)
-            style: dict[str, Any] = {"color": _TARGET_COLOR, "lw": 3.5, "alpha": 0.45}
+            style: dict[str, Any] = {"color": TARGET_COLOR, "lw": 3.5, "alpha": 0.45}
             axes.plot(np.append(0, ahead), joined, label="target", **style)
-            style = {"color": _FORECAST_COLOR, "lw": 1, "marker": marker, "ms": 5}
+            style = {"color": FORECAST_COLOR, "lw": 1, "marker": marker, "ms": 5}
             axes.plot(ahead, forecast, label="forecast", **style)
             mse = np.mean((target - forecast) ** 2)
             title = f"phase {phase + 1}, {len(target)} steps: mean squared error {mse:.2g}"
@@ -217,61 +224,80 @@ def _draw_origins(
     predictions = forecasts["test_forecasts"]
     num_origins, steps = predictions.shape
     end = first + num_origins * steps
+    floor = series.transform.floor if series.transform else None  # 0 for counts
     all_times, samples = _join_parts(parts)
     times = all_times[first:end].reshape(num_origins, steps)
-    figure = make_figure("Forecasts of what was held back", subject, 1.9 * WIDTH, 1.1 * HEIGHT)
+    figure = make_figure("Forecasts of the test", subject, 1.9 * WIDTH, 1.1 * HEIGHT)
     axes = figure.subplots()
     shown = slice(max(0, first - 2 * steps), end)
-    style: dict[str, Any] = {"color": BLUE, "lw": 3.5, "alpha": 0.35, "label": "target"}
+    style: dict[str, Any] = {"color": TARGET_COLOR, "lw": 3.5, "alpha": 0.35, "label": "target"}
     axes.plot(all_times[shown], samples[shown], **style)
     for row in range(num_origins):
         label = f"80 % prediction interval (held {held:.0%})" if row == 0 else None
         half = forecasts["test_half_widths"][row]
         low, high = predictions[row] - half, predictions[row] + half
-        if series.transform and series.transform.floor is not None:
-            low = np.maximum(low, series.transform.floor)
-        axes.fill_between(times[row], low, high, color=ORANGE, alpha=0.15, lw=0, label=label)
-    lines = axes.plot(times.T, predictions.T, lw=1.3, color=ORANGE, marker=".")
+        if floor is not None:
+            low = np.maximum(low, floor)
+        axes.fill_between(
+            times[row], low, high, color=FORECAST_COLOR, alpha=0.15, lw=0, label=label
+        )
+    lines = axes.plot(times.T, predictions.T, lw=1.3, color=FORECAST_COLOR, marker=".")
     lines[0].set_label("forecast")
     for name, of_baseline in baseline_forecasts.items():
-        lines = axes.plot(times.T, of_baseline.T, lw=1.3, color=GREEN, ls="--")
+        lines = axes.plot(times.T, of_baseline.T, lw=1.3, color=BASELINE_COLOR, ls="--")
         lines[0].set_label(name)
     axes.set_title(f"{steps} steps from each of {num_origins} origins")
     _label(axes, series.units)
+    if floor is not None:
+        axes.set_ylim(bottom=floor)
     add_legend(figure)
     return figure
 
 
-def _draw_baselines(
-    scores: Mapping[str, Any], baselines: Baselines, units: Units, subject: str
+def _draw_errors(
+    name: str, scores: Mapping[str, Any], baselines: Baselines, units: Units, subject: str
 ) -> Figure:
-    """Errors of the network beside those of the baselines."""
-    forecasters = {"network": scores, **baselines}
+    """Errors of a model beside those of the baselines, one panel per kind of error.
+
+    Those of an observed series are the scaled ones by which it is ranked.
+    """
+    kind = "mase" if any("mase" in measure for measure in scores) else "mse"
     measures = [  # baselines have no walkthrough_mse_all_starts
-        name for name in scores if "mse" in name and name != "walkthrough_mse_all_starts"
+        measure for measure in scores if kind in measure and measure != "walkthrough_mse_all_starts"
     ]
-    figure = make_figure("What the network is worth", subject, 1.9 * WIDTH)
-    axes = figure.subplots()
-    width = 0.85 / len(forecasters)
-    for i, (name, of_one) in enumerate(forecasters.items()):
-        errors = np.array([of_one[measure] for measure in measures])
-        left = np.arange(len(measures)) + (i - (len(forecasters) - 1) / 2) * width
-        color = _BAR_COLORS[i % len(_BAR_COLORS)]
-        heights = np.maximum(errors, _ROUNDING)
-        bars = axes.bar(left, heights, 0.9 * width, color=color, label=name)
+    forecasters = {name: scores, **baselines}
+    rows = np.arange(len(forecasters))
+    size = 1.0 + 2.2 * len(measures), 1.2 + 0.27 * len(forecasters)
+    figure = make_figure("Errors beside those of the baselines", subject, *size)
+    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+    colors = [FORECAST_COLOR, *["0.75"] * len(baselines)]
+    for axes, measure in zip(panels, measures, strict=True):
+        errors = np.array([of_one[measure] for of_one in forecasters.values()])
+        lengths = np.maximum(errors, _ROUNDING)
+        is_wide = lengths.max() > _MOST_FACTOR * lengths.min()
+        bars = axes.barh(rows, lengths, 0.75, color=colors)
         labels = [f"{error:.2g}" if error >= 0.001 else f"{error:.0e}" for error in errors]
-        axes.bar_label(bars, labels, fontsize=6.5, padding=1)
-        if errors.min() < _ROUNDING:
-            axes.set_xlabel(f"errors below {_ROUNDING:g} are rounding: their bars end there")
-    axes.set(yscale="log", ylabel=units.squared_error)
-    names = []
-    for measure in measures:
-        closed_loop = f"closed-loop forecast,\n{measure.removeprefix('mse_')} steps"
-        names.append(_MEASURES.get(measure, closed_loop))
-    axes.set_xticks(range(len(measures)), names)
-    axes.grid(visible=False, axis="x")
-    add_legend(figure)
+        axes.bar_label(bars, labels, fontsize="small", padding=2)
+        axes.margins(x=0.35)  # for the labels
+        axes.set(xscale="log" if is_wide else "linear", title=_name_measure(measure, kind))
+        axes.grid(visible=False, axis="y")
+        if is_wide:
+            axes.set_xlim(left=lengths.min() / 10)
+            axes.xaxis.set_major_locator(LogLocator(numticks=4))
+    panels[0].set_yticks(rows, list(forecasters))
+    panels[0].invert_yaxis()
+    unit = "MASE" if kind == "mase" else units.squared_error
+    if any(of_one[measures[0]] < _ROUNDING for of_one in forecasters.values()):
+        unit += f"; errors below {_ROUNDING:g} are rounding, their bars end there"
+    panels[0].set_xlabel(unit, loc="left")
     return figure
+
+
+def _name_measure(measure: str, kind: str) -> str:
+    """The title of a panel: `mse_500` is the error over 500 steps."""
+    if measure.startswith(f"{kind}_"):
+        return f"{measure.removeprefix(f'{kind}_')} steps"
+    return _MEASURES[measure.removesuffix(f"_{kind}") if "one_step" in measure else measure]
 
 
 def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -> None:
@@ -280,9 +306,9 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
     curves = read_curves(Path(trained) / "curves.csv")
     snapshots_file = Path(trained) / "snapshots.npz"  # a combination is not trained
     is_trained = snapshots_file.exists()
-    clip_norm = None
-    if is_trained:  # one fitted in closed form has no gradient
-        clip_norm = read_value(f"forecasters.{name}").get("clip_norm")
+    # one fitted in closed form has no gradient
+    entry = read_value(f"forecasters.{name}") if is_trained else {}
+    refined_after = entry["iterations"] if entry.get("refine") else None
     network = read_config(Path(trained)).network
     scores = read_json(Path(evaluated) / "scores.json")
     forecasts = read_arrays(Path(evaluated) / "forecasts.npz")
@@ -294,18 +320,23 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
     step = float(forecasts["step"])
     subject = f"model {name} · series {scores['data']}"
     # the walk-through about half periods draws its loss in blue, the others in red
-    color = "blue" if scores["data"] == "half_periods" else LOSS_COLOR
+    # and predictions too
+    is_blue = scores["data"] == "half_periods"
+    loss_color, answer_color = ("blue", "blue") if is_blue else (LOSS_COLOR, FORECAST_COLOR)
     units, parts = series.units, series.split_parts(step)
     origin = series.find_origin(scores.get("split", "test"))
     with figure_style():
-        unit = f"mean squared error ({units.training_sample}²)"
-        figures = draw_curves(curves, clip_norm, network, unit, subject, color)
+        unit = f"mean squared error, {units.training_sample}²"
+        clip_norm = entry.get("clip_norm")
+        figures = draw_curves(curves, clip_norm, network, unit, subject, loss_color, refined_after)
         figures["window"] = draw_window(series, step, subject)
         if is_trained:
             follow = "horizon" in network  # such a network forecasts what follows its window
             snapshots = read_arrays(snapshots_file)
-            figures["snapshots"] = draw_snapshots(snapshots, step, units, subject, follow)
-        figures["baselines"] = _draw_baselines(scores, scores_of_baselines, units, subject)
+            figures["snapshots"] = draw_snapshots(
+                snapshots, step, units, subject, follow, answer_color
+            )
+        figures["baselines"] = _draw_errors(name, scores, scores_of_baselines, units, subject)
         if origin is None:
             figures["forecast"] = _draw_closed_loop(forecasts, units, subject)
         else:

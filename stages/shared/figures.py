@@ -38,8 +38,12 @@ WIDTH, HEIGHT = 6.4, 4.0  # inches, of a figure with one panel
 GREY = "0.4"  # footers, reference lines
 BLUE, ORANGE, YELLOW, GREEN, PINK = "#0072b2", "#d55e00", "#e69f00", "#009e73", "#cc79a7"
 # colours that people with any colour vision tell apart (Okabe & Ito, 2008)
+# one meaning each in all figures: what a model is given, what it should say, what it says, and
+# what a baseline says
+CONTEXT_COLOR, TARGET_COLOR, FORECAST_COLOR, BASELINE_COLOR = "red", BLUE, ORANGE, GREEN
 LOSS_COLOR = "red"  # single updates, as the walk-throughs draw them
 _MEAN_COLOR = "#56120b"  # means over many updates
+_VALIDATION_COLOR = BLUE
 
 
 class FigureParams(Params):
@@ -106,6 +110,7 @@ def draw_curves(
     unit: str,
     subject: str,
     color: str = LOSS_COLOR,
+    refined_after: int | None = None,
 ) -> dict[str, Figure]:
     """The figures of what training recorded; none of a model that was not trained.
 
@@ -116,13 +121,18 @@ def draw_curves(
         unit: of the loss.
         subject: which model on which data.
         color: of the loss as the walk-through draws it.
+        refined_after: iteration after which L-BFGS went on; None: it did not.
     """
     figures = {}
-    title = f"{name_cell(network)} LOSS".lstrip()
     if curves.loss:
-        figures["loss"], figures["loss_linear"] = _draw_loss(curves, title, unit, subject, color)
+        figures["loss"] = _draw_loss(curves, unit, subject)
+        title = f"{name_cell(network)} LOSS".lstrip()
+        figures["loss_linear"] = _draw_published_loss(curves, title, unit, subject, color)
     if any(norm is not None for norm in curves.gradient_norm):
         figures["gradient_norm"] = _draw_gradient_norm(curves, clip_norm, subject)
+    if refined_after:
+        for name in figures.keys() & {"loss", "gradient_norm"}:
+            _mark_refinement(figures[name].axes[0], refined_after)
     return figures
 
 
@@ -134,29 +144,49 @@ def name_cell(network: Mapping[str, Any]) -> str:
     return "RNN" if "hidden" in network else ""
 
 
-def _draw_loss(curves: Curves, title: str, unit: str, subject: str, color: str) -> list[Figure]:
-    """The loss of every recorded update, under the means where they were recorded.
-
-    Returns:
-        a figure on a logarithmic scale, and one as the walk-throughs draw it: one line on a linear
-        scale, only means where they were recorded.
-    """
+def _draw_loss(curves: Curves, unit: str, subject: str) -> Figure:
+    """The loss of every recorded update, the means and the losses on validation that there are."""
+    figure = make_figure("Training loss", subject)
+    axes = figure.subplots()
+    axes.set(yscale="log", xlabel="iteration (updates)", ylabel=f"loss\n({unit})")
     has_means = any(mean is not None for mean in curves.mean_loss)
-    logarithmic, linear = make_figure(title, subject), make_figure(title, subject)
-    axes = logarithmic.subplots()
-    axes.set(yscale="log", xlabel="iteration (updates)", ylabel=f"loss: {unit}")
+    has_validation = any(loss is not None for loss in curves.validation_loss)
+    style: dict[str, Any] = {"lw": 1}
+    if has_means or has_validation:
+        style = {"lw": 0.7, "alpha": 0.5, "label": "training (one update)"}
+    _draw_line(axes, curves, curves.loss, color=LOSS_COLOR, **style)
+    style = {"lw": 1.6, "marker": "o", "ms": 3.5}
     if has_means:
-        _draw_line(axes, curves, curves.loss, color=LOSS_COLOR, lw=0.7, alpha=0.5, label="update")
-        style: dict[str, Any] = {"lw": 1.6, "marker": "o", "ms": 3.5}
-        _draw_line(axes, curves, curves.mean_loss, color=_MEAN_COLOR, label="mean", **style)
-        add_legend(logarithmic)
-    else:
-        _draw_line(axes, curves, curves.loss, color=LOSS_COLOR, lw=1)
+        label = "training (mean of updates)"
+        _draw_line(axes, curves, curves.mean_loss, color=_MEAN_COLOR, label=label, **style)
+    if has_validation:
+        style |= {"color": _VALIDATION_COLOR, "label": "validation"}
+        _draw_line(axes, curves, curves.validation_loss, **style)
+    if has_means or has_validation:
+        add_legend(figure)
+    return figure
 
-    axes = linear.subplots()
-    axes.set(xlabel="iteration (updates)", ylabel=f"loss: {unit}")
+
+def _draw_published_loss(curves: Curves, title: str, unit: str, subject: str, color: str) -> Figure:
+    """One line on a linear scale, as the walk-throughs draw it; only means where there are some."""
+    has_means = any(mean is not None for mean in curves.mean_loss)
+    figure = make_figure(title, subject)
+    axes = figure.subplots()
+    axes.set(xlabel="iteration (updates)", ylabel=f"loss\n({unit})")
     _draw_line(axes, curves, curves.mean_loss if has_means else curves.loss, color=color, lw=1)
-    return [logarithmic, linear]
+    return figure
+
+
+def _mark_refinement(axes: Axes, iteration: int) -> None:
+    """A line where L-BFGS takes over, with another batch and sometimes another loss."""
+    axes.axvline(iteration, color=GREY, ls=":", lw=1)
+    axes.annotate(
+        " L-BFGS",
+        xy=(iteration, 1),
+        xycoords=axes.get_xaxis_transform(),
+        va="top",
+        color=GREY,
+    )
 
 
 def _draw_gradient_norm(curves: Curves, clip_norm: float | None, subject: str) -> Figure:

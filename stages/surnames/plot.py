@@ -45,7 +45,7 @@ def draw_confusion(rows: Rows, subject: str) -> Figure:
     labels = [f"{language} ({n})" for language, n in zip(languages, totals, strict=True)]
 
     side = 0.42 * len(languages) + 2
-    title = "What the names of each language are taken for"
+    title = "Confusion matrix"
     figure = make_figure(title, subject, side, 0.9 * side)
     axes = figure.subplots()
     colors = LinearSegmentedColormap.from_list("shares", ["white", "#084594"])
@@ -57,7 +57,7 @@ def draw_confusion(rows: Rows, subject: str) -> Figure:
             axes.text(column, index, text, color=color, ha="center", va="center", fontsize=7.5)
     axes.set_xticks(range(len(languages)), languages, rotation=90)
     axes.set_yticks(range(len(languages)), labels)
-    axes.set(xlabel="guessed language", ylabel="true language (test names)")
+    axes.set(xlabel="predicted language", ylabel="true language (test names)")
     axes.grid(visible=False)
     figure.colorbar(image, label="share of the true language's test names (%)", shrink=0.7)
     return figure
@@ -97,14 +97,16 @@ def draw_reliability(rows: Rows, scores: Mapping[str, float], subject: str) -> F
         means.append(confidence[bin_of == filled].mean())
         accuracies.append(is_right[bin_of == filled].mean())
 
-    figure = make_figure("Reliability", subject, height=WIDTH)  # square
+    figure = make_figure("Reliability diagram", subject, height=WIDTH)  # square
     axes, names = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     axes.plot([0, 1], [0, 1], "--", color=GREY, lw=1, label="perfectly calibrated")
     axes.plot(means, accuracies, "o-", color=BLUE, label="this model")
     axes.set_title(f"expected calibration error {scores['calibration_error']:.3f}")
-    axes.set(ylim=(0, 1), ylabel="guesses that are right (share)")
+    axes.set(ylim=(0, 1), ylabel="accuracy (0 to 1)")
     names.hist(confidence, np.linspace(0, 1, _NUM_BINS + 1), color=BLUE, rwidth=0.9)
-    names.set(xlim=(0, 1), xlabel="probability of the guess (0 to 1)", ylabel="test names")
+    names.set(
+        xlim=(0, 1), xlabel="probability of the predicted language (0 to 1)", ylabel="test names"
+    )
     add_legend(figure)
     return figure
 
@@ -122,7 +124,7 @@ def main(trained: str, evaluated: str, out: str) -> None:
     languages = read_table(Path(evaluated, "languages.csv"))
     predictions = read_table(Path(evaluated, "predictions.csv"))
     subject = f"model {name} · surnames, {scores['data']} data"
-    unit = "negative log-likelihood (nats a name)"
+    unit = "negative log-likelihood, nats per name"
     with figure_style():
         figures = {
             "confusion": draw_confusion(confusion, subject),

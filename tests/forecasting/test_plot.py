@@ -8,6 +8,7 @@ import pytest
 from stages.forecasting.plot import draw_snapshots, draw_window, main
 from stages.forecasting.series import write_series
 from stages.forecasting.signals import GeneratedParams
+from stages.shared.figures import CONTEXT_COLOR, FORECAST_COLOR, TARGET_COLOR
 from stages.shared.json_files import write_baselines
 from stages.shared.model_config import ModelConfig, write_config
 from stages.shared.tables import Curves, write_curves
@@ -162,7 +163,7 @@ def test_input_and_target_of_a_segment_share_an_abscissa():
 
     given, target = figure.axes[0].lines
     np.testing.assert_array_equal(given.get_xdata(), target.get_xdata())
-    assert (given.get_color(), target.get_color()) == ("red", "blue")
+    assert (given.get_color(), target.get_color()) == (CONTEXT_COLOR, TARGET_COLOR)
 
 
 @pytest.mark.parametrize("num_targets", [2, 4])
@@ -181,7 +182,7 @@ def test_targets_after_a_window_are_drawn_after_it_however_many_they_are(num_tar
     assert given.get_xdata().tolist() == [6, 7, 8, 9]
 
 
-def test_a_snapshot_shows_input_in_red_and_prediction_in_blue():
+def test_a_snapshot_shows_input_target_and_prediction_in_the_colors_of_all_figures():
     segments = {"points": 10, "starts": {"count": 2, "apart": 10.0}}
     series = make_generated(GeneratedParams.model_validate(SINE | segments))
     windows = series.windows
@@ -190,7 +191,8 @@ def test_a_snapshot_shows_input_in_red_and_prediction_in_blue():
 
     figure = draw_snapshots(snapshots, 1.0, series.units, "model")
 
-    _, given, predicted = figure.axes[1].lines
-    assert (given.get_color(), predicted.get_color()) == ("red", "blue")
+    target, given, predicted = figure.axes[1].lines
+    colors = [line.get_color() for line in (given, target, predicted)]
+    assert colors == [CONTEXT_COLOR, TARGET_COLOR, FORECAST_COLOR]
     np.testing.assert_array_equal(predicted.get_ydata(), -windows.targets[1])
-    assert figure.axes[1].get_title() == "step 25"
+    assert figure.axes[1].get_title() == "iteration 25"

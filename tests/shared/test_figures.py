@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -24,7 +26,7 @@ def draw(curves, **network):
 )
 def test_a_title_names_the_cell(network, name):
     assert name_cell(network) == name
-    assert draw(PLAIN, **network)["loss"].get_suptitle() == f"{name} LOSS".strip()
+    assert draw(PLAIN, **network)["loss_linear"].get_suptitle() == f"{name} LOSS".strip()
 
 
 def test_the_published_picture_is_one_linear_line():
@@ -47,6 +49,23 @@ def test_our_picture_is_logarithmic_and_shows_both():
 
     assert axes.get_yscale() == "log"
     assert [len(line.get_xdata()) for line in axes.lines] == [4, 2]
+
+
+def test_the_loss_on_validation_is_drawn_where_it_was_measured():
+    curves = replace(PLAIN, validation_loss=[None, 2.5])
+
+    *_, line = draw(curves)["loss"].axes[0].lines
+
+    assert line.get_label() == "validation"
+    np.testing.assert_array_equal(line.get_xydata(), [[2, 2.5]])
+
+
+def test_the_iteration_at_which_lbfgs_took_over_is_marked():
+    figures = draw_curves(CURVES, None, {}, "nats", "model", refined_after=2)
+
+    *_, mark = figures["loss"].axes[0].lines
+    assert list(mark.get_xdata()) == [2, 2]
+    assert [text.get_text().strip() for text in figures["loss"].axes[0].texts] == ["L-BFGS"]
 
 
 def test_what_was_not_trained_has_no_pictures():
