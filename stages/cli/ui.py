@@ -23,6 +23,9 @@ from stages.tracking.mlflow_sync.mlflow_internals import find_view_address
 from stages.tracking.mlflow_sync.store import find_uri, open_store
 
 HOST = "127.0.0.1"
+# browsers resolve it to this machine (RFC 6761). On pages of the host 127.0.0.1 MLflow opens its
+# chat assistant, which takes a third of the window from the runs.
+_PAGE_HOST = "mlflow.localhost"
 _START_SECONDS = 90
 
 
@@ -34,6 +37,9 @@ def serve(uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
         InputError: it did not start.
     """
     options = ["--host", HOST, "--port", str(port), "--workers", "1"]
+    hosts = ",".join(f"{name}:{port}" for name in (_PAGE_HOST, HOST, "localhost"))
+    options += ["--allowed-hosts", hosts]
+    options += ["--cors-allowed-origins", f"http://{_PAGE_HOST}:{port}"]
     # its server would look for modules in the working folder first
     folder = shlex.quote(sysconfig.get_path("purelib"))
     quiet = ["--uvicorn-opts", f"--log-level warning --app-dir {folder}"]
@@ -94,7 +100,7 @@ def main(port: int) -> None:
                     f"port {port} cannot be used ({error}): choose another: make ui PORT={port + 1}"
                 ) from None
     _sync()
-    address = hide_secrets(uri).replace("***@", "") if is_remote else f"http://{HOST}:{port}"
+    address = hide_secrets(uri).replace("***@", "") if is_remote else f"http://{_PAGE_HOST}:{port}"
     with open_store(uri) as store:
         # an address in a line of its own, which a terminal of 100 columns does not break
         lines = []
@@ -106,5 +112,6 @@ def main(port: int) -> None:
         return
     print("starting MLflow …", flush=True)
     with serve(uri, port) as server:
-        print(f"\n{addresses}\n\nCtrl-C ends MLflow.", flush=True)
+        print(f"\n{addresses}\n", flush=True)
+        print(f"Where {_PAGE_HOST} is not found, {HOST} does. Ctrl-C ends MLflow.", flush=True)
         server.wait()
