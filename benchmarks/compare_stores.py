@@ -18,9 +18,8 @@ from urllib.request import url2pathname
 
 # they hold ids, addresses, or the format of what is shown
 NOT_COMPARED = {
-    "owner",
-    "display_digest",
-    "checksums_md5",
+    "sync.display_digest",
+    "sync.package_md5",
     "mlflow.source.git.commit",
     "mlflow.parentRunId",
 }

@@ -121,11 +121,11 @@ def assert_complete(uri: str | None = None) -> None:
     assert list_names(uri) == RUNS
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     keys = {spec.key for spec in list_run_specs()}
-    assert {run.data.tags["key"] for run in runs.values()} == keys
+    assert {run.data.tags["sync.key"] for run in runs.values()} == keys
     tour = runs["layer_tour"]
     assert {"largest_difference", "zero_input/spectral_radius_0.5"} < set(tour.data.metrics)
     models = [runs[name] for name in MODELS]
     assert list_owners(uri) == sorted(run.info.run_id for run in models)
     for made in models:
         is_trained = not made.info.run_name.endswith("_baseline")
-        assert ({"loss", "gradient_norm"} < set(made.data.metrics)) == is_trained
+        assert ({"curves/loss", "curves/gradient_norm"} < set(made.data.metrics)) == is_trained

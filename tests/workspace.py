@@ -315,9 +315,9 @@ def write_tour(folder: Path, color: str) -> None:
     """Write the layer tour and the gradient through time."""
     write_figure(folder, "layers/gradients.png", color)
     shapes = ("(10, 3, 100)", "(10, 3, 20)", "h (1, 3, 20)")
-    columns = ("module", "arguments", "input_shape", "output_shape", "state_shapes")
+    columns = ("module", "arguments", "input_shape", "output_shape", "state_shapes", "parameters")
     tour = folder / "data/plotted/layers"
-    write_table(tour / "layers.csv", columns, [("RNN", "100, 20", *shapes)])
+    write_table(tour / "layers.csv", columns, [("RNN", "100, 20", *shapes, 2440)])
     norms = []
     for layer, values in NORMS.items():
         for distance, value in enumerate(values, start=1):

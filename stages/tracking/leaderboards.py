@@ -15,6 +15,7 @@ from pydantic import Field
 
 from stages.forecasting.metrics import name_metrics, name_ranked_score
 from stages.shared.errors import InputError
+from stages.shared.intervals import describe_difference
 from stages.shared.json_files import read_baselines, read_json
 from stages.shared.params import DataPath, Name, Params, check_params
 from stages.shared.yaml_files import format_yaml
@@ -74,15 +75,27 @@ def list_scores(scores: Scores) -> dict[str, float]:
 
 
 def list_metrics(scores: Scores) -> dict[str, float]:
-    """List the numbers by their names in MLflow: those of a metrics file have its names."""
+    """List the numbers by their names in MLflow: `test/macro_f1`, `validation/macro_f1`.
+
+    Those of a metrics file have the names that they have there. What is no score, such as the
+    horizons or the number of test names, is `details/…`: so each page has the curves first.
+    """
     names = {}
     if "horizon_long" in scores:
         names = {name: metric for metric, name in name_metrics(scores).items()}
     metrics = {}
     for path, value in list_scores(scores).items():
         section, slash, name = path.rpartition("/")
-        metrics[f"{section}{slash}{names.get(name, name)}"] = value
+        if not slash:
+            section = "test" if _is_score(scores, name) else "details"
+        metrics[f"{section}/{names.get(name, name)}"] = value
     return metrics
+
+
+def _is_score(scores: Scores, name: str) -> bool:
+    """Whether a number says how good a model is; those that were chosen or counted do not."""
+    compared = {*scores.get("validation", {}), *scores.get("intervals", {})}
+    return name in compared or name.startswith(("walkthrough", "interval"))
 
 
 def list_labels(scores: Scores) -> dict[str, str]:
@@ -90,23 +103,27 @@ def list_labels(scores: Scores) -> dict[str, str]:
     return {name: value for name, value in scores.items() if isinstance(value, str)}
 
 
-def has_logarithm(name: str) -> bool:
-    """Whether a score spans orders of magnitude: an error, or a ratio of errors."""
-    return "mse" in name or "ratio" in name
+def shorten(metrics: dict[str, float], charted: str = "ratio_to_baseline") -> dict[str, float]:
+    """Metrics with four digits; those of which charts are drawn as logarithms too.
 
+    Errors and their ratios span 25 orders of magnitude, and charts of MLflow have linear bars.
 
-def shorten(metrics: dict[str, float]) -> dict[str, float]:
-    """Metrics with four digits; errors and their ratios as logarithms too.
-
-    They span 25 orders of magnitude, and charts show the small ones as 0.00.
+    Args:
+        metrics: by name.
+        charted: last part of the names of those in charts.
     """
     shortened = {}
     for name, value in metrics.items():
         shortened[name] = float(f"{value:.4g}")
-        if has_logarithm(name) and value > 0:
-            section, slash, last = name.rpartition("/")
+        section, slash, last = name.rpartition("/")
+        if last == charted and has_logarithm(last) and value > 0:
             shortened[f"{section}{slash}log10_{last}"] = round(math.log10(value), 3)
     return shortened
+
+
+def has_logarithm(name: str) -> bool:
+    """Whether a score spans orders of magnitude: an error, or a ratio of errors."""
+    return "mse" in name or "ratio" in name
 
 
 def flatten(values: dict[str, Any], separator: str) -> dict[str, Any]:
@@ -129,6 +146,23 @@ def format_score(scores: Scores, name: str) -> str:
     if not interval:
         return f"{scores[name]:.3g}"
     return f"{scores[name]:.3g} [{interval['low']:.3g}, {interval['high']:.3g}]"
+
+
+def format_verdict(scores: Scores) -> str:
+    """How a model compares with the best baseline on test; nothing, if it was not compared."""
+    if "baseline" in scores:
+        return "best baseline"
+    improvement = scores.get("improvement", {})
+    if "horizon_long" in scores:
+        ranked = improvement.get(name_ranked_score(scores, scores["horizon_long"]))
+        return describe_difference(ranked) if ranked else ""
+    verdicts = {score: describe_difference(of) for score, of in improvement.items()}
+    for verdict in ("ahead", "behind"):
+        scores_of_it = [score for score, found in verdicts.items() if found == verdict]
+        if scores_of_it:
+            is_all = len(scores_of_it) == len(verdicts)
+            return verdict if is_all else f"{verdict} in {', '.join(scores_of_it)}"
+    return "within the noise" if verdicts else ""
 
 
 # Leaderboards

@@ -11,12 +11,21 @@ from stages.tracking.leaderboards import (
     format_score,
     has_logarithm,
     list_candidates,
+    list_scores,
     read_baseline_scores,
+    read_champions,
     read_scores,
 )
 from stages.tracking.mlflow_sync.dvc_files import workspace_problem
 from stages.tracking.mlflow_sync.mlflow_internals import VIEW_TAG, Parallel, View, format_view
-from stages.tracking.mlflow_sync.runs import BRANCH_TAG, CURRENT_TAG, NOTE_TAG, RunSpec
+from stages.tracking.mlflow_sync.runs import (
+    BRANCH_TAG,
+    CURRENT_TAG,
+    EXPERIMENT_TAG,
+    NOTE_TAG,
+    RANK_TAG,
+    RunSpec,
+)
 from stages.tracking.mlflow_sync.store import Store
 from stages.tracking.mlflow_sync.sync import set_tags
 from stages.tracking.run_specs import read_search_section, read_searches
@@ -26,47 +35,53 @@ _OTHER_NOTES = {
     "searches": "Which recipe is best on validation? Trials have runs below that of their search.",
 }
 _SURNAME_SCORES = ("accuracy", "macro_f1", "macro_f1_adjusted")
-_ORIGIN = (
-    f"tags.`{CURRENT_TAG}`",
-    "tags.`kind`",
-    "tags.`data`",
-    "tags.`dvc.experiment`",
-    "attributes.`Version`",  # the commit
-    f"tags.`{BRANCH_TAG}`",
-    "attributes.`Duration`",
-)
+_RANK = f"tags.`{RANK_TAG}`"
+_ORIGIN = {  # columns of where a run comes from, at the right
+    f"tags.`{CURRENT_TAG}`": 70,
+    "tags.`kind`": 95,
+    f"tags.`{EXPERIMENT_TAG}`": 110,
+    "attributes.`Version`": 80,  # the commit
+    f"tags.`{BRANCH_TAG}`": 100,
+    "attributes.`Duration`": 80,
+}
 VIEWS = {
     "surnames": View(
         "Best on validation first",
-        "metrics.`validation/macro_f1`",
-        ascending=False,
-        columns=(
-            "metrics.`validation/macro_f1`",
-            "metrics.`macro_f1`",
-            "metrics.`accuracy`",
-            *_ORIGIN,
-        ),
-        bars=("validation/macro_f1", "macro_f1", "accuracy", "macro_f1_adjusted"),
-        lines=("loss", "gradient_norm"),
+        _RANK,
+        ascending=True,
+        columns={
+            _RANK: 100,
+            "metrics.`validation/macro_f1`": 140,
+            "metrics.`test/macro_f1`": 105,
+            "metrics.`test/accuracy`": 105,
+            "tags.`verdict`": 140,
+            **_ORIGIN,
+            "tags.`data`": 80,
+        },
+        bars=("validation/macro_f1", "test/macro_f1", "test/accuracy"),
+        lines=("curves/loss", "curves/validation_loss", "curves/gradient_norm"),
     ),
     "forecasting": View(
-        "Best beside the baselines first",
-        "metrics.`validation/ratio_to_baseline`",
+        "Best forecasters of each series",
+        _RANK,
         ascending=True,
-        columns=(
-            "metrics.`validation/ratio_to_baseline`",
-            "metrics.`ratio_to_baseline`",
-            "metrics.`mse_long`",
-            *_ORIGIN,
-        ),
-        bars=("log10_ratio_to_baseline", "log10_mse_long"),
-        lines=("loss", "gradient_norm"),
+        filter=f"{_RANK} LIKE '%'",
+        columns={
+            _RANK: 190,
+            "metrics.`validation/ratio_to_baseline`": 170,
+            "metrics.`test/ratio_to_baseline`": 135,
+            "tags.`verdict`": 110,
+            **_ORIGIN,
+            "tags.`data`": 110,
+        },
+        bars=("validation/log10_ratio_to_baseline", "test/log10_ratio_to_baseline"),
+        lines=("curves/loss", "curves/validation_loss", "curves/gradient_norm"),
     ),
     "searches": View(  # sorted by a metric, since the page folds the runs below a run otherwise
         "Best trials first",
         "metrics.`rank`",
         ascending=True,
-        columns=("metrics.`rank`", "tags.`kind`", "tags.`data`"),
+        columns={"metrics.`rank`": 60, "tags.`kind`": 80, "tags.`data`": 120},
         lines=("loss",),
         per_row=1,  # the axes of parallel coordinates need room for their names
     ),
@@ -74,7 +89,7 @@ VIEWS = {
         "The tour",
         "attributes.start_time",
         ascending=False,
-        columns=("metrics.`largest_difference`", "attributes.`Duration`"),
+        columns={"metrics.`largest_difference`": 150, "attributes.`Duration`": 80},
     ),
 }
 
@@ -102,8 +117,8 @@ def _format_view(name: str, specs: list[RunSpec]) -> str:
             score = section["score"]
             metric = f"{SCORE}log10_{score}" if has_logarithm(score) else f"{SCORE}{score}"
             parallel = Parallel(tuple(section["space"]), metric)
-            columns = dict.fromkeys((*view.columns, f"metrics.`{metric}`"))  # each of them once
-            view = replace(view, parallels=(*view.parallels, parallel), columns=(*columns,))
+            columns = view.columns | {f"metrics.`{metric}`": 150}
+            view = replace(view, parallels=(*view.parallels, parallel), columns=columns)
     return format_view(view)
 
 
@@ -123,43 +138,105 @@ def _page_problem(name: str, specs: list[RunSpec]) -> str | None:
     return None
 
 
+def rank_runs(specs: list[RunSpec]) -> list[RunSpec]:
+    """The same specs with tags that say where they stand among those of the same data.
+
+    Of each series the champion, the best two on validation, the best network and what was changed
+    since the last commit have a rank; of the surnames all models and baselines. Those of which
+    files are missing here keep the tags that they have.
+    """
+    ranks = {
+        "forecasting": _rank_forecasters(specs),
+        "surnames": _rank_classifiers(specs),
+    }
+    ranked = []
+    for spec in specs:
+        of_task = ranks.get(spec.experiment)
+        if of_task is not None:
+            rank = of_task.get(spec.name)
+            spec = replace(spec, rank_tags={RANK_TAG: rank} if rank else {})
+        ranked.append(spec)
+    return ranked
+
+
+def _rank_forecasters(specs: list[RunSpec]) -> dict[str, str] | None:
+    """By name of a run: its series, its rank there and why it is shown; None: files are missing."""
+    if _page_problem("forecasting", specs):
+        return None
+    champions = {champion.model for champion in read_champions().values()}
+    ranks = {}
+    for series, candidates in _group_by_series(specs).items():
+        networks = [candidate for candidate in candidates if candidate.is_network]
+        width = len(str(len(candidates)))
+        for number, candidate in enumerate(candidates, start=1):
+            if candidate.model.name in champions:
+                role = "champion"
+            elif number <= 2:
+                role = ("best", "runner-up")[number - 1]
+            elif candidate == networks[0]:
+                role = "best network"
+            elif candidate.model.variant:
+                role = "variant"
+            else:
+                continue
+            ranks[candidate.model.name] = f"{series} {number:0{width}} {role}"
+    return ranks
+
+
+def _rank_classifiers(specs: list[RunSpec]) -> dict[str, str] | None:
+    """By name of a run: its rank among models and baselines, which files may not tell."""
+    if _page_problem("surnames", specs):
+        return None
+    candidates = list_candidates("surnames", specs)
+    if not candidates:
+        return None
+    best, ranking = candidates[0], candidates[0].ranking
+    scores = {candidate.model.name: candidate.validation for candidate in candidates}
+    for name, baseline in read_baseline_scores("surnames", best.data).items():
+        scores[name] = list_scores(baseline)[ranking.validation]
+    champions = {champion.model for champion in read_champions().values()}
+    width = len(str(len(scores)))
+    ranks = {}
+    for number, name in enumerate(sorted(scores, key=lambda name: -scores[name]), start=1):
+        role = "champion" if name in champions else "best" if number == 1 else ""
+        ranks[name] = f"{number:0{width}} {role}".strip()
+    return ranks
+
+
 def describe_experiment(name: str, specs: list[RunSpec]) -> str:
-    """The note; its first line is always in sight."""
+    """The note; its first line is always in sight, and short enough for 1280 pixels."""
     if name in _OTHER_NOTES:
         return _OTHER_NOTES[name]
-    candidates = list_candidates(name, [spec for spec in specs if spec.package])
-    if not candidates:
+    if not list_candidates(name, [spec for spec in specs if spec.package]):
         return QUESTIONS[name]
-    return (
-        _describe_surnames(candidates) if name == "surnames" else _describe_forecasting(candidates)
-    )
+    return _describe_surnames(specs) if name == "surnames" else _describe_forecasting(specs)
 
 
-def _describe_surnames(candidates: list[Candidate]) -> str:
-    """The best model beside the published one and the baselines; the best one comes first."""
+def _describe_surnames(specs: list[RunSpec]) -> str:
+    """The best model beside the best baseline and the published one."""
+    candidates = list_candidates("surnames", specs)
     best = candidates[0]
     name = best.model.name
     baselines = read_baseline_scores("surnames", best.data)
     scored = {found.model.name: read_scores("surnames", found.model.name) for found in candidates}
     own = scored[name]
-    parts = [f"**{name} {own['macro_f1']:.3f}**, best on validation"]
-    for candidate in candidates[1:]:
-        if candidate.model.kind == "walk-through":
-            parts.append(f"{candidate.model.name} {candidate.test:.3f} as published")
-    for baseline, scores in baselines.items():
-        parts.append(f"{baseline} {scores['macro_f1']:.3f}")
-    # over the baseline that is best on validation
-    improvement = own.get("improvement", {}).get("macro_f1_adjusted")
-    comparison = ""
-    if improvement:
-        comparison = (
-            f"In macro_f1_adjusted {name} is {describe_difference(improvement)} of "
-            f"{improvement['baseline']}: [{improvement['low']:+.3f}, {improvement['high']:+.3f}]."
+    first = f"**{name}** is best on validation: macro F1 {best.test:.3f} on test"
+    if baselines:
+        baseline = max(baselines, key=lambda one: baselines[one]["validation"]["macro_f1"])
+        lead = best.test - baselines[baseline]["macro_f1"]
+        first += f", {lead:+.3f} over the best baseline ({baseline})"
+    lines = [f"{first}.", ""]
+    published = [found for found in candidates if found.model.kind == "walk-through"]
+    for candidate in published:
+        lines.append(f"{candidate.model.name}, as published, has {candidate.test:.3f}.")
+    for score, improvement in own.get("improvement", {}).items():
+        lines.append(
+            f"In {score} {name} is {describe_difference(improvement)} of {improvement['baseline']}:"
+            f" difference [{improvement['low']:+.3f}, {improvement['high']:+.3f}]."
         )
-    lines = [
-        f"Macro F1 on {own['num_test']:,} {best.data} test names: {', '.join(parts)}.",
-        "",
-        f"{QUESTIONS['surnames']} {comparison}",
+    lines += [
+        f"All on {own['num_test']:,} {best.data} test names. Runs are sorted by macro F1 on "
+        "validation.",
         "",
         f"| test score [95 % interval] | {' | '.join(_SURNAME_SCORES)} |",
         f"|---|{'---|' * len(_SURNAME_SCORES)}",
@@ -170,13 +247,18 @@ def _describe_surnames(candidates: list[Candidate]) -> str:
     return "\n".join(lines)
 
 
-def _describe_forecasting(candidates: list[Candidate]) -> str:
-    """The best forecaster of each series on validation, the runner-up and the best network."""
+def _group_by_series(specs: list[RunSpec]) -> dict[str, list[Candidate]]:
+    """Forecasters by series, the best on validation first."""
     by_series: dict[str, list[Candidate]] = {}
-    for candidate in candidates:
+    for candidate in list_candidates("forecasting", [spec for spec in specs if spec.package]):
         by_series.setdefault(candidate.data, []).append(candidate)
-    ahead, rows = [], []
-    for series, ranked in by_series.items():
+    return dict(sorted(by_series.items()))
+
+
+def _describe_forecasting(specs: list[RunSpec]) -> str:
+    """The best forecaster of each series on validation, the runner-up and the best network."""
+    ahead, others, rows = [], [], []
+    for series, ranked in _group_by_series(specs).items():
         score = ranked[0].ranking.test
         best = read_scores("forecasting", ranked[0].model.name)
         name = best.get("baseline", ranked[0].model.name)
@@ -191,17 +273,23 @@ def _describe_forecasting(candidates: list[Candidate]) -> str:
             if improvement:
                 verdict = describe_difference(improvement)
                 cells.append(f"{verdict} (against {improvement['baseline']})")
-                if improvement["low"] > 0:
-                    ahead.append(f"**{network.model.name}** ({series})")
+            if improvement and improvement["low"] > 0:
+                ratio = f" ({scores['ratio_to_baseline']:.2g} × its error)"
+                ahead.append(f"**{network.model.name}**{ratio}")
+            else:
+                others.append(series)
         rows.append(f"| {' | '.join(cells)} |")
-    lines = [
-        "Over long forecasts these networks are ahead of the best baseline: "
-        f"{', '.join(ahead) or 'none'}.",
-        "",
-        f"{QUESTIONS['forecasting']} Runs are sorted by ratio_to_baseline on validation: the "
-        "error over the long horizon, divided by that of the best baseline; "
-        "below 1 is better. Errors [95 % intervals] of the best forecaster on validation, the "
-        "runner-up and the best network:",
+    first = f"Networks ahead of the best baseline of their series: {', '.join(ahead) or 'none'}"
+    if ahead and others:
+        first += f"; on {len(others)} other series none is"
+    lines = [f"{first}.", ""]
+    if others:
+        lines += [f"None is ahead on {', '.join(others)}.", ""]
+    lines += [
+        "The table of runs shows of each series the champion, the best two on validation and the "
+        "best network. For all candidates of a series type `tags.data = 'sunspots'` into the "
+        "search box, for all runs clear it. ratio_to_baseline is the error over the long horizon "
+        "divided by that of the best baseline: below 1 is better. Errors on test [95 % intervals]:",
         "",
         "| series | score | best | error | runner-up | best network | error | the network is |",
         "|---|---|---|---|---|---|---|---|",

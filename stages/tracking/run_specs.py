@@ -5,6 +5,7 @@ run, with the note in Markdown on its page.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -27,10 +28,13 @@ from stages.shared.tables import CURVE_COLUMNS, read_curves, read_table
 from stages.tracking.leaderboards import (
     DETAILS,
     Scores,
+    find_ranking,
     flatten,
     format_score,
+    format_verdict,
     list_labels,
     list_metrics,
+    list_scores,
     read_baseline_scores,
     read_scores,
     shorten,
@@ -56,6 +60,7 @@ _SEARCHES_LOCK = "searches/dvc.lock"
 _SEARCH = "recipes drawn at random, trained, and scored on validation alone"
 _NOT_DESCRIBED = f"not described in {DESCRIPTIONS}"
 _SCORES_MISSING = "it has no scores in dvc.lock: run `dvc repro`"
+_WALKTHROUGH_SCORES = ("walkthrough_mse", "walkthrough_mse_all_starts")
 _MOST_CHANGES = 3  # of params in the name of a run
 _OTHER_KINDS = {  # stage of dvc.yaml -> kind of a model that is no network
     "combine_forecaster": "combination",
@@ -300,18 +305,19 @@ def _read_model(task: str, name: str, description: str) -> Content:
         for column in CURVE_COLUMNS:
             value = getattr(curves, column)[row]
             if column != "iteration" and value is not None:
-                points.append(CurvePoint(column, value, iteration, time))
+                value = float(f"{value:.4g}")
+                points.append(CurvePoint(f"curves/{column}", value, iteration, time))
     labels = list_labels(scores)
-    lines = [f"**{name}** ({config.architecture}): {description}", ""]
+    lines = _tabulate_scores(name, scores, _find_best_baseline(task, scores))
+    lines += ["", f"**{name}** ({config.architecture}): {description}", ""]
     lines += [f"- {label}: {value}" for label, value in labels.items()]
-    lines.append("")
-    lines += _tabulate_scores({name: scores} | read_baseline_scores(task, scores["data"]))
+    verdict = format_verdict(scores)
     return Content(
         times.started,
         times.ended,
         points,
         shorten(list_metrics(scores)),
-        {"processor": times.processor} | labels,
+        labels | ({"verdict": verdict} if verdict else {}) | {"processor": times.processor},
         "\n".join(lines),
     )
 
@@ -364,28 +370,43 @@ def _read_baseline(method: str, name: str, description: str, results: list[str])
     now = datetime.now(UTC)
     baselines = read_json(Path(results[0]))
     scores = {"data": baselines["data"]} | baselines.get(method, {})
-    lines = [f"**{name}**: {description}", "", f"- data: {scores['data']}", ""]
+    lines = [f"**{name}**: {description}", "", f"- data: {scores['data']}"]
     if method not in baselines:
-        note = "\n".join([*lines, "It was left out: its forecasts diverge."])
+        note = "\n".join([*lines, "", "It was left out: its forecasts diverge."])
         return Content(now, now, [], {}, list_labels(scores), note)
-    note = "\n".join(lines + _tabulate_scores({method: scores}))
+    note = "\n".join([*_tabulate_scores(method, scores, {}), "", *lines])
     return Content(now, now, [], shorten(list_metrics(scores)), list_labels(scores), note)
 
 
-def _tabulate_scores(scored: dict[str, Scores]) -> list[str]:
-    """Lines of a table: the test scores that have an interval, with one column per model.
+def _find_best_baseline(task: str, scores: Scores) -> dict[str, Scores]:
+    """The baseline of a model's data that is best on validation, by name; none, if none is here."""
+    baselines = read_baseline_scores(task, scores["data"])
+    ranking = find_ranking(task, scores)
+
+    def rank(name: str) -> float:
+        return ranking.sign * list_scores(baselines[name]).get(ranking.validation, -math.inf)
+
+    best = max(baselines, key=rank, default=None)
+    return {best: baselines[best]} if best else {}
+
+
+def _tabulate_scores(name: str, scores: Scores, baseline: dict[str, Scores]) -> list[str]:
+    """Lines of a table: the walk-through's own score, then the test scores with an interval.
 
     Args:
-        scored: scores by the name of a model or baseline; those of the first one are listed.
+        name: of the model.
+        scores: of the model; they are listed.
+        baseline: scores of the best one, by its name, if the model is compared with it.
     """
-    first = next(iter(scored.values()))
+    columns = {name: scores} | {f"{best}, the best baseline": of for best, of in baseline.items()}
     lines = [
-        f"| test score [95 % interval] | {' | '.join(scored)} |",
-        f"|---|{'---|' * len(scored)}",
+        f"| test score [95 % interval] | {' | '.join(columns)} |",
+        f"|---|{'---|' * len(columns)}",
     ]
-    for name in first["intervals"]:
-        cells = [format_score(scores, name) for scores in scored.values()]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+    for score in (*_WALKTHROUGH_SCORES, *scores["intervals"]):
+        if score in scores:
+            cells = [format_score(of, score) for of in columns.values()]
+            lines.append(f"| {score} | {' | '.join(cells)} |")
     return lines
 
 
@@ -422,7 +443,14 @@ def _read_tour(description: str) -> Content:
         points.append(CurvePoint(name, float(norm["spectral_norm"]), int(norm["distance"]), now))
     claims = read_table(Path(TOUR, "equivalences.csv"))
     difference = max(float(claim["largest_difference"]) for claim in claims)
-    lines = [
+    lines = ["| module | input | output | final state | parameters |", "|---|---|---|---|---|"]
+    for row in read_table(Path(TOUR, "layers.csv")):
+        cells = [row[column] for column in ("input_shape", "output_shape", "state_shapes")]
+        lines.append(
+            f"| {row['module']}({row['arguments']}) | {' | '.join(cells)} | {row['parameters']} |"
+        )
+    lines += [
+        "",
         f"**layer_tour**: {description}",
         "",
         f"Cells and layers of equal weights differ by {difference:.1e} at most.",
@@ -484,7 +512,7 @@ def _read_search(name: str, folder: Path) -> Content:
     """What a search found, which holds no time."""
     now = datetime.now(UTC)
     best = read_best(folder)
-    scores = shorten({f"best/{SCORE}{best.score}": best.value})
+    scores = shorten({f"best/{SCORE}{best.score}": best.value}, best.score)
     base = "failed" if best.value_of_base is None else f"{best.value_of_base:.4g}"
     lines = [
         f"**{name}**: {_SEARCH}, on top of {best.base} ({best.data}).",
@@ -523,7 +551,8 @@ def _list_trials(base: str, score: str, folder: Path) -> list[Child]:
             tags[FAILURE] = row[FAILURE]
         name = f"{base} {recipe}, seed {seed}"
         losses = curves.get((recipe, seed), [])
-        trials.append(Child(name, params, shorten(scores), losses, tags, bool(row[FAILURE])))
+        shown = shorten(scores, score)
+        trials.append(Child(name, params, shown, losses, tags, bool(row[FAILURE])))
     return trials
 
 

@@ -29,7 +29,7 @@ from stages.tracking.mlflow_sync.sync import (
     sync_champions,
     write_marker,
 )
-from stages.tracking.pages import sync_pages
+from stages.tracking.pages import rank_runs, sync_pages
 from stages.tracking.run_specs import check_dvc_listings, describe_changes, list_run_specs
 
 _MOST_NAMED = 3  # runs with the same difference, each in a line of its own on a terminal
@@ -164,7 +164,8 @@ def main(check: bool = False, new: bool = False, champions: bool = False) -> Non
     else:
         with lock_store(uri), open_store(uri, to_write=True, to_make=new) as store:
             commit = find_commit()
-            differences = sync(store, _name_variants(specs), commit, _find_branch())
+            ranked = rank_runs(_name_variants(specs))
+            differences = sync(store, ranked, commit, _find_branch())
             sync_pages(store, specs)
             registrations = list_registrations(specs)
             sync_champions(store, registrations, champions or store.is_local)

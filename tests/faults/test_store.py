@@ -227,7 +227,7 @@ def test_runs_of_another_project_in_the_same_file_are_never_touched(workspace):
     make_database(workspace / "mlflow.db", find_artifacts(workspace / "mlflow.db"))
     client = MlflowClient(find_uri())
     theirs = client.create_experiment("theirs", "file:///elsewhere/mlartifacts/theirs")
-    made = client.create_run(theirs, tags={"key": "1"}, run_name="carried_rnn")
+    made = client.create_run(theirs, tags={"sync.key": "1"}, run_name="carried_rnn")
     query = "select * from {} where experiment_id = ? order by 1"
     before = [ask_store(workspace, query, theirs, table) for table in ("experiments", "runs")]
 
@@ -237,7 +237,7 @@ def test_runs_of_another_project_in_the_same_file_are_never_touched(workspace):
     assert [
         ask_store(workspace, query, theirs, table) for table in ("experiments", "runs")
     ] == before
-    assert client.get_run(made.info.run_id).data.tags["key"] == "1"
+    assert client.get_run(made.info.run_id).data.tags["sync.key"] == "1"
 
 
 def ask_store(workspace, query, experiment_id, table):
@@ -328,14 +328,14 @@ def test_a_server_that_dies_while_runs_are_made_leaves_what_the_next_sync_comple
 def forge_progress(client: MlflowClient, run_id: str, experiment_id: str) -> None:
     for began in ("2020-01-01 abc", "yesterday abc", ""):
         client.create_run(
-            experiment_id, tags={"key": f"{IN_PROGRESS} {began}", "dvc.lock": "current"}
+            experiment_id, tags={"sync.key": f"{IN_PROGRESS} {began}", "dvc.lock": "current"}
         )
 
 
 def forge_run(client: MlflowClient, run_id: str, experiment_id: str) -> None:
     """One with the key of a model, and no model."""
-    key = client.get_run(run_id).data.tags["key"]
-    client.create_run(experiment_id, tags={"key": key}, run_name="forged")
+    key = client.get_run(run_id).data.tags["sync.key"]
+    client.create_run(experiment_id, tags={"sync.key": key}, run_name="forged")
 
 
 def forge_only_run(client: MlflowClient, run_id: str, experiment_id: str) -> None:
@@ -355,7 +355,7 @@ def delete_version(client: MlflowClient, run_id: str, experiment_id: str) -> Non
 
 
 def write_odd_tags(client: MlflowClient, run_id: str, experiment_id: str) -> None:
-    for tag, value in (("display_digest", "\x1b[31m"), ("dvc.lock", "other"), ("kind", "")):
+    for tag, value in (("sync.display_digest", "\x1b[31m"), ("dvc.lock", "other"), ("kind", "")):
         client.set_tag(run_id, tag, value)
     client.create_run(experiment_id, tags={"mlflow.parentRunId": "no such run"})
 

@@ -276,7 +276,7 @@ def test_unfinished_runs_of_others_are_left_alone(workspace):
     other = store.client.create_run(
         store.experiments["forecasting"],
         tags={
-            "key": f"{IN_PROGRESS} {datetime.now(UTC).isoformat()} elsewhere",
+            "sync.key": f"{IN_PROGRESS} {datetime.now(UTC).isoformat()} elsewhere",
             "dvc.lock": "current",
         },
         run_name="other",

@@ -4,6 +4,7 @@ import json
 
 from mlflow import MlflowClient
 
+from stages.shared.json_files import read_json, write_json
 from stages.shared.yaml_files import parse_yaml
 from stages.tracking.mlflow_sync.dvc_files import compute_md5
 from stages.tracking.mlflow_sync.store import find_uri
@@ -18,11 +19,11 @@ ENDED = STARTED + 100_000
 
 def test_curves_keep_steps_and_times_of_the_real_training(tracked):
     run = find_run("carried_rnn")
-    history = MlflowClient(find_uri()).get_metric_history(run.info.run_id, "loss")
-    sparse = MlflowClient(find_uri()).get_metric_history(run.info.run_id, "mean_loss")
+    history = MlflowClient(find_uri()).get_metric_history(run.info.run_id, "curves/loss")
+    sparse = MlflowClient(find_uri()).get_metric_history(run.info.run_id, "curves/mean_loss")
 
     assert (run.info.start_time, run.info.end_time) == (STARTED, ENDED)
-    assert [(m.step, m.value) for m in history] == [(1, 1.0), (2, 0.5), (3, 1 / 3), (4, 0.25)]
+    assert [(m.step, m.value) for m in history] == [(1, 1.0), (2, 0.5), (3, 0.3333), (4, 0.25)]
     assert [m.timestamp - STARTED for m in history] == [25_000, 50_000, 75_000, 100_000]
     assert [m.step for m in sparse] == [2, 4]
 
@@ -35,19 +36,17 @@ def test_scores_belong_to_the_run_and_to_its_model_at_step_0(tracked):
     metrics = client.get_logged_model(output.model_id).metrics
 
     assert {m.key: m.value for m in metrics} == {
-        "horizon_short": 500,
-        "horizon_long": 500,
-        "mse_long": 0.2,
-        "log10_mse_long": -0.699,
-        "ratio_to_baseline": 0.2222,  # 0.2 where the baselines have 0.9
-        "log10_ratio_to_baseline": -0.653,
+        "details/horizon_short": 500,
+        "details/horizon_long": 500,
+        "test/mse_long": 0.2,
+        "test/ratio_to_baseline": 0.2222,  # 0.2 where the baselines have 0.9
+        "test/log10_ratio_to_baseline": -0.653,
         "validation/mse_long": 0.2,
-        "validation/log10_mse_long": -0.699,
         "validation/ratio_to_baseline": 0.2222,
         "validation/log10_ratio_to_baseline": -0.653,
     }
     assert {m.step for m in metrics} == {0}
-    curves = {"loss", "mean_loss", "gradient_norm"}
+    curves = {"curves/loss", "curves/mean_loss", "curves/gradient_norm"}
     assert set(run.data.metrics) == {m.key for m in metrics} | curves
 
 
@@ -126,6 +125,30 @@ def test_the_tour_tells_what_it_is_and_what_is_left_of_the_gradient(tracked):
     assert "| zero input | spectral radius 1.5 | 3 | 3.4 |" in note
 
 
+def test_the_note_of_the_tour_begins_with_the_shapes(tracked):
+    _, titles, _, first, *_ = find_run("layer_tour").data.tags["mlflow.note.content"].splitlines()
+
+    assert titles == "| module | input | output | final state | parameters |"
+    assert first == "| RNN(100, 20) | (10, 3, 100) | (10, 3, 20) | h (1, 3, 20) | 2440 |"
+
+
+def test_a_walk_throughs_own_score_comes_first(workspace):
+    path = workspace / "data/evaluated/details/forecasting/carried_rnn/scores.json"
+    write_json(path, {"walkthrough_mse": 0.0371} | read_json(path))
+
+    note = find_spec("carried_rnn").read().note
+
+    assert note.splitlines()[2] == "| walkthrough_mse | 0.0371 |  |"
+
+
+def test_of_a_metric_only_the_charted_ratio_is_there_twice(tracked):
+    for run in list_runs():
+        twice = {name for name in run.data.metrics if "log10" in name}
+        assert twice <= {"test/log10_ratio_to_baseline", "validation/log10_ratio_to_baseline"}
+        for name, value in run.data.metrics.items():
+            assert value == float(f"{value:.4g}"), name
+
+
 def test_every_model_and_the_tour_are_described_in_one_sentence():
     params = read_params(PROJECT)
 
@@ -144,10 +167,12 @@ def test_every_model_and_the_tour_are_described_in_one_sentence():
 def test_a_run_tells_what_it_is_and_how_it_compares(tracked):
     tags = find_run("carried_rnn").data.tags
 
-    note = tags["mlflow.note.content"]
-    assert "carried_rnn" in note and "100 random segments" in note
-    assert "data: integer_starts" in note
-    assert "| mse_500 | 0.2 [0.15, 0.25] | 0.9 [0.85, 0.95] |" in note
+    _, titles, _, scores, *rest = tags["mlflow.note.content"].splitlines()
+    assert (
+        titles == "| test score [95 % interval] | carried_rnn | predict_zero, the best baseline |"
+    )
+    assert scores == "| mse_500 | 0.2 [0.15, 0.25] | 0.9 [0.85, 0.95] |"
+    assert "100 random segments" in "".join(rest) and "- data: integer_starts" in rest
     assert (tags["data"], tags["model"]) == ("integer_starts", "carried_rnn")
 
 
@@ -155,8 +180,8 @@ def test_a_handful_of_short_tags_stays(tracked):
     for run in list_runs():
         tags = dict(run.data.tags)
         note = tags.pop("mlflow.note.content")
-        assert note.startswith(f"**{run.info.run_name}**")
-        assert len(tags) <= 15 and max(len(text) for text in tags.values()) < 200
+        assert f"**{run.info.run_name}**" in note
+        assert len(tags) <= 17 and max(len(text) for text in tags.values()) < 200
 
 
 def test_walk_throughs_own_models_and_baselines_are_told_apart(tracked):
@@ -171,7 +196,7 @@ def test_walk_throughs_own_models_and_baselines_are_told_apart(tracked):
 def test_a_baseline_is_a_run_with_its_scores_and_neither_model_nor_files(tracked):
     run = find_run("hold_last (integer_starts)")
 
-    assert run.data.metrics["mse_long"] == 0.9
+    assert run.data.metrics["test/mse_long"] == 0.9
     assert run.data.tags["data"] == "integer_starts"
     assert run.data.params["baseline"] == "hold_last"
     assert not run.outputs or not run.outputs.model_outputs

@@ -118,7 +118,7 @@ def test_a_store_of_an_earlier_version_is_one_line_that_says_how_to_fill_it_agai
 def test_a_model_of_an_earlier_version_is_one_line_that_says_how_to_fill_the_store_again(workspace):
     fill(workspace)
     made = find_run("carried_rnn").info.run_id
-    Store(find_uri()).client.delete_tag(made, "checksums_md5")
+    Store(find_uri()).client.delete_tag(made, "sync.package_md5")
 
     with pytest.raises(
         InputError, match=r"carried_rnn, model: it was logged by an earlier version"
@@ -286,14 +286,14 @@ def test_runs_of_an_earlier_format_are_brought_up_to_date(workspace):
         earlier.setattr(run_specs, "list_metrics", lambda scores: {})
         sync()
     before = {run.info.run_id for run in list_runs()}
-    assert "ratio_to_baseline" not in find_run("ridge (period_40)").data.metrics
+    assert "test/ratio_to_baseline" not in find_run("ridge (period_40)").data.metrics
     with pytest.raises(InputError, match="carried_rnn: stale figures, tables or note"):
         check()
 
     sync()
 
     assert {run.info.run_id for run in list_runs()} == before
-    assert find_run("ridge (period_40)").data.metrics["ratio_to_baseline"] == 1.0
+    assert find_run("ridge (period_40)").data.metrics["test/ratio_to_baseline"] == 1.0
     check()
 
 
@@ -532,6 +532,25 @@ def test_variants_are_told_apart_by_name_and_those_of_this_lock_file_are_marked(
     marked = {name for name, mark in names.items() if mark == "current"}
     assert marked == {*current}
     assert names.keys() - marked == {"carried_rnn", "surname_gru"}
+    ranks = {run.info.run_name: run.data.tags.get("leaderboard") for run in list_runs()}
+    assert ranks["carried_rnn (seed 1)"] == "integer_starts 1 best"
+    assert ranks["carried_rnn"] is ranks["surname_gru"] is None  # of an earlier dvc.lock
+
+
+def test_a_variant_stays_in_sight_below_all_others_when_another_one_is_synced(workspace):
+    fill(workspace)
+    retrain(workspace, "carried_rnn", seed=1)
+    sync()
+    retrain(workspace, "carried_rnn", seed=2)
+
+    sync()
+
+    ranks = {run.info.run_name: run.data.tags.get("leaderboard") for run in list_runs()}
+    assert ranks["carried_rnn (seed 1)"] == "integer_starts variant"
+    assert ranks["carried_rnn (seed 2)"] == "integer_starts 1 best"
+    files = list_files(workspace)
+    sync()
+    assert list_files(workspace) == files
 
 
 def test_a_variant_keeps_its_run_when_it_is_committed(workspace):

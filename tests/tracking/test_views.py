@@ -10,12 +10,20 @@ import pytest
 
 from stages.shared.json_files import read_json, write_json
 from stages.tracking.mlflow_sync.mlflow_internals import VIEW_TAG, find_view_address, format_view
+from stages.tracking.mlflow_sync.runs import NOTE_TAG, join_note
 from stages.tracking.mlflow_sync.store import Store, find_uri
-from stages.tracking.pages import VIEWS, describe_experiment
+from stages.tracking.pages import VIEWS, describe_experiment, rank_runs
 from stages.tracking.run_specs import read_models
 from tests.pipeline import copy_template, repro
-from tests.store import fill, list_files, list_runs, sync
-from tests.workspace import rescore, work_in
+from tests.store import fill, find_run, list_files, list_runs, sync
+from tests.workspace import (
+    add_forecaster,
+    redraw_tour,
+    rescore,
+    take_results,
+    work_in,
+    write_scores,
+)
 
 
 def decode(tag: str) -> dict[str, Any]:
@@ -50,27 +58,68 @@ def test_a_clone_without_files_of_all_models_leaves_the_page_as_it_is(workspace,
 
 
 @pytest.mark.parametrize(
-    ("experiment", "column", "ascending"),
+    ("experiment", "scores"),
     [
-        ("surnames", "metrics.`validation/macro_f1`", False),
-        ("forecasting", "metrics.`validation/ratio_to_baseline`", True),
+        ("surnames", ["validation/macro_f1", "test/macro_f1", "test/accuracy"]),
+        ("forecasting", ["validation/ratio_to_baseline", "test/ratio_to_baseline"]),
     ],
 )
-def test_the_table_begins_with_the_best_on_validation(tracked, experiment, column, ascending):
+def test_the_table_is_sorted_by_rank_and_has_scores_and_verdict_at_1280_pixels(
+    tracked, experiment, scores
+):
     state = decode(read_tags(experiment)[VIEW_TAG])
 
-    assert (state["orderByKey"], state["orderByAsc"]) == (column, ascending)
-    assert state["selectedColumns"][0] == column
-    narrow, far = state["selectedColumns"][:6], state["selectedColumns"][6:]
-    assert narrow[3:] == ["tags.`dvc.lock`", "tags.`kind`", "tags.`data`"]  # at 1280 pixels
+    assert (state["orderByKey"], state["orderByAsc"]) == ("tags.`leaderboard`", True)
+    columns = ["tags.`leaderboard`", *[f"metrics.`{score}`" for score in scores]]
+    columns += ["tags.`verdict`", "tags.`dvc.lock`"]
+    assert state["selectedColumns"][: len(columns)] == columns
     origin = ["tags.`dvc.experiment`", "attributes.`Version`", "tags.`mlflow.source.git.branch`"]
-    assert far == [*origin, "attributes.`Duration`"]
+    assert {*origin} <= {*state["selectedColumns"]}
+    assert state["columnOrder"][2:] == state["selectedColumns"]
+    widths = state["columnWidths"]
+    assert sum(widths[column] for column in state["columnOrder"][: 2 + len(columns)]) <= 980
+
+
+def test_only_the_best_forecasters_of_a_series_and_the_best_network_are_in_sight(tracked):
+    found = {run.info.run_name: run.data.tags.get("leaderboard") for run in list_runs()}
+
+    assert (
+        decode(read_tags("forecasting")[VIEW_TAG])["searchFilter"] == "tags.`leaderboard` LIKE '%'"
+    )
+    ranks = {name: rank for name, rank in found.items() if rank and "_" in rank}
+    assert ranks == {
+        "carried_rnn": "integer_starts 1 best",
+        "windowed_lstm_fast": "integer_starts 2 runner-up",
+        "period_40_baseline": "period_40 1 best",
+    }
+
+
+def test_a_network_that_is_third_is_in_sight_as_the_best_of_them(workspace):
+    add_forecaster(workspace, "sine_rnn")
+    for name, error in {"carried_rnn": 1.9, "windowed_lstm_fast": 1.5, "sine_rnn": 1.7}.items():
+        write_scores(workspace, name, error)
+        take_results(workspace, f"evaluate_forecaster@{name}", f"plot_forecaster@{name}")
+
+    specs = rank_runs(read_models())
+
+    ranks = {spec.name: (spec.rank_tags or {}).get("leaderboard") for spec in specs}
+
+    assert ranks["integer_starts_baseline"] == "integer_starts 1 best"
+    assert ranks["windowed_lstm_fast"] == "integer_starts 2 runner-up"
+    assert ranks["carried_rnn"] is ranks["sine_rnn"] is None
+
+
+def test_all_surname_models_and_baselines_have_a_rank(tracked):
+    found = {run.info.run_name: run.data.tags.get("leaderboard") for run in list_runs()}
+
+    assert (found["surname_blend"], found["surname_gru"]) == ("1 best", "2")
+    assert {found["majority"], found["tfidf_svc"]} == {"5", "6"}
 
 
 def test_curves_of_different_lengths_have_logarithmic_axes(tracked):
     charts = decode(read_tags("forecasting")[VIEW_TAG])["compareRunCharts"]
 
-    [loss] = [chart for chart in charts if chart["metricKey"] == "loss"]
+    [loss] = [chart for chart in charts if chart["metricKey"] == "curves/loss"]
     assert (loss["type"], loss["xAxisKey"]) == ("LINE", "step")
     assert (loss["xAxisScaleType"], loss["scaleType"]) == ("log", "log")
 
@@ -89,11 +138,15 @@ def test_an_address_opens_the_view_and_no_page_about_chats():
 
 
 def test_the_note_says_which_model_is_best_by_how_much_and_on_which_data(tracked):
-    first, *_, last = read_tags("surnames")["mlflow.note.content"].splitlines()
+    _, first, *rest = read_tags("surnames")["mlflow.note.content"].splitlines()
 
-    assert first.startswith("Macro F1 on 100 official test names: **surname_blend 0.590**")
-    assert "majority 0.100" in first
-    assert last == "| tfidf_svc |  | 0.1 [0.05, 0.15] |  |"
+    assert first == (
+        "**surname_blend** is best on validation: macro F1 0.590 on test, +0.490 over the best "
+        "baseline (majority)."
+    )
+    assert len(first) <= 140  # uncut at 1280 pixels
+    assert any("All on 100 official test names" in line for line in rest)
+    assert "| tfidf_svc |  | 0.1 [0.05, 0.15] |  |" in rest
 
 
 IMPROVEMENTS = [
@@ -125,10 +178,37 @@ def test_the_note_follows_the_scores_and_nothing_is_written_twice(workspace):
     sync()
 
     after = read_tags("surnames")["mlflow.note.content"]
-    assert "**surname_gru 0.890**" in after and "**surname_gru" not in before
+    assert "**surname_gru** is best" in after and "**surname_gru**" not in before
     files = list_files(workspace)
     sync()
     assert list_files(workspace) == files
+
+
+def test_what_people_wrote_on_a_page_stays_when_its_note_changes(workspace):
+    fill(workspace)
+    client, experiment = Store(find_uri()).client, Store(find_uri()).experiments["surnames"]
+    run_id = find_run("layer_tour").info.run_id
+    note = f"above\n{read_tags('surnames')[NOTE_TAG]}\nbelow"
+    client.set_experiment_tag(experiment, NOTE_TAG, note)
+    note = f"above\n{client.get_run(run_id).data.tags[NOTE_TAG]}\nbelow"
+    client.set_tag(run_id, NOTE_TAG, note)
+    rescore(workspace, "surname_gru", 0.9)
+    redraw_tour(workspace, "blue")
+
+    sync()
+
+    of_page, of_run = read_tags("surnames")[NOTE_TAG], client.get_run(run_id).data.tags[NOTE_TAG]
+    for note in (of_page, of_run):
+        assert note.startswith("above\n") and note.endswith("\nbelow")
+    assert "**surname_gru** is best" in of_page and "**surname_blend** is best" not in of_page
+    assert of_run == note
+
+
+def test_a_note_that_somebody_replaced_stays_below_ours():
+    note = join_note("ours", "")
+    assert "ours" in note and join_note("ours", note) == note
+    assert join_note("new", note) == note.replace("ours", "new")
+    assert join_note("ours", "theirs") == f"{note}\n\ntheirs"
 
 
 def test_no_empty_experiment_is_in_sight(tracked):
@@ -152,4 +232,6 @@ def test_every_column_and_chart_shows_something_of_the_real_pipeline(tmp_path, m
                 known |= {f"metrics.`{metric}`" for metric in run.data.metrics}
                 known |= {f"tags.`{tag}`" for tag in run.data.tags}
         shown = [*view.columns, *(f"metrics.`{metric}`" for metric in (*view.bars, *view.lines))]
-        assert {name for name in shown if not name.startswith("attributes.")} <= known
+        # of no run here, or not of each kind
+        elsewhere = ("attributes.", "tags.`dvc.experiment`", "metrics.`curves/validation_loss`")
+        assert {name for name in shown if not name.startswith(elsewhere)} <= known

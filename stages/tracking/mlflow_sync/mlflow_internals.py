@@ -65,6 +65,9 @@ def open_artifacts(address: str, uri: str) -> Any:
 
 # The view of an experiment: the state of the page of MLflow on which it opens
 
+# which every table has, by the names of the page's own code: the name of a run, and its age
+_FIRST_COLUMNS = {"tags.`mlflow.runName`": 205, "runDateAndNestInfo": 90}
+
 
 @dataclass(frozen=True)
 class Parallel:
@@ -81,7 +84,8 @@ class View:
     name: str  # as the page shows it
     order_by: str  # column by which the table is sorted
     ascending: bool  # whether the smallest comes first
-    columns: tuple[str, ...]  # of the table, such as metrics.`loss`
+    columns: dict[str, int]  # of the table, such as metrics.`loss`, with their widths in pixels
+    filter: str = ""  # of the runs, as people type it into the page
     bars: tuple[str, ...] = ()  # metrics that are drawn with one bar per run
     lines: tuple[str, ...] = ()  # curves of all runs, which are of very different lengths
     parallels: tuple[Parallel, ...] = ()  # drawn above the others
@@ -103,17 +107,18 @@ def format_view(view: View) -> str:
         axes = {"xAxisKey": "step", "xAxisScaleType": "log", "scaleType": "log"}
         shown = {"runsCountToCompare": 100, "lineSmoothness": 0}
         charts.append(_make_chart("LINE", metric) | axes | shown)
+    widths = _FIRST_COLUMNS | view.columns
     state = {
         "orderByKey": view.order_by,
         "orderByAsc": view.ascending,
-        "searchFilter": "",
+        "searchFilter": view.filter,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
         "selectedColumns": list(view.columns),
-        "columnOrder": [],
-        "columnWidths": {},
+        "columnOrder": list(widths),
+        "columnWidths": widths,
         "runsHiddenMode": "SHOW_ALL",
         "viewMaximized": True,
         "runListHidden": False,

@@ -1,7 +1,7 @@
 """One run: what it has to be, writing it, updating it, and whether MLflow still has its files.
 
 What a run has to be is data that a project fills in: a `RunSpec`. Its `key` identifies the run: it
-is the run's tag `key`, written by the last request. Until then the tag says that the run is in
+is the run's tag KEY_TAG, written by the last request. Until then the tag says that the run is in
 progress: see sync.py.
 """
 
@@ -9,7 +9,6 @@ import filecmp
 import hashlib
 import json
 import os
-import socket
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -25,28 +24,33 @@ from stages.tracking.mlflow_sync.checksums import CHECKSUMS, checksum_problem, c
 from stages.tracking.mlflow_sync.dvc_files import Md5s, Stage, workspace_problem
 from stages.tracking.mlflow_sync.mlflow_internals import open_artifacts
 from stages.tracking.mlflow_sync.store import (
+    KEY_TAG,
     PARENT_TAG,
     Store,
     delete_if_allowed,
-    find_root,
     list_model_ids,
 )
 
 if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes seconds
     from mlflow.entities import LoggedModel, Metric, Run
 
-FORMAT = 4  # of what a run shows: with another number every run is shown again, under its old key
+FORMAT = 5  # of what a run shows: with another number every run is shown again, under its old key
 COMMIT_TAG = "mlflow.source.git.commit"  # where the UI looks for it
 BRANCH_TAG = "mlflow.source.git.branch"  # likewise
 CURRENT_TAG, CURRENT = "dvc.lock", "current"  # of the runs of the lock file that was synced last
-DISPLAY_TAG = "display_digest"  # `RunSpec.display_digest` of what the run shows
+RANK_TAG = "leaderboard"  # the data and the rank of a run among those of the lock file
+VARIANT_TAG = "variant"  # `RunSpec.variant`
+EXPERIMENT_TAG = "dvc.experiment"  # name of the experiment of DVC in which it was made
+DISPLAY_TAG = "sync.display_digest"  # `RunSpec.display_digest` of what the run shows
 NOTE_TAG = "mlflow.note.content"
 BATCH = 1_000  # metrics, params and tags of a request
 
-_PACKAGE_TAG = "checksums_md5"  # md5 of the checksums of the run's model
+_PACKAGE_TAG = "sync.package_md5"  # md5 of the checksums of the run's model
 _LINEAGE = "lineage.json"
 _MOST_CHILD_METRICS = 900  # so that one request takes them all
 _CLASHES = ("IntegrityError", "UniqueViolation")  # of SQLite and PostgreSQL, in MLflow's text
+_NOTE_BEGINS = "<!-- srn sync replaces this block: write below it -->"  # seen in the editor alone
+_NOTE_ENDS = "<!-- srn sync: end of the block -->"
 
 
 # What a run has to be
@@ -115,6 +119,8 @@ class RunSpec:
     children: Callable[[], list[Child]] | None = None  # reads the runs below it, if it has some
     lock_problem: str | None = None  # what is missing of it in the lock file, or half-way there
     variant: str = ""  # how its params differ from those of the last commit
+    # tags that compare it with the other runs of the lock file; None: files for that are missing
+    rank_tags: dict[str, str] | None = None
 
     @property
     def first_stage(self) -> Stage:
@@ -201,23 +207,23 @@ def write_run(
 
     client, content = store.client, spec.read()
     stage = spec.first_stage.name
-    tags = {"mlflow.source.name": stage, "stage": stage, "model": spec.name} | content.labels
-    if commit:
-        tags[COMMIT_TAG] = commit
-    if branch:
-        tags[BRANCH_TAG] = branch
-    dvc_experiment = os.environ.get("DVC_EXP_NAME")
-    if dvc_experiment:
-        tags["dvc.experiment"] = dvc_experiment
-    tags |= {"kind": spec.kind, NOTE_TAG: content.note, DISPLAY_TAG: spec.display_digest}
-    tags[CURRENT_TAG] = CURRENT
-    tags |= {"key": in_progress, "owner": f"{socket.gethostname()}:{find_root()}"}
+    tags = {"kind": spec.kind} | content.labels | (spec.rank_tags or {})
+    optional = {
+        VARIANT_TAG: spec.variant,
+        EXPERIMENT_TAG: os.environ.get("DVC_EXP_NAME"),
+        COMMIT_TAG: commit,
+        BRANCH_TAG: branch,
+    }
+    tags |= {tag: value for tag, value in optional.items() if value}
+    tags |= {"model": spec.name, "stage": stage, "mlflow.source.name": stage}
+    tags |= {CURRENT_TAG: CURRENT, NOTE_TAG: join_note(content.note, "")}
+    tags |= {DISPLAY_TAG: spec.display_digest, KEY_TAG: in_progress}  # the page shows them last
     experiment_id = store.open_experiment(spec.experiment)
     run = client.create_run(experiment_id, _to_milliseconds(content.started), tags, spec.title)
     run_id = run.info.run_id
 
     _log_inputs(store, run, spec)
-    model_id, last_tags = None, {"key": spec.key}
+    model_id, last_tags = None, {KEY_TAG: spec.key}
     if spec.package:
         # before the metrics: the model's page shows those that name it
         logged = client.create_logged_model(experiment_id, spec.name, run_id, params=spec.params)
@@ -263,9 +269,25 @@ def update_shown(store: Store, run: "Run", spec: RunSpec) -> list[str]:
     metrics = run.data.metrics  # an earlier FORMAT had less, and baselines may be others now
     scores = _list_final_scores(content, None)
     changed = [score for score in scores if metrics.get(score.key) != score.value]
-    tags = {"kind": spec.kind, NOTE_TAG: content.note, DISPLAY_TAG: spec.display_digest}
+    note = join_note(content.note, run.data.tags.get(NOTE_TAG, ""))
+    tags = {"kind": spec.kind, NOTE_TAG: note, DISPLAY_TAG: spec.display_digest}
     log_values(store, run, {}, tags, changed)
     return [line for line in kept if line]
+
+
+def join_note(note: str, text: str) -> str:
+    """What a page shows, with a new note: what people wrote around the old one stays.
+
+    Args:
+        note: the new one, in Markdown.
+        text: of the page, with the old note between two comments, or without any.
+    """
+    block = f"{_NOTE_BEGINS}\n{note}\n\n{_NOTE_ENDS}"
+    before, begins, rest = text.partition(_NOTE_BEGINS)
+    _, ends, after = rest.partition(_NOTE_ENDS)
+    if begins and ends:
+        return f"{before}{block}{after}"
+    return f"{block}\n\n{text}" if text.strip() else block
 
 
 def upload_lost(store: Store, run: "Run", spec: RunSpec) -> list[str]:

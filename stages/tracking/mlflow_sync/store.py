@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # mlflow takes seconds to import, and wants its environment s
 
 PARENT_TAG = "mlflow.parentRunId"  # by which the UI shows a run below another
 CHAMPION = "champion"  # alias of the registered version that predicts
+KEY_TAG = "sync.key"  # tag of a run with `RunSpec.key`
 IN_PROGRESS = "in_progress"  # first word of the key of a run that is being written
 
 _SQLITE = "sqlite:///"
@@ -208,7 +209,7 @@ class Store:
 
     def find_runs(self, key: str) -> "list[Run]":
         """Runs with a key, by id."""
-        return self.search_runs(f"tags.key = '{key}'")
+        return self.search_runs(f"tags.`{KEY_TAG}` = '{key}'")
 
     def find_children(self, known: set[str]) -> "tuple[dict[str, list[Run]], list[Run]]":
         """Runs below others by the id of the parent, and those whose parent was deleted.

@@ -9,7 +9,7 @@ import re
 import sys
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,12 @@ from stages.tracking.mlflow_sync.runs import (
     CURRENT,
     CURRENT_TAG,
     DISPLAY_TAG,
+    EXPERIMENT_TAG,
+    NOTE_TAG,
+    RANK_TAG,
+    VARIANT_TAG,
     RunSpec,
+    join_note,
     lost_files,
     run_problem,
     update_shown,
@@ -35,6 +40,7 @@ from stages.tracking.mlflow_sync.runs import (
 from stages.tracking.mlflow_sync.store import (
     CHAMPION,
     IN_PROGRESS,
+    KEY_TAG,
     PARENT_TAG,
     Store,
     damaged_store,
@@ -172,7 +178,7 @@ def _find_runs(store: Store, specs: list[RunSpec]) -> "dict[str, list[Run]]":
     md5s = {f"'{md5}'" for spec in specs for md5 in spec.result.values()}
     if md5s:
         for run in store.search_runs(f"dataset.digest IN ({', '.join(md5s)})"):
-            found[run.data.tags.get("key")].append(run)
+            found[run.data.tags.get(KEY_TAG)].append(run)
     by_key = {}
     for spec in specs:
         runs = found[spec.key] or store.find_runs(spec.key)
@@ -200,7 +206,9 @@ def sync(
     problems = [f"{state.spec.name}: {state.problem}" for state in states if state.problem]
     due = [state for state in states if not state.problem]
     new = [state.spec for state in due if not state.runs]
-    current = {state.runs[0].info.run_id for state in states if state.problem and state.runs}
+    current = {
+        state.runs[0].info.run_id: state.spec for state in states if state.problem and state.runs
+    }
     kept = []
     # first, or each sync that fails would leave one more
     for run, reason in leftovers:
@@ -224,15 +232,17 @@ def sync(
                     write_run(store, spec, commit, in_progress, branch)
                 note(spec, "run made")
         # other clones may have made some at the same time
-        for runs in _find_runs(store, new).values():
-            run, stay = _drop_doubles(store, runs)
-            current.add(run.info.run_id)
+        made = _find_runs(store, new)
+        for spec in new:
+            run, stay = _drop_doubles(store, made[spec.key])
+            current[run.info.run_id] = spec
+            marked.append(run)
             kept += stay
     old = [state for state in due if state.spec not in new]
     with _print_changes() as note, progress(old, "MLflow") as states_left:
         for state in states_left:
             run, stay = _update_run(store, state, commit, partial(note, state.spec))
-            current.add(run.info.run_id)
+            current[run.info.run_id] = state.spec
             kept += stay
     _mark_current(store, current, marked)
     if not kept:
@@ -270,30 +280,52 @@ def _find_marked(store: Store) -> "list[Run]":
     return store.search_runs(f"tags.`{CURRENT_TAG}` = '{CURRENT}'")
 
 
-def _mark_current(store: Store, run_ids: set[str], marked: "list[Run]") -> None:
-    """Mark the runs of this lock file, and no others, such as those of the one synced before.
+def _mark_current(store: Store, current: dict[str, RunSpec], marked: "list[Run]") -> None:
+    """Mark the runs of this lock file with their ranks, and no others.
+
+    Those of the lock file that was synced before lose the mark and the rank; variants of a model
+    keep a rank below all others, by which they are found.
 
     Args:
         store: to write to.
-        run_ids: of the runs of this lock file.
-        marked: what `_find_marked` found before any of them was made.
+        current: run specs of this lock file, by the id of their run.
+        marked: what `_find_marked` found before any of them was made, and those that were made.
     """
+    known = {
+        run.info.run_id: run
+        for run in marked
+        if not run.data.tags.get(KEY_TAG, "").startswith(f"{IN_PROGRESS} ")
+    }
+    for run_id, run in known.items():
+        if run_id not in current:
+            tags = run.data.tags
+            is_variant = VARIANT_TAG in tags or EXPERIMENT_TAG in tags
+            rank = f"{tags.get('data', '')} variant".strip() if is_variant else None
+            _set_run_tags(store, run_id, tags, {CURRENT_TAG: None, RANK_TAG: rank})
+    for run_id, spec in current.items():
+        wanted: dict[str, str | None] = {CURRENT_TAG: CURRENT}
+        if spec.rank_tags is not None:
+            wanted |= {RANK_TAG: None, **spec.rank_tags}
+        tags = known[run_id].data.tags if run_id in known else {}
+        _set_run_tags(store, run_id, tags, wanted)
+
+
+def _set_run_tags(
+    store: Store, run_id: str, known: Mapping[str, str], wanted: dict[str, str | None]
+) -> None:
+    """Set the tags of a run that differ; None: it should have none of that name."""
     from mlflow.exceptions import MlflowException
 
-    marked_ids = {
-        run.info.run_id
-        for run in marked
-        if not run.data.tags.get("key", "").startswith(f"{IN_PROGRESS} ")
-    }
     with explain_errors(store.uri, "its experiments"):
-        for run_id in marked_ids - run_ids:
-            try:
-                store.client.delete_tag(run_id, CURRENT_TAG)
-            except MlflowException as error:
-                if error.error_code not in _DELETED:
-                    raise
-        for run_id in run_ids - marked_ids:
-            store.client.set_tag(run_id, CURRENT_TAG, CURRENT)
+        for tag, value in wanted.items():
+            if value is not None and known.get(tag) != value:
+                store.client.set_tag(run_id, tag, value)
+            elif value is None and tag in known:
+                try:
+                    store.client.delete_tag(run_id, tag)
+                except MlflowException as error:
+                    if error.error_code not in _DELETED:
+                        raise
 
 
 def _drop_doubles(store: Store, runs: "Sequence[Run]") -> "tuple[Run, list[str]]":
@@ -385,6 +417,8 @@ def drop_unnamed(store: Store, unnamed: Unnamed) -> list[str]:
 def set_tags(store: Store, experiment: str, tags: dict[str, str]) -> None:
     """Give an experiment the tags that make its page."""
     known = store.tags[experiment]
+    if NOTE_TAG in tags:
+        tags = tags | {NOTE_TAG: join_note(tags[NOTE_TAG], known.get(NOTE_TAG, ""))}
     changed = {tag: text for tag, text in tags.items() if known.get(tag) != text}
     with explain_errors(store.uri, f"experiment {experiment}"):
         for tag, text in changed.items():
@@ -484,7 +518,7 @@ def begin() -> str:
 
 def _is_abandoned(run: "Run") -> bool:
     """Whether no process writes a run any more, if none of this repository does now."""
-    found = re.fullmatch(rf"{IN_PROGRESS} (\S+) (\w+)", run.data.tags.get("key", ""))
+    found = re.fullmatch(rf"{IN_PROGRESS} (\S+) (\w+)", run.data.tags.get(KEY_TAG, ""))
     if not found:
         return False
     try:
