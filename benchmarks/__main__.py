@@ -22,6 +22,7 @@ from benchmarks import (
     pipeline,
     real_series,
     scaling,
+    serving,
     spread,
     surnames,
     updates,
@@ -40,6 +41,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Bench], Measured]]] = {
     "real": ("Real series", real_series.measure),
     "scaling": ("Growth with the data", scaling.measure),
     "pipeline": ("Pipeline", pipeline.measure),
+    "serve": ("Served models", serving.measure),
     "cluster": ("Many trainings", cluster.measure),
     "spread": ("Seeds and splits", spread.measure),
 }
