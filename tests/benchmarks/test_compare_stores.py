@@ -26,7 +26,7 @@ def test_two_syncs_of_one_lock_are_equal_in_all_that_is_compared(workspace):
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
-        ("update metrics set value = 7 where key = 'loss' and step = 2", "metrics differ"),
+        ("update metrics set value = 7 where key = 'curves/loss' and step = 2", "metrics differ"),
         ("update params set value = 'x' where key = 'seed'", "params differ: seed"),
         ("update tags set value = 'x' where key = 'kind'", "tags differ: kind"),
         ("update datasets set digest = 'x'", "data sets differ: data/"),
