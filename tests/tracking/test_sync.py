@@ -534,7 +534,10 @@ def test_variants_are_told_apart_by_name_and_those_of_this_lock_file_are_marked(
     assert names.keys() - marked == {"carried_rnn", "surname_gru"}
     ranks = {run.info.run_name: run.data.tags.get("leaderboard") for run in list_runs()}
     assert ranks["carried_rnn (seed 1)"] == "integer_starts 1 best"
-    assert ranks["carried_rnn"] is ranks["surname_gru"] is None  # of an earlier dvc.lock
+    assert (ranks["carried_rnn"], ranks["surname_gru"]) == (
+        "integer_starts variant",
+        "official variant",
+    )
 
 
 def test_a_variant_stays_in_sight_below_all_others_when_another_one_is_synced(workspace):
@@ -548,9 +551,25 @@ def test_a_variant_stays_in_sight_below_all_others_when_another_one_is_synced(wo
     ranks = {run.info.run_name: run.data.tags.get("leaderboard") for run in list_runs()}
     assert ranks["carried_rnn (seed 1)"] == "integer_starts variant"
     assert ranks["carried_rnn (seed 2)"] == "integer_starts 1 best"
+    assert ranks["carried_rnn"] == "integer_starts variant"
     files = list_files(workspace)
     sync()
     assert list_files(workspace) == files
+
+
+def test_a_run_that_a_commit_replaced_leaves_the_sight(workspace):
+    fill(workspace)
+    retrain(workspace, "carried_rnn", seed=1)
+    commit(workspace, "another seed")
+
+    sync()
+
+    ranks = {run.info.run_id: run.data.tags.get("leaderboard") for run in list_runs()}
+    current = find_run("carried_rnn").info.run_id
+    names = {run.info.run_id: run.info.run_name for run in list_runs()}
+    earlier = [run_id for run_id, name in names.items() if name == "carried_rnn"]
+    assert ranks[current] == "integer_starts 1 best"
+    assert [ranks[run_id] for run_id in earlier if run_id != current] == [None]
 
 
 def test_a_variant_keeps_its_run_when_it_is_committed(workspace):

@@ -283,8 +283,8 @@ def _find_marked(store: Store) -> "list[Run]":
 def _mark_current(store: Store, current: dict[str, RunSpec], marked: "list[Run]") -> None:
     """Mark the runs of this lock file with their ranks, and no others.
 
-    Those of the lock file that was synced before lose the mark and the rank; variants of a model
-    keep a rank below all others, by which they are found.
+    Those of the lock file that was synced before lose the mark and the rank. Variants of a model,
+    and what a variant replaced, keep a rank below all others, by which they are found.
 
     Args:
         store: to write to.
@@ -296,10 +296,12 @@ def _mark_current(store: Store, current: dict[str, RunSpec], marked: "list[Run]"
         for run in marked
         if not run.data.tags.get(KEY_TAG, "").startswith(f"{IN_PROGRESS} ")
     }
+    varied = {spec.name for spec in current.values() if spec.variant}
     for run_id, run in known.items():
         if run_id not in current:
             tags = run.data.tags
-            is_variant = VARIANT_TAG in tags or EXPERIMENT_TAG in tags
+            is_variant = bool({VARIANT_TAG, EXPERIMENT_TAG} & tags.keys())
+            is_variant = is_variant or tags.get("model") in varied
             rank = f"{tags.get('data', '')} variant".strip() if is_variant else None
             _set_run_tags(store, run_id, tags, {CURRENT_TAG: None, RANK_TAG: rank})
     for run_id, spec in current.items():
