@@ -12,14 +12,15 @@ LESS_MEMORY = (
     "at once: make repro JOBS=1"
 )
 _DISK = re.compile("PytorchStreamWriter|unexpected pos|iostream error")  # messages of torch.save
-_LOGINS = (  # user, password or token before the host of an address
-    # http://user:password@host, http://token@host, with any signs but blanks
-    re.compile(r"\b(?!models:)([a-z][\w+.-]*:/{1,3})[^\s'\"<>]*@", re.IGNORECASE),
-    # a password with blanks; what looks like a port is none
-    re.compile(r"(://)[^\s/@:]+:(?!\d+(?:[/\s)\]}'\",;]|$))[^@\n'\"]{0,200}@(?=[\w.\[-])"),
-    # user:password@host
-    re.compile(r"()(?<![\w/])[\w.%+-]+:(?!/)[^\s'\"<>]+@(?=\w)"),
+# user, password or token before the host of an address: in a word without blanks and quotes all
+# that stands before its last `@`, from a scheme or from `user:` on
+_WORD = re.compile(r"[^\s'\"<>]+")
+_LOGIN = re.compile(
+    r"([\w+.-](?<!(?<![\w+.-])models):/{1,3})"  # http://user:password@host, http://token@host
+    r"|(?<![\w.%+-])[\w.%+-]+:[^/]"  # user:password@host
 )
+# a password with blanks; what looks like a port is none
+_BLANKS = re.compile(r"(://)[^\s/@:]+:(?!\d+(?:[/\s)\]}'\",;]|$))[^@\n'\"]{0,200}@(?=[\w.\[-])")
 _FIELD = re.compile(r"([?&;][\w.-]+=)[^&;\s'\"<>)]+")  # postgresql://host/db?password=…
 _HEADER = re.compile(r"\b((?:Basic|Bearer) )[\w+/=.~-]{6,}")
 _SECRET_VARIABLE = re.compile("PASSWORD|TOKEN|SECRET|ACCESS_KEY")
@@ -62,14 +63,22 @@ def hide_secrets(text: str) -> str:
     """The same without the logins and query values of the addresses in it, and other secrets.
 
     For texts of others, such as errors of MLflow and of requests. Our own messages have
-    `show_address` of an address.
+    `show_address` of an address. The time grows with the length of the text alone, whatever it is.
     """
     for name, value in os.environ.items():
         if len(value) >= 4 and _SECRET_VARIABLE.search(name):
             text = text.replace(value, "***")
-    for login in _LOGINS:
-        text = login.sub(r"\1***@", text)
+    text = _BLANKS.sub(r"\1***@", _WORD.sub(_hide_login, text))
     return _HEADER.sub(r"\1***", _FIELD.sub(r"\1***", text))
+
+
+def _hide_login(word: re.Match[str]) -> str:
+    """A word of a text without the login in it."""
+    before, at, host = word[0].rpartition("@")
+    login = _LOGIN.search(before)
+    if not login:
+        return word[0]
+    return f"{before[: login.start()]}{login[1] or ''}***{at}{host}"
 
 
 def show_address(address: str) -> str:

@@ -1,5 +1,7 @@
 """What is printed of others: no secrets, nothing that a terminal obeys, no endless lines."""
 
+import time
+
 import pytest
 
 from stages.shared.errors import clean_message, hide_secrets, show_address
@@ -40,6 +42,17 @@ def test_secrets_are_hidden_wherever_they_stand_in_an_address(text):
 @pytest.mark.parametrize("text", PLAIN)
 def test_what_is_no_secret_stays(text):
     assert hide_secrets(text) == text
+
+
+@pytest.mark.parametrize("part", ["a:/", "a-", "a:", "a.", "http://x:y ", "?a=", "a:/x@ "])
+@pytest.mark.parametrize("ending", ["", "@"])
+def test_a_megabyte_is_searched_for_secrets_in_a_second(part, ending):
+    text = f"{ending}{part * (10**6 // len(part))}{ending}"
+
+    started = time.perf_counter()
+    hide_secrets(text)
+
+    assert time.perf_counter() - started < 10  # with the square of the length it would be hours
 
 
 def test_secrets_of_the_environment_are_hidden_in_any_text(monkeypatch):
