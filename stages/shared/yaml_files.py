@@ -9,25 +9,44 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
-_MOST_CHARACTERS, _MOST_VALUES = 2**25, 10**6
+_MOST_CHARACTERS, _MOST_VALUES, _MOST_LEVELS = 2**25, 10**6, 2_000
 
 
 def parse_yaml(text: str) -> Any:
     """Plain values of a YAML text; None for an empty one.
 
     Raises:
-        ValueError: it is no YAML, a key stands in it twice, or it is too large.
+        ValueError: it is no YAML, a key stands in it twice, or it is too large or too deep.
     """
     if len(text) > _MOST_CHARACTERS:
         raise ValueError(f"it has more than {_MOST_CHARACTERS:,} characters")
     try:
+        _check_depth(text)
         content = YAML(typ="safe").load(text)
     except (YAMLError, RecursionError) as error:
         raise ValueError(" ".join(str(error).split())) from None
     if "*" in text:
         _check_aliases(content)
     return content
+
+
+def _check_depth(text: str) -> None:
+    """Reject lists in lists so deep that the parser in C would end the process.
+
+    Raises:
+        ValueError: there are too many levels.
+    """
+    # what has so many levels has their brackets, or a line with so many blanks or `- `
+    num_brackets = text.count("[") + text.count("{")
+    if num_brackets + 2 * max(map(len, text.splitlines()), default=0) <= _MOST_LEVELS:
+        return
+    level = 0
+    for event in YAML(typ="safe").parse(text):
+        level += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if level > _MOST_LEVELS:
+            raise ValueError(f"it has more than {_MOST_LEVELS:,} levels")
 
 
 def _check_aliases(content: Any) -> None:

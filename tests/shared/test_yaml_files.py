@@ -65,5 +65,11 @@ def test_aliases_that_stand_for_billions_of_values_are_one_line():
         parse_yaml("\n".join(lines))
 
 
+@pytest.mark.parametrize("start", ["[", "{a: ", "- ", "? "])
+def test_what_is_nested_by_thousands_is_one_line(start):
+    with pytest.raises(ValueError, match="more than 2,000 levels"):
+        parse_yaml(f"a:\n  {start * 100_000}")
+
+
 def test_a_few_aliases_are_read():
     assert parse_yaml("a: &a [1, 2]\nb: *a") == {"a": [1, 2], "b": [1, 2]}
