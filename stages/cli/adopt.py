@@ -13,9 +13,8 @@ from ruamel.yaml import YAML
 from stages.searching.outcome import OUTS, Best, read_best
 from stages.shared.errors import InputError
 from stages.shared.params import PARAMS_FILE, SEARCHES_FILE, read_value
-from stages.shared.yaml_files import format_yaml, parse_yaml
+from stages.shared.yaml_files import format_yaml, parse_yaml, read_yaml
 from stages.tracking.leaderboards import flatten
-from stages.tracking.mlflow_sync.dvc_files import read_yaml
 
 _ABSENT = "absent"
 _CITED = "searched"  # section of params.yaml: entry -> the search that it comes from
@@ -24,7 +23,7 @@ _PREFIX = "search_"  # of the section of searches/params.yaml, before the name o
 
 def _list_searches() -> str:
     """The names of the searches of searches/params.yaml, for messages."""
-    sections = parse_yaml(SEARCHES_FILE.read_text(encoding="utf-8"))
+    sections = read_yaml(SEARCHES_FILE)
     return ", ".join(sorted(section.removeprefix(_PREFIX) for section in sections))
 
 
@@ -125,7 +124,7 @@ def check() -> None:
         InputError: it differs, or the results of such a search are not here.
     """
     differences = []
-    for entry, search in (read_yaml(str(PARAMS_FILE)).get(_CITED) or {}).items():
+    for entry, search in (read_yaml(PARAMS_FILE).get(_CITED) or {}).items():
         best = _find_best(search)
         for path, (own, found) in compare(best, entry).items():
             differences.append(f"{best.section}.{entry}.{path} is {own}, the search found {found}")

@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stages.shared.dvc_pipeline import join_lock, split_lock, write_lock
+from stages.shared.files import read_file
 
 PINNED = "dvc>=3.67,<3.68"
 
@@ -125,7 +126,10 @@ def read_remote_object(repo: Any, md5: str) -> bytes:
     """
     if all(map(_find, [_FIND_REMOTE, _FIND_OBJECT, _READ_FILE])) and hasattr(repo, "cloud"):
         remote = repo.cloud.get_remote_odb(command="pull")
-        content: bytes = remote.fs.cat_file(remote.oid_to_path(md5))
+        path = remote.oid_to_path(md5)
+        if remote.fs.protocol == "local":
+            return read_file(Path(path))
+        content: bytes = remote.fs.cat_file(path)
         return content
     from dvc.exceptions import DvcException, URLMissingError
 

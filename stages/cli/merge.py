@@ -18,9 +18,8 @@ from stages.cli.jobs import run_module
 from stages.cli.repro import lock_workspace
 from stages.shared.dvc_pipeline import join_lock, split_lock
 from stages.shared.errors import InputError
-from stages.shared.yaml_files import parse_yaml
+from stages.shared.yaml_files import parse_yaml, read_yaml
 from stages.tracking.leaderboards import CHAMPIONS, format_champions
-from stages.tracking.mlflow_sync.dvc_files import read_yaml
 
 _BY_HAND = ("params.yaml", "dvc.yaml", "searches/params.yaml", "searches/dvc.yaml")
 

@@ -15,7 +15,7 @@ from stages.cli.repro import lock_workspace
 from stages.imports.leftovers import find_leftovers, remove_leftovers
 from stages.shared.dvc_pipeline import list_outs
 from stages.shared.errors import InputError
-from stages.tracking.mlflow_sync.dvc_files import read_yaml
+from stages.shared.yaml_files import read_yaml
 from stages.tracking.mlflow_sync.store import Store, find_uri, lock_store, open_store
 from stages.tracking.mlflow_sync.sync import Unnamed, drop_unnamed, find_unnamed
 
@@ -35,7 +35,7 @@ def _list_named_stages() -> set[str]:
         pipeline = lock.with_name("dvc.yaml")
         if pipeline.exists():
             params = lock.with_name("params.yaml")
-            stages |= list_outs(read_yaml(str(pipeline)), read_yaml(str(params))).keys()
+            stages |= list_outs(read_yaml(pipeline), read_yaml(params)).keys()
     # each line that some commit of some ref has added
     history = _run_git(
         *("log", "--all", "--format=", "--patch", "--unified=0", "--diff-merges=first-parent"),

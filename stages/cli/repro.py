@@ -25,8 +25,8 @@ from stages.imports.leftovers import tidy_results
 from stages.shared.errors import InputError
 from stages.shared.model_config import check_architecture
 from stages.shared.params import SECTIONS, DataPath, Name, read_params
+from stages.shared.yaml_files import read_yaml
 from stages.surnames.archive import NAMES_FILE, format_names, list_names, read_archive, read_limited
-from stages.tracking.mlflow_sync.dvc_files import read_yaml
 from stages.tracking.mlflow_sync.sync import was_marked_since
 from stages.tracking.run_specs import check_dvc_listings
 from stages.tracking.track import is_up_to_date

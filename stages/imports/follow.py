@@ -34,7 +34,7 @@ from stages.shared.params import (
     check_params,
     read_params,
 )
-from stages.shared.yaml_files import parse_yaml
+from stages.shared.yaml_files import read_yaml
 
 _RENAMED = {  # sections of an earlier version -> what became of them
     "generate_sine": "generated_series, and observed_series for those from files",
@@ -148,7 +148,7 @@ def check_sections() -> None:
     Raises:
         InputError: there is one.
     """
-    for section in parse_yaml(PARAMS_FILE.read_text(encoding="utf-8")) or {}:
+    for section in read_yaml(PARAMS_FILE):
         if section in _RENAMED:
             raise InputError(
                 f"{PARAMS_FILE}: {section} is of an earlier version: it is {_RENAMED[section]} "
@@ -165,11 +165,11 @@ def check_names() -> None:
         InputError: a name has other characters than a to z, 0 to 9 and _, or a path others than
             those, A to Z, `.`, `-` and `/`, or a path is not below data/.
     """
-    for stage in parse_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"].values():
+    for stage in read_yaml("dvc.yaml")["stages"].values():
         if "foreach" in stage:
             read_params(stage["foreach"].strip("${}"), dict[Name, _Entry])
     if SEARCHES_FILE.exists():
-        searches = parse_yaml(SEARCHES_FILE.read_text(encoding="utf-8"))
+        searches = read_yaml(SEARCHES_FILE)
         for section, entry in searches.items():
             check_params(entry, _Entry, f"{SEARCHES_FILE}: {section}")
 

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from stages.shared.params import check_params
 from stages.shared.tables import Rows, read_table
-from stages.shared.yaml_files import format_yaml, parse_yaml
+from stages.shared.yaml_files import format_yaml, read_yaml
 
 OUTS = Path("data/searched")
 LABELS = ("recipe", "seed")  # first columns of trials.csv, before the params
@@ -56,6 +57,10 @@ def write_best(folder: Path, best: Best) -> None:
 
 
 def read_best(folder: Path) -> Best:
-    """Read best.yaml."""
-    text = (folder / "best.yaml").read_text(encoding="utf-8")
-    return Best(**parse_yaml(text))
+    """Read best.yaml.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    path = folder / "best.yaml"
+    return check_params(read_yaml(path), Best, str(path))

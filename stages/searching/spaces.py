@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from stages.shared.errors import InputError
 from stages.shared.params import SEARCHES_FILE, Count, Name, Params, Seed, check_params
-from stages.shared.yaml_files import parse_yaml
+from stages.shared.yaml_files import read_yaml
 
 _Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]  # low, high
 _Changes = dict[str, Any]  # dotted path in an entry of params.yaml -> value
@@ -69,7 +69,7 @@ def read_search(section: str) -> SearchParams:
     Raises:
         InputError: the section is missing or wrong.
     """
-    sections = parse_yaml(SEARCHES_FILE.read_text(encoding="utf-8"))
+    sections = read_yaml(SEARCHES_FILE)
     return check_params(sections.get(section), SearchParams, f"{SEARCHES_FILE}: {section}")
 
 

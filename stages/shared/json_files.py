@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.shared.errors import InputError
+from stages.shared.files import read_file
 
 Baselines = dict[str, dict[str, Any]]  # by name: nested scores, as in scores.json of a model
 
@@ -18,11 +19,11 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: it is none, so it was damaged.
+        InputError: it is none, so it was damaged, or it cannot be read to its end.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return json.loads(read_file(path))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged ({error}): delete it and run `dvc checkout`") from None
 
 

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from stages.shared.errors import InputError
-from stages.shared.yaml_files import parse_yaml
+from stages.shared.yaml_files import read_yaml
 
 PARAMS_FILE = Path("params.yaml")
 SEARCHES_FILE = Path("searches/params.yaml")
@@ -73,12 +73,9 @@ def read_value(section: str) -> Any:
     """Read a value of params.yaml that another stage has checked.
 
     Raises:
-        InputError: the file or the section is missing.
+        InputError: the file is damaged, or it or the section is missing.
     """
-    try:
-        value = parse_yaml(PARAMS_FILE.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{PARAMS_FILE} cannot be read: {' '.join(str(error).split())}") from None
+    value: Any = read_yaml(PARAMS_FILE)
     for key in section.split("."):
         if not isinstance(value, dict) or key not in value:
             raise InputError(f"{PARAMS_FILE} has no section {section}: add it")

@@ -4,14 +4,53 @@ By those of version 1.1, which PyYAML follows, `010` is 8, `1:30` is 90, `yes` i
 is text: a stage would not train with what dvc.lock records.
 """
 
+import re
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
+from stages.shared.errors import InputError
+from stages.shared.files import read_file
+
+_MERGED = ("dvc.lock", "champions.yaml")  # which nobody writes by hand
 _MOST_CHARACTERS, _MOST_VALUES, _MOST_LEVELS = 2**25, 10**6, 2_000
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file that is in git; empty, if nothing is in it.
+
+    Raises:
+        InputError: it is missing or damaged, or has conflict markers.
+    """
+    try:
+        text = read_file(Path(path)).decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        raise InputError(
+            f"{path} is not here: run `dvc repro` first, in the folder that holds dvc.yaml"
+        ) from None
+    conflict = re.search("^<<<<<<< ", text, re.MULTILINE)
+    if conflict:
+        line = text.count("\n", 0, conflict.start()) + 1
+        remedy = "keep the entries of both sides, remove the markers, then type `srn merge`"
+        if Path(path).name in _MERGED:
+            remedy = "`srn merge` unites both sides"
+        raise InputError(f"{path} has conflict markers from line {line} on: {remedy}")
+    try:
+        content = parse_yaml(text) or {}
+    except ValueError as error:
+        raise InputError(format_damage(path, str(error))) from None
+    if not isinstance(content, dict):
+        raise InputError(format_damage(path, "no mapping"))
+    return content
+
+
+def format_damage(path: str | Path, what: str) -> str:
+    """An error message: what is wrong with a file that is in git."""
+    return f"{path} is damaged ({what}): correct it, or take git's by `git checkout {path}`"
 
 
 def parse_yaml(text: str) -> Any:

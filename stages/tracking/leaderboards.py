@@ -18,8 +18,8 @@ from stages.shared.errors import InputError
 from stages.shared.intervals import describe_difference
 from stages.shared.json_files import read_baselines, read_json
 from stages.shared.params import DataPath, Name, Params, check_params
-from stages.shared.yaml_files import format_yaml
-from stages.tracking.mlflow_sync.dvc_files import Md5s, read_yaml
+from stages.shared.yaml_files import format_yaml, read_yaml
+from stages.tracking.mlflow_sync.dvc_files import Md5s
 from stages.tracking.mlflow_sync.runs import RunSpec
 from stages.tracking.mlflow_sync.sync import Registration
 

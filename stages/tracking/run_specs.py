@@ -25,6 +25,7 @@ from stages.searching.outcome import (
 from stages.shared.json_files import read_json
 from stages.shared.model_config import read_config, read_times
 from stages.shared.tables import CURVE_COLUMNS, read_curves, read_table
+from stages.shared.yaml_files import read_yaml
 from stages.tracking.leaderboards import (
     DETAILS,
     Scores,
@@ -45,7 +46,6 @@ from stages.tracking.mlflow_sync.dvc_files import (
     check_listings,
     read_folders,
     read_stages,
-    read_yaml,
 )
 from stages.tracking.mlflow_sync.runs import Child, Content, CurvePoint, ModelPackage, RunSpec
 from stages.tracking.model_package import list_files, pack_model

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import sys
@@ -131,6 +132,25 @@ def test_a_listing_that_was_changed_on_the_remote_is_neither_kept_nor_followed(
     assert not (teammate / FOLDER).exists()
     assert not find_object(teammate / ".dvc/cache", read_md5(workspace, FOLDER)).exists()
     assert {path for path in list_files(tmp_path / "a") - before if path.endswith(".py")} == set()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "gigabytes"])
+def test_a_listing_on_the_remote_that_never_ends_is_not_read(workspace, remote, teammate, kind):
+    path = find_object(remote, read_md5(workspace, FOLDER))
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.touch()
+        os.truncate(path, 200 * 10**9)
+
+    done = call(teammate, *PULL)
+
+    assert_one_line(done, "the remote cannot be read", str(path))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

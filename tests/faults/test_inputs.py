@@ -172,7 +172,7 @@ def test_a_blend_without_members_is_named(network):
 def test_a_params_file_that_yaml_chokes_on_is_one_line(workspace, text):
     (workspace / "params.yaml").write_text(text, encoding="utf-8")
 
-    with pytest.raises(InputError, match=r"params.yaml cannot be read: .*") as error:
+    with pytest.raises(InputError, match=r"params.yaml is damaged .*: correct it") as error:
         read_params("forecasters", dict)
 
     assert "\n" not in str(error.value)

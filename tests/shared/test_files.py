@@ -1,10 +1,16 @@
-"""Who writes a file reads it back as it was."""
+"""Who writes a file reads it back as it was; what is no such file is rejected in one line."""
 
+import os
 from datetime import UTC, datetime
 
+import pytest
+
+from stages.shared.errors import InputError
+from stages.shared.files import read_file
 from stages.shared.json_files import read_json, write_json
 from stages.shared.model_config import read_times, write_times
-from stages.shared.tables import Curves, read_curves, write_curves
+from stages.shared.tables import Curves, read_curves, read_table, write_curves
+from stages.shared.yaml_files import read_yaml
 
 
 def test_curves_are_read_as_they_were_written(tmp_path):
@@ -42,3 +48,35 @@ def test_json_keeps_accents_and_ends_with_a_line(tmp_path):
 
     assert read_json(tmp_path / "x.json") == {"name": "Ślusàrski"}
     assert (tmp_path / "x.json").read_text(encoding="utf-8") == '{\n "name": "Ślusàrski"\n}\n'
+
+
+READERS = [read_file, read_json, read_yaml, read_table]
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_what_never_ends_is_not_opened(read, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    (tmp_path / "folder").mkdir()
+
+    for name in ("pipe", "link", "folder"):
+        with pytest.raises(InputError, match=f"{name} is no regular file"):
+            read(tmp_path / name)
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_a_file_of_gigabytes_is_not_read_to_its_end(read, tmp_path):
+    path = tmp_path / "sparse"
+    path.touch()
+    os.truncate(path, 200 * 10**9)
+
+    with pytest.raises(InputError, match="sparse has more than 67,108,864 bytes"):
+        read(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"a": ' * 100_000, "9" * 5_000])
+def test_what_is_no_json_is_one_line(text, tmp_path):
+    (tmp_path / "x.json").write_text(text, encoding="utf-8")
+
+    with pytest.raises(InputError, match=r"^.*x\.json is damaged .*: delete it"):
+        read_json(tmp_path / "x.json")

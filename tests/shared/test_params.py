@@ -40,7 +40,7 @@ def test_a_section_is_found_by_its_dotted_path():
         ("knobs: {rate: 0.1}", "knobs.layers", "is missing: add it"),
         ("knobs: {rate: true, layers: 1}", "knobs.rate", "got True"),
         ("other: {}", "knobs", "has no section"),
-        ("knobs: [", "params.yaml", "cannot be read"),
+        ("knobs: [", "params.yaml", "is damaged"),
         ("", "params.yaml", "has no section"),
     ],
 )

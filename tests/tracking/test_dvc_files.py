@@ -1,11 +1,14 @@
-"""What DVC would write by the listing of a folder stays in that folder, each file once."""
+"""What DVC's files may name: files of the repository by their md5s, each once."""
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
-from stages.tracking.mlflow_sync.dvc_files import listing_problem
+from stages.shared.errors import InputError
+from stages.shared.yaml_files import format_yaml
+from stages.tracking.mlflow_sync.dvc_files import listing_problem, read_folders, read_stages
 
 MD5 = "0" * 32
 
@@ -67,3 +70,74 @@ def test_another_listing_than_that_of_the_lock_file_is_rejected():
 
 def test_a_listing_of_files_in_folders_is_taken():
     assert describe(list_files("a.png", "b/a.png", "b/c/a.png")) is None
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A pipeline of one stage."""
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.yaml").write_text("stages: {plot: {cmd: x}}", encoding="utf-8")
+    Path("params.yaml").touch()
+    return tmp_path
+
+
+def read_lock(entry: object) -> object:
+    Path("dvc.lock").write_text(format_yaml({"stages": {"plot": entry}}), encoding="utf-8")
+    return read_stages("dvc.yaml", "dvc.lock", "params.yaml", "data/code/")
+
+
+def test_a_lock_file_names_files_by_their_md5s(folder):
+    out = {"path": "data/plot", "md5": f"{MD5}.dir", "nfiles": 2}
+
+    stages = read_lock({"cmd": "x", "deps": [{"path": "a.csv", "md5": MD5}], "outs": [out]})
+
+    assert stages["plot"].deps == {"a.csv": MD5}
+    assert stages["plot"].outs == read_folders([Path("dvc.lock")]) == {"data/plot": f"{MD5}.dir"}
+
+
+@pytest.mark.parametrize("kind", ["deps", "outs"])
+@pytest.mark.parametrize(
+    ("file", "problem"),
+    [
+        ({"path": "data/x", "md5": "./../../../../data/series/x.dir"}, "md5: String should match"),
+        ({"path": "data/x", "md5": f"{MD5[1:]}"}, "md5: String should match"),
+        ({"path": "data/x", "md5": 5}, "md5: Input should be a valid string"),
+        ({"path": "data/x"}, "md5: Field required"),
+        ({"path": "/usr", "md5": f"{MD5}.dir"}, "plot names /usr, outside of the repository"),
+        ({"path": "../x", "md5": MD5}, "plot names ../x, outside of the repository"),
+        ({"path": "data/../../x", "md5": MD5}, "outside of the repository"),
+        ({"path": ["x"], "md5": MD5}, "path: Input should be a valid string"),
+        (5, "Input should be a valid dictionary"),
+        (None, "Input should be a valid dictionary"),
+    ],
+)
+def test_a_lock_file_that_names_anything_else_is_damaged(folder, kind, file, problem):
+    with pytest.raises(
+        InputError, match=r"^dvc\.lock is damaged .*git checkout dvc\.lock"
+    ) as error:
+        read_lock({"cmd": "x", kind: [file]})
+
+    assert problem in str(error.value) and "\n" not in str(error.value)
+    with pytest.raises(InputError, match="is damaged"):
+        read_folders([Path("dvc.lock")])
+
+
+@pytest.mark.parametrize("entry", [5, None, [1], {"deps": None}, {"params": {"params.yaml": 5}}])
+def test_an_entry_of_another_shape_is_damage(folder, entry):
+    with pytest.raises(InputError, match=r"^dvc\.lock is damaged \(plot"):
+        read_lock(entry)
+
+
+@pytest.mark.parametrize("stages", ["[1]", "abc", "5"])
+def test_stages_of_another_shape_are_damage(folder, stages):
+    Path("dvc.lock").write_text(f"stages: {stages}", encoding="utf-8")
+
+    with pytest.raises(InputError, match=r"^dvc\.lock is damaged"):
+        read_stages("dvc.yaml", "dvc.lock", "params.yaml", "data/code/")
+
+
+def test_a_dvc_file_that_names_what_it_may_not_is_damaged(folder):
+    Path("x.dvc").write_text("outs:\n- path: ../../x\n  md5: " + MD5 + ".dir", encoding="utf-8")
+
+    with pytest.raises(InputError, match=r"^x\.dvc is damaged .*\.\./\.\./x, outside"):
+        read_folders([Path("x.dvc")])

@@ -2,21 +2,25 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from stages.shared.dvc_pipeline import find_object, find_objects, list_outs
 from stages.shared.errors import InputError
+from stages.shared.files import read_file
 from stages.shared.json_files import read_json
-from stages.shared.yaml_files import parse_yaml
+from stages.shared.params import check_params
+from stages.shared.yaml_files import format_damage, read_yaml
 from stages.tracking.mlflow_sync.checksums import compute_file_md5
 
 Md5s = dict[str, str]  # path -> md5, `.dir` at the end of a folder's
 
-_MERGED = ("dvc.lock", "champions.yaml")  # which nobody writes by hand
 _MD5 = re.compile("[0-9a-f]{32}")
 
 
@@ -44,7 +48,7 @@ class Stage:
 
     def raise_incomplete(self) -> NoReturn:
         """Raise InputError: something is missing in the entry."""
-        raise InputError(_format_damage(self.lock, f"the entry of {self.name} is incomplete"))
+        raise InputError(format_damage(self.lock, f"the entry of {self.name} is incomplete"))
 
 
 def read_stages(pipeline: str, lock: str, params: str, code_lists: str) -> dict[str, Stage]:
@@ -62,56 +66,64 @@ def read_stages(pipeline: str, lock: str, params: str, code_lists: str) -> dict[
     """
     wanted = list_outs(read_yaml(pipeline), read_yaml(params))
     stages = {}
-    for name, entry in (read_yaml(lock).get("stages") or {}).items():
+    for name, entry in _read_entries(Path(lock)).items():
         if name not in wanted:
             continue
-        try:
-            deps = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
-            outs = {out["path"]: out["md5"] for out in entry.get("outs", [])}
-            read = {file: dict(found) for file, found in entry.get("params", {}).items()}
-            code: Md5s = {}
-            for path, md5 in deps.items():
-                is_list = path.startswith(code_lists) and Path(path).exists()
-                if is_list and compute_md5(Path(path)) == md5:
-                    code |= read_json(Path(path))["files"]
-            stages[name] = Stage(name, entry["cmd"], deps | code, outs, read, lock)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            # DVC writes in place: a kill cuts it anywhere
-            damage = f"the entry of {name} is incomplete"
-            raise InputError(_format_damage(lock, damage)) from None
+        deps, outs = entry.list_files("deps"), entry.list_files("outs")
+        code: Md5s = {}
+        for path, md5 in deps.items():
+            is_list = path.startswith(code_lists) and Path(path).exists()
+            if is_list and compute_md5(Path(path)) == md5:
+                code |= check_params(read_json(Path(path)), _CodeList, path).files
+        stages[name] = Stage(name, entry.cmd, deps | code, outs, entry.params, lock)
     return stages
 
 
-def read_yaml(path: str) -> dict[str, Any]:
-    """Read a YAML file of DVC.
+class _File(BaseModel):
+    """A dep or an out, as far as it is used here."""
+
+    path: str
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}(\.dir)?$")]
+
+
+class _Entry(BaseModel):
+    """A stage in a lock file, or a .dvc file, which has no command."""
+
+    cmd: str = ""
+    deps: list[_File] = []
+    outs: list[_File] = []
+    params: dict[str, dict[str, Any]] = {}
+
+    def list_files(self, kind: str) -> Md5s:
+        """The md5s of deps or outs by path."""
+        return {file.path: file.md5 for file in getattr(self, kind)}
+
+
+class _CodeList(BaseModel):
+    files: Md5s
+
+
+def _read_entries(path: Path) -> dict[str, _Entry]:
+    """The entries of a lock file by stage, or the one of a .dvc file.
 
     Raises:
-        InputError: it is missing or damaged, or has conflict markers.
+        InputError: it is damaged, or names files outside of the repository.
     """
+    content = read_yaml(path)
+    entries = {"": content} if path.suffix == ".dvc" else content.get("stages") or {}
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        raise InputError(
-            f"{path} is not here: run `dvc repro` first, in the folder that holds dvc.yaml"
-        ) from None
-    conflict = re.search("^<<<<<<< ", text, re.MULTILINE)
-    if conflict:
-        line = text.count("\n", 0, conflict.start()) + 1
-        remedy = "keep the entries of both sides, remove the markers, then type `srn merge`"
-        if Path(path).name in _MERGED:
-            remedy = "`srn merge` unites both sides"
-        raise InputError(f"{path} has conflict markers from line {line} on: {remedy}")
-    try:
-        content = parse_yaml(text) or {}
-    except ValueError as error:
-        raise InputError(_format_damage(path, str(error))) from None
-    if not isinstance(content, dict):
-        raise InputError(_format_damage(path, "no mapping"))
-    return content
-
-
-def _format_damage(path: str, what: str) -> str:
-    return f"{path} is damaged ({what}): correct it, or take git's by `git checkout {path}`"
+        found = TypeAdapter(dict[str, _Entry]).validate_python(entries)
+    except ValidationError as error:  # DVC writes in place: a kill cuts it anywhere
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"])
+        raise InputError(format_damage(path, f"{field}: {problem['msg']}")) from None
+    for name, entry in found.items():
+        for file in [*entry.deps, *entry.outs]:
+            target = Path(os.path.normpath(path.parent / file.path))
+            if target.is_absolute() or ".." in target.parts:
+                damage = f"{name} names {file.path}, outside of the repository"
+                raise InputError(format_damage(path, damage))
+    return found
 
 
 # Files and their md5s
@@ -186,7 +198,7 @@ def find_cached_file(md5: str) -> Path | None:
 def _find_damaged_object(md5: str, objects: Path) -> Path | None:
     """The first damaged object of a file, or of a folder and its files, in DVC's cache."""
     path = find_object(md5, objects)
-    if not path.exists():
+    if not path.is_file():
         return None
     if compute_file_md5(path) != md5.removesuffix(".dir"):
         return path
@@ -210,14 +222,9 @@ def read_folders(files: Iterable[Path]) -> Md5s:
     for path in files:
         if not path.is_file():
             continue
-        content = read_yaml(str(path))
-        try:
-            entries = [content, *(content.get("stages") or {}).values()]
-            outs = [out for entry in entries for out in entry.get("outs", [])]
-            folders |= {out["path"]: out["md5"] for out in outs if out["md5"].endswith(".dir")}
-        except (AttributeError, KeyError, TypeError):
-            damage = "the entry of a folder is incomplete"
-            raise InputError(_format_damage(str(path), damage)) from None
+        for entry in _read_entries(path).values():
+            outs = entry.list_files("outs")
+            folders |= {out: md5 for out, md5 in outs.items() if md5.endswith(".dir")}
     return folders
 
 
@@ -235,7 +242,7 @@ def check_listings(folders: Md5s) -> None:
     objects = find_objects()
     for folder, md5 in folders.items():
         path = find_object(md5, objects)
-        problem = listing_problem(path.read_bytes(), md5) if path.exists() else None
+        problem = listing_problem(read_file(path), md5) if path.exists() else None
         if problem:
             shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
             raise InputError(
@@ -257,7 +264,7 @@ def listing_problem(listing: bytes, md5: str) -> str | None:
         entries = json.loads(listing)
         paths = [entry["relpath"] for entry in entries if _MD5.fullmatch(entry["md5"])]
         named = {path.casefold() for path in paths}  # some systems know no case
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return "is no list of files"
     if not isinstance(entries, list):
         return "is no list of files"
