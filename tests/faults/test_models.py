@@ -17,6 +17,7 @@ from stages.shared.arrays import read_arrays
 from stages.shared.checkpoints import read_model
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
+from stages.tracking.mlflow_sync.checksums import checksum_problem
 from stages.tracking.mlflow_sync.store import Store
 from tests.shell import assert_one_line, call, run
 from tests.store import assert_complete, check, fill, sync
@@ -143,6 +144,28 @@ def test_a_local_store_that_lost_a_figure_is_filled_again_once_it_is_deleted(wor
     assert_complete()
 
 
+@pytest.mark.parametrize(
+    ("checksums", "problem"),
+    [
+        ("[1]", "checksums.json is missing or damaged"),
+        ("[" * 100_000, "checksums.json is missing or damaged"),
+        ('{"/dev/zero": "x"}', "/dev/zero is missing"),
+        ('{"../outside": "098f6bcd4621d373cade4e832627b4f6"}', "../outside is missing"),
+        ('{"pipe": "x"}', "pipe is missing"),
+        ('{"link": "x"}', "link is missing"),
+    ],
+)
+def test_checksums_name_files_of_the_model_alone(tmp_path, checksums, problem):
+    (tmp_path / "outside").write_text("test", encoding="utf-8")
+    model = tmp_path / "model"
+    model.mkdir()
+    os.mkfifo(model / "pipe")
+    (model / "link").symlink_to("/dev/zero")
+    (model / "checksums.json").write_text(checksums, encoding="utf-8")
+
+    assert checksum_problem(model) == problem
+
+
 def find_in_store(workspace: Path, model: str, name: str) -> Path:
     """A file of a model's package in MLflow."""
     store = Store(f"sqlite:///{workspace}/mlflow.db")
@@ -156,6 +179,8 @@ ODD: list[tuple[str, Callable[[], object], dict[str, int], str]] = [
     ("carried_rnn", lambda: np.ones((1, 5)), {"horizon": 0}, "horizon must be 1 to"),
     ("carried_rnn", lambda: np.ones((1, 5)), {"horizon": -1}, "horizon must be 1 to"),
     ("carried_rnn", lambda: np.ones((1, 5)), {"horizon": 30_000_000}, "horizon must be 1 to"),
+    ("windowed_lstm_fast", lambda: np.ones((1, 5)), {"horizon": 10_001}, "be 1 to 10,000 for 1"),
+    ("carried_rnn", lambda: np.ones((500, 5)), {"horizon": 2_001}, "be 1 to 2,000 for 500"),
     ("windowed_lstm_fast", lambda: np.ones((1, 0)), {}, "a history must have 1 to"),
     ("windowed_lstm_fast", lambda: np.full((1, 5), np.nan), {}, "NaN"),
     ("windowed_lstm_fast", lambda: np.full((1, 5), 1e300), {}, "or too large"),

@@ -25,13 +25,17 @@ def write_checksums(folder: Path) -> None:
 
 def checksum_problem(folder: Path) -> str | None:
     """Which file of a folder is missing or damaged, by its checksums, or None."""
+    path = folder / CHECKSUMS
     try:
-        md5s = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        md5s = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        md5s = None
+    if not isinstance(md5s, dict):
         return f"{CHECKSUMS} is missing or damaged"
     for name, md5 in md5s.items():
         path = folder / name
-        if not path.exists():
+        # what leads elsewhere, and pipes and devices, which may never end, are not read
+        if not (path.is_file() and path.resolve().is_relative_to(folder.resolve())):
             return f"{name} is missing"
         if compute_file_md5(path) != md5:
             return f"{name} is damaged"

@@ -19,6 +19,7 @@ _MOST_NAMES = 10_000  # at once: seconds
 _MOST_LETTERS_AT_ONCE = 200_000  # likewise
 _BATCH = 128  # names of similar length that are computed at once
 _MOST_SAMPLES = 1_000_000  # of the histories and of the forecasts at once: seconds
+_MOST_STEPS = 10_000  # of a forecast: up to ten seconds
 _LARGEST = 1e30  # of a sample: float32 ends at 3.4e38
 
 Files = dict[str, str]  # weights, config and so on -> path; an architecture -> its Python file
@@ -135,8 +136,9 @@ class Forecaster:
         samples = torch.tensor(histories, dtype=torch.float64)
         num_histories, length = samples.shape
         most = _MOST_SAMPLES // max(num_histories, 1)
-        if not 1 <= horizon <= most:
-            allowed = f"1 to {most:,} for {num_histories} histories"
+        most_steps = min(most, _MOST_STEPS)
+        if not 1 <= horizon <= most_steps:
+            allowed = f"1 to {most_steps:,} for {num_histories} histories"
             raise ValueError(f"horizon must be {allowed}, not {horizon:,}")
         if not 1 <= length <= most or not num_histories:
             raise ValueError(
