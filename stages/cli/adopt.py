@@ -11,6 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from stages.searching.outcome import OUTS, Best, read_best
+from stages.shared.command import show
 from stages.shared.errors import InputError
 from stages.shared.params import PARAMS_FILE, SEARCHES_FILE, read_value
 from stages.shared.yaml_files import format_yaml, parse_yaml, read_yaml
@@ -146,6 +147,6 @@ def main(search: str | None, entry: str | None, check_only: bool = False) -> Non
         best = _find_best(search)
         entry = entry or best.base
         for line in adopt(search, best, entry) or [f"{best.section}.{entry} was that already"]:
-            print(line)
+            show(line)
     else:
         raise InputError(f"name one of {_list_searches()}, or type --check alone")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from stages.cli.refit import refit_model, take_whole_series
 from stages.forecasting.observed import CsvParams, CsvSeries, ObservedParams, read_csv_series
 from stages.forecasting.transform import Transform, TransformParams
+from stages.shared.command import show
 from stages.shared.errors import InputError
 from stages.shared.figures import (
     FORECAST_COLOR,
@@ -163,17 +164,17 @@ def main(
     write_json(out.with_suffix(".json"), described)
     for message in [loaded.note, *table.messages]:
         if message:
-            print(message, file=sys.stderr)
-    print(f"{loaded.origin}, {fitted}")
+            show(message, file=sys.stderr)
+    show(f"{loaded.origin}, {fitted}")
     if loaded.reason:
-        print(textwrap.fill(loaded.reason, 100))
+        show(textwrap.fill(loaded.reason, 100))
     if naive := training_range["naive"]:
-        print(f"compared with {naive['baseline']}, which fits nothing: {naive['verdict']}")
+        show(f"compared with {naive['baseline']}, which fits nothing: {naive['verdict']}")
     for interval in intervals:
         print(f"prediction interval for {interval.level} %: held {interval.held:.0%} of the test")
     if steps > num_measured:
         print(f"no errors were measured more than {num_measured} steps ahead: no interval there")
-    print(f"{out}, {out.with_suffix('.png').name}, {out.with_suffix('.json').name}")
+    show(f"{out}, {out.with_suffix('.png').name}, {out.with_suffix('.json').name}")
 
 
 def _load(series: str | None, model: str | None, from_mlflow: bool) -> Loaded[Forecaster]:

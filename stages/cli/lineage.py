@@ -4,6 +4,7 @@ Follows dvc.lock from the scores back to the first data, and on to the run in ML
 """
 
 from stages.cli.text import align
+from stages.shared.command import show
 from stages.shared.errors import InputError, hide_secrets, show_address
 from stages.tracking.mlflow_sync.dvc_files import Stage, find_entry
 from stages.tracking.mlflow_sync.runs import RunSpec
@@ -56,7 +57,7 @@ def main(name: str) -> None:
     # a line each would be far wider than a terminal
     made = align([(f"  {md5}", stage) for _, md5, stage in rows]).splitlines()
     for (path, _, _), line in zip(rows, made, strict=True):
-        print(f"{path}\n{line}")
+        show(f"{path}\n{line}")
     uri = find_uri()
     database = find_database(uri)
     runs = []
@@ -71,5 +72,5 @@ def main(name: str) -> None:
     if uri.startswith("http"):
         print(f"\nrun {hide_secrets(uri.rstrip('/'))}/{page}")
     else:
-        print(f"\nrun {run.run_id}\n  {show_address(uri)}")
+        show(f"\nrun {run.run_id}\n  {show_address(uri)}")
         print(f"  http://127.0.0.1:5000/{page} after `make ui`")

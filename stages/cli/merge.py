@@ -16,6 +16,7 @@ from stages.cli import pull
 from stages.cli.graph import FIRST, LAST, Pipeline
 from stages.cli.jobs import run_module
 from stages.cli.repro import lock_workspace
+from stages.shared.command import show
 from stages.shared.dvc_pipeline import join_lock, split_lock
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import parse_yaml, read_yaml
@@ -114,9 +115,9 @@ def _unite_index() -> None:
         united = unite_file(path, base, ours, theirs)
         Path(path).write_text(united.text, encoding="utf-8")
         _run_git("add", path)
-        print(f"{path}: {len(united.taken)} entries are those of the other side")
+        show(f"{path}: {len(united.taken)} entries are those of the other side")
         for name in united.conflicts:
-            print(f"{path}: {name} was changed on both sides: ours stays, {_advise(path, name)}")
+            show(f"{path}: {name} was changed on both sides: ours stays, {_advise(path, name)}")
     by_hand = [path for path in unmerged if path in _BY_HAND]
     if by_hand:
         raise InputError(
@@ -173,7 +174,7 @@ def main(files: list[Path | str] | None) -> None:
     with lock_workspace():
         rerun = _find_rerun()
     if rerun:
-        print(f"{len(rerun)} stages and what reads them have to run: {', '.join(rerun)}")
+        show(f"{len(rerun)} stages and what reads them have to run: {', '.join(rerun)}")
     else:
         print(f"nothing but {LAST} has to run")
     print("Next: `make repro`, then `git add --update` and `git commit`")

@@ -9,7 +9,8 @@ import sys
 from typing import Any
 
 from stages.cli.text import align
-from stages.shared.errors import InputError
+from stages.shared.command import show
+from stages.shared.errors import InputError, clean_message
 from stages.tracking.load_model import load_champion, load_named
 from stages.tracking.run_specs import check_dvc_listings
 from stages.tracking.served_models.loader import Classifier
@@ -38,9 +39,12 @@ def main(
     except ValueError as error:
         raise InputError(str(error)) from None
     if loaded.note:
-        print(loaded.note, file=sys.stderr)
+        show(loaded.note, file=sys.stderr)
     if as_json:
-        print(json.dumps(answers, ensure_ascii=False, indent=1))
+        shown = json.dumps(answers, ensure_ascii=False, indent=1)
+        # a terminal obeys what JSON need not escape; as ASCII it means the same
+        is_plain = clean_message(shown, most_lines=sys.maxsize) == shown
+        print(shown if is_plain else json.dumps(answers, indent=1))
     else:
         score = "log_probability" if as_log else "probability"
         rows = []
@@ -50,4 +54,4 @@ def main(
             for start in range(0, len(guesses), _PER_LINE):
                 name = answer["name"] if start == 0 else ""
                 rows.append([name, "  ".join(guesses[start : start + _PER_LINE])])
-        print(f"{loaded.origin}\n\n{align(rows)}")
+        show(f"{loaded.origin}\n\n{align(rows)}")

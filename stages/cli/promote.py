@@ -8,6 +8,7 @@ it in MLflow.
 from datetime import date
 
 from stages.cli.text import align
+from stages.shared.command import show
 from stages.shared.errors import InputError
 from stages.shared.params import SECTIONS
 from stages.tracking.leaderboards import (
@@ -67,7 +68,7 @@ def main(leaderboard: str, force: bool) -> None:
         name = candidate.model.name
         test = format_score(read_scores(candidate.model.experiment, name), ranking.test)
         rows.append((name, candidate.data, f"{candidate.validation:.4g}", test))
-    print(align(rows))
+    show(align(rows))
     if "split" in best_scores:
         section = f"evaluate_{SECTIONS[best.model.experiment]}"
         raise InputError(f"these hide the test: set {section}.split: test in params.yaml")

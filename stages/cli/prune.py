@@ -13,6 +13,7 @@ from pathlib import Path
 
 from stages.cli.repro import lock_workspace
 from stages.imports.leftovers import find_leftovers, remove_leftovers
+from stages.shared.command import show
 from stages.shared.dvc_pipeline import list_outs
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import read_yaml
@@ -106,7 +107,7 @@ def main(mlflow: bool, yes: bool) -> None:
         if not lines:
             print("nothing to remove: a stage of this dvc.yaml made all that is here")
             return
-        print("\n".join(lines), flush=True)
+        show("\n".join(lines))
         if not yes and not _is_confirmed():
             return
         remove_leftovers(found, unsaved=True)

@@ -8,6 +8,7 @@ takes and gives. All of it fits 100 columns.
 from pathlib import Path
 
 from stages.cli.text import align
+from stages.shared.command import show
 from stages.shared.errors import InputError
 from stages.shared.tables import Rows, read_table
 from stages.tracking.leaderboards import (
@@ -140,8 +141,8 @@ def _print_table(
     header = [("model", *top), ("   data: best baseline" if data else "", *bottom)]
     beside = {name: read_baseline_scores(task, name) for name in data}
     rows = list_rows(scored, beside, ranking, columns, digits)
-    print(f"\n{title} ± half of the 95 % interval; best by {ranking.validation} first")
-    print(align([*header, *rows]))
+    show(f"\n{title} ± half of the 95 % interval; best by {ranking.validation} first")
+    show(align([*header, *rows]))
 
 
 def list_columns(scored: dict[str, Scores]) -> _Columns:
@@ -201,10 +202,10 @@ def main() -> None:
             answers[model.name] = read_table(path)
     if answers:
         title = "queries: the likeliest language and its log-probability"
-        print(f"\n{title}\n{align(list_answers(answers))}")
+        show(f"\n{title}\n{align(list_answers(answers))}")
     if layers.exists():
         table: list[_Row] = [("module", "input", "output", "final states")]
         for row in read_table(layers):
             shapes = (row["input_shape"], row["output_shape"], row["state_shapes"])
             table.append((row["module"], *shapes))
-        print(f"\nlayers\n{align(table)}")
+        show(f"\nlayers\n{align(table)}")

@@ -17,6 +17,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 
+from stages.shared.command import show
 from stages.shared.errors import InputError, hide_secrets
 from stages.tracking import track
 from stages.tracking.mlflow_sync.mlflow_internals import find_view_address
@@ -79,7 +80,7 @@ def _sync() -> None:
         first, *differences = str(error).splitlines()
         if not differences:  # the store itself cannot be used
             raise
-        print(f"{first}, which `srn check` lists")
+        show(f"{first}, which `srn check` lists")
 
 
 def main(port: int) -> None:

@@ -1,13 +1,16 @@
-"""Run the `main` of the module that Python was started with: the last line of each such module."""
+"""Run the `main` of the module that Python was started with: the last line of each such module.
+
+And print what that has to show of others.
+"""
 
 import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
 from stages.shared.die_with_parent import die_with_starter
-from stages.shared.errors import explain_error, hide_secrets
+from stages.shared.errors import clean_message, explain_error, hide_secrets
 
 
 def run_as_command(main: Callable[..., object], *arguments: str) -> None:
@@ -39,6 +42,18 @@ def run_as_command(main: Callable[..., object], *arguments: str) -> None:
         sys.exit(f"error: {message}")
     if is_stage and "torch" in sys.modules:
         os._exit(0)  # all output is flushed; PyTorch takes half a second to leave
+
+
+def show(text: str, file: TextIO | None = None) -> None:
+    """Print what others may have written, such as names of files, without what a terminal obeys.
+
+    It cannot be done in `sys.stdout`: DVC puts colorama before that, which stops at such texts.
+
+    Args:
+        text: any number of lines.
+        file: standard output by default.
+    """
+    print(clean_message(text, most_lines=sys.maxsize), file=file, flush=True)
 
 
 def _print_traceback(*error: Any) -> None:

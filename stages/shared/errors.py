@@ -93,7 +93,7 @@ def show_address(address: str) -> str:
     return scheme + re.split("[/?#]", rest)[0]
 
 
-def clean_message(text: str) -> str:
+def clean_message(text: str, most_lines: int = _MOST_LINES) -> str:
     """A message without secrets and control characters, its lines and their number bounded."""
     lines = []
     for line in hide_secrets(text).split("\n"):
@@ -102,8 +102,8 @@ def clean_message(text: str) -> str:
             half = _LONGEST_LINE // 2 - 2
             shown = f"{shown[:half]} … {shown[-half:]}"
         lines.append(shown)
-    more = len(lines) - _MOST_LINES
-    return "\n".join([*lines[:_MOST_LINES], *([f"… {more} more lines"] if more > 0 else [])])
+    more = len(lines) - most_lines
+    return "\n".join([*lines[:most_lines], *([f"… {more} more lines"] if more > 0 else [])])
 
 
 def is_out_of_memory(error: Exception) -> bool:

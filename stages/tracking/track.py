@@ -14,7 +14,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from stages.shared.command import run_as_command
+from stages.shared.command import run_as_command, show
 from stages.shared.dvc_pipeline import split_lock
 from stages.shared.errors import InputError, show_address
 from stages.shared.yaml_files import parse_yaml
@@ -71,7 +71,7 @@ def _list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
             differences.append(f"{state.spec.name}: {'; '.join(parts)}")
     for name, difference in aliases.items():
         if uri.startswith("http"):  # where a promotion under review moves no alias
-            print(f"{name}: {difference}")
+            show(f"{name}: {difference}")
         else:
             differences.append(f"{name}: {difference}")
     md5s = {path: md5 for spec in specs for path, md5 in spec.md5s.items()}
@@ -80,7 +80,7 @@ def _list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
         champion, problem = champions[one.name], champion_problem(one)
         if problem and any(md5s.get(path) != md5 for path, md5 in champion.data_files.items()):
             # such as the sample instead of the official data
-            print(f"{problem}: its data ({champion.data}) are others")
+            show(f"{problem}: its data ({champion.data}) are others")
         elif problem:
             differences.append(f"{problem}: `srn promote {one.name}`")
     return differences
@@ -172,7 +172,7 @@ def main(check: bool = False, new: bool = False, champions: bool = False) -> Non
             for one in registrations:
                 problem = champion_problem(one)
                 if problem:
-                    print(f"{problem}, so that MLflow's alias stays", flush=True)
+                    show(f"{problem}, so that MLflow's alias stays")
             if not differences:
                 write_marker(uri, _list_digests(specs, commit))
     if differences:

@@ -241,3 +241,14 @@ def test_json_has_one_object_a_name(workspace):
         probabilities = [guess["probability"] for guess in answer["top"]]
         assert sorted(probabilities, reverse=True) == probabilities
         assert 0 < sum(probabilities) <= 1
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)], ids=["table", "json"])
+def test_a_terminal_obeys_nothing_in_a_name(workspace, arguments):
+    name = "M\x1b]0;title\x07\x1b[2J\x9b5n\u202e"
+
+    said = predict(workspace, *arguments, name)
+
+    assert said.replace("\n", "").isprintable() and "title" in said
+    if arguments:
+        assert json.loads(said)[0]["name"] == name

@@ -112,6 +112,15 @@ def test_a_file_that_dvc_does_not_keep_is_named_and_stays(workspace, capsys):
     assert not (workspace / "data/trained/emptied").exists()
 
 
+def test_a_terminal_obeys_nothing_in_the_name_of_a_file(workspace):
+    (workspace / "data/generated/a\x1b]0;title\x07\nb").touch()
+
+    done = call(workspace, *PRUNE)
+
+    assert r"data/generated/a\x1b]0;title\x07" in done.stdout
+    assert done.stdout.replace("\n", "").isprintable()
+
+
 def test_prune_lists_and_removes_only_after_a_yes(workspace):
     note = workspace / "data/trained/carried_rnn/notes.txt"
     note.write_text("try a lower rate", encoding="utf-8")

@@ -243,3 +243,12 @@ def test_large_errors_of_a_file_fit_100_columns(workspace, capsys):
     table = capsys.readouterr().out.partition("a_name_of_some_length: ")[2].splitlines()[:4]
     assert max(map(len, table)) <= 100
     assert "0.9877 ±0.5" in table[-1] and "1.235e+07 " in table[-1]
+
+
+def test_a_terminal_obeys_nothing_in_scores(workspace, capsys):
+    rescore(workspace, "surname_gru", 0.7, data="official\x1b]0;title\x07\x1b[2J")
+
+    results.main()
+
+    printed = capsys.readouterr().out
+    assert printed.replace("\n", "").isprintable() and r"official\x1b]0;title" in printed

@@ -72,6 +72,17 @@ def test_a_closed_pipe_is_status_1_without_a_word(folder, body):
     assert (stopped.returncode, stopped.stderr) == (1, "")
 
 
+def test_what_is_shown_of_others_has_neither_control_characters_nor_megabytes(folder):
+    texts = ["'a\\x1b[2J\\x07b'", "'c' * 10**6", "'\\n'.join('d' * 2_000)"]
+
+    done = run_main(
+        folder, f"from stages.shared.command import show; [*map(show, [{', '.join(texts)}])]"
+    )
+
+    first, second, *rest = done.stdout.splitlines()
+    assert first == r"a\x1b[2J\x07b" and len(second) <= 300 and rest == ["d"] * 2_000
+
+
 @pytest.mark.parametrize(
     ("environment", "modules", "ending"),
     [
