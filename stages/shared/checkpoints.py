@@ -14,13 +14,14 @@ from torch import nn
 
 from stages.shared.errors import InputError, is_out_of_memory, summarize
 from stages.shared.model_config import (
+    Member,
     ModelConfig,
     check_architecture,
     read_config,
     write_config,
     write_times,
 )
-from stages.shared.params import Name, Params, check_params
+from stages.shared.params import Params, check_params
 from stages.shared.reproducible import describe_processor
 from stages.shared.tables import Curves, write_curves
 
@@ -28,13 +29,6 @@ _MOST_WEIGHTS = 10**8  # with their gradients and what Adam keeps of them 1.6 GB
 _SMALL = 1000  # sizes up to here stay far below it, and to count takes a second of imports
 _SIZE = Annotated[int, Field(le=10**7)]
 _LAYERS = Annotated[int, Field(le=100)]  # each is built, and run, by itself
-
-
-class _Member(Params):
-    """One network of a blend, as config.json has it."""
-
-    architecture: Name
-    network: dict[str, Any]
 
 
 class _Arguments(Params):
@@ -71,7 +65,7 @@ def build_network(architecture: str, network: dict[str, Any], where: str) -> nn.
     where = f"{where}.network"
     if "members" in network:
         members = []
-        for member in check_params(network["members"], list[_Member], f"{where}.members"):
+        for member in check_params(network["members"], list[Member], f"{where}.members"):
             members.append(build_network(member.architecture, member.network, f"{where}.members"))
         network = network | {"members": members}
     fields: dict[str, Any] = {}  # the signature, checked as strictly as any params
@@ -138,7 +132,7 @@ def read_model(folder: Path) -> nn.Module:
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(weights, assign=True)  # assign: keeps float64 weights as they are
-    except (EOFError, RuntimeError, TypeError, UnpicklingError) as error:
+    except (AttributeError, EOFError, RuntimeError, TypeError, UnpicklingError) as error:
         if is_out_of_memory(error):
             raise
         reason = summarize(error)

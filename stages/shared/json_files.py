@@ -2,10 +2,42 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from stages.shared.errors import InputError
 from stages.shared.files import read_file
+from stages.shared.params import describe_problem
+
+Label = Annotated[str, Field(max_length=300)]  # such as the name of a file
+
+
+class _Interval(BaseModel):
+    low: float
+    high: float
+
+
+class BaselineScores(BaseModel):
+    """The scores of a model or baseline in scores.json: numbers and labels, and these sections."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float | Label]
+
+    intervals: dict[str, _Interval] = {}
+    improvement: dict[str, _Interval] = {}
+    validation: dict[str, float] = {}
+    temperature: float = Field(default=1.0, gt=0)
+
+
+class _BaselinesFile(BaseModel):
+    """The file of all baselines."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, BaselineScores]
+
+    data: Label
+
 
 Baselines = dict[str, dict[str, Any]]  # by name: nested scores, as in scores.json of a model
 
@@ -15,15 +47,24 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, schema: Any = Any) -> Any:
     """Read a JSON file.
 
+    Args:
+        path: of the file.
+        schema: a type, such as a class of pydantic, by which the content is checked; it is
+            returned as it was read.
+
     Raises:
-        InputError: it is none, so it was damaged, or it cannot be read to its end.
+        InputError: it is none of that schema, so it was damaged, or it cannot be read to its end.
     """
     try:
-        return json.loads(read_file(path))
+        content = json.loads(read_file(path))
+        TypeAdapter(schema).validate_python(content)
+        return content
     except (ValueError, RecursionError) as error:
+        if isinstance(error, ValidationError):
+            error = ValueError(describe_problem(error))
         raise InputError(f"{path} is damaged ({error}): delete it and run `dvc checkout`") from None
 
 
@@ -35,6 +76,6 @@ def write_baselines(folder: Path, data: str, baselines: Baselines) -> None:
 
 def read_baselines(folder: Path) -> Baselines:
     """Read the scores of all baselines."""
-    scores: dict[str, Any] = read_json(folder / "scores.json")
+    scores: dict[str, Any] = read_json(folder / "scores.json", _BaselinesFile)
     del scores["data"]
     return scores

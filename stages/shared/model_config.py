@@ -8,13 +8,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
+from stages.shared.params import Name, Params, describe_problem
+
+
+class Member(Params):
+    """One network of a blend, as config.json has it."""
+
+    architecture: Name
+    network: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """What is needed to rebuild a model, beside its weights: config.json."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     task: str  # forecasting or surnames
     architecture: str  # module in stages/models/
@@ -39,17 +51,16 @@ def read_config(path: Path) -> ModelConfig:
     """Read config.json, of that path or in that folder.
 
     Raises:
-        InputError: an earlier version of this project wrote it.
+        InputError: an earlier version of this project wrote it, or it is damaged.
     """
     if path.is_dir():
         path /= "config.json"
-    content = read_json(path)
     try:
-        return ModelConfig(**content)
-    except TypeError:
+        return TypeAdapter(ModelConfig).validate_python(read_json(path))
+    except ValidationError as error:
         raise InputError(
-            f"{path} is of another version of this project ({', '.join(content)}): `dvc repro` "
-            "writes it again"
+            f"{path} is damaged or of another version of this project "
+            f"({describe_problem(error)}): `dvc repro` writes it again"
         ) from None
 
 

@@ -69,6 +69,13 @@ def check_params(value: Any, schema: type[_T], where: str) -> _T:
         ) from None
 
 
+def describe_problem(error: ValidationError) -> str:
+    """The first field of a file that is not as its schema has it, for messages."""
+    problem = error.errors()[0]
+    field = ".".join(str(part) for part in problem["loc"])
+    return f"{field}: {problem['msg']}" if field else problem["msg"]
+
+
 def read_value(section: str) -> Any:
     """Read a value of params.yaml that another stage has checked.
 

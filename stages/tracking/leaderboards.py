@@ -16,7 +16,7 @@ from pydantic import Field
 from stages.forecasting.metrics import name_metrics, name_ranked_score
 from stages.shared.errors import InputError
 from stages.shared.intervals import describe_difference
-from stages.shared.json_files import read_baselines, read_json
+from stages.shared.json_files import BaselineScores, Label, read_baselines, read_json
 from stages.shared.params import DataPath, Name, Params, check_params
 from stages.shared.yaml_files import format_yaml, read_yaml
 from stages.tracking.mlflow_sync.dvc_files import Md5s
@@ -42,6 +42,18 @@ _HEADER = """\
 """
 _Md5 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 
+
+class _ClassifierScores(BaselineScores):
+    data: Label
+
+
+class _ForecasterScores(_ClassifierScores):
+    horizon_short: int
+    horizon_long: int
+
+
+_SCHEMAS = {"surnames": _ClassifierScores, "forecasting": _ForecasterScores}
+
 Scores = dict[str, Any]  # test scores and labels; `validation`, `intervals` … hold more
 
 
@@ -54,8 +66,12 @@ def find_scores(task: str, name: str) -> Path:
 
 
 def read_scores(task: str, name: str) -> Scores:
-    """Read the scores of a model."""
-    scores: Scores = read_json(find_scores(task, name))
+    """Read the scores of a model.
+
+    Raises:
+        InputError: they are damaged.
+    """
+    scores: Scores = read_json(find_scores(task, name), _SCHEMAS[task])
     return scores
 
 
@@ -243,6 +259,10 @@ def list_candidates(task: str, models: list[RunSpec]) -> list[Candidate]:
         scores = read_scores(task, model.name)
         ranking = find_ranking(task, scores)
         numbers = list_scores(scores)
+        for path in (ranking.validation, ranking.test):
+            if path not in numbers:
+                where = find_scores(task, model.name)
+                raise InputError(f"{where} has no {path}: delete it and run `dvc checkout`")
         candidate = Candidate(
             model=model,
             leaderboard="surnames" if task == "surnames" else scores["data"],

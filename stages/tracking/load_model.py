@@ -6,13 +6,20 @@ It comes from the files of the workspace, or by md5 from DVC's cache; MLflow is 
 
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from pydantic import BaseModel
+
+from stages.forecasting.transform import Transform
 from stages.shared.errors import InputError, summarize
+from stages.shared.json_files import BaselineScores, read_json
 from stages.shared.model_config import read_config
+from stages.shared.params import Name
+from stages.surnames.names import Vocabulary
 from stages.tracking.leaderboards import (
     CHAMPIONS,
     Champion,
@@ -34,6 +41,32 @@ from stages.tracking.served_models.loader import Classifier, Files, Forecaster
 
 Model = TypeVar("Model", Classifier, Forecaster)
 
+
+class _Width(BaseModel):
+    """A prediction interval of one level."""
+
+    half_width: list[float]
+    held: float
+
+
+class _TrainingRange(BaseModel):
+    """training_range.json."""
+
+    series: Name
+    lowest: float
+    highest: float
+    transform: Transform | None
+    spacing: float | None
+    least_history: int
+    prediction_intervals: dict[str, _Width]
+    naive: dict[str, str] | None
+
+
+_SCHEMAS = {  # what the loader calls a file of a model -> its content
+    "vocabulary": Vocabulary,
+    "scores": BaselineScores,
+    "training_range": _TrainingRange,
+}
 _MOST_BYTES = 10**9  # of a file of a model in MLflow
 
 
@@ -145,11 +178,13 @@ def _load(make: Callable[[Files], Model], name: str, paths: Files, listed_in: st
         InputError: a file is missing in `listed_in`, or the weights are damaged.
     """
     config = f"data/trained/{name}/config.json"
-    files = {}
+    files: Files = {}
     for part, path in list_artifacts(name, read_config(Path(paths[config]))).items():
         if path.startswith("data/") and path not in paths:
             raise InputError(f"{listed_in} does not list {path} of {name}: `srn promote` it again")
         files[part] = paths.get(path, path)  # code is this clone's own
+        if part in _SCHEMAS:
+            read_json(Path(files[part]), _SCHEMAS[part])
     try:
         return make(files)
     except ValueError as error:
@@ -210,6 +245,6 @@ def _unpack(package: Path, champion: Champion, folder: Path) -> bool:
                 target.write_bytes(archive.read(entry))
                 if compute_md5(target) != md5:
                     return False
-    except (KeyError, OSError, zipfile.BadZipFile) as error:
+    except (KeyError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{package.name} in MLflow is damaged: {summarize(error)}") from None
     return True

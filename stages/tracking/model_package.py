@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from stages.shared.json_files import read_json
-from stages.shared.model_config import ModelConfig, check_architecture, read_config
+from stages.shared.model_config import Member, ModelConfig, check_architecture, read_config
+from stages.shared.params import check_params
 from stages.tracking.leaderboards import DETAILS
 from stages.tracking.mlflow_sync.checksums import write_checksums
 
@@ -53,8 +54,9 @@ def _list_architectures(architecture: str, network: dict[str, Any]) -> list[str]
     """
     check_architecture(architecture, "config.json")
     architectures = [architecture]
-    for member in network.get("members", []):
-        architectures += _list_architectures(member["architecture"], member["network"])
+    members = check_params(network.get("members", []), list[Member], "config.json: members")
+    for member in members:
+        architectures += _list_architectures(member.architecture, member.network)
     return architectures
 
 

@@ -17,8 +17,11 @@ from stages.shared.arrays import read_arrays
 from stages.shared.checkpoints import read_model
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
-from stages.tracking.mlflow_sync.checksums import checksum_problem
+from stages.tracking.leaderboards import read_baseline_scores, read_champions, write_champion
+from stages.tracking.load_model import load_champion
+from stages.tracking.mlflow_sync.checksums import checksum_problem, compute_file_md5
 from stages.tracking.mlflow_sync.store import Store
+from stages.tracking.served_models.loader import Classifier
 from tests.shell import assert_one_line, call, run
 from tests.store import assert_complete, check, fill, sync
 from tests.workspace import copy_workspace, take_results
@@ -164,6 +167,79 @@ def test_checksums_name_files_of_the_model_alone(tmp_path, checksums, problem):
     (model / "checksums.json").write_text(checksums, encoding="utf-8")
 
     assert checksum_problem(model) == problem
+
+
+def change_json(path: str, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a file of the champion of the surnames, and its md5 in champions.yaml."""
+    content = read_json(Path(path))
+    write_json(Path(path), change(content) or content)
+    champion = read_champions()["surnames"]
+    files = champion.files | {path: compute_file_md5(Path(path))}
+    write_champion("surnames", champion.model_copy(update={"files": files}))
+
+
+VOCABULARY = "data/preprocessed/surnames/vocabulary.json"
+CONFIG = "data/trained/surname_blend/config.json"
+SCORES = "data/evaluated/details/surnames/surname_blend/scores.json"
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        (SCORES, lambda scores: scores | {"temperature": "x"}),
+        (SCORES, lambda scores: scores | {"temperature": 0}),
+        (SCORES, lambda scores: [scores]),
+        (VOCABULARY, lambda vocabulary: vocabulary | {"symbols": 5}),
+        (VOCABULARY, lambda vocabulary: vocabulary | {"symbols": vocabulary["symbols"] * 2}),
+        (VOCABULARY, lambda vocabulary: vocabulary | {"languages": []}),
+        (VOCABULARY, lambda vocabulary: {"data": "official"}),
+        (CONFIG, lambda config: [1, 2]),
+        (CONFIG, lambda config: config | {"network": 5}),
+        (CONFIG, lambda config: config | {"network": {}}),
+        (CONFIG, lambda config: config | {"network": {"members": [1]}}),
+        (CONFIG, lambda config: config | {"architecture": ["blend_classifier"]}),
+        (CONFIG, lambda config: config | {"another": 1}),
+    ],
+)
+def test_a_file_of_a_model_that_has_another_shape_is_one_line(workspace, path, change):
+    promote.main("surnames", force=False)
+    change_json(path, change)
+
+    with pytest.raises(InputError, match=r"^.+$") as error:
+        load_champion(Classifier, "surnames", from_mlflow=False)
+
+    assert Path(path).name in str(error.value) or "weights.pt" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data": None},
+        {"data": "a" * 10**6},
+        {"macro_f1": [1]},
+        {"macro_f1": None},
+        {"validation": {"macro_f1": None}},
+        {"validation": {}},
+        {"intervals": {"macro_f1": 5}},
+    ],
+)
+def test_scores_of_another_shape_are_one_line(workspace, change):
+    write_json(Path(SCORES), read_json(Path(SCORES)) | change)
+
+    with pytest.raises(InputError, match=r"surname_blend/scores\.json .*: delete it and run"):
+        promote.main("surnames", force=False)
+
+
+@pytest.mark.parametrize("content", [[1], 5, {}, {"data": "official"}, {"majority": {}}])
+def test_scores_of_baselines_that_are_none_are_one_line(workspace, content):
+    path = Path("data/evaluated/details/surnames/baselines/scores.json")
+    write_json(path, content)
+
+    if content == {"data": "official"}:
+        assert read_baseline_scores("surnames", "official") == {}
+        return
+    with pytest.raises(InputError, match=r"baselines/scores\.json is damaged"):
+        read_baseline_scores("surnames", "official")
 
 
 def find_in_store(workspace: Path, model: str, name: str) -> Path:

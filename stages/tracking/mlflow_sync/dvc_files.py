@@ -15,7 +15,7 @@ from stages.shared.dvc_pipeline import find_object, find_objects, list_outs
 from stages.shared.errors import InputError
 from stages.shared.files import read_file
 from stages.shared.json_files import read_json
-from stages.shared.params import check_params
+from stages.shared.params import describe_problem
 from stages.shared.yaml_files import format_damage, read_yaml
 from stages.tracking.mlflow_sync.checksums import compute_file_md5
 
@@ -74,7 +74,7 @@ def read_stages(pipeline: str, lock: str, params: str, code_lists: str) -> dict[
         for path, md5 in deps.items():
             is_list = path.startswith(code_lists) and Path(path).exists()
             if is_list and compute_md5(Path(path)) == md5:
-                code |= check_params(read_json(Path(path)), _CodeList, path).files
+                code |= read_json(Path(path), _CodeList)["files"]
         stages[name] = Stage(name, entry.cmd, deps | code, outs, entry.params, lock)
     return stages
 
@@ -114,9 +114,7 @@ def _read_entries(path: Path) -> dict[str, _Entry]:
     try:
         found = TypeAdapter(dict[str, _Entry]).validate_python(entries)
     except ValidationError as error:  # DVC writes in place: a kill cuts it anywhere
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"])
-        raise InputError(format_damage(path, f"{field}: {problem['msg']}")) from None
+        raise InputError(format_damage(path, describe_problem(error))) from None
     for name, entry in found.items():
         for file in [*entry.deps, *entry.outs]:
             target = Path(os.path.normpath(path.parent / file.path))

@@ -43,6 +43,25 @@ class Classifier:
         self.languages: list[str] = vocabulary["languages"]
         self.temperature: float = _read_json(files["scores"])["temperature"]
         self.alphabet = runpy.run_path(files["alphabet"])
+        self._check_sizes(files["vocabulary"])
+
+    @torch.no_grad()
+    def _check_sizes(self, where: str) -> None:
+        """Check that the network takes all symbols, and tells as many languages as are named.
+
+        Raises:
+            ValueError: it does not.
+        """
+        num_symbols, num_languages = len(self.symbols), len(self.languages)
+        try:
+            letters = torch.arange(num_symbols)[None]
+            is_fit = self.model(letters, torch.tensor([num_symbols])).shape[1] == num_languages
+        except (IndexError, RuntimeError):
+            is_fit = False
+        if not is_fit:
+            raise ValueError(
+                f"{where} has {num_symbols} symbols and {num_languages} languages, the network not"
+            )
 
     @torch.no_grad()
     def predict(self, names: list[str], top: int = 3) -> list[dict[str, Any]]:
@@ -158,11 +177,11 @@ def load_model(files: Files) -> nn.Module:
         ValueError: the weights are damaged, or of another network.
     """
     config = _read_json(files["config"])
-    model = _build_model(config["architecture"], config["network"], files)
     try:
+        model = _build_model(config["architecture"], config["network"], files)
         weights = torch.load(files["weights"], map_location="cpu", weights_only=True)
         model.load_state_dict(weights, assign=True)  # assign: float64 weights stay so
-    except (EOFError, RuntimeError, TypeError, UnpicklingError) as error:
+    except (AttributeError, EOFError, RuntimeError, TypeError, UnpicklingError) as error:
         kind = type(error).__name__  # torch's message fills a page
         network = f"{config['architecture']} ({kind})"
         raise ValueError(f"{files['weights']} holds no weights of {network}") from None
