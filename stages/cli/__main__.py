@@ -9,14 +9,29 @@ import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from stages.run import put_repository_last
 
 ROOT = Path(__file__).parents[2]
 
+_MOST_DIGITS = 9  # of a number
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are short lines, whatever was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2."""
+        from stages.shared.errors import clean_message
+
+        super().error(clean_message(message))
+
 
 def _count(text: str) -> int:
     """A number of things, at least one."""
+    if len(text) > _MOST_DIGITS:
+        raise argparse.ArgumentTypeError(f"must have at most {_MOST_DIGITS} digits, got {text}")
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
     return int(text)
@@ -24,7 +39,7 @@ def _count(text: str) -> int:
 
 def _port(text: str) -> int:
     """A port of TCP."""
-    if not text.isdecimal() or not 1 <= int(text) <= 65_535:
+    if len(text) > _MOST_DIGITS or not text.isdecimal() or not 1 <= int(text) <= 65_535:
         raise argparse.ArgumentTypeError(f"must be from 1 to 65535, got {text}")
     return int(text)
 
@@ -39,6 +54,8 @@ def _new_csv(text: str) -> Path:
     path = _file(text)
     if path.suffix != ".csv":
         raise argparse.ArgumentTypeError(f"{text} must be a .csv file; the picture goes beside it")
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder: name a file")
     if not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"{path.parent} is no folder: make it first")
     return path
@@ -46,7 +63,7 @@ def _new_csv(text: str) -> Path:
 
 def _make_parser() -> argparse.ArgumentParser:
     """The parser; it leaves the module whose `main` is called, and that call's arguments."""
-    parser = argparse.ArgumentParser("srn", description="Small recurrent networks with DVC, MLflow")
+    parser = _Parser("srn", description="Small recurrent networks with DVC, MLflow")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, module: str, text: str) -> Callable[..., argparse.Action]:

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from stages.searching.outcome import OUTS, Best, read_best
 from stages.shared.command import show
 from stages.shared.errors import InputError
-from stages.shared.params import PARAMS_FILE, SEARCHES_FILE, read_value
+from stages.shared.params import PARAMS_FILE, SEARCHES_FILE, read_params
 from stages.shared.yaml_files import format_yaml, parse_yaml, read_yaml
 from stages.tracking.leaderboards import flatten
 
@@ -85,8 +85,8 @@ def compare(best: Best, entry: str) -> dict[str, tuple[Any, Any]]:
         InputError: there is no such entry.
     """
     found = flatten(best.entry, ".")
-    own = flatten(read_value(f"{best.section}.{entry}"), ".")
-    del own["seed"]
+    own = flatten(read_params(f"{best.section}.{entry}", dict[str, Any]), ".")
+    own.pop("seed", None)
     differing = {}
     for path in found | own:
         values = own.get(path, _ABSENT), found.get(path, _ABSENT)

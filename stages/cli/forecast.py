@@ -32,7 +32,7 @@ from stages.shared.figures import (
     show_dates,
 )
 from stages.shared.json_files import write_json
-from stages.shared.params import check_params, read_params, read_value
+from stages.shared.params import check_params, read_params
 from stages.shared.tables import write_table
 from stages.tracking.leaderboards import find_scores
 from stages.tracking.load_model import Loaded, load_champion, load_named
@@ -196,7 +196,7 @@ def _load(series: str | None, model: str | None, from_mlflow: bool) -> Loaded[Fo
 
 def _find_entry(series: str) -> ObservedParams | None:
     """The entry of an observed series in params.yaml; None: it has none."""
-    entries = read_value("observed_series")
+    entries = read_params("observed_series", dict[str, Any])
     if series not in entries:
         return None
     return check_params(entries[series], ObservedParams, f"params.yaml: observed_series.{series}")

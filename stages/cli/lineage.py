@@ -15,30 +15,40 @@ _Row = tuple[str, str, str]  # path, md5, the stage that made it
 
 
 def trace(model: RunSpec) -> list[_Row]:
-    """Data files in the order in which they were made."""
+    """Data files in the order in which they were made.
+
+    Raises:
+        InputError: one of them is made from itself.
+    """
     makers = {}
     for stage in read_lock().values():
         for path in stage.outs:
             makers[path] = stage
     last = model.stages.get("evaluate", model.first_stage)
     rows: list[_Row] = []
-    _add_origins(last, makers, rows)
+    _add_origins([last], makers, rows)
     for path, md5 in last.outs.items():
         if path.endswith((".json", ".pt")):
             rows.append((path, md5, last.name))
     return rows
 
 
-def _add_origins(stage: Stage, makers: dict[str, Stage], rows: list[_Row]) -> None:
-    """Add to the rows what a stage has read, and before it what that was made from."""
-    for path, md5 in stage.deps.items():
+def _add_origins(stages: list[Stage], makers: dict[str, Stage], rows: list[_Row]) -> None:
+    """Add to the rows what the last of some stages has read, and before it what that is made from.
+
+    Raises:
+        InputError: it is made from what it makes.
+    """
+    for path, md5 in stages[-1].deps.items():
         made = find_entry(path, makers) or path  # a file may be in a folder that is an out
         is_known = any(made == row[0] for row in rows)
         if is_known or not path.startswith("data/"):
             continue
         if made in makers:
             maker = makers[made]
-            _add_origins(maker, makers, rows)
+            if maker in stages:
+                raise InputError(f"{maker.lock}: {maker.name} reads what is made from its outs")
+            _add_origins([*stages, maker], makers, rows)
             rows.append((made, maker.outs[made], maker.name))
         else:
             rows.append((made, md5, "given"))

@@ -17,8 +17,9 @@ from stages.cli.graph import FIRST, LAST, Pipeline
 from stages.cli.jobs import run_module
 from stages.cli.repro import lock_workspace
 from stages.shared.command import show
-from stages.shared.dvc_pipeline import join_lock, split_lock
+from stages.shared.dvc_pipeline import join_lock, read_dvc_config, split_lock
 from stages.shared.errors import InputError
+from stages.shared.files import read_file
 from stages.shared.yaml_files import parse_yaml, read_yaml
 from stages.tracking.leaderboards import CHAMPIONS, format_champions
 
@@ -67,13 +68,26 @@ def unite_file(path: str, base: str, ours: str, theirs: str) -> _United:
     return _United(write(entries), taken, [name for name in conflicts if name not in (FIRST, LAST)])
 
 
+def _read_side(path: Path) -> str:
+    """The text of a file on one side.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return read_file(path).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}): see docs/team.md for --files") from None
+
+
 def _parse_champions(text: str) -> dict[str, Any] | None:
     """The entries of champions.yaml; None, if it is damaged."""
     try:
         entries = parse_yaml(text) or {}
     except ValueError:
         return None
-    return entries if isinstance(entries, dict) else None
+    is_mapping = isinstance(entries, dict) and all(isinstance(name, str) for name in entries)
+    return entries if is_mapping else None
 
 
 def _unite(
@@ -155,19 +169,17 @@ def main(files: list[Path | str] | None) -> None:
         InputError: a file is left to the person.
     """
     if files:
-        base, ours, theirs = (Path(file).read_text(encoding="utf-8") for file in files[:3])
+        base, ours, theirs = (_read_side(Path(file)) for file in files[:3])
         united = unite_file(str(files[3]), base, ours, theirs)
         Path(files[1]).write_text(united.text, encoding="utf-8")
         if united.conflicts:
             names = ", ".join(united.conflicts)
             raise InputError(f"{files[3]}: both sides have changed {names}: type `srn merge`")
         return
-    from dvc.config import Config  # half a second that git's merge driver need not wait for
-
     _unite_index()
     for name in ("dvc.yaml", "params.yaml", "dvc.lock"):
         read_yaml(name)  # without conflict markers
-    if Config.from_cwd()["core"].get("remote"):
+    if read_dvc_config()["core"].get("remote"):
         pull.main()
     else:
         run_module("dvc", "checkout", "--quiet", "--allow-missing")

@@ -26,6 +26,8 @@ _Array = NDArray[np.float64]
 _Cells = list[str]
 
 _LARGEST = 1e30  # a larger sample could not be squared
+_YEARS = 1678, 2261  # of dates: pandas counts nanoseconds
+_LAST_YEAR = 9999  # of a forecast
 _UNEVEN = 1.5  # times the usual step: months differ less, a missing sample doubles it
 _OUTLYING = 8  # robust standard deviations from the median
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "?"}  # in any case
@@ -398,6 +400,11 @@ def _parse_times(
         dates, date_format = pd.to_datetime(texts, format="%Y%m", errors="coerce"), "%Y%m"
     if dates is None:
         numbers: _Array = texts.to_numpy(np.float64)
+        far = np.flatnonzero(np.abs(numbers) > _LARGEST)
+        if len(far):
+            raise InputError(
+                f"{where}, line {lines[far[0]]}: a time above {_LARGEST:g}: correct it"
+            )
         return numbers, None, ""
     wrong = np.flatnonzero(dates.isna())
     if len(wrong):
@@ -407,6 +414,12 @@ def _parse_times(
             "the series in params.yaml, or leave out time: to count rows"
         )
     index = pd.DatetimeIndex(dates)
+    far = np.flatnonzero((index.year < _YEARS[0]) | (index.year > _YEARS[1]))
+    if len(far):
+        raise InputError(
+            f"{where}, line {lines[far[0]]}: {cells[far[0]]!r} is not in the years {_YEARS[0]} to "
+            f"{_YEARS[1]}: correct it, or leave out time: to count rows"
+        )
     if params.time_zone:
         try:
             index = index.tz_localize(params.time_zone, ambiguous="infer")
@@ -427,7 +440,8 @@ def _guess_dates(texts: "pd.Series[str]") -> "tuple[pd.Series[Any], str]":
     if texts.str.fullmatch(_QUARTER).all():
         parts = texts.str.extract(r"(?P<year>\d{4})").join(texts.str.extract(r"[Qq](?P<q>[1-4])"))
         months = 3 * parts["q"].astype(int) - 2
-        return pd.to_datetime(parts["year"] + "-" + months.astype(str), format="%Y-%m"), "quarter"
+        first = parts["year"] + "-" + months.astype(str)
+        return pd.to_datetime(first, format="%Y-%m", errors="coerce"), "quarter"
     has_offset = bool(texts.str.contains(_OFFSET).any())
     best = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=has_offset)
     best_format = "%Y-%m-%d"
@@ -502,7 +516,11 @@ def _find_frequency(dates: "pd.DatetimeIndex") -> Any:
 
 
 def _continue_dates(dates: "pd.DatetimeIndex", num_steps: int) -> "list[pd.Timestamp]":
-    """The dates after the last one: by their frequency, business days, or the usual spacing."""
+    """The dates after the last one: by their frequency, business days, or the usual spacing.
+
+    Raises:
+        InputError: they are past all dates that can be written.
+    """
     import pandas as pd
 
     step = _find_frequency(dates)
@@ -511,8 +529,15 @@ def _continue_dates(dates: "pd.DatetimeIndex", num_steps: int) -> "list[pd.Times
     if step is None:
         step = pd.Timedelta(np.median(np.diff(dates.asi8)), unit=dates.unit)
     following = [dates[-1]]
-    for _ in range(num_steps):
-        following.append(following[-1] + step)
+    try:
+        for _ in range(num_steps):
+            following.append(following[-1] + step)
+    except (OverflowError, ValueError):  # pandas holds no later date
+        pass
+    if len(following) <= num_steps or following[-1].year > _LAST_YEAR:
+        raise InputError(
+            f"{num_steps:,} steps after {dates[-1]} are after the year {_LAST_YEAR}: take fewer"
+        )
     return following[1:]
 
 

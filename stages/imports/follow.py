@@ -24,6 +24,7 @@ from pydantic import BaseModel
 
 from stages.imports.leftovers import tidy_results
 from stages.shared.command import run_as_command
+from stages.shared.dvc_pipeline import parse_pipeline
 from stages.shared.errors import InputError
 from stages.shared.json_files import write_json
 from stages.shared.params import (
@@ -165,9 +166,11 @@ def check_names() -> None:
         InputError: a name has other characters than a to z, 0 to 9 and _, or a path others than
             those, A to Z, `.`, `-` and `/`, or a path is not below data/.
     """
-    for stage in read_yaml("dvc.yaml")["stages"].values():
-        if "foreach" in stage:
-            read_params(stage["foreach"].strip("${}"), dict[Name, _Entry])
+    for name, stage in parse_pipeline(read_yaml("dvc.yaml")).items():
+        if isinstance(stage.foreach, str):
+            read_params(stage.foreach.strip("${}"), dict[Name, _Entry])
+        elif stage.foreach:
+            check_params([*stage.foreach], list[Name], f"dvc.yaml: {name}.foreach")
     if SEARCHES_FILE.exists():
         searches = read_yaml(SEARCHES_FILE)
         for section, entry in searches.items():

@@ -179,7 +179,12 @@ def _load(make: Callable[[Files], Model], name: str, paths: Files, listed_in: st
     """
     config = f"data/trained/{name}/config.json"
     files: Files = {}
-    for part, path in list_artifacts(name, read_config(Path(paths[config]))).items():
+    if config not in paths:
+        raise InputError(f"{listed_in} does not list {config}: `srn promote` it again")
+    described = read_config(Path(paths[config]))
+    if described.task != ("surnames" if make is Classifier else "forecasting"):
+        raise InputError(f"{name} is a model of {described.task}: `srn promote` another one")
+    for part, path in list_artifacts(name, described).items():
         if path.startswith("data/") and path not in paths:
             raise InputError(f"{listed_in} does not list {path} of {name}: `srn promote` it again")
         files[part] = paths.get(path, path)  # code is this clone's own
@@ -223,12 +228,16 @@ def _download_packages(leaderboard: str) -> Iterator[tuple[Path, str]]:
         versions = [str(found.version) for found in store.find_versions([leaderboard])]
         for version in sorted(versions, key=lambda found: found != champion):
             store.restart_time_limit()
-            package = download_artifacts(
-                f"models:/{leaderboard}/{version}/artifacts/{PACKAGE}",
-                dst_path=str(Path(folder, version)),
-                tracking_uri=store.uri,
-                registry_uri=store.uri,
-            )
+            try:
+                package = download_artifacts(
+                    f"models:/{leaderboard}/{version}/artifacts/{PACKAGE}",
+                    dst_path=str(Path(folder, version)),
+                    tracking_uri=store.uri,
+                    registry_uri=store.uri,
+                )
+            except ImportError as error:  # of the client of S3 and the like
+                where = f"version {version} of {leaderboard} in MLflow"
+                raise InputError(f"{where} needs a package: {summarize(error)}") from None
             yield Path(package), version
 
 

@@ -155,6 +155,17 @@ def test_a_search_that_is_not_here_is_asked_for(folder):
         adopt.main("forecasters", None)
 
 
+@pytest.mark.parametrize("text", ["", "[1]", "5", "a: [", "entry: 5", "section: 5", "base: [x]"])
+def test_a_result_of_another_shape_is_one_line(folder, text):
+    path = OUT / "best.yaml"
+    known = "" if text in ("", "[1]", "5") else path.read_text(encoding="utf-8")
+    changed = [line for line in known.splitlines() if not line.startswith(text.split(":")[0])]
+    path.write_text("\n".join([text, *changed]), encoding="utf-8")
+
+    with pytest.raises(InputError, match=r"^data/searched/classifiers/best\.yaml.*$"):
+        adopt.main("classifiers", None)
+
+
 @pytest.mark.parametrize(
     ("before", "path", "value", "after"),
     [

@@ -57,6 +57,17 @@ def test_it_says_that_a_run_is_missing(workspace, capsys):
     assert not (workspace / "mlflow.db").exists()
 
 
+def test_data_that_are_made_from_themselves_are_named(workspace):
+    lock = workspace / "dvc.lock"
+    text = lock.read_text(encoding="utf-8")
+    start = text.index("    deps:\n", text.index("  download_surnames:\n")) + len("    deps:\n")
+    dep = f"    - path: data/preprocessed/surnames/names.npz\n      md5: {'a' * 32}\n"
+    lock.write_text(text[:start] + dep + text[start:], encoding="utf-8")
+
+    with pytest.raises(InputError, match=r"dvc\.lock: \w+ reads what is made from its outs"):
+        lineage.main("surname_gru")
+
+
 def test_it_knows_the_models(workspace):
     with pytest.raises(InputError, match="no model nobody: choose one of carried_rnn, integer"):
         lineage.main("nobody")

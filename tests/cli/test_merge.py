@@ -1,10 +1,12 @@
 """Two branches that each add a model merge without a line of dvc.lock that a person has to read."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+from stages.cli import merge
 from stages.cli.merge import unite_file
 from stages.shared.dvc_pipeline import join_lock, split_lock
 from stages.shared.errors import InputError
@@ -123,6 +125,23 @@ def test_a_model_that_both_sides_have_changed_is_named_and_runs_again(workspace)
     assert "train_forecaster@carried_rnn was changed on both sides: ours stays" in done.stdout
     [line] = [line for line in done.stdout.splitlines() if "have to run" in line]
     assert line.endswith(": plot_forecaster@carried_rnn, train_forecaster@carried_rnn")
+
+
+@pytest.mark.parametrize("content", [None, b"\xff", b"pipe"])
+def test_a_side_that_cannot_be_read_is_one_line(tmp_path, content):
+    base = tmp_path / "base"
+    if content == b"pipe":
+        os.mkfifo(base)
+    elif content:
+        base.write_bytes(content)
+
+    with pytest.raises(InputError, match=r"base (cannot be read|is no regular file)"):
+        merge.main([base, base, base, "dvc.lock"])
+
+
+def test_champions_with_a_number_for_a_name_were_edited_by_hand():
+    with pytest.raises(InputError, match=r"champions\.yaml was edited by hand on one side"):
+        unite_file("champions.yaml", "", "1: 1\na: 2\n", "b: 1\n")
 
 
 def test_conflict_markers_name_the_command_that_unites(workspace):

@@ -64,6 +64,31 @@ def test_a_foreach_is_one_stage_per_item_with_its_outs():
     }
 
 
+@pytest.mark.parametrize(
+    "stages",
+    [
+        [1],
+        {"a": None},
+        {"a": {"foreach": 5, "do": {}}},
+        {"a": {"outs": [5]}},
+        {"a": {"outs": [{}]}},
+        {"a": {"outs": "data/x"}},
+        {"a": {"do": [1]}},
+    ],
+)
+def test_what_defines_no_stages_is_one_line(stages):
+    with pytest.raises(InputError, match=r"^dvc\.yaml is damaged \(.+\): correct it"):
+        list_outs({"stages": stages}, {})
+
+
+@pytest.mark.parametrize("entries", [5, "x", None])
+def test_the_items_of_a_section_that_is_no_mapping_are_not_known(entries):
+    pipeline = {"stages": {"train": {"foreach": "${models}", "do": {"outs": ["data/${key}"]}}}}
+
+    assert list_outs(pipeline, {"models": entries}) == {"train@*": ["data/*"]}
+    assert list_outs({}, {}) == {}
+
+
 def test_a_workspace_whose_stages_have_all_run_has_no_leftovers(workspace):
     found = find_leftovers()
 

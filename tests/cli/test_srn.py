@@ -73,6 +73,11 @@ def test_its_help_lists_all_subcommands_in_100_columns(command):
         ("forecast a.csv --out out.txt", "out.txt must be a .csv file"),
         ("forecast a.csv --out nowhere/out.csv", "is no folder: make it first"),
         ("ui --port 99999", "--port: must be from 1 to 65535, got 99999"),
+        ("forecast a.csv --horizon " + "9" * 5_000, "must have at most 9 digits, got 999"),
+        ("ui --port " + "9" * 5_000, "--port: must be from 1 to 65535, got 999"),
+        ("forecast a.csv --level " + "9" * 5_000, "--level: invalid"),
+        ("dance\x1b[2J" + "x" * 10_000, "invalid choice: 'dance"),
+        ("forecast a.csv --out .csv", ".csv must be a .csv file"),
         ("dance", "invalid choice: 'dance'"),
     ],
 )
@@ -80,4 +85,13 @@ def test_wrong_arguments_are_named(arguments, reason):
     done = call(PROJECT, SRN, *arguments.split())
 
     assert done.returncode == 2
-    assert reason in done.stdout.splitlines()[-1]
+    last = done.stdout.splitlines()[-1]
+    assert reason in last and last.isprintable() and len(last) <= 350
+
+
+def test_a_forecast_is_not_written_over_a_folder(tmp_path):
+    (tmp_path / "out.csv").mkdir()
+
+    done = call(PROJECT, SRN, "forecast", "a.csv", "--out", str(tmp_path / "out.csv"))
+
+    assert "out.csv is a folder: name a file" in done.stdout.splitlines()[-1]

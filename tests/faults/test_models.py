@@ -21,6 +21,7 @@ from stages.tracking.leaderboards import read_baseline_scores, read_champions, w
 from stages.tracking.load_model import load_champion
 from stages.tracking.mlflow_sync.checksums import checksum_problem, compute_file_md5
 from stages.tracking.mlflow_sync.store import Store
+from stages.tracking.run_specs import check_dvc_listings
 from stages.tracking.served_models.loader import Classifier
 from tests.shell import assert_one_line, call, run
 from tests.store import assert_complete, check, fill, sync
@@ -209,6 +210,28 @@ def test_a_file_of_a_model_that_has_another_shape_is_one_line(workspace, path, c
         load_champion(Classifier, "surnames", from_mlflow=False)
 
     assert Path(path).name in str(error.value) or "weights.pt" in str(error.value)
+
+
+def test_a_champion_without_its_config_or_of_another_task_is_one_line(workspace):
+    promote.main("surnames", force=False)
+    promote.main("integer_starts", force=False)
+    champions = read_champions()
+    files = {path: md5 for path, md5 in champions["surnames"].files.items() if path != CONFIG}
+
+    write_champion("surnames", champions["surnames"].model_copy(update={"files": files}))
+    with pytest.raises(InputError, match=r"champions\.yaml does not list .*config\.json"):
+        load_champion(Classifier, "surnames", from_mlflow=False)
+    write_champion("surnames", champions["integer_starts"])
+    with pytest.raises(InputError, match="carried_rnn is a model of forecasting"):
+        load_champion(Classifier, "surnames", from_mlflow=False)
+
+
+@pytest.mark.parametrize("text", ["[core", "[core]\n    another = 1\n"])
+def test_damaged_settings_of_dvc_are_one_line(workspace, text):
+    (workspace / ".dvc/config").write_text(text, encoding="utf-8")
+
+    with pytest.raises(InputError, match=r"^DVC's settings are damaged \(.*git checkout \.dvc"):
+        check_dvc_listings()
 
 
 @pytest.mark.parametrize(

@@ -272,3 +272,31 @@ def test_a_file_that_is_not_there_and_one_that_is_no_text_are_named(tmp_path):
 def test_entries_that_make_no_sense_are_rejected(changes, reason):
     with pytest.raises(InputError, match=reason):
         check_params(FILE | changes, ObservedParams, "params.yaml: observed_series.mine")
+
+
+@pytest.mark.parametrize(
+    ("times", "reason"),
+    [
+        ([f"9999-11-{day:02d}" for day in range(1, 30)], "'9999-11-01' is not in the years 1678"),
+        ([f"0000-01-{day:02d}" for day in range(1, 30)], "'0000-01-01' is not in the years 1678"),
+        ([f"99{year}Q1" for year in range(70, 99)], "'9970Q1' is not in the years 1678 to 2261"),
+        ([f"000{year}Q1" for year in range(9)], "'0000Q1' is not in the years 1678 to 2261"),
+        ([f"{year}e300" for year in range(1, 30)], "is no time"),
+        ([10**400 + year for year in range(30)], "line 2: a time above 1e"),
+    ],
+)
+def test_a_time_that_no_calendar_here_holds_is_named(tmp_path, times, reason):
+    with pytest.raises(InputError, match=reason):
+        read(tmp_path, make_rows(times))
+
+
+@pytest.mark.parametrize("times", [[f"{1900 + n}-01-01" for n in range(60)], range(1900, 1960)])
+def test_a_forecast_ends_before_the_year_10000(tmp_path, times):
+    observed = read(tmp_path, make_rows(times))
+
+    if observed.dates is None:
+        assert observed.continue_times(10_000)[-1] == "11959"
+        return
+    assert observed.continue_times(8_040)[-1] == "9999-01-01"
+    with pytest.raises(InputError, match=r"8,041 steps after 1959.* are after the year 9999"):
+        observed.continue_times(8_041)
