@@ -9,12 +9,13 @@ from stages.cli.jobs import run_module
 from stages.cli.repro import lock_workspace
 from stages.shared.dvc_pipeline import find_object, find_objects
 from stages.shared.errors import InputError, summarize
+from stages.shared.json_files import read_json
 from stages.tracking.mlflow_sync.dvc_files import (
     Md5s,
     listing_problem,
     workspace_problem,
 )
-from stages.tracking.run_specs import check_dvc_listings, read_dvc_folders
+from stages.tracking.run_specs import check_dvc_listings, read_dvc_folders, read_lock
 
 
 def fetch_listings(folders: Md5s) -> None:
@@ -46,6 +47,21 @@ def fetch_listings(folders: Md5s) -> None:
             add_to_cache(repo, md5, listing, path)
 
 
+def _list_missing() -> list[str]:
+    """Files and folders of dvc.lock of which DVC's cache does not have all."""
+    objects = find_objects()
+    missing = []
+    for stage in read_lock().values():
+        for path, md5 in stage.outs.items():
+            found = find_object(md5, objects)
+            md5s = [md5]
+            if md5.endswith(".dir") and found.exists():
+                md5s += [entry["md5"] for entry in read_json(found)]
+            if not all(find_object(md5, objects).exists() for md5 in md5s):
+                missing.append(path)
+    return missing
+
+
 def main() -> None:
     """Fetch, check, write.
 
@@ -59,6 +75,13 @@ def main() -> None:
         fetch_listings(folders)
         for command in (["fetch"], ["checkout", "--summary"]):
             if not run_module("dvc", *command):
+                missing = _list_missing()
+                if missing:
+                    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+                    raise InputError(
+                        f"the remote lacks {missing[0]}{more}, or has damaged ones: ask who has "
+                        "them to `dvc push`, or make them by `make repro`"
+                    )
                 raise InputError(f"dvc {command[0]} failed: see above")
             check_dvc_listings()
         problem = workspace_problem(folders, folders, may_be_missing=True)

@@ -219,10 +219,18 @@ def test_without_a_remote_it_says_so_in_one_line(workspace):
 
 
 @SLOW
-def test_what_the_remote_lacks_ends_with_an_error(workspace, remote, teammate):
-    find_object(remote, read_md5(workspace, "data/trained/carried_rnn/weights.pt")).unlink()
+@pytest.mark.parametrize("content", [None, b"of somebody else"])
+def test_what_the_remote_lacks_is_named_with_what_to_do(workspace, remote, teammate, content):
+    weights = "data/trained/carried_rnn/weights.pt"
+    [entry, *_] = json.loads(find_object(remote, read_md5(workspace, FOLDER)).read_bytes())
+    # many folders hold the picture of the second
+    for md5 in (read_md5(workspace, weights), entry["md5"]):
+        find_object(remote, md5).unlink()
+        if content:
+            write_object(remote, md5, content)
 
     done = call(teammate, *PULL)
 
     assert done.returncode == 1
-    assert "error: dvc checkout failed: see above" in done.stdout
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("error: ")]
+    assert f"the remote lacks {weights} and 13 more, or has damaged ones: ask who has" in line
