@@ -65,6 +65,11 @@ class Pipeline:
             raise InputError(_format(error)) from None
         return changed
 
+    def find_command(self, stage: str) -> str:
+        """The command of a stage by dvc.yaml, its templates filled in."""
+        command: str = self._stages[stage].cmd
+        return command
+
 
 def _format(error: Exception) -> str:
     """What DVC says, in one line."""

@@ -1,6 +1,7 @@
 """Train the models of dvc.lock again, in another folder, and compare the bytes.
 
-`srn verify [MODEL...]`; nothing in the workspace changes.
+`srn verify [MODEL...]`; nothing in the workspace changes. What runs are the commands of dvc.yaml,
+as under `dvc repro`: dvc.lock is data.
 """
 
 import shlex
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from stages.cli.graph import Pipeline
 from stages.shared.errors import InputError
 from stages.tracking.mlflow_sync.dvc_files import compute_md5, workspace_problem
 from stages.tracking.mlflow_sync.runs import RunSpec
@@ -19,16 +21,20 @@ from stages.tracking.run_specs import read_models
 _CLOCK = "times.json"  # the only out that is never the same
 
 
-def verify(model: RunSpec, scratch: Path) -> list[str]:
+def verify(model: RunSpec, command: str, scratch: Path) -> list[str]:
     """Names of the files in which a second training, below a scratch folder, differs from dvc.lock.
+
+    Args:
+        model: of dvc.lock.
+        command: of its first stage in dvc.yaml.
+        scratch: folder below which it writes.
 
     Raises:
         InputError: the training failed.
     """
     out = scratch / model.name
-    *command, _ = shlex.split(model.first_stage.cmd)  # OUT comes last
-    command[0] = sys.executable
-    done = subprocess.run([*command, str(out)], capture_output=True, text=True)
+    _, *arguments, _ = shlex.split(command)  # python … OUT
+    done = subprocess.run([sys.executable, *arguments, str(out)], capture_output=True, text=True)
     if done.returncode != 0:
         raise InputError(f"{model.name} could not be trained:\n{done.stderr}")
     differing = []
@@ -43,7 +49,8 @@ def main(names: list[str], num_jobs: int) -> None:
     """Print one line per model, of all if none is named, and how many are equal.
 
     Raises:
-        InputError: a model is not in dvc.lock, would read other data or code, or differs.
+        InputError: a model is not in dvc.lock, has another command there than in dvc.yaml, would
+            read other data or code, or differs.
     """
     # the best baseline is fitted by a stage that scores all of them: that has no training to repeat
     known = {model.name: model for model in read_models() if model.kind != "best baseline"}
@@ -51,13 +58,21 @@ def main(names: list[str], num_jobs: int) -> None:
         if name not in known:
             raise InputError(f"dvc.lock has no model {name}: choose one of {', '.join(known)}")
     models = [known[name] for name in names or known]
-    for model in models:
+    pipeline = Pipeline()
+    commands = [pipeline.find_command(model.first_stage.name) for model in models]
+    for model, command in zip(models, commands, strict=True):
+        if model.first_stage.cmd != command:
+            raise InputError(
+                f"{model.name}: the command of {model.first_stage.name} in dvc.lock "
+                f"({model.first_stage.cmd}) is not that of dvc.yaml: run `dvc repro`, or take "
+                "git's by `git checkout dvc.lock`"
+            )
         deps = model.first_stage.deps
         if problem := workspace_problem(deps, deps):
             raise InputError(f"{model.name}: {problem}")
     num_equal = 0
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(num_jobs) as pool:
-        results = pool.map(partial(verify, scratch=Path(scratch)), models)
+        results = pool.map(partial(verify, scratch=Path(scratch)), models, commands)
         for model, differing in zip(models, results, strict=True):
             verdict = f"differs in {', '.join(differing)}" if differing else "equal"
             print(f"{model.name}: {verdict}", flush=True)

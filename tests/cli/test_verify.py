@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.pipeline import copy_template
-from tests.shell import call
+from tests.shell import assert_one_line, call
 
 VERIFY = ("python", "stages/run.py", "cli", "verify")
 
@@ -45,6 +45,19 @@ def test_other_data_than_those_of_dvc_lock_are_refused(clone):
     assert done.returncode == 1
     assert "carried_rnn: data/preprocessed/series" in done.stdout
     assert "differs from dvc.lock" in done.stdout
+
+
+def test_a_command_that_stands_in_dvc_lock_alone_is_never_run(workspace):
+    lock = (workspace / "dvc.lock").read_text(encoding="utf-8")
+    planted = "cmd: python -c \"open('planted', 'w')\" out"
+    entry = re.search(r"  train_forecaster@carried_rnn:\n( +)cmd: .*\n(\1 +.*\n)*", lock)[0]
+    changed = re.sub(r"cmd: .*\n(\s{6,}.*\n)*", f"{planted}\n", entry)
+    (workspace / "dvc.lock").write_text(lock.replace(entry, changed), encoding="utf-8")
+
+    done = call(workspace, *VERIFY, "carried_rnn")
+
+    assert_one_line(done, "train_forecaster@carried_rnn in dvc.lock (python -c", "dvc.yaml")
+    assert not (workspace / "planted").exists()
 
 
 def test_a_model_that_nobody_has_is_named(workspace):
