@@ -33,6 +33,7 @@ from stages.tracking.mlflow_sync.dvc_files import (
     find_cached_file,
     workspace_problem,
 )
+from stages.tracking.mlflow_sync.mlflow_internals import open_artifacts
 from stages.tracking.mlflow_sync.runs import RunSpec, package_problem
 from stages.tracking.mlflow_sync.store import find_uri, open_store
 from stages.tracking.model_package import PACKAGE, list_artifacts
@@ -220,21 +221,23 @@ def _load_from_mlflow(
 
 
 def _download_packages(leaderboard: str) -> Iterator[tuple[Path, str]]:
-    """What models of a registered model are rebuilt from, with their versions, the alias first."""
-    with open_store(find_uri()) as store, tempfile.TemporaryDirectory() as folder:
-        from mlflow.artifacts import download_artifacts
+    """What models of a registered model are rebuilt from, with their versions, the alias first.
 
+    Raises:
+        InputError: a version has its files outside of this project's experiments.
+    """
+    with open_store(find_uri()) as store, tempfile.TemporaryDirectory() as folder:
         champion = store.find_champions([leaderboard]).get(leaderboard)
         versions = [str(found.version) for found in store.find_versions([leaderboard])]
         for version in sorted(versions, key=lambda found: found != champion):
             store.restart_time_limit()
+            source = store.client.get_model_version_download_uri(leaderboard, version)
+            address = store.check_address(source, f"version {version} of {leaderboard}")
+            target = Path(folder, version)
+            target.mkdir()
             try:
-                package = download_artifacts(
-                    f"models:/{leaderboard}/{version}/artifacts/{PACKAGE}",
-                    dst_path=str(Path(folder, version)),
-                    tracking_uri=store.uri,
-                    registry_uri=store.uri,
-                )
+                artifacts = open_artifacts(address, store.uri)
+                package = artifacts.download_artifacts(f"artifacts/{PACKAGE}", str(target))
             except ImportError as error:  # of the client of S3 and the like
                 where = f"version {version} of {leaderboard} in MLflow"
                 raise InputError(f"{where} needs a package: {summarize(error)}") from None

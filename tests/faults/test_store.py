@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import sys
 import time
@@ -18,6 +19,7 @@ from stages.cli import promote
 from stages.tracking.mlflow_sync.mlflow_internals import make_database
 from stages.tracking.mlflow_sync.store import IN_PROGRESS, Store, find_artifacts, find_uri
 from tests.shell import (
+    SERVER_FOLDERS,
     assert_one_line,
     call,
     find_free_port,
@@ -243,6 +245,78 @@ def test_runs_of_another_project_in_the_same_file_are_never_touched(workspace):
 def ask_store(workspace, query, experiment_id, table):
     with closing(sqlite3.connect(workspace / "mlflow.db")) as store:
         return store.execute(query.format(table), [experiment_id]).fetchall()
+
+
+@pytest.mark.parametrize("table", ["runs", "logged_models"])
+def test_an_address_in_a_local_store_that_leads_elsewhere_costs_no_file(workspace, tmp_path, table):
+    fill(workspace)
+    run_id = find_run("surname_markov").info.run_id
+    thesis = tmp_path / "home/thesis.tex"
+    thesis.parent.mkdir()
+    thesis.touch()
+    column = "artifact_uri" if table == "runs" else "artifact_location"
+    readdress(table, column, thesis.parent.as_uri(), "name = 'surname_markov'")
+    if table == "runs":
+        MlflowClient(find_uri()).set_tag(run_id, "display_digest", "another")  # so it is shown anew
+
+    stopped = call(workspace, *TRACK)
+
+    assert_one_line(stopped, f"surname_markov are in {thesis.parent.as_uri()}", "delete it")
+    assert list(thesis.parent.iterdir()) == [thesis]
+
+
+def test_a_version_whose_address_leads_elsewhere_is_not_asked_for_its_files(workspace):
+    fill(workspace)
+    promote.main("surnames", force=False)
+    sync()
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        address = f"http://127.0.0.1:{stranger.getsockname()[1]}/x"
+        readdress("model_versions", "storage_location", address, "true")
+
+        stopped = call(
+            workspace,
+            *(*PROMOTE[:-2], "predict", "--from-mlflow", "Schmidt"),
+            MLFLOW_TRACKING_USERNAME="ada",
+            MLFLOW_TRACKING_PASSWORD="secret",
+        )
+
+        stranger.setblocking(False)
+        with pytest.raises(BlockingIOError):  # nobody has connected
+            stranger.accept()
+    assert_one_line(stopped, "version 1 of surnames are in", "delete it")
+
+
+def readdress(
+    table: str, column: str, address: str, condition: str, database: Path = Path("mlflow.db")
+) -> None:
+    with closing(sqlite3.connect(database)) as store, store:
+        changed = store.execute(f"update {table} set {column} = ? where {condition}", [address])
+    assert changed.rowcount
+
+
+def test_an_experiment_on_a_server_may_not_keep_its_artifacts_with_others(workspace, tmp_path):
+    uri = find_server("an experiment that somebody has prepared")
+    client = MlflowClient(uri)
+    folder = tmp_path / "home"
+    tags = {"srn.experiment": "surnames"}
+    made = client.create_experiment("surnames", folder.as_uri(), tags)
+
+    on_this_machine = call(workspace, *TRACK, MLFLOW_TRACKING_URI=uri)
+    readdress(  # MLflow's own server makes none like this
+        *("experiments", "artifact_location", "mlflow-artifacts://127.0.0.1:9/x"),
+        f"experiment_id = {made}",
+        SERVER_FOLDERS[uri] / "mlflow.db",
+    )
+    elsewhere = call(workspace, *TRACK, MLFLOW_TRACKING_URI=uri)
+
+    assert_one_line(on_this_machine, "experiment surnames has its artifacts in", "this machine")
+    assert not folder.exists()
+    assert_one_line(
+        elsewhere, "mlflow-artifacts://127.0.0.1:9, another server", "rename and delete"
+    )
+    client.rename_experiment(made, "theirs")
+    client.delete_experiment(made)
+    assert call(workspace, *TRACK, MLFLOW_TRACKING_URI=uri).returncode == 0
 
 
 @pytest.mark.slow

@@ -257,7 +257,7 @@ def update_shown(store: Store, run: "Run", spec: RunSpec) -> list[str]:
     content = replace(spec.read(), ended=datetime.now(UTC))
     _log_inputs(store, run, spec)
     _upload_shown(store, run, spec)
-    artifacts = open_artifacts(run.info.artifact_uri, store.uri)
+    artifacts = open_artifacts(store.check_address(run.info.artifact_uri, spec.name), store.uri)
     shown = {_LINEAGE, *_list_shown_files(spec)} if spec.shown else {}
     kept = []
     for folder in ["", *sorted({*spec.shown.values()} - {""})]:
@@ -374,7 +374,8 @@ def _upload_package(store: Store, run: "Run", package: ModelPackage, logged: "Lo
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder, "model")
         package.write(packed, identity)
-        open_artifacts(logged.artifact_location, store.uri).log_artifacts(str(packed))
+        address = store.check_address(logged.artifact_location, f"the model {logged.name}")
+        open_artifacts(address, store.uri).log_artifacts(str(packed))
         return compute_file_md5(packed / CHECKSUMS)
 
 
@@ -382,13 +383,14 @@ def _upload_shown(store: Store, run: "Run", spec: RunSpec) -> None:
     """Upload the files that people look at, if any, and the stages that made them."""
     if not spec.shown:
         return
-    local = _find_local_folder(run.info.artifact_uri)
+    address = store.check_address(run.info.artifact_uri, spec.name)
+    local = _find_local_folder(address)
     if local:
         # a link of DVC can only be read, and so can MLflow's copy, which it could not write over
         for name in _list_shown_files(spec):
             if not os.access(local / name, os.W_OK):
                 (local / name).unlink(missing_ok=True)
-    artifacts = open_artifacts(run.info.artifact_uri, store.uri)
+    artifacts = open_artifacts(address, store.uri)
     for path, folder in spec.shown.items():
         upload = artifacts.log_artifacts if Path(path).is_dir() else artifacts.log_artifact
         upload(path, folder or None)
@@ -407,7 +409,7 @@ def lost_files(store: Store, run: "Run", spec: RunSpec) -> str | None:
     Local files are read. A server is asked for its folders alone: each file of a model is checked
     when that is loaded.
     """
-    folder = _find_local_folder(run.info.artifact_uri)
+    folder = _find_local_folder(store.check_address(run.info.artifact_uri, spec.name))
     models = list_model_ids(run)
     if not folder:
         kept = store.list_folders(run.info.experiment_id)
@@ -418,6 +420,7 @@ def lost_files(store: Store, run: "Run", spec: RunSpec) -> str | None:
         return f"no artifacts of {', '.join(lost)}" if lost else None
     for model_id in models:
         location = store.client.get_logged_model(model_id).artifact_location
+        location = store.check_address(location, f"the model {spec.name}")
         packed = Path(_find_local_folder(location) or "")
         problem = checksum_problem(packed)
         logged = run.data.tags.get(_PACKAGE_TAG)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlparse
 
 from stages.shared.errors import InputError, clean_message, show_address
 from stages.tracking.mlflow_sync.mlflow_internals import (
@@ -23,7 +23,7 @@ from stages.tracking.mlflow_sync.mlflow_internals import (
 )
 
 if TYPE_CHECKING:  # mlflow takes seconds to import, and wants its environment set before
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
     from mlflow.entities.model_registry import ModelVersion
 
 PARENT_TAG = "mlflow.parentRunId"  # by which the UI shows a run below another
@@ -36,6 +36,9 @@ _DEFAULT = "mlflow.db"  # in the repository; it is made where there is none
 _BUSY_SECONDS = 10  # to wait for a file that another process writes
 _DATABASES = re.compile(r"(postgres|mysql|mssql|oracle)\w*(\+\w+)?://")
 _EXPERIMENT_TAG = "srn.experiment"  # which experiment it is, whatever people call it
+_SEND_LOGIN = ("http", "https", "mlflow-artifacts")  # artifacts to which MLflow sends the password
+# where MLflow keeps the artifacts of a run or model, below the address of its experiment
+_FOLDER = re.compile(r"/(models/)?[\w-]+/artifacts")
 _MOST_RUNS = 50_000  # that MLflow gives at once
 _PAGE = 1_000  # experiments or registered models of one answer
 _NOT_NEEDED = "training and evaluation do not need it"
@@ -188,16 +191,62 @@ class Store:
         self._folders: dict[str, set[str]] = {}  # address -> folders there, once listed
         # the active ones, anybody's: one request, where asking by name takes one each
         for experiment in _read_pages(self.client.search_experiments):
-            name, location = experiment.tags.get(_EXPERIMENT_TAG), experiment.artifact_location
+            name = experiment.tags.get(_EXPERIMENT_TAG)
             if name and name not in self.experiments:
-                # a file that was moved or copied without its artifacts
-                if database and location != f"{find_artifacts(database)}/{name}":
-                    raise damaged_store(database, f"its artifacts are in {location}")
-                self.experiments[name] = experiment.experiment_id
+                self._add_experiment(name, experiment)
                 self.tags[name] = experiment.tags
-                self._locations[experiment.experiment_id] = location
             elif not name and VIEW_TAG in experiment.tags and database:
                 raise damaged_store(database, "it was made by an earlier version")
+
+    def _add_experiment(self, name: str, experiment: "Experiment") -> None:
+        """Take an experiment for one of this project's, if its artifacts are where they belong.
+
+        Raises:
+            InputError: they are elsewhere: files would be written and deleted there, or the
+                password of the server sent there.
+        """
+        database, location = find_database(self.uri), experiment.artifact_location
+        address = urlparse(location)
+        problem = None
+        if database:
+            # a file that was moved or copied without its artifacts
+            if location != f"{find_artifacts(database)}/{name}":
+                raise damaged_store(database, f"its artifacts are in {location}")
+        elif address.scheme in ("", "file"):
+            problem = "a folder of this machine"
+        elif address.scheme in _SEND_LOGIN:
+            host = urlparse(self.uri).netloc.rpartition("@")[2]
+            problem = None if address.netloc in ("", host) else "another server"
+        if problem:
+            raise InputError(
+                f"MLflow at {show_address(self.uri)}: experiment {name} has its artifacts in "
+                f"{show_address(location)}, {problem}: rename and delete it, `srn sync` makes "
+                "another; docs/team.md starts a server that keeps artifacts itself"
+            )
+        self.experiments[name] = experiment.experiment_id
+        self._locations[experiment.experiment_id] = location
+
+    def check_address(self, address: str, owner: str) -> str:
+        """The address of the artifacts of a run or model, which has a folder in an experiment.
+
+        Args:
+            address: by MLflow.
+            owner: what it is the address of, for the message.
+
+        Raises:
+            InputError: it leads out of this project's experiments.
+        """
+        for location in self._locations.values():
+            if address.startswith(location) and _FOLDER.fullmatch(address, len(location)):
+                return address
+        database = find_database(self.uri)
+        if database:
+            raise damaged_store(database, f"the artifacts of {owner} are in {address}")
+        raise InputError(
+            f"MLflow at {show_address(self.uri)}: the artifacts of {owner} are in "
+            f"{show_address(address)}, outside of its experiment: delete it there, `srn sync` "
+            "makes it again"
+        )
 
     def search_runs(self, condition: str) -> "list[Run]":
         """Runs of this project's experiments, by id, for which a condition of MLflow holds."""
@@ -251,7 +300,7 @@ class Store:
                 self.client.set_experiment_tag(experiment_id, _EXPERIMENT_TAG, name)
             else:  # another project has an experiment of this name
                 experiment_id = self.client.create_experiment(f"{name} (srn)", folder, tags)
-        self.experiments[name] = experiment_id
+        self._add_experiment(name, self.client.get_experiment(experiment_id))
         return experiment_id
 
     def list_folders(self, experiment_id: str, folder: str = "") -> set[str]:
