@@ -87,8 +87,8 @@ def remove_leftovers(found: Leftovers, *, unsaved: bool = False) -> None:
     for path in [*found.files, *(found.unsaved if unsaved else [])]:
         path.unlink(missing_ok=True)
     # also those that `dvc checkout` has emptied, the deepest first
-    folders = [path for top in _RESULTS for path in top.rglob("*") if path.is_dir()]
-    for folder in sorted(folders, reverse=True):
+    folders = [path for path in _list_results() if path.is_dir() and not path.is_symlink()]
+    for folder in reversed(folders):
         if not any(folder.iterdir()):
             folder.rmdir()
     for lock, names in found.entries.items():
@@ -128,5 +128,12 @@ def tidy_results() -> None:
 
 def _list_files() -> list[Path]:
     """Files below the folders of results, but for those of editors and of systems."""
-    paths = [path for folder in _RESULTS for path in folder.rglob("*") if path.is_file()]
-    return sorted(path for path in paths if not re.match(r"[.#]|.*(~|\.dvc)$", path.name))
+    paths = [path for path in _list_results() if path.is_file()]
+    return [path for path in paths if not re.match(r"[.#]|.*(~|\.dvc)$", path.name)]
+
+
+def _list_results() -> list[Path]:
+    """What lies below the folders of results, sorted; none of them is looked for behind a link."""
+    here = Path.cwd().resolve()
+    own = [folder for folder in _RESULTS if folder.resolve() == here / folder]
+    return sorted(path for folder in own for path in folder.rglob("*"))  # follows no link itself

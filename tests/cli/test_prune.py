@@ -1,12 +1,13 @@
 """A model that left params.yaml leaves nothing in data/ and dvc.lock, and `srn prune` the rest."""
 
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from stages.cli import prune
-from stages.imports.leftovers import find_leftovers, tidy_results
+from stages.imports.leftovers import find_leftovers, remove_leftovers, tidy_results
 from stages.shared.dvc_pipeline import list_outs, split_lock
 from stages.shared.errors import InputError
 from stages.tracking.mlflow_sync.store import Store, find_uri
@@ -144,6 +145,31 @@ def test_a_terminal_obeys_nothing_in_the_name_of_a_file(workspace):
 
     assert r"data/generated/a\x1b]0;title\x07" in done.stdout
     assert done.stdout.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("place", ["data/generated", "data/plotted/link"])
+def test_nothing_is_looked_for_or_removed_behind_a_link(workspace, tmp_path, place):
+    home = tmp_path / "home"
+    (home / "empty").mkdir(parents=True)
+    shutil.copy(workspace / "data/trained/carried_rnn/weights.pt", home)  # that DVC's cache has
+    (home / "thesis.tex").touch()
+    link = workspace / place
+    if link.exists():
+        shutil.rmtree(link)
+    link.symlink_to(home)
+
+    remove_leftovers(find_leftovers(), unsaved=True)
+
+    assert {path.name for path in home.iterdir()} == {"empty", "weights.pt", "thesis.tex"}
+
+
+def test_an_empty_folder_behind_a_link_stays(workspace, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (workspace / "data/plotted/link").symlink_to(tmp_path / "empty")
+
+    remove_leftovers(find_leftovers(), unsaved=True)
+
+    assert (tmp_path / "empty").exists()
 
 
 def test_prune_lists_and_removes_only_after_a_yes(workspace):
