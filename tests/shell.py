@@ -3,6 +3,7 @@
 import atexit
 import os
 import re
+import resource
 import shlex
 import signal
 import socket
@@ -11,6 +12,8 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 
@@ -103,6 +106,17 @@ def make_environment(folder: Path) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "OMP_NUM_THREADS": "1",
     }
+
+
+@contextmanager
+def file_size_limited(num_bytes: int) -> Iterator[None]:
+    """Let this process write no file beyond a size, as where the disk is full."""
+    old, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (old, most))
 
 
 def find_free_port() -> int:

@@ -14,6 +14,7 @@ from stages.searching.outcome import OUTS, Best, read_best
 from stages.shared.command import show
 from stages.shared.errors import InputError
 from stages.shared.params import PARAMS_FILE, SEARCHES_FILE, read_params
+from stages.shared.whole_files import replacing
 from stages.shared.yaml_files import format_yaml, parse_yaml, read_yaml
 from stages.tracking.leaderboards import flatten
 
@@ -70,9 +71,8 @@ def adopt(search: str, best: Best, entry: str) -> list[str]:
     else:
         head = f"{_CITED}:  # entry: the search that found its recipe"
         text = f"{text.rstrip()}\n\n{head}\n  {entry}: {search}\n"
-    unfinished = PARAMS_FILE.with_suffix(".new")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(PARAMS_FILE)
+    with replacing(PARAMS_FILE) as new:
+        new.write_text(text, encoding="utf-8")
     return differences
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from stages.shared.dvc_pipeline import join_lock, split_lock, write_lock
 from stages.shared.files import read_file
+from stages.shared.whole_files import open_lock, replacing
 
 PINNED = "dvc>=3.67,<3.68"
 
@@ -152,9 +153,8 @@ def add_to_cache(repo: Any, md5: str, content: bytes, path: Path) -> None:
         repo.cache.local.add_bytes(md5, content)  # knows who else may write a shared cache
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
+    with replacing(path) as new:
+        new.write_bytes(content)
 
 
 def repair_rwlock() -> None:
@@ -163,7 +163,7 @@ def repair_rwlock() -> None:
     It is written in place, in some microseconds.
     """
     path = _FOLDER / _RWLOCK
-    with (_FOLDER / _LOCKS[1]).open("a", encoding="utf-8") as guard:
+    with open_lock(_FOLDER / _LOCKS[1]) as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)  # no process is writing
         try:
             json.loads(path.read_bytes())

@@ -34,6 +34,7 @@ from stages.shared.figures import (
 from stages.shared.json_files import write_json
 from stages.shared.params import check_params, read_params
 from stages.shared.tables import write_table
+from stages.shared.whole_files import replacing
 from stages.tracking.leaderboards import find_scores
 from stages.tracking.load_model import Loaded, load_champion, load_named
 from stages.tracking.run_specs import check_dvc_listings, read_models
@@ -146,7 +147,8 @@ def main(
     _write(out, read_as.time or "row", times, read_as.column, forecast, intervals)
     with figure_style():
         figure = _draw(table, read_as, forecast, intervals, loaded.origin)
-        save_png(figure, out.with_suffix(".png"), dpi)
+        with replacing(out.with_suffix(".png")) as new:
+            save_png(figure, new, dpi)
     described = {
         "model": loaded.name,
         "series": training_range["series"],
@@ -161,7 +163,8 @@ def main(
         "compared_with_naive": training_range["naive"],
         "held": {str(interval.level): interval.held for interval in intervals},
     }
-    write_json(out.with_suffix(".json"), described)
+    with replacing(out.with_suffix(".json")) as new:
+        write_json(new, described)
     for message in [loaded.note, *table.messages]:
         if message:
             show(message, file=sys.stderr)
@@ -254,7 +257,8 @@ def _write(
             for end in (interval.low, interval.high):
                 row.append(float(end[step]) if step < len(end) else None)
         rows.append(row)
-    write_table(out, [time, column, *names], rows)
+    with replacing(out) as new:
+        write_table(new, [time, column, *names], rows)
 
 
 def _draw(

@@ -20,6 +20,7 @@ from stages.shared.command import show
 from stages.shared.dvc_pipeline import join_lock, read_dvc_config, split_lock
 from stages.shared.errors import InputError
 from stages.shared.files import read_file
+from stages.shared.whole_files import replacing
 from stages.shared.yaml_files import parse_yaml, read_yaml
 from stages.tracking.leaderboards import CHAMPIONS, format_champions
 
@@ -127,7 +128,8 @@ def _unite_index() -> None:
             continue
         base, ours, theirs = (_run_git("show", f":{side}:./{path}") for side in (1, 2, 3))
         united = unite_file(path, base, ours, theirs)
-        Path(path).write_text(united.text, encoding="utf-8")
+        with replacing(Path(path)) as new:
+            new.write_text(united.text, encoding="utf-8")
         _run_git("add", path)
         show(f"{path}: {len(united.taken)} entries are those of the other side")
         for name in united.conflicts:
@@ -171,7 +173,8 @@ def main(files: list[Path | str] | None) -> None:
     if files:
         base, ours, theirs = (_read_side(Path(file)) for file in files[:3])
         united = unite_file(str(files[3]), base, ours, theirs)
-        Path(files[1]).write_text(united.text, encoding="utf-8")
+        with replacing(Path(files[1])) as new:
+            new.write_text(united.text, encoding="utf-8")
         if united.conflicts:
             names = ", ".join(united.conflicts)
             raise InputError(f"{files[3]}: both sides have changed {names}: type `srn merge`")

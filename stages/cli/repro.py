@@ -25,6 +25,7 @@ from stages.imports.leftovers import tidy_results
 from stages.shared.errors import InputError
 from stages.shared.model_config import check_architecture
 from stages.shared.params import SECTIONS, DataPath, Name, read_params
+from stages.shared.whole_files import open_lock
 from stages.shared.yaml_files import read_yaml
 from stages.surnames.archive import NAMES_FILE, format_names, list_names, read_archive, read_limited
 from stages.tracking.mlflow_sync.sync import was_marked_since
@@ -141,10 +142,10 @@ def lock_workspace() -> Iterator[None]:
     """One `make repro` at a time.
 
     Raises:
-        InputError: one is running.
+        InputError: one is running, or its lock is no plain file.
     """
     _FOLDER.mkdir(parents=True, exist_ok=True)
-    with (_FOLDER / "repro.lock").open("a+", encoding="utf-8") as file:
+    with open_lock(_FOLDER / "repro.lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # goes with the process
         except BlockingIOError:

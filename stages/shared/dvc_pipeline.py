@@ -13,12 +13,13 @@ from stages.shared.yaml_files import format_damage
 if TYPE_CHECKING:
     from dvc.config import Config
 
+from stages.shared.whole_files import replacing
+
 _HEAD = "schema: '2.0'\nstages:\n"
 _ENTRY = re.compile(r"  (\S+):\n(?:    .*\n)+")
 _TEMPLATE = re.compile(r"\$\{([^}]+)\}")
 _UNKNOWN = "*"
 _Out = str | Annotated[dict[str, Any], Field(min_length=1)]  # a path, or one with its options
-_NEW = Path(".dvc/tmp/dvc.lock.new")
 
 
 class _Definition(BaseModel):
@@ -111,9 +112,8 @@ def join_lock(entries: dict[str, str]) -> str:
 
 def write_lock(path: Path, entries: dict[str, str]) -> None:
     """Write a dvc.lock completely or not at all."""
-    _NEW.parent.mkdir(parents=True, exist_ok=True)
-    _NEW.write_text(join_lock(entries), encoding="utf-8")
-    _NEW.replace(path)
+    with replacing(path) as new:
+        new.write_text(join_lock(entries), encoding="utf-8")
 
 
 def read_dvc_config() -> "Config":

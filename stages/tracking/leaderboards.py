@@ -18,6 +18,7 @@ from stages.shared.errors import InputError
 from stages.shared.intervals import describe_difference
 from stages.shared.json_files import BaselineScores, Label, read_baselines, read_json
 from stages.shared.params import DataPath, Name, Params, check_params
+from stages.shared.whole_files import replacing
 from stages.shared.yaml_files import format_yaml, read_yaml
 from stages.tracking.mlflow_sync.dvc_files import Md5s
 from stages.tracking.mlflow_sync.runs import RunSpec
@@ -316,7 +317,8 @@ def write_champion(leaderboard: str, champion: Champion) -> None:
     """Write the entry of a leaderboard; the others stay."""
     champions = read_champions() | {leaderboard: champion}
     entries = {name: champion.model_dump() for name, champion in champions.items()}
-    Path(CHAMPIONS).write_text(format_champions(entries), encoding="utf-8")
+    with replacing(Path(CHAMPIONS)) as new:
+        new.write_text(format_champions(entries), encoding="utf-8")
 
 
 def format_champions(entries: dict[str, Any]) -> str:

@@ -54,6 +54,19 @@ def test_it_writes_the_forecast_in_its_intervals_and_a_picture(workspace):
     assert (described["steps"], described["steps_with_intervals"]) == (4, 3)
 
 
+def test_a_forecast_is_not_written_through_links(workspace):
+    write_history(workspace, make_sine(30))
+    (workspace / "theirs").write_text("theirs", encoding="utf-8")
+    outs = [workspace / f"out.{ending}" for ending in ("csv", "json", "png")]
+    for out in outs:
+        out.symlink_to("theirs")
+
+    forecast(series="integer_starts")
+
+    assert (workspace / "theirs").read_text(encoding="utf-8") == "theirs"
+    assert [out.is_symlink() for out in outs] == [False, False, False]
+
+
 def test_a_forecast_goes_as_far_as_the_intervals(workspace):
     write_history(workspace, make_sine(30))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stages.shared.dvc_pipeline import write_lock
 from tests.shell import call
 
 STAGES = (
@@ -56,3 +57,17 @@ def test_entries_written_alone_are_the_bytes_of_dvc(
     written = lock.read_text(encoding="utf-8")
     assert written != edited
     assert (other / "dvc.lock").read_text(encoding="utf-8") == written
+
+
+def test_dvc_lock_is_written_through_no_link(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    theirs = tmp_path / "theirs"
+    theirs.write_text("theirs", encoding="utf-8")
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    for name in ("dvc.lock", ".dvc/tmp/dvc.lock.new"):  # an earlier version wrote the second one
+        (tmp_path / name).symlink_to(theirs)
+
+    write_lock(Path("dvc.lock"), {"a": "  a:\n    cmd: a\n"})
+
+    assert theirs.read_text(encoding="utf-8") == "theirs"
+    assert not (tmp_path / "dvc.lock").is_symlink()

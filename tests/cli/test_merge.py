@@ -14,7 +14,7 @@ from stages.shared.yaml_files import parse_yaml
 from stages.tracking.leaderboards import format_champions
 from tests.faults.test_locks import merge_two_trainings
 from tests.pipeline import edit_params
-from tests.shell import assert_one_line, call, commit, run
+from tests.shell import assert_one_line, call, commit, file_size_limited, run
 from tests.workspace import add_forecaster
 
 MERGE = [sys.executable, "stages/run.py", "cli", "merge"]
@@ -88,6 +88,18 @@ def keep_both(folder: Path) -> None:
     run(folder, "git checkout --ours params.yaml")
     edit_params(folder, lambda params: params["forecasters"].update(theirs))
     run(folder, "git add params.yaml")
+
+
+def test_a_disk_that_fills_while_a_driver_unites_leaves_ours_whole(tmp_path):
+    base, ours, theirs = (tmp_path / name for name in ("base", "ours", "theirs"))
+    base.write_text("", encoding="utf-8")
+    ours.write_text(make_lock(a="1"), encoding="utf-8")
+    theirs.write_text(make_lock(b="1" * 100), encoding="utf-8")
+
+    with file_size_limited(100), pytest.raises(OSError, match="too large"):
+        merge.main([base, ours, theirs, "dvc.lock"])
+
+    assert ours.read_text(encoding="utf-8") == make_lock(a="1")
 
 
 @pytest.mark.parametrize("has_driver", [False, True])

@@ -48,6 +48,28 @@ def test_a_second_repro_says_who_is_at_work_and_leaves_him_alone(clone):
     assert first.wait(timeout=10) == 128 + signal.SIGTERM
 
 
+@pytest.mark.parametrize(
+    ("lock", "command"),
+    [
+        pytest.param(".dvc/tmp/repro.lock", REPRO, id="repro"),
+        pytest.param("mlflow.db.lock", TRACK, id="sync"),
+    ],
+)
+def test_a_lock_that_is_a_link_is_one_line_and_what_it_leads_to_stays(
+    workspace, tmp_path, lock, command
+):
+    theirs = tmp_path / "theirs"
+    theirs.write_text("theirs", encoding="utf-8")
+    (workspace / ".dvc/tmp").mkdir(exist_ok=True)
+    (workspace / lock).unlink(missing_ok=True)
+    (workspace / lock).symlink_to(theirs)
+
+    stopped = call(workspace, *command)
+
+    assert_one_line(stopped, f"{lock} is no plain file: delete it")
+    assert theirs.read_text(encoding="utf-8") == "theirs"
+
+
 @pytest.mark.slow
 def test_beside_a_plain_dvc_repro_says_who_is_at_work(clone):
     dvc = start(clone, ["dvc", "repro", "--single-item", "train_forecaster@carried_rnn"])

@@ -10,7 +10,9 @@ from stages.shared.files import read_file
 from stages.shared.json_files import read_json, write_json
 from stages.shared.model_config import read_times, write_times
 from stages.shared.tables import Curves, read_curves, read_table, write_curves
+from stages.shared.whole_files import open_lock, replacing
 from stages.shared.yaml_files import read_yaml
+from tests.shell import file_size_limited
 
 
 def test_curves_are_read_as_they_were_written(tmp_path):
@@ -80,3 +82,46 @@ def test_what_is_no_json_is_one_line(text, tmp_path):
 
     with pytest.raises(InputError, match=r"^.*x\.json is damaged .*: delete it"):
         read_json(tmp_path / "x.json")
+
+
+def test_a_link_in_the_place_of_a_file_is_replaced_and_not_followed(tmp_path):
+    (tmp_path / "elsewhere").write_text("theirs", encoding="utf-8")
+    (tmp_path / "link").symlink_to("elsewhere")
+
+    with replacing(tmp_path / "link") as new:
+        new.write_text("ours", encoding="utf-8")
+
+    assert (tmp_path / "elsewhere").read_text(encoding="utf-8") == "theirs"
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "link").read_text(encoding="utf-8") == "ours"
+
+
+def test_a_disk_that_fills_while_a_file_is_replaced_leaves_the_old_one(tmp_path):
+    path = tmp_path / "champions.yaml"
+    path.write_text("old", encoding="utf-8")
+
+    with file_size_limited(10), pytest.raises(OSError) as raised, replacing(path) as new:
+        new.write_text("new " * 10, encoding="utf-8")
+
+    assert raised.value.filename == str(path)
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "folder"])
+def test_a_lock_that_is_no_plain_file_is_named_and_not_opened(tmp_path, kind):
+    lock, theirs = tmp_path / "repro.lock", tmp_path / "theirs"
+    if kind == "link":
+        theirs.write_text("theirs", encoding="utf-8")
+    if kind.endswith("link"):
+        lock.symlink_to(theirs)
+    elif kind == "pipe":
+        os.mkfifo(lock)
+    else:
+        lock.mkdir()
+
+    with pytest.raises(InputError, match="is no plain file: delete it"):
+        open_lock(lock)
+
+    assert theirs.exists() == (kind == "link")
+    assert kind != "link" or theirs.read_text(encoding="utf-8") == "theirs"

@@ -1,7 +1,17 @@
 """What decides which model is best."""
 
-from stages.tracking.leaderboards import Ranking, find_ranking, read_leaderboard
+import pytest
+
+from stages.tracking.leaderboards import (
+    Champion,
+    Ranking,
+    find_ranking,
+    read_champions,
+    read_leaderboard,
+    write_champion,
+)
 from stages.tracking.run_specs import read_models
+from tests.shell import file_size_limited
 from tests.workspace import BASELINE_ERROR, SCORES
 
 
@@ -27,3 +37,35 @@ def test_the_best_baseline_of_a_series_is_ranked_beside_its_networks(workspace):
     networks = {name: SCORES[name] for name in ("carried_rnn", "windowed_lstm_fast")}
     assert errors == networks | {"integer_starts_baseline": BASELINE_ERROR}
     assert [found.is_network for found in ranked] == [True, True, False]
+
+
+def make_champion(reason: str) -> Champion:
+    files = {"data/trained/a/weights.pt": "0" * 32}
+    return Champion(
+        model="a",
+        date="2026-01-01",
+        reason=reason,
+        scores={"mse_11": 0.5},
+        data="series",
+        data_files=files,
+        files=files,
+    )
+
+
+def test_a_champion_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_champion("waves", make_champion("first"))
+
+    with file_size_limited(1000), pytest.raises(OSError, match="too large"):
+        write_champion("waves", make_champion("second " * 1000))
+
+    assert read_champions() == {"waves": make_champion("first")}
+
+
+def test_a_champion_is_not_written_through_a_link(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "champions.yaml").symlink_to("elsewhere")
+
+    write_champion("waves", make_champion("first"))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["champions.yaml"]

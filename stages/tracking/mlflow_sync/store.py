@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlparse
 
 from stages.shared.errors import InputError, clean_message, show_address
+from stages.shared.whole_files import open_lock
 from stages.tracking.mlflow_sync.mlflow_internals import (
     VIEW_TAG,
     knows_schema,
@@ -110,7 +111,7 @@ def lock_store(uri: str) -> Iterator[None]:
     path = Path(f"{database}.lock") if database else find_root() / ".dvc" / "tmp" / "track.lock"
     if not database:
         path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
+    with open_lock(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

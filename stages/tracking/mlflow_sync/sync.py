@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from stages.shared.whole_files import open_lock, replacing
 from stages.tracking.mlflow_sync.dvc_files import workspace_problem
 from stages.tracking.mlflow_sync.runs import (
     COMMIT_TAG,
@@ -513,7 +514,7 @@ def begin() -> str:
     writer = uuid.uuid4().hex
     path = _state_file(_IN_PROGRESS_FILE)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
+    with open_lock(path) as file:
         file.write(f"{writer}\n")
     return f"{IN_PROGRESS} {datetime.now(UTC).isoformat()} {writer}"
 
@@ -540,7 +541,8 @@ def _is_abandoned(run: "Run") -> bool:
 
 def write_marker(uri: str, digests: list[str]) -> None:
     """Note that the store agrees now with all that it should hold, given by digests."""
-    _state_file(_MARKER).write_text(_describe_store(uri, digests), encoding="utf-8")
+    with replacing(_state_file(_MARKER)) as new:
+        new.write_text(_describe_store(uri, digests), encoding="utf-8")
 
 
 def is_marked(uri: str, digests: list[str]) -> bool:
