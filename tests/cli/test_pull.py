@@ -1,11 +1,14 @@
 """Results come from a team's remote whole, and nothing comes that dvc.lock does not name."""
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,9 +16,9 @@ import pytest
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import parse_yaml
 from stages.tracking.run_specs import check_dvc_listings
-from tests.pipeline import list_started
+from tests.pipeline import list_processes, list_started
 from tests.searched import add_search
-from tests.shell import assert_one_line, call, commit, read_blocks, run, type_in
+from tests.shell import assert_one_line, call, commit, read_blocks, run, start, type_in
 
 SRN = [sys.executable, "stages/run.py", "cli"]
 PULL = [*SRN, "pull"]
@@ -201,6 +204,43 @@ def test_what_is_pulled_is_what_dvc_lock_names(workspace, remote, teammate):
     assert run(teammate, "dvc status") == run(workspace, "dvc status")
     _, added = done.stdout.splitlines()  # the first line says what was fetched
     assert re.fullmatch(r"\d{2,} files added", added)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGINT, marks=SLOW), signal.SIGTERM, signal.SIGKILL],
+)
+def test_a_pull_that_waits_for_its_remote_ends_when_it_is_told_to(
+    workspace, remote, teammate, number
+):
+    weights = find_object(remote, read_md5(workspace, "data/trained/carried_rnn/weights.pt"))
+    weights.unlink()
+    os.mkfifo(weights)  # as a remote that does not answer
+    pull = start(teammate, PULL)
+    while not is_locked(teammate / ".dvc/tmp/lock"):
+        assert pull.poll() is None
+        time.sleep(0.1)
+
+    pull.send_signal(number)
+
+    ending = time.monotonic() + 15
+    while (left := list_processes(teammate)) and time.monotonic() < ending:
+        time.sleep(0.1)
+    for process in left:
+        process.kill()
+    pull.communicate()
+    assert left == []
+
+
+def is_locked(path: Path) -> bool:
+    if not path.exists():
+        return False
+    with path.open(encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 @SLOW
