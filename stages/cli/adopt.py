@@ -13,8 +13,8 @@ from ruamel.yaml import YAML
 from stages.searching.outcome import OUTS, Best, read_best
 from stages.shared.command import show
 from stages.shared.errors import InputError
+from stages.shared.files import replacing
 from stages.shared.params import PARAMS_FILE, SEARCHES_FILE, read_params
-from stages.shared.whole_files import replacing
 from stages.shared.yaml_files import format_yaml, parse_yaml, read_yaml
 from stages.tracking.leaderboards import flatten
 

@@ -20,8 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stages.shared.dvc_pipeline import join_lock, split_lock, write_lock
-from stages.shared.files import read_file
-from stages.shared.whole_files import open_lock, replacing
+from stages.shared.files import open_lock, read_file, replacing
 
 PINNED = "dvc>=3.67,<3.68"
 

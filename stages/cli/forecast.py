@@ -31,10 +31,10 @@ from stages.shared.figures import (
     save_png,
     show_dates,
 )
+from stages.shared.files import replacing
 from stages.shared.json_files import write_json
 from stages.shared.params import check_params, read_params
 from stages.shared.tables import write_table
-from stages.shared.whole_files import replacing
 from stages.tracking.leaderboards import find_scores
 from stages.tracking.load_model import Loaded, load_champion, load_named
 from stages.tracking.run_specs import check_dvc_listings, read_models

@@ -19,8 +19,7 @@ from stages.cli.repro import lock_workspace
 from stages.shared.command import show
 from stages.shared.dvc_pipeline import join_lock, read_dvc_config, split_lock
 from stages.shared.errors import InputError
-from stages.shared.files import read_file
-from stages.shared.whole_files import replacing
+from stages.shared.files import read_file, replacing
 from stages.shared.yaml_files import parse_yaml, read_yaml
 from stages.tracking.leaderboards import CHAMPIONS, format_champions
 

@@ -23,9 +23,9 @@ from stages.forecasting.sizes import check_sizes
 from stages.imports.follow import check_names, check_sections
 from stages.imports.leftovers import tidy_results
 from stages.shared.errors import InputError
+from stages.shared.files import open_lock
 from stages.shared.model_config import check_architecture
 from stages.shared.params import SECTIONS, DataPath, Name, read_params
-from stages.shared.whole_files import open_lock
 from stages.shared.yaml_files import read_yaml
 from stages.surnames.archive import NAMES_FILE, format_names, list_names, read_archive, read_limited
 from stages.tracking.mlflow_sync.sync import was_marked_since

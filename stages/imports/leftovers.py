@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
+from stages.shared.command import show
 from stages.shared.dvc_pipeline import find_object, find_objects, list_outs, split_lock, write_lock
-from stages.shared.yaml_files import parse_yaml
+from stages.shared.yaml_files import read_yaml
 
 _RESULTS = [Path("data", name) for name in ("generated", "preprocessed", "trained", "evaluated")]
 _RESULTS.append(Path("data/plotted"))
@@ -56,7 +56,7 @@ def find_leftovers() -> Leftovers:
         if not pipeline.exists():
             continue
         params = pipeline.with_name("params.yaml")
-        stages = list_outs(_read(pipeline), _read(params))
+        stages = list_outs(read_yaml(pipeline), read_yaml(params))
         owned.update(path for outs in stages.values() for path in outs)
         lock = pipeline.with_name("dvc.lock")
         entries = split_lock(lock.read_text(encoding="utf-8")) if lock.exists() else None
@@ -104,25 +104,18 @@ def _is_among(name: str, known: Collection[str]) -> bool:
     return name in known or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The content of a YAML file."""
-    content: dict[str, Any] = parse_yaml(path.read_text(encoding="utf-8")) or {}
-    return content
-
-
 def tidy_results() -> None:
     """Remove leftovers that can be had again, and print them, and a warning of the others."""
     found = find_leftovers()
     remove_leftovers(found)
     unsaved, found.unsaved = found.unsaved, []
     for line in found.format():
-        print(f"removed, of no stage any more: {line}", flush=True)
+        show(f"removed, of no stage any more: {line}")
     if unsaved:
         others = f" and {len(unsaved) - 1} more" if len(unsaved) > 1 else ""
-        print(
+        show(
             f"WARNING: {unsaved[0]}{others}, of no stage, would make dvc.lock differ from that of "
-            "a teammate: move, or type `srn prune`",
-            flush=True,
+            "a teammate: move, or type `srn prune`"
         )
 
 

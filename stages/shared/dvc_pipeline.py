@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from stages.shared.errors import InputError, summarize
+from stages.shared.files import replacing
 from stages.shared.params import describe_problem
 from stages.shared.yaml_files import format_damage
 
 if TYPE_CHECKING:
     from dvc.config import Config
 
-from stages.shared.whole_files import replacing
 
 _HEAD = "schema: '2.0'\nstages:\n"
 _ENTRY = re.compile(r"  (\S+):\n(?:    .*\n)+")

@@ -15,10 +15,10 @@ from pydantic import Field
 
 from stages.forecasting.metrics import name_metrics, name_ranked_score
 from stages.shared.errors import InputError
+from stages.shared.files import replacing
 from stages.shared.intervals import describe_difference
 from stages.shared.json_files import BaselineScores, Label, read_baselines, read_json
 from stages.shared.params import DataPath, Name, Params, check_params
-from stages.shared.whole_files import replacing
 from stages.shared.yaml_files import format_yaml, read_yaml
 from stages.tracking.mlflow_sync.dvc_files import Md5s
 from stages.tracking.mlflow_sync.runs import RunSpec

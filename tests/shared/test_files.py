@@ -6,11 +6,10 @@ from datetime import UTC, datetime
 import pytest
 
 from stages.shared.errors import InputError
-from stages.shared.files import read_file
+from stages.shared.files import open_lock, read_file, replacing
 from stages.shared.json_files import read_json, write_json
 from stages.shared.model_config import read_times, write_times
 from stages.shared.tables import Curves, read_curves, read_table, write_curves
-from stages.shared.whole_files import open_lock, replacing
 from stages.shared.yaml_files import read_yaml
 from tests.shell import file_size_limited
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlparse
 
 from stages.shared.errors import InputError, clean_message, show_address
-from stages.shared.whole_files import open_lock
+from stages.shared.files import open_lock
 from stages.tracking.mlflow_sync.mlflow_internals import (
     VIEW_TAG,
     knows_schema,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from stages.shared.whole_files import open_lock, replacing
+from stages.shared.files import open_lock, replacing
 from stages.tracking.mlflow_sync.dvc_files import workspace_problem
 from stages.tracking.mlflow_sync.runs import (
     COMMIT_TAG,
