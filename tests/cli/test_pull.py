@@ -206,6 +206,26 @@ def test_what_is_pulled_is_what_dvc_lock_names(workspace, remote, teammate):
     assert re.fullmatch(r"\d{2,} files added", added)
 
 
+@pytest.mark.parametrize("is_right", [True, False])
+def test_of_a_link_on_the_remote_the_content_comes_if_it_is_that_of_dvc_lock(
+    workspace, remote, teammate, tmp_path, is_right
+):
+    weights = "data/trained/carried_rnn/weights.pt"
+    stored = find_object(remote, read_md5(workspace, weights))
+    target = tmp_path / "a secret of the teammate"
+    target.write_bytes(stored.read_bytes() if is_right else b"secret")
+    stored.unlink()
+    stored.symlink_to(target)
+
+    done = call(teammate, *PULL)
+
+    pulled = teammate / weights
+    assert (done.returncode == 0, pulled.is_file()) == (is_right, is_right)
+    assert not pulled.is_symlink()
+    cached = find_object(teammate / ".dvc/cache", read_md5(workspace, weights))
+    assert cached.exists() == is_right and not cached.is_symlink()
+
+
 @pytest.mark.parametrize(
     "number",
     [pytest.param(signal.SIGINT, marks=SLOW), signal.SIGTERM, signal.SIGKILL],
