@@ -73,10 +73,13 @@ def main(leaderboard: str, force: bool) -> None:
         section = f"evaluate_{SECTIONS[best.model.experiment]}"
         raise InputError(f"these hide the test: set {section}.split: test in params.yaml")
     champion = read_champions().get(leaderboard)
-    if champion and champion.files == list_model_files(best.model):
+    files, data_files = list_model_files(best.model), list_data_files(best.model)
+    is_champion = champion is not None and champion.files == files
+    if champion and is_champion and champion.data_files == data_files:
         print(f"{best.model.name} is the champion of {leaderboard} already")
         return
-    problem = promotion_problem(best, champion) if champion else None
+    # the same model by other data, such as the same series preprocessed anew, needs no comparison
+    problem = promotion_problem(best, champion) if champion and not is_champion else None
     if problem and not force:
         raise InputError(f"{problem}; --force overrules")
     reason = format_choice(candidates)
@@ -89,8 +92,8 @@ def main(leaderboard: str, force: bool) -> None:
         reason=f"{reason}.",
         scores={name: float(scores[name]) for name in (ranking.validation, ranking.test)},
         data=best.data,
-        data_files=list_data_files(best.model),
-        files=list_model_files(best.model),
+        data_files=data_files,
+        files=files,
     )
     write_champion(leaderboard, entry)
     print(

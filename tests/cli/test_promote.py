@@ -72,6 +72,17 @@ def test_a_baseline_that_is_better_than_all_networks_becomes_the_champion(worksp
     )
 
 
+def test_the_same_model_on_data_with_other_bytes_is_entered_with_these(workspace):
+    promote.main("surnames", force=False)
+    champion = read_champions()["surnames"]
+    old = champion.data_files | {"data/preprocessed/surnames/names.npz": "0" * 31 + "a"}
+    write_champion("surnames", champion.model_copy(update={"data_files": old}))
+
+    promote.main("surnames", force=False)
+
+    assert read_champions()["surnames"] == champion
+
+
 def test_promoting_twice_changes_nothing(workspace, capsys):
     promote.main("surnames", force=False)
     before = Path(CHAMPIONS).read_bytes()
