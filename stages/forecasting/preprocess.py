@@ -186,7 +186,7 @@ def slide_windows(
     slid = slide(training)
     # windows whose target is in validation; their inputs may begin in training
     held_back = slide(fitted.apply(samples[: num_train + num_validation]))[len(slid) :]
-    held_back = held_back[:: math.ceil(len(held_back) / _MOST_VALIDATION)]
+    held_back = held_back[:: math.ceil(len(held_back) / _MOST_VALIDATION) or 1]
     windows = Windows(
         inputs=slid[:, :-1].astype(np.float32),
         targets=slid[:, 1:].astype(np.float32),

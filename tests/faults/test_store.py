@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 
 from stages.cli import promote
 from stages.tracking.mlflow_sync.mlflow_internals import make_database
+from stages.tracking.mlflow_sync.runs import DISPLAY_TAG
 from stages.tracking.mlflow_sync.store import IN_PROGRESS, Store, find_artifacts, find_uri
 from tests.shell import (
     SERVER_FOLDERS,
@@ -257,11 +258,11 @@ def test_an_address_in_a_local_store_that_leads_elsewhere_costs_no_file(workspac
     column = "artifact_uri" if table == "runs" else "artifact_location"
     readdress(table, column, thesis.parent.as_uri(), "name = 'surname_markov'")
     if table == "runs":
-        MlflowClient(find_uri()).set_tag(run_id, "display_digest", "another")  # so it is shown anew
+        MlflowClient(find_uri()).set_tag(run_id, DISPLAY_TAG, "another")  # so it is shown anew
 
     stopped = call(workspace, *TRACK)
 
-    assert_one_line(stopped, f"surname_markov are in {thesis.parent.as_uri()}", "delete it")
+    assert_one_line(stopped, "/home): delete it and mlartifacts beside it")
     assert list(thesis.parent.iterdir()) == [thesis]
 
 

@@ -150,6 +150,16 @@ def test_windows_of_validation_have_their_targets_in_the_validation_part():
     assert held_back.inputs.shape == held_back.targets.shape == (4, 3)
 
 
+def test_a_series_that_is_all_training_has_no_windows_of_validation():
+    samples = np.arange(9.0)
+
+    series = slide_windows(
+        "mine", make_params(), CsvSeries(samples, samples), 9, 0, TransformParams()
+    )
+
+    assert len(series.select_validation().windows.inputs) == 0
+
+
 def test_windows_of_validation_of_a_generated_series_follow_the_signal_after_training():
     series = make_generated(GeneratedParams.model_validate(SINE))
     again = make_generated(GeneratedParams.model_validate(SINE))
