@@ -26,7 +26,7 @@ from stages.tracking.mlflow_sync.store import find_uri, open_store
 HOST = "127.0.0.1"
 # browsers resolve it to this machine (RFC 6761). On pages of the host 127.0.0.1 MLflow opens its
 # chat assistant, which takes a third of the window from the runs.
-_PAGE_HOST = "mlflow.localhost"
+_PAGE_HOST = "srn.localhost"
 _START_SECONDS = 90
 
 
@@ -106,7 +106,7 @@ def main(port: int) -> None:
         # an address in a line of its own, which a terminal of 100 columns does not break
         lines = []
         for name, experiment in store.experiments.items():
-            lines += [name, f"  {find_view_address(address, experiment)}"]
+            lines += [name, find_view_address(address, experiment)]
     addresses = "\n".join(lines)
     if is_remote:
         print(addresses)

@@ -28,7 +28,7 @@ def test_it_fills_mlflow_and_prints_where_each_experiment_opens(workspace, numbe
         said.append(ui.stdout.readline())
         assert said[-1], ui.communicate()
 
-    found = dict(re.findall(r"^(\w+)\n  http\S+/#/experiments/(\d+)/", "".join(said), re.MULTILINE))
+    found = dict(re.findall(r"^(\w+)\nhttp\S+/#/experiments/(\d+)/", "".join(said), re.MULTILINE))
     server = f"http://127.0.0.1:{port}/ajax-api/2.0/mlflow"
     for name, experiment in found.items():
         asked = f"{server}/experiments/get?experiment_id={experiment}"
