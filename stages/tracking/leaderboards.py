@@ -221,6 +221,18 @@ def find_ranking(task: str, scores: Scores) -> Ranking:
     return Ranking(f"validation/{score}", score, -1, horizon)
 
 
+def find_best_baseline(task: str, scores: Scores) -> dict[str, Scores]:
+    """The baseline of a model's data that is best on validation, by name; none, if none is here."""
+    baselines = read_baseline_scores(task, scores["data"])
+    ranking = find_ranking(task, scores)
+
+    def rank(name: str) -> float:
+        return ranking.sign * list_scores(baselines[name]).get(ranking.validation, -math.inf)
+
+    best = max(baselines, key=rank, default=None)
+    return {best: baselines[best]} if best else {}
+
+
 def read_leaderboard(name: str, models: list[RunSpec]) -> list[Candidate]:
     """Scored models of the surnames or of a series, the best on validation first.
 

@@ -7,6 +7,7 @@ from stages.shared.intervals import describe_difference
 from stages.tracking.leaderboards import (
     QUESTIONS,
     Candidate,
+    find_best_baseline,
     find_scores,
     format_score,
     has_logarithm,
@@ -173,7 +174,7 @@ def _rank_forecasters(specs: list[RunSpec]) -> dict[str, str] | None:
                 role = "champion"
             elif number <= 2:
                 role = ("best", "runner-up")[number - 1]
-            elif candidate == networks[0]:
+            elif candidate in networks[:1]:
                 role = "best network"
             elif candidate.model.variant:
                 role = "variant"
@@ -221,9 +222,8 @@ def _describe_surnames(specs: list[RunSpec]) -> str:
     scored = {found.model.name: read_scores("surnames", found.model.name) for found in candidates}
     own = scored[name]
     first = f"**{name}** is best on validation: macro F1 {best.test:.3f} on test"
-    if baselines:
-        baseline = max(baselines, key=lambda one: baselines[one]["validation"]["macro_f1"])
-        lead = best.test - baselines[baseline]["macro_f1"]
+    for baseline, its_scores in find_best_baseline("surnames", own).items():
+        lead = best.test - its_scores["macro_f1"]
         first += f", {lead:+.3f} over the best baseline ({baseline})"
     lines = [f"{first}.", ""]
     published = [found for found in candidates if found.model.kind == "walk-through"]

@@ -5,7 +5,6 @@ run, with the note in Markdown on its page.
 """
 
 import json
-import math
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -29,14 +28,12 @@ from stages.shared.yaml_files import read_yaml
 from stages.tracking.leaderboards import (
     DETAILS,
     Scores,
-    find_ranking,
+    find_best_baseline,
     flatten,
     format_score,
     format_verdict,
     list_labels,
     list_metrics,
-    list_scores,
-    read_baseline_scores,
     read_scores,
     shorten,
 )
@@ -308,7 +305,7 @@ def _read_model(task: str, name: str, description: str) -> Content:
                 value = float(f"{value:.4g}")
                 points.append(CurvePoint(f"curves/{column}", value, iteration, time))
     labels = list_labels(scores)
-    lines = _tabulate_scores(name, scores, _find_best_baseline(task, scores))
+    lines = _tabulate_scores(name, scores, find_best_baseline(task, scores))
     lines += ["", f"**{name}** ({config.architecture}): {description}", ""]
     lines += [f"- {label}: {value}" for label, value in labels.items()]
     verdict = format_verdict(scores)
@@ -376,18 +373,6 @@ def _read_baseline(method: str, name: str, description: str, results: list[str])
         return Content(now, now, [], {}, list_labels(scores), note)
     note = "\n".join([*_tabulate_scores(method, scores, {}), "", *lines])
     return Content(now, now, [], shorten(list_metrics(scores)), list_labels(scores), note)
-
-
-def _find_best_baseline(task: str, scores: Scores) -> dict[str, Scores]:
-    """The baseline of a model's data that is best on validation, by name; none, if none is here."""
-    baselines = read_baseline_scores(task, scores["data"])
-    ranking = find_ranking(task, scores)
-
-    def rank(name: str) -> float:
-        return ranking.sign * list_scores(baselines[name]).get(ranking.validation, -math.inf)
-
-    best = max(baselines, key=rank, default=None)
-    return {best: baselines[best]} if best else {}
 
 
 def _tabulate_scores(name: str, scores: Scores, baseline: dict[str, Scores]) -> list[str]:
