@@ -1,0 +1,185 @@
+"""One small recurrent network for many series: each is brought to a common form, and back."""
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+_SIGNIFICANT = 1.645  # standard errors of a two-sided test at 90 %
+_LEAST_SCALE = 1e-4  # below which a series counts as this steady
+
+
+class NormalisedSeries(NamedTuple):
+    """Histories in the common form, and what undoes it."""
+
+    samples: Tensor  # (B, T), logarithms without their season
+    scale: Tensor  # (B, 1), their mean absolute change from sample to sample
+    seasons: Tensor  # (B, season), what was taken out; a history begins with the first of them
+    is_log: Tensor  # (B, 1), false where there are negative samples, which have no logarithm
+    unit: Tensor  # (B, 1), that such a series was divided by
+
+
+class GlobalForecaster(nn.Module):
+    """Forecasts any series of a panel by one network (a global model, Januschowski et al., 2020).
+
+    As in the hybrid that won the M4 competition (Smyl, 2020), the network sees the logarithm of a
+    series without its season and level. Here the season is a classical decomposition of the whole
+    history, taken out where the autocorrelation is significant at 90 %, as the Theta method does
+    (Assimakopoulos & Nikolopoulos, 2000), and shrunk as Miller & Williams (2003) do. The level is
+    the mean of the last samples, and what differs from it is divided by the mean change of the
+    series, whose logarithm is an input as well: how noisy it is tells how far its trend goes on.
+
+    The window is read in overlapping patches, one per step of the recurrent layer; beside it is a
+    linear map (LSTNet, Lai et al., 2018). Both start at zero: an untrained network repeats the
+    level, with the season.
+
+    Args:
+        cell: kind of the recurrent layer.
+        hidden: size of its state.
+        window: L, samples that the network looks at.
+        horizon: H, samples that it forecasts at once; the next ones from these.
+        season: samples after which the season repeats; 1: there is none.
+        patch: samples that the recurrent layer sees at a step.
+        stride: samples from one patch to the next; the last patch ends with the window.
+        level: last samples whose mean is the level.
+    """
+
+    def __init__(
+        self,
+        cell: Literal["rnn_tanh", "gru", "lstm"],
+        hidden: int,
+        window: int,
+        horizon: int,
+        season: int = 1,
+        patch: int = 1,
+        stride: int = 1,
+        level: int = 1,
+    ) -> None:
+        super().__init__()
+        if min(hidden, window, horizon, season, patch, stride, level) < 1:
+            raise ValueError(
+                f"hidden ({hidden}), window ({window}), horizon ({horizon}), season ({season}), "
+                f"patch ({patch}), stride ({stride}) and level ({level}) must be at least 1"
+            )
+        if max(patch, level) > window:
+            raise ValueError(f"patch ({patch}) and level ({level}): at most window ({window})")
+        kinds = {"rnn_tanh": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+        self.recurrent = kinds[cell](patch + 1, hidden, batch_first=True)
+        self.head = nn.Linear(hidden + 1, horizon)
+        self.skip = nn.Linear(window, horizon, bias=False)
+        for parameter in (*self.head.parameters(), *self.skip.parameters()):
+            nn.init.zeros_(parameter)
+        self.window = window
+        self.horizon = horizon
+        self.season = season
+        self.patch = patch
+        self.stride = stride
+        self.level = level
+
+    def forward(self, windows: Tensor, scale: Tensor | None = None) -> tuple[Tensor, None]:
+        """Forecast the H samples after windows of normalised series.
+
+        Args:
+            windows: `(B, L)`, oldest first.
+            scale: `(B, 1)`, of their series; None: of each window.
+
+        Returns:
+            `(B, H)`, and no state.
+        """
+        if scale is None:
+            scale = windows.diff().abs().mean(dim=1, keepdim=True)
+        level = windows[:, -self.level :].mean(dim=1, keepdim=True)
+        dtype = self.head.weight.dtype
+        least = scale.clamp(min=_LEAST_SCALE)
+        relative = ((windows - level) / least).to(dtype)
+        noise = least.log().to(dtype) + 3  # of a series that changes by 5 % a sample: 0
+        patches = relative[:, (self.window - self.patch) % self.stride :]
+        patches = patches.unfold(1, self.patch, self.stride)  # (B, steps, patch)
+        noises = noise.unsqueeze(1).expand(-1, patches.shape[1], 1)
+        states, _ = self.recurrent(torch.cat([patches, noises], dim=2))
+        last = torch.cat([states[:, -1], noise], dim=1)
+        changes = self.head(last) + self.skip(relative)
+        return level + scale * changes.to(windows.dtype), None
+
+    def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
+        """Forecast the samples after histories of equal length, block by block.
+
+        Args:
+            history: `(B, T)`, float64, oldest first, of any units; a shorter one than the window is
+                preceded by its first sample.
+            horizon: n, number of samples.
+            state: none is carried.
+
+        Returns:
+            `(B, n)`, in the units of the history.
+        """
+        normalised = self.normalise(history)
+        samples = self.pad(normalised.samples)[:, -self.window :]
+        while samples.shape[1] < self.window + horizon:
+            block, _ = self(samples[:, -self.window :], normalised.scale)
+            samples = torch.cat([samples, block], dim=1)
+        forecast = samples[:, self.window : self.window + horizon]
+        phases = torch.arange(history.shape[1], history.shape[1] + horizon) % self.season
+        forecast = forecast + normalised.seasons[:, phases]
+        return torch.where(normalised.is_log, forecast.exp(), forecast * normalised.unit)
+
+    def pad(self, samples: Tensor) -> Tensor:
+        """Normalised samples `(B, T)` after L times their first one: `(B, L + T)`."""
+        return torch.cat([samples[:, :1].expand(-1, self.window), samples], dim=1)
+
+    def normalise(self, history: Tensor) -> NormalisedSeries:
+        """Bring histories `(B, T)`, float64, to the form that the network sees.
+
+        Of a series without negative samples the logarithm is taken, of a zero that of half the
+        smallest positive sample; another one is divided by its mean absolute value.
+        """
+        positive = torch.where(history > 0, history, math.inf)
+        floor = positive.amin(dim=1, keepdim=True) / 2
+        is_log = (history.amin(dim=1, keepdim=True) >= 0) & floor.isfinite()
+        unit = history.abs().mean(dim=1, keepdim=True)
+        unit = torch.where(unit > 0, unit, 1.0)
+        logs = torch.maximum(history, torch.where(is_log, floor, 1.0)).log()
+        samples = torch.where(is_log, logs, history / unit)
+
+        seasons = self._find_seasons(samples)
+        phases = torch.arange(history.shape[1]) % self.season
+        samples = samples - seasons[:, phases]
+        scale = samples.diff().abs().mean(dim=1, keepdim=True).nan_to_num()  # of one sample: 0
+        return NormalisedSeries(samples, scale, seasons, is_log, unit)
+
+    def _find_seasons(self, samples: Tensor) -> Tensor:
+        """Additive seasonal indices `(B, season)` of samples `(B, T)`; 0 where there are none."""
+        season, (num_series, length) = self.season, samples.shape
+        none = samples.new_zeros(num_series, season)
+        if season == 1 or length < 2 * season + 2:
+            return none
+        centred = samples - samples.mean(dim=1, keepdim=True)
+        lags = range(1, season + 1)
+        products = [(centred[:, lag:] * centred[:, :-lag]).sum(dim=1) for lag in lags]
+        squares = centred.square().sum(dim=1, keepdim=True).clamp(min=1e-300)
+        correlations = torch.stack(products, dim=1) / squares
+        before = correlations[:, :-1].square().sum(dim=1)
+        bound = _SIGNIFICANT * ((1 + 2 * before) / length).sqrt()
+        is_seasonal = correlations[:, -1].abs() > bound
+
+        # classical decomposition: deviations from the moving average over a season
+        sums = nn.functional.pad(samples, (1, 0)).cumsum(dim=1)
+        trend = (sums[:, season:] - sums[:, :-season]) / season
+        if season % 2 == 0:
+            trend = (trend[:, 1:] + trend[:, :-1]) / 2
+        first = season // 2
+        deviations = samples[:, first : first + trend.shape[1]] - trend
+        phases = (torch.arange(trend.shape[1]) + first) % season
+        counts = phases.bincount(minlength=season)
+        indices = none.index_add(1, phases, deviations) / counts
+        mean = indices.mean(dim=1, keepdim=True)
+        indices = indices - mean
+
+        # James-Stein: towards 0 by the share of their variance that is noise
+        errors = deviations - mean - indices[:, phases]
+        variance = errors.square().sum(dim=1) / max(1, len(phases) - season)
+        noise = variance * (1 / counts).mean()
+        spread = indices.square().sum(dim=1) / (season - 1)
+        share = (noise / spread.clamp(min=1e-300)).clamp(max=1) * max(season - 3, 1) / (season - 1)
+        return torch.where(is_seasonal, 1 - share, 0).unsqueeze(1) * indices
