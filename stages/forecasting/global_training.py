@@ -27,7 +27,7 @@ class _Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class PanelWindows:
-    """Windows of many series: not copies, but where each one's targets begin."""
+    """Windows of all series of a panel: not copies, but where each one's targets begin."""
 
     samples: Tensor  # (S,), normalised series one after the other, each padded in front
     starts: NDArray[np.int64]  # (N,), index of the first target of each window
@@ -39,18 +39,19 @@ def group_by_length(series: Sequence[Array]) -> Iterator[tuple[NDArray[np.int64]
     lengths = np.array([len(samples) for samples in series])
     for length in np.unique(lengths).tolist():
         rows = np.flatnonzero(lengths == length)
-        yield (
-            rows,
-            torch.from_numpy(np.stack([series[row] for row in rows.tolist()]).astype(np.float64)),
-        )
+        samples = np.stack([series[row] for row in rows.tolist()])
+        yield rows, torch.from_numpy(samples.astype(np.float64))
 
 
-def cut_windows(model: GlobalForecaster, series: Sequence[Array]) -> PanelWindows:
+def cut_windows(
+    model: GlobalForecaster, series: Sequence[Array], season: int | None = None
+) -> PanelWindows:
     """Every window of every series that all H targets follow.
 
     Args:
         model: says how series are normalised, and the sizes L and H.
         series: training samples `(T,)` of each, oldest first; the lengths may differ.
+        season: of the series; None: that of the model.
 
     Raises:
         InputError: no series has more than H samples.
@@ -58,17 +59,16 @@ def cut_windows(model: GlobalForecaster, series: Sequence[Array]) -> PanelWindow
     parts, starts, scales = [], [], []
     end = 0
     for _, histories in group_by_length(series):
-        normalised = model.normalise(histories)
+        normalised = model.normalise(histories, season)
         padded = model.pad(normalised.samples)  # (B, L + T)
-        num_series, width = padded.shape
-        length = histories.shape[1]
+        (num_series, length), width = histories.shape, padded.shape[1]
         first = max(1, min(_SHORTEST, length - model.horizon))
         within = np.arange(first, length - model.horizon + 1) + model.window
-        offsets = end + width * np.arange(num_series)
-        starts.append((offsets[:, None] + within).ravel())
+        rows = np.arange(num_series)[:, None]
+        starts.append((end + width * rows + within).ravel())
         scales.append(normalised.scale.expand(-1, len(within)).reshape(-1))
         parts.append(padded.reshape(-1))
-        end += num_series * width
+        end += padded.numel()
     if not any(map(len, starts)):
         raise InputError(
             f"no series has more than {model.horizon} samples, the horizon: shorten "
@@ -78,18 +78,25 @@ def cut_windows(model: GlobalForecaster, series: Sequence[Array]) -> PanelWindow
 
 
 def train_network(
-    series: Sequence[Array], network: Mapping[str, Any], recipe: FitParams, name: str
+    series: Sequence[Array],
+    network: Mapping[str, Any],
+    recipe: FitParams,
+    name: str,
+    pooled: Sequence[tuple[Sequence[Array], int]] = (),
 ) -> tuple[GlobalForecaster, Curves]:
     """Train a global forecaster; the same arguments give the same bytes.
 
     The loss is the symmetric absolute percentage error, which of logarithms that differ by d is
-    200 tanh(|d| / 2): all series count alike, whatever their units, and outliers are bounded.
+    200 tanh(|d| / 2): all series count alike, whatever their units, and outliers are bounded. Time
+    grows with the updates, memory with the samples: windows are cut when they are drawn.
 
     Args:
         series: training samples `(T,)` of each, oldest first; the lengths may differ.
         network: arguments of `GlobalForecaster`.
         recipe: `batch` windows are drawn for each of `iterations` updates.
         name: of the model, for messages.
+        pooled: other panels and their seasons, from each of which as many windows are drawn: the
+            network learns from them too.
 
     Returns:
         The network, and its losses in percent.
@@ -101,7 +108,8 @@ def train_network(
     where = f"params.yaml: forecasters.{name}"
     model = build_network("global_forecaster", dict(network), where)
     assert isinstance(model, GlobalForecaster)
-    windows = cut_windows(model, series)
+    panels = [cut_windows(model, series)]
+    panels += [cut_windows(model, others, season) for others, season in pooled]
     model.to(device)
 
     def measure_loss(batch: _Batch) -> tuple[Tensor, Tensor]:
@@ -109,7 +117,7 @@ def train_network(
         errors = (forecasts - batch.targets).abs()
         return 200 * torch.tanh(errors / 2).mean(), forecasts
 
-    batches = _draw_batches(windows, model, recipe)
+    batches = _draw_batches(panels, model, recipe)
     recorder: Recorder[_Batch] = Recorder(recipe, name, lambda *_: None)
     curves = fit(
         by_autograd(model, measure_loss), list(model.parameters()), batches, recipe, recorder
@@ -118,15 +126,20 @@ def train_network(
 
 
 def _draw_batches(
-    windows: PanelWindows, model: GlobalForecaster, recipe: FitParams
+    panels: Sequence[PanelWindows], model: GlobalForecaster, recipe: FitParams
 ) -> Iterator[_Batch]:
-    """One batch per update, drawn with replacement."""
+    """One batch per update, drawn with replacement: each window from any of the panels alike."""
     generator = np.random.default_rng(recipe.seed)
     device = model.head.weight.device
     around = torch.arange(-model.window, model.horizon)
     for _ in range(recipe.iterations):
-        drawn = generator.integers(len(windows.starts), size=recipe.batch)
-        samples = windows.samples[torch.from_numpy(windows.starts[drawn])[:, None] + around]
-        scale = windows.scales[torch.from_numpy(drawn)][:, None].to(device)
-        samples = samples.to(device)
-        yield _Batch(samples[:, : model.window], samples[:, model.window :], scale)
+        samples, scales = [], []
+        sizes = np.bincount(generator.integers(len(panels), size=recipe.batch))
+        for panel, size in zip(panels, sizes.tolist(), strict=False):
+            drawn = generator.integers(len(panel.starts), size=size)
+            samples.append(panel.samples[torch.from_numpy(panel.starts[drawn])[:, None] + around])
+            scales.append(panel.scales[torch.from_numpy(drawn)][:, None])
+        windows = torch.cat(samples).to(device)  # (B, L + H)
+        yield _Batch(
+            windows[:, : model.window], windows[:, model.window :], torch.cat(scales).to(device)
+        )

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-_SIGNIFICANT = 1.645  # standard errors of a two-sided test at 90 %
+_SHRINKAGE = 2.5  # of seasonal indices; below this multiple of their noise they are 0
 _LEAST_SCALE = 1e-4  # below which a series counts as this steady
 
 
@@ -24,11 +24,12 @@ class GlobalForecaster(nn.Module):
     """Forecasts any series of a panel by one network (a global model, Januschowski et al., 2020).
 
     As in the hybrid that won the M4 competition (Smyl, 2020), the network sees the logarithm of a
-    series without its season and level. Here the season is a classical decomposition of the whole
-    history, taken out where the autocorrelation is significant at 90 %, as the Theta method does
-    (Assimakopoulos & Nikolopoulos, 2000), and shrunk as Miller & Williams (2003) do. The level is
-    the mean of the last samples, and what differs from it is divided by the mean change of the
-    series, whose logarithm is an input as well: how noisy it is tells how far its trend goes on.
+    series without its season and level. Here the season is the classical decomposition of the whole
+    history, each index shrunk towards 0 by the share of noise in all of them (a positive-part
+    James-Stein estimator, as Miller & Williams, 2003, have it). The level is the mean of the last
+    samples. What differs from it is divided by the mean change from sample to sample, in the
+    window and in the series; the logarithm of the latter is an input as well: how noisy a series
+    is tells how far its trend goes on.
 
     The window is read in overlapping patches, one per step of the recurrent layer; beside it is a
     linear map (LSTNet, Lai et al., 2018). Both start at zero: an untrained network repeats the
@@ -82,25 +83,25 @@ class GlobalForecaster(nn.Module):
 
         Args:
             windows: `(B, L)`, oldest first.
-            scale: `(B, 1)`, of their series; None: of each window.
+            scale: `(B, 1)`, of their series; None: those of the windows.
 
         Returns:
             `(B, H)`, and no state.
         """
-        if scale is None:
-            scale = windows.diff().abs().mean(dim=1, keepdim=True)
+        changes = windows.diff().abs().mean(dim=1, keepdim=True).nan_to_num()  # of one: 0
+        scale = changes if scale is None else scale
+        unit = (changes + scale) / 2
         level = windows[:, -self.level :].mean(dim=1, keepdim=True)
         dtype = self.head.weight.dtype
-        least = scale.clamp(min=_LEAST_SCALE)
-        relative = ((windows - level) / least).to(dtype)
-        noise = least.log().to(dtype) + 3  # of a series that changes by 5 % a sample: 0
+        relative = ((windows - level) / unit.clamp(min=_LEAST_SCALE)).to(dtype)
+        noise = scale.clamp(min=_LEAST_SCALE).log().to(dtype) + 3  # 0 where it is 5 %
         patches = relative[:, (self.window - self.patch) % self.stride :]
         patches = patches.unfold(1, self.patch, self.stride)  # (B, steps, patch)
         noises = noise.unsqueeze(1).expand(-1, patches.shape[1], 1)
         states, _ = self.recurrent(torch.cat([patches, noises], dim=2))
         last = torch.cat([states[:, -1], noise], dim=1)
-        changes = self.head(last) + self.skip(relative)
-        return level + scale * changes.to(windows.dtype), None
+        ahead = self.head(last) + self.skip(relative)
+        return level + unit * ahead.to(windows.dtype), None
 
     def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
         """Forecast the samples after histories of equal length, block by block.
@@ -128,11 +129,12 @@ class GlobalForecaster(nn.Module):
         """Normalised samples `(B, T)` after L times their first one: `(B, L + T)`."""
         return torch.cat([samples[:, :1].expand(-1, self.window), samples], dim=1)
 
-    def normalise(self, history: Tensor) -> NormalisedSeries:
+    def normalise(self, history: Tensor, season: int | None = None) -> NormalisedSeries:
         """Bring histories `(B, T)`, float64, to the form that the network sees.
 
-        Of a series without negative samples the logarithm is taken, of a zero that of half the
-        smallest positive sample; another one is divided by its mean absolute value.
+        Their season is that of the network unless another is given. Of a series without negative
+        samples the logarithm is taken, of a zero that of half the smallest positive sample; another
+        one is divided by its mean absolute value.
         """
         positive = torch.where(history > 0, history, math.inf)
         floor = positive.amin(dim=1, keepdim=True) / 2
@@ -142,44 +144,33 @@ class GlobalForecaster(nn.Module):
         logs = torch.maximum(history, torch.where(is_log, floor, 1.0)).log()
         samples = torch.where(is_log, logs, history / unit)
 
-        seasons = self._find_seasons(samples)
-        phases = torch.arange(history.shape[1]) % self.season
+        seasons = _find_seasons(samples, season or self.season)
+        phases = torch.arange(history.shape[1]) % seasons.shape[1]
         samples = samples - seasons[:, phases]
         scale = samples.diff().abs().mean(dim=1, keepdim=True).nan_to_num()  # of one sample: 0
         return NormalisedSeries(samples, scale, seasons, is_log, unit)
 
-    def _find_seasons(self, samples: Tensor) -> Tensor:
-        """Additive seasonal indices `(B, season)` of samples `(B, T)`; 0 where there are none."""
-        season, (num_series, length) = self.season, samples.shape
-        none = samples.new_zeros(num_series, season)
-        if season == 1 or length < 2 * season + 2:
-            return none
-        centred = samples - samples.mean(dim=1, keepdim=True)
-        lags = range(1, season + 1)
-        products = [(centred[:, lag:] * centred[:, :-lag]).sum(dim=1) for lag in lags]
-        squares = centred.square().sum(dim=1, keepdim=True).clamp(min=1e-300)
-        correlations = torch.stack(products, dim=1) / squares
-        before = correlations[:, :-1].square().sum(dim=1)
-        bound = _SIGNIFICANT * ((1 + 2 * before) / length).sqrt()
-        is_seasonal = correlations[:, -1].abs() > bound
 
-        # classical decomposition: deviations from the moving average over a season
-        sums = nn.functional.pad(samples, (1, 0)).cumsum(dim=1)
-        trend = (sums[:, season:] - sums[:, :-season]) / season
-        if season % 2 == 0:
-            trend = (trend[:, 1:] + trend[:, :-1]) / 2
-        first = season // 2
-        deviations = samples[:, first : first + trend.shape[1]] - trend
-        phases = (torch.arange(trend.shape[1]) + first) % season
-        counts = phases.bincount(minlength=season)
-        indices = none.index_add(1, phases, deviations) / counts
-        mean = indices.mean(dim=1, keepdim=True)
-        indices = indices - mean
+def _find_seasons(samples: Tensor, season: int) -> Tensor:
+    """Additive seasonal indices `(B, season)` of samples `(B, T)`, from two seasons on."""
+    num_series, length = samples.shape
+    none = samples.new_zeros(num_series, season)
+    if season == 1 or length < 2 * season + 2:
+        return none
+    # classical decomposition: deviations from the moving average over a season
+    sums = nn.functional.pad(samples, (1, 0)).cumsum(dim=1)
+    trend = (sums[:, season:] - sums[:, :-season]) / season
+    if season % 2 == 0:
+        trend = (trend[:, 1:] + trend[:, :-1]) / 2
+    first = season // 2
+    deviations = samples[:, first : first + trend.shape[1]] - trend
+    phases = (torch.arange(trend.shape[1]) + first) % season
+    counts = phases.bincount(minlength=season)
+    means = none.index_add(1, phases, deviations) / counts
+    errors = deviations - means[:, phases]
+    indices = means - means.mean(dim=1, keepdim=True)
 
-        # James-Stein: towards 0 by the share of their variance that is noise
-        errors = deviations - mean - indices[:, phases]
-        variance = errors.square().sum(dim=1) / max(1, len(phases) - season)
-        noise = variance * (1 / counts).mean()
-        spread = indices.square().sum(dim=1) / (season - 1)
-        share = (noise / spread.clamp(min=1e-300)).clamp(max=1) * max(season - 3, 1) / (season - 1)
-        return torch.where(is_seasonal, 1 - share, 0).unsqueeze(1) * indices
+    variance = errors.square().sum(dim=1, keepdim=True) / max(1, len(phases) - season)
+    noise = variance * (1 / counts).mean()  # in the indices
+    spread = indices.square().sum(dim=1, keepdim=True) / (season - 1)
+    return indices * (1 - _SHRINKAGE * noise / spread.clamp(min=1e-300)).clamp(min=0)

@@ -97,6 +97,19 @@ def test_the_last_samples_of_a_series_are_targets_of_its_training():
     assert not torch.equal(first.head.weight, other.head.weight)
 
 
+def test_a_network_learns_from_pooled_panels_too():
+    series = [np.exp(0.1 * np.arange(6.0))]
+    seen = [(make_panel(), 1), (make_panel(3), 4)]
+
+    model, curves = train_network(series, NETWORK, RECIPE, "made", seen)
+    falling = 100 * np.exp(-0.05 * np.arange(20.0))
+    with torch.inference_mode():
+        forecast = model.forecast(torch.from_numpy(falling[None]), 4).numpy()[0]
+
+    assert curves.loss[-1] < 0.3 * curves.loss[0]
+    assert forecast == pytest.approx(100 * np.exp(-0.05 * np.arange(20, 24)), rel=0.05)
+
+
 def test_a_panel_without_a_window_is_an_error():
     with pytest.raises(InputError, match="no series has more than 4 samples"):
         train_network([np.ones(4), np.ones(2)], NETWORK, RECIPE, "made")

@@ -71,7 +71,7 @@ def test_any_series_has_a_forecast():
         assert not forecast[1].any()
 
 
-def test_the_season_is_taken_out_where_it_is_significant():
+def test_the_season_is_taken_out_where_there_is_one():
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(61, generator=generator, dtype=torch.float64)
     histories = torch.stack([POSITIVE, (0.1 * noise).exp(), noise])
@@ -80,7 +80,7 @@ def test_the_season_is_taken_out_where_it_is_significant():
 
     wanted = SEASON.log() - SEASON.log().mean()
     torch.testing.assert_close(normalised.seasons[0], wanted, rtol=0, atol=0.01)
-    assert not normalised.seasons[1:].any()
+    assert normalised.seasons[1:].abs().mean() < 0.02
     assert normalised.is_log.flatten().tolist() == [True, True, False]
     growth = normalised.samples[0].diff()  # of logarithms without their season
     torch.testing.assert_close(growth, torch.full_like(growth, np.log(1.01)), rtol=0, atol=0.02)
@@ -98,7 +98,7 @@ def test_a_noisy_season_is_shrunk():
 
     assert len(found) > 190
     slope = (found @ season.double()) / season.double().square().sum()
-    assert 0.85 < slope.mean() < 0.99
+    assert 0.75 < slope.mean() < 0.95
 
 
 def test_a_season_may_be_odd():
