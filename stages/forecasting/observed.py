@@ -9,11 +9,11 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from stages.forecasting.transform import TransformParams
 from stages.shared.errors import InputError
@@ -32,6 +32,7 @@ _UNEVEN = 1.5  # times the usual step: months differ less, a missing sample doub
 _OUTLYING = 8  # robust standard deviations from the median
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "?"}  # in any case
 _MOST_BYTES = 2**26  # of a CSV file: millions of samples
+_MOST_MESSAGES = 5  # of a file with many series, and of names in one
 _SEPARATORS = (",", ";", "\t", "|")
 _FORMATS = (  # of times, beside numbers, ISO 8601 and quarters
     "%Y/%m/%d",
@@ -48,11 +49,10 @@ _QUARTER = re.compile(r"\d{4}[ -]?Q[1-4]|Q[1-4][ /-]?\d{4}", re.IGNORECASE)
 _OFFSET = re.compile(r"[T ]\d\d:\d\d.*(?:Z|[+-]\d\d:?\d\d)$")
 
 
-class CsvParams(Params):
-    """How a column of a CSV file is read."""
+class CellParams(Params):
+    """How the cells of a CSV file are read."""
 
-    column: str  # of the samples
-    time: str | None = None  # column of their times, evenly apart; null: rows are counted
+    time: str | None = None  # column of the samples' times, evenly apart; null: rows are counted
     separator: str | None = Field(default=None, min_length=1, max_length=1)  # null: found out
     decimal: Literal[".", ","] = "."
     thousands: Literal[".", ",", " ", "'"] | None = None  # what groups digits by three
@@ -69,8 +69,14 @@ class CsvParams(Params):
     fill: Literal["previous", "linear", "season"] | None = None  # of samples missing in the middle
 
 
+class CsvParams(CellParams):
+    """How a column of a CSV file is read."""
+
+    column: str  # of the samples
+
+
 class ObservedParams(CsvParams):
-    """One entry of section `observed_series`."""
+    """An entry of section `observed_series` with one series."""
 
     path: DataPath  # of the file, which DVC watches
     test_share: float = Field(gt=0, lt=0.5)  # the last part; validation is the same share before it
@@ -95,6 +101,50 @@ class ObservedParams(CsvParams):
         if self.season > self.window:
             raise ValueError(f"window ({self.window}) must reach a season ({self.season})")
         return self
+
+
+class PanelParams(CellParams):
+    """An entry of section `observed_series` with many series: long or wide.
+
+    A long file has one row per series and time, as statsforecast and neuralforecast read it; a wide
+    one has a column per series.
+    """
+
+    path: DataPath  # of the file, which DVC watches
+    id: str | None = None  # long: column that names the series of a row
+    column: str | None = None  # long: of the samples
+    columns: list[str] | Literal["all"] | None = None  # wide: a series each; all: but time
+    season: Count  # samples after which the series may repeat themselves; 1: they have no season
+    horizon: Count  # steps of a forecast: the last ones of each series are its test
+    floor: float | None = None  # below which no forecast goes: 0 for counts
+
+    @model_validator(mode="after")
+    def _check_format(self) -> "PanelParams":
+        is_long = bool(self.id and self.column)
+        if is_long == bool(self.columns) or (self.columns and (self.id or self.column)):
+            raise ValueError("give id and column of a long file, or columns of a wide one")
+        return self
+
+    @property
+    def id_column(self) -> str:
+        """Name of the column of names in forecasts."""
+        return self.id or "series"
+
+    @property
+    def sample_column(self) -> str:
+        """Name of the column of forecasts."""
+        return self.column or "forecast"
+
+
+def _choose_class(entry: Any) -> str:
+    has_many = isinstance(entry, dict) and not {"id", "columns"}.isdisjoint(entry)
+    return "[many series]" if has_many else "[one series]"
+
+
+OBSERVED: Any = Annotated[  # the schema of any entry of section `observed_series`
+    Annotated[ObservedParams, Tag("[one series]")] | Annotated[PanelParams, Tag("[many series]")],
+    Discriminator(_choose_class),
+]
 
 
 @dataclass(frozen=True)
@@ -141,7 +191,7 @@ def read_csv_series(path: Path, params: CsvParams, season: int = 1) -> CsvSeries
         InputError: the file or a column is missing, a cell is not a number, or times are not in
             order or not evenly spaced; with the line, where the header is line 1.
     """
-    table = _read_table(path, params)
+    table = _read_table(path, params, [name for name in (params.column, params.time) if name])
     where = f"{path}, column {params.column}"
     samples = _parse_numbers(table.column(params.column), table.lines, params, where)
     samples, kept, messages = _fill(samples, table.lines, params, season, where)
@@ -155,6 +205,72 @@ def read_csv_series(path: Path, params: CsvParams, season: int = 1) -> CsvSeries
     times, dates, date_format = _parse_times(table.column(params.time)[kept], lines, params, where)
     _check_steps(times, dates, lines, params, where)
     return CsvSeries(samples, times, dates, date_format, messages)
+
+
+def read_csv_panel(path: Path, params: PanelParams) -> tuple[dict[str, CsvSeries], list[str]]:
+    """Read the series of a file by their names, in the order in which the file begins them.
+
+    Rows of a long file may be in any order: those of a series are sorted by time.
+
+    Returns:
+        The series, and messages of what was dropped and filled.
+
+    Raises:
+        InputError: as `read_csv_series`, with the name of the series.
+    """
+    wanted = [name for name in (params.id, params.column, params.time) if name]
+    if isinstance(params.columns, list):
+        wanted += params.columns
+    table = _read_table(path, params, wanted)
+    times, dates, date_format = np.arange(len(table.rows), dtype=np.float64), None, ""
+    lines = np.array(table.lines)
+    if params.time:
+        where = f"{path}, column {params.time}"
+        times, dates, date_format = _parse_times(
+            table.column(params.time), table.lines, params, where
+        )
+    rows_of: dict[str, NDArray[np.int64]] = {}
+    samples_of: dict[str, _Array] = {}
+    if params.id:
+        where = f"{path}, column {params.column}"
+        samples = _parse_numbers(table.column(params.column or ""), table.lines, params, where)
+        names, firsts, numbers = np.unique(
+            np.array(table.column(params.id)), return_index=True, return_inverse=True
+        )
+        order = np.lexsort((times, numbers))
+        groups = np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
+        for number in np.argsort(firsts):
+            rows_of[str(names[number])] = groups[number]
+            samples_of[str(names[number])] = samples[groups[number]]
+    else:
+        columns = params.columns
+        if not isinstance(columns, list):
+            columns = [name for name in table.header if name and name != params.time]
+        for name in columns:
+            where = f"{path}, column {name}"
+            samples_of[name] = _parse_numbers(table.column(name), table.lines, params, where)
+            rows_of[name] = np.arange(len(lines))
+
+    panel, messages = {}, []
+    for name, rows in rows_of.items():
+        where = f"{path}, series {name!r}"
+        own_lines = lines[rows].tolist()
+        filled, kept, filling = _fill(samples_of[name], own_lines, params, params.season, where)
+        messages += filling
+        own_times, own_dates = times[rows][kept], None if dates is None else dates[rows][kept]
+        if params.time:
+            _check_steps(own_times, own_dates, own_lines[kept], params, where)
+        else:  # rows of each series are counted
+            own_times = np.arange(len(filled), dtype=np.float64)
+        panel[name] = CsvSeries(filled, own_times, own_dates, date_format)
+    return panel, messages
+
+
+def join_some(texts: list[str], separator: str) -> str:
+    """The first texts, and how many more there are."""
+    more = len(texts) - _MOST_MESSAGES
+    shown = texts[:_MOST_MESSAGES] + ([f"and {more} more"] if more > 0 else [])
+    return separator.join(shown)
 
 
 def check_csv_file(path: Path) -> None:
@@ -196,14 +312,13 @@ class _Table:
         return [row[index] for row in self.rows]
 
 
-def _read_table(path: Path, params: CsvParams) -> _Table:
+def _read_table(path: Path, params: CellParams, wanted: list[str]) -> _Table:
     """Read header and rows, and check that the columns are there and cells belong to them."""
-    wanted = [name for name in (params.column, params.time) if name]
     header, rows, lines = _split_lines(path, params.separator or ",", params.encoding)
-    if not params.separator and params.column not in header:
+    if not params.separator and (wanted[0] not in header if wanted else len(header) < 2):
         for separator in _SEPARATORS[1:]:  # German Excel writes ;
             other = _split_lines(path, separator, params.encoding)
-            if params.column in other[0]:
+            if wanted[0] in other[0] if wanted else len(other[0]) > len(header):
                 header, rows, lines = other
     doubled = [name for name, count in Counter(header).items() if count > 1 and name]
     if doubled:
@@ -289,7 +404,7 @@ def _counts_up(times: _Array) -> bool:
 # Numbers
 
 
-def _parse_numbers(cells: _Cells, lines: list[int], params: CsvParams, where: str) -> _Array:
+def _parse_numbers(cells: _Cells, lines: list[int], params: CellParams, where: str) -> _Array:
     """The numbers of a column; NaN where one is missing."""
     import pandas as pd
 
@@ -332,7 +447,7 @@ def _advise(cell: str, num_wrong: int) -> str:
 
 
 def _fill(
-    samples: _Array, lines: list[int], params: CsvParams, season: int, where: str
+    samples: _Array, lines: list[int], params: CellParams, season: int, where: str
 ) -> tuple[_Array, slice, list[str]]:
     """Samples without gaps, which rows they are, and messages of what was dropped and filled."""
     present = np.flatnonzero(~np.isnan(samples))
@@ -382,7 +497,7 @@ def _find_outlying(samples: _Array, lines: list[int]) -> str | None:
 
 
 def _parse_times(
-    cells: _Cells, lines: list[int], params: CsvParams, where: str
+    cells: _Cells, lines: list[int], params: CellParams, where: str
 ) -> "tuple[_Array, pd.DatetimeIndex | None, str]":
     """Times as numbers; where they are dates also those, and the format they are written in."""
     import pandas as pd
@@ -464,7 +579,7 @@ def _check_steps(
     times: _Array,
     dates: "pd.DatetimeIndex | None",
     lines: list[int],
-    params: CsvParams,
+    params: CellParams,
     where: str,
 ) -> None:
     """Check that times go up, and by even steps unless the calendar says otherwise."""

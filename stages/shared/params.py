@@ -91,8 +91,8 @@ def read_value(section: str) -> Any:
 
 
 def _format_problem(problem: Any, where: str) -> str:
-    # no fields: a key that is wrong itself, and the classes that one entry may have (train.py)
-    no_fields = ("[key]", "[updates]", "[closed form]")
+    # no fields: a key that is wrong itself, and the classes that an entry may have
+    no_fields = ("[key]", "[updates]", "[closed form]", "[one series]", "[many series]")
     parts = [str(part) for part in problem["loc"] if part not in no_fields]
     field = ".".join([where, *parts])
     if problem["type"] == "extra_forbidden":
