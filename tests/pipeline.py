@@ -81,6 +81,7 @@ def shrink_params(params: dict[str, Any]) -> None:
             model["refine"]["iterations"] = 2
     params["evaluate_forecasters"] |= {"phases": 4, "horizons": [49, 500]}
     params["surname_baselines"]["costs"] = [1.0]
+    params["generated_panels"]["shop_sales"] |= {"shops": 8, "longest": 70}
     for section in KEPT:
         params[f"evaluate_{section}"]["bootstrap"]["resamples"] = 20
     params["figures"] = {"dpi": 30}
@@ -102,6 +103,7 @@ def keep_models(params: dict[str, Any], kept: dict[str, list[str]]) -> None:
     for section, models in kept.items():
         params[section] = {model: params[section][model] for model in models}
     params["combined_forecasters"] = {}
+    params["generated_panels"] = {}
     for section in ("generated_series", "observed_series"):
         entries = params[section].items()
         params[section] = {series: entry for series, entry in entries if series in SERIES}

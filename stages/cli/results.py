@@ -118,7 +118,10 @@ def _print_scores(models: list[RunSpec]) -> None:
             scores = read_scores(task, model.name)
             if _COVERAGE in scores:
                 # beside MASE alone, or large numbers need more than 100 columns
-                kept = {name: of for name, of in scores["intervals"].items() if "mase" in name}
+                shown = ("mase_", "owa")
+                kept = {
+                    name: of for name, of in scores["intervals"].items() if name.startswith(shown)
+                }
                 of_series = observed.setdefault(scores["data"], {})
                 of_series[model.name] = scores | {"intervals": kept}
             else:
@@ -126,7 +129,8 @@ def _print_scores(models: list[RunSpec]) -> None:
         if common:
             _print_table(task, f"{task}: {title}", common, columns, digits)
         for series, scored in observed.items():
-            title = f"{series}: MASE and squared errors"
+            is_panel = "owa" in next(iter(scored.values()))
+            title = f"{series}: MASE and {'sMAPE' if is_panel else 'squared errors'}"
             _print_table(task, title, scored, list_columns(scored), (",.4g", ",.4g"))
 
 
@@ -155,10 +159,14 @@ def list_columns(scored: dict[str, Scores]) -> _Columns:
         ranking.test: ("test", f"MASE {longest}"),
     }
     for score in scores:
-        if score.startswith("mse_"):
-            columns[score] = ("", f"MSE {score.removeprefix('mse_')}")
+        kind, _, horizon = score.rpartition("_")
+        if kind in ("mse", "smape"):
+            columns[score] = ("", f"{'MSE' if kind == 'mse' else 'sMAPE'} {horizon}")
+    if "owa" in scores:
+        columns["owa"] = ("", "OWA")
     columns[_COVERAGE] = ("held by", "interval")
-    columns["origins"] = ("from", "origins")
+    count = "num_series" if "num_series" in scores else "origins"
+    columns[count] = ("from", count.removeprefix("num_"))
     return columns
 
 

@@ -13,10 +13,10 @@ from pydantic import Field, model_validator
 from stages.forecasting.metrics import name_ranked_score
 from stages.forecasting.prediction_intervals import PredictionInterval, fit_prediction_intervals
 from stages.forecasting.series import (
+    AnySeries,
     Array,
     Backtest,
     Forecaster,
-    Series,
     WalkthroughKind,
     WalkthroughTest,
 )
@@ -35,7 +35,7 @@ from stages.shared.tables import Rows, read_table, write_table
 
 ForecastErrors = dict[str, Array]  # score -> (B,), the error of each forecast
 
-_LABELS = ("forecaster", "phase")  # columns of errors.csv
+_NAIVE2 = "naive2"  # of panels
 _NAIVE = ("hold_last", "copy_period")  # baselines that have nothing to fit
 
 
@@ -44,7 +44,8 @@ class ForecastingEvaluationParams(Params):
 
     For every series `mse_short` is the error over the shortest horizon, `mse_long` over the longest
     that test and validation have in common, `mase` likewise, only of an observed series. Models are
-    ranked by `mase`, or else by `mse_long`, on validation.
+    ranked by `mase`, or else by `mse_long`, on validation. Of a panel `smape` and `owa` replace the
+    squared errors.
     """
 
     split: Literal["test", "validation"]  # validation: while recipes are chosen
@@ -70,7 +71,7 @@ class ForecastingEvaluationParams(Params):
         """The horizons that test and validation have in common, in ascending order."""
         return sorted(set(self.horizons) & set(self.validation_horizons))
 
-    def adapt(self, series: Series) -> "ForecastingEvaluationParams":
+    def adapt(self, series: AnySeries) -> "ForecastingEvaluationParams":
         """Replace context and horizons by those of an observed series."""
         return self.model_copy(update=series.own_evaluation)
 
@@ -95,7 +96,7 @@ class Assessment:
     prediction_intervals: dict[int, PredictionInterval]  # by level in percent
 
 
-def draw_backtests(series: Series, params: ForecastingEvaluationParams) -> Backtests:
+def draw_backtests(series: AnySeries, params: ForecastingEvaluationParams) -> Backtests:
     """Draw the backtests of a series; they are the same for every forecaster."""
     validation_horizon = max(params.validation_horizons)
     draw = partial(
@@ -123,7 +124,8 @@ def assess(
 ) -> Assessment:
     """Scores on test and validation, with the intervals of those on test.
 
-    A network is given the context before each forecast, a baseline the whole history.
+    A network is given the context before each forecast, a baseline the whole history. Prediction
+    intervals of a panel are in units of its naive errors.
     """
     test, validation = backtests.test, backtests.validation
     given = test.histories if whole_history else test.contexts
@@ -134,8 +136,8 @@ def assess(
     predictions = forecast(given, max(horizons))
     is_rolling = test.block > 1
     prediction_intervals = fit_prediction_intervals(
-        validation.targets[:, : max(horizons)] - predictions,
-        test.targets[:, : max(params.horizons)] - forecasts,
+        (validation.targets[:, : max(horizons)] - predictions) / validation.scale,
+        (test.targets[:, : max(params.horizons)] - forecasts) / test.scale,
         is_rolling,
     )
     if is_rolling:
@@ -155,6 +157,8 @@ def assess(
     }
     if is_rolling:  # few of them give wide intervals
         scores["origins"] = float(len(forecasts))
+    if test.names is not None:
+        scores["num_series"] = float(len(forecasts))
     return Assessment(scores, errors, forecasts, prediction_intervals)
 
 
@@ -174,6 +178,46 @@ def add_ratios(scores: Mapping[str, Any], baselines: Baselines) -> dict[str, Any
         if math.isfinite(ratio):
             own["ratio_to_baseline"] = ratio
     return extended
+
+
+def add_owa(
+    scores: Mapping[str, Any],
+    errors: ForecastErrors,
+    baselines: Baselines,
+    baseline_errors: Mapping[str, ForecastErrors],
+    params: ForecastingEvaluationParams,
+) -> dict[str, Any]:
+    """The scores of a panel with `owa`, on test and on validation; of others they stay as they are.
+
+    The overall weighted average of the M4 competition (Makridakis et al., 2020): the mean of sMAPE
+    and MASE, each divided by that of Naive2. It is a ratio of means, as its interval is.
+
+    Args:
+        scores: of the forecaster.
+        errors: of the forecaster, on the test.
+        baselines: scores of the baselines.
+        baseline_errors: of the baselines, on the same test.
+        params: of the bootstrap.
+    """
+    horizon = scores["horizon_long"]
+    names = f"smape_{horizon}", f"mase_{horizon}"
+    if names[0] not in scores or _NAIVE2 not in baselines:
+        return dict(scores)
+
+    def measure(own: Mapping[str, Any], naive: Mapping[str, Any]) -> float:
+        return sum(float(own[name] / naive[name]) for name in names) / len(names)
+
+    def draw(chosen: Items) -> dict[str, float]:
+        theirs = baseline_errors[_NAIVE2]
+        averages = (_average_errors(of, chosen) for of in (errors, theirs))
+        return {"owa": measure(*averages)}
+
+    validation = dict(scores["validation"])
+    validation["owa"] = measure(validation, baselines[_NAIVE2]["validation"])
+    one_group = np.zeros(len(errors[names[0]]), dtype=np.int64)
+    intervals = scores["intervals"] | bootstrap(draw, one_group, params.bootstrap)
+    owa = measure(scores, baselines[_NAIVE2])
+    return {**scores, "owa": owa, "intervals": intervals, "validation": validation}
 
 
 def find_best_baseline(baselines: Baselines, score: str) -> str:
@@ -259,7 +303,7 @@ def check_scores(scores: Mapping[str, Any], remedy: str, prefix: str = "") -> No
 
 
 def describe_training_range(
-    series: Series,
+    series: AnySeries,
     least_history: int,
     intervals: Mapping[int, PredictionInterval],
     naive: dict[str, str] | None = None,
@@ -269,7 +313,8 @@ def describe_training_range(
     This is training_range.json: `lowest` and `highest` sample that forecasters were given, after
     the `transform` of an observed series; `spacing`, the time between samples, None without times;
     `least_history`, the shortest history that it takes; `prediction_intervals` by level in percent,
-    each with its `half_width` at each step and the share of the test's samples that it `held`;
+    each with its `half_width` at each step and the share of the test's samples that it `held`, of a
+    panel in units of the naive error of each series;
     `naive`, how it compares with the best naive baseline (`compare_with_naive`).
     """
     lowest, highest = series.training_range
@@ -316,15 +361,18 @@ def score_forecasts(forecasts: Array, backtest: Backtest, horizons: list[int]) -
     return _average_errors(measure_errors(forecasts, backtest, horizons))
 
 
-def write_errors(path: Path, by_forecaster: Mapping[str, ForecastErrors]) -> None:
-    """Write errors.csv: one row per forecaster and phase or origin."""
+def write_errors(
+    path: Path, by_forecaster: Mapping[str, ForecastErrors], names: list[str] | None = None
+) -> None:
+    """Write errors.csv: one row per forecaster and phase, origin or series of a panel, by name."""
     rows: list[list[str | int | float]] = []
     scores: list[str] = []
     for forecaster, errors in by_forecaster.items():
         scores = list(errors)
         for phase, values in enumerate(zip(*errors.values(), strict=True)):
-            rows.append([forecaster, phase, *values])
-    write_table(path, [*_LABELS, *scores], rows)
+            rows.append([forecaster, names[phase] if names else phase, *values])
+    labels = ("forecaster", "series" if names else "phase")
+    write_table(path, [*labels, *scores], rows)
 
 
 def read_errors(path: Path) -> dict[str, ForecastErrors]:
@@ -334,7 +382,7 @@ def read_errors(path: Path) -> dict[str, ForecastErrors]:
         rows_of.setdefault(row["forecaster"], []).append(row)
     by_forecaster: dict[str, ForecastErrors] = {}
     for forecaster, rows in rows_of.items():
-        scores = [column for column in rows[0] if column not in _LABELS]
+        scores = [*rows[0]][2:]  # after the labels
         by_forecaster[forecaster] = {
             score: np.array([float(row[score]) for row in rows]) for score in scores
         }

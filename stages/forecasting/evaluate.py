@@ -17,6 +17,7 @@ from stages.forecasting.assessment import (
     Backtests,
     ForecastErrors,
     ForecastingEvaluationParams,
+    add_owa,
     add_ratios,
     assess,
     check_scores,
@@ -34,7 +35,7 @@ from stages.forecasting.forecasters import (
     wrap_model,
 )
 from stages.forecasting.metrics import choose_forecaster_metrics
-from stages.forecasting.series import Array, Forecaster, Series, read_series
+from stages.forecasting.series import AnySeries, Array, Forecaster, read_series
 from stages.shared.checkpoints import read_model
 from stages.shared.command import run_as_command
 from stages.shared.json_files import read_baselines, write_json
@@ -53,10 +54,11 @@ class _Evaluation:
     forecasts: dict[str, NDArray[Any]]  # a few of them, for the figures
     training_range: dict[str, Any]  # of `describe_training_range`
     block: int  # neighbouring errors that are not independent
+    names: list[str] | None  # of the series of a panel
 
 
 def evaluate(
-    model: nn.Module, state: State | None, series: Series, params: ForecastingEvaluationParams
+    model: nn.Module, state: State | None, series: AnySeries, params: ForecastingEvaluationParams
 ) -> _Evaluation:
     """Score a forecaster; the same model, series and params give the same scores.
 
@@ -87,10 +89,12 @@ def evaluate(
         "test_contexts": test.contexts[forecasts],
         "test_targets": test.targets[forecasts, steps],
         "test_forecasts": assessment.forecasts[forecasts, steps],
-        "test_half_widths": assessment.prediction_intervals[80].of_test[forecasts],
+        "test_half_widths": (assessment.prediction_intervals[80].of_test * test.scale)[forecasts],
         "step": np.array(series.spacing or 1.0),
     }
-    return _Evaluation(scores, assessment.errors, kept, training_range, test.block)
+    if test.names is not None:
+        kept["names"] = np.array(test.names[forecasts])
+    return _Evaluation(scores, assessment.errors, kept, training_range, test.block, test.names)
 
 
 def _score_walkthrough(
@@ -124,6 +128,7 @@ def main(name: str, trained: str, windows: str, baselines: str, metrics: str, ou
     baseline_scores = read_baselines(Path(baselines))
     baseline_errors = read_errors(Path(baselines) / "errors.csv")
     scores = add_ratios(evaluation.scores, baseline_scores)
+    scores = add_owa(scores, evaluation.errors, baseline_scores, baseline_errors, params)
     scores["improvement"] = measure_forecast_improvement(
         evaluation.errors, baseline_scores, baseline_errors, params, evaluation.block
     )
@@ -135,7 +140,7 @@ def main(name: str, trained: str, windows: str, baselines: str, metrics: str, ou
         made.mkdir(parents=True, exist_ok=True)
     write_json(Path(metrics), choose_forecaster_metrics(scores))
     write_json(folder / "scores.json", scores)
-    write_errors(folder / "errors.csv", {name: evaluation.errors})
+    write_errors(folder / "errors.csv", {name: evaluation.errors}, evaluation.names)
     np.savez(folder / "forecasts.npz", allow_pickle=False, **evaluation.forecasts)
     write_json(folder / "training_range.json", evaluation.training_range)
     held = evaluation.training_range["prediction_intervals"]["80"]["held"]

@@ -20,12 +20,19 @@ State = Tensor | tuple[Tensor, Tensor]
 
 
 def wrap_model(model: Any, state: State | None = None) -> Forecaster:
-    """A model, which has a method `forecast`, as a forecaster that starts in a state or zeros."""
+    """A model, which has a method `forecast`, as a forecaster that starts in a state or zeros.
+
+    Histories that begin with NaN are shorter than the others; those of one length are one batch.
+    """
 
     def forecast(history: Array, horizon: int) -> Array:
+        missing = np.isnan(history).sum(axis=1)
+        forecasts = np.empty((len(history), horizon))
         with torch.inference_mode():
-            samples = torch.tensor(history, dtype=torch.float64)
-            forecasts: Array = model.forecast(samples, horizon, state).double().cpu().numpy()
+            for number in np.unique(missing):
+                rows = missing == number
+                samples = torch.tensor(history[rows, number:], dtype=torch.float64)
+                forecasts[rows] = model.forecast(samples, horizon, state).double().cpu().numpy()
         return forecasts
 
     return forecast

@@ -12,8 +12,8 @@ from typing import Any
 def name_ranked_score(scores: Mapping[str, Any], horizon: int) -> str:
     """The score over a horizon by which forecasters are ranked, the less the better.
 
-    The mean absolute scaled error of an observed series, which a few large errors do not decide as
-    they do the mean squared error of a generated one.
+    The mean absolute scaled error of an observed series or of a panel, which a few large errors do
+    not decide as they do the mean squared error of a generated one.
     """
     mase = f"mase_{horizon}"
     return mase if mase in scores else f"mse_{horizon}"
@@ -27,6 +27,8 @@ def name_metrics(scores: Mapping[str, Any]) -> dict[str, str]:
         "mse_long": f"mse_{long}",  # the longest
         "ratio_to_baseline": "ratio_to_baseline",  # of mse_long or mase; below 1 is better
         "mase": f"mase_{long}",
+        "smape": f"smape_{long}",
+        "owa": "owa",
         "walkthrough_mse": "walkthrough_mse",  # of the test with which a walk-through ends
     }
 
@@ -34,7 +36,8 @@ def name_metrics(scores: Mapping[str, Any]) -> dict[str, str]:
 def choose_forecaster_metrics(scores: Mapping[str, Any]) -> dict[str, float]:
     """The content of the metrics file, from the scores in scores.json.
 
-    Only an observed series has a `mase`, only a generated one a `walkthrough_mse`.
+    Only an observed series has a `mase`, only a generated one a `walkthrough_mse`, only a panel
+    `smape` and `owa`.
     """
     names = name_metrics(scores)
     return {metric: scores[name] for metric, name in names.items() if name in scores}

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 
-from stages.forecasting.series import Array, Series, Units, read_series
+from stages.forecasting.series import Array, Panel, Series, Units, read_series
 from stages.shared.arrays import read_arrays
 from stages.shared.command import run_as_command
 from stages.shared.figures import (
@@ -254,6 +254,50 @@ def _draw_origins(
     return figure
 
 
+def _draw_panel(
+    forecasts: _Arrays,
+    baseline_forecasts: _Arrays,
+    floor: float | None,
+    held: float,
+    units: Units,
+    subject: str,
+) -> Figure:
+    """Forecasts of a few series of a panel in their prediction interval, beside the best baseline.
+
+    The intervals `held` a share of the test of all series.
+    """
+    contexts, targets = forecasts["test_contexts"], forecasts["test_targets"]
+    predictions, halves = forecasts["test_forecasts"], forecasts["test_half_widths"]
+    steps = targets.shape[1]
+    num_rows = (len(targets) + 1) // 2
+    figure = make_figure("Forecasts of the test", subject, 1.9 * WIDTH, 0.6 * HEIGHT * num_rows)
+    panels = figure.subplots(num_rows, 2, sharex=True, squeeze=False).ravel()
+    ahead = np.arange(1, steps + 1)
+    before = np.arange(1 - min(3 * steps, contexts.shape[1]), 1)
+    for row, axes in enumerate(panels[: len(targets)]):
+        context = contexts[row, -len(before) :]
+        axes.plot(before, context, color=CONTEXT_COLOR, label="context")
+        joined = np.append(context[-1], targets[row])
+        style: dict[str, Any] = {"color": TARGET_COLOR, "lw": 3.5, "alpha": 0.35}
+        axes.plot(np.append(0, ahead), joined, label="target", **style)
+        low, high = predictions[row] - halves[row], predictions[row] + halves[row]
+        if floor is not None:
+            low = np.maximum(low, floor)
+        label = f"80 % prediction interval (held {held:.0%} of all series)"
+        axes.fill_between(ahead, low, high, color=FORECAST_COLOR, alpha=0.15, lw=0, label=label)
+        axes.plot(ahead, predictions[row], color=FORECAST_COLOR, marker=".", label="forecast")
+        for name, of_baseline in baseline_forecasts.items():
+            axes.plot(ahead, of_baseline[row], color=BASELINE_COLOR, ls="--", label=name)
+        axes.set_title(str(forecasts["names"][row]))
+    for axes in panels[len(targets) :]:
+        axes.remove()
+    for axes in panels[: len(targets)][-2:]:
+        axes.set_xlabel(units.time)
+    figure.supylabel(units.sample)
+    add_legend(figure)
+    return figure
+
+
 def _draw_errors(
     name: str, scores: Mapping[str, Any], baselines: Baselines, units: Units, subject: str
 ) -> Figure:
@@ -317,8 +361,27 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
     baseline_forecasts = read_arrays(Path(baselines) / "forecasts.npz")
     series = read_series(Path(windows), with_params=False)
 
-    step = float(forecasts["step"])
     subject = f"model {name} · series {scores['data']}"
+    dpi = read_params("figures", FigureParams).dpi
+    if isinstance(series, Panel):
+        with figure_style():
+            unit = "mean absolute error, seasonally adjusted and scaled"
+            figures = draw_curves(curves, entry.get("clip_norm"), network, unit, subject)
+            figures["forecast"] = _draw_panel(
+                forecasts,
+                baseline_forecasts,
+                series.floor,
+                intervals["80"]["held"],
+                series.units,
+                subject,
+            )
+            figures["baselines"] = _draw_errors(
+                name, scores, scores_of_baselines, series.units, subject
+            )
+            save_figures(figures, MAIN, Path(out), dpi)
+        return
+
+    step = float(forecasts["step"])
     # the walk-through about half periods draws its loss in blue, the others in red
     # and predictions too
     is_blue = scores["data"] == "half_periods"
@@ -356,7 +419,7 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
             figures["split"] = _draw_split(parts, units, subject)
         if series.windows.are_slid:
             figures["series"] = _draw_series(parts, units, subject)
-        save_figures(figures, MAIN, Path(out), read_params("figures", FigureParams).dpi)
+        save_figures(figures, MAIN, Path(out), dpi)
 
 
 if __name__ == "__main__":

@@ -12,18 +12,28 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.forecasting.observed import CsvSeries, ObservedParams, read_csv_series
+from stages.forecasting.observed import (
+    OBSERVED,
+    CsvSeries,
+    ObservedParams,
+    PanelParams,
+    join_some,
+    read_csv_panel,
+    read_csv_series,
+)
 from stages.forecasting.series import (
+    AnySeries,
     Array,
     GeneratedSeries,
     ObservedSeries,
-    Series,
+    Panel,
+    Units,
     Windows,
     write_series,
 )
 from stages.forecasting.signals import GeneratedParams, sample_signal
 from stages.forecasting.transform import TransformParams, fit_transform
-from stages.shared.command import run_as_command
+from stages.shared.command import run_as_command, show
 from stages.shared.errors import InputError
 from stages.shared.params import read_params
 
@@ -70,7 +80,7 @@ def cut_series(name: str, params: GeneratedParams, times: Array, values: Array) 
         validation_inputs=held_back[:, :length].astype(np.float32),
         validation_targets=held_back[:, first_target:].astype(np.float32),
     )
-    return GeneratedSeries(name, windows, params)
+    return GeneratedSeries(name, windows, params=params)
 
 
 def _sample_validation(params: GeneratedParams, after: float, length: int) -> Array:
@@ -199,7 +209,7 @@ def slide_windows(
     return ObservedSeries(
         name,
         windows,
-        params,
+        params=params,
         samples=samples,
         sample_times=table.times,
         num_train=num_train,
@@ -213,19 +223,64 @@ def slide_windows(
     )
 
 
+def collect_panel(name: str, params: PanelParams, series: dict[str, CsvSeries]) -> Panel:
+    """The series of a file, without those that are too short.
+
+    Raises:
+        InputError: all are.
+    """
+    # a season and the changes to the next one, before validation and test
+    least = 2 * params.horizon + max(params.season + 2, 4)
+    kept = {of: own.samples for of, own in series.items() if len(own.samples) >= least}
+    short = [f"{of} ({len(own.samples)})" for of, own in series.items() if of not in kept]
+    if not kept:
+        longest = max(len(own.samples) for own in series.values())
+        raise InputError(
+            f"{params.path}: no series has the {least} samples that a horizon of {params.horizon} "
+            f"and a season of {params.season} take; the longest has {longest}: lower "
+            f"observed_series.{name}.horizon in params.yaml, or add rows"
+        )
+    if short:
+        named = join_some(short, ", ")
+        show(f"{name}: {len(short)} series have fewer than {least} samples, left out: {named}")
+    return Panel(
+        name,
+        params=params,
+        series_names=[*kept],
+        samples=[*kept.values()],
+        num_validation=params.horizon,
+        num_test=params.horizon,
+        season=params.season,
+        horizon=params.horizon,
+        floor=params.floor,
+        units=Units(
+            time="samples after the end of training and validation",
+            sample=params.sample_column,
+            training_sample=f"{params.sample_column}, seasonally adjusted and scaled",
+            squared_error="",
+        ),
+    )
+
+
 def main(entry: str, source: str, out: str) -> None:
     """Write a series, and beside it its params."""
     section, _, name = entry.partition(".")
-    series: Series
+    series: AnySeries
     if section == "generated_series":
         generated = read_params(entry, GeneratedParams)
         series = cut_series(name, generated, *read_segments(Path(source)))
     elif section == "observed_series":
-        params = read_params(entry, ObservedParams)
-        table = read_csv_series(Path(source), params, params.season)
-        for message in table.messages:
-            print(message)
-        series = split_series(name, params, table)
+        params: ObservedParams | PanelParams = read_params(entry, OBSERVED)
+        if isinstance(params, PanelParams):
+            panel, messages = read_csv_panel(Path(source), params)
+            if messages:
+                show(join_some(messages, "\n"))
+            series = collect_panel(name, params, panel)
+        else:
+            table = read_csv_series(Path(source), params, params.season)
+            for message in table.messages:
+                print(message)
+            series = split_series(name, params, table)
     else:
         raise InputError(
             f"{entry} is no series: give one of generated_series, observed_series, and its name"

@@ -21,6 +21,7 @@ from stages.forecasting.assessment import (
     Assessment,
     ForecastErrors,
     ForecastingEvaluationParams,
+    add_owa,
     add_ratios,
     assess,
     check_scores,
@@ -45,8 +46,18 @@ from stages.forecasting.forecasters import (
     wrap_model,
 )
 from stages.forecasting.metrics import choose_forecaster_metrics, name_ranked_score
-from stages.forecasting.series import Array, Backtest, Series, read_series
+from stages.forecasting.series import (
+    AnySeries,
+    Array,
+    Backtest,
+    Forecaster,
+    Panel,
+    Series,
+    read_series,
+)
+from stages.models.local_forecaster import LocalForecaster
 from stages.models.mean_forecaster import MeanForecaster
+from stages.models.seasonal_forecaster import SeasonalForecaster
 from stages.shared.checkpoints import write_fitted_model
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
@@ -56,6 +67,7 @@ from stages.shared.reproducible import make_reproducible
 
 _Linear = Literal["predict_zero", "hold_last", "copy_period", "ar2", "ar_best", "ridge"]
 _Observed = Literal["ets", "theta", "combination"]
+_OfPanels = Literal["copy_period", "naive2", "theta", "ets", "combination"]
 _Periodic = Literal["sinusoid"]
 _Penalty = Annotated[float, Field(ge=0, le=1e9)]
 _LINEAR = ("ar2", "ar_best", "ridge")  # and these two families, of which a combination has one each
@@ -70,6 +82,7 @@ class ForecastingBaselineParams(Params):
     names: list[_Linear] = Field(min_length=1)
     observed_names: list[_Observed]  # for observed series too
     periodic_names: list[_Periodic]  # for generated series with a period too
+    panel_names: list[_OfPanels] = Field(min_length=1)  # for panels, in place of all these
     ar_orders: list[Count] = Field(min_length=1)  # of which validation chooses that of ar_best
     ridge_block: Count  # samples that ridge forecasts at once
     ridge_penalties: list[_Penalty] = Field(min_length=1)  # of which validation chooses
@@ -85,10 +98,11 @@ class _Scored:
     model: nn.Module
     training_range: dict[str, Any]  # of `describe_training_range`
     forecasts: Array  # of the test, those that figures show
+    names: list[str] | None  # of the series of a panel
 
 
 def score_baselines(
-    series: Series, params: ForecastingBaselineParams, evaluation: ForecastingEvaluationParams
+    series: AnySeries, params: ForecastingBaselineParams, evaluation: ForecastingEvaluationParams
 ) -> _Scored:
     """Fit, choose and score all baselines of a series, in the same way as networks are scored.
 
@@ -102,11 +116,22 @@ def score_baselines(
     scores: Baselines = {}
     choices: dict[str, _Choice] = {}
     models: dict[str, nn.Module] = {}
+    forecasters: dict[str, Forecaster] = {}
     assessments: dict[str, Assessment] = {}
+    model: nn.Module
     own_names = params.observed_names if series.is_continuous else []
     periodic_names = params.periodic_names if series.period else []
-    for name in [*params.names, *own_names, *periodic_names]:
-        if name == "combination":
+    names: list[str] = [*params.names, *own_names, *periodic_names]
+    if isinstance(series, Panel):
+        names = [*params.panel_names]
+    for name in names:
+        if isinstance(series, Panel):
+            choices[name], model = {}, fit_panel_baseline(name, series)
+            forecast = _remember(wrap_model(model))
+            if name == "combination" and all(member in forecasters for member in _SMOOTHING):
+                forecast = _average([forecasters[member] for member in _SMOOTHING])
+            forecasters[name] = forecast
+        elif name == "combination":
             families = []
             for family in (_LINEAR, _SMOOTHING):
                 families.append({member: scores[member] for member in family if member in scores})
@@ -115,14 +140,15 @@ def score_baselines(
                 continue
             ranked = name_ranked_score(next(iter(scores.values())), longest)
             linear, smoothing = (find_best_baseline(family, ranked) for family in families)
-            model: nn.Module = MeanForecaster([models[linear], models[smoothing]])
+            model = MeanForecaster([models[linear], models[smoothing]])
             choices[name] = {"linear": linear, "smoothing": smoothing, **choices[linear]}
         else:
             fitted = []
             for choice in _list_choices(name, series, params, evaluation):
                 fitted.append((choice, fit_baseline(name, series, choice)))
             choices[name], model = _choose(fitted, backtests.validation, evaluation)
-        forecast = wrap_model(model)
+        if not isinstance(series, Panel):
+            forecast = wrap_model(model)
         with np.errstate(over="ignore", invalid="ignore"):  # forecasts may diverge
             assessment = assess(forecast, backtests, evaluation, whole_history=True)
             scored = {**assessment.scores, **choices[name]}
@@ -147,8 +173,12 @@ def score_baselines(
     rows, steps = backtests.test.examples
     errors = {name: assessment.errors for name, assessment in assessments.items()}
     naive = compare_with_naive(errors[best], scores, errors, evaluation, backtests.test.block)
+    complete = {}
+    for name in scores:
+        with_ratios = add_ratios(scores[name], scores)
+        complete[name] = add_owa(with_ratios, errors[name], scores, errors, evaluation)
     return _Scored(
-        scores={name: add_ratios(scores[name], scores) for name in scores},
+        scores=complete,
         errors=errors,
         best=best,
         model=chosen,
@@ -156,7 +186,39 @@ def score_baselines(
             series, find_shortest_history(chosen), shown.prediction_intervals, naive
         ),
         forecasts=shown.forecasts[rows, steps],
+        names=backtests.test.names,
     )
+
+
+def _remember(forecast: Forecaster) -> Forecaster:
+    """The same forecaster, which keeps its forecasts: a combination asks for them again."""
+    kept: dict[tuple[int, int], Array] = {}
+
+    def remember(history: Array, horizon: int) -> Array:
+        key = id(history), horizon
+        if key not in kept:
+            kept[key] = forecast(history, horizon)
+        return kept[key]
+
+    return remember
+
+
+def _average(forecasters: list[Forecaster]) -> Forecaster:
+    return lambda history, horizon: np.mean([one(history, horizon) for one in forecasters], axis=0)
+
+
+def fit_panel_baseline(name: str, panel: Panel) -> nn.Module:
+    """A baseline of a panel: what it has to fit, it fits to each history."""
+    season, floor = panel.season, panel.floor
+    match name:
+        case "copy_period":
+            return make_linear(np.eye(season))
+        case "naive2":
+            return SeasonalForecaster([make_linear([[1.0]])], season, floor)
+        case "theta" | "ets":
+            return SeasonalForecaster([LocalForecaster(name)], season, floor)
+        case _:  # combination
+            return MeanForecaster([fit_panel_baseline(member, panel) for member in _SMOOTHING])
 
 
 def fit_baseline(name: str, series: Series, choice: _Choice) -> nn.Module:
@@ -297,7 +359,7 @@ def main(windows: str, trained: str, out: str, metrics: str, details: str) -> No
     make_reproducible()
     scored = score_baselines(series, params, evaluation)
     write_baselines(Path(out), series.name, scored.scores)
-    write_errors(Path(out) / "errors.csv", scored.errors)
+    write_errors(Path(out) / "errors.csv", scored.errors, scored.names)
     np.savez(Path(out) / "forecasts.npz", allow_pickle=False, **{scored.best: scored.forecasts})
 
     config = describe_model(scored.model)

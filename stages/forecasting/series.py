@@ -1,8 +1,8 @@
-"""A series, generated or observed: two classes with the same methods.
+"""A series, generated or observed, or a panel of many: classes with the same methods.
 
-data/preprocessed/series/<series>.npz holds the windows that networks are trained on, <series>.json
-the entry of the series in params.yaml. Only `read_series` finds out which kind a series is; all
-other code calls methods of the series.
+data/preprocessed/series/<series>.npz holds the windows that networks are trained on, or the samples
+of a panel, <series>.json the entry of the series in params.yaml. `read_series` finds out which kind
+a series is; all other code calls methods of the series, except where a panel is trained and drawn.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.forecasting.observed import ObservedParams, find_spacing
+from stages.forecasting.observed import ObservedParams, PanelParams, find_spacing
 from stages.forecasting.signals import GeneratedParams, sample_signal
 from stages.forecasting.transform import Transform, TransformParams, fit_transform
 from stages.shared.arrays import read_arrays
@@ -34,6 +34,7 @@ _Floats = NDArray[np.float32]
 _Split = Literal["validation", "test"]
 _P = TypeVar("_P", bound=Params)
 
+_MOST_EXAMPLES = 6  # series of a panel in figures
 _LONGEST_HISTORY = 1000  # samples; longer ones change no forecast, and take memory per origin
 _STREAM = 0xE7A1  # added to every seed, so that no backtest draws the numbers of a training
 
@@ -79,13 +80,19 @@ class Units:
 class Backtest:
     """Contexts that forecasts start from, and the targets that score them."""
 
-    contexts: Array  # (B, K) samples before each forecast, oldest first
+    contexts: Array  # (B, K) samples before each forecast, oldest first; NaN: none that early
     targets: Array  # (B, n) samples after them, without the noise of a generated series
-    naive_error: float | None = None  # of an observed series: divides the errors of MASE
+    naive_error: float | Array | None = None  # (B, 1) of a panel: divides the errors of MASE
     block: int = 1  # neighbouring forecasts whose targets overlap: they are not independent
     examples: tuple[slice, slice] = (slice(None), slice(None))  # forecasts and steps in figures
     scores_coverage: bool = False  # whether the coverage of the prediction interval is a score
     earlier: Array | None = None  # (B, K') samples before the contexts, where there are more
+    names: list[str] | None = None  # of the series of a panel, one per forecast
+
+    @property
+    def scale(self) -> float | Array:
+        """The unit of prediction intervals: that of the series, of a panel the naive errors."""
+        return 1.0 if self.names is None or self.naive_error is None else self.naive_error
 
     @property
     def histories(self) -> Array:
@@ -98,9 +105,17 @@ class Backtest:
         """Errors `(B, n)` at each step of forecasts `(B, n)`; scores are means of them.
 
         `mse`: squared errors. `mase`, only of an observed series: absolute errors divided by the
-        mean absolute change from one training sample to the next (Hyndman & Koehler, 2006).
+        mean absolute change from one training sample to the next, of a panel from one season to the
+        next (Hyndman & Koehler, 2006). A panel has `smape`, in percent, in place of `mse`:
+        200 |y - f| / (|y| + |f|) (Makridakis & Hibon, 2000).
         """
-        squared = (forecasts - self.targets[:, : forecasts.shape[1]]) ** 2
+        targets = self.targets[:, : forecasts.shape[1]]
+        if self.names is not None:
+            errors = np.abs(forecasts - targets)
+            sums = np.abs(forecasts) + np.abs(targets)
+            smape = 200 * np.divide(errors, sums, out=np.zeros(errors.shape), where=sums > 0)
+            return {"smape": smape, "mase": errors / self.scale}
+        squared = (forecasts - targets) ** 2
         if self.naive_error is None:
             return {"mse": squared}
         return {"mse": squared, "mase": np.sqrt(squared) / self.naive_error}
@@ -126,22 +141,13 @@ class WalkthroughTest:
 
 
 @dataclass(frozen=True, eq=False)
-class _BaseSeries(Generic[_P]):
-    """The fields of both kinds of series."""
+class _Entry(Generic[_P]):
+    """The fields of all kinds of series."""
 
     section: ClassVar[str]  # of params.yaml
 
     name: str  # of its entry in that section
-    windows: Windows
-    params: _P | None = None  # that entry, or None if it was not read
-
-    def select_validation(self) -> Self:
-        """The same series with the windows of validation in place of those of training."""
-        inputs, targets = self.windows.validation_inputs, self.windows.validation_targets
-        times = np.zeros(targets.shape)  # nobody asks for them
-        return replace(
-            self, windows=replace(self.windows, inputs=inputs, targets=targets, times=times)
-        )
+    params: _P | None = field(default=None, kw_only=True)  # that entry, or None if it was not read
 
     @property
     def entry(self) -> _P:
@@ -154,7 +160,22 @@ class _BaseSeries(Generic[_P]):
 
 
 @dataclass(frozen=True, eq=False)
-class GeneratedSeries(_BaseSeries[GeneratedParams]):
+class _OneSeries(_Entry[_P]):
+    """The fields of a generated and of an observed series."""
+
+    windows: Windows
+
+    def select_validation(self) -> Self:
+        """The same series with the windows of validation in place of those of training."""
+        inputs, targets = self.windows.validation_inputs, self.windows.validation_targets
+        times = np.zeros(targets.shape)  # nobody asks for them
+        return replace(
+            self, windows=replace(self.windows, inputs=inputs, targets=targets, times=times)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratedSeries(_OneSeries[GeneratedParams]):
     """A series of `generated_series`: its signal is known at all times."""
 
     section = "generated_series"
@@ -314,7 +335,7 @@ class GeneratedSeries(_BaseSeries[GeneratedParams]):
 
 
 @dataclass(frozen=True, eq=False)
-class ObservedSeries(_BaseSeries[ObservedParams]):
+class ObservedSeries(_OneSeries[ObservedParams]):
     """A series of `observed_series`, from a file: training, then validation, then test."""
 
     section = "observed_series"
@@ -463,23 +484,144 @@ class ObservedSeries(_BaseSeries[ObservedParams]):
         return replace(self, samples=self.samples[:end], sample_times=self.sample_times[:end])
 
 
+@dataclass(frozen=True, eq=False)
+class Panel(_Entry[PanelParams]):
+    """An entry of `observed_series` with many series, of which a network learns from all.
+
+    The last `num_test` samples of each series are its test, those before them its validation. Its
+    windows are cut from the training parts by the training (stages/forecasting/global_training.py).
+    """
+
+    section = "observed_series"
+    is_continuous = True
+    period: ClassVar[float | None] = None
+    spacing: ClassVar[float | None] = None
+    transform: ClassVar[None] = None  # the models have it in them
+
+    series_names: list[str] = field(kw_only=True)
+    samples: list[Array] = field(kw_only=True)  # (T,) of each series, oldest first
+    num_validation: int = field(kw_only=True)  # samples of each series
+    num_test: int = field(kw_only=True)
+    season: int = field(kw_only=True)
+    horizon: int = field(kw_only=True)
+    floor: float | None = field(kw_only=True)
+    units: Units = field(kw_only=True)
+
+    @property
+    def training(self) -> list[Array]:
+        """The training part `(T,)` of each series."""
+        held_out = self.num_validation + self.num_test
+        return [samples[: len(samples) - held_out] for samples in self.samples]
+
+    @property
+    def own_evaluation(self) -> dict[str, Any]:
+        """Fields of `evaluate_forecasters` to replace."""
+        horizons = [self.horizon]
+        return {"context": 1, "horizons": horizons, "validation_horizons": horizons}
+
+    @property
+    def training_range(self) -> tuple[float, float]:
+        """The lowest and the highest sample of all series."""
+        joined = np.concatenate(self.samples)
+        return float(joined.min()), float(joined.max())
+
+    def backtest(
+        self,
+        split: _Split,
+        *,
+        context: int,
+        horizon: int,
+        phases: int,
+        seed: int,
+        validation_horizon: int = 0,
+    ) -> Backtest:
+        """One forecast of each series, from the end of what comes before the split."""
+        held_out = self.num_test + (self.num_validation if split == "validation" else 0)
+        histories = [own[: len(own) - held_out][-_LONGEST_HISTORY:] for own in self.samples]
+        targets = [own[len(own) - held_out :][:horizon] for own in self.samples]
+        return Backtest(
+            pad_histories(histories),
+            np.stack(targets),
+            naive_error=measure_naive_errors(self.training, self.season)[:, None],
+            examples=(slice(None, None, math.ceil(len(targets) / _MOST_EXAMPLES)), slice(None)),
+            scores_coverage=True,
+            names=self.series_names,
+        )
+
+    def walkthrough_tests(
+        self, kind: WalkthroughKind, steps: int, context: int
+    ) -> list[WalkthroughTest]:
+        """An empty list: no walk-through is about a file."""
+        return []
+
+    def hide_test(self) -> "Panel":
+        """The same panel without its test parts."""
+        samples = [own[: len(own) - self.num_test] for own in self.samples]
+        return replace(self, samples=samples, num_test=0)
+
+    def join_models(self, networks: "list[nn.Module]") -> "nn.Module":
+        """Several networks as one forecaster of the series, never below the floor."""
+        from stages.models.mean_forecaster import MeanForecaster
+        from stages.models.seasonal_forecaster import SeasonalForecaster
+
+        joined = networks[0] if len(networks) == 1 else MeanForecaster(networks)
+        if self.floor is None:
+            return joined
+        return SeasonalForecaster([joined], season=1, floor=self.floor)  # networks know the season
+
+    def hold_out_nothing(self) -> "Panel":
+        """The same panel with all samples to train on."""
+        return replace(self, num_validation=0, num_test=0)
+
+
 Series = GeneratedSeries | ObservedSeries
+AnySeries = Series | Panel
 
 
-def write_series(path: Path, series: Series) -> None:
+def pad_histories(histories: list[Array]) -> Array:
+    """Histories of different lengths as one array `(B, T)`: NaN before the shorter ones."""
+    padded = np.full((len(histories), max(map(len, histories))), np.nan)
+    for row, history in zip(padded, histories, strict=True):
+        row[len(row) - len(history) :] = history
+    return padded
+
+
+def measure_naive_errors(training: list[Array], season: int) -> Array:
+    """The mean absolute change of each series from one season to the next: `(B,)`.
+
+    Where there is none the one from sample to sample counts, where the series never changes its
+    size, or 1.
+    """
+    errors = []
+    for samples in training:
+        changes = [np.abs(samples[lag:] - samples[:-lag]) for lag in (season, 1)]
+        candidates = [float(change.mean()) for change in changes if len(change)]
+        candidates += [abs(float(samples[-1])), 1.0]
+        errors.append(next(error for error in candidates if error > 0))
+    return np.array(errors)
+
+
+def write_series(path: Path, series: AnySeries) -> None:
     """Write a series to <series>.npz and its params to <series>.json beside it."""
     apart = ("name", "windows", "params")
     own = {name: value for name, value in vars(series).items() if name not in apart}
-    if "transform" in own:
-        own["transform"] = json.dumps(asdict(own["transform"]))
-        own["labels"] = json.dumps(own["labels"])
-    np.savez(path, allow_pickle=False, **asdict(series.windows), **own)
+    if isinstance(series, Panel):
+        own["samples"] = np.concatenate(series.samples)
+        own["lengths"] = np.array([len(samples) for samples in series.samples])
+        own["floor"] = np.array([] if series.floor is None else [series.floor])
+        own["units"] = json.dumps(asdict(series.units))
+        np.savez(path, allow_pickle=False, **own)
+    else:
+        if isinstance(series, ObservedSeries):
+            own["transform"] = json.dumps(asdict(series.transform))
+            own["labels"] = json.dumps(series.labels)
+        np.savez(path, allow_pickle=False, **asdict(series.windows), **own)
     entry = series.entry.model_dump(exclude_unset=True)
     write_json(path.with_suffix(".json"), {series.section: entry})
 
 
-def read_series(path: Path, with_params: bool = True) -> Series:
-    """Read a series.
+def read_series(path: Path, with_params: bool = True) -> AnySeries:
+    """Read a series, or a panel.
 
     Args:
         path: data/preprocessed/series/<series>.npz.
@@ -487,21 +629,42 @@ def read_series(path: Path, with_params: bool = True) -> Series:
             not train again after a season or horizons are edited, and a cluster gets one file.
     """
     arrays = read_arrays(path)
+    if "lengths" in arrays:
+        return _build_panel(path, arrays, with_params)
     windows = Windows(**{field.name: arrays[field.name] for field in fields(Windows)})
     entry_path = path.with_suffix(".json")
     [entry] = read_json(entry_path).values() if with_params else [None]
     if "samples" not in arrays:
         generated = check_params(entry, GeneratedParams, str(entry_path)) if with_params else None
-        return GeneratedSeries(path.stem, windows, generated)
+        return GeneratedSeries(path.stem, windows, params=generated)
     observed = check_params(entry, ObservedParams, str(entry_path)) if with_params else None
     return ObservedSeries(
         path.stem,
         windows,
-        observed,
+        params=observed,
         samples=arrays["samples"],
         sample_times=arrays["sample_times"],
         num_train=int(arrays["num_train"]),
         num_validation=int(arrays["num_validation"]),
         transform=Transform(**json.loads(str(arrays["transform"]))),
         labels=json.loads(str(arrays["labels"])),
+    )
+
+
+def _build_panel(path: Path, arrays: dict[str, NDArray[Any]], with_params: bool) -> Panel:
+    """The panel that `write_series` wrote."""
+    entry_path = path.with_suffix(".json")
+    params = None
+    if with_params:
+        [entry] = read_json(entry_path).values()
+        params = check_params(entry, PanelParams, str(entry_path))
+    counts = ("num_validation", "num_test", "season", "horizon")
+    return Panel(
+        path.stem,
+        params=params,
+        series_names=arrays["series_names"].tolist(),
+        samples=np.split(arrays["samples"], np.cumsum(arrays["lengths"])[:-1]),
+        floor=float(arrays["floor"][0]) if len(arrays["floor"]) else None,
+        units=Units(**json.loads(str(arrays["units"]))),
+        **{name: int(arrays[name]) for name in counts},
     )

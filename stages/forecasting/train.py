@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from stages.forecasting.forecasters import State, describe_model, wrap_model, write_state
-from stages.forecasting.series import Array, Series, read_series
+from stages.forecasting.global_training import train_network
+from stages.forecasting.series import AnySeries, Array, Panel, Series, read_series
 from stages.forecasting.sizes import (
     ClosedLoopParams,
     TrainingWindows,
@@ -101,14 +102,26 @@ class FittedForecasterParams(_NetworkParams):
     device: Literal["cpu"] = "cpu"  # of its linear algebra
 
 
+class GlobalForecasterParams(_NetworkParams, FitParams):
+    """An entry of section `forecasters` that learns from all series of a panel."""
+
+    architecture: Literal["global_forecaster"]
+    members: int = Field(default=1, gt=0, le=100)  # trained from consecutive seeds and averaged
+    validate_every: None = None  # no loss on validation is measured
+
+
 def _choose_class(entry: Any) -> str:
-    has_readout = isinstance(entry, dict) and "fit_readout" in entry
-    return "[closed form]" if has_readout else "[updates]"
+    if not isinstance(entry, dict):
+        return "[updates]"
+    if entry.get("architecture") == "global_forecaster":
+        return "[many series]"
+    return "[closed form]" if "fit_readout" in entry else "[updates]"
 
 
 FORECASTER: Any = Annotated[  # the schema of any entry of section `forecasters`
     Annotated[ForecasterParams, Tag("[updates]")]
-    | Annotated[FittedForecasterParams, Tag("[closed form]")],
+    | Annotated[FittedForecasterParams, Tag("[closed form]")]
+    | Annotated[GlobalForecasterParams, Tag("[many series]")],
     Discriminator(_choose_class),
 ]
 
@@ -226,8 +239,8 @@ def draw_windows(params: ForecasterParams, num_windows: int) -> NDArray[np.int64
 
 @np.errstate(over="ignore", invalid="ignore")  # a loss that is not finite is reported by `fit`
 def train(
-    params: ForecasterParams | FittedForecasterParams,
-    series: Series,
+    params: ForecasterParams | FittedForecasterParams | GlobalForecasterParams,
+    series: AnySeries,
     name: str,
     validates: bool = False,
 ) -> TrainedForecaster:
@@ -243,6 +256,13 @@ def train(
         InputError: the params fit no network, or the loss is not finite.
     """
     where = f"params.yaml: forecasters.{name}"
+    if isinstance(params, GlobalForecasterParams):
+        return _train_on_panel(params, series, name)
+    if isinstance(series, Panel):
+        raise InputError(
+            f"{where}: {params.series} has many series, from which global_forecaster alone learns: "
+            "choose another architecture, or another series"
+        )
     device = prepare_training(params)
     given, params = params, _fill_in_sizes(params, series, where)
     if isinstance(params, FittedForecasterParams):
@@ -279,6 +299,40 @@ def train(
     return _conclude(
         params, series, model, curves, objective.state, reporter.snapshots, reporter.progress
     )
+
+
+def _train_on_panel(
+    params: GlobalForecasterParams, series: AnySeries, name: str
+) -> TrainedForecaster:
+    """Train one network on all series of a panel, or several from consecutive seeds.
+
+    Sizes that the entry leaves out are those of the panel. The curves are means over the networks.
+
+    Raises:
+        InputError: the series is no panel, a network does not fit it, or the loss is not finite.
+    """
+    if not isinstance(series, Panel):
+        raise InputError(
+            f"params.yaml: forecasters.{name}: global_forecaster learns from many series, and "
+            f"{params.series} is one: choose another architecture, or another series"
+        )
+    network = {"season": series.season, "horizon": series.horizon} | params.network
+    network.setdefault("window", 2 * max(network["season"], network["horizon"]))
+    models: list[nn.Module] = []
+    of_all = []
+    for seed in range(params.seed, params.seed + params.members):
+        recipe = params.model_copy(update={"seed": seed})
+        model, curves = train_network(series.training, network, recipe, name)
+        models.append(model)
+        of_all.append(curves)
+    progress = Progress(models[0])
+    progress.print(f"{len(models)} networks, {len(series.training)} series")
+    losses = np.array([curves.loss for curves in of_all])
+    norms = np.array([curves.gradient_norm for curves in of_all])
+    curves.loss, curves.gradient_norm = losses.mean(axis=0).tolist(), norms.mean(axis=0).tolist()
+    joined = series.join_models(models)
+    config = describe_model(joined, network)
+    return TrainedForecaster(joined, config, curves, None, {}, progress.lines)
 
 
 def _fill_in_sizes(params: _P, series: Series, where: str) -> _P:

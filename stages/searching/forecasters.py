@@ -4,16 +4,21 @@ import math
 
 from stages.forecasting.assessment import score_forecasts
 from stages.forecasting.forecasters import wrap_model
-from stages.forecasting.series import Backtest, Series
-from stages.forecasting.train import FittedForecasterParams, ForecasterParams, train
+from stages.forecasting.series import AnySeries, Backtest
+from stages.forecasting.train import (
+    FittedForecasterParams,
+    ForecasterParams,
+    GlobalForecasterParams,
+    train,
+)
 from stages.searching.trials import Result, make_result
 from stages.shared.errors import InputError
 
 
 def try_forecaster(
-    params: ForecasterParams | FittedForecasterParams,
+    params: ForecasterParams | FittedForecasterParams | GlobalForecasterParams,
     name: str,
-    series: Series,
+    series: AnySeries,
     validation: Backtest,
     horizons: list[int],
 ) -> Result:

@@ -17,6 +17,7 @@ PACKAGE = "package.zip"
 _SERVED = "stages/tracking/served_models"
 _LOADER = f"{_SERVED}/loader.py"
 _CHECKSUMS = "stages/tracking/mlflow_sync/checksums.py"  # checks the package before it is opened
+_PACKAGES = {"local_forecaster": "statsmodels"}  # that an architecture needs beside these
 _REQUIREMENTS = ("mlflow", "numpy", "pydantic", "torch")  # all that served_models/ imports
 
 
@@ -75,8 +76,10 @@ def pack_model(name: str, folder: Path, identity: dict[str, Any]) -> None:
 
     config = read_config(Path("data/trained", name))
     # the packages as they are installed; MLflow would take 3 to 16 s to find them out
+    architectures = _list_architectures(config.architecture, config.network)
+    own = {_PACKAGES[name] for name in architectures if name in _PACKAGES}
     requirements = []
-    for requirement in _REQUIREMENTS:
+    for requirement in sorted({*_REQUIREMENTS, *own}):
         version, _, _build = metadata.version(requirement).partition("+")
         requirements.append(f"{requirement}=={version}")
     interface: dict[str, Any] = {

@@ -335,8 +335,13 @@ def list_baselines(stages: Stages) -> list[RunSpec]:
         params = dict(stage.read_section(section))
         results = [path for path in stage.outs if path.endswith("/scores.json")]
         methods = [*(params.pop("names", None) or [])]
+        panel_methods = params.pop("panel_names", [])  # a lock of before there were any has none
         if kind == "score_observed_baselines":
-            methods += params["observed_names"]
+            preprocess = stages.get(f"preprocess_observed@{series}") or stage.raise_incomplete()
+            is_panel = not {"id", "columns"}.isdisjoint(
+                preprocess.read_section(f"observed_series.{series}")
+            )
+            methods = panel_methods if is_panel else methods + params["observed_names"]
         if kind == "score_series_baselines":
             preprocess = stages.get(f"preprocess_series@{series}") or stage.raise_incomplete()
             entry = preprocess.read_section(f"generated_series.{series}")
