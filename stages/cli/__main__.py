@@ -104,8 +104,11 @@ def _make_parser() -> argparse.ArgumentParser:
     argument("--log", dest="as_log", action="store_true", help="the network's log-probabilities")
     argument("--json", dest="as_json", action="store_true", help="a list, one object per name")
 
-    argument = add("forecast", "cli.forecast", "forecast what follows a series in a CSV file")
-    argument("source", type=_file, metavar="CSV")
+    argument = add(
+        "forecast", "cli.forecast", "forecast what follows one or many series in a CSV file"
+    )
+    text = "history (default: the file of the series in params.yaml)"
+    argument("source", type=_file, metavar="CSV", nargs="?", help=text)
     argument("--from-mlflow", action="store_true", help=from_mlflow)
     asked = commands.choices["forecast"].add_mutually_exclusive_group()
     asked.add_argument("--series", help="the champion of this series, or its best model")

@@ -1,4 +1,4 @@
-"""Forecast what follows a series: `srn forecast data/series/sunspots.csv --series sunspots`.
+"""Forecast what follows a series, or many: `srn forecast --series sunspots`.
 
 `--series` asks the champion of that series in champions.yaml, or the best model of the workspace
 where there is none; `--model carried_rnn` that model of dvc.lock. A model of the same file is
@@ -7,6 +7,7 @@ JSON file are written. A history unlike what the model was scored on is rejected
 forecasts from anything.
 """
 
+import math
 import sys
 import textwrap
 from dataclasses import dataclass
@@ -14,18 +15,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stages.cli.refit import refit_model, take_whole_series
-from stages.forecasting.observed import CsvParams, CsvSeries, ObservedParams, read_csv_series
-from stages.forecasting.transform import Transform, TransformParams
+from stages.cli.refit import refit_model, take_whole_file
+from stages.forecasting.observed import (
+    OBSERVED,
+    CsvParams,
+    CsvSeries,
+    ObservedParams,
+    PanelParams,
+    join_some,
+    read_csv_panel,
+    read_csv_series,
+)
+from stages.forecasting.series import measure_naive_errors
+from stages.forecasting.transform import Transform
 from stages.shared.command import show
-from stages.shared.errors import InputError
+from stages.shared.errors import InputError, clean_message
 from stages.shared.figures import (
     FORECAST_COLOR,
     TARGET_COLOR,
     FigureParams,
+    add_legend,
     figure_style,
     make_figure,
     save_png,
@@ -46,6 +59,7 @@ _TrainingRange = dict[str, Any]  # as stages/forecasting/evaluate.py writes it
 _MARGIN = 0.25  # of the range of training, by which a history may leave it: records are broken
 _SPACING = 0.05  # share by which its spacing may differ: months do
 _MOST_STEPS = 100  # of a forecast without --horizon
+_MOST_DRAWN = 6  # series of a panel
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,25 @@ class _Interval:
     low: _Samples  # (n,)
     high: _Samples
     held: float  # share of the test that such intervals held
+
+
+@dataclass(frozen=True)
+class _Forecast:
+    """The forecast of one series."""
+
+    samples: _Samples  # (n,)
+    intervals: list[_Interval]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The series of a file that are to be forecast."""
+
+    series: dict[str, CsvSeries]  # by name; one series has none
+    messages: list[str]
+    id: str | None  # column of names; None: one series
+    time: str | None  # column of times
+    column: str  # of the samples
 
 
 def history_problem(
@@ -88,7 +121,7 @@ def history_problem(
 
 
 def main(
-    source: Path,
+    source: Path | None = None,
     series: str | None = None,
     model: str | None = None,
     column: str | None = None,
@@ -105,79 +138,151 @@ def main(
     Raises:
         InputError: the file cannot be used, or is unlike what the model was scored on.
     """
-    out = out or source.with_name(f"{source.stem}_forecast.csv")
-    if out == source:
-        raise InputError(f"{out} would be overwritten: name another file for the forecast")
     check_dvc_listings()
     dpi = read_params("figures", FigureParams).dpi
     loaded = _load(series, model, from_mlflow)
     training_range = loaded.model.training_range
-    entry = _find_entry(training_range["series"])
-    given = {name: value for name, value in (("column", column), ("time", time)) if value}
-    if entry:
-        read_as: CsvParams = entry.model_copy(update=given)
-    elif column:
-        read_as = CsvParams(column=column, time=time)
-    else:
-        raise InputError(f"{training_range['series']} is no series of a file: name a --column")
-    table = read_csv_series(source, read_as, entry.season if entry else 1)
-    history = table.samples
-    spacing = table.spacing if read_as.time else None
-    problem = history_problem(history, spacing, training_range)
+    name = training_range["series"]
+    entry = _find_entry(name)
+    given = {key: value for key, value in (("column", column), ("time", time)) if value}
+    source = source or (Path(entry.path) if entry else None)
+    if source is None:
+        raise InputError(f"{name} is no series of a file: name a CSV file, and a --column")
+    out = out or source.with_name(f"{source.stem}_forecast.csv")
+    if out == source:
+        raise InputError(f"{out} would be overwritten: name another file for the forecast")
+    file = _read_source(source, entry, given, name)
+    problem = None
+    if not isinstance(entry, PanelParams):
+        [table] = file.series.values()
+        spacing = table.spacing if file.time else None
+        problem = history_problem(table.samples, spacing, training_range)
     if problem and not force:
         raise InputError(f"{source}: {problem}; --force overrules")
 
     reason = _refit_problem(loaded, entry, source, as_scored)
     fitted = f"as it was scored, since {reason}" if reason else f"fitted to all of {source.name}"
     if not reason and entry:
-        known = training_range["transform"]
-        transform = TransformParams(log=known["log"], difference=known["differences"])
-        whole = take_whole_series(training_range["series"], entry, table, transform)
+        whole = take_whole_file(name, entry, file.series, training_range["transform"])
         models = {spec.name: spec for spec in read_models()}
         loaded.model.model = refit_model(loaded.name, models, whole)
     num_measured = len(training_range["prediction_intervals"]["80"]["half_width"])
     steps = horizon or min(num_measured or _MOST_STEPS, _MOST_STEPS)
-    try:
-        forecast: _Samples = loaded.model.predict(history[None], steps)[0]
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    intervals = _list_intervals(forecast, training_range, levels or [80])
+    forecasts, short = _forecast(loaded, file, entry, steps, levels or [80])
 
-    times = table.continue_times(steps)
-    _write(out, read_as.time or "row", times, read_as.column, forecast, intervals)
+    rows = _list_rows(file, forecasts, steps)
+    held = next(iter(forecasts.values())).intervals
+    ends = [f"{end}_{interval.level}" for interval in held for end in ("low", "high")]
+    columns = [*([file.id] if file.id else []), file.time or "row", file.column, *ends]
+    with replacing(out) as new:
+        write_table(new, columns, rows)
     with figure_style():
-        figure = _draw(table, read_as, forecast, intervals, loaded.origin)
+        figure = _draw(file, forecasts, loaded.origin)
         with replacing(out.with_suffix(".png")) as new:
             save_png(figure, new, dpi)
+    spans = [file.series[of].continue_times(steps) for of in forecasts]
     described = {
         "model": loaded.name,
-        "series": training_range["series"],
+        "series": name,
         "chosen": loaded.reason,
         "fitted": fitted,
-        "column": read_as.column,
-        "samples": len(history),
-        "first": times[0],
-        "last": times[-1],
+        "column": file.column,
+        "samples": sum(len(file.series[of].samples) for of in forecasts),
+        "first": spans[0][0],  # of many series that of the first one
+        "last": spans[-1][-1],
         "steps": steps,
         "steps_with_intervals": min(steps, num_measured),
         "compared_with_naive": training_range["naive"],
-        "held": {str(interval.level): interval.held for interval in intervals},
+        "held": {str(interval.level): interval.held for interval in held},
     }
+    if file.id:
+        described |= {"num_series": len(forecasts), "left_out": short}
     with replacing(out.with_suffix(".json")) as new:
         write_json(new, described)
-    for message in [loaded.note, *table.messages]:
+    for message in [loaded.note, *file.messages]:
         if message:
             show(message, file=sys.stderr)
+    if short:
+        show(f"{len(short)} series are too short for {loaded.name}: {join_some(short, ', ')}")
     show(f"{loaded.origin}, {fitted}")
     if loaded.reason:
         show(textwrap.fill(loaded.reason, 100))
     if naive := training_range["naive"]:
         show(f"compared with {naive['baseline']}, which fits nothing: {naive['verdict']}")
-    for interval in intervals:
+    for interval in held:
         print(f"prediction interval for {interval.level} %: held {interval.held:.0%} of the test")
     if steps > num_measured:
         print(f"no errors were measured more than {num_measured} steps ahead: no interval there")
+    if file.id:
+        print(f"{len(forecasts)} series, {steps} steps each")
     show(f"{out}, {out.with_suffix('.png').name}, {out.with_suffix('.json').name}")
+
+
+def _read_source(
+    source: Path, entry: ObservedParams | PanelParams | None, given: dict[str, str], name: str
+) -> _Source:
+    """Read one series or many, as the entry of the series has it, or the columns that are given."""
+    if isinstance(entry, PanelParams):
+        params = entry.model_copy(update=given)
+        series, messages = read_csv_panel(source, params)
+        messages = [join_some(messages, "\n")] if messages else []
+        return _Source(series, messages, params.id_column, params.time, params.sample_column)
+    if entry:
+        read_as: CsvParams = entry.model_copy(update=given)
+    elif "column" in given:
+        read_as = CsvParams.model_validate(given)
+    else:
+        raise InputError(f"{name} is no series of a file: name a --column")
+    table = read_csv_series(source, read_as, entry.season if entry else 1)
+    return _Source({"": table}, table.messages, None, read_as.time, read_as.column)
+
+
+def _forecast(
+    loaded: Loaded[Forecaster],
+    file: _Source,
+    entry: ObservedParams | PanelParams | None,
+    steps: int,
+    levels: list[int],
+) -> tuple[dict[str, _Forecast], list[str]]:
+    """Forecast all series of a file; those of equal length at once.
+
+    Args:
+        loaded: the model.
+        file: the series.
+        entry: of the series in params.yaml, if it has one.
+        steps: of each forecast.
+        levels: of prediction intervals, in percent.
+
+    Returns:
+        The forecasts by series, and the names of series that the model finds too short.
+    """
+    training_range = loaded.model.training_range
+    floor = (training_range["transform"] or {}).get("floor")
+    if isinstance(entry, PanelParams):
+        floor = entry.floor
+    by_length: dict[int, list[str]] = {}
+    for name, table in file.series.items():
+        by_length.setdefault(len(table.samples), []).append(name)
+    found: dict[str, _Forecast] = {}
+    short = []
+    for names in by_length.values():
+        histories = [file.series[name].samples for name in names]
+        try:
+            forecasts: _Samples = loaded.model.predict(np.stack(histories), steps)
+        except ValueError as error:
+            if not file.id:
+                raise InputError(str(error)) from None
+            short += names
+            continue
+        scales = np.ones(len(names))
+        if isinstance(entry, PanelParams):
+            scales = measure_naive_errors(histories, entry.season)
+        for name, forecast, scale in zip(names, forecasts, scales, strict=True):
+            intervals = _list_intervals(forecast, training_range, floor, levels, scale)
+            found[name] = _Forecast(forecast, intervals)
+    if not found:
+        raise InputError(f"all series are too short for {loaded.name}: add rows")
+    return {name: found[name] for name in file.series if name in found}, short
 
 
 def _load(series: str | None, model: str | None, from_mlflow: bool) -> Loaded[Forecaster]:
@@ -197,16 +302,21 @@ def _load(series: str | None, model: str | None, from_mlflow: bool) -> Loaded[Fo
     )
 
 
-def _find_entry(series: str) -> ObservedParams | None:
+def _find_entry(series: str) -> ObservedParams | PanelParams | None:
     """The entry of an observed series in params.yaml; None: it has none."""
     entries = read_params("observed_series", dict[str, Any])
     if series not in entries:
         return None
-    return check_params(entries[series], ObservedParams, f"params.yaml: observed_series.{series}")
+    where = f"params.yaml: observed_series.{series}"
+    found: ObservedParams | PanelParams = check_params(entries[series], OBSERVED, where)
+    return found
 
 
 def _refit_problem(
-    loaded: Loaded[Forecaster], entry: ObservedParams | None, source: Path, as_scored: bool
+    loaded: Loaded[Forecaster],
+    entry: ObservedParams | PanelParams | None,
+    source: Path,
+    as_scored: bool,
 ) -> str | None:
     """Why a model cannot be fitted to the whole file again, or None."""
     if as_scored:
@@ -225,14 +335,17 @@ def _refit_problem(
 
 
 def _list_intervals(
-    forecast: _Samples, training_range: _TrainingRange, levels: list[int]
+    forecast: _Samples,
+    training_range: _TrainingRange,
+    floor: float | None,
+    levels: list[int],
+    scale: float,
 ) -> list[_Interval]:
     """Prediction intervals of a forecast `(n,)`, one per level, never below the floor."""
-    floor = (training_range["transform"] or {}).get("floor")
     intervals = []
     for level in levels:
         measured = training_range["prediction_intervals"][str(level)]
-        half = np.array(measured["half_width"][: len(forecast)])
+        half = scale * np.array(measured["half_width"][: len(forecast)])
         low, high = forecast[: len(half)] - half, forecast[: len(half)] + half
         if floor is not None:
             low = np.maximum(low, floor)
@@ -240,44 +353,54 @@ def _list_intervals(
     return intervals
 
 
-def _write(
-    out: Path,
-    time: str,
-    times: list[str],
-    column: str,
-    forecast: _Samples,
-    intervals: list[_Interval],
-) -> None:
-    """Write the CSV file; cells of steps without measured errors stay empty."""
-    names = [f"{end}_{interval.level}" for interval in intervals for end in ("low", "high")]
+def _list_rows(
+    file: _Source, forecasts: dict[str, _Forecast], steps: int
+) -> list[list[str | float | None]]:
+    """The rows of the CSV file; cells of steps without measured errors stay empty."""
     rows: list[list[str | float | None]] = []
-    for step, value in enumerate(forecast.tolist()):
-        row: list[str | float | None] = [times[step], value]
-        for interval in intervals:
-            for end in (interval.low, interval.high):
-                row.append(float(end[step]) if step < len(end) else None)
-        rows.append(row)
-    with replacing(out) as new:
-        write_table(new, [time, column, *names], rows)
+    for name, forecast in forecasts.items():
+        times = file.series[name].continue_times(steps)
+        for step, value in enumerate(forecast.samples.tolist()):
+            row: list[str | float | None] = [name] if file.id else []
+            row += [times[step], value]
+            for interval in forecast.intervals:
+                for end in (interval.low, interval.high):
+                    row.append(float(end[step]) if step < len(end) else None)
+            rows.append(row)
+    return rows
 
 
-def _draw(
-    table: CsvSeries,
-    read_as: CsvParams,
-    forecast: _Samples,
-    intervals: list[_Interval],
-    origin: str,
-) -> Figure:
-    """The end of the history and what follows it; steps without an interval are dotted."""
-    figure = make_figure(f"Forecast of {read_as.column}", origin, width=8, height=4)
-    axes = figure.subplots()
-    steps = len(forecast)
+def _draw(file: _Source, forecasts: dict[str, _Forecast], origin: str) -> Figure:
+    """The end of the history and what follows it, of a few series where there are many."""
+    title = f"Forecast of {file.column}"
+    shown = [*forecasts][:: math.ceil(len(forecasts) / _MOST_DRAWN)]
+    num_columns = min(2, len(shown))
+    num_rows = -(-len(shown) // num_columns)
+    height = 4.0 if num_rows == 1 else 2.2 * num_rows + 1.0
+    figure = make_figure(title, origin, width=8 * num_columns**0.5, height=height)
+    panels = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
+    for name, axes in zip(shown, panels, strict=False):
+        _draw_series(axes, file, file.series[name], forecasts[name])
+        if file.id:
+            axes.set(title=clean_message(name), xlabel="")
+    for axes in panels[len(shown) :]:
+        axes.remove()
+    if file.id:
+        add_legend(figure)
+    else:
+        panels[0].legend(loc="upper left")  # beside the title there is no room for several levels
+    return figure
+
+
+def _draw_series(axes: Axes, file: _Source, table: CsvSeries, forecast: _Forecast) -> None:
+    """One series; steps without an interval are dotted."""
+    steps, intervals = len(forecast.samples), forecast.intervals
     shown = slice(-max(3 * steps, 24), None)
     axes.plot(table.times[shown], table.samples[shown], color=TARGET_COLOR, label="history")
     times = table.times[-1] + table.find_days_ahead(steps)
     num_measured = len(intervals[0].low)
     # from the last sample on, so that the line does not break
-    line = np.append(table.samples[-1], forecast)
+    line = np.append(table.samples[-1], forecast.samples)
     at = np.append(table.times[-1], times)
     axes.plot(
         at[: num_measured + 1], line[: num_measured + 1], color=FORECAST_COLOR, label="forecast"
@@ -290,8 +413,6 @@ def _draw(
         bounds = interval.low, interval.high
         style: dict[str, Any] = {"color": FORECAST_COLOR, "alpha": 0.15, "lw": 0, "label": label}
         axes.fill_between(times[:num_measured], *bounds, **style)
-    axes.set(xlabel=read_as.time or "row", ylabel=read_as.column)
+    axes.set(xlabel=file.time or "row", ylabel=file.column)
     if table.dates is not None:
         show_dates(axes)
-    axes.legend(loc="upper left")  # beside the title there is no room for several levels
-    return figure

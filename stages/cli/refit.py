@@ -7,14 +7,16 @@ the small models here take a second.
 """
 
 import io
+from collections.abc import Mapping
 from contextlib import redirect_stdout
+from typing import Any
 
 from torch import nn
 
-from stages.forecasting.observed import CsvSeries, ObservedParams
-from stages.forecasting.preprocess import slide_windows
-from stages.forecasting.score_baselines import fit_baseline
-from stages.forecasting.series import ObservedSeries
+from stages.forecasting.observed import CsvSeries, ObservedParams, PanelParams
+from stages.forecasting.preprocess import collect_panel, slide_windows
+from stages.forecasting.score_baselines import fit_baseline, fit_panel_baseline
+from stages.forecasting.series import ObservedSeries, Panel
 from stages.forecasting.train import FORECASTER, train
 from stages.forecasting.transform import TransformParams
 from stages.models.mean_forecaster import MeanForecaster
@@ -23,24 +25,38 @@ from stages.tracking.leaderboards import read_scores
 from stages.tracking.mlflow_sync.runs import RunSpec
 
 
-def take_whole_series(
-    name: str, params: ObservedParams, table: CsvSeries, transform: TransformParams
-) -> ObservedSeries:
-    """A series whose training part is the whole file.
+def take_whole_file(
+    name: str,
+    params: ObservedParams | PanelParams,
+    series: dict[str, CsvSeries],
+    transform: Mapping[str, Any] | None,
+) -> ObservedSeries | Panel:
+    """A series or a panel whose training part is the whole file.
+
+    Args:
+        name: of its entry in params.yaml.
+        params: that entry.
+        series: of the file, by name.
+        transform: of the one series, as training_range.json has it.
 
     Raises:
-        InputError: the samples cannot be transformed so.
+        InputError: the samples cannot be transformed so, or all series are too short.
     """
-    return slide_windows(name, params, table, len(table.samples), 0, transform)
+    if isinstance(params, PanelParams):
+        return collect_panel(name, params, series).hold_out_nothing()
+    [table] = series.values()
+    assert transform is not None
+    known = TransformParams(log=transform["log"], difference=transform["differences"])
+    return slide_windows(name, params, table, len(table.samples), 0, known)
 
 
-def refit_model(name: str, models: dict[str, RunSpec], series: ObservedSeries) -> nn.Module:
+def refit_model(name: str, models: dict[str, RunSpec], series: ObservedSeries | Panel) -> nn.Module:
     """Fit a model of dvc.lock by the recipe recorded there, with as many updates.
 
     Args:
         name: of the model.
         models: all models of dvc.lock, by name.
-        series: that it is fitted to, as `take_whole_series` gives it.
+        series: that it is fitted to, as `take_whole_file` gives it.
 
     Raises:
         InputError: the recipe does not fit this series any longer.
@@ -52,6 +68,8 @@ def refit_model(name: str, models: dict[str, RunSpec], series: ObservedSeries) -
         return MeanForecaster([refit_model(member, models, series) for member in members])
     if kind != "train_forecaster":  # what validation chose for the best baseline is in its scores
         scores = read_scores("forecasting", name)
+        if isinstance(series, Panel):
+            return fit_panel_baseline(scores["baseline"], series)
         return fit_baseline(scores["baseline"], series, scores)
     where = f"dvc.lock: forecasters.{entry}"
     recipe = stage.read_section(f"forecasters.{entry}")
