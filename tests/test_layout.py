@@ -154,7 +154,7 @@ def test_a_stage_reads_what_code_its_module_and_its_networks_run(name, stage, it
         architectures = {item.get("architecture")} - {None} or named_by_members()
         if name.startswith(("combine_", "evaluate_combined")):  # any baseline may be the best
             architectures |= {"linear_forecaster", "ets_forecaster", "theta_forecaster"}
-            architectures |= {"sinusoid_forecaster"}
+            architectures |= {"sinusoid_forecaster", "local_forecaster"}
             architectures |= {"mean_forecaster"}
         modules |= {ROOT / f"stages/models/{name}.py" for name in architectures}
 

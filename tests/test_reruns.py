@@ -125,7 +125,33 @@ def add_observed(clone: Path) -> None:
     run(clone, "dvc repro")
 
 
-BEFORE = {change_cell: add_observed, change_season: add_observed}
+def add_panel(clone: Path) -> None:
+    """Have many series in one file, and a network of them, run already."""
+    official = parse_yaml((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+    rows = [f"{name},{month},{10 + month % 3}" for name in "abc" for month in range(30)]
+    path = clone / "data/series/panel.csv"
+    path.write_text("\n".join(["unique_id,ds,y", *rows]) + "\n", encoding="utf-8")
+
+    def edit(params: dict[str, Any]) -> None:
+        entry = official["observed_series"]["shop_sales"]
+        sizes = {"path": "data/series/panel.csv", "season": 3, "horizon": 4}
+        params["observed_series"]["panel"] = entry | sizes
+        params["forecasters"]["panel_gru"] = official["forecasters"]["shop_sales_gru"] | {
+            "series": "panel",
+            "network": {"cell": "gru", "hidden": 4},
+            "iterations": 4,
+            "log_every": 2,
+        }
+
+    edit_params(clone, edit)
+    run(clone, "dvc repro")
+
+
+def change_row(clone: Path) -> None:
+    replace_text(clone / "data/series/panel.csv", "b,20,12\n", "b,20,13\n")
+
+
+BEFORE = {change_cell: add_observed, change_season: add_observed, change_row: add_panel}
 
 
 def list_baselines(*series: str) -> list[str]:
@@ -135,6 +161,8 @@ def list_baselines(*series: str) -> list[str]:
         methods = METHODS
         if name == "sunspots":
             methods = [*set(METHODS) - {"sinusoid"}, "ets", "theta", "combination"]
+        if name == "panel":
+            methods = ["copy_period", "naive2", "theta", "ets", "combination"]
         runs += [f"{method} ({name})" for method in methods]
     return runs
 
@@ -190,6 +218,10 @@ RERUNS = {
         "preprocess_observed@sunspots score_observed_baselines@sunspots *_forecaster@sunspots_rnn "
         "track",
         ["sunspots_rnn", *list_baselines("sunspots")],
+    ),
+    change_row: (
+        "preprocess_observed@panel score_observed_baselines@panel *_forecaster@panel_gru track",
+        ["panel_gru", *list_baselines("panel")],
     ),
     change_series: (
         "follow_imports *_series@integer_starts score_series_baselines@integer_starts "
