@@ -387,8 +387,8 @@ def _check_one_series(table: _Table, params: CsvParams, path: Path) -> None:
             again = int(np.flatnonzero(np.diff(times) <= 0)[0]) + 1
             raise InputError(
                 f"{path}, line {table.lines[again]}: column {name} is not after that of the row "
-                f"before ({cells[again]}): several series in one file? Keep the rows of one, or "
-                "sort them, the oldest first"
+                f"before ({cells[again]}): several series in one file? Name the column of their "
+                "names in id: of the entry, or keep the rows of one, the oldest first"
             )
 
 
@@ -586,7 +586,11 @@ def _check_steps(
     steps = np.diff(times)
     backwards = np.flatnonzero(steps <= 0)
     if len(backwards):
-        hint = " (several series in one file?)" if _counts_up(times) else ""
+        hint = (
+            " (several series in one file? Name the column of their names in id:)"
+            if _counts_up(times)
+            else ""
+        )
         raise InputError(
             f"{where}, line {lines[backwards[0] + 1]}: this time is not after that of the line "
             f"before{hint}: sort the rows, the oldest first, and keep one of each time"

@@ -3,10 +3,12 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from stages.cli.forecast import history_problem, main
+from stages.forecasting.baselines import make_linear
 from stages.forecasting.forecasters import describe_model
 from stages.models.transformed_forecaster import TransformedForecaster
 from stages.shared.checkpoints import read_model, write_model
@@ -14,6 +16,7 @@ from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
 from stages.shared.model_config import read_config
 from stages.shared.tables import read_table
+from tests.pipeline import edit_params
 from tests.shell import run
 from tests.workspace import TRAINING_RANGE, take_results
 
@@ -206,3 +209,66 @@ def test_a_model_of_a_file_takes_and_gives_the_units_of_the_file(workspace):
 
     forecasts = [float(row["y"]) for row in read_table(workspace / "out.csv")]
     assert forecasts == pytest.approx([20 + 5 * sample for sample in expected], rel=1e-5)
+
+
+SALES = {
+    "path": "data/series/sales.csv",
+    "id": "unique_id",
+    "time": "ds",
+    "column": "y",
+    "season": 2,
+    "horizon": 3,
+}
+
+
+@pytest.fixture
+def panel(workspace):
+    """Three series from one file, and a model of them that repeats their last season."""
+    rows = [
+        f"{name},2020-{month:02},{level + 4 * (month % 2)}"
+        for name, level, first in (("small", 1, 1), ("large", 1000, 3), ("new", 7, 12))
+        for month in range(first, 13)
+    ]
+    text = "\n".join(["unique_id,ds,y", *rows])
+    (workspace / "data/series/sales.csv").write_text(text, encoding="utf-8")
+
+    def edit(params):
+        params["observed_series"]["sales"] = SALES
+        params["forecasters"]["carried_rnn"]["architecture"] = "linear_forecaster"
+
+    edit_params(workspace, edit)
+    model = make_linear(np.eye(2))
+    write_model(workspace / "data/trained/carried_rnn", describe_model(model), model)
+    training_range = TRAINING_RANGE | {"series": "sales", "least_history": 2, "spacing": None}
+    details = workspace / "data/evaluated/details/forecasting/carried_rnn"
+    write_json(details / "training_range.json", training_range)
+    stages = [f"{verb}_forecaster@carried_rnn" for verb in ("train", "evaluate", "plot")]
+    take_results(workspace, *stages)
+    return workspace
+
+
+def test_all_series_of_a_file_are_forecast_into_one(panel, capsys):
+    main(model="carried_rnn", as_scored=True)
+
+    rows = read_table(panel / "data/series/sales_forecast.csv")
+    assert [row["unique_id"] for row in rows] == 3 * ["small"] + 3 * ["large"]
+    assert [row["ds"] for row in rows[:3]] == ["2021-01", "2021-02", "2021-03"]
+    assert [float(row["y"]) for row in rows] == [5, 1, 5, 1004, 1000, 1004]
+    # in units of the mean change: of these series from month to month, since no season changes
+    assert [float(row["high_80"]) - float(row["y"]) for row in rows] == 2 * [1, 2, 4]
+    assert (panel / "data/series/sales_forecast.png").read_bytes().startswith(b"\x89PNG")
+    assert "1 series are too short for carried_rnn: new" in capsys.readouterr().out
+    described = read_json(panel / "data/series/sales_forecast.json")
+    assert (described["num_series"], described["left_out"]) == (2, ["new"])
+
+
+def test_a_file_of_short_series_alone_is_not_forecast(panel):
+    (panel / "short.csv").write_text("unique_id,ds,y\na,2020-01,1\nb,2020-01,2\n", "utf-8")
+
+    with pytest.raises(InputError, match="all series are too short for carried_rnn"):
+        main(Path("short.csv"), model="carried_rnn", as_scored=True)
+
+
+def test_a_generated_series_has_no_file_of_its_own(workspace):
+    with pytest.raises(InputError, match="integer_starts is no series of a file: name a CSV file"):
+        main(series="integer_starts")

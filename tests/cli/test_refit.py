@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from stages.cli.refit import refit_model, take_whole_series
+from stages.cli.refit import refit_model, take_whole_file
 from stages.forecasting.forecasters import wrap_model
-from stages.forecasting.observed import CsvSeries
+from stages.forecasting.observed import CsvSeries, PanelParams
 from stages.forecasting.score_baselines import fit_baseline
 from stages.forecasting.train import train
-from stages.forecasting.transform import TransformParams
 from stages.shared.errors import InputError
 from stages.shared.params import read_value
 from stages.tracking.run_specs import read_models
@@ -22,7 +21,7 @@ SWING = 20 + 5 * np.sin(np.arange(120.0) / 7)
 def whole():
     params = params_of_file(window=40)
     observed = CsvSeries(SWING, np.arange(120.0))
-    return take_whole_series("mine", params, observed, TransformParams())
+    return take_whole_file("mine", params, {"": observed}, {"log": False, "differences": []})
 
 
 def test_every_sample_is_trained_on(whole):
@@ -63,4 +62,29 @@ def test_new_samples_that_the_transform_does_not_take_are_an_error():
 
     with pytest.raises(InputError, match="-1, which has no logarithm"):
         observed = CsvSeries(samples, np.arange(121.0))
-        take_whole_series("mine", params, observed, TransformParams(log=True))
+        take_whole_file("mine", params, {"": observed}, {"log": True, "differences": []})
+
+
+def test_a_panel_is_trained_on_to_its_end():
+    entry = {"path": "data/a.csv", "id": "i", "column": "y", "season": 4, "horizon": 3}
+    series = {
+        name: CsvSeries(SWING[:length], np.arange(length, dtype=np.float64))
+        for name, length in (("a", 40), ("b", 30))
+    }
+    params = PanelParams.model_validate(entry)
+
+    whole = take_whole_file("mine", params, series, None)
+
+    assert [len(samples) for samples in whole.training] == [40, 30]
+
+
+def test_a_baseline_of_a_panel_has_nothing_to_fit(monkeypatch):
+    monkeypatch.setattr("stages.cli.refit.read_scores", lambda task, name: {"baseline": "naive2"})
+    models = {spec.name: spec for spec in read_models()}
+    entry = {"path": "data/a.csv", "id": "i", "column": "y", "season": 4, "horizon": 3}
+    series = {"a": CsvSeries(SWING, np.arange(120.0))}
+    whole = take_whole_file("mine", PanelParams.model_validate(entry), series, None)
+
+    again = refit_model("sunspots_baseline", models, whole)
+
+    assert wrap_model(again)(SWING[None], 2).shape == (1, 2)

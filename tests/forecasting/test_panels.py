@@ -121,7 +121,7 @@ def test_columns_of_a_wide_file_are_series(tmp_path):
     ],
 )
 def test_what_is_wrong_is_said_of_the_series_and_the_line(tmp_path, text, said):
-    with pytest.raises(InputError, match="line|column|number") as raised:
+    with pytest.raises(InputError, match=r"line|column|number") as raised:
         read(tmp_path, text)
 
     assert said in str(raised.value)
@@ -237,7 +237,9 @@ def test_a_network_learns_from_all_series_and_twice_gives_the_same_weights():
     trained, again = (train(params, panel, "mine") for _ in range(2))
 
     weights = trained.model.state_dict()
-    assert all(torch.equal(value, again.model.state_dict()[name]) for name, value in weights.items())
+    assert all(
+        torch.equal(value, again.model.state_dict()[name]) for name, value in weights.items()
+    )
     assert len(trained.model.members) == 2
     assert trained.config.network["members"][0]["network"]["horizon"] == 3
     assert trained.curves.iteration == [10, 20]
