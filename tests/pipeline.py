@@ -1,7 +1,7 @@
 """The real pipeline with tiny params, in a clone of its own: the working tree -> a folder.
 
-`python -m tests.pipeline FOLDER` makes such a clone with all models, as `.ci/run` does. The tests
-keep a few models, enough to have each stage and both kinds of forecaster.
+`python -m tests.pipeline FOLDER` makes such a clone with a model of each architecture, as `.ci/run`
+does. The tests keep a few models, enough to have each stage and both kinds of forecaster.
 """
 
 import atexit
@@ -28,6 +28,24 @@ KEPT = {
     "classifiers": ["surname_gru", "surname_markov", "surname_ngrams"],
 }
 SERIES = ["integer_starts", "period_40"]  # that these models read
+ONE_OF_EACH = {  # architecture and way of training
+    "forecasters": [
+        "carried_rnn",
+        "long_memory_rnn",
+        "mackey_glass_echo_state",
+        "shop_sales_gru",
+        "sunspots_direct",
+        "sunspots_echo_state",
+        "windowed_lstm_fast",
+    ],
+    "classifiers": [
+        "surname_fast",
+        "surname_gru",
+        "surname_markov",
+        "surname_ngrams",
+        "surname_rnn",
+    ],
+}
 NETWORK = {"hidden": 4, "embedding": 4, "num_buckets": 64}
 # what DVC prints before a stage, and what stages.cli.repro prints after a chain of them
 STARTED = re.compile(r"^(?:Running stage '(.+)':|\[ *\d+/\d+\] +\d+ s  (.+))$", re.MULTILINE)
@@ -102,11 +120,14 @@ def keep_models(params: dict[str, Any], kept: dict[str, list[str]]) -> None:
     """Drop all other models, and the series that the kept ones do not read."""
     for section, models in kept.items():
         params[section] = {model: params[section][model] for model in models}
-    params["combined_forecasters"] = {}
-    params["generated_panels"] = {}
-    for section in ("generated_series", "observed_series"):
+    read = {entry["series"] for entry in params["forecasters"].values()}
+    for section in ("generated_series", "generated_panels", "observed_series"):
         entries = params[section].items()
-        params[section] = {series: entry for series, entry in entries if series in SERIES}
+        params[section] = {series: entry for series, entry in entries if series in read}
+    combined = params["combined_forecasters"].items()
+    params["combined_forecasters"] = {
+        model: entry for model, entry in combined if entry["forecaster"] in kept["forecasters"]
+    }
 
 
 def read_params(folder: Path) -> dict[str, Any]:
@@ -236,4 +257,4 @@ def readdress_store(folder: Path, old: Path) -> None:
 
 
 if __name__ == "__main__":
-    make_clone(Path(sys.argv[1]))
+    make_clone(Path(sys.argv[1]), ONE_OF_EACH)

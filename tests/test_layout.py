@@ -14,7 +14,7 @@ from stages.imports.follow import find_imports
 from stages.ray_cluster.tasks import DECISIVE
 from stages.shared.yaml_files import parse_yaml
 from tests.code_measures import list_doubles, list_unshared
-from tests.pipeline import make_clone
+from tests.pipeline import ONE_OF_EACH, make_clone
 from tests.shell import commit, run
 
 ROOT = Path(__file__).parents[1]
@@ -402,3 +402,10 @@ def test_actions_of_ci_are_named_by_commit():
 
     assert len(workflows) == 3 and used
     assert [action for action in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)] == []
+
+
+def test_the_pipeline_of_ci_has_a_model_of_each_architecture():
+    for section, models in ONE_OF_EACH.items():
+        entries = PARAMS[section]
+        kept = {entries[model]["architecture"] for model in models}
+        assert kept == {entry["architecture"] for entry in entries.values()}
