@@ -52,7 +52,6 @@ _OFFSET = re.compile(r"[T ]\d\d:\d\d.*(?:Z|[+-]\d\d:?\d\d)$")
 class CellParams(Params):
     """How the cells of a CSV file are read."""
 
-    time: str | None = None  # column of the samples' times, evenly apart; null: rows are counted
     separator: str | None = Field(default=None, min_length=1, max_length=1)  # null: found out
     decimal: Literal[".", ","] = "."
     thousands: Literal[".", ",", " ", "'"] | None = None  # what groups digits by three
@@ -73,6 +72,7 @@ class CsvParams(CellParams):
     """How a column of a CSV file is read."""
 
     column: str  # of the samples
+    time: str | None = None  # column of their times, evenly apart; null: rows are counted
 
 
 class ObservedParams(CsvParams):
@@ -113,6 +113,7 @@ class PanelParams(CellParams):
     path: DataPath  # of the file, which DVC watches
     id: str | None = None  # long: column that names the series of a row
     column: str | None = None  # long: of the samples
+    time: str | None = None  # column of times, evenly apart in each series; null: rows are counted
     columns: list[str] | Literal["all"] | None = None  # wide: a series each; all: but time
     season: Count  # samples after which the series may repeat themselves; 1: they have no season
     horizon: Count  # steps of a forecast: the last ones of each series are its test

@@ -311,22 +311,23 @@ def _train_on_panel(
     Raises:
         InputError: the series is no panel, a network does not fit it, or the loss is not finite.
     """
+    where = f"params.yaml: forecasters.{name}"
     if not isinstance(series, Panel):
         raise InputError(
-            f"params.yaml: forecasters.{name}: global_forecaster learns from many series, and "
-            f"{params.series} is one: choose another architecture, or another series"
+            f"{where}: global_forecaster learns from many series, and {params.series} is one: "
+            "choose another architecture, or another series"
         )
     network = {"season": series.season, "horizon": series.horizon} | params.network
     network.setdefault("window", 2 * max(network["season"], network["horizon"]))
+    progress = Progress(build_network(params.architecture, network, where))
     models: list[nn.Module] = []
     of_all = []
     for seed in range(params.seed, params.seed + params.members):
         recipe = params.model_copy(update={"seed": seed})
         model, curves = train_network(series.training, network, recipe, name)
+        progress.print(f"Seed {seed} loss {curves.loss[-1]:.8f}")
         models.append(model)
         of_all.append(curves)
-    progress = Progress(models[0])
-    progress.print(f"{len(models)} networks, {len(series.training)} series")
     losses = np.array([curves.loss for curves in of_all])
     norms = np.array([curves.gradient_norm for curves in of_all])
     curves.loss, curves.gradient_norm = losses.mean(axis=0).tolist(), norms.mean(axis=0).tolist()
