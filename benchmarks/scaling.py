@@ -17,6 +17,7 @@ from stages.surnames.archive import LabelledNames, write_raw
 
 TIMES = [1, 10, 100]  # the surnames
 POINTS = [1_000, 10_000, 100_000, 1_000_000]  # of a series
+SHOPS = [100, 1_000, 10_000]  # of a panel
 MOST_GROWTH = 1.1  # of the time, beside the growth of the data: linear and some noise
 MOST_MEBIBYTES = 2048
 MODEL = "surname_fast"
@@ -50,7 +51,14 @@ def measure(bench: Bench) -> list[Row]:
     by_points: dict[int, Usages] = {}
     for count in points:
         by_points[count] = run_series(count, bench)
-    return tabulate_stages(by_names, "names") + tabulate_stages(by_points, "points")
+    by_shops: dict[int, Usages] = {}
+    for count in SHOPS[:2] if bench.quick else SHOPS:
+        by_shops[count] = run_panel(count, bench)
+    return [
+        *tabulate_stages(by_names, "names"),
+        *tabulate_stages(by_points, "points"),
+        *tabulate_stages(by_shops, "series"),
+    ]
 
 
 def multiply_names(names: list[str], times: int) -> list[str]:
@@ -108,19 +116,48 @@ def run_series(points: int, bench: Bench) -> Usages:
         "train_forecaster": run_stage(
             "forecasting.train", "scaled", windows, "trained", folder=folder
         ),
-        "score_series_baselines": run_stage(
-            "forecasting.score_baselines", windows, "baselines", folder=folder
-        ),
-        "evaluate_forecasters": run_stage(
+        **score_forecaster("scaled", windows, folder),
+    }
+
+
+def score_forecaster(model: str, windows: str, folder: Path) -> Usages:
+    """Score the baselines, then a trained forecaster beside them."""
+    best = ("best", "baselines", "best.json", "best_details")
+    evaluated = ("metrics.json", "evaluated")
+    return {
+        "score_baselines": run_stage("forecasting.score_baselines", windows, *best, folder=folder),
+        "evaluate_forecaster": run_stage(
             "forecasting.evaluate",
-            "scaled",
+            model,
             "trained",
             windows,
             "baselines",
-            "metrics.json",
-            "evaluated",
+            *evaluated,
             folder=folder,
         ),
+    }
+
+
+def run_panel(shops: int, bench: Bench) -> Usages:
+    """Generate, preprocess, train (a fixed number of updates) and score on many series.
+
+    Theta and ETS are left out: each is fitted to each series, in some 0.1 s.
+    """
+    folder = bench.make_folder(f"shops-{shops}")
+    params = parse_yaml((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["generated_panels"]["shop_sales"]["shops"] = shops
+    params["forecasting_baselines"]["panel_names"] = ["copy_period", "naive2"]
+    (folder / "params.yaml").write_text(format_yaml(params), encoding="utf-8")
+    table, windows, model = "generated/shop_sales.csv", "windows/shop_sales.npz", "shop_sales_gru"
+    return {
+        "generate_panel": run_stage(
+            "forecasting.generate_panel", "shop_sales", table, folder=folder
+        ),
+        "preprocess_panel": run_stage(
+            "forecasting.preprocess", "observed_series.shop_sales", table, windows, folder=folder
+        ),
+        "train_global": run_stage("forecasting.train", model, windows, "trained", folder=folder),
+        **score_forecaster(model, windows, folder),
     }
 
 
