@@ -92,13 +92,13 @@ RECIPES = {
         [{"cell": "gru", "hidden": 32, "window": 8, "patch": 3, "level": 1}],
         updates=500,
         pooled=["quarterly", "monthly", "other"],
-        combined=[NETWORK, "Theta", "AutoCES"],
+        combined=[NETWORK, NETWORK, "Theta", "AutoCES"],
     ),
     "quarterly": Recipe(
         [{"cell": "gru", "hidden": 32, "window": 8, "patch": 4, "level": 2}],
         updates=600,
         pooled=["monthly"],
-        combined=[NETWORK, "AutoETS", "AutoCES"],
+        combined=[NETWORK, NETWORK, "AutoCES", "AutoETS"],
     ),
     "monthly": Recipe(
         [
@@ -111,7 +111,7 @@ RECIPES = {
     "other": Recipe(
         [{"cell": "gru", "hidden": 32, "window": 8, "patch": 3, "level": 1}],
         updates=1000,
-        combined=[NETWORK, NETWORK, "DynamicOptimizedTheta"],
+        combined=[NETWORK, NETWORK, "AutoETS"],
     ),
 }
 PUBLISHED = {  # sMAPE
@@ -141,7 +141,7 @@ def measure(bench: Bench) -> str:
     if bench.search:
         return search(python, {name: hold_out(panel) for name, panel in parts.items()}, bench)
     methods = forecast_with_rivals(python, parts, bench.scratch)
-    methods[BOTH] = average([methods[name] for name in RIVALS])
+    methods[BOTH] = {name: combine(methods, name, list(RIVALS)) for name in parts}
     methods[NETWORK] = {name: forecast_with_networks(name, parts) for name in parts}
     methods[COMBINATION] = {name: combine(methods, name, RECIPES[name].combined) for name in parts}
     methods["Naive2"] = {name: forecast_naive(panel) for name, panel in parts.items()}
@@ -323,22 +323,12 @@ def has_season(samples: Array, season: int) -> bool:
     return bool(abs(lagged[-1]) > bound)
 
 
-def average(methods: list[dict[str, Forecasts]]) -> dict[str, Forecasts]:
-    """The mean of the forecasts of several methods, by group."""
-    return {
-        name: Forecasts(
-            np.mean([method[name].values for method in methods], axis=0),
-            sum(method[name].seconds for method in methods),
-        )
-        for name in methods[0]
-    }
-
-
 def combine(
     methods: Mapping[str, dict[str, Forecasts]], name: str, members: list[str]
 ) -> Forecasts:
-    """The mean of the forecasts of some methods for a group."""
-    return average([{name: methods[member][name]} for member in members])[name]
+    """The mean of the forecasts of some methods for a group; one may be named twice."""
+    values = np.mean([methods[member][name].values for member in members], axis=0)
+    return Forecasts(values, sum(methods[member][name].seconds for member in set(members)))
 
 
 def measure_errors(panel: Panel, forecasts: Forecasts) -> dict[str, Array]:

@@ -3,7 +3,8 @@ import pytest
 
 from benchmarks import m3
 from benchmarks.data import Bench
-from benchmarks.m3 import COMBINATION, NETWORK, RECIPES, SEASONS, Forecasts, Panel
+from benchmarks.m3 import COMBINATION, NETWORK, RECIPES, SEASONS, TRIALS, Forecasts, Panel
+from stages.shared.tables import read_table
 
 SEASON = np.array([1.2, 0.8, 0.9, 1.1])
 
@@ -83,3 +84,16 @@ def test_every_group_has_a_recipe_that_trains(tmp_path):
         short = m3.replace(recipe, updates=2, seeds=1)
         forecasts = m3.forecast_with_networks(name, parts, short)
         assert np.isfinite(forecasts.values).all() and forecasts.seconds > 0
+
+
+def test_recipes_are_those_of_the_search():
+    trials = read_table(TRIALS)
+
+    for name, recipe in RECIPES.items():
+        of_group = [row for row in trials if row["group"] == name]
+        assert m3.describe_recipe(recipe) in [row["tried"] for row in of_group]
+        best = min(
+            (row for row in of_group if row["kind"] == COMBINATION),
+            key=lambda row: float(row["owa"]),
+        )
+        assert best["tried"] == " + ".join(recipe.combined)
