@@ -19,6 +19,7 @@ from benchmarks import (
     cluster,
     forecasting,
     intervals,
+    m3,
     pipeline,
     real_series,
     scaling,
@@ -39,6 +40,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Bench], Measured]]] = {
     "forecasting": ("Time to quality: forecasting", forecasting.measure),
     "intervals": ("What 95 % intervals hold", intervals.measure),
     "real": ("Real series", real_series.measure),
+    "m3": ("The M3 competition", m3.measure),
     "scaling": ("Growth with the data", scaling.measure),
     "pipeline": ("Pipeline", pipeline.measure),
     "serve": ("Served models", serving.measure),
@@ -62,12 +64,14 @@ that are compared with it. Scores are those of scores.json.
 """
 
 
-def measure_sections(names: list[str], archive: Path | None, quick: bool) -> str:
+def measure_sections(
+    names: list[str], archive: Path | None, quick: bool, search: bool = False
+) -> str:
     """Measure, and give the page."""
     make_reproducible()
     with tempfile.TemporaryDirectory() as scratch:
         folder = find_surnames(archive, Path(scratch))
-        bench = Bench(folder, Path(scratch), archive, quick)
+        bench = Bench(folder, Path(scratch), archive, quick, search)
         measured: dict[str, Measured] = {}
         for name in names:
             title, measure = SECTIONS[name]
@@ -117,6 +121,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--quick", action="store_true", help="less of everything, in minutes")
     parser.add_argument(
+        "--search", action="store_true", help="m3: try recipes on validation in place of the test"
+    )
+    parser.add_argument(
         "--surnames-zip",
         type=Path,
         default=os.environ.get("SURNAMES_ZIP"),
@@ -125,6 +132,8 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - SECTIONS.keys():
         parser.error(f"no section {', '.join(sorted(unknown))}: choose from {', '.join(SECTIONS)}")
+    if arguments.search and arguments.sections != ["m3"]:
+        parser.error("--search is of the section m3 alone: name that")
     archive = arguments.surnames_zip
     if archive and not archive.is_file():
         parser.error(f"there is no {archive}: name the surname zip, or leave it out for the sample")
@@ -135,7 +144,7 @@ def main() -> None:
     """Print the page, and write it if everything was measured."""
     arguments = parse_arguments()
     names = arguments.sections or list(SECTIONS)
-    page = measure_sections(names, arguments.surnames_zip, arguments.quick)
+    page = measure_sections(names, arguments.surnames_zip, arguments.quick, arguments.search)
     print(page)
     if names == list(SECTIONS) and not arguments.quick:
         (ROOT / "benchmarks/results.md").write_text(page, encoding="utf-8")

@@ -44,6 +44,7 @@ class Bench:
     scratch: Path  # an empty folder that is thrown away
     archive: Path | None = None  # surname zip
     quick: bool = False
+    search: bool = False  # of m3: recipes are chosen again, on validation
 
     @property
     def repeats(self) -> int:

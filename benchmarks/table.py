@@ -26,14 +26,14 @@ class Goal:
     @property
     def target(self) -> str:
         """The bound as text."""
-        return f"{self.metric} {self.sign} {self.bound:.3g}"
+        return f"{self.metric} {self.sign} {self.bound:.4g}"
 
     @property
     def miss(self) -> str:
         """By how much a goal that is not met is missed."""
         distance = abs(self.value / self.bound - 1)
         how_far = f"{distance:.1%}" if distance < 1 else f"a factor of {1 + distance:.2g}"
-        return f"{self.metric} {self.value:.3g} misses {self.bound:.3g} by {how_far}"
+        return f"{self.metric} {self.value:.4g} misses {self.bound:.4g} by {how_far}"
 
 
 @dataclass(frozen=True)
