@@ -59,7 +59,7 @@ def sample(tmp_path_factory):
     """The sample in git as preprocess_surnames leaves it: names to train on and the vocabulary."""
     folder = tmp_path_factory.mktemp("sample")
     params = SplitParams.model_validate(PARAMS["preprocess_surnames"])
-    corpus, vocabulary = preprocess(list_names(read_names_folder(SAMPLE)), "sample", params)
+    corpus, vocabulary, _ = preprocess(list_names(read_names_folder(SAMPLE)), "sample", params)
     write_corpus(folder, corpus)
     return read_splits(folder).train, vocabulary
 
