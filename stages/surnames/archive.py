@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import TextIO
 
 from stages.shared.errors import InputError
 from stages.shared.json_files import write_json
@@ -122,7 +123,7 @@ def _read_table(table: bytes, source: str) -> LabelledNames:
     """The columns name and label of a table, whose cells `,`, `;`, a tab or `|` separates."""
     try:
         text = table.decode("utf-8-sig")
-        reader, columns = _open_table(text, source)
+        reader, columns, _ = open_table(io.StringIO(text, newline=""), source, "name", "label")
         rows = list(islice(filter(None, reader), _MAX_NAMES + 1))
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{source} is no CSV file in UTF-8 ({error}): save it as one") from None
@@ -149,19 +150,31 @@ def _read_table(table: bytes, source: str) -> LabelledNames:
     return dict(sorted(names.items()))
 
 
-def _open_table(text: str, source: str) -> tuple[Iterator[list[str]], list[int]]:
-    """The rows below the header of a table, and where in them name and label stand."""
+def open_table(
+    file: TextIO, source: str, *wanted: str
+) -> tuple[Iterator[list[str]], list[int], list[str]]:
+    """The rows below the header of a table, where in them columns stand, and the header.
+
+    Args:
+        file: of the table, opened without a change of line ends.
+        source: its name, for messages.
+        wanted: columns.
+
+    Raises:
+        InputError: it has no such columns, whichever separator is tried.
+    """
     found: list[str] = []
     for separator in ",;\t|":
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        file.seek(0)
+        reader = csv.reader(file, delimiter=separator)
         header = [column.strip() for column in next(reader, [])]
-        if {"name", "label"} <= {*header}:
-            return reader, [header.index("name"), header.index("label")]
+        if {*wanted} <= {*header}:
+            return reader, [header.index(column) for column in wanted], header
         found = max(found, header, key=len)
     shown = ", ".join(repr(column[:30]) for column in found[:5])
     raise InputError(
-        f"{source} has the columns {shown or 'of an empty file'}: call the two that are to be read "
-        "name and label, in its first line"
+        f"{source} has the columns {shown or 'of an empty file'}: call what is to be read "
+        f"{' and '.join(wanted)}, in its first line"
     )
 
 

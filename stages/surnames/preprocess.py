@@ -255,7 +255,10 @@ def main(raw: str, out: str) -> None:
     write_corpus(folder, corpus)
     write_vocabulary(folder, vocabulary)
     write_report(folder, report)
-    show("\n".join(report.list_lines()))
+    lines = report.list_lines()
+    if source.data not in ("official", "sample"):  # `make repro` shows what warns
+        lines[1:] = [f"WARNING: {line}" for line in lines[1:]]
+    show("\n".join(lines))
 
 
 if __name__ == "__main__":
