@@ -16,9 +16,8 @@ from stages.shared.intervals import Items
 from stages.shared.params import read_params
 from stages.surnames.archive import (
     LabelledNames,
-    find_differences,
     list_names,
-    read_archive,
+    parse_names,
     read_names_folder,
     read_raw,
     write_raw,
@@ -86,7 +85,7 @@ def divide_names(names: LabelledNames, data: str, seed: int) -> Division:
         seed: in place of preprocess_surnames.seed.
     """
     params = read_params("preprocess_surnames", SplitParams)
-    corpus, vocabulary = preprocess(names, data, params.model_copy(update={"seed": seed}))
+    corpus, vocabulary, _ = preprocess(names, data, params.model_copy(update={"seed": seed}))
     evaluation = read_params("evaluate_classifiers", EvaluateParams)
     splits = hide_test(divide_corpus(corpus), evaluation)
     return Division(splits, vocabulary, np.flatnonzero(corpus.splits == evaluation.split))
@@ -112,8 +111,8 @@ def find_surnames(archive: Path | None, scratch: Path) -> Path:
 def read_names(archive: Path | None) -> tuple[LabelledNames, str]:
     """The names and what data they are: of a zip, else the workspace's, else the sample."""
     if archive:
-        files = read_archive(archive.read_bytes(), str(archive))
-        return list_names(files), "custom" if find_differences(files) else "official"
+        names, differences = parse_names(archive.read_bytes(), str(archive))
+        return names, "custom" if differences else "official"
     with suppress(InputError):  # not there
         names, source = read_raw(ROOT / "data/raw")
         if source.data == "official":

@@ -87,7 +87,7 @@ def try_entries(names: list[str], source: Source, split: int, shift: int) -> lis
     for name in names:
         params = shift_seed(read_params(f"classifiers.{name}", ClassifierParams), shift)
         trained[name] = train(params, division.splits.train, division.vocabulary, name)
-        if shift == 0 or has_chance(params, division.splits.train):
+        if shift == 0 or has_chance(params):
             results.append(score(name, trained[name].model, division, split))
     if set(list_members()) <= trained.keys():
         members = [trained[member] for member in list_members()]
@@ -100,10 +100,9 @@ def shift_seed(params: ClassifierParams, shift: int) -> ClassifierParams:
     return params.model_copy(update={"seed": params.seed + shift})
 
 
-def has_chance(params: ClassifierParams, names: Names) -> bool:
+def has_chance(params: ClassifierParams) -> bool:
     """Whether another seed gives another classifier: counts of all names know no order."""
-    counts_all = params.iterations * params.batch % len(names.lengths) == 0
-    return params.gradient != "counting" or not counts_all
+    return params.gradient != "counting"
 
 
 def blend_members(members: list[Trained]) -> nn.Module:
@@ -112,7 +111,9 @@ def blend_members(members: list[Trained]) -> nn.Module:
     for member in members:
         models.append(member.model.eval())
         configs.append(member.config)
-    model, _ = blend(models, configs, read_params("blend_classifiers", BlendParams))
+    params = read_params("blend_classifiers", BlendParams)
+    assert params.official_weights
+    model, _ = blend(models, configs, params.official_weights)
     return model
 
 

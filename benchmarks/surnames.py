@@ -56,9 +56,8 @@ def train_entry(name: str, bench: Bench) -> Trained:
 def list_members() -> list[str]:
     """Members of the blend, as dvc.yaml names them."""
     stages = parse_yaml((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    folders = shlex.split(stages["blend_classifiers"]["cmd"])[
-        3:-1
-    ]  # python -m MODULE MEMBER... OUT
+    # python stages/run.py MODULE SURNAMES MEMBER... OUT
+    folders = shlex.split(stages["blend_classifiers"]["cmd"])[4:-1]
     return [folder.rpartition("/")[2] for folder in folders]
 
 
@@ -70,7 +69,8 @@ def blend_trials(members: list[Trial[Trained]]) -> tuple[nn.Module, Turns]:
         models.append(member.trained.model.eval())
         configs.append(member.trained.config)
         turns.append(member.turns)
-    model, _ = blend(models, configs, params)
+    assert params.official_weights
+    model, _ = blend(models, configs, params.official_weights)
     return model, add_turns(turns)
 
 

@@ -46,6 +46,23 @@ RUNS = sorted([*MODELS, *BASELINES, "majority", "tfidf_svc", "layer_tour"])
 SYMBOLS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ .,;'"
 LANGUAGES = ["English", "German", "Polish", "Spanish"]
 VOCABULARY = {"data": "official", "symbols": SYMBOLS, "languages": LANGUAGES}
+REPORT = {
+    "alphabet": "official",
+    "num_symbols": len(SYMBOLS),
+    "num_rows": 9,
+    "num_names": 7,
+    "num_duplicates": 2,
+    "folded": {"ö→o": 3},
+    "unknown": {},
+    "dropped": {"ß": 1},
+    "no_letter": {},
+    "num_shared": 1,
+    "shared": {"Bauer": ["English", "German"]},
+    "blanks": {},
+    "similar": [],
+    "rare": {},
+    "merged_into": None,
+}
 LETTERS = {"num_letters": len(SYMBOLS), "num_languages": len(LANGUAGES)}
 TEMPERATURE = 1.5
 TIMES = {
@@ -93,6 +110,7 @@ def make_workspace(folder: Path) -> Path:
     vocabulary = folder / "data/preprocessed/surnames/vocabulary.json"
     vocabulary.parent.mkdir(parents=True)
     write_json(vocabulary, VOCABULARY)
+    write_json(vocabulary.with_name("report.json"), REPORT)
     write_baselines(folder)
     for model, score in SCORES.items():
         write_trained(folder, model, seed=0)

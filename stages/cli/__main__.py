@@ -44,6 +44,17 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _share(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text}")
+    return share
+
+
 def _file(text: str) -> Path:
     """A file as the folder sees it in which the command was typed."""
     return Path(text).absolute()
@@ -53,7 +64,7 @@ def _new_csv(text: str) -> Path:
     """A CSV file to write."""
     path = _file(text)
     if path.suffix != ".csv":
-        raise argparse.ArgumentTypeError(f"{text} must be a .csv file; the picture goes beside it")
+        raise argparse.ArgumentTypeError(f"{text} must be a .csv file")
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a folder: name a file")
     if not path.parent.is_dir():
@@ -96,7 +107,12 @@ def _make_parser() -> argparse.ArgumentParser:
     argument("--force", action="store_true", help="even if the champion is better")
 
     argument = add("predict", "cli.predict", "name the languages of surnames")
-    argument("names", nargs="+", metavar="NAME")
+    argument("names", nargs="*", metavar="NAME")
+    text = "a table with the column name; writes NAMES_predicted.csv beside it, or --out"
+    argument("--file", type=_file, metavar="CSV", help=text)
+    argument("--out", type=_new_csv, help="CSV file to write")
+    text = "mark answers whose probability is below this one"
+    argument("--unsure", type=_share, default=0.0, metavar="P", help=text)
     asked = commands.choices["predict"].add_mutually_exclusive_group()
     asked.add_argument("--model", help="of dvc.lock (default: the champion, or else the best)")
     asked.add_argument("--from-mlflow", action="store_true", help=from_mlflow)

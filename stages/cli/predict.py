@@ -1,16 +1,22 @@
-"""Name the languages of surnames: `srn predict "Yue Tingsong" Schmidt`.
+"""Name the languages of surnames: `srn predict "Yue Tingsong" Schmidt`, or those of a file.
 
 Uses the champion of champions.yaml, or the best model of the workspace where there is none; with
 `--model surname_rnn` that model of dvc.lock.
 """
 
+import csv
 import json
 import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from stages.cli.text import align
 from stages.shared.command import show
 from stages.shared.errors import InputError, clean_message
+from stages.shared.files import replacing
+from stages.surnames.archive import open_table
 from stages.tracking.load_model import load_champion, load_named
 from stages.tracking.run_specs import check_dvc_listings
 from stages.tracking.served_models.loader import Classifier
@@ -19,27 +25,54 @@ from stages.tracking.served_models.loader import Classifier
 _Answer = dict[str, Any]
 
 _PER_LINE = 3  # languages beside a name, which may be long: within 100 columns
+_CHUNK = 10_000  # rows of a file that are in memory
+_BATCH = 1_000  # names of it that are computed at once
+_LONGEST = 1_000  # letters of a name
+_RANKED = ("label", "probability")  # columns, the best first: label_1, probability_1, …
 
 
 def main(
-    names: list[str], model: str | None, top: int, as_log: bool, as_json: bool, from_mlflow: bool
+    names: list[str],
+    model: str | None,
+    top: int,
+    as_log: bool,
+    as_json: bool,
+    from_mlflow: bool,
+    file: Path | None = None,
+    out: Path | None = None,
+    unsure: float = 0.0,
 ) -> None:
-    """Print the likeliest languages of each name.
+    """Print the likeliest languages of each name, or write those of the names in a file.
 
     Raises:
-        InputError: there is no such model, or a name is too long.
+        InputError: there is no such model or file, or a name is too long or has no known letter.
     """
+    if bool(names) == bool(file) or (names and out) or (file and (as_json or as_log)):
+        raise InputError(
+            "give names, or --file, to which --out belongs, while --json and --log do not"
+        )
     check_dvc_listings()
     if model:
         loaded = load_named(Classifier, "surnames", model)
     else:
         loaded = load_champion(Classifier, "surnames", from_mlflow)
+    if file:
+        if loaded.note:
+            show(loaded.note, file=sys.stderr)
+        out = out or file.with_name(f"{file.stem}_predicted.csv")
+        num_names, num_unsure = _predict_file(loaded.model, file, out, top, unsure)
+        marked = f", {num_unsure:,} of them marked in the column note" if num_unsure else ""
+        show(f"{loaded.origin}\n\n{num_names:,} names{marked} -> {out}")
+        return
     try:
         answers: list[_Answer] = loaded.model.predict(names, top)
     except ValueError as error:
         raise InputError(str(error)) from None
     if loaded.note:
         show(loaded.note, file=sys.stderr)
+    for answer in answers:
+        if unsure:
+            answer["unsure"] = answer["top"][0]["probability"] < unsure
     if as_json:
         shown = json.dumps(answers, ensure_ascii=False, indent=1)
         # a terminal obeys what JSON need not escape; as ASCII it means the same
@@ -50,8 +83,67 @@ def main(
         rows = []
         for answer in answers:
             guesses = [f"{guess['language']:10} {guess[score]:.2f}" for guess in answer["top"]]
-            guesses = guesses or ["no letter that the model knows"]
             for start in range(0, len(guesses), _PER_LINE):
                 name = answer["name"] if start == 0 else ""
                 rows.append([name, "  ".join(guesses[start : start + _PER_LINE])])
+            if answer.get("unsure"):
+                rows[-1][1] += "  unsure"
         show(f"{loaded.origin}\n\n{align(rows)}")
+
+
+def _predict_file(
+    model: Classifier, file: Path, out: Path, top: int, unsure: float
+) -> tuple[int, int]:
+    """Write the rows of a table with their likeliest labels; returns how many, and marked ones.
+
+    Some thousand rows at a time are in memory, however many there are.
+
+    Raises:
+        InputError: it is no such table, or the same file is to be written.
+    """
+    if out.exists() and file.exists() and out.samefile(file):
+        raise InputError(f"{out} is the file that is read: name another one by --out")
+    top = min(top, len(model.languages))
+    num_names = num_marked = 0
+    try:
+        with (
+            file.open(encoding="utf-8-sig", newline="") as source,
+            replacing(out) as new,
+            new.open("w", encoding="utf-8", newline="") as target,
+        ):
+            rows, [column], header = open_table(source, file.name, "name")
+            writer = csv.writer(target, lineterminator="\n")
+            ranks = [f"{part}_{rank}" for rank in range(1, top + 1) for part in _RANKED]
+            writer.writerow([*header, *ranks, "note"])
+            filled = filter(None, rows)
+            while chunk := [*islice(filled, _CHUNK)]:
+                names = [row[column] if column < len(row) else "" for row in chunk]
+                for row, answer in zip(chunk, _answer(model, names, top, unsure), strict=True):
+                    cells = [*row, *[""] * (len(header) - len(row))]
+                    writer.writerow([*cells, *answer])
+                    num_marked += bool(answer[-1])
+                num_names += len(chunk)
+    except FileNotFoundError:
+        raise InputError(f"{file} is not there: name a CSV file") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file} is no CSV file in UTF-8 ({error}): save it as one") from None
+    return num_names, num_marked
+
+
+def _answer(model: Classifier, names: list[str], top: int, unsure: float) -> Iterator[list[str]]:
+    """The cells that a row gets: labels and probabilities, the best first, and a note."""
+    is_long = [len(name) > _LONGEST for name in names]
+    asked = ["" if long else name for name, long in zip(names, is_long, strict=True)]
+    log_probabilities = model.classify(asked, _BATCH)
+    best = (log_probabilities / model.temperature).softmax(1).topk(top)
+    for long, values, indices in zip(
+        is_long, best.values.tolist(), best.indices.tolist(), strict=True
+    ):
+        if values[0] != values[0]:  # NaN
+            note = f"more than {_LONGEST:,} letters" if long else "no known letter"
+            yield [*[""] * 2 * top, note]
+            continue
+        cells = []
+        for index, value in zip(indices, values, strict=True):
+            cells += [model.languages[index], f"{value:.4f}"]
+        yield [*cells, "unsure" if values[0] < unsure else ""]

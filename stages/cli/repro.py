@@ -27,7 +27,7 @@ from stages.shared.files import open_lock
 from stages.shared.model_config import check_architecture
 from stages.shared.params import SECTIONS, DataPath, Name, read_params
 from stages.shared.yaml_files import read_yaml
-from stages.surnames.archive import NAMES_FILE, format_names, list_names, read_archive, read_limited
+from stages.surnames.archive import NAMES_FILE, format_names, parse_names, read_limited
 from stages.tracking.mlflow_sync.sync import was_marked_since
 from stages.tracking.run_specs import check_dvc_listings
 from stages.tracking.track import is_up_to_date
@@ -69,7 +69,7 @@ def _needs_copy(copy: str) -> bool:
     except OSError:
         return True  # a wrong path: let the stage say so
     held = _RAW / NAMES_FILE
-    names = list_names(read_archive(content, copy))
+    names, _ = parse_names(content, copy)
     return not held.exists() or held.read_bytes() != format_names(names)
 
 

@@ -7,7 +7,7 @@ which weighs more the fewer names and the more different letters the context was
 Bell, The Zero-Frequency Problem, 1991). Training is counting.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,8 @@ class MarkovClassifier(nn.Module):
         super().__init__()
         if num_ngrams < 1 or not 1 <= longest <= _LONGEST:
             raise ValueError(f"{num_ngrams=} must be at least 1, {longest=} in 1..{_LONGEST}")
+        if (num_letters + 3) ** longest > _NOTHING:
+            raise ValueError(f"{longest=} is too long for an alphabet of {num_letters} symbols")
         if doubt <= 0 or doubt_per_follower < 0 or sharpness <= 0:
             raise ValueError(
                 f"{doubt=} and {sharpness=} must be above 0, {doubt_per_follower=} at least 0"
@@ -74,6 +76,16 @@ class MarkovClassifier(nn.Module):
         self.names += languages.bincount(minlength=len(self.names))
         self.forwards.count(letters, lengths, languages)
         self.backwards.count(_reverse_names(letters, lengths), lengths, languages)
+
+    def count_ngrams(self, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> int:
+        """The num_ngrams that it takes to count batches of letters, lengths and languages."""
+        forwards = backwards = torch.empty(0, dtype=torch.int64)
+        for letters, lengths, _ in batches:
+            read = self.forwards.list_ngrams(letters, lengths)
+            forwards = torch.cat([forwards, read]).unique()
+            read = self.backwards.list_ngrams(_reverse_names(letters, lengths), lengths)
+            backwards = torch.cat([backwards, read]).unique()
+        return max(len(forwards), len(backwards))
 
 
 class Chain(nn.Module):  # public, since training prints its name
@@ -131,7 +143,7 @@ class Chain(nn.Module):  # public, since training prints its name
             ValueError: they have more than num_ngrams n-grams.
         """
         is_inside = torch.arange(letters.shape[1] + 1) <= lengths.unsqueeze(1)
-        read = torch.cat([ngrams[is_inside] for _, ngrams in self.walk(letters, lengths)])
+        read = self.list_ngrams(letters, lengths)
         language = languages.unsqueeze(1).expand_as(is_inside)[is_inside].repeat(self.longest)
         known = torch.cat([self.ngrams[self.ngrams < _NOTHING], read]).unique()
         if len(known) > len(self.ngrams):
@@ -143,6 +155,11 @@ class Chain(nn.Module):  # public, since training prints its name
         counts.index_put_((rows, language), torch.ones(len(read)), accumulate=True)
         self.counts.copy_(counts)
         self.ngrams[: len(known)] = known
+
+    def list_ngrams(self, letters: Tensor, lengths: Tensor) -> Tensor:
+        """All n-grams of names, the shortest first."""
+        is_inside = torch.arange(letters.shape[1] + 1) <= lengths.unsqueeze(1)
+        return torch.cat([ngrams[is_inside] for _, ngrams in self.walk(letters, lengths)])
 
     def walk(self, letters: Tensor, lengths: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Contexts of 0, 1, … letters, and n-grams, which are contexts and the letter after them.

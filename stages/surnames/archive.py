@@ -14,9 +14,11 @@ import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import TextIO
 
 from stages.shared.errors import InputError
 from stages.shared.json_files import write_json
@@ -27,6 +29,7 @@ _MAX_MEMBER_BYTES = 2**20
 _MAX_TOTAL_BYTES = 2**24
 _MAX_LANGUAGES = 256
 _MAX_NAMES = 2**20
+_LONGEST_NAME, _LONGEST_LABEL = 1_000, 100  # letters, in a table
 _LANGUAGE_FILE = re.compile(r"[\w(][\w .'()-]{0,49}\.txt")  # a file name on any system
 NAMES_FILE, SOURCE_FILE = "names.csv", "source.json"  # in data/raw/
 _FETCH_AGAIN = "type `dvc repro --force download_surnames`"
@@ -75,18 +78,32 @@ class _Source:
     sha256: str  # of names.csv
 
 
+def parse_names(content: bytes, source: str) -> tuple[LabelledNames, list[str]]:
+    """The names of a zip or a table, and in which files it differs from the official zip.
+
+    Args:
+        content: of the file.
+        source: its name; what is neither a zip nor called one is a table.
+
+    Raises:
+        InputError: it is damaged, has no names, or is too large.
+    """
+    if len(content) > MAX_ARCHIVE_BYTES:
+        raise InputError(f"{source} is larger than {MAX_ARCHIVE_BYTES} bytes: rejected")
+    path = PurePosixPath(source)
+    is_named = path.suffix.lower() in (".csv", ".tsv", ".txt")
+    if is_named or not (content.startswith(b"PK") or path.suffix.lower() == ".zip"):
+        return _read_table(content, source), [path.name]
+    files = read_archive(content, source)
+    return list_names(files), find_differences(files)
+
+
 def read_archive(archive: bytes, source: str) -> dict[str, bytes]:
     """The members `…/names/<Language>.txt` of a zip, read in memory: file name -> content.
-
-    A CSV file with the columns name and label is read too.
 
     Raises:
         InputError: the archive is damaged, has no names, or is too large.
     """
-    if len(archive) > MAX_ARCHIVE_BYTES:
-        raise InputError(f"{source} is larger than {MAX_ARCHIVE_BYTES} bytes: rejected")
-    if source.endswith(".csv"):
-        return _read_table(archive, source)
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
             names = _read_members(opened, source)
@@ -95,29 +112,70 @@ def read_archive(archive: bytes, source: str) -> dict[str, bytes]:
             f"{source} is not a complete zip file ({len(archive)} bytes; {error}): fetch it again"
         ) from None
     if not names:
-        raise InputError(f"{source} holds no names/<Language>.txt: is it the surname zip?")
+        raise InputError(
+            f"{source} holds no names/<Language>.txt: is it the surname zip? Save a spreadsheet as "
+            "CSV instead"
+        )
     return dict(sorted(names.items()))
 
 
-def _read_table(table: bytes, source: str) -> dict[str, bytes]:
+def _read_table(table: bytes, source: str) -> LabelledNames:
+    """The columns name and label of a table, whose cells `,`, `;`, a tab or `|` separates."""
     try:
-        reader = csv.DictReader(io.StringIO(table.decode("utf-8-sig")))
-        rows = list(islice(reader, _MAX_NAMES + 1))
+        text = table.decode("utf-8-sig")
+        reader, columns, _ = open_table(io.StringIO(text, newline=""), source, "name", "label")
+        rows = list(islice(filter(None, reader), _MAX_NAMES + 1))
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{source} is no CSV file in UTF-8 ({error}): save it as one") from None
     _check_number(len(rows), source)
-    names: dict[str, list[str]] = {}
-    for line, row in enumerate(rows, start=2):
-        name, label = row.get("name") or "", row.get("label") or ""
-        if not name or not _LANGUAGE_FILE.fullmatch(f"{label}.txt"):
+    names: LabelledNames = {}
+    for number, row in enumerate(rows, start=1):
+        name, label = (row[column] if column < len(row) else "" for column in columns)
+        shown = " ".join(label.split())
+        where = f"{source}, row {number} below the header"
+        if not name.strip() or not shown:
             raise InputError(
-                f"{source}, line {line}: name {name!r} and label {label!r}: give each row both, "
-                "under the columns name and label"
+                f"{where}: name {name[:60]!r} and label {label[:60]!r}: fill in both, or delete it"
             )
-        names.setdefault(f"{label}.txt", []).append(name)
-    if not 0 < len(names) <= _MAX_LANGUAGES:
-        raise InputError(f"{source} has {len(names)} labels: give it 1 to {_MAX_LANGUAGES}")
-    return {file: "\n".join(names[file]).encode() for file in sorted(names)}
+        if len(name) > _LONGEST_NAME or len(shown) > _LONGEST_LABEL or not shown.isprintable():
+            raise InputError(
+                f"{where}: name {name[:60]!r} and label {label[:60]!r}: a name has up to "
+                f"{_LONGEST_NAME:,} letters, a label {_LONGEST_LABEL}, all that can be printed: "
+                "correct it"
+            )
+        names.setdefault(label, []).append(name)
+    num_labels = len({" ".join(label.split()) for label in names})
+    if not 0 < num_labels <= _MAX_LANGUAGES:
+        raise InputError(f"{source} has {num_labels} labels: give it 1 to {_MAX_LANGUAGES}")
+    return dict(sorted(names.items()))
+
+
+def open_table(
+    file: TextIO, source: str, *wanted: str
+) -> tuple[Iterator[list[str]], list[int], list[str]]:
+    """The rows below the header of a table, where in them columns stand, and the header.
+
+    Args:
+        file: of the table, opened without a change of line ends.
+        source: its name, for messages.
+        wanted: columns.
+
+    Raises:
+        InputError: it has no such columns, whichever separator is tried.
+    """
+    found: list[str] = []
+    for separator in ",;\t|":
+        file.seek(0)
+        reader = csv.reader(file, delimiter=separator)
+        header = [column.strip() for column in next(reader, [])]
+        if {*wanted} <= {*header}:
+            return reader, [header.index(column) for column in wanted], header
+        found = max(found, header, key=len)
+    shown = ", ".join(repr(column[:30]) for column in found[:5])
+    raise InputError(
+        f"{source} has the columns {shown or 'of an empty file'}: call what is to be read "
+        f"{' and '.join(wanted)}, in its first line"
+    )
 
 
 def _check_number(num_names: int, source: str) -> None:

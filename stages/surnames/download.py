@@ -28,10 +28,9 @@ from stages.surnames.archive import (
     NAMES_FILE,
     SOURCE_FILE,
     LabelledNames,
-    find_differences,
     list_names,
+    parse_names,
     parse_raw,
-    read_archive,
     read_limited,
     read_names_folder,
     read_raw,
@@ -75,7 +74,9 @@ def _collect_names(params: DownloadParams, held: Path, sample: Path) -> _Collect
         try:
             content = read_limited(Path(copy))
         except OSError as error:
-            raise InputError(f"SURNAMES_ZIP={copy}: {error.strerror}: name a zip file") from None
+            raise InputError(
+                f"SURNAMES_ZIP={copy}: {error.strerror}: name a zip or CSV file"
+            ) from None
         return _open_archive(content, copy, params)
     if params.archive == "official":
         with suppress(InputError):  # not there, or not as it was written
@@ -144,20 +145,19 @@ def _run_dvc(*arguments: str) -> str:
 
 
 def _open_archive(archive: bytes, source: str, params: DownloadParams) -> _Collected:
-    """The names of a zip or CSV file, and whether they are the `official` ones or `custom`."""
+    """The names of a zip or a table, and whether they are the `official` ones or `custom`."""
     file_name = Path(urlsplit(source).path).name
     if source.startswith(("https://", "http://")):
         source = file_name  # for messages: an address may hold a token
-    files = read_archive(archive, source)
-    differences = find_differences(files)
+    names, differences = parse_names(archive, source)
     if not differences:
-        return list_names(files), "official", file_name
+        return names, "official", file_name
     if params.archive == "official":
         raise InputError(
             f"{source} is not the official archive: {', '.join(differences)} differ or are "
             "missing: get the official zip, or set download_surnames.archive: any in params.yaml"
         )
-    return list_names(files), f"custom ({file_name})", file_name
+    return names, f"custom ({file_name})", file_name
 
 
 def _fetch_archive(params: DownloadParams) -> tuple[bytes, str]:
@@ -211,7 +211,7 @@ def main(sample: str, out: str) -> None:
     params = read_params("download_surnames", DownloadParams)
     names, data, archive = _collect_names(params, Path(out), Path(sample))
     write_raw(Path(out), names, data, archive)
-    print(f"{len(names)} languages, {data} data -> {out}")
+    print(f"{sum(map(len, names.values())):,} names, {data} data -> {out}")
 
 
 if __name__ == "__main__":

@@ -16,12 +16,11 @@ from torch import nn
 
 from stages.shared.checkpoints import read_model
 from stages.shared.command import run_as_command
-from stages.shared.errors import InputError
 from stages.shared.json_files import read_baselines, write_json
 from stages.shared.params import read_params
 from stages.shared.reproducible import make_reproducible
 from stages.shared.tables import read_table
-from stages.surnames.alphabet import clean_name, encode_name
+from stages.surnames.alphabet import clean_name, encode_name, has_letter
 from stages.surnames.assessment import (
     METRICS,
     Array,
@@ -36,7 +35,14 @@ from stages.surnames.assessment import (
     scale_temperature,
     tabulate_predictions,
 )
-from stages.surnames.names import Splits, Vocabulary, pad_letters, read_splits, read_vocabulary
+from stages.surnames.names import (
+    Letters,
+    Splits,
+    Vocabulary,
+    pad_letters,
+    read_splits,
+    read_vocabulary,
+)
 
 _BATCH = 1000  # names that go through the network together
 
@@ -92,9 +98,7 @@ def evaluate(
 
 
 @torch.inference_mode()
-def classify_names(
-    model: nn.Module, letters: NDArray[np.uint8], lengths: NDArray[np.int64]
-) -> Array:
+def classify_names(model: nn.Module, letters: Letters, lengths: NDArray[np.int64]) -> Array:
     """Log-probabilities `(N, L)` of names `(N, T)`, padded on the right."""
     batches = []
     for start in range(0, len(letters), _BATCH):
@@ -111,26 +115,25 @@ def _tabulate_queries(
 ) -> pd.DataFrame:
     """The most probable languages of each name that the walk-through predicts.
 
-    `log_probability` is that of the network, with two decimals as the walk-through prints it;
-    `calibrated` is that after temperature scaling.
+    Those without a letter that the alphabet knows are left out. `log_probability` is that of the
+    network, with two decimals as the walk-through prints it; `calibrated` is that after temperature
+    scaling.
     """
-    cleaned = [clean_name(query, vocabulary.symbols) for query in params.queries]
-    if "" in cleaned:
-        raise InputError(
-            "evaluate_classifiers.queries in params.yaml: "
-            f"{params.queries[cleaned.index('')]!r} has no letter of the alphabet: remove it"
-        )
-    letters = np.array(encode_name("".join(cleaned), vocabulary.symbols), dtype=np.uint8)
-    lengths = np.array([len(name) for name in cleaned])
-    log_probabilities = classify_names(model, pad_letters(letters, lengths), lengths)
-    calibrated = scale_temperature(log_probabilities, temperature)
+    cleaned = {query: clean_name(query, vocabulary.symbols) for query in params.queries}
+    cleaned = {query: name for query, name in cleaned.items() if has_letter(name)}
     rows = []
-    for number, query in enumerate(params.queries):
-        best = np.argsort(-log_probabilities[number], kind="stable")[: params.top]
-        for rank, language in enumerate(best, start=1):
-            name = vocabulary.languages[language]
-            pair = log_probabilities[number, language], calibrated[number, language]
-            rows.append((query, cleaned[number], rank, name, *np.round(pair, 2)))
+    if cleaned:
+        encoded = encode_name("".join(cleaned.values()), vocabulary.symbols)
+        lengths = np.array([len(name) for name in cleaned.values()])
+        letters = pad_letters(np.array(encoded), lengths)
+        log_probabilities = classify_names(model, letters, lengths)
+        calibrated = scale_temperature(log_probabilities, temperature)
+        for number, (query, name) in enumerate(cleaned.items()):
+            best = np.argsort(-log_probabilities[number], kind="stable")[: params.top]
+            for rank, language in enumerate(best, start=1):
+                pair = log_probabilities[number, language], calibrated[number, language]
+                language_name = vocabulary.languages[language]
+                rows.append((query, name, rank, language_name, *np.round(pair, 2)))
     columns = ["query", "cleaned", "rank", "language", "log_probability", "calibrated"]
     return pd.DataFrame(rows, columns=columns)
 

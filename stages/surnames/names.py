@@ -1,4 +1,4 @@
-"""The preprocessed surnames: names.npz and vocabulary.json.
+"""The preprocessed surnames: names.npz, vocabulary.json and report.json.
 
 Imports no torch, which takes a second that preprocessing does not need.
 """
@@ -6,12 +6,17 @@ Imports no torch, which takes a second that preprocessing does not need.
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.shared.arrays import read_arrays
 from stages.shared.json_files import read_json, write_json
+
+Letters = NDArray[np.integer[Any]]  # uint8, or int32 of more than 256 symbols
+
+_SHOWN = 6  # letters, labels or names in a line of the report
 
 
 @dataclass(frozen=True)
@@ -24,10 +29,60 @@ class Vocabulary:
 
 
 @dataclass(frozen=True)
+class Report:
+    """What preprocessing did to the names that it was given: report.json."""
+
+    alphabet: str  # official or data
+    num_symbols: int
+    num_rows: int  # names as they were given
+    num_names: int  # that are left, each once per label
+    num_duplicates: int  # rows that repeat a name of their label, after the clean-up
+    folded: dict[str, int]  # letter and what it became -> how often
+    unknown: dict[str, int]  # letter that is the unknown symbol -> how often
+    dropped: dict[str, int]  # letter -> how often
+    no_letter: dict[str, int]  # label -> its rows without a known letter, left out
+    num_shared: int  # names that stand under several labels
+    shared: dict[str, list[str]]  # the first of them, and their labels
+    blanks: dict[str, int]  # label that differs by blanks from another, whose it is -> rows
+    similar: list[list[str]]  # labels that differ by case alone
+    rare: dict[str, int]  # label -> its names, too few to be split
+    merged_into: str | None  # label that they got; None: they were left out
+
+    def list_lines(self) -> list[str]:
+        """The report in a few lines, those of what did not happen left out."""
+        lines = [
+            f"{self.num_names:,} names of {self.num_rows:,} rows, {self.num_duplicates:,} rows "
+            f"repeat one; alphabet {self.alphabet}, {self.num_symbols} symbols"
+        ]
+        for change in ("folded", "unknown", "dropped"):
+            counts: dict[str, int] = getattr(self, change)
+            if counts:
+                lines.append(f"letters {change}, {sum(counts.values()):,}: {_list(counts)}")
+        if self.no_letter:
+            lines.append(f"rows without a known letter, left out: {_list(self.no_letter)}")
+        if self.shared:
+            names = [f"{name} ({', '.join(labels)})" for name, labels in self.shared.items()]
+            lines.append(
+                f"names under several labels, which no model can tell apart, {self.num_shared:,}: "
+                f"{', '.join(names[:_SHOWN])}"
+            )
+        if self.blanks:
+            quoted = {repr(label): count for label, count in self.blanks.items()}
+            lines.append(f"labels that differ by blanks are one: {_list(quoted)}")
+        if self.similar:
+            groups = [", ".join(labels) for labels in self.similar[:_SHOWN]]
+            lines.append(f"labels that differ by case alone stay apart: {'; '.join(groups)}")
+        if self.rare:
+            fate = f"now {self.merged_into}" if self.merged_into else "left out"
+            lines.append(f"labels with too few names, {fate}: {_list(self.rare)}")
+        return lines
+
+
+@dataclass(frozen=True)
 class Corpus:
     """The names of all splits, as names.npz holds them."""
 
-    letters: NDArray[np.uint8]  # symbol indices of all names, end to end
+    letters: Letters  # symbol indices of all names, end to end
     lengths: NDArray[np.int64]  # (N,), letters of each name
     languages: NDArray[np.int64]  # (N,)
     splits: NDArray[np.str_]  # (N,)
@@ -37,7 +92,7 @@ class Corpus:
 class Names:
     """Names of one split, padded on the right with symbol 0."""
 
-    letters: NDArray[np.uint8]  # (N, T); networks take wider numbers, of a batch at a time
+    letters: Letters  # (N, T); networks take wider numbers, of a batch at a time
     lengths: NDArray[np.int64]  # (N,)
     languages: NDArray[np.int64]  # (N,)
 
@@ -59,6 +114,17 @@ def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
 def read_vocabulary(folder: Path) -> Vocabulary:
     """Read vocabulary.json of a preprocessed folder."""
     return Vocabulary(**read_json(folder / "vocabulary.json"))
+
+
+def write_report(folder: Path, report: Report) -> None:
+    """Write report.json."""
+    write_json(folder / "report.json", asdict(report))
+
+
+def read_report(folder: Path) -> Report:
+    """Read report.json of a preprocessed folder."""
+    path = folder / "report.json"
+    return Report(**read_json(path, Report))
 
 
 def write_corpus(folder: Path, corpus: Corpus) -> None:
@@ -87,10 +153,10 @@ def divide_corpus(corpus: Corpus) -> Splits:
     return Splits(*names)
 
 
-def pad_letters(letters: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArray[np.uint8]:
+def pad_letters(letters: Letters, lengths: NDArray[np.int64]) -> Letters:
     """Letters of all names, end to end, -> `(N, T)`, padded to the longest name."""
     is_letter = np.arange(lengths.max()) < lengths[:, None]
-    padded = np.zeros(is_letter.shape, dtype=np.uint8)
+    padded = np.zeros(is_letter.shape, dtype=letters.dtype)
     padded[is_letter] = letters
     return padded
 
@@ -104,3 +170,10 @@ def decode_names(names: Names, symbols: str) -> list[str]:
 def decode_name(letters: Iterable[int], symbols: str) -> str:
     """One name as text, from its symbol indices."""
     return "".join(symbols[letter] for letter in letters)
+
+
+def _list(counts: dict[str, int]) -> str:
+    """The most frequent keys with their numbers."""
+    ranked = sorted(counts.items(), key=lambda item: -item[1])
+    more = [f"{len(ranked) - _SHOWN} more"] if len(ranked) > _SHOWN else []
+    return ", ".join([*(f"{key} {count:,}" for key, count in ranked[:_SHOWN]), *more])

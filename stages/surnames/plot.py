@@ -42,7 +42,8 @@ def draw_confusion(rows: Rows, subject: str) -> Figure:
         counts[index] = [int(row[language]) for language in languages]
     totals = counts.sum(axis=1)
     shares = 100 * counts / np.maximum(totals[:, None], 1)
-    labels = [f"{language} ({n})" for language, n in zip(languages, totals, strict=True)]
+    shown = [language.replace("$", r"\$") for language in languages]  # it begins a formula
+    labels = [f"{language} ({n})" for language, n in zip(shown, totals, strict=True)]
 
     side = 0.42 * len(languages) + 2
     title = "Confusion matrix"
@@ -55,7 +56,7 @@ def draw_confusion(rows: Rows, subject: str) -> Figure:
             color = "white" if share > 55 else "black"  # readable on the colour of its cell
             text = f"{share:.0f}"
             axes.text(column, index, text, color=color, ha="center", va="center", fontsize=7.5)
-    axes.set_xticks(range(len(languages)), languages, rotation=90)
+    axes.set_xticks(range(len(languages)), shown, rotation=90)
     axes.set_yticks(range(len(languages)), labels)
     axes.set(xlabel="predicted language", ylabel="true language (test names)")
     axes.grid(visible=False)
@@ -79,7 +80,9 @@ def draw_languages(rows: Rows, scores: Mapping[str, float], subject: str) -> Fig
     axes.barh(heights - 0.2, f1s, 0.38, color=YELLOW, label="F1")
     axes.axvline(f1, color="black", ls=":", lw=1)
 
-    axes.set_yticks(heights, [f"{row['language']} ({row['num_test']})" for row in rows])
+    shown = [row["language"].replace("$", r"\$") for row in rows]
+    labels = [f"{language} ({row['num_test']})" for language, row in zip(shown, rows, strict=True)]
+    axes.set_yticks(heights, labels)
     axes.set(xlim=(0, 1), xlabel="recall, F1 (0 to 1)", ylabel="language (test names)")
     axes.margins(y=0.01)
     axes.grid(visible=False, axis="y")

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from stages.shared.checkpoints import build_network, write_model
 from stages.shared.command import run_as_command
-from stages.shared.errors import InputError
 from stages.shared.model_config import ModelConfig, write_times
 from stages.shared.params import Count, Name, read_params
 from stages.shared.reproducible import describe_processor
@@ -54,6 +53,9 @@ _PLAIN_SGD = {
 _BY_HAND: dict[str, Any] = {"architecture": "elman_classifier", "batch": 1, **_PLAIN_SGD}
 _COUNTING: dict[str, Any] = {
     "architecture": "markov_classifier",
+    "sampling": "epochs",
+    "epochs": 1,
+    "sorted_batches": 1,
     "balance": 0.0,
     "rate": 1.0,
     **_PLAIN_SGD,
@@ -66,11 +68,29 @@ class ClassifierParams(FitParams):
 
     architecture: Name  # module in stages/models/
     network: dict[str, Any]  # arguments of its class, without those that the data give
+    iterations: int = Field(default=0, ge=0, le=10**7)  # updates, or in place of them
+    epochs: float | None = Field(
+        default=None, gt=0, le=10**6
+    )  # draws of as many names as there are
     sampling: Literal["independent", "epochs"]  # with replacement, or every name in turn
     balance: float = Field(ge=0, le=1)  # a name weighs prior^-balance; 1: languages are equal
     sorted_batches: Count = 1  # batches drawn together and sorted by length
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)  # share of the target spread evenly
     gradient: Literal["autograd", "by_hand", "counting"] = "autograd"
+
+    def count_iterations(self, num_names: int) -> "ClassifierParams":
+        """The same params with the iterations that their epochs are for so many names."""
+        if self.epochs is None:
+            return self
+        exact = self.epochs * num_names / self.batch
+        iterations = math.ceil(exact) if self.gradient == "counting" else max(2, round(exact))
+        return self.model_copy(update={"iterations": iterations})
+
+    @model_validator(mode="after")
+    def _check_iterations(self) -> "ClassifierParams":
+        if bool(self.iterations) == bool(self.epochs):
+            raise ValueError("it needs either iterations or epochs")
+        return self
 
     @model_validator(mode="after")
     def _check_gradient(self) -> "ClassifierParams":
@@ -120,12 +140,17 @@ def train(
         InputError: the params fit no network, or the loss is not finite.
     """
     device = prepare_training(params)
+    params = params.count_iterations(len(names.lengths))
     network = {
         "num_letters": len(vocabulary.symbols),
         "num_languages": len(vocabulary.languages),
         **params.network,
     }
     where = f"params.yaml: classifiers.{name}"
+    if params.gradient == "counting":
+        counter: Any = build_network(params.architecture, network | {"num_ngrams": 1}, where)
+        needed = counter.count_ngrams(make_batches(params, names, device))
+        network["num_ngrams"] = max(network.get("num_ngrams", 1), needed)
     model = build_network(params.architecture, network, where).to(device)
     if start:
         start(model)
@@ -157,7 +182,7 @@ def train(
             if params.gradient == "by_hand":
                 step = update_by_hand(model, params.rate, batch)
             else:
-                step = _count_names(model, batch, where)
+                step = _count_names(model, batch)
             recorder.add(batch, step)
     config = ModelConfig("surnames", params.architecture, network)
     return Trained(model, config, recorder.curves, progress.lines)
@@ -170,6 +195,8 @@ def make_batches(params: ClassifierParams, names: Names, device: torch.device) -
     lengths = torch.from_numpy(names.lengths).to(device)
     languages = torch.from_numpy(names.languages).to(device)
     size = params.batch
+    if params.gradient == "counting":
+        draws = draws[: len(names.lengths)]  # each name once
     if params.gradient == "by_hand":  # several updates, until a row or a printed line may be due
         due = (params.log_every, params.mean_every or _PRINT_EVERY, params.validate_every or 0)
         size = math.gcd(*due)
@@ -271,14 +298,11 @@ def update_by_hand(model: nn.Module, rate: float, batch: _Batch) -> Step:
     return Step(losses.tolist(), norm, torch.from_numpy(logits).unsqueeze(0))
 
 
-def _count_names(model: Any, batch: _Batch, where: str) -> Step:
+def _count_names(model: Any, batch: _Batch) -> Step:
     """Count the names of a batch in a MarkovClassifier; the loss is measured before."""
     log_probabilities = model(batch[0], batch[1])
     loss = nn.functional.nll_loss(log_probabilities, batch[2])
-    try:
-        model.count(*batch)
-    except ValueError as error:
-        raise InputError(f"{where}.network: {error}") from None
+    model.count(*batch)
     return Step([loss.item()], None, log_probabilities)
 
 

@@ -1,9 +1,11 @@
 """The page of each experiment: a note that names the best model, and the view below it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from stages.searching.outcome import SCORE
 from stages.shared.intervals import describe_difference
+from stages.surnames.names import read_report
 from stages.tracking.leaderboards import (
     QUESTIONS,
     Candidate,
@@ -35,6 +37,7 @@ _OTHER_NOTES = {
     "layers": "What recurrent layers take and give, what is left of the gradient through time.",
     "searches": "Which recipe is best on validation? Trials have runs below that of their search.",
 }
+_NAMES = Path("data/preprocessed/surnames")
 _SURNAME_SCORES = ("accuracy", "macro_f1", "macro_f1_adjusted")
 _RANK = f"tags.`{RANK_TAG}`"
 _ORIGIN = {  # columns of where a run comes from, at the right
@@ -244,6 +247,9 @@ def _describe_surnames(specs: list[RunSpec]) -> str:
     for title, scores in (scored | baselines).items():
         cells = [format_score(scores, score) for score in _SURNAME_SCORES]
         lines.append(f"| {title} | {' | '.join(cells)} |")
+    if (_NAMES / "report.json").exists():
+        report = read_report(_NAMES).list_lines()
+        lines += ["", "What preprocessing did to the names:", "", *(f"- {line}" for line in report)]
     return "\n".join(lines)
 
 

@@ -120,9 +120,7 @@ NAMES = Names(
 @pytest.mark.parametrize(
     ("name", "changes", "chance"),
     [
-        ("surname_markov", {"batch": 3, "iterations": 1}, False),
-        ("surname_markov", {"batch": 1, "iterations": 6}, False),
-        ("surname_markov", {"batch": 1, "iterations": 2}, True),
+        ("surname_markov", {"batch": 2}, False),
         ("surname_fast", {"batch": 3, "iterations": 1, "sorted_batches": 1}, True),
     ],
 )
@@ -134,7 +132,7 @@ def test_only_what_counts_all_names_is_the_same_by_every_seed(name, changes, cha
         trained = train(shift_seed(params, shift), NAMES, VOCABULARY, name)
         weights.append(torch.cat([w.flatten() for w in trained.model.state_dict().values()]))
 
-    assert has_chance(params, NAMES) == chance
+    assert has_chance(params) == chance
     assert all(torch.equal(weights[0], other) for other in weights) != chance
 
 

@@ -1,5 +1,6 @@
 """Names in, languages out: by a named model, the champion, or else the best of the workspace."""
 
+import csv
 import json
 import shutil
 import sys
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from stages.cli import lineage, promote
+from stages.cli import predict as cli_predict
 from stages.shared.checkpoints import read_model
 from stages.shared.errors import InputError
 from stages.surnames.alphabet import encode_name
@@ -32,13 +34,12 @@ def predict(workspace: Path, *arguments: str, **environment: str) -> str:
 
 
 def test_it_takes_the_workspace_where_there_is_no_champion(workspace):
-    said = predict(workspace, "Yue Tingsong", "Schmidt", "ß")
+    said = predict(workspace, "Yue Tingsong", "Schmidt")
 
-    origin, _, first, second, third = said.splitlines()
+    origin, _, first, second = said.splitlines()
     assert origin == "surname_blend, best of the workspace"
     assert first.startswith("Yue Tingsong ") and second.startswith("Schmidt ")
     assert len(first.removeprefix("Yue Tingsong").split()) == 6  # three languages, three numbers
-    assert "no letter that the model knows" in third
     assert not (workspace / "mlflow.db").exists()
 
 
@@ -252,3 +253,80 @@ def test_a_terminal_obeys_nothing_in_a_name(workspace, arguments):
     assert said.replace("\n", "").isprintable() and "title" in said
     if arguments:
         assert json.loads(said)[0]["name"] == name
+
+
+# A file
+
+
+def predict_file(workspace, content, **options):
+    source, out = workspace / "asked.csv", workspace / "asked_predicted.csv"
+    source.write_bytes(content)
+    ask([], file=source, **options)
+    with out.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def ask(names, top=3, **options):
+    cli_predict.main(names, None, top, False, False, False, **options)
+
+
+def test_the_rows_of_a_file_are_answered_in_their_order_and_kept(workspace, capsys):
+    rows = ["7;Schmidt", '8;"Van\nHalen"', "9;ß", "10", f"11;{'x' * 1001}"]
+
+    header, *answers = predict_file(workspace, "\n".join(["id;name", *rows]).encode(), top=2)
+    ask(["Schmidt"], top=2)
+
+    assert header == ["id", "name", "label_1", "probability_1", "label_2", "probability_2", "note"]
+    assert [row[0] for row in answers] == ["7", "8", "9", "10", "11"]
+    assert [row[-1] for row in answers] == [
+        *["", "", "no known letter", "no known letter", "more than 1,000 letters"]
+    ]
+    said = capsys.readouterr().out
+    assert "5 names, 3 of them marked in the column note -> " in said
+    best, probability = answers[0][2:4]
+    assert f"Schmidt  {best:10} {float(probability):.2f}" in said
+
+
+def test_answers_below_a_probability_are_marked(workspace, capsys):
+    header, answer = predict_file(workspace, b"name\nSchmidt\n", unsure=0.99)
+    ask(["Schmidt"], unsure=0.99)
+
+    assert header[-1] == "note" and answer[-1] == "unsure"
+    assert capsys.readouterr().out.endswith("  unsure\n")
+
+
+def test_chunks_and_batches_do_not_change_an_answer(workspace, monkeypatch):
+    table = ("name\n" + "Li\nSchmidt\nYue Tingsong\n" * 5).encode()
+    whole = predict_file(workspace, table)
+    monkeypatch.setattr(cli_predict, "_CHUNK", 2)
+
+    assert predict_file(workspace, table) == whole
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"Name\nSchmidt\n", "has the columns 'Name': call what is to be read name, in its first"),
+        (b"name\nM\xfcller\n", "is no CSV file in UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_such_table_is_one_line_and_nothing_is_written(
+    workspace, content, message
+):
+    with pytest.raises(InputError, match=message):
+        predict_file(workspace, content)
+
+    assert not [*workspace.glob("*asked_predicted.csv")]
+
+
+def test_the_file_that_is_read_is_not_overwritten(workspace):
+    (workspace / "asked.csv").write_text("name\nSchmidt\n", encoding="utf-8")
+
+    with pytest.raises(InputError, match="is the file that is read: name another one by --out"):
+        ask([], file=workspace / "asked.csv", out=workspace / "asked.csv")
+
+
+@pytest.mark.parametrize("name", ["ß", "...", "123"])
+def test_a_name_without_known_letters_is_an_error(workspace, name):
+    with pytest.raises(InputError, match="has no letter or digit that the model knows"):
+        ask(["Schmidt", name])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stages.shared.errors import InputError
-from stages.surnames.archive import read_archive, read_raw, write_raw
+from stages.surnames.archive import parse_names, read_archive, read_raw, write_raw
 from tests.cli.test_repro import write_zip
 from tests.pipeline import KEPT, copy_template, make_clone, read_outs, set_param
 from tests.shell import PROJECT, run
@@ -103,7 +103,7 @@ def test_an_endless_file_is_not_read_to_its_end(tmp_path):
 
     for name in ("/dev/zero", str(tmp_path / "pipe"), str(tmp_path / "link")):
         said = fetch(tmp_path, SURNAMES_ZIP=name)
-        assert said == f"error: SURNAMES_ZIP={name}: no regular file: name a zip file\n"
+        assert said == f"error: SURNAMES_ZIP={name}: no regular file: name a zip or CSV file\n"
     said = fetch(tmp_path, SURNAMES_ZIP=str(tmp_path / "sparse.csv"))
     assert said.endswith("/sparse.csv is larger than 67108864 bytes: rejected\n")
     said = fetch(tmp_path, SURNAMES_ZIP="/proc/self/mem")
@@ -114,7 +114,7 @@ def test_a_table_of_millions_of_names_is_not_read_to_its_end():
     table = b"name,label\n" + b"a,b\n" * 2_000_000
 
     with pytest.raises(InputError, match="has more than 1,048,576 names"):
-        read_archive(table, "names.csv")
+        parse_names(table, "names.csv")
 
 
 def test_a_zip_of_millions_of_names_is_not_read_to_its_end():

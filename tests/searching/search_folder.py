@@ -67,7 +67,7 @@ def make_search_folder(folder: Path) -> Path:
     (folder / WINDOWS).parent.mkdir()
     split = SplitParams.model_validate(params["preprocess_surnames"])
     names = list_names(read_names_folder(PROJECT / "data/sample"))
-    corpus, vocabulary = preprocess(names, "sample", split)
+    corpus, vocabulary, _ = preprocess(names, "sample", split)
     write_corpus(folder / SURNAMES, corpus)
     write_vocabulary(folder / SURNAMES, vocabulary)
     write_series(folder / WINDOWS, series_of("windowed_lstm_fast"))

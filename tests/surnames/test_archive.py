@@ -9,6 +9,7 @@ from stages.surnames.archive import (
     OFFICIAL_SHA256,
     find_differences,
     list_names,
+    parse_names,
     read_archive,
     read_raw,
     write_raw,
@@ -54,17 +55,22 @@ def test_a_bad_zip_is_rejected(content, reason):
     [
         (
             b"name,language\nArwen,Elvish\n",
-            r"names\.csv, line 2: name 'Arwen' and label '': give",
+            r"names\.csv has the columns 'name', 'language': call",
         ),
-        (b"name,label\nArwen,Elvish\n,Elvish\n", r"names\.csv, line 3: name '' and label 'Elvish'"),
-        (b"name,label\nArwen,../evil\n", r"names\.csv, line 2: .* label '\.\./evil'"),
+        (
+            b"name,label\nArwen,Elvish\n,Elvish\n",
+            r"names\.csv, row 2 below the header: name '' and label 'Elvish': fill in both",
+        ),
+        (b"name,label\nArwen,a\x1b[2J\n", r"row 1 below the header: .* all that can be printed"),
+        (b"name,label\nArwen," + b"x" * 101, "a label 100"),
+        (b"name,label\n" + b"x" * 1001 + b",Elvish", "a name has up to 1,000 letters"),
         (b"name,label\n", "has 0 labels"),
         (b"name,label\n\xff,Elvish\n", "is no CSV file in UTF-8"),
     ],
 )
 def test_a_bad_table_is_rejected_with_its_line(content, reason):
     with pytest.raises(InputError, match=reason):
-        read_archive(content, "names.csv")
+        parse_names(content, "names.csv")
 
 
 def test_files_that_are_not_official_are_named():

@@ -8,7 +8,6 @@ import torch
 
 from stages.models.elman_classifier import ElmanClassifier
 from stages.shared.checkpoints import write_model
-from stages.shared.errors import InputError
 from stages.shared.intervals import BootstrapParams
 from stages.shared.model_config import ModelConfig
 from stages.shared.tables import read_table
@@ -143,11 +142,13 @@ def test_calibrated_answers_stand_beside_the_networks_own():
     assert queries["calibrated"].tolist() == [round(math.log(sure), 2)] * 2
 
 
-def test_a_query_without_letters_is_rejected():
-    params = PARAMS.model_copy(update={"queries": ["a", "123"]})
+@pytest.mark.parametrize("others", [["a"], []])
+def test_a_query_without_letters_is_left_out(others):
+    params = PARAMS.model_copy(update={"queries": [*others, "123"]})
 
-    with pytest.raises(InputError, match="'123' has no letter"):
-        evaluate(FirstLetter(), SPLITS, VOCABULARY, params)
+    queries = evaluate(FirstLetter(), SPLITS, VOCABULARY, params).tables["queries"]
+
+    assert {*queries["query"]} == {*others}
 
 
 def test_evaluation_changes_neither_the_model_nor_its_own_answer():

@@ -18,7 +18,7 @@ def spell(count, stem):
 
 
 def split(**languages) -> Corpus:
-    return preprocess(languages, "custom", PARAMS)[0]
+    return preprocess(languages, "sample", PARAMS)[0]
 
 
 def list_pairs(corpus):
@@ -55,12 +55,12 @@ def test_names_are_cleaned_and_one_may_have_several_languages():
 def test_a_language_with_too_few_names_is_named():
     names = {"Bad": ["Solo", "Solo"], "Good": spell(5, "x")}
 
-    with pytest.raises(InputError, match=r"Bad has 1 distinct name\(s\) after the clean-up"):
+    with pytest.raises(InputError, match=r"'Bad' has 1 distinct name\(s\) after the clean-up"):
         preprocess(names, "custom", PARAMS)
 
 
 def test_one_language_is_rejected():
-    with pytest.raises(InputError, match=r"of 1 language\(s\)"):
+    with pytest.raises(InputError, match=r"of 1 label\(s\)"):
         split(Aa=spell(5, "x"))
 
 

@@ -59,7 +59,7 @@ def sample(tmp_path_factory):
     """The sample in git as preprocess_surnames leaves it: names to train on and the vocabulary."""
     folder = tmp_path_factory.mktemp("sample")
     params = SplitParams.model_validate(PARAMS["preprocess_surnames"])
-    corpus, vocabulary = preprocess(list_names(read_names_folder(SAMPLE)), "sample", params)
+    corpus, vocabulary, _ = preprocess(list_names(read_names_folder(SAMPLE)), "sample", params)
     write_corpus(folder, corpus)
     return read_splits(folder).train, vocabulary
 
@@ -369,7 +369,7 @@ def test_by_hand_knows_only_plain_sgd(changes):
 
 
 def count_words(**changes):
-    base = {**PARAMS["classifiers"]["surname_markov"], "batch": 4, "iterations": 2}
+    base = {**PARAMS["classifiers"]["surname_markov"], "batch": 3}
     return train(ClassifierParams.model_validate({**base, **changes}), NAMES, VOCABULARY, "x")
 
 
@@ -378,20 +378,44 @@ def test_counting_sees_each_name_once_and_measures_the_loss_before():
 
     assert trained.model.names.tolist() == [1.0] * 8 + [0.0] * 10
     assert trained.curves.loss[0] == pytest.approx(np.log(18))  # before any name
-    assert trained.curves.gradient_norm == [None, None]
+    assert trained.curves.gradient_norm == [None, None, None]
 
 
-def test_more_ngrams_than_there_is_room_for_stop_the_stage():
-    network = PARAMS["classifiers"]["surname_markov"]["network"] | {"num_ngrams": 9}
+def test_there_is_room_for_all_ngrams_of_the_names():
+    network = PARAMS["classifiers"]["surname_markov"]["network"]
+    small = network | {"num_ngrams": 9}
+    without = {name: value for name, value in small.items() if name != "num_ngrams"}
 
-    with pytest.raises(InputError, match=r"classifiers\.x\.network: num_ngrams \(9\) is below"):
-        count_words(network=network)
+    models = [count_words(network=of).model for of in (network, small, without)]
+
+    name = torch.tensor([ENCODED[0]]), torch.tensor([3])
+    for model in models[1:]:
+        assert len(model.forwards.ngrams) < 65536
+        torch.testing.assert_close(model(*name), models[0](*name))
+
+
+@pytest.mark.parametrize(("epochs", "iterations"), [(1.0, 4), (2.5, 10), (0.01, 2)])
+def test_epochs_are_as_many_updates_as_make_so_many_draws(epochs, iterations):
+    params = params_of(iterations=0, epochs=epochs, batch=2, gradient="autograd")
+
+    trained = train(params, NAMES, VOCABULARY, "x")
+
+    assert len(trained.curves.loss) == iterations
+
+
+@pytest.mark.parametrize("lengths", [{}, {"iterations": 5, "epochs": 1}])
+def test_a_training_has_either_iterations_or_epochs(lengths):
+    recipe = {key: value for key, value in OFFICIAL.items() if key != "iterations"}
+
+    with pytest.raises(InputError, match="it needs either iterations or epochs"):
+        check_params(recipe | lengths, ClassifierParams, "params.yaml: classifiers.x")
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {"gradient": "autograd"},
+        {"epochs": 2.0},
         {"architecture": "ngram_classifier"},
         {"balance": 0.5},
         {"rate": 0.1},

@@ -15,6 +15,7 @@ import mlflow
 import numpy as np
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from packaging.requirements import Requirement
 
@@ -61,10 +62,12 @@ def test_a_classifier_answers_as_the_trained_model_does(published, models, name)
         )
 
 
-def test_a_name_without_known_letters_gets_no_languages(models):
+@pytest.mark.parametrize("name", ["ß", "", " . '"])
+def test_a_name_without_known_letters_is_an_error(models, name):
     model = mlflow.pyfunc.load_model(str(models["surname_gru"]))
 
-    assert model.predict(["ß", ""]) == [{"name": "ß", "top": []}, {"name": "", "top": []}]
+    with pytest.raises(MlflowException, match="no letter or digit that the model knows"):
+        model.predict(["Schmidt", name])
 
 
 @pytest.mark.parametrize("length", [1, 20, 500])

@@ -146,6 +146,7 @@ def test_the_note_says_which_model_is_best_by_how_much_and_on_which_data(tracked
     )
     assert len(first) <= 140  # uncut at 1280 pixels
     assert any("All on 100 official test names" in line for line in rest)
+    assert "- letters folded, 3: ö→o 3" in rest and "- letters dropped, 1: ß 1" in rest
     assert "| tfidf_svc |  | 0.1 [0.05, 0.15] |  |" in rest
 
 

@@ -73,11 +73,11 @@ class Classifier:
 
         Returns:
             `{"name", "top": [{"language", "probability", "log_probability"}, …]}` per name;
-            `probability` is calibrated, `log_probability` the network's own. A name without any
-            letter of the alphabet gets an empty list.
+            `probability` is calibrated, `log_probability` the network's own.
 
         Raises:
-            ValueError: too many or too long names, or no languages.
+            ValueError: too many or too long names, no languages, or a name without any letter or
+                digit of the alphabet.
         """
         longest = max((len(name) for name in names), default=0)
         if top < 1:
@@ -90,23 +90,39 @@ class Classifier:
             raise ValueError(
                 f"the names have more than {_MOST_LETTERS_AT_ONCE:,} letters: send fewer"
             )
+        predictions: list[dict[str, Any]] = []
+        for name, row in zip(names, self.classify(names), strict=True):
+            if row.isnan().any():
+                raise ValueError(f"{name[:60]!r} has no letter or digit that the model knows")
+            predictions.append({"name": name, "top": self._rank(row, top)})
+        return predictions
+
+    @torch.no_grad()
+    def classify(self, names: list[str], batch: int = _BATCH) -> torch.Tensor:
+        """Log-probabilities `(N, L)` of names, the network's own.
+
+        Those of a name without any letter or digit of the alphabet are NaN.
+
+        Args:
+            names: surnames; the memory grows with the longest.
+            batch: names of similar length that are computed at once.
+        """
         encoded = {}
         for position, name in enumerate(names):
             cleaned = self.alphabet["clean_name"](name, self.symbols)
-            if cleaned:
+            if self.alphabet["has_letter"](cleaned):
                 encoded[position] = torch.tensor(
                     self.alphabet["encode_name"](cleaned, self.symbols)
                 )
-        predictions: list[dict[str, Any]] = [{"name": name, "top": []} for name in names]
+        log_probabilities = torch.full((len(names), len(self.languages)), torch.nan)
         by_length = sorted(encoded, key=lambda position: len(encoded[position]))
-        for start in range(0, len(by_length), _BATCH):
-            positions = by_length[start : start + _BATCH]
+        for start in range(0, len(by_length), batch):
+            positions = by_length[start : start + batch]
             letters = [encoded[position] for position in positions]
             padded = nn.utils.rnn.pad_sequence(letters, batch_first=True)
-            log_probabilities = self.model(padded, torch.tensor([*map(len, letters)]))
-            for position, row in zip(positions, log_probabilities, strict=True):
-                predictions[position]["top"] = self._rank(row, top)
-        return predictions
+            lengths = torch.tensor([*map(len, letters)])
+            log_probabilities[positions] = self.model(padded, lengths).float()
+        return log_probabilities
 
     def _rank(self, log_probabilities: torch.Tensor, top: int) -> list[dict[str, Any]]:
         """The likeliest languages by the log-probabilities `(L,)` of a name."""
