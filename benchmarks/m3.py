@@ -412,11 +412,11 @@ def make_measure(
 
 
 REPORT = """\
-sMAPE / MASE over all points of the test. A difference is by how much the mean error of ours
-is the smaller, with its 95 % interval: a bootstrap over series, in pairs. Seconds are those of one
-core, of training and forecasts; of a combination of all its members. Recipes and combinations were
-chosen on validation ({trials}); test scores of an earlier program with similar networks had been
-seen.
+sMAPE / MASE over all points of the test. A difference is by how much the mean error of ours is the
+smaller, with its 95 % interval: a bootstrap over series, in pairs. Seconds are those of one core,
+of training and forecasts; of a combination of all its members. Recipes and combinations were chosen
+on validation ({trials}); test scores of an earlier program with similar networks
+had been seen.
 
 {scores}
 
