@@ -87,7 +87,8 @@ def shrink_params(params: dict[str, Any]) -> None:
     """Make everything as small as the stages allow, and stay off the network."""
     params["download_surnames"]["addresses"] = []
     for model in [*params["forecasters"].values(), *params["classifiers"].values()]:
-        if "iterations" in model:  # not in an entry that is fitted in closed form
+        # not in an entry that is fitted in closed form, or counts epochs
+        if "iterations" in model or model["architecture"] == "global_forecaster":
             model["iterations"] = 4
         for key in ("log_every", "mean_every"):
             if key in model:

@@ -1,5 +1,6 @@
 """Train one network on all series of a panel, by windows of each."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -90,7 +91,8 @@ def train_network(
     Args:
         series: training samples `(T,)` of each, oldest first; the lengths may differ.
         network: arguments of `GlobalForecaster`.
-        recipe: `batch` windows are drawn for each of `iterations` updates.
+        recipe: `batch` windows are drawn for each of `iterations` updates; 0 of them: 2.6 times
+            the root of the number of windows, since a small panel is soon learned by heart.
         name: of the model, for messages.
         pooled: other panels and their seasons, from each of which as many windows are drawn: the
             network learns from them too.
@@ -107,6 +109,9 @@ def train_network(
     model: Any = build_network("global_forecaster", dict(network), where)
     panels = [cut_windows(model, series)]
     panels += [cut_windows(model, others, season) for others, season in pooled]
+    if not recipe.iterations:
+        updates = round(2.6 * math.sqrt(len(panels[0].starts)))
+        recipe = recipe.model_copy(update={"iterations": min(max(updates, 100), 1000)})
     model.to(device)
 
     def measure_loss(batch: _Batch) -> tuple[Tensor, Tensor]:

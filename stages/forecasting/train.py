@@ -106,6 +106,7 @@ class GlobalForecasterParams(_NetworkParams, FitParams):
     """An entry of section `forecasters` that learns from all series of a panel."""
 
     architecture: Literal["global_forecaster"]
+    iterations: int = Field(default=0, ge=0, le=10**7)  # 0: by the number of windows
     members: int = Field(default=1, gt=0, le=100)  # trained from consecutive seeds and averaged
     validate_every: None = None  # no loss on validation is measured
 
@@ -306,7 +307,8 @@ def _train_on_panel(
 ) -> TrainedForecaster:
     """Train one network on all series of a panel, or several from consecutive seeds.
 
-    Sizes that the entry leaves out are those of the panel. The curves are means over the networks.
+    Sizes that the entry leaves out follow from season and horizon of the panel, as was best on the
+    validation of the M3 competition (benchmarks/m3.py). The curves are means over the networks.
 
     Raises:
         InputError: the series is no panel, a network does not fit it, or the loss is not finite.
@@ -317,15 +319,25 @@ def _train_on_panel(
             f"{where}: global_forecaster learns from many series, and {params.series} is one: "
             "choose another architecture, or another series"
         )
-    network = {"season": series.season, "horizon": series.horizon} | params.network
-    network.setdefault("window", 2 * max(network["season"], network["horizon"]))
+    season = series.season
+    window = params.network.get("window", max(8, 3 * season // 2))
+    network = {
+        "season": season,
+        "horizon": series.horizon,
+        "window": window,
+        "patch": min(window, max(3, season // 2)),
+        "stride": max(1, season // 4),
+        "level": min(window, max(1, season // 4)),
+        **params.network,
+    }
     progress = Progress(build_network(params.architecture, network, where))
     models: list[nn.Module] = []
     of_all = []
     for seed in range(params.seed, params.seed + params.members):
         recipe = params.model_copy(update={"seed": seed})
         model, curves = train_network(series.training, network, recipe, name)
-        progress.print(f"Seed {seed} loss {curves.loss[-1]:.8f}")
+        for loss in curves.loss[-1:]:
+            progress.print(f"Seed {seed} loss {loss:.8f}")
         models.append(model)
         of_all.append(curves)
     losses = np.array([curves.loss for curves in of_all])

@@ -1,6 +1,7 @@
 """Many series in one file: how they are read, split, scored and learned from."""
 
 import json
+import math
 import re
 
 import numpy as np
@@ -325,3 +326,24 @@ def test_preprocessing_writes_a_panel_and_its_entry(tmp_path, monkeypatch):
     panel = read_series(tmp_path / "out/mine.npz")
     assert panel.series_names == ["a", "b"]
     assert panel.entry.id_column == "unique_id"
+
+
+@pytest.mark.parametrize(("season", "window", "patch"), [(1, 8, 3), (12, 18, 6), (168, 252, 84)])
+def test_sizes_that_are_left_out_follow_from_the_season(season, window, patch):
+    panel = make_panel(season + 30, season + 20, season=season)
+    params = params_of("shop_sales_gru", series="mine", members=1, iterations=1)
+
+    config = train(params, panel, "mine").config
+
+    sizes = config.network
+    assert (sizes["season"], sizes["horizon"]) == (season, 3)
+    assert (sizes["window"], sizes["patch"]) == (window, patch)
+
+
+def test_a_panel_of_more_windows_is_trained_by_more_updates():
+    params = params_of("shop_sales_gru", series="mine", members=1, log_every=1)
+
+    few, many = (train(params, panel, "mine") for panel in (make_panel(20), make_panel(3000)))
+
+    assert len(few.curves.loss) == 100
+    assert len(many.curves.loss) == round(2.6 * math.sqrt(3000 - 6 - 3 - 2))
