@@ -51,8 +51,8 @@ ui: .venv/installed git  ## show the runs in MLflow, best first (PORT=5001: at a
 verify: .venv/installed git  ## train again what dvc.lock says was trained, and compare the bytes
 	"$(BIN)"/srn verify
 
-bench: .venv/installed git  ## measure speed and quality against the published programs
-	"$(BIN)"/python -m benchmarks
+bench: .venv/installed git  ## measure speed and quality against the published programs (SECTIONS=m3)
+	"$(BIN)"/python -m benchmarks $(SECTIONS)
 
 lint: .venv/installed  ## check style and types
 	"$(BIN)"/ruff check && "$(BIN)"/ruff format --check && "$(BIN)"/mypy

@@ -13,16 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from benchmarks.clock import ROOT
 from benchmarks.data import Bench
 from benchmarks.real_series import make_environment, read_json, run_script
 from benchmarks.table import NOTHING, Goal, at_most, judge, render_grid
-from stages.forecasting.global_training import group_by_length, train_network
-from stages.forecasting.series import Array
+from stages.forecasting.baselines import make_linear
+from stages.forecasting.forecasters import wrap_model
+from stages.forecasting.global_training import train_network
+from stages.forecasting.series import Array, pad_histories
 from stages.models.mean_forecaster import MeanForecaster
+from stages.models.seasonal_forecaster import SeasonalForecaster
 from stages.shared.intervals import (
     BootstrapParams,
     Items,
@@ -201,18 +204,14 @@ def forecast_with_networks(
     recipe, panel = recipe or RECIPES[name], parts[name]
     pooled = [(parts[group].training, SEASONS[group]) for group in recipe.pooled if group in parts]
     started = time.process_time()
-    members = []
+    members: list[nn.Module] = []
     for network in recipe.networks:
         arguments = {**network, "horizon": panel.horizon, "season": panel.season}
         for seed in range(recipe.seeds):
             updates = UPDATES.model_copy(update={"iterations": recipe.updates, "seed": seed})
             trained, _ = train_network(panel.training, arguments, updates, f"m3_{name}", pooled)
             members.append(trained)
-    model = MeanForecaster(list(members))
-    values = np.empty_like(panel.targets)
-    with torch.inference_mode():
-        for rows, histories in group_by_length(panel.training):
-            values[rows] = model.forecast(histories, panel.horizon).numpy()
+    values = forecast_all(MeanForecaster(members), panel)
     return Forecasts(values, time.process_time() - started)
 
 
@@ -289,38 +288,15 @@ def vary(name: str, recipe: Recipe) -> Iterator[Recipe]:
 
 
 def forecast_naive(panel: Panel) -> Forecasts:
-    """Naive2 of the M competitions: the last sample of the deseasonalised series.
-
-    Its multiplicative classical decomposition is made where the autocorrelation at the season is
-    significant at 90 %.
-    """
+    """Naive2 of the M competitions: the last sample of the deseasonalised series."""
     started = time.process_time()
-    season, steps = panel.season, np.arange(panel.horizon)
-    rows = []
-    for samples in panel.training:
-        indices = np.ones(season)
-        if season > 1 and has_season(samples, season):
-            weights = np.r_[0.5, np.ones(season - 1), 0.5] / season
-            trend = np.convolve(samples, weights, "valid")
-            ratios = samples[season // 2 :][: len(trend)] / trend
-            phases = (np.arange(len(trend)) + season // 2) % season
-            indices = np.bincount(phases, ratios) / np.bincount(phases)
-            indices /= indices.mean()
-        length = len(samples)
-        level = samples[-1] / indices[(length - 1) % season]
-        rows.append(level * indices[(length + steps) % season])
-    return Forecasts(np.array(rows), time.process_time() - started)
+    model = SeasonalForecaster([make_linear([[1.0]])], panel.season)
+    return Forecasts(forecast_all(model, panel), time.process_time() - started)
 
 
-def has_season(samples: Array, season: int) -> bool:
-    """Whether the autocorrelation at the season is significant at 90 %."""
-    centred = samples - samples.mean()
-    total = (centred**2).sum()
-    if len(samples) < 3 * season or total == 0:
-        return False
-    lagged = [(centred[lag:] * centred[:-lag]).sum() / total for lag in range(1, season + 1)]
-    bound = 1.645 * np.sqrt((1 + 2 * np.square(lagged[:-1]).sum()) / len(samples))
-    return bool(abs(lagged[-1]) > bound)
+def forecast_all(model: nn.Module, panel: Panel) -> Array:
+    """Forecasts `(N, H)` of all series of a panel by one model."""
+    return wrap_model(model)(pad_histories(panel.training), panel.horizon)
 
 
 def combine(
