@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -135,11 +135,15 @@ def assess(
     given = validation.histories if whole_history else validation.contexts
     predictions = forecast(given, max(horizons))
     is_rolling = test.block > 1
-    prediction_intervals = fit_prediction_intervals(
-        (validation.targets[:, : max(horizons)] - predictions) / validation.scale,
-        (test.targets[:, : max(params.horizons)] - forecasts) / test.scale,
-        is_rolling,
-    )
+    off = (validation.targets[:, : max(horizons)] - predictions) / validation.scale
+    off_test = (test.targets[:, : max(params.horizons)] - forecasts) / test.scale
+    prediction_intervals = fit_prediction_intervals(off, off_test, is_rolling)
+    if test.names is not None:  # what forecasts past the end go by: both errors of each series
+        of_both = fit_prediction_intervals(np.concatenate([off, off_test]), off_test, is_rolling)
+        prediction_intervals = {
+            level: replace(interval, half_width=of_both[level].half_width)
+            for level, interval in prediction_intervals.items()
+        }
     if is_rolling:
         intervals = {name: find_batch_interval(of, test.block) for name, of in errors.items()}
     else:

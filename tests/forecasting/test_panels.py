@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from stages.forecasting.assessment import ForecastingEvaluationParams, add_owa
+from stages.forecasting.assessment import (
+    Backtests,
+    ForecastingEvaluationParams,
+    add_owa,
+    assess,
+)
 from stages.forecasting.evaluate import evaluate
 from stages.forecasting.forecasters import wrap_model
 from stages.forecasting.generate_panel import GeneratedPanelParams, draw_panel
@@ -347,3 +352,18 @@ def test_a_panel_of_more_windows_is_trained_by_more_updates():
 
     assert len(few.curves.loss) == 100
     assert len(many.curves.loss) == round(2.6 * math.sqrt(3000 - 6 - 3 - 2))
+
+
+def test_intervals_past_the_end_go_by_validation_and_test():
+    targets = {"validation": np.full((4, 1), 1.0), "test": np.full((4, 1), 3.0)}
+    validation, test = (
+        Backtest(np.zeros((4, 1)), of, naive_error=np.ones((4, 1)), names=[*"abcd"])
+        for of in targets.values()
+    )
+    params = evaluation_of(make_panel(20, horizon=1))
+    backtests = Backtests([], 0, validation, test)
+
+    intervals = assess(lambda history, n: np.zeros((4, n)), backtests, params).prediction_intervals
+
+    assert intervals[80].held.tolist() == [0, 0, 0, 0]  # those of the test know validation alone
+    assert intervals[80].half_width.tolist() == [3]
