@@ -60,6 +60,7 @@ _MARGIN = 0.25  # of the range of training, by which a history may leave it: rec
 _SPACING = 0.05  # share by which its spacing may differ: months do
 _MOST_STEPS = 100  # of a forecast without --horizon
 _MOST_DRAWN = 6  # series of a panel
+_FEWEST = 3  # samples of each: fewer do not say how far apart they are
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class _Forecast:
 class _Source:
     """The series of a file that are to be forecast."""
 
+    name: str  # of its column, or of its entry in params.yaml if it has many series
     series: dict[str, CsvSeries]  # by name; one series has none
     messages: list[str]
     id: str | None  # column of names; None: one series
@@ -170,8 +172,8 @@ def main(
     steps = horizon or min(num_measured or _MOST_STEPS, _MOST_STEPS)
     forecasts, short = _forecast(loaded, file, entry, steps, levels or [80])
 
-    rows = _list_rows(file, forecasts, steps)
-    held = next(iter(forecasts.values())).intervals
+    rows = _list_rows(file, forecasts, steps, len(levels or [80]))
+    held = next((of.intervals for of in forecasts.values() if of.intervals), [])
     ends = [f"{end}_{interval.level}" for interval in held for end in ("low", "high")]
     columns = [*([file.id] if file.id else []), file.time or "row", file.column, *ends]
     with replacing(out) as new:
@@ -180,7 +182,9 @@ def main(
         figure = _draw(file, forecasts, loaded.origin)
         with replacing(out.with_suffix(".png")) as new:
             save_png(figure, new, dpi)
-    spans = [file.series[of].continue_times(steps) for of in forecasts]
+    by_end = sorted(forecasts, key=lambda of: file.series[of].times[-1])  # they may differ
+    spans = [file.series[of].continue_times(steps) for of in (by_end[0], by_end[-1])]
+    unsure = [of for of, forecast in forecasts.items() if not forecast.intervals]
     described = {
         "model": loaded.name,
         "series": name,
@@ -188,7 +192,7 @@ def main(
         "fitted": fitted,
         "column": file.column,
         "samples": sum(len(file.series[of].samples) for of in forecasts),
-        "first": spans[0][0],  # of many series that of the first one
+        "first": spans[0][0],
         "last": spans[-1][-1],
         "steps": steps,
         "steps_with_intervals": min(steps, num_measured),
@@ -196,14 +200,17 @@ def main(
         "held": {str(interval.level): interval.held for interval in held},
     }
     if file.id:
-        described |= {"num_series": len(forecasts), "left_out": short}
+        described |= {"num_series": len(forecasts), "left_out": short, "without_interval": unsure}
     with replacing(out.with_suffix(".json")) as new:
         write_json(new, described)
     for message in [loaded.note, *file.messages]:
         if message:
             show(message, file=sys.stderr)
     if short:
-        show(f"{len(short)} series are too short for {loaded.name}: {join_some(short, ', ')}")
+        show(f"{len(short)} series are too short to be forecast: {join_some(short, ', ')}")
+    if unsure:
+        named = join_some(unsure, ", ")
+        show(f"{len(unsure)} series are shorter than what was scored, so without interval: {named}")
     show(f"{loaded.origin}, {fitted}")
     if loaded.reason:
         show(textwrap.fill(loaded.reason, 100))
@@ -226,7 +233,7 @@ def _read_source(
         params = entry.model_copy(update=given)
         series, messages = read_csv_panel(source, params)
         messages = [join_some(messages, "\n")] if messages else []
-        return _Source(series, messages, params.id_column, params.time, params.sample_column)
+        return _Source(name, series, messages, params.id_column, params.time, params.sample_column)
     if entry:
         read_as: CsvParams = entry.model_copy(update=given)
     elif "column" in given:
@@ -234,7 +241,8 @@ def _read_source(
     else:
         raise InputError(f"{name} is no series of a file: name a --column")
     table = read_csv_series(source, read_as, entry.season if entry else 1)
-    return _Source({"": table}, table.messages, None, read_as.time, read_as.column)
+    column = read_as.column
+    return _Source(column, {"": table}, table.messages, None, read_as.time, column)
 
 
 def _forecast(
@@ -267,6 +275,9 @@ def _forecast(
     short = []
     for names in by_length.values():
         histories = [file.series[name].samples for name in names]
+        if file.id and len(histories[0]) < _FEWEST:
+            short += names
+            continue
         try:
             forecasts: _Samples = loaded.model.predict(np.stack(histories), steps)
         except ValueError as error:
@@ -274,11 +285,13 @@ def _forecast(
                 raise InputError(str(error)) from None
             short += names
             continue
-        scales = np.ones(len(names))
+        scales, known = np.ones(len(names)), levels
         if isinstance(entry, PanelParams):
             scales = measure_naive_errors(histories, entry.season)
+            is_scored = len(histories[0]) >= entry.shortest_scored
+            known = levels if is_scored else []
         for name, forecast, scale in zip(names, forecasts, scales, strict=True):
-            intervals = _list_intervals(forecast, training_range, floor, levels, scale)
+            intervals = _list_intervals(forecast, training_range, floor, known, scale)
             found[name] = _Forecast(forecast, intervals)
     if not found:
         raise InputError(f"all series are too short for {loaded.name}: add rows")
@@ -354,7 +367,7 @@ def _list_intervals(
 
 
 def _list_rows(
-    file: _Source, forecasts: dict[str, _Forecast], steps: int
+    file: _Source, forecasts: dict[str, _Forecast], steps: int, num_levels: int
 ) -> list[list[str | float | None]]:
     """The rows of the CSV file; cells of steps without measured errors stay empty."""
     rows: list[list[str | float | None]] = []
@@ -366,14 +379,18 @@ def _list_rows(
             for interval in forecast.intervals:
                 for end in (interval.low, interval.high):
                     row.append(float(end[step]) if step < len(end) else None)
+            row += [None] * (2 * (num_levels - len(forecast.intervals)))
             rows.append(row)
     return rows
 
 
 def _draw(file: _Source, forecasts: dict[str, _Forecast], origin: str) -> Figure:
     """The end of the history and what follows it, of a few series where there are many."""
-    title = f"Forecast of {file.column}"
-    shown = [*forecasts][:: math.ceil(len(forecasts) / _MOST_DRAWN)]
+    candidates = [of for of, forecast in forecasts.items() if forecast.intervals] or [*forecasts]
+    shown = candidates[:: math.ceil(len(candidates) / _MOST_DRAWN)]
+    title = f"Forecast of {file.name}"
+    if file.id:
+        title += f": {len(shown)} of {len(forecasts)} series"
     num_columns = min(2, len(shown))
     num_rows = -(-len(shown) // num_columns)
     height = 4.0 if num_rows == 1 else 2.2 * num_rows + 1.0
@@ -398,7 +415,7 @@ def _draw_series(axes: Axes, file: _Source, table: CsvSeries, forecast: _Forecas
     shown = slice(-max(3 * steps, 24), None)
     axes.plot(table.times[shown], table.samples[shown], color=TARGET_COLOR, label="history")
     times = table.times[-1] + table.find_days_ahead(steps)
-    num_measured = len(intervals[0].low)
+    num_measured = len(intervals[0].low) if intervals else 0
     # from the last sample on, so that the line does not break
     line = np.append(table.samples[-1], forecast.samples)
     at = np.append(table.times[-1], times)
@@ -413,6 +430,6 @@ def _draw_series(axes: Axes, file: _Source, table: CsvSeries, forecast: _Forecas
         bounds = interval.low, interval.high
         style: dict[str, Any] = {"color": FORECAST_COLOR, "alpha": 0.15, "lw": 0, "label": label}
         axes.fill_between(times[:num_measured], *bounds, **style)
-    axes.set(xlabel=file.time or "row", ylabel=file.column)
+    axes.set(xlabel=file.time or "row", ylabel="" if file.id else file.column)
     if table.dates is not None:
         show_dates(axes)

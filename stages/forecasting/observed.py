@@ -127,6 +127,11 @@ class PanelParams(CellParams):
         return self
 
     @property
+    def shortest_scored(self) -> int:
+        """Samples of a series for a season and its change, before validation and test."""
+        return 2 * self.horizon + max(self.season + 2, 4)
+
+    @property
     def id_column(self) -> str:
         """Name of the column of names in forecasts."""
         return self.id or "series"
@@ -428,13 +433,13 @@ def _parse_numbers(cells: _Cells, lines: list[int], params: CellParams, where: s
     wrong = np.flatnonzero(~is_missing & ~(np.abs(numbers) <= _LARGEST))
     if len(wrong):
         cell = cells[wrong[0]]
-        raise InputError(
-            f"{where}, line {lines[wrong[0]]}: {cell!r} is no number: {_advise(cell, len(wrong))}"
-        )
+        line = lines[wrong[0]]
+        advice = _advise(cell, len(wrong), line)
+        raise InputError(f"{where}, line {line}: {cell!r} is no number: {advice}")
     return np.where(is_missing, np.nan, numbers)
 
 
-def _advise(cell: str, num_wrong: int) -> str:
+def _advise(cell: str, num_wrong: int, line: int) -> str:
     """What to do about a cell that is no number."""
     if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", cell):
         return 'add thousands: "," to the series in params.yaml, or decimal: ","'
@@ -442,7 +447,7 @@ def _advise(cell: str, num_wrong: int) -> str:
         return 'add decimal: "," to the series in params.yaml'
     if re.fullmatch(r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?", cell):
         return 'add thousands: "." and decimal: "," to the series in params.yaml'
-    if num_wrong == 1 and not re.search(r"\d", cell):
+    if num_wrong == 1 and line <= 2 and not re.search(r"\d", cell):
         return "correct it, or skip_rows: 1 if the row below the header has units"
     return "correct it, or list it under missing: of the series in params.yaml"
 
@@ -586,6 +591,11 @@ def _check_steps(
     """Check that times go up, and by even steps unless the calendar says otherwise."""
     steps = np.diff(times)
     backwards = np.flatnonzero(steps <= 0)
+    if len(backwards) and not steps[backwards[0]] and not _counts_up(times):
+        raise InputError(
+            f"{where}, line {lines[backwards[0] + 1]}: this time is not after that of the line "
+            "before, but the same: keep one row of each time"
+        )
     if len(backwards):
         hint = (
             " (several series in one file? Name the column of their names in id:)"

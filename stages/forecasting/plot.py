@@ -298,6 +298,25 @@ def _draw_panel(
     return figure
 
 
+def _draw_split_of_panel(panel: Panel, names: list[str], subject: str) -> Figure:
+    """The parts of a few series of a panel: training, validation and test."""
+    figure = make_figure("Parts of the series", subject, 1.3 * WIDTH, 0.45 * HEIGHT * len(names))
+    rows = figure.subplots(len(names), 1, squeeze=False).ravel()
+    for name, axes in zip(names, rows, strict=True):
+        samples = panel.samples[panel.series_names.index(name)]
+        starts = [0, len(samples) - panel.num_validation - panel.num_test]
+        starts += [starts[1] + panel.num_validation, len(samples)]
+        for part, start, end in zip(_PART_COLORS, starts, starts[1:], strict=True):
+            shown = slice(max(start - 1, 0), end)  # from the part before, so that no line breaks
+            color = _PART_COLORS[part]
+            axes.plot(np.arange(shown.start, end), samples[shown], color=color, label=part)
+        axes.set_title(name)
+    rows[-1].set_xlabel("samples")
+    figure.supylabel(panel.units.sample)
+    add_legend(figure)
+    return figure
+
+
 def _draw_errors(
     name: str, scores: Mapping[str, Any], baselines: Baselines, units: Units, subject: str
 ) -> Figure:
@@ -378,6 +397,9 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
             figures["baselines"] = _draw_errors(
                 name, scores, scores_of_baselines, series.units, subject
             )
+            # without it `details` of a combination would be empty, which DVC takes for missing
+            shown = [str(of) for of in forecasts["names"]]
+            figures["split"] = _draw_split_of_panel(series, shown, subject)
             save_figures(figures, MAIN, Path(out), dpi)
         return
 

@@ -229,8 +229,7 @@ def collect_panel(name: str, params: PanelParams, series: dict[str, CsvSeries]) 
     Raises:
         InputError: all are.
     """
-    # a season and the changes to the next one, before validation and test
-    least = 2 * params.horizon + max(params.season + 2, 4)
+    least = params.shortest_scored
     kept = {of: own.samples for of, own in series.items() if len(own.samples) >= least}
     short = [f"{of} ({len(own.samples)})" for of, own in series.items() if of not in kept]
     if not kept:
@@ -242,7 +241,10 @@ def collect_panel(name: str, params: PanelParams, series: dict[str, CsvSeries]) 
         )
     if short:
         named = join_some(short, ", ")
-        show(f"{name}: {len(short)} series have fewer than {least} samples, left out: {named}")
+        show(
+            f"WARNING: {name}: {len(short)} series have fewer than {least} samples, neither "
+            f"trained on nor scored: {named}"
+        )
     return Panel(
         name,
         params=params,
@@ -254,7 +256,7 @@ def collect_panel(name: str, params: PanelParams, series: dict[str, CsvSeries]) 
         horizon=params.horizon,
         floor=params.floor,
         units=Units(
-            time="samples after the end of training and validation",
+            time="samples after the last one before the test",
             sample=params.sample_column,
             training_sample=f"{params.sample_column}, seasonally adjusted and scaled",
             squared_error="",
@@ -273,8 +275,8 @@ def main(entry: str, source: str, out: str) -> None:
         params: ObservedParams | PanelParams = read_params(entry, OBSERVED)
         if isinstance(params, PanelParams):
             panel, messages = read_csv_panel(Path(source), params)
-            if messages:
-                show(join_some(messages, "\n"))
+            if messages:  # `make repro` shows what warns
+                show(join_some([f"WARNING: {message}" for message in messages], "\n"))
             series = collect_panel(name, params, panel)
         else:
             table = read_csv_series(Path(source), params, params.season)

@@ -78,6 +78,8 @@ def assess(
 
     strength = max(sorted(params.prior_strengths), key=macro_f1)
     temperature = find_temperature(on_validation, validation_targets)
+    if (on_validation.argmax(axis=1) == validation_targets).all():
+        temperature = max(temperature, 1.0)  # no error says how sure it may be
 
     def score(log_probabilities: Array, targets: Classes) -> dict[str, float]:
         predictions = predict(log_probabilities, prior, strength)

@@ -233,7 +233,7 @@ def _report(
         num_names=num_names,
         num_duplicates=num_kept - num_names,
         **count_changes((name for group in raw.values() for name in group), symbols),
-        no_letter=no_letter,
+        no_letter=dict(no_letter),
         num_shared=len(shared),
         shared=dict([*shared.items()][:_SHOWN]),
         blanks={

@@ -29,7 +29,10 @@ def test_all_entries_are_tried_by_five_seeds_on_three_splits():
     assert len([label for label in of_surnames if "baselines" in label]) == 3
     trained = {label.partition(":")[0] for label in of_sines if "seed +" in label}
     untried = read_value("forecasters").keys() - trained
-    assert {read_value(f"forecasters.{name}.series") for name in untried} == {"sunspots"}  # a file
+    assert {read_value(f"forecasters.{name}.series") for name in untried} == {
+        "sunspots",
+        "shop_sales",
+    }
     assert len([label for label in of_sines if "seed +" in label]) == 5 * len(trained)
     assert "mackey_glass: baselines, draw 2" in of_sines
 

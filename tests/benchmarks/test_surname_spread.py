@@ -154,7 +154,7 @@ NUM_TRAIN = 42  # of the 50 names, without a tenth of each language to validate 
 SHORT = {
     "surname_gru": {"batch": 21, "iterations": 20, "sorted_batches": 1},
     "surname_ngrams": {"batch": 21, "iterations": 20},
-    "surname_markov": {"batch": NUM_TRAIN, "iterations": 1},
+    "surname_markov": {"batch": NUM_TRAIN},
 }
 
 

@@ -226,7 +226,12 @@ def panel(workspace):
     """Three series from one file, and a model of them that repeats their last season."""
     rows = [
         f"{name},2020-{month:02},{level + 4 * (month % 2)}"
-        for name, level, first in (("small", 1, 1), ("large", 1000, 3), ("new", 7, 12))
+        for name, level, first in (
+            ("small", 1, 1),
+            ("large", 1000, 3),
+            ("young", 7, 9),
+            ("new", 7, 12),
+        )
         for month in range(first, 13)
     ]
     text = "\n".join(["unique_id,ds,y", *rows])
@@ -250,22 +255,27 @@ def panel(workspace):
 def test_all_series_of_a_file_are_forecast_into_one(panel, capsys):
     main(model="carried_rnn", as_scored=True)
 
-    rows = read_table(panel / "data/series/sales_forecast.csv")
+    every = read_table(panel / "data/series/sales_forecast.csv")
+    rows, unsure = every[:6], every[6:]
     assert [row["unique_id"] for row in rows] == 3 * ["small"] + 3 * ["large"]
+    assert [row["unique_id"] for row in unsure] == 3 * ["young"]  # no such series was scored
+    assert {row["low_80"] + row["high_80"] for row in unsure} == {""}
     assert [row["ds"] for row in rows[:3]] == ["2021-01", "2021-02", "2021-03"]
     assert [float(row["y"]) for row in rows] == [5, 1, 5, 1004, 1000, 1004]
     # in units of the mean change: of these series from month to month, since no season changes
     assert [float(row["high_80"]) - float(row["y"]) for row in rows] == 2 * [1, 2, 4]
     assert (panel / "data/series/sales_forecast.png").read_bytes().startswith(b"\x89PNG")
-    assert "1 series are too short for carried_rnn: new" in capsys.readouterr().out
+    assert "1 series are too short to be forecast: new" in capsys.readouterr().out
     described = read_json(panel / "data/series/sales_forecast.json")
-    assert (described["num_series"], described["left_out"]) == (2, ["new"])
+    assert (described["num_series"], described["left_out"]) == (3, ["new"])
+    assert described["without_interval"] == ["young"]
+    assert (described["first"], described["last"]) == ("2021-01", "2021-03")
 
 
 def test_a_file_of_short_series_alone_is_not_forecast(panel):
     (panel / "short.csv").write_text("unique_id,ds,y\na,2020-01,1\nb,2020-01,2\n", "utf-8")
 
-    with pytest.raises(InputError, match="all series are too short for carried_rnn"):
+    with pytest.raises(InputError, match="all series are too short"):
         main(Path("short.csv"), model="carried_rnn", as_scored=True)
 
 

@@ -9,7 +9,8 @@ import psutil
 import pytest
 
 from stages.forecasting.assessment import ForecastingEvaluationParams
-from stages.forecasting.observed import ObservedParams
+from stages.forecasting.generate_panel import GeneratedPanelParams
+from stages.forecasting.observed import OBSERVED
 from stages.forecasting.score_baselines import ForecastingBaselineParams
 from stages.forecasting.signals import GeneratedParams
 from stages.forecasting.train import FORECASTER
@@ -32,7 +33,8 @@ SCHEMAS = {
     "download_surnames": DownloadParams,
     "preprocess_surnames": SplitParams,
     "generated_series": dict[Name, GeneratedParams],
-    "observed_series": dict[Name, ObservedParams],
+    "generated_panels": dict[Name, GeneratedPanelParams],
+    "observed_series": dict[Name, OBSERVED],
     "forecasters": dict[Name, FORECASTER],
     "classifiers": dict[Name, ClassifierParams],
     "blend_classifiers": BlendParams,

@@ -153,7 +153,8 @@ def test_series_that_are_too_short_are_named_and_left_out(capsys):
     panel = make_panel(20, 12, 11, 30)
 
     assert panel.series_names == ["s0", "s1", "s3"]
-    assert "1 series have fewer than 12 samples, left out: s2 (11)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 series have fewer than 12 samples, neither trained on nor scored: s2 (11)" in said
 
 
 def test_a_file_of_short_series_alone_is_rejected():

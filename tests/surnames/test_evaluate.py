@@ -134,11 +134,20 @@ def test_questions_are_cleaned_and_get_their_likeliest_languages():
     assert queries["log_probability"].tolist() == [-0.22, -1.61, -0.22, -1.61]
 
 
-def test_calibrated_answers_stand_beside_the_networks_own():
-    # every guess on validation is right, so the temperature sinks to its least, 1/4
-    queries = evaluate(FirstLetter(), SPLITS, VOCABULARY, PARAMS).tables["queries"]
+@pytest.mark.parametrize(
+    ("labels", "power"),
+    [
+        ((0, 1), 1 / 4),  # half of the guesses are wrong: the temperature rises to its most, 4
+        ((0, 0), 1),  # all are right, which does not say how sure they may be
+    ],
+)
+def test_calibrated_answers_stand_beside_the_networks_own(labels, power):
+    validation = names_of(*(("a", label) for label in labels))
+    splits = Splits(SPLITS.train, validation, SPLITS.test)
 
-    sure = 0.8**4 / (0.8**4 + 0.2**4)
+    queries = evaluate(FirstLetter(), splits, VOCABULARY, PARAMS).tables["queries"]
+
+    sure = 0.8**power / (0.8**power + 0.2**power)
     assert queries["calibrated"].tolist() == [round(math.log(sure), 2)] * 2
 
 

@@ -268,12 +268,14 @@ def test_official_names_are_split_and_encoded_as_they_always_were():
 
 def test_the_report_is_a_file_that_is_read_as_it_was_written(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    write_raw(Path("raw"), {"East": EAST, "North": [*NORTH, *EAST]}, "custom (a.csv)", "a.csv")
+    names = {"East": [*EAST, "...", "--"], "North": [*NORTH, *EAST]}
+    write_raw(Path("raw"), names, "custom (a.csv)", "a.csv")
     Path("params.yaml").write_text(format_yaml({"preprocess_surnames": SHARES}))
 
     main("raw", "out")
 
-    assert json.loads(Path("out/report.json").read_text("utf-8"))["num_shared"] == 60
+    written = json.loads(Path("out/report.json").read_text("utf-8"))
+    assert (written["num_shared"], written["no_letter"]) == (60, {"East": 2})
     first, *others = read_report(Path("out")).list_lines()
     said = capsys.readouterr().out.splitlines()
     assert said == [first, *(f"WARNING: {line}" for line in others)]

@@ -155,7 +155,7 @@ def test_every_model_and_the_tour_are_described_in_one_sentence():
     names = {*params["forecasters"], *params["classifiers"], "surname_blend", "layer_tour"}
     baselines = params["forecasting_baselines"]
     names |= {*baselines["names"], *baselines["observed_names"]}
-    names |= {*baselines["periodic_names"]}
+    names |= {*baselines["periodic_names"], *baselines["panel_names"]}
     names |= {*params["surname_baselines"]["names"], "best baseline", "combination"}
     described = parse_yaml((PROJECT / DESCRIPTIONS).read_text(encoding="utf-8"))
     texts = {name: text for named in described.values() for name, text in named.items()}
