@@ -25,7 +25,7 @@ _SHOWN = 6  # letters, labels or names in a line of the report
 class Vocabulary:
     """Meaning and origin of the indices: vocabulary.json."""
 
-    data: str  # official, sample or custom
+    data: str  # official, sample, or custom with the name of a file
     symbols: str
     languages: list[str]  # sorted
 

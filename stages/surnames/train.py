@@ -193,7 +193,7 @@ def train(
             else:
                 step = _count_names(model, batch)
             recorder.add(batch, step)
-    if vocabulary.data != "custom":
+    if vocabulary.data in ("official", "sample"):
         progress.write([*_ask(model, PUBLISHED_QUERIES, vocabulary, device)])
     config = ModelConfig("surnames", params.architecture, network)
     return Trained(model, config, recorder.curves, progress.lines)
