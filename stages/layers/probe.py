@@ -55,8 +55,15 @@ def _draw_unrolled() -> Figure:
         place = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
         is_level = start[1] == end[1]
         offset = (0, 4) if is_level else (5, 0)
-        style = {"ha": "center", "va": "bottom"} if is_level else {"ha": "left", "va": "center"}
-        axes.annotate(name, place, xytext=offset, textcoords="offset points", color=GREY, **style)
+        axes.annotate(
+            name,
+            place,
+            xytext=offset,
+            textcoords="offset points",
+            color=GREY,
+            ha="center" if is_level else "left",
+            va="bottom" if is_level else "center",
+        )
 
     for column in range(-1, _STEPS):
         where = -2.0 if column < 0 else float(column)
@@ -71,8 +78,10 @@ def _draw_unrolled() -> Figure:
             curve = [
                 (where + x, y) for x, y in ((-0.13, 1.1), (-0.7, 1.5), (-0.7, 0.5), (-0.13, 0.9))
             ]
-            style = {"arrowstyle": "-|>", "mutation_scale": 12, "lw": 1.3, "color": GREY}
-            axes.add_patch(FancyArrowPatch(path=Curve(curve, [1, 4, 4, 4]), **style))
+            path = Curve(curve, [Curve.MOVETO, *[Curve.CURVE4] * 3])
+            loop = FancyArrowPatch(path=path, arrowstyle="-|>", mutation_scale=12, lw=1.3)
+            loop.set_color(GREY)
+            axes.add_patch(loop)
             axes.text(where - 0.65, 1, "W", color=GREY, ha="center", va="center")
         else:
             point((where - 1, 1), (where, 1), "W")

@@ -90,7 +90,8 @@ def _describe_modules(modules: Sequence[nn.Module], sequence: Tensor, meaning: s
     """Run modules on a sequence and describe their shapes."""
     if isinstance(modules[0], HandWrittenCell):
         output, state = modules[0](sequence[0], sequence.new_zeros(1, modules[0].w.in_features))
-        given, states = sequence[0], [(state,)]
+        states: list[_State] = [(state,)]
+        given = sequence[0]
     elif isinstance(modules[0], _Cell):
         outputs, states = _run_cells(modules, sequence)
         given, output = sequence[0], outputs[-1]
