@@ -131,7 +131,7 @@ def results(tmp_path, monkeypatch):
     params["forecasters"]["windowed_lstm"]["mean_every"] = 4
     params["classifiers"]["surname_rnn"] |= {"iterations": 8, "log_every": 4, "mean_every": 4}
     params["surname_baselines"] = {"names": ["majority"], "costs": [1.0]}
-    params["evaluate_forecasters"]["phases"] = 2
+    params["evaluate_forecasters"] |= {"phases": 2, "horizons": [49], "validation_horizons": [49]}
     for section in ("evaluate_forecasters", "evaluate_classifiers"):
         params[section]["bootstrap"]["resamples"] = 100
     (tmp_path / "params.yaml").write_text(format_yaml(params), encoding="utf-8")

@@ -173,7 +173,7 @@ def draw_walkthrough_test(forecasts: _Arrays, parts: _Parts, units: Units, subje
             axes.plot(*parts["training"], color=TARGET_COLOR, lw=1, alpha=0.6)
             length = times[-1] - times[0]
             axes.set_xlim(times[0] - 1.5 * length, times[-1] + 0.05 * length)
-        # large dots and a line over t[:-1], and small dots over t[1:], as published
+        # as published: the truth as large dots on a line, predictions as small dots
         axes.plot(times, targets, "o-", color=TARGET_COLOR, lw=1, ms=8, alpha=0.6, label="target")
         axes.plot(times[1:], predictions, "o", color=FORECAST_COLOR, ms=3.5, label="forecast")
         mse = np.mean((targets[1:] - predictions) ** 2)
