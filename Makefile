@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 # nothing leaves the machine unasked
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: git repro pull test test-all test-ray test-servers endurance results sync ui verify bench lint format constraints clean help
+.PHONY: git repro pull test test-all test-ray test-servers endurance results sync ui verify bench docs lint format constraints clean help
 .DEFAULT_GOAL := repro
 
 repro: .venv/installed git  ## run what changed, track it, print the results
@@ -53,6 +53,9 @@ verify: .venv/installed git  ## train again what dvc.lock says was trained, and 
 
 bench: .venv/installed git  ## measure speed and quality against the published programs (SECTIONS=m3)
 	"$(BIN)"/python -m benchmarks $(SECTIONS)
+
+docs: .venv/installed  ## renew the pictures and the notebook of docs/ from the results
+	"$(BIN)"/python docs/renew.py
 
 lint: .venv/installed  ## check style and types
 	"$(BIN)"/ruff check && "$(BIN)"/ruff format --check && "$(BIN)"/mypy

@@ -333,9 +333,11 @@ def write_tour(folder: Path, color: str) -> None:
     """Write the layer tour and the gradient through time."""
     write_figure(folder, "layers/gradients.png", color)
     shapes = ("(10, 3, 100)", "(10, 3, 20)", "h (1, 3, 20)")
-    columns = ("module", "arguments", "input_shape", "output_shape", "state_shapes", "parameters")
+    weights = "weight_ih (20, 100); weight_hh (20, 20)"
+    columns = ("module", "arguments", "input_shape", "output_shape", "state_shapes")
+    columns = (*columns, "weight_shapes", "parameters")
     tour = folder / "data/plotted/layers"
-    write_table(tour / "layers.csv", columns, [("RNN", "100, 20", *shapes, 2440)])
+    write_table(tour / "layers.csv", columns, [("RNN", "100, 20", *shapes, weights, 2440)])
     norms = []
     for layer, values in NORMS.items():
         for distance, value in enumerate(values, start=1):

@@ -3,7 +3,8 @@
 Literal: step k trains on the window from k·pi to (k + 1)·pi and nothing else, in order, with the
 hidden state None at first and carried (detached) afterwards. Nothing is drawn but the weights.
 The walk-through has no test; the closed-loop forecast continues where training stopped. Not copied:
-a loss curve that is drawn from tensors with gradients, which crashes.
+a figure of four of the windows, drawn on the way, and a loss curve that is drawn from tensors with
+gradients, which crashes.
 """
 
 from typing import NamedTuple

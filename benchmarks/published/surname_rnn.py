@@ -1,8 +1,9 @@
 """surname_rnn, literally: a recurrent cell written by hand that names a surname's language.
 
 Literal: three linear layers and tanh instead of `nn.RNN`, a Python loop over the letters, one
-one-hot vector a letter, names of any length without padding, batch 1, SGD written by hand; for each
-update a language is drawn uniformly, then a name of it uniformly, from all lines of its file.
+one-hot vector a letter, head and log-softmax after each of them though the last answer alone is
+used, names of any length without padding, batch 1, SGD written by hand; for each update a language
+is drawn uniformly, then a name of it uniformly, from all lines of its file.
 Not copied: the language order of an unsorted file listing, a prediction that skips the clean-up,
 and the progress that is printed on the way.
 """
@@ -24,7 +25,7 @@ LEARNING_RATE = 0.005
 
 
 class SurnameRNN(nn.Module):
-    """h = tanh(u(x) + w(h)) letter by letter, log-softmax of v(h) after the last one."""
+    """One step of the network: h = tanh(u(x) + w(h)), log-softmax of v(h)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,12 +33,10 @@ class SurnameRNN(nn.Module):
         self.w = nn.Linear(HIDDEN, HIDDEN)
         self.v = nn.Linear(HIDDEN, NUM_LANGUAGES)
 
-    def forward(self, letters: Tensor) -> Tensor:
-        """(T, 1, 57) one-hot letters -> (1, 18) log-probabilities."""
-        hidden = torch.zeros(1, HIDDEN)
-        for letter in letters:  # (1, 57)
-            hidden = torch.tanh(self.u(letter) + self.w(hidden))
-        return nn.functional.log_softmax(self.v(hidden), dim=1)
+    def forward(self, letter: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """(1, 57) one-hot letter and (1, H) state -> (1, 18) log-probabilities, the next state."""
+        hidden = torch.tanh(self.u(letter) + self.w(hidden))
+        return nn.functional.log_softmax(self.v(hidden), dim=1), hidden
 
 
 class Trained(NamedTuple):
@@ -87,6 +86,15 @@ def encode_name(name: str) -> Tensor:
     return letters
 
 
+def read_name(model: SurnameRNN, letters: Tensor) -> Tensor:
+    """(T, 1, 57) one-hot letters, T > 0 -> (1, 18) log-probabilities after the last one."""
+    hidden = torch.zeros(1, HIDDEN)
+    for letter in letters:
+        output, hidden = model(letter, hidden)
+    answer: Tensor = output
+    return answer
+
+
 def train(
     num_updates: int,
     draws: Sequence[tuple[str, int]],
@@ -103,14 +111,14 @@ def train(
     losses = []
     for iteration in range(num_updates):
         name, language = draws[iteration]
-        output = model(encode_name(name))
+        output = read_name(model, encode_name(name))
         loss = criterion(output, torch.tensor([language]))
 
         model.zero_grad()
         loss.backward()
         for parameter in model.parameters():
-            if parameter.grad is not None:  # a name without letters reaches v alone
-                parameter.data.add_(parameter.grad.data, alpha=-LEARNING_RATE)
+            assert parameter.grad is not None  # each of them reaches the loss
+            parameter.data.add_(parameter.grad.data, alpha=-LEARNING_RATE)
 
         losses.append(loss.item())
     return Trained(model, losses)
@@ -119,5 +127,4 @@ def train(
 @torch.no_grad()
 def log_probabilities(model: SurnameRNN, name: str) -> Tensor:
     """(18,) log-probabilities of the languages, for a name as people type it."""
-    answers: Tensor = model(encode_name(clean_name(name)))
-    return answers[0]
+    return read_name(model, encode_name(clean_name(name)))[0]

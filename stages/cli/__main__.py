@@ -117,8 +117,13 @@ def _make_parser() -> argparse.ArgumentParser:
     asked.add_argument("--model", help="of dvc.lock (default: the champion, or else the best)")
     asked.add_argument("--from-mlflow", action="store_true", help=from_mlflow)
     argument("--top", type=_count, default=3, help="languages per name (default: 3)")
-    argument("--log", dest="as_log", action="store_true", help="the network's log-probabilities")
-    argument("--json", dest="as_json", action="store_true", help="a list, one object per name")
+    shown = commands.choices["predict"].add_mutually_exclusive_group()
+    text = "the network's log-probabilities"
+    shown.add_argument("--log", dest="as_log", action="store_true", help=text)
+    text = "a list, one object per name"
+    shown.add_argument("--json", dest="as_json", action="store_true", help=text)
+    text = "as published: log-probabilities of surname_rnn, and of the walk-through's names if none"
+    shown.add_argument("--walkthrough", dest="as_published", action="store_true", help=text)
 
     argument = add(
         "forecast", "cli.forecast", "forecast what follows one or many series in a CSV file"

@@ -1,7 +1,9 @@
 """Name the languages of surnames: `srn predict "Yue Tingsong" Schmidt`, or those of a file.
 
 Uses the champion of champions.yaml, or the best model of the workspace where there is none; with
-`--model surname_rnn` that model of dvc.lock.
+`--model surname_rnn` that model of dvc.lock. `--walkthrough` prints what the walk-through does: the
+log-probabilities of surname_rnn, unless another model is named, and of its own names unless there
+are others.
 """
 
 import csv
@@ -17,6 +19,7 @@ from stages.shared.command import show
 from stages.shared.errors import InputError, clean_message
 from stages.shared.files import replacing
 from stages.surnames.archive import open_table
+from stages.surnames.names import PUBLISHED_QUERIES, format_answer
 from stages.tracking.load_model import load_champion, load_named
 from stages.tracking.run_specs import check_dvc_listings
 from stages.tracking.served_models.loader import Classifier
@@ -24,6 +27,7 @@ from stages.tracking.served_models.loader import Classifier
 # {"name", "top": [{"language", "probability", "log_probability"}, …]}
 _Answer = dict[str, Any]
 
+_PUBLISHED = "surname_rnn"  # the model of the walk-through
 _PER_LINE = 3  # languages beside a name, which may be long: within 100 columns
 _CHUNK = 10_000  # rows of a file that are in memory
 _BATCH = 1_000  # names of it that are computed at once
@@ -38,6 +42,7 @@ def main(
     as_log: bool,
     as_json: bool,
     from_mlflow: bool,
+    as_published: bool = False,
     file: Path | None = None,
     out: Path | None = None,
     unsure: float = 0.0,
@@ -47,9 +52,13 @@ def main(
     Raises:
         InputError: there is no such model or file, or a name is too long or has no known letter.
     """
+    if as_published:
+        names = names or [*PUBLISHED_QUERIES]
+        model = model or (None if from_mlflow else _PUBLISHED)
     if bool(names) == bool(file) or (names and out) or (file and (as_json or as_log)):
         raise InputError(
-            "give names, or --file, to which --out belongs, while --json and --log do not"
+            "give names, or --file, to which --out belongs, while --json, --log and --walkthrough "
+            "do not"
         )
     check_dvc_listings()
     if model:
@@ -78,6 +87,12 @@ def main(
         # a terminal obeys what JSON need not escape; as ASCII it means the same
         is_plain = clean_message(shown, most_lines=sys.maxsize) == shown
         print(shown if is_plain else json.dumps(answers, indent=1))
+    elif as_published:
+        lines = [loaded.origin]
+        for answer in answers:
+            ranked = ((guess["log_probability"], guess["language"]) for guess in answer["top"])
+            lines += ["", *format_answer(answer["name"], ranked)]
+        show("\n".join(lines))
     else:
         score = "log_probability" if as_log else "probability"
         rows = []

@@ -2,7 +2,7 @@
 
 The scores of every model, the best on validation first, above the best baseline of its data; what
 each classifier answers to the names that the walk-through asks about; what each recurrent layer
-takes and gives. All of it fits 100 columns.
+takes and gives, with the shapes of its weights. All of it fits 100 columns.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ from stages.tracking.leaderboards import (
     read_scores,
 )
 from stages.tracking.mlflow_sync.runs import RunSpec
-from stages.tracking.run_specs import TOUR, read_models
+from stages.tracking.run_specs import TOUR, format_modules, read_models
 
 # score in scores.json -> the two lines above its column
 _Columns = dict[str, tuple[str, str]]
@@ -171,20 +171,17 @@ def list_columns(scored: dict[str, Scores]) -> _Columns:
 
 
 def list_answers(answers: dict[str, Rows]) -> list[_Row]:
-    """A header and one row per model, from its name -> queries.csv."""
-    queries: list[str] = []
-    best: dict[str, dict[str, str]] = {}  # model -> query -> cell
-    for model, rows in answers.items():
-        best[model] = {}
-        for row in rows:
-            if row["rank"] == "1":
-                cell = f"{row['language']} {float(row['log_probability']):.2f}"
-                best[model][row["query"]] = cell
-                if row["query"] not in queries:
-                    queries.append(row["query"])
+    """A header and one row per model and rank, from its name -> queries.csv."""
+    queries = list(dict.fromkeys(row["query"] for rows in answers.values() for row in rows))
     table: list[_Row] = [("model", *queries)]
-    for model, cells in best.items():
-        table.append((model, *(cells.get(query, "-") for query in queries)))
+    for model, rows in answers.items():
+        cells: dict[str, dict[str, str]] = {"1": {}}  # rank -> query -> cell
+        for row in rows:
+            cell = f"{row['language']} {float(row['log_probability']):.2f}"
+            cells.setdefault(row["rank"], {})[row["query"]] = cell
+        for rank, of_rank in cells.items():
+            title = model if rank == "1" else ""
+            table.append((title, *(of_rank.get(query, "-") for query in queries)))
     return table
 
 
@@ -209,11 +206,15 @@ def main() -> None:
         if path.exists():
             answers[model.name] = read_table(path)
     if answers:
-        title = "queries: the likeliest language and its log-probability"
+        title = "queries: the likeliest languages and their log-probabilities"
         show(f"\n{title}\n{align(list_answers(answers))}")
     if layers.exists():
+        rows = read_table(layers)
         table: list[_Row] = [("module", "input", "output", "final states")]
-        for row in read_table(layers):
+        for row in rows:
             shapes = (row["input_shape"], row["output_shape"], row["state_shapes"])
-            table.append((row["module"], *shapes))
-        show(f"\nlayers\n{align(table)}")
+            table.append((format_modules(row), *shapes))
+        title, *lines = align(table).splitlines()
+        show(f"\nlayers, and below each the shapes of its weights\n{title}")
+        for line, row in zip(lines, rows, strict=True):
+            show(f"{line}\n    {row['weight_shapes']}")

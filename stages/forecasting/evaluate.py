@@ -100,7 +100,7 @@ def evaluate(
 def _score_walkthrough(
     forecast: Forecaster, backtests: Backtests
 ) -> tuple[dict[str, float], dict[str, Array]]:
-    """Scores of the walk-through's own test, and the arrays of its figure."""
+    """Scores of the walk-through's own test, and the arrays of its figure, a row per start."""
     tests, drawn = backtests.walkthroughs, backtests.drawn
     if not tests:
         return {}, {}
@@ -111,9 +111,10 @@ def _score_walkthrough(
     if len(errors) > 1:
         scores["walkthrough_mse_all_starts"] = float(np.mean(errors))
     return scores, {
-        "walkthrough_times": tests[drawn].times,
-        "walkthrough_targets": tests[drawn].targets,
-        "walkthrough_forecast": predictions[drawn],
+        "walkthrough_times": np.stack([test.times for test in tests]),
+        "walkthrough_targets": np.stack([test.targets for test in tests]),
+        "walkthrough_forecasts": np.stack(predictions),
+        "walkthrough_drawn": np.array(drawn),
     }
 
 

@@ -50,6 +50,7 @@ _ROUNDING = 1e-16  # smaller errors are rounding, and drawn as this one
 _MEASURES = {"walkthrough_mse": "walk-through's test", "one_step": "1 step"}
 _PART_COLORS = {"training": GREY, "validation": YELLOW, "test": TARGET_COLOR}
 _MOST_FACTOR = 100  # between errors on a linear axis
+_PUBLISHED_COLORS = ("#8000ff", "#ff8000")  # of the walk-through about sliding windows
 
 
 def draw_window(series: Series, step: float, subject: str) -> Figure:
@@ -154,24 +155,65 @@ def _join_parts(parts: _Parts) -> tuple[Array, Array]:
     return np.concatenate(times), np.concatenate(samples)
 
 
-def _draw_walkthrough_test(
-    forecasts: _Arrays, parts: _Parts, units: Units, mse: float, subject: str
-) -> Figure:
-    """The test of the walk-through; if windows were slid, after the end of training."""
-    times, targets = forecasts["walkthrough_times"], forecasts["walkthrough_targets"]
-    figure = make_figure("Closed-loop forecast: the walk-through's test", subject)
-    axes = figure.subplots()
-    if parts:
-        axes.plot(*parts["training"], color=TARGET_COLOR, lw=1, alpha=0.6)
-        length = times[-1] - times[0]
-        axes.set_xlim(times[0] - 1.5 * length, times[-1] + 0.05 * length)
-    axes.plot(times, targets, "o-", color=TARGET_COLOR, lw=1, ms=8, alpha=0.6, label="target")
-    predictions = forecasts["walkthrough_forecast"]
-    axes.plot(times[1:], predictions, "o", color=FORECAST_COLOR, ms=3.5, label="forecast")
-    axes.set_title(f"mean squared error {mse:.2g} over {len(times) - 1} steps")
-    _label(axes, units)
+def draw_walkthrough_test(forecasts: _Arrays, parts: _Parts, units: Units, subject: str) -> Figure:
+    """The test of the walk-through from each start, that which it draws marked.
+
+    If windows were slid, it lies after the end of training.
+    """
+    drawn, num_starts = int(forecasts["walkthrough_drawn"]), len(forecasts["walkthrough_times"])
+    title = "Closed-loop forecast: the walk-through's test"
+    width = WIDTH if num_starts == 1 else 2 * WIDTH
+    figure = make_figure(title, subject, width)
+    panels = figure.subplots(1, num_starts, sharey=True, squeeze=False)[0]
+    for start, axes in enumerate(panels):
+        times, targets, predictions = (
+            forecasts[f"walkthrough_{name}"][start] for name in ("times", "targets", "forecasts")
+        )
+        if parts:
+            axes.plot(*parts["training"], color=TARGET_COLOR, lw=1, alpha=0.6)
+            length = times[-1] - times[0]
+            axes.set_xlim(times[0] - 1.5 * length, times[-1] + 0.05 * length)
+        # as published: the truth as large dots on a line, predictions as small dots
+        axes.plot(times, targets, "o-", color=TARGET_COLOR, lw=1, ms=8, alpha=0.6, label="target")
+        axes.plot(times[1:], predictions, "o", color=FORECAST_COLOR, ms=3.5, label="forecast")
+        mse = np.mean((targets[1:] - predictions) ** 2)
+        headline = f"mean squared error {mse:.2g} over {len(predictions)} steps"
+        if num_starts > 1:
+            is_drawn = start == drawn
+            headline = f"{'as published: ' if is_drawn else ''}start {times[0]:.3g}\n{headline}"
+            axes.set_title(headline, fontweight="bold" if is_drawn else "normal")
+        else:
+            axes.set_title(headline)
+        _label(axes, units)
+        axes.label_outer()
     add_legend(figure)
     return figure
+
+
+def draw_sin_plots(forecasts: _Arrays, parts: _Parts) -> dict[str, Figure]:
+    """The three figures of the walk-through about sliding windows, exactly as published.
+
+    They are the series, its parts in two colours, and the forecast over the end of the series.
+    """
+    times, samples = _join_parts(parts)
+    curves = {
+        "published_series": [(times, samples)],
+        "published_split": list(parts.values()),
+        "published_test": [
+            (times, samples),
+            (forecasts["walkthrough_times"][0, 1:], forecasts["walkthrough_forecasts"][0]),
+        ],
+    }
+    figures = {}
+    for name, drawn in curves.items():
+        figure = Figure(figsize=(12, 4))
+        axes = figure.subplots()
+        for curve, color in zip(drawn, _PUBLISHED_COLORS, strict=False):
+            axes.plot(*curve, color=color)
+        left = len(samples) - 100 if name == "published_test" else -10
+        axes.set(title="Sin plot", xlabel="x", ylabel="sin", xlim=(left, len(samples) + 1))
+        figures[name] = figure
+    return figures
 
 
 def _draw_closed_loop(forecasts: _Arrays, units: Units, subject: str) -> Figure:
@@ -404,16 +446,19 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
         return
 
     step = float(forecasts["step"])
-    # the walk-through about half periods draws its loss in blue, the others in red
-    # and predictions too
+    # the walk-through about half periods draws its loss in blue with a legend, the others in red
+    # without one, and predictions in blue too
     is_blue = scores["data"] == "half_periods"
     loss_color, answer_color = ("blue", "blue") if is_blue else (LOSS_COLOR, FORECAST_COLOR)
+    loss_label = "loss" if is_blue else None
     units, parts = series.units, series.split_parts(step)
     origin = series.find_origin(scores.get("split", "test"))
     with figure_style():
         unit = f"mean squared error, {units.training_sample}²"
         clip_norm = entry.get("clip_norm")
-        figures = draw_curves(curves, clip_norm, network, unit, subject, loss_color, refined_after)
+        figures = draw_curves(
+            curves, clip_norm, network, unit, subject, loss_color, loss_label, refined_after
+        )
         figures["window"] = draw_window(series, step, subject)
         if is_trained:
             follow = "horizon" in network  # such a network forecasts what follows its window
@@ -435,8 +480,9 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
                 subject,
             )
         if "walkthrough_mse" in scores:  # not while the test is hidden
-            mse = scores["walkthrough_mse"]
-            figures["walkthrough"] = _draw_walkthrough_test(forecasts, parts, units, mse, subject)
+            figures["walkthrough"] = draw_walkthrough_test(forecasts, parts, units, subject)
+            if parts:
+                figures |= draw_sin_plots(forecasts, parts)
         if parts:
             figures["split"] = _draw_split(parts, units, subject)
         if series.windows.are_slid:

@@ -272,6 +272,8 @@ def train(
     reporter = _Reporter(model, params)
     if isinstance(given, ForecasterParams) and params.closed_loop != given.closed_loop:
         reporter.progress.print(f"closed_loop: {params.closed_loop}")  # what was left out
+    if series.windows.are_slid:
+        reporter.progress.print(f"{len(inputs)} windows of {inputs.shape[1]} samples")
 
     objective: Any  # the loss and, where it is compiled, its gradient; keeps the carried state
     if kernel := find_kernel(params, device):
@@ -504,12 +506,12 @@ class _Reporter:
         self.snapshots: dict[str, list[Any]] = {name: [] for name in names}
 
     def print_loss(self, iteration: int, batch: WindowBatch, step: Step) -> None:
-        """Print the loss of each epoch, or else of every hundredth update, from 0."""
+        """Print the loss of each epoch, or else of every hundredth update, counted from 0."""
         if self.epoch is None:
             if (iteration - 1) % 100 == 0:
                 self.progress.print(f"Iteration: {iteration - 1} loss {step.loss:.8f}")
         elif iteration % self.epoch == 0:
-            self.progress.print(f"Epoch {iteration // self.epoch} Loss: {step.loss:.8f}")
+            self.progress.print(f"Epoch {iteration // self.epoch - 1} Loss: {step.loss:.8f}")
 
     def observe(self, iteration: int, batch: WindowBatch, step: Step) -> None:
         """Keep the first window of a batch if it is due, `(T,)` each, and print the loss."""

@@ -9,6 +9,8 @@ from itertools import cycle
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.path import Path as Curve
 
 from stages.layers.gradients import Norm, ProbeParams, trace_gradients
 from stages.layers.tour import Row, prove_equivalences, tour_layers
@@ -35,6 +37,56 @@ _CASES = {
     "LSTM": "(c) LSTM, unit-normal inputs: the open\nforget gate is the remedy, not the name",
 }
 _COLORS = (BLUE, YELLOW, ORANGE)  # of the lines of a panel, in order
+_STEPS = 4  # of the unrolled network
+
+
+def _draw_unrolled() -> Figure:
+    """The network as it is, with a loop, and as it is applied from time step to time step."""
+    subject = "the same U, W and V at every step: time, not copies"
+    figure = make_figure("One network, unrolled in time", subject, 1.3 * WIDTH, 0.8 * HEIGHT)
+    axes = figure.subplots()
+    axes.set(xlim=(-2.9, _STEPS - 0.5), ylim=(-0.3, 2.3))
+    axes.set_axis_off()
+    box = {"boxstyle": "round,pad=0.5", "fc": "white", "lw": 1.5}
+    arrow = {"arrowstyle": "-|>", "color": GREY, "shrinkA": 16, "shrinkB": 16, "lw": 1.3}
+
+    def point(start: tuple[float, float], end: tuple[float, float], name: str) -> None:
+        axes.annotate("", xytext=start, xy=end, arrowprops=arrow)
+        place = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
+        is_level = start[1] == end[1]
+        offset = (0, 4) if is_level else (5, 0)
+        axes.annotate(
+            name,
+            place,
+            xytext=offset,
+            textcoords="offset points",
+            color=GREY,
+            ha="center" if is_level else "left",
+            va="bottom" if is_level else "center",
+        )
+
+    for column in range(-1, _STEPS):
+        where = -2.0 if column < 0 else float(column)
+        step = "t" if column < 0 else str(column + 1)
+        for row, (letter, color) in enumerate(zip("xhy", (ORANGE, BLUE, YELLOW), strict=True)):
+            axes.text(
+                where, row, f"${letter}_{step}$", ha="center", va="center", bbox=box | {"ec": color}
+            )
+        point((where, 0), (where, 1), "U")
+        point((where, 1), (where, 2), "V")
+        if column < 0:
+            curve = [
+                (where + x, y) for x, y in ((-0.13, 1.1), (-0.7, 1.5), (-0.7, 0.5), (-0.13, 0.9))
+            ]
+            path = Curve(curve, [Curve.MOVETO, *[Curve.CURVE4] * 3])
+            loop = FancyArrowPatch(path=path, arrowstyle="-|>", mutation_scale=12, lw=1.3)
+            loop.set_color(GREY)
+            axes.add_patch(loop)
+            axes.text(where - 0.65, 1, "W", color=GREY, ha="center", va="center")
+        else:
+            point((where - 1, 1), (where, 1), "W")
+    axes.text(-1, 1, "$h_0 = 0$", ha="center", va="center")
+    return figure
 
 
 def _plot_gradients(norms: Sequence[Norm], params: ProbeParams) -> Figure:
@@ -67,7 +119,7 @@ def _plot_gradients(norms: Sequence[Norm], params: ProbeParams) -> Figure:
 
 
 def main(out: str) -> None:
-    """Write three tables and the figure."""
+    """Write three tables and two figures."""
     params = read_params("probe_layers", ProbeParams)
     dpi = read_params("figures", FigureParams).dpi
     make_reproducible()
@@ -77,6 +129,7 @@ def main(out: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with figure_style():
         save_png(_plot_gradients(norms, params), folder / "gradients.png", dpi)
+        save_png(_draw_unrolled(), folder / "unrolled.png", dpi)
     write_table(folder / "layers.csv", Row._fields, tour_layers())
     # six digits, since the last ones depend on the processor
     rounded = [(*norm[:-1], f"{norm.spectral_norm:.6g}") for norm in norms]

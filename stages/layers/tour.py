@@ -5,6 +5,8 @@ is (T, B, features), with `batch_first` (B, T, features): T time steps, B exampl
 (words, sentences, word vector). H is free, because W_I maps features to H.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -28,8 +30,31 @@ class Row(NamedTuple):
     input_shape: str
     output_shape: str
     state_shapes: str
+    weight_shapes: str
     parameters: int
     meaning: str
+
+
+class HandWrittenCell(nn.Module):
+    """One step of the walk-through about surnames, whose h_t = tanh(u(x_t) + w(h_{t-1})).
+
+    U, W and V of the textbooks are the weights of u, w and v; the answer is log-softmax(v(h_t)).
+    """
+
+    def __init__(self, num_letters: int, hidden: int, num_languages: int) -> None:
+        super().__init__()
+        self.u = nn.Linear(num_letters, hidden)
+        self.w = nn.Linear(hidden, hidden)
+        self.v = nn.Linear(hidden, num_languages)
+
+    def forward(self, letter: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """A one-hot letter `(B, 57)` and h `(B, H)` -> log-probabilities `(B, 18)`, the next h."""
+        hidden = torch.tanh(self.u(letter) + self.w(hidden))
+        return self.v(hidden).log_softmax(dim=1), hidden
+
+    def extra_repr(self) -> str:
+        """The sizes, as other modules have them."""
+        return f"{self.u.in_features}, {self.w.in_features}, {self.v.out_features}"
 
 
 def _run_layers(modules: Iterable[nn.Module], sequence: Tensor) -> tuple[Tensor, list[_State]]:
@@ -63,28 +88,53 @@ def _as_tuple(state: Tensor | _State) -> _State:
 
 def _describe_modules(modules: Sequence[nn.Module], sequence: Tensor, meaning: str) -> Row:
     """Run modules on a sequence and describe their shapes."""
-    if isinstance(modules[0], _Cell):
+    if isinstance(modules[0], HandWrittenCell):
+        output, state = modules[0](sequence[0], sequence.new_zeros(1, modules[0].w.in_features))
+        states: list[_State] = [(state,)]
+        given = sequence[0]
+    elif isinstance(modules[0], _Cell):
         outputs, states = _run_cells(modules, sequence)
         given, output = sequence[0], outputs[-1]
     else:
         output, states = _run_layers(modules, sequence)
         given = sequence
     shapes = []
-    num_parameters = 0
-    for state in states:
-        for name, part in zip("hc", state, strict=False):  # an RNN has no c
-            shapes.append(f"{name} {tuple(part.shape)}")
+    for state in states:  # h and c have the same shape
+        shapes.append(f"{', '.join('hc'[: len(state)])} {tuple(state[0].shape)}")
+    arguments = []
     for module in modules:
-        num_parameters += sum(weight.numel() for weight in module.parameters())
+        if isinstance(module, nn.Linear):
+            arguments.append(f"{module.in_features}, {module.out_features}")
+        else:
+            arguments.append(module.extra_repr())
+    parameters = [parameter for module in modules for parameter in module.parameters()]
     return Row(
         " + ".join(type(module).__name__ for module in modules),
-        " + ".join(module.extra_repr() for module in modules),
+        " + ".join(arguments),
         str(tuple(given.shape)),
         str(tuple(output.shape)),
         "; ".join(shapes),
-        num_parameters,
+        _describe_weights(modules),
+        sum(parameter.numel() for parameter in parameters),
         meaning,
     )
+
+
+def _describe_weights(modules: Sequence[nn.Module]) -> str:
+    """The shapes of all weights by name, those of further layers and cells counted.
+
+    Such as "weight_ih (20, 100), 3 × (20, 20)" of four layers.
+    """
+    shapes: dict[str, Counter[tuple[int, ...]]] = {}
+    for module in modules:
+        for name, weight in module.named_parameters():
+            kind = re.sub(r"_l\d+$", "", name)
+            shapes.setdefault(kind, Counter())[tuple(weight.shape)] += 1
+    names: dict[str, list[str]] = {}  # shapes as text -> names that have them
+    for kind, counted in shapes.items():
+        parts = [f"{n} × {shape}" if n > 1 else f"{shape}" for shape, n in counted.items()]
+        names.setdefault(", ".join(parts), []).append(kind)
+    return "; ".join(f"{', '.join(kinds)} {text}" for text, kinds in names.items())
 
 
 def tour_layers() -> list[Row]:
@@ -94,6 +144,8 @@ def tour_layers() -> list[Row]:
     two_lstm_cells = [nn.LSTMCell(FEATURES, FIRST_HIDDEN), nn.LSTMCell(FIRST_HIDDEN, HIDDEN)]
     batch_first = nn.RNN(FEATURES, HIDDEN, LAYERS, batch_first=True)
     top_layer = "output: top layer, every step; h: every layer, last step"
+    letters = torch.zeros(12, 1, 57)
+    letter_by_letter = "h = tanh(u(x) + w(h)): 57 symbols, 18 languages"
     clips = torch.zeros(10, 49, 4)
     clip_modules = [nn.RNN(4, 5, batch_first=True), nn.Linear(5, 4)]
     next_frame = "10 clips of 50 frames of 4 pixels; target: next frame"
@@ -107,6 +159,7 @@ def tour_layers() -> list[Row]:
         ([nn.LSTM(FEATURES, HIDDEN, LAYERS)], words, "h and c of every layer, last step"),
         ([nn.LSTMCell(FEATURES, HIDDEN)], words, "one step a call, 10 calls"),
         (two_lstm_cells, words, "each cell has its own h and c"),
+        ([HandWrittenCell(57, 128, 18)], letters, letter_by_letter),
         (clip_modules, clips, next_frame),
     ]
     return [_describe_modules(*stop) for stop in tour]

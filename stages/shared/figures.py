@@ -110,6 +110,7 @@ def draw_curves(
     unit: str,
     subject: str,
     color: str = LOSS_COLOR,
+    label: str | None = None,
     refined_after: int | None = None,
 ) -> dict[str, Figure]:
     """The figures of what training recorded; none of a model that was not trained.
@@ -121,13 +122,15 @@ def draw_curves(
         unit: of the loss.
         subject: which model on which data.
         color: of the loss as the walk-through draws it.
+        label: of that loss in a legend; None: it has none.
         refined_after: iteration after which L-BFGS went on; None: it did not.
     """
     figures = {}
     if curves.loss:
         figures["loss"] = _draw_loss(curves, unit, subject)
         title = f"{name_cell(network)} LOSS".lstrip()
-        figures["loss_linear"] = _draw_published_loss(curves, title, unit, subject, color)
+        style = {"color": color, "label": label}
+        figures["loss_linear"] = _draw_published_loss(curves, title, unit, subject, style)
     if any(norm is not None for norm in curves.gradient_norm):
         figures["gradient_norm"] = _draw_gradient_norm(curves, clip_norm, subject)
     if refined_after:
@@ -167,13 +170,17 @@ def _draw_loss(curves: Curves, unit: str, subject: str) -> Figure:
     return figure
 
 
-def _draw_published_loss(curves: Curves, title: str, unit: str, subject: str, color: str) -> Figure:
+def _draw_published_loss(
+    curves: Curves, title: str, unit: str, subject: str, style: Mapping[str, Any]
+) -> Figure:
     """One line on a linear scale, as the walk-throughs draw it; only means where there are some."""
     has_means = any(mean is not None for mean in curves.mean_loss)
     figure = make_figure(title, subject)
     axes = figure.subplots()
     axes.set(xlabel="iteration (updates)", ylabel=f"loss\n({unit})")
-    _draw_line(axes, curves, curves.mean_loss if has_means else curves.loss, color=color, lw=1)
+    _draw_line(axes, curves, curves.mean_loss if has_means else curves.loss, lw=1, **style)
+    if style["label"]:
+        add_legend(figure)
     return figure
 
 

@@ -269,14 +269,23 @@ class Progress:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.started = time.monotonic()
-        self.lines = str(model).splitlines()
-        tqdm.write(str(model))
+        self._started = time.monotonic()
+        self.lines: list[str] = []
+        self.write(["model:", *str(model).splitlines()])
 
-    def print(self, line: str) -> None:
-        """Print a line after the seconds since the start, and keep it."""
-        tqdm.write(f"{time.monotonic() - self.started:6.1f} s  {line}")
-        self.lines.append(line)
+    def write(self, lines: list[str]) -> None:
+        """Print lines as they are, and keep them."""
+        tqdm.write("\n".join(lines))
+        self.lines += lines
+
+    def print(self, line: str, before: str = "") -> None:
+        """Print a line after the time since the start, and keep it; some text may go before both.
+
+        The time is as the walk-through about surnames prints it: `time:    0m 4s`.
+        """
+        minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
+        tqdm.write(f"{before}time: {f'{minutes}m {seconds}s':>8} {line}")
+        self.lines.append(before + line)
 
 
 def write_progress(path: Path, lines: list[str]) -> None:

@@ -16,6 +16,8 @@ from stages.shared.json_files import read_json, write_json
 
 Letters = NDArray[np.integer[Any]]  # uint8, or int32 of more than 256 symbols
 
+PUBLISHED_QUERIES = ("Yue Tingsong", "Yue tingsong", "yutingsong", "test your name")
+
 _SHOWN = 6  # letters, labels or names in a line of the report
 
 
@@ -23,7 +25,7 @@ _SHOWN = 6  # letters, labels or names in a line of the report
 class Vocabulary:
     """Meaning and origin of the indices: vocabulary.json."""
 
-    data: str  # official, sample or custom
+    data: str  # official, sample, or custom with the name of a file
     symbols: str
     languages: list[str]  # sorted
 
@@ -170,6 +172,11 @@ def decode_names(names: Names, symbols: str) -> list[str]:
 def decode_name(letters: Iterable[int], symbols: str) -> str:
     """One name as text, from its symbol indices."""
     return "".join(symbols[letter] for letter in letters)
+
+
+def format_answer(name: str, ranked: Iterable[tuple[float, str]]) -> list[str]:
+    """What the walk-through prints of a name: below it its log-probabilities and languages."""
+    return [f"> {name}", *(f"({logarithm:.2f}) {language}" for logarithm, language in ranked)]
 
 
 def _list(counts: dict[str, int]) -> str:

@@ -6,7 +6,7 @@ here or on a Ray cluster; without `launch` it always trains here.
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -35,7 +35,16 @@ from stages.shared.training_loop import (
     prepare_training,
     write_progress,
 )
-from stages.surnames.names import Names, Vocabulary, decode_name, read_splits, read_vocabulary
+from stages.surnames.alphabet import clean_name, encode_name
+from stages.surnames.names import (
+    PUBLISHED_QUERIES,
+    Names,
+    Vocabulary,
+    decode_name,
+    format_answer,
+    read_splits,
+    read_vocabulary,
+)
 
 _Batch = tuple[Tensor, Tensor, Tensor]  # letters (B, T), lengths (B,), languages (B,)
 
@@ -168,7 +177,7 @@ def train(
 
     def print_progress(iteration: int, batch: _Batch, step: Step) -> None:
         if iteration % (params.mean_every or _PRINT_EVERY) == 0:
-            progress.print(format_progress(iteration, batch, step, vocabulary))
+            progress.print(format_progress(batch, step, vocabulary), f"Iter: {iteration:<7} ")
 
     validate = None
     if validation:
@@ -184,6 +193,8 @@ def train(
             else:
                 step = _count_names(model, batch)
             recorder.add(batch, step)
+    if vocabulary.data in ("official", "sample"):
+        progress.write([*_ask(model, PUBLISHED_QUERIES, vocabulary, device)])
     config = ModelConfig("surnames", params.architecture, network)
     return Trained(model, config, recorder.curves, progress.lines)
 
@@ -306,14 +317,29 @@ def _count_names(model: Any, batch: _Batch) -> Step:
     return Step([loss.item()], None, log_probabilities)
 
 
-def format_progress(iteration: int, batch: _Batch, step: Step, vocabulary: Vocabulary) -> str:
-    """The walk-through's progress line: iteration, loss, last name, its prediction, ✓ or ✗."""
+def format_progress(batch: _Batch, step: Step, vocabulary: Vocabulary) -> str:
+    """What the walk-through prints after the time: loss, last name, its prediction, ✓ or ✗."""
     letters, lengths, languages = batch
     name = decode_name(letters[-1, : lengths[-1]].tolist(), vocabulary.symbols)
     prediction = vocabulary.languages[int(step.outputs[-1].argmax())]
     target = vocabulary.languages[int(languages[-1])]
     mark = "✓" if prediction == target else f"✗ ({target})"
-    return f"{iteration:>7}  {step.loss:.4f}  {name} / {prediction} {mark}"
+    return f"loss: {step.loss:.4f} name: {name:>10} pred: {prediction:>8} label: {mark:>8}"
+
+
+@torch.no_grad()
+def _ask(
+    model: nn.Module, names: Sequence[str], vocabulary: Vocabulary, device: torch.device
+) -> Iterator[str]:
+    """The walk-through's lines about the three likeliest languages of each name."""
+    model.eval()
+    for name in names:
+        encoded = encode_name(clean_name(name, vocabulary.symbols), vocabulary.symbols)
+        letters = torch.tensor([encoded], device=device)
+        answer = model(letters, torch.tensor([len(encoded)], device=device))[0]
+        best = answer.sort(descending=True, stable=True)
+        languages = [vocabulary.languages[index] for index in best.indices[:3].tolist()]
+        yield from format_answer(name, zip(best.values.tolist(), languages, strict=False))
 
 
 def main(name: str, surnames: str, out: str) -> None:

@@ -25,10 +25,12 @@ from stages.shared.json_files import read_json
 from stages.shared.model_config import read_config, read_times
 from stages.shared.tables import CURVE_COLUMNS, read_curves, read_table
 from stages.shared.yaml_files import read_yaml
+from stages.surnames.names import format_answer
 from stages.tracking.leaderboards import (
     DETAILS,
     Scores,
     find_best_baseline,
+    find_scores,
     flatten,
     format_score,
     format_verdict,
@@ -259,7 +261,7 @@ def _make_model(
             f"{DETAILS[task]}/{name}/scores.json",
         ],
         test_data=test_data,
-        read=partial(_read_model, task, name, description),
+        read=partial(_read_model, task, name, description, kind == "walk-through"),
         package=ModelPackage(partial(list_files, name), partial(pack_model, name)),
         lock_problem=_half_way_problem(roles, written) if "evaluate" in roles else _SCORES_MISSING,
     )
@@ -289,8 +291,11 @@ def describe_changes(spec: RunSpec, committed: dict[str, Any]) -> str:
     return ", ".join(changed[:_MOST_CHANGES]) + more
 
 
-def _read_model(task: str, name: str, description: str) -> Content:
-    """What training and evaluation wrote; the note compares the model with baselines."""
+def _read_model(task: str, name: str, description: str, is_published: bool) -> Content:
+    """What training and evaluation wrote; the note compares the model with baselines.
+
+    That of a published model begins with the score with which its walk-through ends.
+    """
     folder = Path("data/trained", name)
     config, times, scores = read_config(folder), read_times(folder), read_scores(task, name)
     curves = read_curves(folder / "curves.csv")
@@ -305,9 +310,17 @@ def _read_model(task: str, name: str, description: str) -> Content:
                 value = float(f"{value:.4g}")
                 points.append(CurvePoint(f"curves/{column}", value, iteration, time))
     labels = list_labels(scores)
-    lines = _tabulate_scores(name, scores, find_best_baseline(task, scores))
+    lines = []
+    means = [mean for mean in curves.mean_loss if mean is not None]
+    if is_published and "walkthrough_mse" in scores:
+        error = scores["walkthrough_mse"]
+        lines += [f"The walk-through ends with a mean squared error of {error:.3g}.", ""]
+    elif is_published and task == "surnames" and means:
+        lines += [f"The walk-through ends with a mean loss of {means[-1]:.3g}.", ""]
+    lines += _tabulate_scores(name, scores, find_best_baseline(task, scores))
     lines += ["", f"**{name}** ({config.architecture}): {description}", ""]
     lines += [f"- {label}: {value}" for label, value in labels.items()]
+    lines += _list_printed(task, name)
     verdict = format_verdict(scores)
     return Content(
         times.started,
@@ -317,6 +330,24 @@ def _read_model(task: str, name: str, description: str) -> Content:
         labels | ({"verdict": verdict} if verdict else {}) | {"processor": times.processor},
         "\n".join(lines),
     )
+
+
+def _list_printed(task: str, name: str) -> list[str]:
+    """What the walk-throughs print: the network, and the answers to the names that are asked."""
+    printed = []
+    progress = Path("data/trained", name, "progress.txt")
+    if progress.exists():  # a blend is not trained
+        network, closed, _ = progress.read_text(encoding="utf-8").partition("\n)\n")
+        if closed:
+            printed += [*network.splitlines(), ")"]
+    queries = find_scores(task, name).with_name("queries.csv")
+    answers: dict[str, list[tuple[float, str]]] = {}
+    for row in read_table(queries) if queries.exists() else []:
+        pair = float(row["log_probability"]), row["language"]
+        answers.setdefault(row["query"], []).append(pair)
+    for query, ranked in answers.items():
+        printed += ["", *format_answer(query, ranked)]
+    return ["", "```", *printed, "```"] if printed else []
 
 
 # Baselines
@@ -422,6 +453,12 @@ def list_tour(stages: Stages) -> list[RunSpec]:
     return [tour]
 
 
+def format_modules(row: dict[str, str]) -> str:
+    """The modules of a row of layers.csv with their arguments: RNN(4, 5) + Linear(5, 4)."""
+    pairs = zip(row["module"].split(" + "), row["arguments"].split(" + "), strict=True)
+    return " + ".join(f"{name}({arguments})" for name, arguments in pairs).replace("=True", "")
+
+
 def _read_tour(description: str) -> Content:
     """The tables of the tour. They hold no time: it is that of the sync."""
     now = datetime.now(UTC)
@@ -433,12 +470,11 @@ def _read_tour(description: str) -> Content:
         points.append(CurvePoint(name, float(norm["spectral_norm"]), int(norm["distance"]), now))
     claims = read_table(Path(TOUR, "equivalences.csv"))
     difference = max(float(claim["largest_difference"]) for claim in claims)
-    lines = ["| module | input | output | final state | parameters |", "|---|---|---|---|---|"]
+    columns = ("input_shape", "output_shape", "state_shapes", "weight_shapes", "parameters")
+    lines = ["| module | input | output | final state | weights | parameters |", "|---" * 6 + "|"]
     for row in read_table(Path(TOUR, "layers.csv")):
-        cells = [row[column] for column in ("input_shape", "output_shape", "state_shapes")]
-        lines.append(
-            f"| {row['module']}({row['arguments']}) | {' | '.join(cells)} | {row['parameters']} |"
-        )
+        cells = [format_modules(row), *(row[column] for column in columns)]
+        lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
         f"**layer_tour**: {description}",

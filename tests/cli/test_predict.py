@@ -15,6 +15,7 @@ from stages.cli import predict as cli_predict
 from stages.shared.checkpoints import read_model
 from stages.shared.errors import InputError
 from stages.surnames.alphabet import encode_name
+from stages.surnames.names import PUBLISHED_QUERIES
 from stages.tracking import track
 from stages.tracking.leaderboards import read_champions, write_champion
 from stages.tracking.load_model import load_champion, load_named
@@ -231,6 +232,24 @@ def test_champions_work_over_a_server_too(workspace, monkeypatch, capsys):
 
     assert said.startswith("surname_blend, champion of surnames (version")
     assert f"run {find_server()}/#/experiments/" in capsys.readouterr().out
+
+
+def test_answers_as_published_are_the_network_s_own(workspace):
+    asked = predict(workspace, "Schmidt", "--model", "surname_gru", "--walkthrough")
+    published = predict(workspace, "--model", "surname_gru", "--walkthrough")
+
+    logs = predict(workspace, "Schmidt", "--model", "surname_gru", "--log").splitlines()[-1].split()
+    origin, _, *answer = asked.splitlines()
+    assert origin == "surname_gru of the workspace"
+    pairs = zip(logs[1::2], logs[2::2], strict=True)
+    assert answer == ["> Schmidt", *(f"({logarithm}) {language}" for language, logarithm in pairs)]
+    names = [line for line in published.splitlines() if line.startswith("> ")]
+    assert names == [f"> {name}" for name in PUBLISHED_QUERIES]
+
+
+def test_it_answers_as_published_by_the_published_network(workspace):
+    with pytest.raises(InputError, match="no model surname_rnn of surnames"):
+        ask([], as_published=True)
 
 
 def test_json_has_one_object_a_name(workspace):

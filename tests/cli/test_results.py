@@ -9,9 +9,12 @@ import pytest
 from stages.cli import results
 from stages.cli.results import CLASSIFIER_COLUMNS, FORECASTER_COLUMNS
 from stages.cli.text import align
+from stages.layers.tour import Row, tour_layers
 from stages.shared.errors import InputError
 from stages.shared.json_files import write_json
+from stages.shared.tables import write_table
 from stages.tracking.leaderboards import Ranking, find_ranking, find_scores
+from stages.tracking.run_specs import TOUR
 from tests.pipeline import read_scores
 from tests.shell import make_environment, run
 from tests.workspace import ask_again, rescore
@@ -125,19 +128,19 @@ def test_the_titles_fit_into_100_columns(workspace, capsys):
     assert max(len(line) for line in lines) <= 100
 
 
-def test_each_classifier_has_its_best_language_of_every_query(workspace, capsys):
+def test_each_classifier_has_its_best_languages_of_every_query(workspace, capsys):
     ask_again(workspace, "surname_gru", ("English", -0.5))
 
     results.main()
 
     lines = capsys.readouterr().out.splitlines()
-    start = lines.index("queries: the likeliest language and its log-probability")
+    start = lines.index("queries: the likeliest languages and their log-probabilities")
     assert [line.split() for line in lines[start + 1 : start + 6]] == [
         ["model", "Yue", "Tingsong", "test", "your", "name"],
         ["surname_blend", "German", "-1.31", "Polish", "-0.25"],
+        ["Spanish", "-4.00", "Spanish", "-4.00"],
         ["surname_gru", "English", "-0.50", "English", "-0.50"],
-        ["surname_markov", "German", "-1.31", "Polish", "-0.25"],
-        ["surname_ngrams", "German", "-1.31", "Polish", "-0.25"],
+        ["Spanish", "-4.00", "Spanish", "-4.00"],
     ]
 
 
@@ -147,6 +150,18 @@ def test_a_query_that_a_classifier_was_not_asked_has_a_dash():
     table = results.list_answers({"asked": [row], "spared": []})
 
     assert table == [("model", "Li"), ("asked", "Chinese -0.10"), ("spared", "-")]
+
+
+def test_a_query_has_a_row_for_each_rank():
+    ranked = [("Chinese", -0.1), ("Korean", -2.5), ("Irish", -3.0)]
+    rows = [
+        {"query": "Li", "rank": f"{rank}", "language": language, "log_probability": f"{logarithm}"}
+        for rank, (language, logarithm) in enumerate(ranked, start=1)
+    ]
+
+    _, *table = results.list_answers({"asked": rows})
+
+    assert table == [("asked", "Chinese -0.10"), ("", "Korean -2.50"), ("", "Irish -3.00")]
 
 
 def test_the_published_queries_fit_into_100_columns_however_many_models_answer():
@@ -164,9 +179,21 @@ def test_the_layer_tour_is_printed(workspace, capsys):
     results.main()
 
     lines = capsys.readouterr().out.splitlines()
-    start = lines.index("layers")
+    start = lines.index("layers, and below each the shapes of its weights")
     assert lines[start + 1].split() == ["module", "input", "output", "final", "states"]
-    assert lines[start + 2] == "RNN     (10, 3, 100)  (10, 3, 20)  h (1, 3, 20)"
+    assert lines[start + 2] == "RNN(100, 20)  (10, 3, 100)  (10, 3, 20)  h (1, 3, 20)"
+    assert lines[start + 3] == "    weight_ih (20, 100); weight_hh (20, 20)"
+
+
+def test_the_whole_layer_tour_fits_into_100_columns(workspace, capsys):
+    write_table(workspace / TOUR / "layers.csv", Row._fields, tour_layers())
+
+    results.main()
+
+    lines = capsys.readouterr().out.splitlines()
+    tour = lines[lines.index("layers, and below each the shapes of its weights") :]
+    assert len(tour) == 2 + 2 * len(tour_layers()) and max(map(len, tour)) <= 100
+    assert tour[4].startswith("RNN(100, 20, num_layers=4)  ")  # and not as that of one layer
 
 
 def test_what_is_not_here_is_not_printed(workspace, capsys):

@@ -5,7 +5,13 @@ import matplotlib
 import numpy as np
 import pytest
 
-from stages.forecasting.plot import draw_snapshots, draw_window, main
+from stages.forecasting.plot import (
+    draw_sin_plots,
+    draw_snapshots,
+    draw_walkthrough_test,
+    draw_window,
+    main,
+)
 from stages.forecasting.series import write_series
 from stages.forecasting.signals import GeneratedParams
 from stages.shared.figures import CONTEXT_COLOR, FORECAST_COLOR, TARGET_COLOR
@@ -45,9 +51,10 @@ def write_files(folder, window=None, norms=(0.9, None)):
     free = np.sin(np.arange(2.0 * STEPS)).reshape(2, STEPS)
     np.savez(
         evaluated / "forecasts.npz",
-        walkthrough_times=np.arange(23.0, 30.0),
-        walkthrough_targets=np.sin(np.arange(23.0, 30.0)),
-        walkthrough_forecast=np.zeros(6),
+        walkthrough_times=np.arange(23.0, 30.0)[None],
+        walkthrough_targets=np.sin(np.arange(23.0, 30.0))[None],
+        walkthrough_forecasts=np.zeros((1, 6)),
+        walkthrough_drawn=0,
         test_contexts=free[:, :5],
         test_targets=free,
         test_forecasts=-free,
@@ -80,7 +87,9 @@ def test_windows_that_were_slid_have_their_series_and_split_drawn(tmp_path, monk
 
     figures = plot(tmp_path, monkeypatch)
 
-    assert set(figures) == ALWAYS | {"details/gradient_norm", "details/series", "details/split"}
+    published = {f"details/published_{name}" for name in ("series", "split", "test")}
+    others = {"details/gradient_norm", "details/series", "details/split"}
+    assert set(figures) == ALWAYS | others | published
 
 
 def test_gradient_norms_that_nobody_recorded_are_not_drawn(tmp_path, monkeypatch):
@@ -196,3 +205,42 @@ def test_a_snapshot_shows_input_target_and_prediction_in_the_colors_of_all_figur
     assert colors == [CONTEXT_COLOR, TARGET_COLOR, FORECAST_COLOR]
     np.testing.assert_array_equal(predicted.get_ydata(), -windows.targets[1])
     assert figure.axes[1].get_title() == "iteration 25"
+
+
+def test_the_figures_of_sliding_windows_are_drawn_as_published():
+    times, samples = np.arange(800.0), np.sin(np.arange(800.0))
+    parts = {"training": (times[:760], samples[:760]), "test": (times[760:], samples[760:])}
+    forecasts = {
+        "walkthrough_times": times[None, 759:],
+        "walkthrough_forecasts": np.zeros((1, 40)),
+    }
+
+    figures = draw_sin_plots(forecasts, parts)
+
+    limits = {"series": (-10, 801), "split": (-10, 801), "test": (700, 801)}
+    for name, limit in limits.items():
+        axes = figures[f"published_{name}"].axes[0]
+        assert tuple(axes.figure.get_size_inches()) == (12, 4)
+        assert (axes.get_title(), axes.get_xlabel(), axes.get_ylabel()) == ("Sin plot", "x", "sin")
+        assert axes.get_xlim() == limit
+        colors = [line.get_color() for line in axes.lines]
+        assert colors == ["#8000ff", "#ff8000"][: len(axes.lines)]
+    counts = [len(figure.axes[0].lines) for figure in figures.values()]
+    assert counts == [1, 2, 2]
+    assert figures["published_test"].axes[0].lines[1].get_xdata().tolist() == [*range(760, 800)]
+
+
+def test_all_starts_are_in_the_closing_picture_and_the_published_one_is_marked():
+    forecasts = {
+        "walkthrough_times": np.arange(5.0) + np.arange(3.0)[:, None],
+        "walkthrough_targets": np.ones((3, 5)),
+        "walkthrough_forecasts": np.zeros((3, 4)) + np.arange(3.0)[:, None],
+        "walkthrough_drawn": np.array(1),
+    }
+
+    figure = draw_walkthrough_test(forecasts, {}, make_series(None).units, "model")
+
+    titles = [axes.get_title().splitlines() for axes in figure.axes]
+    assert [title[0] for title in titles] == ["start 0", "as published: start 1", "start 2"]
+    assert titles[2][1] == "mean squared error 1 over 4 steps"
+    assert [axes.title.get_fontweight() for axes in figure.axes] == ["normal", "bold", "normal"]

@@ -203,7 +203,8 @@ def test_a_snapshot_holds_what_the_weights_of_its_moment_answer():
 def test_progress_shows_the_network_and_the_loss_of_every_hundredth_update_from_0():
     trained = train(params_of("small_init_rnn", iterations=201), series_of("small_init_rnn"), "x")
 
-    assert trained.progress[0].startswith("SequenceForecaster(")
+    assert trained.progress[0] == "model:"
+    assert trained.progress[1].startswith("SequenceForecaster(")
     assert trained.progress[-3:] == [
         f"Iteration: {update} loss {trained.curves.loss[update]:.8f}" for update in (0, 100, 200)
     ]
@@ -215,9 +216,10 @@ def test_progress_of_epochs_ends_with_the_performance_on_the_test_range():
     trained = train(params, series_of("windowed_lstm"), "x")
 
     mse = score_walkthrough("windowed_lstm", trained.model, trained.state)
-    assert trained.progress[-3:] == [
-        f"Epoch 1 Loss: {trained.curves.loss[9]:.8f}",
-        f"Epoch 2 Loss: {trained.curves.loss[19]:.8f}",
+    assert trained.progress[-4:] == [
+        "720 windows of 40 samples",
+        f"Epoch 0 Loss: {trained.curves.loss[9]:.8f}",
+        f"Epoch 1 Loss: {trained.curves.loss[19]:.8f}",
         f"Performance on test range: {mse:.7f}",
     ]
 

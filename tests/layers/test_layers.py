@@ -7,7 +7,12 @@ from torch import nn
 
 from stages.layers.gradients import ProbeParams, trace_gradient, trace_gradients
 from stages.layers.probe import main
-from stages.layers.tour import measure_difference, prove_equivalences, tour_layers
+from stages.layers.tour import (
+    HandWrittenCell,
+    measure_difference,
+    prove_equivalences,
+    tour_layers,
+)
 
 SECTION = {
     "seed": 5,
@@ -82,18 +87,50 @@ def test_the_tour_has_the_published_shapes():
         ("RNN", "(3, 10, 20)", "h (4, 3, 20)"),
         ("RNNCell", "(3, 20)", "h (3, 20)"),
         ("RNNCell + RNNCell", "(3, 20)", "h (3, 30); h (3, 20)"),
-        ("LSTM", "(10, 3, 20)", "h (1, 3, 20); c (1, 3, 20)"),
-        ("LSTM", "(10, 3, 20)", "h (4, 3, 20); c (4, 3, 20)"),
-        ("LSTMCell", "(3, 20)", "h (3, 20); c (3, 20)"),
-        ("LSTMCell + LSTMCell", "(3, 20)", "h (3, 30); c (3, 30); h (3, 20); c (3, 20)"),
+        ("LSTM", "(10, 3, 20)", "h, c (1, 3, 20)"),
+        ("LSTM", "(10, 3, 20)", "h, c (4, 3, 20)"),
+        ("LSTMCell", "(3, 20)", "h, c (3, 20)"),
+        ("LSTMCell + LSTMCell", "(3, 20)", "h, c (3, 30); h, c (3, 20)"),
+        ("HandWrittenCell", "(1, 18)", "h (1, 128)"),
         ("RNN + Linear", "(10, 49, 4)", "h (1, 10, 5)"),
     ]
 
 
 def test_parameters_are_counted_by_hand():
-    first = tour_layers()[0]
+    rows = {row.module: row for row in tour_layers() if "num_layers" not in row.arguments}
 
-    assert first.parameters == 20 * 100 + 20 * 20 + 20 + 20
+    assert rows["RNN"].parameters == 20 * 100 + 20 * 20 + 20 + 20
+    assert rows["HandWrittenCell"].parameters == 128 * 57 + 128 * 128 + 18 * 128 + 128 + 128 + 18
+
+
+def test_the_tour_has_the_shapes_of_all_weights():
+    shapes = {(row.module, row.arguments): row.weight_shapes for row in tour_layers()}
+
+    assert shapes["RNN", "100, 20"] == (
+        "weight_ih (20, 100); weight_hh (20, 20); bias_ih, bias_hh (20,)"
+    )
+    assert shapes["RNN", "100, 20, num_layers=4"].startswith("weight_ih (20, 100), 3 × (20, 20); ")
+    assert shapes["LSTMCell + LSTMCell", "100, 30 + 30, 20"].startswith(
+        "weight_ih (120, 100), (80, 30); weight_hh (120, 30), (80, 20); "
+    )
+    assert shapes["HandWrittenCell", "57, 128, 18"] == (
+        "u.weight (128, 57); u.bias, w.bias (128,); w.weight (128, 128); v.weight (18, 128); "
+        "v.bias (18,)"
+    )
+
+
+def test_the_hand_written_cell_is_that_of_torch_with_a_head():
+    torch.manual_seed(0)
+    cell, theirs = HandWrittenCell(57, 128, 18), nn.RNNCell(57, 128)
+    weights = {"weight_ih": cell.u.weight, "bias_ih": cell.u.bias}
+    weights |= {"weight_hh": cell.w.weight, "bias_hh": cell.w.bias}
+    theirs.load_state_dict(weights)
+    letter, state = torch.eye(57)[:1], torch.randn(1, 128)
+
+    answer, following = cell(letter, state)
+
+    torch.testing.assert_close(following, theirs(letter, state))
+    torch.testing.assert_close(answer, cell.v(following).log_softmax(dim=1))
 
 
 def test_every_equivalence_holds():
@@ -130,7 +167,8 @@ def test_same_params_give_same_bytes(tmp_path, monkeypatch):
         {path.name: path.read_bytes() for path in (tmp_path / out).iterdir()}
         for out in ("first", "second")
     )
-    assert set(first) == {"layers.csv", "equivalences.csv", "gradients.csv", "gradients.png"}
+    tables = {"layers.csv", "equivalences.csv", "gradients.csv"}
+    assert set(first) == tables | {"gradients.png", "unrolled.png"}
     assert first == second
     rows = np.genfromtxt(tmp_path / "first/gradients.csv", delimiter=",", skip_header=1)
     assert len(rows) == 3 * (2 * 3 + 2)

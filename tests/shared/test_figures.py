@@ -44,6 +44,13 @@ def test_the_published_picture_shows_means_alone_where_they_were_taken():
     np.testing.assert_array_equal(line.get_xydata(), [[2, 3.5], [4, 1.5]])
 
 
+def test_a_label_of_the_published_loss_is_its_legend():
+    figure = draw_curves(PLAIN, None, {}, "nats", "model", "blue", "loss")["loss_linear"]
+
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["loss"]
+    assert not draw(PLAIN)["loss_linear"].legends
+
+
 def test_our_picture_is_logarithmic_and_shows_both():
     axes = draw(CURVES)["loss"].axes[0]
 

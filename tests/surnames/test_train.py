@@ -1,3 +1,5 @@
+import re
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -202,16 +204,46 @@ def test_a_batch_is_as_wide_as_its_longest_name():
         assert letters.shape == (3, lengths.max())
 
 
-@pytest.mark.parametrize(("language", "verdict"), [(1, "✓"), (0, "✗ (Aa)")])
-def test_a_progress_line_is_about_the_last_name_of_its_batch(language, verdict):
+@pytest.mark.parametrize(("language", "verdict"), [(1, "       ✓"), (0, "  ✗ (Aa)")])
+def test_a_progress_line_is_the_published_one_about_the_last_name_of_its_batch(language, verdict):
     letters = torch.tensor([[2, 2, 2], [1, 0, 9]])  # "ccc", then "ba" and its padding
     batch = letters, torch.tensor([3, 2]), torch.tensor([2, language])
     outputs = torch.tensor([[3.0, 0.0, 0.0], [0.1, 2.0, 0.3]])  # for "ba" Bb is likeliest
     vocabulary = Vocabulary("custom", "abcdefghij", ["Aa", "Bb", "Cc"])
 
-    line = format_progress(300, batch, Step([0.25], None, outputs), vocabulary)
+    line = format_progress(batch, Step([0.25], None, outputs), vocabulary)
 
-    assert line.split() == ["300", "0.2500", "ba", "/", "Bb", *verdict.split()]
+    assert line == f"loss: 0.2500 name:         ba pred:       Bb label: {verdict}"
+
+
+def test_the_time_is_on_the_terminal_and_not_in_the_progress(capsys):
+    progress = train_on_words(iterations=5000, mean_every=5000).progress
+
+    [kept] = [line for line in progress if line.startswith("Iter: ")]
+    [shown] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Iter: ")]
+    assert kept.startswith("Iter: 5000    loss: ")
+    assert re.fullmatch(r"Iter: 5000    time:    0m \ds loss: .*", shown)
+    assert shown.partition(" loss: ")[2] == kept.partition(" loss: ")[2]
+
+
+def test_training_ends_with_the_published_questions_and_their_three_likeliest_languages():
+    vocabulary = replace(VOCABULARY, data="sample")
+
+    trained = train(params_of(), NAMES, vocabulary, "x")
+
+    asked = trained.progress[-16:]
+    assert asked[::4] == ["> Yue Tingsong", "> Yue tingsong", "> yutingsong", "> test your name"]
+    letters = torch.tensor([encode_name("yutingsong")])
+    values, indices = trained.model(letters, torch.tensor([10]))[0].sort(descending=True)
+    assert asked[9:12] == [f"({values[n]:.2f}) L{indices[n]:02}" for n in range(3)]
+
+
+def test_names_of_ones_own_are_not_asked_the_published_questions():
+    vocabulary = replace(VOCABULARY, data="custom (places.csv)")
+
+    progress = train(params_of(), NAMES, vocabulary, "x").progress
+
+    assert not [line for line in progress if line.startswith(">")]
 
 
 @pytest.mark.parametrize("gradient", ["by_hand", "autograd"])
@@ -227,20 +259,20 @@ def test_a_progress_line_tells_what_was_guessed_before_the_weights_moved(gradien
     train(params, NAMES, VOCABULARY, "x")
 
     line = capsys.readouterr().out
-    assert f"{WORDS[drawn]} / {VOCABULARY.languages[guess]} ✗ ({target})" in line
+    assert f"pred: {VOCABULARY.languages[guess]:>8} label:  ✗ ({target})" in line
 
 
 @pytest.mark.parametrize(("mean_every", "printed"), [(100, [100, 200]), (60, [60, 120, 180])])
 def test_progress_has_a_line_for_each_mean(mean_every, printed):
     progress = train_on_words(iterations=200, mean_every=mean_every).progress
 
-    assert [int(line.split()[0]) for line in progress if "/" in line] == printed
+    assert [int(line.split()[1]) for line in progress if "Iter: " in line] == printed
 
 
 def test_progress_has_a_line_every_100_iterations_where_no_means_are_taken():
     progress = train_on_words(iterations=200).progress
 
-    assert [int(line.split()[0]) for line in progress if "/" in line] == [100, 200]
+    assert [int(line.split()[1]) for line in progress if "Iter: " in line] == [100, 200]
 
 
 def test_printing_does_not_change_the_training():

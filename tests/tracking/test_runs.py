@@ -98,7 +98,8 @@ def test_the_tour_has_its_tables_figure_and_params(tracked):
     run = find_run("layer_tour")
 
     tables = {f"tables/{name}.csv" for name in ("layers", "equivalences", "gradients")}
-    assert read_artifacts(tracked, run).keys() == tables | {"figures/gradients.png", "lineage.json"}
+    figures = {f"figures/{name}.png" for name in ("gradients", "unrolled")}
+    assert read_artifacts(tracked, run).keys() == tables | figures | {"lineage.json"}
     assert run.data.params.keys() == read_params(tracked)["probe_layers"].keys()
     assert run.data.params["radii"] == "[0.5, 1.0, 1.5]"
     assert run.data.tags["stage"] == "probe_layers"
@@ -128,8 +129,10 @@ def test_the_tour_tells_what_it_is_and_what_is_left_of_the_gradient(tracked):
 def test_the_note_of_the_tour_begins_with_the_shapes(tracked):
     _, titles, _, first, *_ = find_run("layer_tour").data.tags["mlflow.note.content"].splitlines()
 
-    assert titles == "| module | input | output | final state | parameters |"
-    assert first == "| RNN(100, 20) | (10, 3, 100) | (10, 3, 20) | h (1, 3, 20) | 2440 |"
+    assert titles == "| module | input | output | final state | weights | parameters |"
+    weights = "weight_ih (20, 100); weight_hh (20, 20)"
+    shapes = "(10, 3, 100) | (10, 3, 20) | h (1, 3, 20)"
+    assert first == f"| RNN(100, 20) | {shapes} | {weights} | 2440 |"
 
 
 def test_a_walk_throughs_own_score_comes_first(workspace):
@@ -138,7 +141,21 @@ def test_a_walk_throughs_own_score_comes_first(workspace):
 
     note = find_spec("carried_rnn").read().note
 
-    assert note.splitlines()[2] == "| walkthrough_mse | 0.0371 |  |"
+    lines = note.splitlines()
+    assert lines[0] == "The walk-through ends with a mean squared error of 0.0371."
+    assert lines[4] == "| walkthrough_mse | 0.0371 |  |"
+
+
+def test_a_note_has_the_network_and_the_answers_as_the_walk_through_prints_them(workspace):
+    progress = "model:\nRNN(\n  (u): Linear(57, 128)\n)\nIter: 5000\n"
+    (workspace / "data/trained/surname_gru/progress.txt").write_text(progress, encoding="utf-8")
+
+    note = find_spec("surname_gru").read().note
+
+    printed = note.partition("```\n")[2].splitlines()
+    assert printed[:4] == ["model:", "RNN(", "  (u): Linear(57, 128)", ")"]
+    assert printed[4:8] == ["", "> Yue Tingsong", "(-1.31) German", "(-4.00) Spanish"]
+    assert printed[-1] == "```" and "Iter: 5000" not in printed
 
 
 def test_of_a_metric_only_the_charted_ratio_is_there_twice(tracked):

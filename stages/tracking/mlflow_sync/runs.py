@@ -34,7 +34,7 @@ from stages.tracking.mlflow_sync.store import (
 if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes seconds
     from mlflow.entities import LoggedModel, Metric, Run
 
-FORMAT = 5  # of what a run shows: with another number every run is shown again, under its old key
+FORMAT = 6  # of what a run shows: with another number every run is shown again, under its old key
 COMMIT_TAG = "mlflow.source.git.commit"  # where the UI looks for it
 BRANCH_TAG = "mlflow.source.git.branch"  # likewise
 CURRENT_TAG, CURRENT = "dvc.lock", "current"  # of the runs of the lock file that was synced last
