@@ -29,6 +29,7 @@ PICTURES = {  # name in docs/pictures/ -> picture below data/plotted/, and its w
     "gradients": ("layers/gradients", 900),
     "closed_loop": ("long_memory_rnn/forecast", 1000),
     "sunspots": ("sunspots_rnn/forecast", 1000),
+    "shop_sales": ("shop_sales_gru/forecast", 1000),
 }
 _COLORS = 48  # of a picture
 
