@@ -6,6 +6,7 @@ content of the files decides which figures appear, never the name of a model.
 
 import sys
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -348,7 +349,7 @@ def _draw_split_of_panel(panel: Panel, names: list[str], subject: str) -> Figure
         samples = panel.samples[panel.series_names.index(name)]
         starts = [0, len(samples) - panel.num_validation - panel.num_test]
         starts += [starts[1] + panel.num_validation, len(samples)]
-        for part, start, end in zip(_PART_COLORS, starts, starts[1:], strict=True):
+        for part, (start, end) in zip(_PART_COLORS, pairwise(starts), strict=True):
             shown = slice(max(start - 1, 0), end)  # from the part before, so that no line breaks
             color = _PART_COLORS[part]
             axes.plot(np.arange(shown.start, end), samples[shown], color=color, label=part)

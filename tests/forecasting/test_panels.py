@@ -1,5 +1,6 @@
 """Many series in one file: how they are read, split, scored and learned from."""
 
+import copy
 import json
 import math
 import re
@@ -13,16 +14,22 @@ from stages.forecasting.assessment import (
     ForecastingEvaluationParams,
     add_owa,
     assess,
+    read_errors,
 )
 from stages.forecasting.evaluate import evaluate
+from stages.forecasting.evaluate import main as evaluate_main
 from stages.forecasting.forecasters import wrap_model
 from stages.forecasting.generate_panel import GeneratedPanelParams, draw_panel
 from stages.forecasting.observed import OBSERVED, CsvSeries, PanelParams, read_csv_panel
+from stages.forecasting.plot import main as plot_main
 from stages.forecasting.preprocess import collect_panel, main
 from stages.forecasting.score_baselines import ForecastingBaselineParams, score_baselines
+from stages.forecasting.score_baselines import main as score_main
 from stages.forecasting.series import Backtest, measure_naive_errors, read_series, write_series
+from stages.forecasting.train import main as train_main
 from stages.forecasting.train import train
 from stages.shared.errors import InputError
+from stages.shared.json_files import read_json
 from stages.shared.params import check_params
 from tests.forecasting.entries import OFFICIAL, params_of, split_file
 
@@ -368,3 +375,29 @@ def test_intervals_past_the_end_go_by_validation_and_test():
 
     assert intervals[80].held.tolist() == [0, 0, 0, 0]  # those of the test know validation alone
     assert intervals[80].half_width.tolist() == [3]
+
+
+def test_a_model_of_a_panel_goes_from_its_rows_to_its_figures(tmp_path, monkeypatch):
+    panel = make_panel(40, 30, 24)
+    params = copy.deepcopy(OFFICIAL) | {
+        "forecasters": {"net": OFFICIAL["forecasters"]["shop_sales_gru"] | SMALL}
+    }
+    params["forecasting_baselines"] |= {"panel_names": ["copy_period", "naive2"]}
+    params["evaluate_forecasters"] |= {"bootstrap": {"resamples": 20, "seed": 0}}
+    params["figures"] = {"dpi": 30}
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(json.dumps(params), encoding="utf-8")
+    write_series(tmp_path / "mine.npz", panel)
+
+    train_main("net", "mine.npz", "net")
+    score_main("mine.npz", "best", "baselines", "best.json", "best_details")
+    evaluate_main("net", "net", "mine.npz", "baselines", "net.json", "details")
+    plot_main("net", "details", "mine.npz", "baselines", "plotted")
+
+    assert {"mase", "smape", "owa", "ratio_to_baseline"} == {*read_json(tmp_path / "net.json")}
+    errors = read_errors(tmp_path / "details/errors.csv")["net"]
+    assert len(errors["mase_3"]) == 3
+    drawn = {path.stem for path in (tmp_path / "plotted").rglob("*.png")}
+    assert {"forecast", "baselines", "split"} <= drawn
+    # of a combination, which is not trained, `details` may not be empty: DVC takes that for missing
+    assert (tmp_path / "plotted/details/split.png").exists()
