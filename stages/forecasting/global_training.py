@@ -43,7 +43,7 @@ def group_by_length(series: Sequence[Array]) -> Iterator[tuple[NDArray[np.int64]
         yield rows, torch.from_numpy(samples.astype(np.float64))
 
 
-def cut_windows(model: Any, series: Sequence[Array], season: int | None = None) -> PanelWindows:
+def index_windows(model: Any, series: Sequence[Array], season: int | None = None) -> PanelWindows:
     """Every window of every series that all H targets follow.
 
     Args:
@@ -107,8 +107,8 @@ def train_network(
     where = f"params.yaml: forecasters.{name}"
     # by its name, as all networks: an import would train other architectures again with this one
     model: Any = build_network("global_forecaster", dict(network), where)
-    panels = [cut_windows(model, series)]
-    panels += [cut_windows(model, others, season) for others, season in pooled]
+    panels = [index_windows(model, series)]
+    panels += [index_windows(model, others, season) for others, season in pooled]
     if not recipe.iterations:
         updates = round(2.6 * math.sqrt(len(panels[0].starts)))
         recipe = recipe.model_copy(update={"iterations": min(max(updates, 100), 1000)})

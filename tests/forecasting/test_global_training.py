@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.forecasting.global_training import cut_windows, group_by_length, train_network
+from stages.forecasting.global_training import group_by_length, index_windows, train_network
 from stages.models.global_forecaster import GlobalForecaster
 from stages.shared.errors import InputError
 from stages.shared.training_loop import FitParams
@@ -37,7 +37,7 @@ def test_windows_are_those_that_all_targets_follow():
     lengths = [9, 5, 4, 9]
     panel = [np.exp(np.arange(length) + 100.0 * row) for row, length in enumerate(lengths)]
 
-    windows = cut_windows(model, panel)
+    windows = index_windows(model, panel)
 
     around = torch.arange(-6, 4)
     cut = windows.samples[torch.from_numpy(windows.starts)[:, None] + around]
