@@ -170,11 +170,12 @@ def main(
         loaded.model.model = refit_model(loaded.name, models, whole)
     num_measured = len(training_range["prediction_intervals"]["80"]["half_width"])
     steps = horizon or min(num_measured or _MOST_STEPS, _MOST_STEPS)
-    forecasts, short = _forecast(loaded, file, entry, steps, levels or [80])
+    levels = levels or [80]
+    forecasts, short = _forecast(loaded, file, entry, steps, levels)
 
-    rows = _list_rows(file, forecasts, steps, len(levels or [80]))
+    rows = _list_rows(file, forecasts, steps, len(levels))
     held = next((of.intervals for of in forecasts.values() if of.intervals), [])
-    ends = [f"{end}_{interval.level}" for interval in held for end in ("low", "high")]
+    ends = [f"{end}_{level}" for level in levels for end in ("low", "high")]
     columns = [*([file.id] if file.id else []), file.time or "row", file.column, *ends]
     with replacing(out) as new:
         write_table(new, columns, rows)

@@ -272,6 +272,17 @@ def test_all_series_of_a_file_are_forecast_into_one(panel, capsys):
     assert (described["first"], described["last"]) == ("2021-01", "2021-03")
 
 
+def test_the_columns_of_intervals_are_there_where_no_series_has_one(panel):
+    text = "unique_id,ds,y\na,2020-01,1\na,2020-02,2\na,2020-03,3\n"
+    (panel / "young.csv").write_text(text, "utf-8")
+
+    main(Path("young.csv"), model="carried_rnn", as_scored=True, levels=[80, 90])
+
+    lines = (panel / "young_forecast.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "unique_id,ds,y,low_80,high_80,low_90,high_90"
+    assert lines[1] == "a,2020-04,2.0,,,,"
+
+
 def test_a_file_of_short_series_alone_is_not_forecast(panel):
     (panel / "short.csv").write_text("unique_id,ds,y\na,2020-01,1\nb,2020-01,2\n", "utf-8")
 
