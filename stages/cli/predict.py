@@ -116,7 +116,9 @@ def _predict_file(
     Raises:
         InputError: it is no such table, or the same file is to be written.
     """
-    if out.exists() and file.exists() and out.samefile(file):
+    if not file.is_file():  # a pipe may never end
+        raise InputError(f"{file} is no regular file that is there: name a CSV file")
+    if out.exists() and out.samefile(file):
         raise InputError(f"{out} is the file that is read: name another one by --out")
     top = min(top, len(model.languages))
     num_names = num_marked = 0
@@ -138,8 +140,6 @@ def _predict_file(
                     writer.writerow([*cells, *answer])
                     num_marked += bool(answer[-1])
                 num_names += len(chunk)
-    except FileNotFoundError:
-        raise InputError(f"{file} is not there: name a CSV file") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{file} is no CSV file in UTF-8 ({error}): save it as one") from None
     return num_names, num_marked

@@ -30,6 +30,7 @@ _MAX_TOTAL_BYTES = 2**24
 _MAX_LANGUAGES = 256
 _MAX_NAMES = 2**20
 _LONGEST_NAME, _LONGEST_LABEL = 1_000, 100  # letters, in a table
+_LONGEST_LINE = 2**20  # letters
 _LANGUAGE_FILE = re.compile(r"[\w(][\w .'()-]{0,49}\.txt")  # a file name on any system
 NAMES_FILE, SOURCE_FILE = "names.csv", "source.json"  # in data/raw/
 _FETCH_AGAIN = "type `dvc repro --force download_surnames`"
@@ -166,7 +167,7 @@ def open_table(
     found: list[str] = []
     for separator in ",;\t|":
         file.seek(0)
-        reader = csv.reader(file, delimiter=separator)
+        reader = csv.reader(_read_lines(file, source), delimiter=separator)
         header = [column.strip() for column in next(reader, [])]
         if {*wanted} <= {*header}:
             return reader, [header.index(column) for column in wanted], header
@@ -176,6 +177,16 @@ def open_table(
         f"{source} has the columns {shown or 'of an empty file'}: call what is to be read "
         f"{' and '.join(wanted)}, in its first line"
     )
+
+
+def _read_lines(file: TextIO, source: str) -> Iterator[str]:
+    """The lines of a file, without ever reading an endless one to its end."""
+    while line := file.readline(_LONGEST_LINE + 1):
+        if len(line) > _LONGEST_LINE:
+            raise InputError(
+                f"{source} has a line of more than {_LONGEST_LINE:,} letters: rejected"
+            )
+        yield line
 
 
 def _check_number(num_names: int, source: str) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import sys
 import zipfile
@@ -336,6 +337,22 @@ def test_a_file_that_is_no_such_table_is_one_line_and_nothing_is_written(
         predict_file(workspace, content)
 
     assert not [*workspace.glob("*asked_predicted.csv")]
+
+
+def test_what_is_no_regular_file_is_not_waited_for(workspace):
+    os.mkfifo(workspace / "pipe.csv")
+
+    for name in ("pipe.csv", "missing.csv"):
+        with pytest.raises(InputError, match=f"{name} is no regular file that is there"):
+            ask([], file=workspace / name)
+
+
+def test_an_endless_line_is_not_read_to_its_end(workspace):
+    with (workspace / "sparse.csv").open("wb") as file:
+        file.truncate(2**36)  # 64 GiB of nothing
+
+    with pytest.raises(InputError, match="has a line of more than 1,048,576 letters: rejected"):
+        ask([], file=workspace / "sparse.csv")
 
 
 def test_the_file_that_is_read_is_not_overwritten(workspace):
