@@ -142,9 +142,13 @@ class PanelParams(CellParams):
         return self.column or "forecast"
 
 
+def has_many_series(entry: Any) -> bool:
+    """Whether an entry of `observed_series`, as YAML has it, is of many series."""
+    return isinstance(entry, dict) and not {"id", "columns"}.isdisjoint(entry)
+
+
 def _choose_class(entry: Any) -> str:
-    has_many = isinstance(entry, dict) and not {"id", "columns"}.isdisjoint(entry)
-    return "[many series]" if has_many else "[one series]"
+    return "[many series]" if has_many_series(entry) else "[one series]"
 
 
 OBSERVED: Any = Annotated[  # the schema of any entry of section `observed_series`

@@ -629,11 +629,12 @@ def read_series(path: Path, with_params: bool = True) -> AnySeries:
             not train again after a season or horizons are edited, and a cluster gets one file.
     """
     arrays = read_arrays(path)
-    if "lengths" in arrays:
-        return _build_panel(path, arrays, with_params)
-    windows = Windows(**{field.name: arrays[field.name] for field in fields(Windows)})
     entry_path = path.with_suffix(".json")
     [entry] = read_json(entry_path).values() if with_params else [None]
+    if "lengths" in arrays:
+        panel = check_params(entry, PanelParams, str(entry_path)) if with_params else None
+        return _build_panel(path.stem, arrays, panel)
+    windows = Windows(**{field.name: arrays[field.name] for field in fields(Windows)})
     if "samples" not in arrays:
         generated = check_params(entry, GeneratedParams, str(entry_path)) if with_params else None
         return GeneratedSeries(path.stem, windows, params=generated)
@@ -651,20 +652,15 @@ def read_series(path: Path, with_params: bool = True) -> AnySeries:
     )
 
 
-def _build_panel(path: Path, arrays: dict[str, NDArray[Any]], with_params: bool) -> Panel:
-    """The panel that `write_series` wrote."""
-    entry_path = path.with_suffix(".json")
-    params = None
-    if with_params:
-        [entry] = read_json(entry_path).values()
-        params = check_params(entry, PanelParams, str(entry_path))
+def _build_panel(name: str, arrays: dict[str, NDArray[Any]], params: PanelParams | None) -> Panel:
+    """The panel whose arrays `write_series` wrote."""
     counts = ("num_validation", "num_test", "season", "horizon")
     return Panel(
-        path.stem,
+        name,
         params=params,
         series_names=arrays["series_names"].tolist(),
         samples=np.split(arrays["samples"], np.cumsum(arrays["lengths"])[:-1]),
         floor=float(arrays["floor"][0]) if len(arrays["floor"]) else None,
         units=Units(**json.loads(str(arrays["units"]))),
-        **{name: int(arrays[name]) for name in counts},
+        **{count: int(arrays[count]) for count in counts},
     )

@@ -49,12 +49,6 @@ class SeasonalForecaster(nn.Module):
         forecast = forecast * factors[:, after] + offsets[:, after]
         return forecast if self.floor is None else forecast.clamp(min=self.floor)
 
-    def adjust(self, history: Tensor) -> Tensor:
-        """Histories `(B, T)` without their seasons, which the member is trained on."""
-        factors, offsets = self.find_seasons(history)
-        phases = torch.arange(history.shape[1]) % self.season
-        return (history - offsets[:, phases]) / factors[:, phases]
-
     def find_seasons(self, history: Tensor) -> tuple[Tensor, Tensor]:
         """What multiplies and what is added at each phase, from that of the first sample.
 

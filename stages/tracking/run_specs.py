@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stages.forecasting.observed import has_many_series
 from stages.searching.outcome import (
     FAILURE,
     LABELS,
@@ -369,10 +370,10 @@ def list_baselines(stages: Stages) -> list[RunSpec]:
         panel_methods = params.pop("panel_names", [])  # a lock of before there were any has none
         if kind == "score_observed_baselines":
             preprocess = stages.get(f"preprocess_observed@{series}") or stage.raise_incomplete()
-            is_panel = not {"id", "columns"}.isdisjoint(
-                preprocess.read_section(f"observed_series.{series}")
-            )
-            methods = panel_methods if is_panel else methods + params["observed_names"]
+            entry = preprocess.read_section(f"observed_series.{series}")
+            methods += params["observed_names"]
+            if has_many_series(entry):
+                methods = panel_methods
         if kind == "score_series_baselines":
             preprocess = stages.get(f"preprocess_series@{series}") or stage.raise_incomplete()
             entry = preprocess.read_section(f"generated_series.{series}")
