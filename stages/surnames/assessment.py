@@ -78,8 +78,6 @@ def assess(
 
     strength = max(sorted(params.prior_strengths), key=macro_f1)
     temperature = find_temperature(on_validation, validation_targets)
-    if (on_validation.argmax(axis=1) == validation_targets).all():
-        temperature = max(temperature, 1.0)  # no error says how sure it may be
 
     def score(log_probabilities: Array, targets: Classes) -> dict[str, float]:
         predictions = predict(log_probabilities, prior, strength)
@@ -260,7 +258,12 @@ def scale_temperature(log_probabilities: Array, temperature: float) -> Array:
 
 
 def find_temperature(log_probabilities: Array, targets: Classes) -> float:
-    """The temperature with the least NLL, to 1 % (Guo et al., On Calibration, 2017)."""
+    """The temperature with the least NLL, to 1 % (Guo et al., On Calibration, 2017).
+
+    It is at least 1 where all targets are the likeliest: no error says how sure a model may be.
+    """
     grid = np.exp(np.linspace(np.log(0.25), np.log(4.0), 279))
     losses = [average_nll(scale_temperature(log_probabilities, t), targets) for t in grid]
-    return float(grid[int(np.argmin(losses))])
+    temperature = float(grid[int(np.argmin(losses))])
+    is_right = log_probabilities.argmax(axis=1) == targets
+    return max(temperature, 1.0) if is_right.all() else temperature
