@@ -39,7 +39,9 @@ def shrink_picture(source: Path, target: Path, width: int) -> None:
     with Image.open(source) as picture:
         height = round(picture.height * width / picture.width)
         small = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
-    small.quantize(_COLORS, dither=Image.Dither.NONE).save(target, optimize=True)
+    # by the range of colors, not by how many pixels have them: lines are thin
+    few = small.quantize(_COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(target, optimize=True)
 
 
 def make_notebook(script: str) -> str:
