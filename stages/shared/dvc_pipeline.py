@@ -1,6 +1,9 @@
 """DVC's own files: the stages that dvc.yaml defines, dvc.lock entry by entry, and its cache."""
 
+import os
 import re
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +22,7 @@ _HEAD = "schema: '2.0'\nstages:\n"
 _ENTRY = re.compile(r"  (\S+):\n(?:    .*\n)+")
 _TEMPLATE = re.compile(r"\$\{([^}]+)\}")
 _UNKNOWN = "*"
+_NO_ITEMS: dict[str, Any] = {}  # they are not known
 _Out = str | Annotated[dict[str, Any], Field(min_length=1)]  # a path, or one with its options
 
 
@@ -28,40 +32,58 @@ class _Definition(BaseModel):
     outs: list[_Out] = []
     metrics: list[_Out] = []
     plots: list[_Out] = []
+    wdir: str = "."
 
 
 class _Stage(_Definition):
     """A stage in dvc.yaml, or the template of several."""
 
     foreach: str | list[Any] | dict[str, Any] | None = None
-    matrix: dict[str, Any] | None = None
+    matrix: str | dict[str, Any] | None = None
     do: _Definition | None = None
 
 
-def list_outs(pipeline: dict[str, Any], params: dict[str, Any]) -> dict[str, list[str]]:
-    """The stages of a dvc.yaml by name, one per item of a `foreach`, with the paths of their outs.
+@dataclass(frozen=True)
+class StageOuts:
+    """What one stage writes: paths relative to the folder in which it runs, with the axes of plots.
 
-    What is not known from the params alone is `*`: the items of a `matrix`, and names of `vars`.
+    What is not known from the params alone is `*`.
+    """
+
+    paths: list[str]  # all of them
+    metrics: list[str]
+    plots: dict[str, dict[str, Any]]  # path -> options, such as x and y
+    wdir: str
+
+
+def resolve_stages(pipeline: dict[str, Any], params: dict[str, Any]) -> dict[str, StageOuts]:
+    """The stages of a dvc.yaml by name, one per item of a `foreach` or of a `matrix`.
+
+    A stage whose items are not known from the params alone is `name@*`.
 
     Args:
         pipeline: content of dvc.yaml.
-        params: content of the file of params that its templates name.
+        params: content of the files that its templates name.
     """
     found = {}
     for name, stage in parse_pipeline(pipeline).items():
-        items: Any = stage.foreach
-        if isinstance(items, str):  # "${section}": one stage per entry of the params
-            items = _look_up(items.strip("${}"), params)
-            items = items if isinstance(items, list | dict) else _UNKNOWN
-        if stage.matrix is not None or items == _UNKNOWN:
-            found[f"{name}@{_UNKNOWN}"] = _list_paths(stage.do or stage, {})
-        elif items is None:
-            found[name] = _list_paths(stage, params)
-        else:
-            for key in items:
-                item = items[key] if isinstance(items, dict) else key
-                known = params | {"key": key, "item": item}
-                found[f"{name}@{key}"] = _list_paths(stage.do or stage, known)
+        template = stage.do or stage
+        if stage.foreach is None and stage.matrix is None:
+            found[name] = _fill_in(template, params)
+            continue
+        items = _list_items(stage, params)
+        for key, item in items.items():
+            found[f"{name}@{key}"] = _fill_in(template, params | {"key": key, "item": item})
+        if items is _NO_ITEMS:
+            found[f"{name}@{_UNKNOWN}"] = _fill_in(template, {})
+    return found
+
+
+def list_outs(pipeline: dict[str, Any], params: dict[str, Any]) -> dict[str, list[str]]:
+    """The paths that the stages of a dvc.yaml write, by name, as `resolve_stages` finds them."""
+    found = {}
+    for name, stage in resolve_stages(pipeline, params).items():
+        found[name] = [os.path.normpath(Path(stage.wdir) / path) for path in stage.paths]
     return found
 
 
@@ -77,23 +99,74 @@ def parse_pipeline(pipeline: dict[str, Any]) -> dict[str, _Stage]:
         raise InputError(format_damage("dvc.yaml", describe_problem(error))) from None
 
 
-def _list_paths(stage: _Definition, values: dict[str, Any]) -> list[str]:
-    """Paths of the outs, metrics and plots of one stage, each with options or without."""
-    paths = []
-    for entries in (stage.outs, stage.metrics, stage.plots):
-        for entry in entries:
-            path = next(iter(entry)) if isinstance(entry, dict) else entry
-            paths.append(_TEMPLATE.sub(lambda match: str(_look_up(match[1], values)), path))
-    return paths
+def _list_items(stage: _Stage, params: dict[str, Any]) -> dict[str, Any]:
+    """The items of a `foreach` or `matrix` by the names that DVC gives them."""
+    if stage.foreach is not None:
+        items = _resolve(stage.foreach, params)
+        if isinstance(items, list):  # with mappings among them DVC counts
+            is_counted = any(isinstance(item, dict | list) for item in items)
+            keys = range(len(items)) if is_counted else items
+            return {_to_text(key): item for key, item in zip(keys, items, strict=True)}
+        is_known = isinstance(items, dict)
+        return {_to_text(key): item for key, item in items.items()} if is_known else _NO_ITEMS
+    axes = _resolve(stage.matrix, params)
+    axes = {name: _resolve(of, params) for name, of in axes.items()} if axes != _UNKNOWN else {}
+    if not axes or not all(isinstance(values, list) for values in axes.values()):
+        return _NO_ITEMS
+    found = {}
+    for chosen in product(*(enumerate(values) for values in axes.values())):
+        parts = []
+        for axis, (number, value) in zip(axes, chosen, strict=True):
+            is_nested = isinstance(value, dict | list)
+            parts.append(f"{axis}{number}" if is_nested else _to_text(value))
+        found["-".join(parts)] = {
+            axis: value for axis, (_, value) in zip(axes, chosen, strict=True)
+        }
+    return found
+
+
+def _fill_in(stage: _Definition, values: dict[str, Any]) -> StageOuts:
+    """A stage with the values of its templates."""
+    paths: dict[str, dict[str, dict[str, Any]]] = {}
+    for kind in ("outs", "metrics", "plots"):
+        paths[kind] = {}
+        for entry in getattr(stage, kind):
+            path, options = (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
+            paths[kind][fill_in(path, values)] = {
+                name: fill_in(value, values) if isinstance(value, str) else value
+                for name, value in (options or {}).items()
+            }
+    wdir = fill_in(stage.wdir, values)
+    every = [path for of_kind in paths.values() for path in of_kind]
+    return StageOuts(every, [*paths["metrics"]], paths["plots"], wdir)
+
+
+def fill_in(text: str, values: dict[str, Any]) -> str:
+    """A text with the values of its templates, such as `${item.series}`."""
+    return _TEMPLATE.sub(lambda match: _to_text(_look_up(match[1], values)), text)
+
+
+def _to_text(value: Any) -> str:
+    """A value as DVC writes it into a template."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _resolve(value: Any, params: dict[str, Any]) -> Any:
+    """A value, or the section of the params that a template names."""
+    match = _TEMPLATE.fullmatch(value) if isinstance(value, str) else None
+    return _look_up(match[1], params) if match else value
 
 
 def _look_up(name: str, values: dict[str, Any]) -> Any:
     """The value of a template's name, such as `item.series`; `*`, if it is not known."""
     found: Any = values
-    for part in name.split("."):
-        if not isinstance(found, dict) or part not in found:
+    for part in name.strip().replace("[", ".").replace("]", "").split("."):
+        if isinstance(found, list) and part.isdecimal() and int(part) < len(found):
+            found = found[int(part)]
+        elif isinstance(found, dict) and part in found:
+            found = found[part]
+        else:
             return _UNKNOWN
-        found = found[part]
     return found
 
 

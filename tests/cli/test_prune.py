@@ -49,6 +49,8 @@ def test_a_foreach_is_one_stage_per_item_with_its_outs():
             },
             "count": {"foreach": ["a"], "do": {"outs": ["data/${item}.txt"]}},
             "draw": {"matrix": {"color": ["red"]}, "outs": ["data/${item.color}.png"]},
+            "fold": {"matrix": {"color": "${colors}"}, "outs": ["data/${item.color}.svg"]},
+            "inner": {"wdir": "data", "outs": ["inner.txt"]},
             "report": {"outs": ["data/${folder}/report.html"]},  # of `vars`
         }
     }
@@ -60,7 +62,9 @@ def test_a_foreach_is_one_stage_per_item_with_its_outs():
         "clean": ["data/clean.csv"],
         "train@rnn": ["data/rnn/weights.pt", "data/waves/rnn.json"],
         "count@a": ["data/a.txt"],
-        "draw@*": ["data/*.png"],
+        "draw@red": ["data/red.png"],
+        "fold@*": ["data/*.svg"],
+        "inner": ["data/inner.txt"],
         "report": ["data/*/report.html"],
     }
 
