@@ -16,7 +16,7 @@ from stages.shared.errors import InputError
 from stages.shared.files import replacing
 from stages.shared.params import PARAMS_FILE, SEARCHES_FILE, read_params
 from stages.shared.yaml_files import format_yaml, parse_yaml, read_yaml
-from stages.tracking.leaderboards import flatten
+from stages.tracking.mlflow_sync.runs import flatten
 
 _ABSENT = "absent"
 _CITED = "searched"  # section of params.yaml: entry -> the search that it comes from

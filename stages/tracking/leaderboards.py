@@ -21,7 +21,7 @@ from stages.shared.json_files import BaselineScores, Label, read_baselines, read
 from stages.shared.params import DataPath, Name, Params, check_params
 from stages.shared.yaml_files import format_yaml, read_yaml
 from stages.tracking.mlflow_sync.dvc_files import Md5s
-from stages.tracking.mlflow_sync.runs import RunSpec
+from stages.tracking.mlflow_sync.runs import RunSpec, flatten
 from stages.tracking.mlflow_sync.sync import Registration
 
 QUESTIONS = {
@@ -141,18 +141,6 @@ def shorten(metrics: dict[str, float], charted: str = "ratio_to_baseline") -> di
 def has_logarithm(name: str) -> bool:
     """Whether a score spans orders of magnitude: an error, or a ratio of errors."""
     return "mse" in name or "ratio" in name
-
-
-def flatten(values: dict[str, Any], separator: str) -> dict[str, Any]:
-    """Join the keys that lead to each value: `{"a": {"b": 1}}` -> `{"a/b": 1}`."""
-    flat = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            for rest, inner in flatten(value, separator).items():
-                flat[f"{key}{separator}{rest}"] = inner
-        else:
-            flat[key] = value
-    return flat
 
 
 def format_score(scores: Scores, name: str) -> str:

@@ -1,7 +1,7 @@
 """The runs that this project has in MLflow, as dvc.lock describes them: one function per kind.
 
-A further task is one more function in `KINDS`. Beside each function is what reads the results of a
-run, with the note in Markdown on its page.
+Beside each function is what reads the results of a run, with the note in Markdown on its page. The
+stages of a further task need no function: their runs follow from dvc.yaml (mlflow_sync/infer.py).
 """
 
 import json
@@ -32,7 +32,6 @@ from stages.tracking.leaderboards import (
     Scores,
     find_best_baseline,
     find_scores,
-    flatten,
     format_score,
     format_verdict,
     list_labels,
@@ -47,7 +46,15 @@ from stages.tracking.mlflow_sync.dvc_files import (
     read_folders,
     read_stages,
 )
-from stages.tracking.mlflow_sync.runs import Child, Content, CurvePoint, ModelPackage, RunSpec
+from stages.tracking.mlflow_sync.infer import half_way_problem, infer_specs, read_pipeline
+from stages.tracking.mlflow_sync.runs import (
+    Child,
+    Content,
+    CurvePoint,
+    ModelPackage,
+    RunSpec,
+    flatten,
+)
 from stages.tracking.model_package import list_files, pack_model
 
 EVALUATED = "data/evaluated"
@@ -55,13 +62,13 @@ TOUR = "data/plotted/layers"
 DESCRIPTIONS = "stages/tracking/descriptions.yaml"
 
 _CODE = "data/code/"  # lists of the code that stages run, by stages/imports/follow.py
+_PULL = "make pull"  # checks more than `dvc pull`
 _SEARCHES_PARAMS = "searches/params.yaml"
 _SEARCHES_LOCK = "searches/dvc.lock"
 _SEARCH = "recipes drawn at random, trained, and scored on validation alone"
 _NOT_DESCRIBED = f"not described in {DESCRIPTIONS}"
 _SCORES_MISSING = "it has no scores in dvc.lock: run `dvc repro`"
 _WALKTHROUGH_SCORES = ("walkthrough_mse", "walkthrough_mse_all_starts")
-_MOST_CHANGES = 3  # of params in the name of a run
 _OTHER_KINDS = {  # stage of dvc.yaml -> kind of a model that is no network
     "combine_forecaster": "combination",
     "score_series_baselines": "best baseline",
@@ -77,9 +84,14 @@ Stages = dict[str, Stage]  # by name
 
 
 def list_run_specs() -> list[RunSpec]:
-    """All runs of this dvc.lock: models by name, then baselines, the layer tour and searches."""
+    """All runs of this dvc.lock: models by name, then baselines, the layer tour and searches.
+
+    Last are those of stages that nothing here describes, as dvc.yaml has them.
+    """
     stages = read_lock()
-    return [spec for list_kind in KINDS for spec in list_kind(stages)]
+    specs = [spec for list_kind in KINDS for spec in list_kind(stages)]
+    described = {stage.name for spec in specs for stage in spec.stages.values()}
+    return specs + infer_specs(read_pipeline(), described, _PULL)
 
 
 def read_models() -> list[RunSpec]:
@@ -147,7 +159,15 @@ def _make_spec(stages: Stages, params: dict[str, Any], **fields: Any) -> RunSpec
                 shown[path] = "figures"
     texts = _format_params(params)
     data = _keep_data(next(iter(stages.values())).deps)
-    return RunSpec(stages=stages, params=texts, data=data, shown=shown, compared=compared, **fields)
+    return RunSpec(
+        stages=stages,
+        params=texts,
+        data=data,
+        shown=shown,
+        compared=compared,
+        pull=_PULL,
+        **fields,
+    )
 
 
 def _format_params(params: dict[str, Any]) -> dict[str, str]:
@@ -211,19 +231,6 @@ def _list_written(stages: Stages) -> dict[str, tuple[str, str]]:
     }
 
 
-def _half_way_problem(roles: Stages, written: dict[str, tuple[str, str]]) -> str | None:
-    """Which stage read a file that another stage has written anew since, or None."""
-    for stage in roles.values():
-        for path, md5 in stage.deps.items():
-            now, writer = written.get(path, (md5, ""))
-            if now != md5:
-                return (
-                    f"half-way: {writer} has written {path} since {stage.name} read it: run "
-                    "`dvc repro`"
-                )
-    return None
-
-
 def _make_model(
     task: str,
     name: str,
@@ -264,7 +271,8 @@ def _make_model(
         test_data=test_data,
         read=partial(_read_model, task, name, description, kind == "walk-through"),
         package=ModelPackage(partial(list_files, name), partial(pack_model, name)),
-        lock_problem=_half_way_problem(roles, written) if "evaluate" in roles else _SCORES_MISSING,
+        has_variants=True,
+        lock_problem=half_way_problem(roles, written) if "evaluate" in roles else _SCORES_MISSING,
     )
 
 
@@ -274,22 +282,6 @@ def _join_sections(sections: dict[str, Any]) -> dict[str, Any]:
     for section, value in sections.items():
         params |= value if isinstance(value, dict) else {section: value}
     return params
-
-
-def describe_changes(spec: RunSpec, committed: dict[str, Any]) -> str:
-    """How the params of a model differ from those of its stage's committed entry in dvc.lock.
-
-    Returns:
-        such as "rate 0.02, hidden 20"; empty, if they do not.
-    """
-    sections = committed.get("params", {}).get("params.yaml", {})
-    before = _format_params(_join_sections(sections))
-    changed = []
-    for name, value in spec.params.items():
-        if before.get(name) != value:
-            changed.append(f"{name.rpartition('.')[2]} {value}")
-    more = f" and {len(changed) - _MOST_CHANGES} more" if len(changed) > _MOST_CHANGES else ""
-    return ", ".join(changed[:_MOST_CHANGES]) + more
 
 
 def _read_model(task: str, name: str, description: str, is_published: bool) -> Content:
@@ -393,7 +385,7 @@ def list_baselines(stages: Stages) -> list[RunSpec]:
                 description=description,
                 results=results,
                 read=partial(_read_baseline, method, name, description, results),
-                lock_problem=_half_way_problem({"score": stage}, written),
+                lock_problem=half_way_problem({"score": stage}, written),
             )
             specs.append(spec)
     return specs

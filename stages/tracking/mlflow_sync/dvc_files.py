@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from stages.shared.dvc_pipeline import find_object, find_objects, list_outs
 from stages.shared.errors import InputError
@@ -22,6 +29,7 @@ from stages.tracking.mlflow_sync.checksums import compute_file_md5
 Md5s = dict[str, str]  # path -> md5, `.dir` at the end of a folder's
 
 _MD5 = re.compile("[0-9a-f]{32}")
+_OTHER_STATES = {"etag", "checksum", "repo", "files"}  # by which DVC knows what has no md5
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ def read_stages(pipeline: str, lock: str, params: str, code_lists: str) -> dict[
     """
     wanted = list_outs(read_yaml(pipeline), read_yaml(params))
     stages = {}
-    for name, entry in _read_entries(Path(lock)).items():
+    for name, entry in read_entries(Path(lock)).items():
         if name not in wanted:
             continue
         deps, outs = entry.list_files("deps"), entry.list_files("outs")
@@ -83,28 +91,44 @@ class _File(BaseModel):
     """A dep or an out, as far as it is used here."""
 
     path: str
-    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}(\.dir)?$")]
+    md5: Annotated[str | None, Field(pattern=r"^[0-9a-f]{32}(\.dir)?$")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _allow_other_states(cls, file: Any) -> Any:
+        has_other = isinstance(file, dict) and bool(_OTHER_STATES & file.keys())
+        return {"md5": None} | file if has_other else file
+
+
+def _join_commands(commands: Any) -> Any:
+    """Several commands of a stage as one."""
+    are_texts = isinstance(commands, list) and all(isinstance(one, str) for one in commands)
+    return " && ".join(commands) if are_texts else commands
 
 
 class _Entry(BaseModel):
     """A stage in a lock file, or a .dvc file, which has no command."""
 
-    cmd: str = ""
+    cmd: Annotated[str, BeforeValidator(_join_commands)] = ""
     deps: list[_File] = []
     outs: list[_File] = []
     params: dict[str, dict[str, Any]] = {}
 
     def list_files(self, kind: str) -> Md5s:
         """The md5s of deps or outs by path."""
-        return {file.path: file.md5 for file in getattr(self, kind)}
+        return {file.path: file.md5 for file in getattr(self, kind) if file.md5}
 
 
 class _CodeList(BaseModel):
     files: Md5s
 
 
-def _read_entries(path: Path) -> dict[str, _Entry]:
+def read_entries(path: Path, *, outside_deps: bool = False) -> dict[str, _Entry]:
     """The entries of a lock file by stage, or the one of a .dvc file.
+
+    Args:
+        path: of the file.
+        outside_deps: whether stages may read files outside of the repository.
 
     Raises:
         InputError: it is damaged, or names files outside of the repository.
@@ -116,7 +140,7 @@ def _read_entries(path: Path) -> dict[str, _Entry]:
     except ValidationError as error:  # DVC writes in place: a kill cuts it anywhere
         raise InputError(format_damage(path, describe_problem(error))) from None
     for name, entry in found.items():
-        for file in [*entry.deps, *entry.outs]:
+        for file in [*([] if outside_deps else entry.deps), *entry.outs]:
             target = Path(os.path.normpath(path.parent / file.path))
             if target.is_absolute() or ".." in target.parts:
                 damage = f"{name} names {file.path}, outside of the repository"
@@ -142,16 +166,16 @@ def compute_md5(path: Path) -> str:
 
 
 def workspace_problem(
-    paths: Iterable[str], md5s: Md5s, *, may_be_missing: bool = False
+    paths: Iterable[str], md5s: Md5s, pull: str = "make pull", *, may_be_missing: bool = False
 ) -> str | None:
     """Why files or folders cannot be used: one is missing or differs from the lock file, or None.
 
-    A path is compared if it, or a folder above it, has an md5.
+    A path is compared if it, or a folder above it, has an md5. A message names the command `pull`.
     """
     paths = list(paths)
     for path in paths:
         if not may_be_missing and not Path(path).exists():
-            return f"{path} is missing: run `make pull` or `dvc repro`"
+            return f"{path} is missing: run `{pull}` or `dvc repro`"
     for path in paths:
         listed = find_entry(path, md5s)
         if not listed or not Path(listed).exists():
@@ -220,7 +244,7 @@ def read_folders(files: Iterable[Path]) -> Md5s:
     for path in files:
         if not path.is_file():
             continue
-        for entry in _read_entries(path).values():
+        for entry in read_entries(path).values():
             outs = entry.list_files("outs")
             folders |= {out: md5 for out, md5 in outs.items() if md5.endswith(".dir")}
     return folders

@@ -21,7 +21,7 @@ from urllib.request import url2pathname
 
 from stages.shared.json_files import write_json
 from stages.tracking.mlflow_sync.checksums import CHECKSUMS, checksum_problem, compute_file_md5
-from stages.tracking.mlflow_sync.dvc_files import Md5s, Stage, workspace_problem
+from stages.tracking.mlflow_sync.dvc_files import Md5s, Stage, find_entry, workspace_problem
 from stages.tracking.mlflow_sync.mlflow_internals import open_artifacts
 from stages.tracking.mlflow_sync.store import (
     KEY_TAG,
@@ -119,8 +119,11 @@ class RunSpec:
     children: Callable[[], list[Child]] | None = None  # reads the runs below it, if it has some
     lock_problem: str | None = None  # what is missing of it in the lock file, or half-way there
     variant: str = ""  # how its params differ from those of the last commit
+    has_variants: bool = False  # whether it gets one
     # tags that compare it with the other runs of the lock file; None: files for that are missing
     rank_tags: dict[str, str] | None = None
+    needed: list[str] | None = None  # paths of the files that it reads; None: all that it wrote
+    pull: str = "dvc pull"  # command that gets missing files, for messages
 
     @property
     def first_stage(self) -> Stage:
@@ -144,6 +147,11 @@ class RunSpec:
         return md5s
 
     @property
+    def files(self) -> list[str]:
+        """Paths of the files without which it cannot be written."""
+        return [*self.outs] if self.needed is None else self.needed
+
+    @property
     def result(self) -> Md5s:
         """The file by which its run is looked up; empty while that was not made."""
         md5s = self.md5s
@@ -165,8 +173,20 @@ class RunSpec:
     def display_digest(self) -> str:
         """Digest of what is shown and is no part of the identity."""
         outs = self.outs
-        shown = {path: outs[path] for path in self.shown}
+        shown = {path: outs.get(find_entry(path, outs) or path) for path in self.shown}
         return _digest([FORMAT, self.kind, self.description, shown, self.compared])
+
+
+def flatten(values: dict[str, Any], separator: str) -> dict[str, Any]:
+    """Join the keys that lead to each value: `{"a": {"b": 1}}` -> `{"a/b": 1}`."""
+    flat = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            for rest, inner in flatten(value, separator).items():
+                flat[f"{key}{separator}{rest}"] = inner
+        else:
+            flat[str(key)] = value
+    return flat
 
 
 def _digest(value: Any) -> str:
@@ -177,7 +197,7 @@ def run_problem(spec: RunSpec) -> str | None:
     """Why a run cannot be written: results are missing or not those of the lock file, or None."""
     if spec.lock_problem:
         return spec.lock_problem
-    problem = workspace_problem([*spec.outs, *spec.compared], spec.md5s)
+    problem = workspace_problem([*spec.files, *spec.compared], spec.md5s, spec.pull)
     return problem or package_problem(spec)
 
 
@@ -189,8 +209,8 @@ def package_problem(spec: RunSpec) -> str | None:
     md5s = spec.md5s
     for path in paths:
         if path not in md5s:  # code, whose list is missing here or another one
-            return f"{path} may differ from dvc.lock: run `make pull` or `dvc repro`"
-    return workspace_problem(paths, md5s)
+            return f"{path} may differ from dvc.lock: run `{spec.pull}` or `dvc repro`"
+    return workspace_problem(paths, md5s, spec.pull)
 
 
 # Writing and updating it

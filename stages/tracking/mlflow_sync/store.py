@@ -36,7 +36,8 @@ _SQLITE = "sqlite:///"
 _DEFAULT = "mlflow.db"  # in the repository; it is made where there is none
 _BUSY_SECONDS = 10  # to wait for a file that another process writes
 _DATABASES = re.compile(r"(postgres|mysql|mssql|oracle)\w*(\+\w+)?://")
-_EXPERIMENT_TAG = "srn.experiment"  # which experiment it is, whatever people call it
+PROJECT = "srn"  # this repository
+_EXPERIMENT_TAG = ".experiment"  # after a project: which one it is, whatever people call it
 _SEND_LOGIN = ("http", "https", "mlflow-artifacts")  # artifacts to which MLflow sends the password
 # where MLflow keeps the artifacts of a run or model, below the address of its experiment
 _FOLDER = re.compile(r"/(models/)?[\w-]+/artifacts")
@@ -129,11 +130,11 @@ def check_database(database: Path, to_write: bool) -> None:
     """
     if not database.exists():
         raise InputError(
-            f"there is no store {database}: `make sync` makes that of this repository; if "
-            "MLFLOW_TRACKING_URI names another, correct it, or let `srn sync --new` make it"
+            f"there is no store {database}: a sync makes that of this repository; if "
+            "MLFLOW_TRACKING_URI names another, correct it, or let `sync --new` make it"
         )
     incomplete = InputError(
-        f"{database} is no complete store of MLflow: move it away, `srn sync` fills a new one"
+        f"{database} is no complete store of MLflow: move it away, the next sync fills a new one"
     )
     address = f"file:{quote(str(database))}?mode={'rw' if to_write else 'ro'}"
     try:
@@ -161,7 +162,7 @@ def damaged_store(database: Path, damage: str) -> InputError:
     """The error of a local store that cannot be used: it is filled again, never repaired."""
     return InputError(
         f"{database} cannot be used ({damage}): delete it and mlartifacts beside it, "
-        "`srn sync` fills it again"
+        "the next sync fills it again"
     )
 
 
@@ -173,16 +174,19 @@ class Store:
 
     Attributes:
         uri: its address.
+        project: whose experiments are read and written; those of others are left alone.
         client: MLflow's.
-        experiments: id by name of this project's active experiments.
+        experiments: id by name of the project's active experiments.
         tags: of each of these experiments.
         is_local: whether it is a file.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, project: str = PROJECT) -> None:
         from mlflow import MlflowClient
 
         self.uri = uri
+        self.project = project
+        self._tag = f"{project}{_EXPERIMENT_TAG}"
         self.client: MlflowClient = MlflowClient(uri, uri)
         self.experiments: dict[str, str] = {}
         self.tags: dict[str, dict[str, str]] = defaultdict(dict)
@@ -192,11 +196,12 @@ class Store:
         self._folders: dict[str, set[str]] = {}  # address -> folders there, once listed
         # the active ones, anybody's: one request, where asking by name takes one each
         for experiment in _read_pages(self.client.search_experiments):
-            name = experiment.tags.get(_EXPERIMENT_TAG)
+            name = experiment.tags.get(self._tag)
+            has_owner = any(tag.endswith(_EXPERIMENT_TAG) for tag in experiment.tags)
             if name and name not in self.experiments:
                 self._add_experiment(name, experiment)
                 self.tags[name] = experiment.tags
-            elif not name and VIEW_TAG in experiment.tags and database:
+            elif not has_owner and VIEW_TAG in experiment.tags and database:
                 raise damaged_store(database, "it was made by an earlier version")
 
     def _add_experiment(self, name: str, experiment: "Experiment") -> None:
@@ -221,8 +226,8 @@ class Store:
         if problem:
             raise InputError(
                 f"MLflow at {show_address(self.uri)}: experiment {name} has its artifacts in "
-                f"{show_address(location)}, {problem}: rename and delete it, `srn sync` makes "
-                "another; docs/team.md starts a server that keeps artifacts itself"
+                f"{show_address(location)}, {problem}: rename and delete it, the next sync "
+                "makes another; docs/team.md starts a server that keeps artifacts itself"
             )
         self.experiments[name] = experiment.experiment_id
         self._locations[experiment.experiment_id] = location
@@ -245,8 +250,8 @@ class Store:
             raise damaged_store(database, f"the artifacts of {owner} are in {address}")
         raise InputError(
             f"MLflow at {show_address(self.uri)}: the artifacts of {owner} are in "
-            f"{show_address(address)}, outside of its experiment: delete it there, `srn sync` "
-            "makes it again"
+            f"{show_address(address)}, outside of its experiment: delete it there, the next "
+            "sync makes it again"
         )
 
     def search_runs(self, condition: str) -> "list[Run]":
@@ -285,7 +290,7 @@ class Store:
         # MLflow would put artifacts into the working folder; a server knows where they go
         folder = f"{find_artifacts(database)}/{name}" if database else None
         # the UI then opens on runs and curves rather than on chats
-        tags = {"mlflow.experimentKind": "custom_model_development", _EXPERIMENT_TAG: name}
+        tags = {"mlflow.experimentKind": "custom_model_development", self._tag: name}
         try:
             experiment_id: str = self.client.create_experiment(name, folder, tags)
         except MlflowException as error:
@@ -293,14 +298,16 @@ class Store:
                 raise
             experiment = self.client.get_experiment_by_name(name)
             assert experiment is not None  # MLflow has just reported that it exists
-            if {_EXPERIMENT_TAG, VIEW_TAG} & experiment.tags.keys():
+            if self._tag in experiment.tags:
                 # ours: somebody has deleted it, or another clone has just made it
                 experiment_id = experiment.experiment_id
                 if experiment.lifecycle_stage == "deleted":
                     self.client.restore_experiment(experiment_id)
-                self.client.set_experiment_tag(experiment_id, _EXPERIMENT_TAG, name)
+                self.client.set_experiment_tag(experiment_id, self._tag, name)
             else:  # another project has an experiment of this name
-                experiment_id = self.client.create_experiment(f"{name} (srn)", folder, tags)
+                experiment_id = self.client.create_experiment(
+                    f"{name} ({self.project})", folder, tags
+                )
         self._add_experiment(name, self.client.get_experiment(experiment_id))
         return experiment_id
 
@@ -368,7 +375,9 @@ def list_model_ids(run: "Run") -> list[str]:
 
 
 @contextmanager
-def open_store(uri: str, to_write: bool = False, to_make: bool = False) -> Iterator[Store]:
+def open_store(
+    uri: str, to_write: bool = False, to_make: bool = False, project: str = PROJECT
+) -> Iterator[Store]:
     """Open the store, and end with one line if it is dead, slow, damaged or rejects a request.
 
     Retries and timeouts give up on a dead server, the alarm on one that answers each request,
@@ -380,6 +389,7 @@ def open_store(uri: str, to_write: bool = False, to_make: bool = False) -> Itera
         to_write: whether the caller writes, and holds the lock; then the store of this repository
             is made where there is none.
         to_make: whether any other file that does not exist is made too.
+        project: whose experiments are read and written.
 
     Raises:
         InputError: the store cannot be used.
@@ -406,7 +416,7 @@ def open_store(uri: str, to_write: bool = False, to_make: bool = False) -> Itera
                 check_database(database, to_write)
             else:
                 signal.alarm(int(os.environ["TRACK_SECONDS"]))
-            yield Store(uri)
+            yield Store(uri, project)
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
@@ -449,7 +459,7 @@ def _explain_schema(uri: str, revision: str) -> str:
     """What to do with a file whose tables are not those of this MLflow."""
     from mlflow.version import VERSION
 
-    again = "or delete it, and `srn sync` fills another"
+    again = "or delete it, and the next sync fills another"
     if knows_schema(revision):
         return (
             f"the store is of an MLflow older than {VERSION}: copy the file, then type `mlflow db "

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import sys
+import textwrap
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from stages.shared.errors import InputError, show_address
 from stages.shared.files import open_lock, replacing
 from stages.tracking.mlflow_sync.dvc_files import workspace_problem
 from stages.tracking.mlflow_sync.runs import (
@@ -64,7 +66,9 @@ _CHANGES = {  # what is printed of one run -> of several
     "commit noted": "commit noted in {} runs",
 }
 _DELETED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # what MLflow says of such a run
-_MOST_NAMED = 3  # runs with the same change
+_MOST_NAMED = 3  # runs with the same change or difference, each in a line of its own
+_WIDTH = 98  # columns of a terminal, but for the indentation
+_LEAST_NAMES = 30  # columns for names after a long difference
 _LONGEST = timedelta(days=1)  # that a run may be in progress
 _ORPHAN = "trial without a search"
 _IN_PROGRESS_FILE, _MARKER = "track.began", "track.agreed"  # see below
@@ -161,13 +165,47 @@ def inspect(
             problem = run_problem(spec)
         else:
             problem = spec.lock_problem or workspace_problem(
-                spec.outs, spec.md5s, may_be_missing=True
+                spec.files, spec.md5s, spec.pull, may_be_missing=True
             )
         lost_children = num_children != num_wanted
         states.append(_RunState(spec, tuple(runs), difference, problem, lost_children))
     marked = _find_marked(store) if marked is None else marked
     leftovers = [(run, "unfinished") for run in marked if _is_abandoned(run)]
     return states, leftovers + [(run, _ORPHAN) for run in orphans]
+
+
+def describe_states(states: list[_RunState], leftovers: "list[tuple[Run, str]]") -> list[str]:
+    """What `inspect` has found that a sync would change, or could not change: a line per run."""
+    differences = [f"{run.info.run_name}: {reason}" for run, reason in leftovers]
+    for state in states:
+        parts = [text for text in (state.difference, state.problem) if text]
+        if parts:
+            differences.append(f"{state.spec.name}: {'; '.join(parts)}")
+    return differences
+
+
+def is_behind(uri: str, differences: list[str]) -> InputError:
+    """The error of a store that does not agree with dvc.lock."""
+    count = f"{len(differences)} difference{'s' if len(differences) > 1 else ''}"
+    lines = _group_differences(differences) if sys.stderr.isatty() else differences
+    message = "\n  ".join([f"MLflow at {show_address(uri)} is behind dvc.lock: {count}", *lines])
+    return InputError(message)
+
+
+def _group_differences(differences: list[str]) -> list[str]:
+    """Make one line of those that differ by their names alone, which are cut to a terminal."""
+    alike = defaultdict(list)
+    for line in differences:
+        alike[line.partition(": ")[2]].append(line)
+    grouped = []
+    for difference, lines in alike.items():
+        if len(lines) > _MOST_NAMED:
+            names = ", ".join(line.partition(": ")[0] for line in lines)
+            left = max(_WIDTH - len(f"{difference}: "), _LEAST_NAMES)
+            names = textwrap.shorten(names, left, placeholder=f" … ({len(lines)} runs)")
+            lines = [f"{difference}: {names}"]
+        grouped += lines
+    return grouped
 
 
 def _find_runs(store: Store, specs: list[RunSpec]) -> "dict[str, list[Run]]":

@@ -1,0 +1,125 @@
+"""Make MLflow agree with the dvc.lock of any repository, whatever wrote it.
+
+`python -m stages.tracking.mlflow_sync plan` prints which runs there would be, `sync` makes them,
+`check` lists where MLflow does not agree. See docs/any-pipeline.md.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+if os.name != "posix":  # its locks are those of Linux and macOS
+    sys.exit("error: this runs on Linux and macOS; on Windows use WSL")
+
+from stages.shared.command import run_as_command, show
+from stages.shared.errors import InputError, show_address
+from stages.tracking.mlflow_sync.commits import (
+    find_branch,
+    find_commit,
+    find_project_name,
+    name_variants,
+    run_git,
+)
+from stages.tracking.mlflow_sync.infer import LockedPipeline, infer_specs, read_pipeline
+from stages.tracking.mlflow_sync.runs import RunSpec, run_problem
+from stages.tracking.mlflow_sync.store import find_database, find_uri, lock_store, open_store
+from stages.tracking.mlflow_sync.sync import describe_states, inspect, is_behind, sync
+
+
+def main(command: str, new: bool = False) -> None:
+    """Print, compare or make the runs of the repository in which it was typed.
+
+    Args:
+        command: `plan`, `check` or `sync`.
+        new: make the store, where MLFLOW_TRACKING_URI names a file that does not exist.
+
+    Raises:
+        InputError: there is no pipeline, the store cannot be used, or MLflow does not agree.
+    """
+    _enter_repository()
+    pipeline = read_pipeline(_list_pipelines())
+    specs = infer_specs(pipeline)
+    if not specs:
+        raise InputError(
+            "no stage that has run has metrics, of which a run is made: name a file below "
+            "`metrics:` in dvc.yaml, and type `dvc repro`"
+        )
+    if command == "plan":
+        _print_plan(pipeline, specs)
+        return
+    uri, project = find_uri(), find_project_name()
+    database = find_database(uri)
+    if command == "sync":
+        with lock_store(uri), open_store(uri, True, new, project) as store:
+            differences = sync(store, name_variants(specs), find_commit(), find_branch())
+    elif database and not database.exists():
+        differences = describe_states(*inspect(None, specs))
+    else:
+        with open_store(uri, project=project) as store:
+            differences = describe_states(*inspect(store, specs))
+    if differences:
+        raise is_behind(uri, differences)
+    show(f"MLflow at {show_address(uri)}: {len(specs)} runs for this dvc.lock")
+    if command == "sync" and database:
+        show(f"mlflow ui --backend-store-uri {uri}  # shows them")
+
+
+def _enter_repository() -> None:
+    """Make the folder with .dvc the working folder.
+
+    Raises:
+        InputError: there is none here or above.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / ".dvc").is_dir():
+            os.chdir(folder)
+            return
+    raise InputError(f"{here} is in no repository of DVC: go to one, or type `dvc init`")
+
+
+def _list_pipelines() -> list[Path]:
+    """All files dvc.yaml that git knows, that of the repository first."""
+    listed = run_git("ls-files", "--cached", "--others", "--exclude-standard", "*dvc.yaml") or ""
+    found = {Path(line) for line in listed.splitlines() if Path(line).name == "dvc.yaml"}
+    return sorted({Path("dvc.yaml"), *found}, key=lambda path: (len(path.parts), path))
+
+
+def _print_plan(pipeline: LockedPipeline, specs: list[RunSpec]) -> None:
+    """The runs that a sync would make, and what is missing here for that."""
+    for spec in specs:
+        lines = [
+            f"{spec.experiment} / {spec.name}",
+            f"  stages: {', '.join(spec.stages)}",
+            f"  params: {', '.join(spec.params) or 'none'}",
+            f"  data: {', '.join(spec.data) or 'none that DVC keeps'}",
+            f"  found by: {', '.join(spec.results)}",
+            f"  shown: {', '.join(spec.shown)}",
+        ]
+        if problem := run_problem(spec):
+            lines.append(f"  cannot be made: {problem}")
+        show("\n".join(lines))
+    if pipeline.missing:
+        show(f"not in dvc.lock, run `dvc repro`: {', '.join(pipeline.missing)}")
+
+
+def _read_command_line() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.tracking.mlflow_sync", description=__doc__
+    )
+    commands = {
+        "plan": "print which runs there would be, without a store",
+        "check": "list where MLflow does not agree with dvc.lock, write nothing",
+        "sync": "make MLflow agree with dvc.lock",
+    }
+    subparsers = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
+    for name, text in commands.items():
+        subparsers.add_parser(name, help=text, description=text)
+    text = "make the SQLite file that MLFLOW_TRACKING_URI names, if it is missing"
+    subparsers.choices["sync"].add_argument("--new", action="store_true", help=text)
+    main(**vars(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    run_as_command(_read_command_line)

@@ -1,0 +1,85 @@
+"""What git knows of a lock file: its commit, the branch, and how params differ from those there."""
+
+import json
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stages.shared.dvc_pipeline import split_lock
+from stages.shared.yaml_files import parse_yaml
+from stages.tracking.mlflow_sync.dvc_files import Stage
+from stages.tracking.mlflow_sync.runs import RunSpec, flatten
+
+_MOST_CHANGES = 3  # of params in the name of a run
+
+
+def run_git(*arguments: str) -> str | None:
+    """What git prints; None: no git, no repository, or it fails.
+
+    No lock is taken, since DVC may be at work in the same repository.
+    """
+    command = ["git", "--no-optional-locks", *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def find_commit() -> str | None:
+    """The commit that holds this dvc.lock: HEAD, if nothing in this folder has changed since."""
+    if run_git("ls-files", "--error-unmatch", "dvc.lock") is None:
+        return None
+    # other folders may be other projects, and the store is no part of this one
+    changes = run_git("status", "--porcelain", ".", ":!mlflow.db*", ":!mlartifacts")
+    return run_git("rev-parse", "HEAD") if changes == "" else None
+
+
+def find_branch() -> str | None:
+    """The branch of git that is checked out, if one is."""
+    return run_git("symbolic-ref", "--quiet", "--short", "HEAD")
+
+
+def find_project_name() -> str:
+    """The name of the repository: of its remote, which all clones share, or else of its folder."""
+    remote = run_git("config", "--get", "remote.origin.url") or ""
+    return Path(remote.rstrip("/").removesuffix(".git")).name or Path.cwd().name
+
+
+def name_variants(specs: list[RunSpec]) -> list[RunSpec]:
+    """The same with runs named by what differs from the committed dvc.lock, or the experiment."""
+    committed = split_lock(f"{run_git('show', 'HEAD:./dvc.lock')}\n")
+    if not committed:
+        return specs
+    entries = split_lock(Path("dvc.lock").read_text(encoding="utf-8")) or {}
+    named = []
+    for spec in specs:
+        stages = [stage for stage in spec.stages.values() if stage.lock == "dvc.lock"]
+        changed = [of for of in stages if committed.get(of.name) != entries.get(of.name)]
+        if spec.has_variants and all(stage.name in committed for stage in stages) and changed:
+            variant = _describe_changes(changed, committed)
+            spec = replace(spec, variant=variant or os.environ.get("DVC_EXP_NAME", ""))
+        named.append(spec)
+    return named
+
+
+def _describe_changes(stages: list[Stage], committed: dict[str, str]) -> str:
+    """How the params of stages differ from the committed ones: "rate 0.02, hidden 20"."""
+    changes: dict[str, None] = {}
+    for stage in stages:
+        before = _flatten_params(parse_yaml(committed[stage.name])[stage.name].get("params") or {})
+        for name, value in _flatten_params(stage.params).items():
+            if before.get(name) != value:
+                text = value if isinstance(value, str) else json.dumps(value)
+                changes[f"{name.rpartition('.')[2]} {text}"] = None
+    listed = [*changes]
+    more = f" and {len(listed) - _MOST_CHANGES} more" if len(listed) > _MOST_CHANGES else ""
+    return ", ".join(listed[:_MOST_CHANGES]) + more
+
+
+def _flatten_params(params: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for sections in params.values():
+        flat |= flatten(sections, ".")
+    return flat
