@@ -21,6 +21,7 @@ PICTURES = {  # name in docs/pictures/ -> picture below data/plotted/, and its w
     "lagged_loss": ("lagged_rnn/details/loss_linear", 480),
     "surname_loss": ("surname_rnn/details/loss_linear", 480),
     "surname_confusion": ("surname_rnn/confusion", 700),
+    "windowed_series": ("windowed_lstm/details/published_series", 700),
     "windowed_split": ("windowed_lstm/details/published_split", 700),
     "windowed_test": ("windowed_lstm/details/published_test", 700),
     "small_init_norm": ("small_init_rnn/details/gradient_norm", 480),

@@ -10,14 +10,16 @@ import pytest
 
 from docs.renew import PICTURES, make_notebook, shrink_picture
 from stages.forecasting import evaluate, generate, preprocess, score_baselines, train
+from stages.layers.gradients import ProbeParams, trace_gradients
 from stages.layers.tour import tour_layers
-from stages.shared.yaml_files import format_yaml
+from stages.shared.yaml_files import format_yaml, read_yaml
 from stages.surnames import evaluate as evaluate_surnames
 from stages.surnames import preprocess as preprocess_surnames
 from stages.surnames import score_baselines as score_surname_baselines
 from stages.surnames import train as train_surnames
 from stages.surnames.archive import list_names, read_names_folder, write_raw
 from stages.surnames.names import PUBLISHED_QUERIES
+from stages.tracking.run_specs import format_modules
 from tests.pipeline import read_params
 from tests.shell import PROJECT
 
@@ -37,14 +39,18 @@ WANTED = [
     *(r"U \(128, 57\)", r"W \(128, 128\)", r"V \(18, 128\)", "AB→C", "x2 x3 x4 → x5"),
     *(r"\(10, 49, 4\)", "get_lr", "timeSince", "20,074", "3.1416", "#8000ff", "#ff8000"),
     *("Epoch 0 Loss", "> Yue Tingsong", "Iteration: 5900", "clip_norm=10", "cell=lstm", "1.7e7"),
+    *("RNN LOSS", '[“"]loss[”"]', "NFD", r"ascii_letters \+ \" .,;'\"", "17,994", "14,396"),
+    *("Sin plot", "0.0089", "1.6e-10", "1e-5", "100→30→20"),
 ]
+PAGES = ("walkthroughs.md", "walkthroughs.zh.md")
+CELLS = {"rnn_tanh": "RNN", "lstm": "LSTM", None: "tanh"}  # as the pages say it
 
 
 def read_page(name):
     return (DOCS / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["walkthroughs.md", "walkthroughs.zh.md"])
+@pytest.mark.parametrize("name", PAGES)
 def test_a_page_has_a_section_per_walk_through_and_all_that_readers_look_for(name):
     text = read_page(name)
 
@@ -58,7 +64,7 @@ def test_a_page_has_a_section_per_walk_through_and_all_that_readers_look_for(nam
 
 
 def test_both_pages_have_the_same_pictures_tables_and_printed_lines():
-    english, chinese = (read_page(name) for name in ("walkthroughs.md", "walkthroughs.zh.md"))
+    english, chinese = map(read_page, PAGES)
 
     for pattern in (r"\(pictures/(\w+)\.png\)", r"```\n(.*?)```", r"^\|(?:---\|)+$"):
         flags = re.MULTILINE | re.DOTALL
@@ -68,14 +74,73 @@ def test_both_pages_have_the_same_pictures_tables_and_printed_lines():
     assert {*re.findall(r"\(pictures/(\w+)\.png\)", english)} <= PICTURES.keys()
 
 
-def test_the_weights_of_the_pages_are_those_of_the_tour():
-    for page in ("walkthroughs.md", "walkthroughs.zh.md"):
-        text = read_page(page)
-        for row in tour_layers():
-            if f"| {row.module}({row.arguments})" in text:
-                [line] = re.findall(re.escape(f"| {row.module}({row.arguments})") + ".*", text)
-                shapes = re.findall(r"\([\d, ]+\d\)", row.weight_shapes)
-                assert all(shape in line for shape in (row.input_shape, *shapes)), line
+@pytest.mark.parametrize("name", PAGES)
+def test_the_trainings_of_a_page_are_those_of_params(name):
+    params = read_params(PROJECT)
+    recipes = params["forecasters"] | params["classifiers"]
+    rows = re.findall(r"^\| `(\w+)` \| (.*(?:Adam|SGD).*) \|$", read_page(name), re.MULTILINE)
+
+    assert [model for model, _ in rows] == [
+        *("carried_rnn", "lagged_rnn", "surname_rnn", "windowed_lstm", "small_init_rnn")
+    ]
+    for model, row in rows:
+        recipe, network = recipes[model], recipes[model]["network"]
+        cell, hidden, init, optimizer, rate, loss, updates, seed = row.split(" | ")
+        assert CELLS[network.get("cell")] in cell and hidden == str(network["hidden"])
+        assert ("N(0, 0.001²)" in init) == (network.get("init_std") == 0.001)
+        assert (optimizer.lower(), rate) == (recipe["optimizer"], str(recipe["rate"]))
+        assert loss == ("NLL" if model == "surname_rnn" else "MSE")
+        assert (updates, seed) == (f"{recipe['iterations']:,}", str(recipe["seed"]))
+        assert recipe["batch"] == 1 and recipe["clip_norm"] is None
+
+
+def test_the_commands_of_the_pages_name_stages():
+    stages = read_yaml(PROJECT / "dvc.lock")["stages"].keys()
+
+    for name in (*PAGES, "results.md"):
+        named = re.findall(r"`dvc repro (?:-f -s )?([\w@]+)`", read_page(name))
+        assert len(named) >= 6 and {*named} <= stages
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_three_answers_to_each_published_name(name):
+    answers = re.findall(
+        r"^> (.+)\n((?:\(-\d\.\d\d\) \w+\n){3})(?!\()", read_page(name), re.MULTILINE
+    )
+
+    assert [query for query, _ in answers] == [*PUBLISHED_QUERIES]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_the_whole_tour(name):
+    lines, shown = read_page(name).splitlines(), []
+    for row in tour_layers():
+        [line] = [line for line in lines if line.startswith(f"| {format_modules(row._asdict())} |")]
+        shown.append(line)
+        assert row.input_shape in line and row.output_shape in line
+        assert line.endswith(f"| {row.parameters:,} |")
+        weights = re.findall(r"\([\d, ]+\d\)", row.weight_shapes)
+        assert "num_layers=4, batch_first" in line or all(shape in line for shape in weights)
+        states = re.findall(r"\([\d, ]+\d\)", row.state_shapes)
+        assert all(shape in line for shape in states)
+
+    assert shown == [line for line in lines if line in shown]
+
+
+def test_the_gradients_of_the_pages_are_those_of_the_figure():
+    probe = ProbeParams(**read_params(PROJECT)["probe_layers"])
+    last = [norm for norm in trace_gradients(probe) if norm.distance == probe.distance]
+
+    for page in map(read_page, PAGES):
+        table = page[page.index("| 4.5e-12") :].partition("\n\n")[0]
+        shown = [
+            float(number)
+            for line in table.splitlines()
+            for number in re.findall(r"[\d.]+(?:e-?\d+)?", line.split("|")[-3])
+        ]
+        order = ("zero input", "normal inputs", "LSTM")
+        norms = [norm.spectral_norm for case in order for norm in last if norm.case == case]
+        assert shown == pytest.approx(norms, rel=0.05)
 
 
 def test_the_pictures_of_the_docs_are_small():

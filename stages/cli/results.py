@@ -2,7 +2,7 @@
 
 The scores of every model, the best on validation first, above the best baseline of its data; what
 each classifier answers to the names that the walk-through asks about; what each recurrent layer
-takes and gives, with the shapes of its weights. All of it fits 100 columns.
+takes and gives, with the number and the shapes of its weights. All of it fits 100 columns.
 """
 
 from pathlib import Path
@@ -210,11 +210,14 @@ def main() -> None:
         show(f"\n{title}\n{align(list_answers(answers))}")
     if layers.exists():
         rows = read_table(layers)
-        table: list[_Row] = [("module", "input", "output", "final states")]
+        table: list[_Row] = [("count module", "input", "output", "final states")]
         for row in rows:
             shapes = (row["input_shape"], row["output_shape"], row["state_shapes"])
-            table.append((format_modules(row), *shapes))
+            table.append((f"{row['parameters']:>5} {format_modules(row)}", *shapes))
         title, *lines = align(table).splitlines()
-        show(f"\nlayers, and below each the shapes of its weights\n{title}")
+        heading = (
+            "layers, each after its number of parameters, and below it the shapes of its weights"
+        )
+        show(f"\n{heading}\n{title}")
         for line, row in zip(lines, rows, strict=True):
             show(f"{line}\n    {row['weight_shapes']}")

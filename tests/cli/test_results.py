@@ -19,6 +19,7 @@ from tests.pipeline import read_scores
 from tests.shell import make_environment, run
 from tests.workspace import ask_again, rescore
 
+TOUR_TITLE = "layers, each after its number of parameters, and below it the shapes of its weights"
 LOW = Ranking("validation/error", "error", -1)
 COLUMNS = {"validation/error": ("", ""), "error": ("", ""), "rarely": ("", "")}
 MODELS = {
@@ -179,9 +180,9 @@ def test_the_layer_tour_is_printed(workspace, capsys):
     results.main()
 
     lines = capsys.readouterr().out.splitlines()
-    start = lines.index("layers, and below each the shapes of its weights")
-    assert lines[start + 1].split() == ["module", "input", "output", "final", "states"]
-    assert lines[start + 2] == "RNN(100, 20)  (10, 3, 100)  (10, 3, 20)  h (1, 3, 20)"
+    start = lines.index(TOUR_TITLE)
+    assert lines[start + 1].split() == [*("count", "module", "input", "output", "final", "states")]
+    assert lines[start + 2] == " 2440 RNN(100, 20)  (10, 3, 100)  (10, 3, 20)  h (1, 3, 20)"
     assert lines[start + 3] == "    weight_ih (20, 100); weight_hh (20, 20)"
 
 
@@ -191,9 +192,9 @@ def test_the_whole_layer_tour_fits_into_100_columns(workspace, capsys):
     results.main()
 
     lines = capsys.readouterr().out.splitlines()
-    tour = lines[lines.index("layers, and below each the shapes of its weights") :]
+    tour = lines[lines.index(TOUR_TITLE) :]
     assert len(tour) == 2 + 2 * len(tour_layers()) and max(map(len, tour)) <= 100
-    assert tour[4].startswith("RNN(100, 20, num_layers=4)  ")  # and not as that of one layer
+    assert tour[4].startswith(" 4960 RNN(100, 20, num_layers=4)  ")  # and not as that of one layer
 
 
 def test_what_is_not_here_is_not_printed(workspace, capsys):
