@@ -60,7 +60,8 @@ def main(command: str, new: bool = False) -> None:
             differences = describe_states(*inspect(store, specs))
     if differences:
         raise is_behind(uri, differences)
-    show(f"MLflow at {show_address(uri)}: {len(specs)} runs for this dvc.lock")
+    num_runs = f"{len(specs)} run{'s' if len(specs) > 1 else ''}"
+    show(f"MLflow at {show_address(uri)}: {num_runs} for this dvc.lock")
     if command == "sync" and database:
         show(f"mlflow ui --backend-store-uri {uri}  # shows them")
 

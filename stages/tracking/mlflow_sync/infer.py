@@ -456,7 +456,10 @@ def _read_curves(path: Path, axes: dict[str, Any]) -> Iterator[tuple[str, list[t
     x = axes.get("x") or next((name for name in _STEPS if name in columns), None)
     steps = [_to_number(row.get(x)) for row in rows] if x in columns else []
     counts = [int(step) for step in steps if step is not None and step >= 0 and step % 1 == 0]
-    if not counts or len(counts) < len(rows) or any(a >= b for a, b in pairwise(counts)):
+    is_one_rate = len(counts) == 1 and x not in _STEPS
+    if not counts or len(counts) < len(rows) or is_one_rate:
+        return
+    if any(step >= following for step, following in pairwise(counts)):
         return
     y = axes.get("y") or [name for name in columns if name != x]
     for name in [y] if isinstance(y, str) else y:
