@@ -18,6 +18,7 @@ from tests.pipeline import KEPT, make_clone, replace_text, set_param
 from tests.shell import PROJECT, call, find_free_port, run, start
 
 SINE = ["carried_rnn", "data/preprocessed/series/integer_starts.npz"]
+PANEL = ["shop_sales_gru", "data/preprocessed/series/shop_sales.npz"]
 SURNAMES = ["surname_gru", "data/preprocessed/surnames"]
 OUTS = ["weights.pt", "config.json", "curves.csv", "progress.txt"]
 
@@ -25,14 +26,20 @@ OUTS = ["weights.pt", "config.json", "curves.csv", "progress.txt"]
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone with all that trainings read."""
-    clone = make_clone(tmp_path_factory.mktemp("prepared") / "clone", KEPT)
+    models = {**KEPT, "forecasters": [*KEPT["forecasters"], PANEL[0]]}
+    clone = make_clone(tmp_path_factory.mktemp("prepared") / "clone", models)
     raw = "download data/sample data/raw", "preprocess data/raw data/preprocessed/surnames"
     for line in raw:
         run(clone, f"python stages/run.py surnames.{line}")
     table = "data/generated/integer_starts.csv"
     run(clone, f"python stages/run.py forecasting.generate integer_starts {table}")
-    preprocess = f"forecasting.preprocess generated_series.integer_starts {table} {SINE[1]}"
-    run(clone, f"python stages/run.py {preprocess}")
+    shops = "data/generated/shop_sales.csv"
+    run(clone, f"python stages/run.py forecasting.generate_panel shop_sales {shops}")
+    for entry, source, out in (
+        ("generated_series.integer_starts", table, SINE[1]),
+        ("observed_series.shop_sales", shops, PANEL[1]),
+    ):
+        run(clone, f"python stages/run.py forecasting.preprocess {entry} {source} {out}")
     return clone
 
 
@@ -105,7 +112,11 @@ def test_a_ray_that_is_not_installed_is_one_line(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "entry", "outs"),
-    [("forecasting", SINE, [*OUTS, "state.npy", "snapshots.npz"]), ("surnames", SURNAMES, OUTS)],
+    [
+        ("forecasting", SINE, [*OUTS, "state.npy", "snapshots.npz"]),
+        ("forecasting", PANEL, [*OUTS, "state.npy", "snapshots.npz"]),
+        ("surnames", SURNAMES, OUTS),
+    ],
 )
 def test_a_cluster_gives_the_bytes_of_this_machine(cluster, clone, task, entry, outs):
     run(clone, " ".join(list_command(task, entry, "data/local")))
