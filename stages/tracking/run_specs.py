@@ -91,7 +91,7 @@ def list_run_specs() -> list[RunSpec]:
     stages = read_lock()
     specs = [spec for list_kind in KINDS for spec in list_kind(stages)]
     described = {stage.name for spec in specs for stage in spec.stages.values()}
-    return specs + infer_specs(read_pipeline(), described, _PULL)
+    return specs + infer_specs(read_pipeline(known=stages), described, _PULL)
 
 
 def read_models() -> list[RunSpec]:
@@ -101,14 +101,14 @@ def read_models() -> list[RunSpec]:
 
 def read_lock() -> Stages:
     """The stages of dvc.lock that are in dvc.yaml."""
-    return read_stages("dvc.yaml", "dvc.lock", "params.yaml", _CODE)
+    return read_stages("dvc.yaml", "params.yaml", _CODE)
 
 
 def read_searches() -> list[Stage]:
     """The searches of searches/dvc.lock, whether their results are here or not."""
     if not Path(_SEARCHES_LOCK).exists():
         return []
-    searches = read_stages("searches/dvc.yaml", _SEARCHES_LOCK, _SEARCHES_PARAMS, _CODE)
+    searches = read_stages("searches/dvc.yaml", _SEARCHES_PARAMS, _CODE)
     for stage in searches.values():
         if not any(path.endswith("/trials.csv") for path in stage.outs):  # the last that DVC lists
             stage.raise_incomplete()

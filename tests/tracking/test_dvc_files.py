@@ -83,7 +83,7 @@ def folder(tmp_path, monkeypatch):
 
 def read_lock(entry: object) -> object:
     Path("dvc.lock").write_text(format_yaml({"stages": {"plot": entry}}), encoding="utf-8")
-    return read_stages("dvc.yaml", "dvc.lock", "params.yaml", "data/code/")
+    return read_stages("dvc.yaml", "params.yaml", "data/code/")
 
 
 def test_a_lock_file_names_files_by_their_md5s(folder):
@@ -133,7 +133,7 @@ def test_stages_of_another_shape_are_damage(folder, stages):
     Path("dvc.lock").write_text(f"stages: {stages}", encoding="utf-8")
 
     with pytest.raises(InputError, match=r"^dvc\.lock is damaged"):
-        read_stages("dvc.yaml", "dvc.lock", "params.yaml", "data/code/")
+        read_stages("dvc.yaml", "params.yaml", "data/code/")
 
 
 def test_a_dvc_file_that_names_what_it_may_not_is_damaged(folder):

@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from stages.shared.dvc_pipeline import find_object, find_objects, list_outs
+from stages.shared.dvc_pipeline import StageOuts, find_object, find_objects, resolve_stages
 from stages.shared.errors import InputError
 from stages.shared.files import read_file
 from stages.shared.json_files import read_json
@@ -59,12 +59,11 @@ class Stage:
         raise InputError(format_damage(self.lock, f"the entry of {self.name} is incomplete"))
 
 
-def read_stages(pipeline: str, lock: str, params: str, code_lists: str) -> dict[str, Stage]:
+def read_stages(pipeline: str, params: str, code_lists: str) -> dict[str, Stage]:
     """Read the entries of a lock file whose stages are in dvc.yaml, by name.
 
     Args:
-        pipeline: path of dvc.yaml.
-        lock: path of its dvc.lock.
+        pipeline: path of dvc.yaml, beside which is its dvc.lock.
         params: path of the params over which `foreach` iterates.
         code_lists: folder of JSON files that list the code of a stage, `{"files": {path: md5}}`: a
             stage that depends on one depends on these files.
@@ -72,19 +71,54 @@ def read_stages(pipeline: str, lock: str, params: str, code_lists: str) -> dict[
     Raises:
         InputError: a file is missing or damaged.
     """
-    wanted = list_outs(read_yaml(pipeline), read_yaml(params))
-    stages = {}
-    for name, entry in read_entries(Path(lock)).items():
-        if name not in wanted:
-            continue
-        deps, outs = entry.list_files("deps"), entry.list_files("outs")
+    definitions = resolve_stages(read_yaml(pipeline), read_yaml(params))
+    stages = read_locked(Path(pipeline), definitions)
+    for name, stage in stages.items():
         code: Md5s = {}
-        for path, md5 in deps.items():
+        for path, md5 in stage.deps.items():
             is_list = path.startswith(code_lists) and Path(path).exists()
             if is_list and compute_md5(Path(path)) == md5:
                 code |= read_json(Path(path), _CodeList)["files"]
-        stages[name] = Stage(name, entry.cmd, deps | code, outs, entry.params, lock)
+        stages[name] = replace(stage, deps=stage.deps | code)
     return stages
+
+
+def read_locked(
+    pipeline: Path, definitions: dict[str, StageOuts], *, outside_deps: bool = False
+) -> dict[str, Stage]:
+    """The entries of the dvc.lock beside a dvc.yaml, by name, with paths from here on.
+
+    Args:
+        pipeline: path of dvc.yaml.
+        definitions: its stages; entries of others are left out.
+        outside_deps: whether stages may read files outside of the repository.
+
+    Raises:
+        InputError: the lock file is missing or damaged.
+    """
+    lock = pipeline.with_name("dvc.lock")
+    stages = {}
+    for name, entry in read_entries(lock, outside_deps=outside_deps).items():
+        defined = find_definition(name, definitions)
+        if defined is None:
+            continue
+        folder = pipeline.parent / defined.wdir
+        files = {}
+        for kind in ("deps", "outs"):
+            listed = entry.list_files(kind).items()
+            files[kind] = {join_path(folder, path): md5 for path, md5 in listed}
+        stages[name] = Stage(name, entry.cmd, files["deps"], files["outs"], entry.params, str(lock))
+    return stages
+
+
+def find_definition(name: str, definitions: dict[str, StageOuts]) -> StageOuts | None:
+    """What dvc.yaml says of a stage, also of one whose item it does not name."""
+    return definitions.get(name) or definitions.get(f"{name.partition('@')[0]}@*")
+
+
+def join_path(folder: Path, path: str) -> str:
+    """A path from the repository on; addresses and absolute paths stay."""
+    return path if "://" in path else os.path.normpath(folder / path).replace(os.sep, "/")
 
 
 class _File(BaseModel):

@@ -13,7 +13,7 @@ import os
 import re
 import tomllib
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
@@ -22,13 +22,21 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stages.shared.dvc_pipeline import fill_in, resolve_stages
+from stages.shared.dvc_pipeline import StageOuts, fill_in, resolve_stages
 from stages.shared.errors import InputError
 from stages.shared.files import read_file
 from stages.shared.params import describe_problem
 from stages.shared.yaml_files import parse_yaml, read_yaml
 from stages.tracking.mlflow_sync.commits import find_project_name
-from stages.tracking.mlflow_sync.dvc_files import Md5s, Stage, find_entry, read_entries
+from stages.tracking.mlflow_sync.dvc_files import (
+    Md5s,
+    Stage,
+    find_definition,
+    find_entry,
+    join_path,
+    read_entries,
+    read_locked,
+)
 from stages.tracking.mlflow_sync.runs import Content, CurvePoint, RunSpec, flatten
 
 CONFIG = "mlflow.yaml"
@@ -49,6 +57,20 @@ class _Run(BaseModel):
     experiment: str | None = None
     kind: str | None = None  # a tag
     model: str | None = None  # path of a file or folder, which the run names with its md5
+
+
+class _Artifact(BaseModel):
+    path: str
+    type: str | None = None
+
+
+class _TopLevel(BaseModel):
+    """What a dvc.yaml has beside its stages, as far as it is used here."""
+
+    metrics: list[str] = []
+    plots: list[str | dict[str, Any]] | dict[str, Any] = []
+    vars: list[str | dict[str, Any]] = []
+    artifacts: dict[str, _Artifact] = {}
 
 
 class Config(BaseModel):
@@ -102,64 +124,80 @@ class LockedPipeline:
 # What DVC's files say
 
 
-def read_pipeline(pipelines: Collection[Path] = (Path("dvc.yaml"),)) -> LockedPipeline:
+def read_pipeline(
+    pipelines: Collection[Path] = (Path("dvc.yaml"),), known: dict[str, Stage] | None = None
+) -> LockedPipeline:
     """Read files dvc.yaml and the dvc.lock beside each.
+
+    Args:
+        pipelines: paths of the files dvc.yaml.
+        known: what has been read of dvc.lock already, by the names of stages.
 
     Raises:
         InputError: one is missing or damaged, or a stage writes outside of the repository.
     """
     found = LockedPipeline()
     for path in pipelines:
-        _add_pipeline(found, path)
+        content = read_yaml(path)
+        try:
+            top = _TopLevel.model_validate(content)
+        except ValidationError as error:
+            raise InputError(f"{path}: {describe_problem(error)}: correct it") from None
+        values = _read_values(top.vars, path.parent)
+        _add_stages(found, path, resolve_stages(content, values), known)
+        _add_top_level(found, path.parent, top, values)
     return found
 
 
-def _add_pipeline(found: LockedPipeline, path: Path) -> None:
-    content = read_yaml(path)
-    folder = path.parent
-    values = _read_values(content, folder)
-    definitions = resolve_stages(content, values)
-    lock = path.with_name("dvc.lock")
-    entries = read_entries(lock, outside_deps=True) if lock.exists() else {}
-    prefix = "" if folder == Path() else f"{path}:"  # as DVC addresses stages of other folders
-    for name, defined in definitions.items():
-        locked = [entry for entry in entries if entry == name or _is_item(entry, name)]
-        if not locked:
-            found.missing.append(f"{prefix}{name}")
-        for entry_name in locked:
-            entry = entries[entry_name]
-            wdir = folder / defined.wdir
-            outs = _join_paths(wdir, entry.list_files("outs"))
-            deps = _join_paths(wdir, entry.list_files("deps"))
-            stage_name = f"{prefix}{entry_name}"
-            found.stages[stage_name] = Stage(
-                stage_name, entry.cmd, deps, outs, entry.params, str(lock)
-            )
-            found.metrics += _match([_join(wdir, metric) for metric in defined.metrics], outs)
-            for plot, options in defined.plots.items():
-                for out in _match([_join(wdir, plot)], outs):
-                    found.plots[out] = options
+def _add_stages(
+    found: LockedPipeline,
+    path: Path,
+    definitions: dict[str, StageOuts],
+    known: dict[str, Stage] | None,
+) -> None:
+    """Add the stages of a dvc.yaml that its dvc.lock has, with their metrics and plots."""
+    has_lock = path.with_name("dvc.lock").exists()
+    stages = known or (read_locked(path, definitions, outside_deps=True) if has_lock else {})
+    # as DVC addresses stages of other folders
+    prefix = "" if path.parent == Path() else f"{path}:"
+    for name, stage in stages.items():
+        defined = find_definition(name, definitions)
+        if defined is None:
+            continue
+        folder = path.parent / defined.wdir
+        found.stages[f"{prefix}{name}"] = replace(stage, name=f"{prefix}{name}")
+        for metric in defined.metrics:
+            found.metrics += _match(join_path(folder, metric), stage.outs)
+        for plot, options in defined.plots.items():
+            found.plots |= dict.fromkeys(_match(join_path(folder, plot), stage.outs), options)
+    locked = stages.keys() | {f"{name.partition('@')[0]}@*" for name in stages}
+    found.missing += [f"{prefix}{name}" for name in definitions if name not in locked]
+
+
+def _add_top_level(
+    found: LockedPipeline, folder: Path, top: _TopLevel, values: dict[str, Any]
+) -> None:
+    """Add the metrics, plots and models that a dvc.yaml names beside its stages."""
     written = found.list_written()
-    for metric in content.get("metrics") or []:
-        metric = _join(folder, fill_in(metric, values))
-        if metric not in found.metrics and find_entry(metric, written):
-            found.metrics.append(metric)
-    plots = content.get("plots") or []
-    for listed in [plots] if isinstance(plots, dict) else plots:
+    for metric in top.metrics:
+        path = join_path(folder, fill_in(metric, values))
+        if path not in found.metrics and find_entry(path, written):
+            found.metrics.append(path)
+    for listed in [top.plots] if isinstance(top.plots, dict) else top.plots:
         for plot, options in _list_plots({listed: None} if isinstance(listed, str) else listed):
-            plot = _join(folder, fill_in(plot, values))
-            if find_entry(plot, written):
-                found.plots.setdefault(plot, options)
-    for name, artifact in (content.get("artifacts") or {}).items():
-        if artifact.get("type") == "model":
-            found.models[name] = _join(folder, fill_in(artifact["path"], values))
+            path = join_path(folder, fill_in(plot, values))
+            if find_entry(path, written):
+                found.plots.setdefault(path, options)
+    for name, artifact in top.artifacts.items():
+        if artifact.type == "model":
+            found.models[name] = join_path(folder, fill_in(artifact.path, values))
 
 
-def _read_values(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _read_values(entries: list[str | dict[str, Any]], folder: Path) -> dict[str, Any]:
     """What the templates of a dvc.yaml name: params.yaml, and its `vars`."""
     params = folder / "params.yaml"
     values = read_yaml(params) if params.exists() else {}
-    for entry in content.get("vars") or []:
+    for entry in entries:
         if isinstance(entry, dict):
             values |= entry
         else:  # file, or file:section,section
@@ -170,24 +208,10 @@ def _read_values(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     return values
 
 
-def _is_item(entry: str, name: str) -> bool:
-    """Whether an entry of a lock file is of a stage whose items are not known."""
-    return name.endswith("@*") and entry.startswith(name.removesuffix("*"))
-
-
-def _join(folder: Path, path: str) -> str:
-    """A path from the repository on; addresses and absolute paths stay."""
-    return path if "://" in path else os.path.normpath(folder / path).replace(os.sep, "/")
-
-
-def _join_paths(folder: Path, md5s: Md5s) -> Md5s:
-    return {_join(folder, path): md5 for path, md5 in md5s.items()}
-
-
-def _match(templates: list[str], outs: Collection[str]) -> list[str]:
-    """The outs that templates name, in which `*` is any text."""
-    patterns = [re.compile(".*".join(map(re.escape, text.split("*")))) for text in templates]
-    return [path for path in outs if any(pattern.fullmatch(path) for pattern in patterns)]
+def _match(template: str, outs: Collection[str]) -> list[str]:
+    """The outs that a template names, in which `*` is any text."""
+    pattern = re.compile(".*".join(map(re.escape, template.split("*"))))
+    return [path for path in outs if pattern.fullmatch(path)]
 
 
 def _list_plots(entry: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -338,7 +362,7 @@ def _list_kept_data() -> set[str]:
         for name in files:
             if name.endswith(".dvc"):
                 for entry in read_entries(Path(folder, name), outside_deps=True).values():
-                    kept |= {_join(Path(folder), path) for path in entry.list_files("outs")}
+                    kept |= {join_path(Path(folder), path) for path in entry.list_files("outs")}
     return kept
 
 
