@@ -154,6 +154,33 @@ def test_an_experiment_is_a_run_of_its_own_beside_the_committed_one(repository):
     assert set(list_runs(repository)[1]) == {"small", "large", "small (rate 0.125)"}
 
 
+def test_runs_of_commits_and_experiments_come_back_into_a_new_store(repository):
+    first = run(repository, "git rev-parse HEAD").strip()
+    run(repository, "dvc exp run --quiet -S models.small.rate=0.125")
+    run(repository, "git checkout --quiet . && sed -i 's/rate: 0.5/rate: 0.75/' params.yaml")
+    run(repository, "dvc repro --quiet")
+    commit(repository, "a higher rate")
+
+    main("sync", exps=True, rev=["HEAD~1", "HEAD"])
+
+    client, _ = list_runs(repository)
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = [one for one in client.search_runs(ids) if "small" in one.info.run_name]
+    rates = {one.data.params["models.small.rate"]: one for one in runs}
+    assert set(rates) == {"0.5", "0.125", "0.75"} and len(runs) == 3
+    assert rates["0.5"].data.tags["mlflow.source.git.commit"] == first
+    tried = rates["0.125"]
+    assert tried.info.run_name == f"small ({tried.data.tags['dvc.experiment']})"
+    marked = [rate for rate, one in rates.items() if one.data.tags.get("dvc.lock") == "current"]
+    assert marked == ["0.75"]
+    before = (repository / "mlflow.db").read_bytes()
+    main("sync", exps=True, rev=["HEAD~1", "HEAD"])
+    assert (repository / "mlflow.db").read_bytes() == before
+    assert run(repository, "git worktree list").count("\n") == 1
+    with pytest.raises(InputError, match="git knows no commits x1"):
+        main("sync", rev=["x1"])
+
+
 def test_plan_needs_no_store_and_names_what_is_missing(repository, capsys):
     run(repository, "rm -r out/small .dvc/cache")
 

@@ -7,6 +7,7 @@
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 if os.name != "posix":  # its locks are those of Linux and macOS
@@ -15,24 +16,34 @@ if os.name != "posix":  # its locks are those of Linux and macOS
 from stages.shared.command import run_as_command, show
 from stages.shared.errors import InputError, show_address
 from stages.tracking.mlflow_sync.commits import (
+    check_out,
     find_branch,
     find_commit,
     find_project_name,
+    list_revisions,
     name_variants,
     run_git,
 )
 from stages.tracking.mlflow_sync.infer import LockedPipeline, infer_specs, read_pipeline
 from stages.tracking.mlflow_sync.runs import RunSpec, run_problem
-from stages.tracking.mlflow_sync.store import find_database, find_uri, lock_store, open_store
+from stages.tracking.mlflow_sync.store import (
+    Store,
+    find_database,
+    find_uri,
+    lock_store,
+    open_store,
+)
 from stages.tracking.mlflow_sync.sync import describe_states, inspect, is_behind, sync
 
 
-def main(command: str, new: bool = False) -> None:
+def main(command: str, new: bool = False, exps: bool = False, rev: list[str] | None = None) -> None:
     """Print, compare or make the runs of the repository in which it was typed.
 
     Args:
         command: `plan`, `check` or `sync`.
         new: make the store, where MLFLOW_TRACKING_URI names a file that does not exist.
+        exps: make the runs of all experiments of DVC too.
+        rev: ranges of commits whose runs are made too.
 
     Raises:
         InputError: there is no pipeline, the store cannot be used, or MLflow does not agree.
@@ -51,8 +62,11 @@ def main(command: str, new: bool = False) -> None:
     uri, project = find_uri(), find_project_name()
     database = find_database(uri)
     if command == "sync":
+        revisions = list_revisions(rev or [], exps)
+        os.environ.setdefault("DVC_ROOT", str(Path.cwd()))  # where notes on the store are kept
         with lock_store(uri), open_store(uri, True, new, project) as store:
-            differences = sync(store, name_variants(specs), find_commit(), find_branch())
+            differences = _sync_revisions(store, revisions)
+            differences += sync(store, name_variants(specs), find_commit(), find_branch())
     elif database and not database.exists():
         differences = describe_states(*inspect(None, specs))
     else:
@@ -64,6 +78,21 @@ def main(command: str, new: bool = False) -> None:
     show(f"MLflow at {show_address(uri)}: {num_runs} for this dvc.lock")
     if command == "sync" and database:
         show(f"mlflow ui --backend-store-uri {uri}  # shows them")
+
+
+def _sync_revisions(store: Store, revisions: dict[str, str]) -> list[str]:
+    """Make the runs of commits and experiments of DVC; returns what `sync` does."""
+    differences = []
+    for commit, experiment in revisions.items():
+        if experiment:
+            os.environ["DVC_EXP_NAME"] = experiment
+        with check_out(commit):
+            specs = infer_specs(read_pipeline(_list_pipelines()))
+            specs = [replace(spec, variant=experiment) for spec in specs]
+            lacks = sync(store, specs, commit, is_current=False)
+        os.environ.pop("DVC_EXP_NAME", None)
+        differences += [f"{experiment or commit[:7]}: {line}" for line in lacks]
+    return differences
 
 
 def _enter_repository() -> None:
@@ -118,7 +147,11 @@ def _read_command_line() -> None:
     for name, text in commands.items():
         subparsers.add_parser(name, help=text, description=text)
     text = "make the SQLite file that MLFLOW_TRACKING_URI names, if it is missing"
-    subparsers.choices["sync"].add_argument("--new", action="store_true", help=text)
+    argument = subparsers.choices["sync"].add_argument
+    argument("--new", action="store_true", help=text)
+    argument("--exps", action="store_true", help="the experiments of `dvc exp run` too")
+    text = "commits too: HEAD~3..HEAD, a branch; what a deleted store had of them comes back"
+    argument("--rev", nargs="+", metavar="RANGE", help=text)
     main(**vars(parser.parse_args()))
 
 

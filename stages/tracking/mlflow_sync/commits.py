@@ -3,14 +3,21 @@
 import json
 import os
 import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stages.shared.dvc_pipeline import split_lock
+from stages.shared.dvc_pipeline import find_objects, split_lock
+from stages.shared.errors import InputError
 from stages.shared.yaml_files import parse_yaml
 from stages.tracking.mlflow_sync.dvc_files import Stage
 from stages.tracking.mlflow_sync.runs import RunSpec, flatten
+from stages.tracking.mlflow_sync.store import find_root
 
 _MOST_CHANGES = 3  # of params in the name of a run
 
@@ -41,10 +48,58 @@ def find_branch() -> str | None:
     return run_git("symbolic-ref", "--quiet", "--short", "HEAD")
 
 
+def list_revisions(ranges: list[str], experiments: bool) -> dict[str, str]:
+    """Commits with a dvc.lock, each with the name of its experiment of DVC or an empty text.
+
+    Args:
+        ranges: as git has them: `HEAD~3..HEAD`, a branch, a commit.
+        experiments: whether to add all that `dvc exp run` has kept.
+
+    Raises:
+        InputError: git does not know a range.
+    """
+    named: dict[str, str] = {}
+    for revisions in ranges:
+        limit = [] if ".." in revisions else ["--max-count=1"]
+        listed = run_git("rev-list", "--reverse", *limit, "--end-of-options", revisions)
+        if listed is None:
+            raise InputError(f"git knows no commits {revisions}: give a range, as `HEAD~3..HEAD`")
+        named |= dict.fromkeys(listed.splitlines(), "")
+    if experiments:
+        form = "--format=%(objectname) %(refname)"
+        for line in (run_git("for-each-ref", form, "refs/exps") or "").splitlines():
+            commit, _, name = line.partition(" ")
+            if name.count("/") == 4 and "/exec/" not in name:  # refs/exps/<2>/<38>/<name>
+                named[commit] = name.rpartition("/")[2]
+    # of commits with the same dvc.lock the last one
+    locks = {run_git("rev-parse", f"{commit}:./dvc.lock"): commit for commit in named}
+    return {commit: named[commit] for lock, commit in locks.items() if lock}
+
+
+@contextmanager
+def check_out(commit: str) -> Iterator[None]:
+    """Work in a temporary folder with a commit, and with what DVC's cache has of its files."""
+    root, inside = Path.cwd(), run_git("rev-parse", "--show-prefix") or ""
+    cache = str(find_objects().parents[1].resolve())
+    dvc = [sys.executable, "-m", "dvc"]
+    quietly = partial(subprocess.run, capture_output=True, check=False)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "commit")
+        run_git("worktree", "add", "--detach", str(folder), commit)
+        try:
+            os.chdir(folder / inside)
+            quietly([*dvc, "cache", "dir", "--local", cache])
+            quietly([*dvc, "checkout", "--allow-missing", "--quiet"])  # a run names what is missing
+            yield
+        finally:
+            os.chdir(root)
+            run_git("worktree", "remove", "--force", str(folder))
+
+
 def find_project_name() -> str:
     """The name of the repository: of its remote, which all clones share, or else of its folder."""
     remote = run_git("config", "--get", "remote.origin.url") or ""
-    return Path(remote.rstrip("/").removesuffix(".git")).name or Path.cwd().name
+    return Path(remote.rstrip("/").removesuffix(".git")).name or find_root().name
 
 
 def name_variants(specs: list[RunSpec]) -> list[RunSpec]:

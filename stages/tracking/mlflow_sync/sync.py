@@ -227,7 +227,12 @@ def _find_runs(store: Store, specs: list[RunSpec]) -> "dict[str, list[Run]]":
 
 
 def sync(
-    store: Store, specs: list[RunSpec], commit: str | None, branch: str | None = None
+    store: Store,
+    specs: list[RunSpec],
+    commit: str | None,
+    branch: str | None = None,
+    *,
+    is_current: bool = True,
 ) -> list[str]:
     """Drop, make and update runs, so that each spec has one that is complete.
 
@@ -236,6 +241,7 @@ def sync(
         specs: of all runs.
         commit: that holds the lock file, if one does.
         branch: of git, if one is checked out.
+        is_current: whether they are of the lock file of the workspace, and to be marked so.
 
     Returns:
         what could not be done: files are missing here, or the server forbids to delete.
@@ -283,7 +289,8 @@ def sync(
             run, stay = _update_run(store, state, commit, partial(note, state.spec))
             current[run.info.run_id] = state.spec
             kept += stay
-    _mark_current(store, current, marked)
+    if is_current:
+        _mark_current(store, current, marked)
     if not kept:
         # this repository has left nothing in progress
         _state_file(_IN_PROGRESS_FILE).unlink(missing_ok=True)
