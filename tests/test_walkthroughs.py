@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
 from docs.renew import PICTURES, make_notebook, shrink_picture
 from stages.forecasting import evaluate, generate, preprocess, score_baselines, train
@@ -158,6 +160,27 @@ def test_a_picture_is_made_smaller_the_same_way_each_time(tmp_path):
 
     assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
     assert (tmp_path / "first.png").stat().st_size < source.stat().st_size
+
+
+def test_a_picture_keeps_its_light_grid_and_its_light_fields(tmp_path):
+    figure = Figure(figsize=(6, 4))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 10), ylim=(0, 10))
+    axes.grid(color="#ececec", lw=3)
+    axes.fill_between([2, 8], 0.5, 1.5, color="#deebf7", lw=0, zorder=3)
+    for height, color in enumerate(("#8000ff", "#ff8000", "#0072b2", "#009e73"), start=6):
+        for slope in (0.5, 1, 2):
+            axes.plot([0, 10], [height - slope, height + slope], color=color, alpha=slope / 2)
+    figure.savefig(tmp_path / "large.png")
+
+    shrink_picture(tmp_path / "large.png", tmp_path / "small.png", 300)
+
+    with Image.open(tmp_path / "small.png") as small:
+        picture = small.convert("RGB")
+    shown = [picture.getpixel(place) for place in ((60, 150), (150, 182), (150, 150))]
+    drawn = [(236, 236, 236), (222, 235, 247), (255, 255, 255)]
+    assert shown[2] == drawn[2]
+    for color, wanted in zip(shown, drawn, strict=True):
+        assert color == pytest.approx(wanted, abs=3)
 
 
 def test_the_notebook_is_the_script_without_outputs():
