@@ -42,7 +42,8 @@ WANTED = [
     *(r"\(10, 49, 4\)", "get_lr", "timeSince", "20,074", "3.1416", "#8000ff", "#ff8000"),
     *("Epoch 0 Loss", "> Yue Tingsong", "Iteration: 5900", "clip_norm=10", "cell=lstm", "1.7e7"),
     *("RNN LOSS", '[“"]loss[”"]', "NFD", r"ascii_letters \+ \" .,;'\"", "17,994", "14,396"),
-    *("Sin plot", "0.0089", "1.6e-10", "1e-5", "100→30→20"),
+    *("Sin plot", "0.0088976", "0.0088980", "1.6e-10", "1e-5", "100→30→20"),
+    *("W_ih", "manual_seed", "float32", "0.968", r"1\.43", "W_R", "39.9999"),
 ]
 PAGES = ("walkthroughs.md", "walkthroughs.zh.md")
 CELLS = {"rnn_tanh": "RNN", "lstm": "LSTM", None: "tanh"}  # as the pages say it
@@ -65,7 +66,7 @@ def test_a_page_has_a_section_per_walk_through_and_all_that_readers_look_for(nam
     }
 
 
-def test_both_pages_have_the_same_pictures_tables_and_printed_lines():
+def test_both_pages_have_the_same_pictures_tables_printed_lines_and_numbers():
     english, chinese = map(read_page, PAGES)
 
     for pattern in (r"\(pictures/(\w+)\.png\)", r"```\n(.*?)```", r"^\|(?:---\|)+$"):
@@ -73,6 +74,8 @@ def test_both_pages_have_the_same_pictures_tables_and_printed_lines():
         assert re.findall(pattern, english, flags) == re.findall(pattern, chinese, flags)
     rows = [len(re.findall(r"^\| ", text, re.MULTILINE)) for text in (english, chinese)]
     assert rows[0] == rows[1]
+    numbers = r"\d+\.\d+(?:e-?\d+)?|\d+e-?\d+|\d{1,3}(?:,\d{3})+"
+    assert {*re.findall(numbers, english)} == {*re.findall(numbers, chinese)}
     assert {*re.findall(r"\(pictures/(\w+)\.png\)", english)} <= PICTURES.keys()
 
 
@@ -134,11 +137,12 @@ def test_the_gradients_of_the_pages_are_those_of_the_figure():
     last = [norm for norm in trace_gradients(probe) if norm.distance == probe.distance]
 
     for page in map(read_page, PAGES):
-        table = page[page.index("| 4.5e-12") :].partition("\n\n")[0]
+        rows = page[: page.index("| 4.5e-12")].rindex("\n")
+        table = page[rows:].strip().partition("\n\n")[0]
         shown = [
             float(number)
             for line in table.splitlines()
-            for number in re.findall(r"[\d.]+(?:e-?\d+)?", line.split("|")[-3])
+            for number in re.findall(r"[\d.]+(?:e-?\d+)?", line.split("|")[2])
         ]
         order = ("zero input", "normal inputs", "LSTM")
         norms = [norm.spectral_norm for case in order for norm in last if norm.case == case]
