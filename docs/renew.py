@@ -32,7 +32,7 @@ PICTURES = {  # name in docs/pictures/ -> picture below data/plotted/, and its w
     "sunspots": ("sunspots_rnn/forecast", 1000),
     "shop_sales": ("shop_sales_gru/forecast", 1000),
 }
-_COLORS = 48  # of a picture
+_COLORS = 128  # of a picture; with 48 light grids vanish, and light blues turn grey
 
 
 def shrink_picture(source: Path, target: Path, width: int) -> None:
@@ -41,7 +41,7 @@ def shrink_picture(source: Path, target: Path, width: int) -> None:
         height = round(picture.height * width / picture.width)
         small = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
     # by the range of colors, not by how many pixels have them: lines are thin
-    few = small.quantize(_COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few = small.quantize(_COLORS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
     few.save(target, optimize=True)
 
 

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
 from docs.renew import PICTURES, make_notebook, shrink_picture
 from stages.forecasting import evaluate, generate, preprocess, score_baselines, train
@@ -40,7 +42,8 @@ WANTED = [
     *(r"\(10, 49, 4\)", "get_lr", "timeSince", "20,074", "3.1416", "#8000ff", "#ff8000"),
     *("Epoch 0 Loss", "> Yue Tingsong", "Iteration: 5900", "clip_norm=10", "cell=lstm", "1.7e7"),
     *("RNN LOSS", '[“"]loss[”"]', "NFD", r"ascii_letters \+ \" .,;'\"", "17,994", "14,396"),
-    *("Sin plot", "0.0089", "1.6e-10", "1e-5", "100→30→20"),
+    *("Sin plot", "0.0088976", "0.0088980", "1.6e-10", "1e-5", "100→30→20"),
+    *("W_ih", "manual_seed", "float32", "0.968", r"1\.43", "W_R", "39.9999"),
 ]
 PAGES = ("walkthroughs.md", "walkthroughs.zh.md")
 CELLS = {"rnn_tanh": "RNN", "lstm": "LSTM", None: "tanh"}  # as the pages say it
@@ -63,7 +66,7 @@ def test_a_page_has_a_section_per_walk_through_and_all_that_readers_look_for(nam
     }
 
 
-def test_both_pages_have_the_same_pictures_tables_and_printed_lines():
+def test_both_pages_have_the_same_pictures_tables_printed_lines_and_numbers():
     english, chinese = map(read_page, PAGES)
 
     for pattern in (r"\(pictures/(\w+)\.png\)", r"```\n(.*?)```", r"^\|(?:---\|)+$"):
@@ -71,6 +74,8 @@ def test_both_pages_have_the_same_pictures_tables_and_printed_lines():
         assert re.findall(pattern, english, flags) == re.findall(pattern, chinese, flags)
     rows = [len(re.findall(r"^\| ", text, re.MULTILINE)) for text in (english, chinese)]
     assert rows[0] == rows[1]
+    numbers = r"\d+\.\d+(?:e-?\d+)?|\d+e-?\d+|\d{1,3}(?:,\d{3})+"
+    assert {*re.findall(numbers, english)} == {*re.findall(numbers, chinese)}
     assert {*re.findall(r"\(pictures/(\w+)\.png\)", english)} <= PICTURES.keys()
 
 
@@ -132,11 +137,12 @@ def test_the_gradients_of_the_pages_are_those_of_the_figure():
     last = [norm for norm in trace_gradients(probe) if norm.distance == probe.distance]
 
     for page in map(read_page, PAGES):
-        table = page[page.index("| 4.5e-12") :].partition("\n\n")[0]
+        rows = page[: page.index("| 4.5e-12")].rindex("\n")
+        table = page[rows:].strip().partition("\n\n")[0]
         shown = [
             float(number)
             for line in table.splitlines()
-            for number in re.findall(r"[\d.]+(?:e-?\d+)?", line.split("|")[-3])
+            for number in re.findall(r"[\d.]+(?:e-?\d+)?", line.split("|")[2])
         ]
         order = ("zero input", "normal inputs", "LSTM")
         norms = [norm.spectral_norm for case in order for norm in last if norm.case == case]
@@ -158,6 +164,27 @@ def test_a_picture_is_made_smaller_the_same_way_each_time(tmp_path):
 
     assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
     assert (tmp_path / "first.png").stat().st_size < source.stat().st_size
+
+
+def test_a_picture_keeps_its_light_grid_and_its_light_fields(tmp_path):
+    figure = Figure(figsize=(6, 4))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 10), ylim=(0, 10))
+    axes.grid(color="#ececec", lw=3)
+    axes.fill_between([2, 8], 0.5, 1.5, color="#deebf7", lw=0, zorder=3)
+    for height, color in enumerate(("#8000ff", "#ff8000", "#0072b2", "#009e73"), start=6):
+        for slope in (0.5, 1, 2):
+            axes.plot([0, 10], [height - slope, height + slope], color=color, alpha=slope / 2)
+    figure.savefig(tmp_path / "large.png")
+
+    shrink_picture(tmp_path / "large.png", tmp_path / "small.png", 300)
+
+    with Image.open(tmp_path / "small.png") as small:
+        picture = small.convert("RGB")
+    shown = [picture.getpixel(place) for place in ((60, 150), (150, 182), (150, 150))]
+    drawn = [(236, 236, 236), (222, 235, 247), (255, 255, 255)]
+    assert shown[2] == drawn[2]
+    for color, wanted in zip(shown, drawn, strict=True):
+        assert color == pytest.approx(wanted, abs=3)
 
 
 def test_the_notebook_is_the_script_without_outputs():
