@@ -17,6 +17,7 @@ import torch
 
 from benchmarks import (
     cluster,
+    commands,
     forecasting,
     intervals,
     m3,
@@ -43,6 +44,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Bench], Measured]]] = {
     "m3": ("The M3 competition", m3.measure),
     "scaling": ("Growth with the data", scaling.measure),
     "pipeline": ("Pipeline", pipeline.measure),
+    "commands": ("Commands", commands.measure),
     "serve": ("Served models", serving.measure),
     "cluster": ("Many trainings", cluster.measure),
     "spread": ("Seeds and splits", spread.measure),

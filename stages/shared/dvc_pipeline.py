@@ -190,7 +190,7 @@ def write_lock(path: Path, entries: dict[str, str]) -> None:
 
 
 def read_dvc_config() -> "Config":
-    """DVC's settings here.
+    """DVC's settings of the repository at whose top this process is.
 
     Raises:
         InputError: a file of them is damaged.
@@ -198,7 +198,7 @@ def read_dvc_config() -> "Config":
     from dvc.config import Config, ConfigError
 
     try:
-        return Config.from_cwd()
+        return Config(".dvc")  # `from_cwd` loads all of DVC to look for this folder
     except ConfigError as error:
         raise InputError(
             f"DVC's settings are damaged ({summarize(error)}): correct .dvc/config, or take git's "
@@ -209,7 +209,7 @@ def read_dvc_config() -> "Config":
 def find_objects() -> Path:
     """The folder of DVC's cache that holds files by their md5; several clones may share it."""
     config = read_dvc_config()
-    return Path(config["cache"].get("dir") or Path(config.dvc_dir, "cache"), "files", "md5")
+    return Path(config["cache"].get("dir") or ".dvc/cache", "files", "md5")
 
 
 def find_object(md5: str, objects: Path) -> Path:

@@ -85,21 +85,6 @@ def test_where_the_champion_is_not_here_the_best_answers_and_says_so(workspace):
     assert "the champion surname_blend is not here: `make pull` or --from-mlflow gets it" in said
 
 
-def test_neither_command_imports_mlflow(workspace):
-    promote.main("surnames", force=False)
-    (workspace / "series.csv").write_text("y\n" + "0\n0.5\n1\n" * 20, encoding="utf-8")
-    code = (
-        "import sys; from pathlib import Path; from stages.cli import forecast, predict;"
-        "predict.main(['Schmidt'], None, 3, False, False, False);"
-        "forecast.main(Path('series.csv'), 'integer_starts', column='y', horizon=3, force=True);"
-        "sys.exit('mlflow' in sys.modules)"
-    )
-
-    done = call(workspace, sys.executable, "-c", code)
-
-    assert done.returncode == 0, done.stdout
-
-
 def test_a_named_model_answers_from_the_workspace(workspace):
     promote.main("surnames", force=False)
 

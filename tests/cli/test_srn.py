@@ -1,5 +1,6 @@
 """`srn`: one command, from any folder of a repository, whose own code it runs."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,6 +14,26 @@ SUBCOMMANDS = [
     *("repro", "pull", "sync", "check", "results", "ui", "promote", "predict", "forecast"),
     *("lineage", "merge", "prune", "verify", "search", "adopt"),
 ]
+# of these packages, some of which take seconds to import, those that a command loads
+HEAVY = [
+    *("torch", "torch._inductor", "mlflow", "pandas", "matplotlib", "sklearn", "statsmodels"),
+    "numba",
+]
+LOADED = {
+    "--help": [],
+    "results": [],
+    "lineage carried_rnn": [],
+    "check": [],
+    "merge": [],
+    "adopt --check": [],
+    "prune --yes": [],
+    "promote surnames": [],
+    "predict Schmidt": ["torch"],
+    "predict Schmidt --model surname_ngrams": ["torch"],
+    "forecast series.csv --series integer_starts --column y --horizon 3 --force": [
+        *("torch", "pandas", "matplotlib"),
+    ],
+}
 
 
 @pytest.mark.parametrize("command", ["results", "repro", "forecast series.csv"])
@@ -53,6 +74,24 @@ def test_files_are_those_of_the_folder_in_which_it_is_typed(workspace):
     assert {"mine_forecast.csv", "mine_forecast.png", "mine_forecast.json"} <= {
         path.name for path in folder.iterdir()
     }
+
+
+def test_a_command_loads_no_package_that_only_others_need(workspace):
+    (workspace / "series.csv").write_text("y\n" + "0\n0.5\n1\n" * 20, encoding="utf-8")
+    shutil.copytree(PROJECT / "data/searched", workspace / "data/searched")  # for `adopt`
+    code = (
+        "import sys; sys.path.insert(0, '.'); from stages.cli.__main__ import main\n"
+        "try: main()\n"
+        f"finally: print('', *({{*{HEAVY}}} & {{*sys.modules}}), sep='\\n')"
+    )
+
+    loaded = {}
+    for command in LOADED:
+        done = call(workspace, sys.executable, "-c", code, *command.split())
+        assert not done.stdout.startswith(("Traceback", "error: ")), done.stdout
+        loaded[command] = [name for name in HEAVY if name in done.stdout.split("\n")]
+
+    assert loaded == LOADED
 
 
 @pytest.mark.parametrize("command", [[SRN], [sys.executable, "-m", "stages.cli"]])

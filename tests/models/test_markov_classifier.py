@@ -49,6 +49,20 @@ def test_both_directions_and_the_prior_are_tempered():
     assert log_odds.item() == pytest.approx(0.5 * (forwards + math.log(2)), rel=1e-5)
 
 
+def test_answers_follow_what_is_counted_or_loaded_after_earlier_ones():
+    counted, loaded, fresh = build().eval(), build(), build()
+    for model in (counted, fresh):
+        model(*AB)
+        model.count(*AB, torch.tensor([1]))
+    loaded.eval()(*AB)
+    loaded.load_state_dict(fresh.state_dict(), assign=True)
+
+    expected = fresh(*AB)
+
+    assert torch.equal(counted(*AB), expected)
+    assert torch.equal(loaded.eval()(*AB), expected)
+
+
 def test_names_are_counted_alike_in_one_batch_or_in_several():
     letters, lengths = torch.tensor([[0, 1, 2], [2, 2, 0], [1, 0, 0]]), torch.tensor([3, 2, 1])
     languages = torch.tensor([0, 1, 0])

@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
@@ -6,6 +8,7 @@ from torch import nn
 
 from stages.shared.errors import InputError
 from stages.shared.training_loop import FitParams, Recorder, Step, by_autograd, fit, fit_lbfgs
+from tests.shell import PROJECT
 
 PARAMS = {
     "iterations": 10,
@@ -45,6 +48,19 @@ def test_every_update_is_recorded_and_its_loss_is_that_before_it():
     assert curves.loss == [3, 2, 1]
     assert curves.gradient_norm == [2.0, 2.0, 2.0]
     assert curves.mean_loss == [None, None, None]
+
+
+def test_a_training_is_deterministic_without_torch_s_compiler():
+    code = (
+        "import sys, torch; from stages.shared.training_loop import *\n"
+        "prepare_training(TrainingParams(seed=0))\n"
+        "assert torch.is_deterministic_algorithms_warn_only_enabled()\n"
+        "sys.exit('torch._inductor' in sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", f"import stages; {code}"], cwd=PROJECT)
+
+    assert done.returncode == 0
 
 
 def test_a_mean_is_recorded_even_where_no_row_is_due():

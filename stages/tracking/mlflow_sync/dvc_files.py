@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -167,6 +168,16 @@ def read_entries(path: Path, *, outside_deps: bool = False) -> dict[str, _Entry]
     Raises:
         InputError: it is damaged, or names files outside of the repository.
     """
+    try:
+        text = read_file(path)
+    except FileNotFoundError:
+        text = b""  # `read_yaml` says what to do
+    return _parse_entries(path, text, outside_deps)
+
+
+@lru_cache(maxsize=4)  # a command reads dvc.lock up to four times, 0.2 s each
+def _parse_entries(path: Path, _text: bytes, outside_deps: bool) -> dict[str, _Entry]:
+    """The entries of a lock file with this text."""
     content = read_yaml(path)
     entries = {"": content} if path.suffix == ".dvc" else content.get("stages") or {}
     try:
