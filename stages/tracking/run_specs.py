@@ -91,7 +91,7 @@ def list_run_specs() -> list[RunSpec]:
     stages = read_lock()
     specs = [spec for list_kind in KINDS for spec in list_kind(stages)]
     described = {stage.name for spec in specs for stage in spec.stages.values()}
-    return specs + infer_specs(read_pipeline(known=stages), described, _PULL)
+    return specs + infer_specs(read_pipeline(known=stages), described, _PULL, "")
 
 
 def read_models() -> list[RunSpec]:

@@ -116,6 +116,8 @@ def test_a_repository_without_any_description_gets_its_runs(repository, capsys):
     assert small.data.metrics["loss"] == 2.5
     assert set(runs["large"].data.metrics) == {"loss", "by_class/a", "curve/loss", "rows"}
     assert small.data.tags["metrics.verdict"] == "fair"
+    assert small.data.tags["sync.stage"] == "train@small"
+    assert not {"kind", "model", "stage"} & small.data.tags.keys()
     assert {given.dataset.name for given in small.inputs.dataset_inputs} == {"raw.csv", "out/small"}
     shown = client.list_artifacts(small.info.run_id, "figures/small")
     assert [file.path for file in shown] == ["figures/small/classes.csv"]  # no curve: classes

@@ -229,7 +229,10 @@ def _list_plots(entry: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def infer_specs(
-    pipeline: LockedPipeline, described: Collection[str] = (), pull: str = "dvc pull"
+    pipeline: LockedPipeline,
+    described: Collection[str] = (),
+    pull: str = "dvc pull",
+    tag_prefix: str = "sync.",
 ) -> list[RunSpec]:
     """The runs of the stages with metrics that no later one with metrics reads.
 
@@ -237,6 +240,7 @@ def infer_specs(
         pipeline: of `read_pipeline`.
         described: stages whose runs are described elsewhere.
         pull: command that gets missing files, for messages.
+        tag_prefix: of the tags kind, model and stage, which people may use for something else.
 
     Raises:
         InputError: mlflow.yaml is damaged.
@@ -296,6 +300,7 @@ def infer_specs(
                 shown=shown,
                 needed=[*shown],
                 pull=pull,
+                tag_prefix=tag_prefix,
                 lock_problem=half_way_problem(stages, written),
                 has_variants=True,
             )

@@ -124,6 +124,7 @@ class RunSpec:
     rank_tags: dict[str, str] | None = None
     needed: list[str] | None = None  # paths of the files that it reads; None: all that it wrote
     pull: str = "dvc pull"  # command that gets missing files, for messages
+    tag_prefix: str = ""  # of the tags kind, model and stage
 
     @property
     def first_stage(self) -> Stage:
@@ -227,7 +228,8 @@ def write_run(
 
     client, content = store.client, spec.read()
     stage = spec.first_stage.name
-    tags = {"kind": spec.kind} | content.labels | (spec.rank_tags or {})
+    prefix = spec.tag_prefix
+    tags = {f"{prefix}kind": spec.kind} | content.labels | (spec.rank_tags or {})
     optional = {
         VARIANT_TAG: spec.variant,
         EXPERIMENT_TAG: os.environ.get("DVC_EXP_NAME"),
@@ -235,7 +237,7 @@ def write_run(
         BRANCH_TAG: branch,
     }
     tags |= {tag: value for tag, value in optional.items() if value}
-    tags |= {"model": spec.name, "stage": stage, "mlflow.source.name": stage}
+    tags |= {f"{prefix}model": spec.name, f"{prefix}stage": stage, "mlflow.source.name": stage}
     tags |= {CURRENT_TAG: CURRENT, NOTE_TAG: join_note(content.note, "")}
     tags |= {DISPLAY_TAG: spec.display_digest, KEY_TAG: in_progress}  # the page shows them last
     experiment_id = store.open_experiment(spec.experiment)
@@ -290,7 +292,7 @@ def update_shown(store: Store, run: "Run", spec: RunSpec) -> list[str]:
     scores = _list_final_scores(content, None)
     changed = [score for score in scores if metrics.get(score.key) != score.value]
     note = join_note(content.note, run.data.tags.get(NOTE_TAG, ""))
-    tags = {"kind": spec.kind, NOTE_TAG: note, DISPLAY_TAG: spec.display_digest}
+    tags = {f"{spec.tag_prefix}kind": spec.kind, NOTE_TAG: note, DISPLAY_TAG: spec.display_digest}
     log_values(store, run, {}, tags, changed)
     return [line for line in kept if line]
 
