@@ -255,6 +255,7 @@ def _make_model(
         for path, md5 in _keep_data(roles["evaluate"].deps).items():
             if path not in known and not _is_of_baselines(path):
                 test_data[path] = md5
+    details = ["training_range", "scores"] if task == "forecasting" else ["scores"]
     return _make_spec(
         roles,
         _join_sections(sections),
@@ -266,7 +267,7 @@ def _make_model(
             f"data/trained/{name}/weights.pt",
             f"data/trained/{name}/curves.csv",
             f"{EVALUATED}/{task}/{name}.json",
-            f"{DETAILS[task]}/{name}/scores.json",
+            *(f"{DETAILS[task]}/{name}/{part}.json" for part in details),
         ],
         test_data=test_data,
         read=partial(_read_model, task, name, description, kind == "walk-through"),

@@ -16,13 +16,14 @@ from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.tracking import run_specs
+from stages.tracking.leaderboards import DETAILS
 from stages.tracking.mlflow_sync import runs
+from stages.tracking.mlflow_sync.commits import find_commit
 from stages.tracking.mlflow_sync.mlflow_internals import VIEW_TAG, make_database
 from stages.tracking.mlflow_sync.runs import COMMIT_TAG, run_problem, write_run
 from stages.tracking.mlflow_sync.store import Store, find_artifacts, find_uri
 from stages.tracking.mlflow_sync.sync import begin
 from stages.tracking.run_specs import DESCRIPTIONS
-from stages.tracking.track import find_commit
 from tests.pipeline import list_tracked, replace_text
 from tests.shell import SERVER_FOLDERS, call, commit, find_server, run
 from tests.store import (
@@ -348,6 +349,20 @@ def test_another_description_is_written_into_the_same_run(workspace, name):
     assert after.info.run_id == before.info.run_id
     assert "Other words." in after.data.tags["mlflow.note.content"]
     check()
+
+
+def test_a_model_with_other_prediction_intervals_is_another_run(workspace):
+    """Its MLflow model answers with them, whatever its scores."""
+    fill(workspace)
+    path = workspace / DETAILS["forecasting"] / "carried_rnn/training_range.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("0.25", "0.125"), encoding="utf-8")
+    take_results(workspace, "evaluate_forecaster@carried_rnn", "plot_forecaster@carried_rnn")
+
+    sync()
+
+    marked = [run for run in list_runs() if run.info.run_name == "carried_rnn"]
+    assert [run.data.tags.get("dvc.lock") for run in marked].count("current") == 1
+    assert len(marked) == 2
 
 
 def test_a_tour_that_measured_something_else_is_another_run(workspace):
