@@ -7,6 +7,7 @@
 import argparse
 import os
 import sys
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,9 +130,17 @@ def _print_plan(pipeline: LockedPipeline, specs: list[RunSpec]) -> None:
         ]
         if problem := run_problem(spec):
             lines.append(f"  cannot be made: {problem}")
-        show("\n".join(lines))
+        show("\n".join(map(_wrap, lines)))
     if pipeline.missing:
-        show(f"not in dvc.lock, run `dvc repro`: {', '.join(pipeline.missing)}")
+        show(_wrap(f"not in dvc.lock, run `dvc repro`: {', '.join(pipeline.missing)}"))
+
+
+def _wrap(line: str) -> str:
+    """A line in the width of a terminal; names are not broken."""
+    indent = "      "
+    return textwrap.fill(
+        line, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _read_command_line() -> None:
