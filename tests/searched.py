@@ -7,7 +7,8 @@ from typing import Any
 from stages.searching.outcome import LABELS, Best, write_best
 from stages.shared.tables import write_table
 from stages.shared.yaml_files import format_yaml, parse_yaml
-from tests.shell import PROJECT, run
+from tests.shell import PROJECT
+from tests.workspace import take_results
 
 NAME = "search_classifiers"
 OUT = Path("data/searched/classifiers")
@@ -54,4 +55,4 @@ def add_search(folder: Path, value: float = 0.52) -> None:
         "classifiers", "surname_gru", "official", 1, changes, entry, "macro_f1", value, 0.41234
     )
     write_best(folder / OUT, best)
-    run(folder, f"dvc commit --force --quiet searches/dvc.yaml:{NAME} follow_imports")
+    take_results(folder, f"searches/dvc.yaml:{NAME}", "follow_imports")

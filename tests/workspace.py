@@ -6,17 +6,22 @@ minute, and says itself how well a model scored.
 """
 
 import atexit
-import json
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from dvc.dvcfile import Lockfile
+from dvc.repo import Repo
 
+from stages.cli.dvc_internals import params_read_once, write_entries_alone
 from stages.forecasting.baselines import fit_autoregression
 from stages.forecasting.forecasters import describe_model
 from stages.forecasting.metrics import choose_forecaster_metrics
@@ -28,7 +33,7 @@ from stages.shared.tables import Curves, write_curves, write_table
 from stages.tracking.leaderboards import DETAILS
 from stages.tracking.run_specs import EVALUATED
 from tests.pipeline import KEPT, SERIES, edit_params, make_clone, read_params, set_param
-from tests.shell import commit, run
+from tests.shell import commit, make_environment, run
 
 MODELS = [
     "carried_rnn",
@@ -118,7 +123,8 @@ def make_workspace(folder: Path) -> Path:
         write_shown(folder, model, "red")
     write_tour(folder, "red")
     run(folder, "python stages/run.py imports.follow data/code")  # a model is packed with its code
-    status = json.loads(run(folder, "dvc status --json"))  # nothing has run: it names all stages
+    with open_repo(folder) as repo:
+        status = repo.status()  # nothing has run: it names all stages
     write_missing(folder, status)
     status.pop("track")
     take_results(folder, *status)
@@ -195,8 +201,28 @@ def say_again(folder: Path, model: str, line: str) -> None:
 
 
 def take_results(folder: Path, *stages: str) -> None:
-    """Let dvc.lock say that the stages wrote what lies in data/."""
-    run(folder, f"dvc commit --force --quiet {' '.join(stages)}")
+    """Let dvc.lock say that the stages wrote what lies in data/, as `dvc commit --force` does."""
+    with open_repo(folder) as repo, repo.lock:
+        taken = [stage for stage in repo.index.stages if stage.addressing in stages]
+        assert len(taken) == len({*stages}), stages
+        for stage in taken:
+            stage.save()
+            stage.commit()
+        for file, of_file in groupby(taken, key=lambda stage: stage.dvcfile):
+            file.dump_stages([*of_file], update_pipeline=False)
+
+
+@contextmanager
+def open_repo(folder: Path) -> Iterator[Repo]:
+    """DVC in a folder, with none of the settings of the machine that runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in make_environment(folder).items():
+            patch.setenv(name, value)
+        patch.chdir(folder)  # stages are named as they are from here
+        patch.setattr(Lockfile, "dump_stages", Lockfile.dump_stages)  # is put back at the end
+        write_entries_alone()  # in a tenth of the time
+        with Repo() as repo, params_read_once():
+            yield repo
 
 
 def write_trained(folder: Path, name: str, seed: int) -> None:
