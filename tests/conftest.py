@@ -14,8 +14,10 @@ os.environ.pop("SURNAMES_ZIP", None)  # a tester's own copy must not decide a te
 
 from stages import SHARED_KERNELS
 from stages.shared.reproducible import make_reproducible
+from tests.shell import find_templates
 
 make_reproducible()
+find_templates()  # before the workers of xdist start
 
 LOOPBACK = {"node_ip_address": "127.0.0.1", "include_dashboard": False}  # of a Ray node
 

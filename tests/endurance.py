@@ -26,10 +26,9 @@ from benchmarks.compare_stores import Runs, list_differences, read_runs
 from stages.shared.yaml_files import parse_yaml
 from tests.pipeline import (
     KEPT,
-    find_template,
+    copy_template,
     list_processes,
     make_clone,
-    readdress_store,
     set_param,
 )
 from tests.shell import call, start
@@ -57,8 +56,7 @@ def copy_clone(name: str, change: str, folder: Path) -> Path:
     if change == "nothing has run":
         make_clone(clone, KEPT)
     else:
-        shutil.copytree(find_template(), clone, symlinks=True)
-        readdress_store(clone, find_template())
+        copy_template(clone)
         CHANGES[change](clone)
     return clone
 

@@ -4,24 +4,21 @@
 does. The tests keep a few models, enough to have each stage and both kinds of forecaster.
 """
 
-import atexit
 import json
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import closing, suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from stages.shared.yaml_files import format_yaml, parse_yaml
-from tests.shell import PROJECT, call, commit, run
+from tests.shell import PROJECT, call, commit, copy_folder, make_once, run
 
 KEPT = {
     "forecasters": ["carried_rnn", "windowed_lstm_fast"],
@@ -227,21 +224,23 @@ def read_scores(folder: Path, model: str) -> dict[str, Any]:
     return json.loads(path.read_text("utf-8"))
 
 
-@cache
 def find_template() -> Path:
-    """The clone that tests copy: `dvc repro` ran and was committed; made once a process."""
-    folder = tempfile.TemporaryDirectory()
-    atexit.register(folder.cleanup)
-    clone = make_clone(Path(folder.name, "template"), KEPT)
-    run(clone, "dvc repro")
-    commit(clone, "run")
-    return clone
+    """The clone that tests copy: `dvc repro` ran and was committed."""
+    return make_once("clone", make_template)
+
+
+def make_template(folder: Path) -> None:
+    """Make it."""
+    make_clone(folder, KEPT)
+    run(folder, "dvc repro")
+    commit(folder, "run")
+    run(folder, "git gc --quiet")  # hundreds of files are copied sooner as one
 
 
 def copy_template(folder: Path) -> Path:
     """A clone of a test's own, with nothing left to run."""
     template = find_template()
-    shutil.copytree(template, folder, symlinks=True)
+    copy_folder(template, folder)
     readdress_store(folder, template)
     return folder
 

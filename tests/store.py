@@ -16,7 +16,7 @@ from stages.tracking.mlflow_sync.runs import RunSpec
 from stages.tracking.mlflow_sync.store import Store, find_uri
 from stages.tracking.run_specs import list_run_specs
 from tests.pipeline import readdress_store
-from tests.shell import run, start
+from tests.shell import copy_folder, make_once, run, start
 from tests.workspace import MODELS, RUNS, copy_workspace
 
 
@@ -36,12 +36,18 @@ def fill(folder: Path) -> None:
 
 @cache
 def find_filled_template() -> Path:
-    """A workspace whose store is complete, to be read and copied; made once a process."""
+    """A workspace whose store is complete, to be read and copied; a process has its own."""
+    template = make_once("filled", make_filled)
     folder = tempfile.TemporaryDirectory()
     atexit.register(folder.cleanup)
-    workspace = copy_workspace(Path(folder.name, "workspace"))
-    run(workspace, "python stages/run.py tracking.track")
+    workspace = copy_folder(template, Path(folder.name, "workspace"))
+    readdress_store(workspace, template)
     return workspace
+
+
+def make_filled(folder: Path) -> None:
+    """Make it."""
+    run(copy_workspace(folder), "python stages/run.py tracking.track")
 
 
 def start_sync(folder: Path, *options: str, **environment: str) -> subprocess.Popen[str]:

@@ -5,12 +5,9 @@ It is that of tests/pipeline.py, with the real dvc.yaml. The results are written
 minute, and says itself how well a model scored.
 """
 
-import atexit
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -33,7 +30,7 @@ from stages.shared.tables import Curves, write_curves, write_table
 from stages.tracking.leaderboards import DETAILS
 from stages.tracking.run_specs import EVALUATED
 from tests.pipeline import KEPT, SERIES, edit_params, make_clone, read_params, set_param
-from tests.shell import commit, make_environment, run
+from tests.shell import commit, copy_folder, make_environment, make_once, run
 
 MODELS = [
     "carried_rnn",
@@ -129,6 +126,7 @@ def make_workspace(folder: Path) -> Path:
     status.pop("track")
     take_results(folder, *status)
     commit(folder, "results")
+    run(folder, "git gc --quiet")  # hundreds of files are copied sooner as one
     return folder
 
 
@@ -403,17 +401,9 @@ def find_task(name: str) -> str:
     return "surnames" if name.startswith("surname_") else "forecasting"
 
 
-@cache
-def find_template() -> Path:
-    """The workspace that tests copy; made once a process."""
-    folder = tempfile.TemporaryDirectory()
-    atexit.register(folder.cleanup)
-    return make_workspace(Path(folder.name, "template"))
-
-
 def copy_workspace(folder: Path) -> Path:
     """A workspace of a test's own: all stages done and committed, nothing tracked."""
-    return Path(shutil.copytree(find_template(), folder, symlinks=True))
+    return copy_folder(make_once("workspace", make_workspace), folder)
 
 
 def work_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
