@@ -16,7 +16,7 @@ from stages.tracking.mlflow_sync.runs import RunSpec
 from stages.tracking.mlflow_sync.store import Store, find_uri
 from stages.tracking.run_specs import list_run_specs
 from tests.pipeline import readdress_store
-from tests.shell import copy_folder, make_once, run, start
+from tests.shell import call_srn, copy_folder, make_once, start
 from tests.workspace import MODELS, RUNS, copy_workspace
 
 
@@ -26,12 +26,17 @@ def sync() -> None:
 
 
 def fill(folder: Path) -> None:
-    """The same for a workspace as it is copied, sooner: its store is copied too."""
+    """The same for a workspace as it is copied, sooner."""
+    copy_store(folder)
+    sync()
+
+
+def copy_store(folder: Path) -> None:
+    """Give a workspace as it is copied the store that a sync makes."""
     template = find_filled_template()
     shutil.copy(template / "mlflow.db", folder)
-    shutil.copytree(template / "mlartifacts", folder / "mlartifacts")
+    copy_folder(template / "mlartifacts", folder / "mlartifacts")
     readdress_store(folder, template)
-    sync()
 
 
 @cache
@@ -47,7 +52,7 @@ def find_filled_template() -> Path:
 
 def make_filled(folder: Path) -> None:
     """Make it."""
-    run(copy_workspace(folder), "python stages/run.py tracking.track")
+    assert call_srn(copy_workspace(folder), "sync").returncode == 0
 
 
 def start_sync(folder: Path, *options: str, **environment: str) -> subprocess.Popen[str]:

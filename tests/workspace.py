@@ -210,6 +210,16 @@ def take_results(folder: Path, *stages: str) -> None:
             file.dump_stages([*of_file], update_pipeline=False)
 
 
+def add_remote(folder: Path, remote: Path) -> Path:
+    """Let a folder be the default remote of DVC, and hold all results, as `dvc push` leaves it."""
+    with (folder / ".dvc/config").open("a", encoding="utf-8") as config:
+        config.write(f"    remote = team\n['remote \"team\"']\n    url = {remote}\n")
+        config.write("    verify = true\n")
+    commit(folder, "remote")
+    shutil.copytree(folder / ".dvc/cache/files", remote / "files")
+    return remote
+
+
 @contextmanager
 def open_repo(folder: Path) -> Iterator[Repo]:
     """DVC in a folder, with none of the settings of the machine that runs the tests."""

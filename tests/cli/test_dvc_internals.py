@@ -19,6 +19,7 @@ from stages.cli.pull import fetch_listings
 from stages.tracking.run_specs import read_dvc_folders
 from tests.pipeline import set_param
 from tests.shell import call, run
+from tests.workspace import add_remote
 
 CHANGES = ("missing", "called_otherwise")
 
@@ -166,8 +167,7 @@ def test_a_job_writes_the_bytes_of_dvc_where_dvc_has_changed(workspace, tmp_path
 @pytest.fixture
 def teammate(workspace, tmp_path, monkeypatch):
     """A clone of a workspace that shares its results; nothing is pulled."""
-    run(workspace, f"dvc remote add -q -d team {tmp_path / 'remote'} && dvc push -q")
-    run(workspace, "git commit -qam remote")
+    add_remote(workspace, tmp_path / "remote")
     run(tmp_path, f"git clone -q {workspace} teammate")
     monkeypatch.chdir(tmp_path / "teammate")
     return tmp_path / "teammate"

@@ -17,7 +17,7 @@ from stages.shared.json_files import read_json, write_json
 from stages.shared.model_config import read_config
 from stages.shared.tables import read_table
 from tests.pipeline import edit_params
-from tests.shell import run
+from tests.shell import call_srn
 from tests.workspace import TRAINING_RANGE, take_results
 
 
@@ -37,8 +37,8 @@ def make_sine(length):
 def test_it_writes_the_forecast_in_its_intervals_and_a_picture(workspace):
     write_history(workspace, make_sine(30))
 
-    command = "python stages/run.py cli forecast series.csv --column y --out out.csv --time t"
-    said = run(workspace, f"{command} --series integer_starts --horizon 4 --level 80 90")
+    options = "--column y --out out.csv --time t --series integer_starts --horizon 4 --level 80 90"
+    said = call_srn(workspace, "forecast", "series.csv", *options.split()).stdout
 
     rows = read_table(workspace / "out.csv")
     assert [row["t"] for row in rows] == ["15", "15.5", "16", "16.5"]

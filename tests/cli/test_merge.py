@@ -14,7 +14,7 @@ from stages.shared.yaml_files import parse_yaml
 from stages.tracking.leaderboards import format_champions
 from tests.faults.test_locks import merge_two_trainings
 from tests.pipeline import edit_params
-from tests.shell import assert_one_line, call, commit, file_size_limited, run
+from tests.shell import assert_one_line, call_srn, commit, file_size_limited, run
 from tests.workspace import add_forecaster
 
 MERGE = [sys.executable, "stages/run.py", "cli", "merge"]
@@ -110,9 +110,9 @@ def test_two_added_models_merge_and_nothing_runs_again(workspace, has_driver):
         run(workspace, f"git config merge.srn.driver '{driver}'")
 
     merged = run(workspace, "git merge theirs", check=False)
-    first = call(workspace, *MERGE)
+    first = call_srn(workspace, "merge")
     keep_both(workspace)
-    second = call(workspace, *MERGE)
+    second = call_srn(workspace, "merge")
 
     assert ("conflict in dvc.lock" in merged) is not has_driver
     assert first.returncode == 1
@@ -131,7 +131,7 @@ def test_a_model_that_both_sides_have_changed_is_named_and_runs_again(workspace)
     merge_two_trainings(workspace)
     run(workspace, "git checkout --theirs params.yaml && git add params.yaml")
 
-    done = call(workspace, *MERGE)
+    done = call_srn(workspace, "merge")
 
     assert done.returncode == 0, done.stdout
     assert "train_forecaster@carried_rnn was changed on both sides: ours stays" in done.stdout
@@ -161,6 +161,6 @@ def test_conflict_markers_name_the_command_that_unites(workspace):
     text = lock.read_text(encoding="utf-8")
     lock.write_text(f"{text}<<<<<<< HEAD\n=======\n>>>>>>> theirs\n", encoding="utf-8")
 
-    done = call(workspace, sys.executable, "stages/run.py", "cli", "sync")
+    done = call_srn(workspace, "sync")
 
     assert_one_line(done, "dvc.lock has conflict markers from line", "srn merge")

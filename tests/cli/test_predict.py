@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import shutil
-import sys
 import zipfile
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from stages.tracking import track
 from stages.tracking.leaderboards import read_champions, write_champion
 from stages.tracking.load_model import load_champion, load_named
 from stages.tracking.served_models.loader import Classifier, Forecaster
-from tests.shell import call, find_server
+from tests.shell import call_srn, find_server
 from tests.store import fill
 from tests.workspace import SYMBOLS, rescore, retrain
 
@@ -29,8 +28,7 @@ SCORED = {"language", "probability", "log_probability"}
 
 
 def predict(workspace: Path, *arguments: str, **environment: str) -> str:
-    command = [sys.executable, "stages/run.py", "cli", "predict", *arguments]
-    done = call(workspace, *command, **environment)
+    done = call_srn(workspace, "predict", *arguments, **environment)
     assert done.returncode == 0, done.stdout
     return done.stdout
 

@@ -17,7 +17,7 @@ from stages.tracking.mlflow_sync.store import Store, find_uri
 from stages.tracking.mlflow_sync.sync import begin
 from stages.tracking.run_specs import read_models
 from stages.tracking.served_models.loader import Forecaster
-from tests.shell import find_server, run
+from tests.shell import call_srn, find_server, run
 from tests.store import check, fill, find_champion, find_run, find_spec, list_names, sync
 from tests.workspace import RUNS, nest_errors, rescore, retrain, take_results
 
@@ -227,7 +227,7 @@ def test_a_store_that_was_deleted_has_the_same_champion_after_a_sync(workspace):
     sync()
     run(workspace, "rm -r mlflow.db mlartifacts")
 
-    run(workspace, "python stages/run.py tracking.track")
+    call_srn(workspace, "sync")
 
     assert find_champion("surnames") == "surname_blend"
 
@@ -325,7 +325,7 @@ def test_on_a_server_the_alias_moves_only_when_it_is_asked_for(workspace, monkey
 
 
 def call_sync_champions(workspace):
-    run(workspace, "python stages/run.py cli sync --champions", MLFLOW_TRACKING_URI=find_server())
+    call_srn(workspace, "sync", "--champions", MLFLOW_TRACKING_URI=find_server())
     return find_champion("surnames")
 
 

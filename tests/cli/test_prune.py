@@ -12,7 +12,7 @@ from stages.shared.dvc_pipeline import list_outs, split_lock
 from stages.shared.errors import InputError
 from stages.tracking.mlflow_sync.store import Store, find_uri
 from tests.pipeline import edit_params
-from tests.shell import assert_one_line, call, run
+from tests.shell import assert_one_line, call, call_srn, run
 from tests.store import fill, list_names, sync
 from tests.workspace import add_forecaster
 
@@ -145,7 +145,7 @@ def test_a_file_that_dvc_does_not_keep_is_named_and_stays(workspace, capsys):
 def test_a_terminal_obeys_nothing_in_the_name_of_a_file(workspace):
     (workspace / "data/generated/a\x1b]0;title\x07\nb").touch()
 
-    done = call(workspace, *PRUNE)
+    done = call_srn(workspace, "prune")
 
     assert r"data/generated/a\x1b]0;title\x07" in done.stdout
     assert done.stdout.replace("\n", "").isprintable()
@@ -243,7 +243,7 @@ def test_a_run_of_a_registered_version_is_not_pruned(workspace):
 def test_a_shallow_clone_does_not_know_what_to_prune_in_mlflow(workspace, tmp_path):
     run(workspace, "git commit -q --allow-empty -m another")
     run(tmp_path, f"git clone -q --depth 1 file://{workspace} shallow")
-    done = call(tmp_path / "shallow", *PRUNE, "--mlflow", "--yes")
+    done = call_srn(tmp_path / "shallow", "prune", "--mlflow", "--yes")
 
     assert_one_line(done, "git fetch --unshallow")
 

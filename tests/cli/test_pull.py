@@ -18,9 +18,10 @@ from stages.shared.yaml_files import parse_yaml
 from stages.tracking.run_specs import check_dvc_listings
 from tests.pipeline import list_processes, list_started
 from tests.searched import add_search
-from tests.shell import assert_one_line, call, commit, read_blocks, run, start, type_in
+from tests.shell import assert_one_line, call, call_srn, commit, read_blocks, run, start, type_in
+from tests.workspace import add_remote
 
-SRN = [sys.executable, "stages/run.py", "cli"]
+SRN = [sys.executable, "stages/run.py", "cli"]  # with imports of its own
 PULL = [*SRN, "pull"]
 SLOW = pytest.mark.slow  # each shares and pulls all results
 COMMANDS = [
@@ -70,11 +71,7 @@ def test_what_readme_says_of_sharing_works_where_nobody_ran_the_searches(workspa
 @pytest.fixture
 def remote(workspace: Path, tmp_path: Path) -> Path:
     """A remote with all results; it is in the config of the working folder."""
-    run(workspace, f"dvc remote add -q -d team {tmp_path / 'remote'}")
-    run(workspace, "dvc remote modify team verify true")
-    commit(workspace, "remote")
-    run(workspace, "dvc push -q")
-    return tmp_path / "remote"
+    return add_remote(workspace, tmp_path / "remote")
 
 
 @pytest.fixture
@@ -129,7 +126,7 @@ def test_a_listing_that_was_changed_on_the_remote_is_neither_kept_nor_followed(
     poison(remote, read_md5(workspace, FOLDER), relpath.format(tmp_path=tmp_path))
     before = list_files(tmp_path / "a")
 
-    done = call(teammate, *PULL)
+    done = call_srn(teammate, "pull")
 
     assert_one_line(done, f"the remote's listing of {FOLDER}", "is not that of dvc.lock")
     assert not (teammate / FOLDER).exists()
@@ -151,7 +148,7 @@ def test_a_listing_on_the_remote_that_never_ends_is_not_read(workspace, remote, 
         path.touch()
         os.truncate(path, 200 * 10**9)
 
-    done = call(teammate, *PULL)
+    done = call_srn(teammate, "pull")
 
     assert_one_line(done, "the remote cannot be read", str(path))
 
@@ -198,7 +195,7 @@ def test_a_listing_that_dvc_lock_names_may_lead_nowhere_else(workspace, relpath)
 
 
 def test_what_is_pulled_is_what_dvc_lock_names(workspace, remote, teammate):
-    done = call(teammate, *PULL)
+    done = call_srn(teammate, "pull")
 
     assert done.returncode == 0, done.stdout
     assert run(teammate, "dvc status") == run(workspace, "dvc status")
@@ -217,7 +214,7 @@ def test_of_a_link_on_the_remote_the_content_comes_if_it_is_that_of_dvc_lock(
     stored.unlink()
     stored.symlink_to(target)
 
-    done = call(teammate, *PULL)
+    done = call_srn(teammate, "pull")
 
     pulled = teammate / weights
     assert (done.returncode == 0, pulled.is_file()) == (is_right, is_right)
@@ -265,17 +262,19 @@ def is_locked(path: Path) -> bool:
 
 @SLOW
 def test_a_file_in_a_folder_that_its_listing_does_not_have_is_named(workspace, remote, teammate):
-    call(teammate, *PULL)
+    call_srn(teammate, "pull")
     (teammate / FOLDER / "unlisted.png").write_bytes(b"")
 
-    done = call(teammate, *SRN, "check")
+    done = call_srn(teammate, "check")
 
     assert done.returncode == 1
     assert f"{FOLDER} differs from dvc.lock" in done.stdout
 
 
 def test_without_a_remote_it_says_so_in_one_line(workspace):
-    assert_one_line(call(workspace, "rm", "-rf", ".dvc/cache") and call(workspace, *PULL), "remote")
+    shutil.rmtree(workspace / ".dvc/cache")
+
+    assert_one_line(call_srn(workspace, "pull"), "remote")
 
 
 @SLOW
@@ -289,7 +288,7 @@ def test_what_the_remote_lacks_is_named_with_what_to_do(workspace, remote, teamm
         if content:
             write_object(remote, md5, content)
 
-    done = call(teammate, *PULL)
+    done = call_srn(teammate, "pull")
 
     assert done.returncode == 1
     [line] = [line for line in done.stdout.splitlines() if line.startswith("error: ")]

@@ -9,7 +9,7 @@ from stages.shared.errors import InputError
 from stages.shared.yaml_files import parse_yaml
 from tests.faults.test_models import flip
 from tests.pipeline import copy_template, repro
-from tests.shell import PROJECT, call, commit, run
+from tests.shell import PROJECT, call, call_srn, commit, run
 from tests.store import check, fill, sync
 
 WEIGHTS = "data/trained/carried_rnn/weights.pt"
@@ -51,8 +51,8 @@ def test_what_rotted_in_the_cache_is_named_by_sync_and_check(workspace, is_track
         sync()
     spoiled = rot(workspace, WEIGHTS)
 
-    for command in (TRACK, CHECK):
-        stopped = call(workspace, *command)
+    for command in ("sync", "check"):
+        stopped = call_srn(workspace, command)
 
         assert stopped.returncode == 1
         [line] = [line for line in stopped.stdout.splitlines() if "carried_rnn:" in line]
@@ -121,7 +121,7 @@ def test_json_that_was_damaged_is_one_line(workspace):
     path = workspace / "data/evaluated/details/surnames/surname_gru/scores.json"
     path.write_text("{", encoding="utf-8")
 
-    stopped = call(workspace, sys.executable, "stages/run.py", "cli", "results")
+    stopped = call_srn(workspace, "results")
 
     assert stopped.returncode == 1
     assert "scores.json is damaged" in stopped.stdout.splitlines()[-1]

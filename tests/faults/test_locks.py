@@ -17,7 +17,7 @@ from tests.pipeline import (
     repro,
     set_param,
 )
-from tests.shell import assert_one_line, call, commit, run
+from tests.shell import assert_one_line, call, call_srn, commit, run
 from tests.workspace import retrain
 
 TRACK = [sys.executable, "stages/run.py", "cli", "sync"]
@@ -100,16 +100,16 @@ def test_a_damaged_rwlock_is_removed_with_a_word(tmp_path, left):
 @pytest.mark.parametrize(
     "command",
     [
-        pytest.param(REPRO, id="repro", marks=pytest.mark.slow),
-        pytest.param(TRACK, id="sync"),
-        pytest.param(CHECK, id="check", marks=pytest.mark.slow),
-        pytest.param(RESULTS, id="results", marks=pytest.mark.slow),
+        pytest.param("repro", marks=pytest.mark.slow),
+        "sync",
+        pytest.param("check", marks=pytest.mark.slow),
+        pytest.param("results", marks=pytest.mark.slow),
     ],
 )
 def test_an_unfinished_merge_of_dvc_lock_is_one_line(workspace, command):
     merge_two_trainings(workspace)
 
-    stopped = call(workspace, *command)
+    stopped = call_srn(workspace, command)
 
     assert_one_line(stopped, "dvc.lock has conflict markers from line", "srn merge")
 
@@ -144,7 +144,7 @@ def test_a_file_that_is_no_yaml_is_one_line(workspace, path):
     text = (workspace / path).read_text(encoding="utf-8")
     (workspace / path).write_text(text[: len(text) // 2] + "\n\t: [", encoding="utf-8")
 
-    stopped = call(workspace, *TRACK)
+    stopped = call_srn(workspace, "sync")
 
     assert_one_line(stopped, f"{path} is damaged", f"git checkout {path}")
     assert_one_line(repro(workspace), f"{path} is damaged")
@@ -171,7 +171,7 @@ def test_a_dvc_lock_that_was_cut_is_read_or_refused_in_one_line(workspace, share
     text = (workspace / "dvc.lock").read_text(encoding="utf-8")
     (workspace / "dvc.lock").write_text(text[: int(len(text) * share)], encoding="utf-8")
 
-    done = call(workspace, *RESULTS)
+    done = call_srn(workspace, "results")
 
     assert done.returncode == 0 or len(done.stdout.splitlines()) == 1
 

@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,12 @@ from stages.tracking.mlflow_sync.checksums import checksum_problem, compute_file
 from stages.tracking.mlflow_sync.store import Store
 from stages.tracking.run_specs import check_dvc_listings
 from stages.tracking.served_models.loader import Classifier
-from tests.shell import assert_one_line, call, run
-from tests.store import assert_complete, check, fill, sync
-from tests.workspace import copy_workspace, take_results
+from tests.shell import assert_one_line, call_srn, run
+from tests.store import assert_complete, check, fill, find_filled_template, sync
+from tests.workspace import take_results
 
-PREDICT = [sys.executable, "stages/run.py", "cli", "predict", "Schmidt"]
-FORECAST = [sys.executable, "stages/run.py", "cli", "forecast", "series.csv", "--column", "y"]
+PREDICT = ["predict", "Schmidt"]
+FORECAST = ["forecast", "series.csv", "--column", "y"]
 STAGES = [f"{kind}_classifier@surname_gru" for kind in ("train", "evaluate", "plot")]
 
 
@@ -70,7 +69,7 @@ SPOILED = pytest.mark.parametrize(
 def test_weights_that_are_not_those_of_dvc_lock_answer_nothing(workspace, command, model):
     flip(workspace / f"data/trained/{model}/weights.pt")
 
-    stopped = call(workspace, *command)
+    stopped = call_srn(workspace, *command)
 
     assert_one_line(stopped, f"data/trained/{model}/weights.pt differs from dvc.lock")
 
@@ -83,7 +82,7 @@ def test_an_architecture_that_is_a_path_is_never_run(workspace, is_taken):
     if is_taken:
         take_results(workspace, *STAGES)
 
-    stopped = call(workspace, *PREDICT, "--model", "surname_gru")
+    stopped = call_srn(workspace, *PREDICT, "--model", "surname_gru")
 
     assert_one_line(stopped, "evil" if is_taken else "config.json differs from dvc.lock")
     assert not (workspace / "ran").exists()
@@ -94,7 +93,7 @@ def test_a_pickle_in_place_of_weights_is_one_line(workspace):
     path.write_bytes(pickle.dumps(Path("any object"), protocol=2))
     take_results(workspace, *STAGES)
 
-    stopped = call(workspace, *PREDICT, "--model", "surname_gru")
+    stopped = call_srn(workspace, *PREDICT, "--model", "surname_gru")
 
     assert_one_line(stopped, "cannot be loaded", "weights.pt holds no weights")
     with pytest.raises(InputError, match=r"weights.pt holds no weights of pooled_classifier"):
@@ -107,8 +106,8 @@ def test_a_champion_whose_weights_mlflow_lost_does_not_come_from_there(workspace
     fill(workspace)
     spoil(find_in_store(workspace, "surname_blend", "artifacts/package.zip"))
 
-    assert_one_line(call(workspace, *PREDICT, "--from-mlflow"), "MLflow")
-    assert call(workspace, *PREDICT).stdout.startswith("surname_blend, champion of surnames")
+    assert_one_line(call_srn(workspace, *PREDICT, "--from-mlflow"), "MLflow")
+    assert call_srn(workspace, *PREDICT).stdout.startswith("surname_blend, champion of surnames")
 
 
 @SPOILED
@@ -291,11 +290,9 @@ ODD: list[tuple[str, Callable[[], object], dict[str, int], str]] = [
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace whose store is complete."""
-    folder = copy_workspace(tmp_path_factory.mktemp("published") / "workspace")
-    assert call(folder, sys.executable, "stages/run.py", "tracking.track").returncode == 0
-    return folder
+def published() -> Path:
+    """A workspace whose store is complete; tests may only read it."""
+    return find_filled_template()
 
 
 @pytest.mark.parametrize(("name", "make", "params", "reason"), ODD)

@@ -16,13 +16,17 @@ import pytest
 from mlflow import MlflowClient
 
 from stages.cli import promote
+from stages.shared.errors import InputError
+from stages.tracking.load_model import load_champion
 from stages.tracking.mlflow_sync.mlflow_internals import make_database
 from stages.tracking.mlflow_sync.runs import DISPLAY_TAG
 from stages.tracking.mlflow_sync.store import IN_PROGRESS, Store, find_artifacts, find_uri
+from stages.tracking.served_models.loader import Classifier
 from tests.shell import (
     SERVER_FOLDERS,
     assert_one_line,
     call,
+    call_srn,
     find_free_port,
     find_server,
     start,
@@ -30,18 +34,26 @@ from tests.shell import (
     stop_server,
     wait_for,
 )
-from tests.store import assert_complete, fill, find_champion, find_run, list_runs, start_sync, sync
+from tests.store import (
+    assert_complete,
+    check,
+    copy_store,
+    fill,
+    find_champion,
+    find_run,
+    list_runs,
+    start_sync,
+    sync,
+)
 from tests.workspace import RUNS, copy_workspace, work_in
 
-PROMOTE = [sys.executable, "stages/run.py", "cli", "promote", "surnames"]
 TRACK = [sys.executable, "stages/run.py", "cli", "sync"]
-CHECK = [*TRACK[:-1], "check"]
 
 
 @pytest.fixture
 def tracked(workspace: Path) -> Path:
-    """The working folder: results, and a store that has them."""
-    sync()
+    """The working folder: results, and a store that has them and that no process has opened."""
+    copy_store(workspace)
     return workspace
 
 
@@ -56,8 +68,8 @@ def test_a_store_of_another_mlflow_is_one_line_with_the_command(tracked, revisio
     with closing(sqlite3.connect("mlflow.db")) as database, database:
         database.execute("update alembic_version set version_num = ?", [revision])
 
-    for command in (TRACK, CHECK):
-        assert_one_line(call(tracked, *command), *words, "delete it, and `srn sync`")
+    for command in ("sync", "check"):
+        assert_one_line(call_srn(tracked, command), *words, "delete it, and the next sync")
 
 
 @pytest.mark.slow
@@ -93,7 +105,7 @@ def test_a_half_made_store_is_one_line_that_says_what_to_do(workspace):
     with closing(sqlite3.connect(workspace / "mlflow.db")) as half, half:
         half.execute("create table experiments (experiment_id integer, artifact_location text)")
 
-    stopped = call(workspace, *TRACK)
+    stopped = call_srn(workspace, "sync")
 
     assert_one_line(stopped, "mlflow.db is no complete store", "move it away")
 
@@ -104,14 +116,16 @@ def test_a_damaged_store_is_one_line_that_says_what_to_do(tracked):
             file.seek(page * 4096)
             file.write(b"\xff" * 100)
 
-    assert_one_line(call(tracked, *TRACK), "mlflow.db cannot be used (damaged", "delete it")
-    assert_one_line(call(tracked, *CHECK), "mlflow.db cannot be used (damaged")
+    assert_one_line(call_srn(tracked, "sync"), "mlflow.db cannot be used (damaged", "delete it")
+    assert_one_line(call_srn(tracked, "check"), "mlflow.db cannot be used (damaged")
 
 
 def test_a_file_that_is_no_database_is_one_line(workspace):
     (workspace / "mlflow.db").write_text("a note\n" * 1000, encoding="utf-8")
 
-    assert_one_line(call(workspace, *TRACK), "mlflow.db cannot be used (damaged", "not a database")
+    stopped = call_srn(workspace, "sync")
+
+    assert_one_line(stopped, "mlflow.db cannot be used (damaged", "not a database")
 
 
 @pytest.mark.slow
@@ -121,7 +135,7 @@ def test_a_locked_store_is_one_line_within_20_seconds(tracked, hold):
         holder.execute(hold)
         started = time.monotonic()
 
-        stopped = call(tracked, *TRACK)
+        stopped = call_srn(tracked, "sync")
 
     assert time.monotonic() - started < 20
     assert_one_line(stopped, "database is locked")
@@ -139,17 +153,17 @@ def test_a_locked_store_is_one_line_within_20_seconds(tracked, hold):
     ],
 )
 def test_an_address_that_is_none_is_one_line_without_its_password(workspace, uri):
-    stopped = call(workspace, *TRACK, MLFLOW_TRACKING_URI=uri)
+    stopped = call_srn(workspace, "sync", MLFLOW_TRACKING_URI=uri)
 
     assert_one_line(stopped, "MLFLOW_TRACKING_URI", "mlflow server")
     assert "secret" not in stopped.stdout
 
 
-@pytest.mark.parametrize("command", [TRACK, CHECK], ids=["sync", "check"])
+@pytest.mark.parametrize("command", ["sync", "check"])
 def test_the_password_of_a_server_is_never_printed(workspace, command):
     uri = f"http://me:secret@127.0.0.1:{find_free_port()}"
 
-    stopped = call(workspace, *command, MLFLOW_TRACKING_URI=uri)
+    stopped = call_srn(workspace, command, MLFLOW_TRACKING_URI=uri)
 
     assert_one_line(stopped, "http://127.0.0.1")
     assert "secret" not in stopped.stdout
@@ -157,7 +171,7 @@ def test_the_password_of_a_server_is_never_printed(workspace, command):
 
 
 def test_a_database_is_told_to_be_served(workspace):
-    stopped = call(workspace, *TRACK, MLFLOW_TRACKING_URI="mysql://me:secret@host/db")
+    stopped = call_srn(workspace, "sync", MLFLOW_TRACKING_URI="mysql://me:secret@host/db")
 
     assert_one_line(stopped, "start `mlflow server` on it", "MLFLOW_BACKEND_STORE_URI")
 
@@ -189,11 +203,11 @@ def test_a_foreign_traceback_shows_no_password(workspace):
 def test_a_store_that_is_not_there_is_made_only_where_it_is_asked_for(workspace):
     typo = {"MLFLOW_TRACKING_URI": "sqlite:///mlflwo.db"}
 
-    stopped = call(workspace, *TRACK, **typo)
+    stopped = call_srn(workspace, "sync", **typo)
 
     assert_one_line(stopped, "there is no store", "mlflwo.db", "--new")
     assert not (workspace / "mlflwo.db").exists()
-    assert call(workspace, *TRACK, "--new", **typo).returncode == 0
+    assert call_srn(workspace, "sync", "--new", **typo).returncode == 0
     assert (workspace / "mlflwo.db").exists()
 
 
@@ -216,13 +230,13 @@ def test_a_moved_or_copied_store_is_one_line_and_filled_again_once_it_is_deleted
     (shutil.copytree if keep else shutil.move)(tracked, elsewhere)
     before = sorted(tracked.rglob("*")) if keep else []
 
-    for command in (TRACK, CHECK):
-        stopped = call(elsewhere, *command)
+    for command in ("sync", "check"):
+        stopped = call_srn(elsewhere, command)
         assert_one_line(stopped, f"its artifacts are in {tracked.as_uri()}", "delete it")
     call(elsewhere, "rm", "-r", "mlflow.db", "mlartifacts")
-    assert call(elsewhere, *TRACK).returncode == 0
+    assert call_srn(elsewhere, "sync").returncode == 0
 
-    assert call(elsewhere, *CHECK).returncode == 0
+    assert call_srn(elsewhere, "check").returncode == 0
     assert (sorted(tracked.rglob("*")) if keep else list(tmp_path.glob("workspace/*"))) == before
 
 
@@ -260,7 +274,7 @@ def test_an_address_in_a_local_store_that_leads_elsewhere_costs_no_file(workspac
     if table == "runs":
         MlflowClient(find_uri()).set_tag(run_id, DISPLAY_TAG, "another")  # so it is shown anew
 
-    stopped = call(workspace, *TRACK)
+    stopped = call_srn(workspace, "sync")
 
     assert_one_line(stopped, "/home): delete it and mlartifacts beside it")
     assert list(thesis.parent.iterdir()) == [thesis]
@@ -274,9 +288,9 @@ def test_a_version_whose_address_leads_elsewhere_is_not_asked_for_its_files(work
         address = f"http://127.0.0.1:{stranger.getsockname()[1]}/x"
         readdress("model_versions", "storage_location", address, "true")
 
-        stopped = call(
+        stopped = call_srn(
             workspace,
-            *(*PROMOTE[:-2], "predict", "--from-mlflow", "Schmidt"),
+            *("predict", "--from-mlflow", "Schmidt"),
             MLFLOW_TRACKING_USERNAME="ada",
             MLFLOW_TRACKING_PASSWORD="secret",
         )
@@ -295,29 +309,30 @@ def readdress(
     assert changed.rowcount
 
 
-def test_an_experiment_on_a_server_may_not_keep_its_artifacts_with_others(workspace, tmp_path):
+def test_an_experiment_on_a_server_may_not_keep_its_artifacts_with_others(
+    workspace, tmp_path, monkeypatch
+):
     uri = find_server("an experiment that somebody has prepared")
     client = MlflowClient(uri)
     folder = tmp_path / "home"
     tags = {"srn.experiment": "surnames"}
     made = client.create_experiment("surnames", folder.as_uri(), tags)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
-    on_this_machine = call(workspace, *TRACK, MLFLOW_TRACKING_URI=uri)
+    with pytest.raises(InputError, match=r"surnames has its artifacts in .* this machine"):
+        sync()
     readdress(  # MLflow's own server makes none like this
         *("experiments", "artifact_location", "mlflow-artifacts://127.0.0.1:9/x"),
         f"experiment_id = {made}",
         SERVER_FOLDERS[uri] / "mlflow.db",
     )
-    elsewhere = call(workspace, *TRACK, MLFLOW_TRACKING_URI=uri)
+    with pytest.raises(InputError, match=r"127\.0\.0\.1:9, another server: rename and delete"):
+        sync()
 
-    assert_one_line(on_this_machine, "experiment surnames has its artifacts in", "this machine")
     assert not folder.exists()
-    assert_one_line(
-        elsewhere, "mlflow-artifacts://127.0.0.1:9, another server", "rename and delete"
-    )
     client.rename_experiment(made, "theirs")
     client.delete_experiment(made)
-    assert call(workspace, *TRACK, MLFLOW_TRACKING_URI=uri).returncode == 0
+    assert Store(uri).open_experiment("surnames") != made
 
 
 @pytest.mark.slow
@@ -454,11 +469,8 @@ def test_what_others_write_into_the_store_stops_nobody(workspace, disturb):
     run_id = find_run("surname_blend").info.run_id
     disturb(store.client, run_id, store.experiments["surnames"])
 
-    done = call(workspace, *TRACK)
+    sync()
 
-    assert done.returncode == 0, done.stdout
-    assert "Traceback" not in done.stdout
-    assert call(workspace, *CHECK).returncode == 0
+    check()
     assert find_champion("surnames") == "surname_blend"
-    answer = call(workspace, *PROMOTE[:-2], "predict", "--from-mlflow", "Schmidt")
-    assert answer.returncode == 0, answer.stdout
+    assert load_champion(Classifier, "surnames", from_mlflow=True).model.predict(["Schmidt"], 1)

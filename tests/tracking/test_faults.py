@@ -16,7 +16,7 @@ from mlflow.exceptions import BAD_REQUEST, MlflowException
 
 from stages.shared.errors import InputError
 from stages.tracking.mlflow_sync.store import IN_PROGRESS, Store, find_uri, open_store
-from tests.shell import call_unread, run
+from tests.shell import call_srn, call_unread, run
 from tests.store import (
     assert_complete,
     check,
@@ -120,13 +120,11 @@ def test_a_server_that_is_slow_ends_track_with_one_line(workspace, serve, reason
 def assert_gives_up(workspace: Path, serve: Serve | None, reason: str, command: str) -> None:
     with listen(serve) as uri:
         started = time.monotonic()
-        arguments = ("stages/run.py", "cli", command)
-        process = start_python(workspace, *arguments, MLFLOW_TRACKING_URI=uri)
-        _, said = process.communicate()
+        done = call_srn(workspace, command, MLFLOW_TRACKING_URI=uri)
         seconds = time.monotonic() - started
-    assert process.returncode == 1
+    assert done.returncode == 1
     assert seconds < 20
-    [line] = said.splitlines()
+    [line] = done.stdout.splitlines()
     assert uri in line and reason in line and "try again" in line
 
 

@@ -18,7 +18,7 @@ from stages.tracking.run_specs import DESCRIPTIONS
 from stages.tracking.track import is_up_to_date
 from tests.pipeline import replace_text
 from tests.searched import add_search
-from tests.shell import commit, find_server, run
+from tests.shell import call_srn, commit, find_server, run
 from tests.store import check, find_run, find_spec, sync
 from tests.workspace import redraw, retrain
 
@@ -65,7 +65,7 @@ CHANGES = [
 
 @pytest.mark.parametrize(("change", "agrees"), CHANGES)
 def test_what_has_changed_since_a_sync_is_seen_without_the_store(workspace, change, agrees):
-    run(workspace, "python stages/run.py tracking.track")  # this process would keep the file open
+    call_srn(workspace, "sync")  # this process would keep the file open
 
     change(workspace)
 

@@ -25,7 +25,7 @@ from stages.tracking.mlflow_sync.store import Store, find_artifacts, find_uri
 from stages.tracking.mlflow_sync.sync import begin
 from stages.tracking.run_specs import DESCRIPTIONS
 from tests.pipeline import list_tracked, replace_text
-from tests.shell import SERVER_FOLDERS, call, commit, find_server, run
+from tests.shell import SERVER_FOLDERS, call, call_srn, commit, find_server, run
 from tests.store import (
     assert_complete,
     check,
@@ -416,7 +416,7 @@ def test_a_fresh_clone_has_all_runs_after_dvc_pull(workspace, tmp_path):
     clone = tmp_path / "clone"
 
     run(clone, "dvc pull -q")
-    run(clone, "python stages/run.py tracking.track")
+    call_srn(clone, "sync")
 
     assert_complete(f"sqlite:///{clone}/mlflow.db")
     assert list(clone.glob("mlartifacts/forecasting/*/artifacts/figures/loss.png"))
