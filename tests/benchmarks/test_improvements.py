@@ -71,7 +71,7 @@ def test_fewer_trainings_are_drawn_than_there_are(trainings, drawn):
 def test_trainings_that_differ_by_their_seeds_alone_are_seldom_ahead_or_behind():
     generator = np.random.default_rng(0)
     verdicts = []
-    for _ in range(300):
+    for _ in range(100):
         trainings = generator.standard_normal((5, 1))
         improvement = find_improvements(
             average(trainings), average([0.0]), np.zeros(1, dtype=int), (SEEDS, ONE), PARAMS, "zero"
