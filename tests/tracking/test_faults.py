@@ -20,6 +20,7 @@ from tests.shell import call_srn, call_unread, run
 from tests.store import (
     assert_complete,
     check,
+    copy_store,
     fill,
     find_run,
     find_spec,
@@ -82,6 +83,8 @@ def listen(serve: Serve | None) -> Iterator[str]:
 
 
 def test_where_nobody_reads_what_a_sync_prints_it_does_not_blame_mlflow(workspace):
+    copy_store(workspace)
+
     stopped = call_unread(workspace, sys.executable, "stages/run.py", "cli", "sync")
 
     assert (stopped.returncode, stopped.stderr) == (1, "")
@@ -118,6 +121,7 @@ def test_a_server_that_is_slow_ends_track_with_one_line(workspace, serve, reason
 
 
 def assert_gives_up(workspace: Path, serve: Serve | None, reason: str, command: str) -> None:
+    call_srn(workspace, "--help")  # the first fork waits for imports
     with listen(serve) as uri:
         started = time.monotonic()
         done = call_srn(workspace, command, MLFLOW_TRACKING_URI=uri)
