@@ -5,7 +5,7 @@ import pytest
 from stages.shared.errors import InputError
 from stages.shared.json_files import read_json, write_json
 from stages.tracking.mlflow_sync.store import Store, find_uri
-from stages.tracking.track import group_differences
+from stages.tracking.mlflow_sync.sync import group_differences
 from tests.store import check, fill, find_run, list_files, sync
 from tests.workspace import take_results
 

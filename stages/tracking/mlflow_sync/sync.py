@@ -187,12 +187,12 @@ def describe_states(states: list[_RunState], leftovers: "list[tuple[Run, str]]")
 def is_behind(uri: str, differences: list[str]) -> InputError:
     """The error of a store that does not agree with dvc.lock."""
     count = f"{len(differences)} difference{'s' if len(differences) > 1 else ''}"
-    lines = _group_differences(differences) if sys.stderr.isatty() else differences
+    lines = group_differences(differences) if sys.stderr.isatty() else differences
     message = "\n  ".join([f"MLflow at {show_address(uri)} is behind dvc.lock: {count}", *lines])
     return InputError(message)
 
 
-def _group_differences(differences: list[str]) -> list[str]:
+def group_differences(differences: list[str]) -> list[str]:
     """Make one line of those that differ by their names alone, which are cut to a terminal."""
     alike = defaultdict(list)
     for line in differences:
