@@ -228,9 +228,36 @@ def test_mlflow_yaml_gives_names_experiments_kinds_and_a_model(repository):
         ("net large", "sines", "network"),
     ]
     assert specs[0].read().labels["dvc.model"] == "clean.csv"
-    (repository / "mlflow.yaml").write_text("runs: {train: {nome: x}}\n")
-    with pytest.raises(InputError, match=r"^mlflow.yaml: .*nome"):
-        infer_specs(read_pipeline())
+    for text, problem in (
+        ("runs: {train: {nome: x}}", "nome"),
+        ("runs: {clean: {name: x}}", "clean has no run of its own: name one of train, train@large"),
+        ("runs: {train: {name: 'x {itm}'}}", "has braces"),
+        ("runs: {train: {name: x}}", "two runs would be named x"),
+        ("runs: {train: {model: x.pt}}", "x.pt is no file that the run of train@small"),
+    ):
+        (repository / "mlflow.yaml").write_text(text)
+        with pytest.raises(InputError, match=rf"^mlflow\.yaml: .*{problem}"):
+            infer_specs(read_pipeline())
+
+
+def test_a_file_of_metrics_that_cannot_be_read_stops_its_own_run_alone(repository):
+    metrics = repository / "out/small/metrics.json"
+    metrics.write_text("{")
+    run(repository, "dvc commit --force --quiet train@small")
+
+    with pytest.raises(
+        InputError, match=r"small: half-way|small: out/small/metrics.json cannot be"
+    ):
+        main("sync")
+
+    assert set(list_runs(repository)[1]) == {"large"}
+
+
+def test_an_experiment_of_another_name_has_runs_of_its_own(repository):
+    keys = [spec.key for spec in infer_specs(read_pipeline())]
+    (repository / "mlflow.yaml").write_text("experiment: sines")
+
+    assert not {*keys} & {spec.key for spec in infer_specs(read_pipeline())}
 
 
 def test_the_files_of_dvclive_are_scores_curves_and_figures(tmp_path, monkeypatch):

@@ -6,11 +6,15 @@
 
 import argparse
 import os
+import shlex
+import signal
 import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
 
+if __name__ == "__main__":  # before the imports, which take a second: no traceback after Ctrl-C
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
 if os.name != "posix":  # its locks are those of Linux and macOS
     sys.exit("error: this runs on Linux and macOS; on Windows use WSL")
 
@@ -78,7 +82,7 @@ def main(command: str, new: bool = False, exps: bool = False, rev: list[str] | N
     num_runs = f"{len(specs)} run{'s' if len(specs) > 1 else ''}"
     show(f"MLflow at {show_address(uri)}: {num_runs} for this dvc.lock")
     if command == "sync" and database:
-        show(f"mlflow ui --backend-store-uri {uri}  # shows them")
+        show(f"mlflow ui --backend-store-uri {shlex.quote(uri)}  # shows them")
 
 
 def _sync_revisions(store: Store, revisions: dict[str, str]) -> list[str]:
@@ -114,7 +118,9 @@ def _list_pipelines() -> list[Path]:
     """All files dvc.yaml that git knows, that of the repository first."""
     listed = run_git("ls-files", "--cached", "--others", "--exclude-standard", "*dvc.yaml") or ""
     found = {Path(line) for line in listed.splitlines() if Path(line).name == "dvc.yaml"}
-    return sorted({Path("dvc.yaml"), *found}, key=lambda path: (len(path.parts), path))
+    if Path("dvc.yaml").exists() or not found:
+        found.add(Path("dvc.yaml"))
+    return sorted(found, key=lambda path: (len(path.parts), path))
 
 
 def _print_plan(pipeline: LockedPipeline, specs: list[RunSpec]) -> None:

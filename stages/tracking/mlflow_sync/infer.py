@@ -190,7 +190,8 @@ def _add_top_level(
                 found.plots.setdefault(path, options)
     for name, artifact in top.artifacts.items():
         if artifact.type == "model":
-            found.models[name] = join_path(folder, fill_in(artifact.path, values))
+            shown = name if folder == Path() else f"{folder.as_posix()}/{name}"
+            found.models[shown] = join_path(folder, fill_in(artifact.path, values))
 
 
 def _read_values(entries: list[str | dict[str, Any]], folder: Path) -> dict[str, Any]:
@@ -259,6 +260,7 @@ def infer_specs(
     ]
     kept = _list_kept_data()
     config = read_config()
+    _check_config(config, finals)
     names = _name_runs(finals, config)
     specs = []
     for final in finals:
@@ -276,12 +278,17 @@ def infer_specs(
         metrics.sort(key=lambda path: writers[path] == final)
         plots = {path: axes for path, axes in pipeline.plots.items() if writers.get(path) in stages}
         own = find_run_config(final, config)
-        named = _fill_item(own.model, final)
-        models = {"model": named} if named else pipeline.models
-        models = {name: path for name, path in models.items() if find_entry(path, written)}
         md5s: Md5s = {}
         for stage in stages.values():
             md5s |= stage.deps | stage.outs
+        named = _fill_item(own.model, final)
+        models = {"model": named} if named else pipeline.models
+        models = {name: path for name, path in models.items() if find_entry(path, md5s)}
+        if named and not models:
+            raise InputError(
+                f"{CONFIG}: {named} is no file that the run of {final} reads or writes: correct "
+                "its model"
+            )
         results = list(dict.fromkeys(outs[path] or path for path in metrics))
         shown = {path: _find_folder(path, md5s) for path in (*metrics, *plots)}
         first = pipeline.stages[final]
@@ -301,7 +308,7 @@ def infer_specs(
                 needed=[*shown],
                 pull=pull,
                 tag_prefix=tag_prefix,
-                lock_problem=half_way_problem(stages, written),
+                lock_problem=half_way_problem(stages, written) or _metrics_problem(metrics),
                 has_variants=True,
             )
         )
@@ -320,6 +327,40 @@ def read_config() -> Config:
         return Config.model_validate(read_yaml(CONFIG))
     except ValidationError as error:
         raise InputError(f"{CONFIG}: {describe_problem(error)}: correct it") from None
+
+
+def _check_config(config: Config, finals: list[str]) -> None:
+    """Reject entries of mlflow.yaml that would do nothing, or leave runs with odd names.
+
+    Raises:
+        InputError: an entry is of no stage that has a run, a name has other braces than `{item}`,
+            or two runs would have one name.
+    """
+    known = {*finals, *(name.partition("@")[0] for name in finals)}
+    for stage, entry in config.runs.items():
+        if stage not in known:
+            listed = ", ".join(sorted(known))
+            raise InputError(f"{CONFIG}: {stage} has no run of its own: name one of {listed}")
+        for text in (entry.name, entry.experiment, entry.kind, entry.model):
+            if text and re.search("[{}]", text.replace("{item}", "")):
+                raise InputError(
+                    f"{CONFIG}: runs.{stage}: {text} has braces, where {{item}} may be"
+                )
+    names = [*_name_runs(finals, config).values()]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{CONFIG}: two runs would be named {name}: add {{item}} to the name")
+
+
+def _metrics_problem(metrics: list[str]) -> str | None:
+    """Which file of metrics that is here cannot be read, or None."""
+    for path in metrics:
+        try:
+            if Path(path).exists():
+                _read_mapping(Path(path))
+        except InputError as error:
+            return str(error)
+    return None
 
 
 def find_run_config(stage: str, config: Config) -> _Run:
@@ -458,7 +499,9 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         is_yaml = path.suffix in (".yaml", ".yml")
         content = parse_yaml(text) if is_yaml else json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read ({error}): run `dvc checkout`") from None
+        raise InputError(
+            f"{path} cannot be read ({error}): correct the stage that writes it"
+        ) from None
     if isinstance(content, dict):
         return content
     return (

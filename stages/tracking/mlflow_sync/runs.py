@@ -165,10 +165,14 @@ class RunSpec:
 
     @property
     def key(self) -> str:
-        """Identity: results, params and data, whatever code wrote them."""
+        """Identity: results, params and data, whatever code wrote them.
+
+        Of a run that nothing describes the experiment too, which people name as they like.
+        """
         md5s = self.md5s
         results = [md5s.get(path) for path in self.results]
-        return _digest([self.name, self.params, sorted(self.data.values()), results])
+        name = self.name if self.needed is None else f"{self.experiment}/{self.name}"
+        return _digest([name, self.params, sorted(self.data.values()), results])
 
     @property
     def display_digest(self) -> str:

@@ -110,6 +110,8 @@ def lock_store(uri: str) -> Iterator[None]:
     """One writer at a time on this machine: beside the file of a store, else in this repository."""
     database = find_database(uri)
     path = Path(f"{database}.lock") if database else find_root() / ".dvc" / "tmp" / "track.lock"
+    if database and not path.parent.is_dir():
+        raise InputError(f"{path.parent} is no folder: make it, or correct MLFLOW_TRACKING_URI")
     if not database:
         path.parent.mkdir(parents=True, exist_ok=True)
     with open_lock(path) as file:
