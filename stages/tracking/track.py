@@ -16,8 +16,8 @@ from stages.tracking.mlflow_sync.sync import (
     describe_states,
     find_champion_differences,
     inspect,
-    is_behind,
     is_marked,
+    outdated_store,
     sync,
     sync_champions,
     write_marker,
@@ -99,7 +99,7 @@ def main(check: bool = False, new: bool = False, champions: bool = False) -> Non
             if not differences:
                 write_marker(uri, _list_digests(specs, commit))
     if differences:
-        raise is_behind(uri, differences)
+        raise outdated_store(uri, differences)
     print(f"MLflow at {show_address(uri)}: {len(specs)} runs for this dvc.lock")
 
 

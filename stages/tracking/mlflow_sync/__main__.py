@@ -38,7 +38,7 @@ from stages.tracking.mlflow_sync.store import (
     lock_store,
     open_store,
 )
-from stages.tracking.mlflow_sync.sync import describe_states, inspect, is_behind, sync
+from stages.tracking.mlflow_sync.sync import describe_states, inspect, outdated_store, sync
 
 
 def main(command: str, new: bool = False, exps: bool = False, rev: list[str] | None = None) -> None:
@@ -78,7 +78,7 @@ def main(command: str, new: bool = False, exps: bool = False, rev: list[str] | N
         with open_store(uri, project=project) as store:
             differences = describe_states(*inspect(store, specs))
     if differences:
-        raise is_behind(uri, differences)
+        raise outdated_store(uri, differences)
     num_runs = f"{len(specs)} run{'s' if len(specs) > 1 else ''}"
     show(f"MLflow at {show_address(uri)}: {num_runs} for this dvc.lock")
     if command == "sync" and database:

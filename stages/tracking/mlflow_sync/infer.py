@@ -39,7 +39,7 @@ from stages.tracking.mlflow_sync.dvc_files import (
 )
 from stages.tracking.mlflow_sync.runs import Content, CurvePoint, RunSpec, flatten
 
-CONFIG = "mlflow.yaml"
+_CONFIG = "mlflow.yaml"
 
 _STEPS = ("step", "epoch", "iteration")  # columns that count, where dvc.yaml names no x
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -73,7 +73,7 @@ class _TopLevel(BaseModel):
     artifacts: dict[str, _Artifact] = {}
 
 
-class Config(BaseModel):
+class _Config(BaseModel):
     """The file mlflow.yaml."""
 
     model_config = ConfigDict(extra="forbid")
@@ -259,9 +259,10 @@ def infer_specs(
         if name in scorers and not any(name in ancestors[other] for other in scorers)
     ]
     kept = _list_kept_data()
-    config = read_config()
-    _check_config(config, finals)
+    config = _read_config()
     names = _name_runs(finals, config)
+    _check_config(config, names)
+    experiment = config.experiment or find_project_name()
     specs = []
     for final in finals:
         if final in described:
@@ -277,7 +278,7 @@ def infer_specs(
         # the run is found by the result of its last stage
         metrics.sort(key=lambda path: writers[path] == final)
         plots = {path: axes for path, axes in pipeline.plots.items() if writers.get(path) in stages}
-        own = find_run_config(final, config)
+        own = _find_run_config(final, config)
         md5s: Md5s = {}
         for stage in stages.values():
             md5s |= stage.deps | stage.outs
@@ -286,17 +287,16 @@ def infer_specs(
         models = {name: path for name, path in models.items() if find_entry(path, md5s)}
         if named and not models:
             raise InputError(
-                f"{CONFIG}: {named} is no file that the run of {final} reads or writes: correct "
+                f"{_CONFIG}: {named} is no file that the run of {final} reads or writes: correct "
                 "its model"
             )
         results = list(dict.fromkeys(outs[path] or path for path in metrics))
         shown = {path: _find_folder(path, md5s) for path in (*metrics, *plots)}
         first = pipeline.stages[final]
-        fallback = config.experiment or find_project_name()
         specs.append(
             RunSpec(
                 name=names[final],
-                experiment=_fill_item(own.experiment, final) or fallback,
+                experiment=_fill_item(own.experiment, final) or experiment,
                 kind=_fill_item(own.kind, final) or final.partition("@")[0],
                 description=f"stage {final}: {first.cmd}",
                 stages=stages,
@@ -315,41 +315,45 @@ def infer_specs(
     return specs
 
 
-def read_config() -> Config:
+def _read_config() -> _Config:
     """Read mlflow.yaml, if it is there.
 
     Raises:
         InputError: it has other fields.
     """
-    if not Path(CONFIG).exists():
-        return Config()
+    if not Path(_CONFIG).exists():
+        return _Config()
     try:
-        return Config.model_validate(read_yaml(CONFIG))
+        return _Config.model_validate(read_yaml(_CONFIG))
     except ValidationError as error:
-        raise InputError(f"{CONFIG}: {describe_problem(error)}: correct it") from None
+        raise InputError(f"{_CONFIG}: {describe_problem(error)}: correct it") from None
 
 
-def _check_config(config: Config, finals: list[str]) -> None:
+def _check_config(config: _Config, names: dict[str, str]) -> None:
     """Reject entries of mlflow.yaml that would do nothing, or leave runs with odd names.
+
+    Args:
+        config: that file.
+        names: of the runs, by stage.
 
     Raises:
         InputError: an entry is of no stage that has a run, a name has other braces than `{item}`,
             or two runs would have one name.
     """
-    known = {*finals, *(name.partition("@")[0] for name in finals)}
+    known = {*names, *(stage.partition("@")[0] for stage in names)}
     for stage, entry in config.runs.items():
         if stage not in known:
             listed = ", ".join(sorted(known))
-            raise InputError(f"{CONFIG}: {stage} has no run of its own: name one of {listed}")
+            raise InputError(f"{_CONFIG}: {stage} has no run of its own: name one of {listed}")
         for text in (entry.name, entry.experiment, entry.kind, entry.model):
             if text and re.search("[{}]", text.replace("{item}", "")):
                 raise InputError(
-                    f"{CONFIG}: runs.{stage}: {text} has braces, where {{item}} may be"
+                    f"{_CONFIG}: runs.{stage}: {text} has braces, where {{item}} may be"
                 )
-    names = [*_name_runs(finals, config).values()]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"{CONFIG}: two runs would be named {name}: add {{item}} to the name")
+    listed_names = [*names.values()]
+    for name in listed_names:
+        if listed_names.count(name) > 1:
+            raise InputError(f"{_CONFIG}: two runs would be named {name}: add {{item}} to the name")
 
 
 def _metrics_problem(metrics: list[str]) -> str | None:
@@ -363,7 +367,7 @@ def _metrics_problem(metrics: list[str]) -> str | None:
     return None
 
 
-def find_run_config(stage: str, config: Config) -> _Run:
+def _find_run_config(stage: str, config: _Config) -> _Run:
     """What mlflow.yaml says of the run of a stage: for its item, or for all items."""
     return config.runs.get(stage) or config.runs.get(stage.partition("@")[0]) or _Run()
 
@@ -372,12 +376,12 @@ def _fill_item(text: str | None, stage: str) -> str | None:
     return text and text.replace("{item}", stage.partition("@")[2])
 
 
-def _name_runs(stages: list[str], config: Config) -> dict[str, str]:
+def _name_runs(stages: list[str], config: _Config) -> dict[str, str]:
     """A name per stage: that of mlflow.yaml, its item or, where two items are alike, the stage."""
     items = [name.partition("@")[2] or name for name in stages]
     names = {}
     for stage, item in zip(stages, items, strict=True):
-        given = _fill_item(find_run_config(stage, config).name, stage)
+        given = _fill_item(_find_run_config(stage, config).name, stage)
         names[stage] = given or (item if items.count(item) == 1 else stage)
     return names
 
@@ -504,11 +508,9 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         ) from None
     if isinstance(content, dict):
         return content
-    return (
-        {f"{path.stem}.{number}": of for number, of in enumerate(content)}
-        if isinstance(content, list)
-        else {path.stem: content}
-    )
+    if isinstance(content, list):
+        return {f"{path.stem}.{number}": of for number, of in enumerate(content)}
+    return {path.stem: content}
 
 
 def _read_curves(path: Path, axes: dict[str, Any]) -> Iterator[tuple[str, list[tuple[int, float]]]]:

@@ -184,7 +184,7 @@ def describe_states(states: list[_RunState], leftovers: "list[tuple[Run, str]]")
     return differences
 
 
-def is_behind(uri: str, differences: list[str]) -> InputError:
+def outdated_store(uri: str, differences: list[str]) -> InputError:
     """The error of a store that does not agree with dvc.lock."""
     count = f"{len(differences)} difference{'s' if len(differences) > 1 else ''}"
     lines = group_differences(differences) if sys.stderr.isatty() else differences
