@@ -183,6 +183,22 @@ def test_runs_of_commits_and_experiments_come_back_into_a_new_store(repository):
         main("sync", rev=["x1"])
 
 
+def test_a_listing_that_leads_out_of_its_folder_is_not_followed_for_a_commit(repository):
+    [listing] = repository.glob(f".dvc/cache/files/md5/*/{find_listing(repository)[2:]}")
+    listing.chmod(0o644)
+    listing.write_text(listing.read_text().replace("curve.csv", "../../planted.csv"))
+
+    with pytest.raises(InputError, match=r"DVC's listing of out/small is not that of dvc\.lock"):
+        main("sync", rev=["HEAD"])
+
+    assert run(repository, "git worktree list").count("\n") == 1
+
+
+def find_listing(repository):
+    [md5] = [out["md5"] for out in read_yaml("dvc.lock")["stages"]["train@small"]["outs"]]
+    return md5
+
+
 def test_plan_needs_no_store_and_names_what_is_missing(repository, capsys):
     run(repository, "rm -r out/small .dvc/cache")
 

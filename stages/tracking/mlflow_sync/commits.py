@@ -15,7 +15,7 @@ from typing import Any
 from stages.shared.dvc_pipeline import find_objects, split_lock
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import parse_yaml
-from stages.tracking.mlflow_sync.dvc_files import Stage
+from stages.tracking.mlflow_sync.dvc_files import Stage, check_listings, read_folders
 from stages.tracking.mlflow_sync.runs import RunSpec, flatten
 from stages.tracking.mlflow_sync.store import find_root
 
@@ -78,7 +78,11 @@ def list_revisions(ranges: list[str], experiments: bool) -> dict[str, str]:
 
 @contextmanager
 def check_out(commit: str) -> Iterator[None]:
-    """Work in a temporary folder with a commit, and with what DVC's cache has of its files."""
+    """Work in a temporary folder with a commit, and with what DVC's cache has of its files.
+
+    Raises:
+        InputError: a listing in the cache names files outside of its folder.
+    """
     root, inside = Path.cwd(), run_git("rev-parse", "--show-prefix") or ""
     cache = str(find_objects().parents[1].resolve())
     dvc = [sys.executable, "-m", "dvc"]
@@ -89,6 +93,8 @@ def check_out(commit: str) -> Iterator[None]:
         try:
             os.chdir(folder / inside)
             quietly([*dvc, "cache", "dir", "--local", cache])
+            locks = [*Path().rglob("dvc.lock"), *Path().rglob("*.dvc")]
+            check_listings(read_folders(locks, outside_deps=True))
             quietly([*dvc, "checkout", "--allow-missing", "--quiet"])  # a run names what is missing
             yield
         finally:

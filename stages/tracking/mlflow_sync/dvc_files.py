@@ -277,7 +277,7 @@ def _find_damaged_object(md5: str, objects: Path) -> Path | None:
     return None
 
 
-def read_folders(files: Iterable[Path]) -> Md5s:
+def read_folders(files: Iterable[Path], *, outside_deps: bool = False) -> Md5s:
     """Folders that DVC may write, with their md5s, of lock files and the .dvc files of `dvc add`.
 
     Files that do not exist are left out.
@@ -289,7 +289,7 @@ def read_folders(files: Iterable[Path]) -> Md5s:
     for path in files:
         if not path.is_file():
             continue
-        for entry in read_entries(path).values():
+        for entry in read_entries(path, outside_deps=outside_deps).values():
             outs = entry.list_files("outs")
             folders |= {out: md5 for out, md5 in outs.items() if md5.endswith(".dir")}
     return folders
