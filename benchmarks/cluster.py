@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.clock import ROOT, run_measured, time_call
 from benchmarks.data import Bench
-from benchmarks.table import Row, at_least, say_seconds
+from benchmarks.table import Row, at_least, format_seconds
 from stages.ray_cluster.tasks import LOOPBACK, SETTINGS, connect, run_tasks
 from stages.shared.yaml_files import format_yaml
 
@@ -40,7 +40,7 @@ def measure(bench: Bench) -> list[Row]:
     folder = write_folder(bench)
     alone = search(folder, SEARCH_JOBS="1")
     rows = [
-        Row(f"{count_trials(folder)} trials of {SPACE['base']}, one worker", say_seconds(alone)),
+        Row(f"{count_trials(folder)} trials of {SPACE['base']}, one worker", format_seconds(alone)),
         tabulate_search("two workers", search(folder, SEARCH_JOBS="2"), alone),
     ]
     if find_spec("ray") is None:
@@ -82,8 +82,8 @@ def tabulate_search(where: str, seconds: float, alone: float) -> Row:
     """One row, beside the search on one worker."""
     return Row(
         f"the same, {where}",
-        say_seconds(seconds),
-        f"{say_seconds(alone)} (one worker)",
+        format_seconds(seconds),
+        f"{format_seconds(alone)} (one worker)",
         [alone / seconds],
         quality=f"{alone / seconds / 2:.0%} of ideal",
     )
@@ -99,8 +99,8 @@ def measure_sleep(address: str, seconds: float) -> Row:
     ideal = seconds * NUM_TASKS / NUM_WORKERS
     return Row(
         f"{NUM_TASKS} tasks that sleep {seconds:g} s, Ray, {NUM_WORKERS} workers",
-        say_seconds(took),
-        f"{say_seconds(ideal)} (ideal)",
+        format_seconds(took),
+        f"{format_seconds(ideal)} (ideal)",
         [ideal / took],
         goals=[at_least("of ideal", ideal / took, 0.9)],
     )

@@ -11,7 +11,7 @@ from statistics import median
 from benchmarks.clock import ROOT, Usage, run_measured
 from benchmarks.data import Bench, read_names
 from benchmarks.scaling import tabulate_growth
-from benchmarks.table import Goal, Row, at_most, say_seconds
+from benchmarks.table import Goal, Row, at_most, format_seconds
 
 REPEATS = 7
 SRN = [sys.executable, "stages/run.py", "cli"]
@@ -71,7 +71,7 @@ def tabulate(
     """The medians of a command and of the imports."""
     seconds, memory = [], []
     for usages in (ours, imports):
-        seconds.append(say_seconds(median(usage.seconds for usage in usages)))
+        seconds.append(format_seconds(median(usage.seconds for usage in usages)))
         memory.append(f"{median(usage.mebibytes for usage in usages):.0f} MiB")
     return Row(
         f"`srn {command}`",

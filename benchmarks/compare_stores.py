@@ -32,35 +32,37 @@ def read_runs(database: Path) -> Runs:
     """All active runs; of two with one name and experiment the later one."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as store:
 
-        def ask(query: str, *values: str) -> list[Any]:
+        def select(query: str, *values: str) -> list[Any]:
             return store.execute(query, values).fetchall()
 
         runs = {}
-        for run_id, name, experiment, address, status in ask(
+        for run_id, name, experiment, address, status in select(
             "select run_uuid, r.name, e.name, artifact_uri, status from runs r "
             "join experiments e using (experiment_id) "
             "where r.lifecycle_stage = 'active' order by start_time"
         ):
-            models = ask(
+            models = select(
                 "select artifact_location from logged_models where source_run_id = ?", run_id
             )
             runs[experiment, name] = {
                 "status": status,
-                "params": dict(ask("select key, value from params where run_uuid = ?", run_id)),
+                "params": dict(select("select key, value from params where run_uuid = ?", run_id)),
                 "metrics": {
                     (key, step): value
-                    for key, value, step in ask(
+                    for key, value, step in select(
                         "select key, value, step from metrics where run_uuid = ?", run_id
                     )
                 },
                 "tags": {
                     key: value
-                    for key, value in ask("select key, value from tags where run_uuid = ?", run_id)
+                    for key, value in select(
+                        "select key, value from tags where run_uuid = ?", run_id
+                    )
                     if key not in NOT_COMPARED
                 },
                 "artifacts": _read_files(address) | {"lineage.json": ""},
                 "data sets": dict(
-                    ask(
+                    select(
                         "select d.name, d.digest from inputs i "
                         "join datasets d on i.source_id = d.dataset_uuid "
                         "where i.destination_id = ?",

@@ -1,4 +1,4 @@
-"""Section `forecasting`: how soon a forecaster is as good as asked."""
+"""Section `forecasting`: how soon a forecaster reaches the errors of its goals."""
 
 from functools import partial
 from statistics import median
@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.clock import alternate
 from benchmarks.data import Bench, make_series
 from benchmarks.published import windowed_lstm
-from benchmarks.table import Row, at_least, at_most, say_seconds
+from benchmarks.table import Row, at_least, at_most, format_seconds
 from benchmarks.trial import Scores, run_trial, tabulate_trial
 from benchmarks.updates import WARM_UP, Program, make_surname_program
 from stages.forecasting.assessment import ForecastingEvaluationParams
@@ -68,8 +68,8 @@ def measure_fast_lstm(bench: Bench) -> Row:
     turns = alternate(partial(train_entry, FAST_LSTM, series), windowed_lstm.train, bench.repeats)
     return Row(
         FAST_LSTM,
-        say_seconds(median(turns.ours)),
-        f"{say_seconds(median(turns.reference))} (windowed_lstm, the literal recipe)",
+        format_seconds(median(turns.ours)),
+        f"{format_seconds(median(turns.reference))} (windowed_lstm, the literal recipe)",
         turns.speed_ups,
         quality=f"walkthrough_mse {mse:.2g}, literal {bound:.2g}",
         goals=[

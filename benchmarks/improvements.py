@@ -87,7 +87,7 @@ def count_drawn(num_trainings: int) -> int:
     return max(1, round((num_trainings - 1) / widening**2))
 
 
-def say_improvement(improvement: Improvement) -> str:
+def format_improvement(improvement: Improvement) -> str:
     """Difference [interval], the baseline, and what may be said of it."""
     low, high = improvement.interval["low"], improvement.interval["high"]
     difference = f"{improvement.difference:+.2g} [{low:+.2g}, {high:+.2g}]"

@@ -41,7 +41,7 @@ TRIALS = ROOT / "benchmarks/m3_trials.csv"
 SEASONS = {"yearly": 1, "quarterly": 4, "monthly": 12, "other": 1}
 NETWORK, COMBINATION = "network", "combination"
 METRICS = ("smape", "mase")
-RIVALS = ("Theta", "AutoETS")
+BASELINES = ("Theta", "AutoETS")
 BOTH = "mean of Theta and AutoETS"
 ALL = "all"
 RESAMPLES = BootstrapParams(resamples=1000, seed=0)
@@ -142,8 +142,8 @@ def measure(bench: Bench) -> str:
         parts = {"other": parts["other"]}
     if bench.search:
         return search(python, {name: hold_out(panel) for name, panel in parts.items()}, bench)
-    methods = forecast_with_rivals(python, parts, bench.scratch)
-    methods[BOTH] = {name: combine(methods, name, list(RIVALS)) for name in parts}
+    methods = forecast_with_libraries(python, parts, bench.scratch)
+    methods[BOTH] = {name: combine(methods, name, list(BASELINES)) for name in parts}
     methods[NETWORK] = {name: forecast_with_networks(name, parts) for name in parts}
     methods[COMBINATION] = {name: combine(methods, name, COMBINED) for name in parts}
     methods["Naive2"] = {name: forecast_naive(panel) for name, panel in parts.items()}
@@ -173,7 +173,7 @@ def hold_out(panel: Panel) -> Panel:
     return replace(panel, training=training, targets=targets)
 
 
-def forecast_with_rivals(
+def forecast_with_libraries(
     python: Path, parts: Mapping[str, Panel], scratch: Path
 ) -> dict[str, dict[str, Forecasts]]:
     """Forecasts by statsforecast, by method and group."""
@@ -222,7 +222,7 @@ def search(python: Path, parts: Mapping[str, Panel], bench: Bench) -> str:
         parts: training and validation of each group.
         bench: whose scratch is used.
     """
-    methods = forecast_with_rivals(python, parts, bench.scratch)
+    methods = forecast_with_libraries(python, parts, bench.scratch)
     naives = {name: average_errors(panel, forecast_naive(panel)) for name, panel in parts.items()}
     points = np.array([panel.targets.size for panel in parts.values()])
     averages: dict[tuple[str, str], list[Array]] = {}  # of each combination, by group
@@ -349,7 +349,7 @@ def render_report(parts: Mapping[str, Panel], methods: Mapping[str, dict[str, Fo
     differences = {
         f"{own} before {other}, {metric}": errors[f"{other}, {metric}"] - errors[f"{own}, {metric}"]
         for own in (NETWORK, COMBINATION)
-        for other in (*RIVALS, BOTH)
+        for other in (*BASELINES, BOTH)
         for metric in METRICS
     }
     everything = np.arange(len(groups))
@@ -445,10 +445,10 @@ def list_goals(
         at_most("sMAPE of the network", scores[f"{NETWORK}, smape, {ALL}"], 12.75),
         at_most("sMAPE of the combination", scores[f"{COMBINATION}, smape, {ALL}"], 12.45),
     ]
-    for rival in RIVALS:
+    for baseline in BASELINES:
         for key in (f"{metric}, {name}" for metric in METRICS for name in SEASONS):
-            ratio = scores[f"{COMBINATION}, {key}"] / scores[f"{rival}, {key}"]
-            goals.append(at_most(f"{key}, {COMBINATION} / {rival}", ratio, 1))
+            ratio = scores[f"{COMBINATION}, {key}"] / scores[f"{baseline}, {key}"]
+            goals.append(at_most(f"{key}, {COMBINATION} / {baseline}", ratio, 1))
     seconds = sum(forecasts.seconds for forecasts in methods[NETWORK].values())
     goals.append(at_most("seconds of the network", seconds, 180))
     return goals

@@ -10,7 +10,7 @@ from statistics import median
 
 from benchmarks.clock import ROOT, Usage, alternate, run_measured
 from benchmarks.data import Bench
-from benchmarks.table import Row, at_most, say_seconds
+from benchmarks.table import Row, at_most, format_seconds
 from benchmarks.updates import time_programs
 from stages.shared.yaml_files import format_yaml, parse_yaml
 
@@ -30,7 +30,7 @@ def measure(bench: Bench) -> list[Row]:
 def measure_runs(bench: Bench) -> list[Row]:
     """Sequential and parallel cold runs beside the literal programs, then runs without work."""
     published = sum(timing.recipe_seconds for timing in time_programs(bench))
-    programs = f"{say_seconds(published)} (the five published programs back to back)"
+    programs = f"{format_seconds(published)} (the five published programs back to back)"
     sequential = copy_workspace(bench.make_folder("one"))
     parallel = copy_workspace(bench.make_folder("two"))
     cold = run_pipeline(REPRO, sequential, bench).seconds
@@ -38,10 +38,10 @@ def measure_runs(bench: Bench) -> list[Row]:
     empty = make_empty_project(bench.make_folder("empty"), count_stages(sequential))
     run_pipeline(REPRO, empty, bench)
     return [
-        Row("cold `dvc repro`", say_seconds(cold), programs, [cold / published]),
+        Row("cold `dvc repro`", format_seconds(cold), programs, [cold / published]),
         Row(
             f"cold `make repro JOBS={NUM_JOBS}`",
-            say_seconds(faster),
+            format_seconds(faster),
             programs,
             [faster / published],
             goals=[at_most("ratio", faster / published, 0.6)],
@@ -71,8 +71,8 @@ def measure_idle(
     )
     return Row(
         f"{name} with nothing to do",
-        say_seconds(median(turns.ours)),
-        f"{say_seconds(median(turns.reference))} (`dvc repro` of as many empty stages)",
+        format_seconds(median(turns.ours)),
+        f"{format_seconds(median(turns.reference))} (`dvc repro` of as many empty stages)",
         turns.shares,
         goals=[at_most("ratio", median(turns.shares), most)],
     )

@@ -36,9 +36,9 @@ from stages.models.mean_forecaster import MeanForecaster
 from stages.shared.errors import InputError
 from stages.shared.params import read_params
 
-RIVALS = ROOT / ".benchmarks/rivals"  # environment that is made once
-REQUIREMENTS = ROOT / "benchmarks/rivals.txt"
-SCRIPT = ROOT / "benchmarks/rival_forecasts.py"
+LIBRARIES = ROOT / ".benchmarks/libraries"  # environment that is made once
+REQUIREMENTS = ROOT / "benchmarks/libraries.txt"
+SCRIPT = ROOT / "benchmarks/library_forecasts.py"
 AUTOREGRESSION = "AR(p)"
 GOALS = {  # largest geometric mean of the ratios of MASE
     "AutoETS": 0.95,
@@ -86,7 +86,7 @@ def measure(bench: Bench) -> list[Row]:
         name: make_series(name, samples[name], ENTRIES[name])
         for name in (QUICK if bench.quick else ENTRIES)
     }
-    theirs = forecast_with_rivals(python, series, bench.scratch)
+    theirs = forecast_with_libraries(python, series, bench.scratch)
     rows, ratios, held = [], [], []
     for name, one in series.items():
         test = draw_test(one)
@@ -94,19 +94,19 @@ def measure(bench: Bench) -> list[Row]:
         held.append(share)
         own = measure_mase(forecasts, test)
         errors = {AUTOREGRESSION: measure_mase(forecast_with_autoregression(one), test)}
-        errors |= {rival: measure_mase(of, test) for rival, of in theirs[name].items()}
-        ratios.append({rival: own / error for rival, error in errors.items()})
+        errors |= {method: measure_mase(of, test) for method, of in theirs[name].items()}
+        ratios.append({method: own / error for method, error in errors.items()})
         rows.append(tabulate_series(name, one, champion, own, errors))
     return rows + summarise(ratios) + [summarise_intervals(held)]
 
 
 def make_environment() -> Path:
-    """The Python that has the rivals; installs them the first time, or after another list."""
-    python = RIVALS / "bin/python"
-    stamp = RIVALS / "installed"  # written last
+    """The Python of an environment with the other libraries; made anew if libraries.txt changed."""
+    python = LIBRARIES / "bin/python"
+    stamp = LIBRARIES / "installed"  # written last
     digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != digest:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", RIVALS], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", LIBRARIES], check=True)
         install = ["-m", "pip", "install", "--quiet", "-r", str(REQUIREMENTS)]
         subprocess.run([python, *install], check=True, stdout=sys.stderr)
         stamp.write_text(digest, encoding="utf-8")
@@ -142,12 +142,12 @@ def read_pmdarima(python: Path, scratch: Path) -> dict[str, Array]:
 
 
 def run_script(python: Path, *arguments: str | Path) -> None:
-    """Run the script of the rivals, which sees no package of this environment."""
+    """Run the script of the other libraries, which sees no package of this environment."""
     subprocess.run([python, "-I", SCRIPT, *arguments], check=True, stdout=sys.stderr)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read what the script of the rivals wrote."""
+    """Read what the script of the other libraries wrote."""
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
 
@@ -275,10 +275,10 @@ def forecast_with(model: nn.Module, series: ObservedSeries) -> Array:
     return wrap_model(model)(given, test.targets.shape[1])
 
 
-def forecast_with_rivals(
+def forecast_with_libraries(
     python: Path, series: dict[str, ObservedSeries], scratch: Path
 ) -> dict[str, dict[str, Array]]:
-    """Forecasts `(B, n)` of the tests, by series and rival."""
+    """Forecasts `(B, n)` of the tests, by series and method."""
     given, out = scratch / "series.json", scratch / "forecasts.json"
     content = {}
     for name, one in series.items():
@@ -293,7 +293,9 @@ def forecast_with_rivals(
     given.write_text(json.dumps(content), encoding="utf-8")
     run_script(python, "forecast", given, out)
     forecasts = read_json(out)
-    return {name: {rival: np.array(of) for rival, of in forecasts[name].items()} for name in series}
+    return {
+        name: {method: np.array(of) for method, of in forecasts[name].items()} for name in series
+    }
 
 
 def measure_mase(forecasts: Array, test: Backtest) -> float:
@@ -305,7 +307,7 @@ def measure_mase(forecasts: Array, test: Backtest) -> float:
     if forecasts.shape != test.targets.shape or not np.isfinite(forecasts).all():
         raise InputError(
             f"forecasts of shape {forecasts.shape} have to be {test.targets.shape} finite numbers: "
-            "look at what benchmarks/rival_forecasts.py wrote"
+            "check what benchmarks/library_forecasts.py wrote"
         )
     return float(test.measure_steps(forecasts)["mase"].mean())
 
@@ -317,8 +319,8 @@ def tabulate_series(
     return Row(
         f"{name}, {len(series.samples)} samples, {series.entry.horizons[-1]} steps",
         f"{champion}: MASE {own:.3g}",
-        ", ".join(f"{rival} {error:.3g}" for rival, error in errors.items()),
-        quality=", ".join(f"{own / error:.2f} × {rival}" for rival, error in errors.items()),
+        ", ".join(f"{method} {error:.3g}" for method, error in errors.items()),
+        quality=", ".join(f"{own / error:.2f} × {method}" for method, error in errors.items()),
     )
 
 
@@ -326,17 +328,17 @@ def summarise(ratios: list[dict[str, float]]) -> list[Row]:
     """The geometric means over series, and the worst.
 
     Args:
-        ratios: of each series, own MASE over that of each rival.
+        ratios: of each series, own MASE over that of each method.
     """
     rows = []
-    for rival in ratios[0]:
-        of_rival = [of_series[rival] for of_series in ratios]
-        mean, worst = geometric_mean(of_rival), max(of_rival)
-        goals = [at_most(f"of {rival}", mean, GOALS[rival])] if rival in GOALS else []
-        if rival == AUTOREGRESSION:
-            goals = [at_most(f"of {rival}", worst, WORST)]
+    for method in ratios[0]:
+        of_method = [of_series[method] for of_series in ratios]
+        mean, worst = geometric_mean(of_method), max(of_method)
+        goals = [at_most(f"of {method}", mean, GOALS[method])] if method in GOALS else []
+        if method == AUTOREGRESSION:
+            goals = [at_most(f"of {method}", worst, WORST)]
         row = Row(
-            f"MASE over that of {rival}",
+            f"MASE over that of {method}",
             f"{mean:.3f}, geometric mean of {len(ratios)} series",
             quality=f"worst {worst:.2f}",
             goals=goals,

@@ -11,7 +11,7 @@ from string import ascii_uppercase
 
 from benchmarks.clock import ROOT, Usage, run_stage
 from benchmarks.data import Bench, read_names
-from benchmarks.table import Row, at_most, say_seconds
+from benchmarks.table import Row, at_most, format_seconds
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from stages.surnames.archive import LabelledNames, write_raw
 
@@ -40,7 +40,7 @@ Usages = dict[str, Usage]  # stage -> what it took
 
 
 def measure(bench: Bench) -> list[Row]:
-    """One row a stage, for surnames and for series."""
+    """One row per stage, for surnames and for series."""
     times = TIMES[:2] if bench.quick else TIMES
     points = POINTS[:2] if bench.quick else POINTS
     names, data = read_names(bench.archive)
@@ -177,7 +177,7 @@ def write_series_params(path: Path, points: int) -> None:
 
 
 def tabulate_stages(runs: dict[int, Usages], unit: str) -> list[Row]:
-    """One row a stage, of runs by the size of their data."""
+    """One row per stage, of runs by the size of their data."""
     rows = []
     for stage in next(iter(runs.values())):
         usages = {size: run[stage] for size, run in runs.items()}
@@ -191,7 +191,7 @@ def tabulate_growth(
     """Seconds and MiB by size, and the growth of the time in the last step."""
     steps = []
     for size, usage in usages.items():
-        steps.append(f"{size:,}: {say_seconds(usage.cpu_seconds)}, {usage.mebibytes:.0f} MiB")
+        steps.append(f"{size:,}: {format_seconds(usage.cpu_seconds)}, {usage.mebibytes:.0f} MiB")
     sizes = list(usages)
     first, before, last = usages[sizes[0]], usages[sizes[-2]], usages[sizes[-1]]
     growth = (last.cpu_seconds / before.cpu_seconds) / (sizes[-1] / sizes[-2])

@@ -23,7 +23,7 @@ import psutil  # type: ignore[import-untyped]
 
 from benchmarks.clock import ROOT
 from benchmarks.data import Bench, read_names
-from benchmarks.table import Row, at_most, say_seconds
+from benchmarks.table import Row, at_most, format_seconds
 from stages.shared.errors import InputError
 from stages.tracking.model_package import pack_model
 
@@ -114,8 +114,8 @@ def _load(
         f"{model}, {NUM_CLIENTS} clients, names per request: {size}",
         f"{rate:.3g} requests per second",
         quality=(
-            f"median {say_seconds(median(times))}, 99 % within {say_seconds(slowest)}, "
-            f"{say_seconds(per_name)} per name; "
+            f"median {format_seconds(median(times))}, 99 % within {format_seconds(slowest)}, "
+            f"{format_seconds(per_name)} per name; "
             f"{before:.0f} MiB before, {_measure_memory(server):.0f} after"
         ),
         goals=[at_most("ms per name", per_name * 1e3, MOST_MILLISECONDS)] if size > 1 else [],

@@ -5,9 +5,9 @@ from typing import Any, TypeVar
 
 from benchmarks import forecasting_spread, surname_spread
 from benchmarks.data import Division
-from benchmarks.improvements import Improvement, say_improvement
+from benchmarks.improvements import Improvement, format_improvement
 from benchmarks.surname_spread import CHECKPOINTS, STARTS
-from benchmarks.table import NOTHING, render_grid, say_spread
+from benchmarks.table import NOTHING, format_spread, render_grid
 from stages.forecasting.assessment import ForecastingEvaluationParams
 from stages.shared.params import read_params, read_value
 from stages.surnames.assessment import IMPROVED
@@ -24,10 +24,12 @@ def tabulate_classifiers(results: list[surname_spread.Result], divisions: list[D
     take_out(groups, [CHECKPOINTS, STARTS])
     rows = []
     for name, found in baselines.items():
-        rows.append([f"*{name}*", *say_scores(found), *[NOTHING] * len(IMPROVED)])
+        rows.append([f"*{name}*", *format_scores(found), *[NOTHING] * len(IMPROVED)])
     for name, found in groups.items():
         improvements = surname_spread.measure_improvements(found, baselines, divisions)
-        rows.append([f"`{name}`", *say_scores(found), *say_improvements(improvements, IMPROVED)])
+        rows.append(
+            [f"`{name}`", *format_scores(found), *format_improvements(improvements, IMPROVED)]
+        )
     columns = ["classifier", "trainings", *SCORES]
     columns.extend(f"{score}: difference" for score in IMPROVED)
     return render_grid(columns, rows)
@@ -38,66 +40,68 @@ def tabulate_rnn(results: list[surname_spread.Result]) -> str:
     groups = group_by_name(results)
     rows = []
     for name in (CHECKPOINTS, STARTS):
-        rows.append([name, *say_scores(groups[name])])
+        rows.append([name, *format_scores(groups[name])])
     return render_grid(["classifier", "trainings", *SCORES], rows)
 
 
-def say_scores(results: list[surname_spread.Result]) -> list[str]:
+def format_scores(results: list[surname_spread.Result]) -> list[str]:
     """Number of trainings, and the spread of each score."""
     scores = [result.scores for result in results]
-    return [str(len(results)), *say_spreads(scores, SCORES)]
+    return [str(len(results)), *format_spreads(scores, SCORES)]
 
 
 def tabulate_forecasters(results: list[forecasting_spread.Result]) -> str:
     """Below each series its baselines and its networks."""
     params = read_params("evaluate_forecasters", ForecastingEvaluationParams)
     scores = [f"mse_{horizon}" for horizon in params.horizons]
-    asked = [f"mse_{horizon}" for horizon in params.validation_horizons]
+    validated = [f"mse_{horizon}" for horizon in params.validation_horizons]
     by_series: dict[str, list[forecasting_spread.Result]] = {}
     for result in results:
         by_series.setdefault(result.series, []).append(result)
     rows = []
     for series, found in by_series.items():
         rows.append([f"**{series}**"])
-        rows.extend(tabulate_series(found, scores, asked))
+        rows.extend(tabulate_series(found, scores, validated))
     columns = ["forecaster", "scored", *scores]
-    columns.extend(f"validation: {score}" for score in asked)
-    columns.extend(f"{score}: difference" for score in asked)
+    columns.extend(f"validation: {score}" for score in validated)
+    columns.extend(f"{score}: difference" for score in validated)
     return render_grid(columns, rows)
 
 
 def tabulate_series(
-    results: list[forecasting_spread.Result], scores: list[str], asked: list[str]
+    results: list[forecasting_spread.Result], scores: list[str], validated: list[str]
 ) -> list[list[str]]:
     """Baselines, then networks with their improvements.
 
     Args:
         results: of one series.
         scores: on test.
-        asked: those that validation has too.
+        validated: scores that validation has too.
     """
     groups = group_by_name(results)
     names = read_value("forecasting_baselines")
     baselines = take_out(groups, [*names["names"], *names["periodic_names"]])
     rows = []
     for name, found in baselines.items():
-        rows.append([f"*{name}*", *say_errors(found, scores, asked), *[NOTHING] * len(asked)])
+        rows.append(
+            [f"*{name}*", *format_errors(found, scores, validated), *[NOTHING] * len(validated)]
+        )
     for name, found in groups.items():
         improvements = forecasting_spread.measure_improvements(found, baselines)
-        cells = say_errors(found, scores, asked)
-        rows.append([f"`{name}`", *cells, *say_improvements(improvements, asked)])
+        cells = format_errors(found, scores, validated)
+        rows.append([f"`{name}`", *cells, *format_improvements(improvements, validated)])
     return rows
 
 
-def say_errors(
-    results: list[forecasting_spread.Result], scores: list[str], asked: list[str]
+def format_errors(
+    results: list[forecasting_spread.Result], scores: list[str], validated: list[str]
 ) -> list[str]:
     """Number of trainings and draws, and the spread of each error on test and validation."""
     on_test, on_validation = [], []
     for result in results:
         on_test.append(result.scores)
         on_validation.append(result.scores["validation"])
-    spreads = say_spreads(on_test, scores) + say_spreads(on_validation, asked)
+    spreads = format_spreads(on_test, scores) + format_spreads(on_validation, validated)
     return [str(len(results)), *spreads]
 
 
@@ -118,14 +122,14 @@ def take_out(groups: dict[str, list[Result]], names: list[str]) -> dict[str, lis
     return taken
 
 
-def say_spreads(results: list[dict[str, Any]], scores: Sequence[str]) -> list[str]:
+def format_spreads(results: list[dict[str, Any]], scores: Sequence[str]) -> list[str]:
     """Median and range of each score."""
     cells = []
     for score in scores:
-        cells.append(say_spread([of_one[score] for of_one in results]))
+        cells.append(format_spread([of_one[score] for of_one in results]))
     return cells
 
 
-def say_improvements(improvements: dict[str, Improvement], scores: Sequence[str]) -> list[str]:
+def format_improvements(improvements: dict[str, Improvement], scores: Sequence[str]) -> list[str]:
     """The improvement in each score."""
-    return [say_improvement(improvements[score]) for score in scores]
+    return [format_improvement(improvements[score]) for score in scores]

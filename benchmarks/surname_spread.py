@@ -32,7 +32,7 @@ from stages.surnames.train import ClassifierParams, Trained, train
 RNN = "surname_rnn"
 CHECKPOINTS = f"{RNN} along its last updates"
 STARTS = f"{RNN} from scaled first weights"
-NO_INTERVALS = BootstrapParams(resamples=1, seed=0)  # of one training: nobody looks at them
+NO_INTERVALS = BootstrapParams(resamples=1, seed=0)  # of single trainings, which are not shown
 
 
 @dataclass(frozen=True)

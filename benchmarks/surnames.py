@@ -1,4 +1,4 @@
-"""Section `surnames`: how soon a classifier is as good as asked. Scores are of the test split."""
+"""Section `surnames`: how soon a classifier reaches the test scores of its goals."""
 
 import shlex
 from dataclasses import replace
@@ -32,7 +32,7 @@ QUICK = ["surname_fast", "surname_ngrams"]
 
 
 def measure(bench: Bench) -> list[Row]:
-    """One row a classifier; the blend comes after its members."""
+    """One row per classifier; the blend comes after its members."""
     published = make_surname_program(bench)
     published.literal(WARM_UP)
     trials: dict[str, Trial[Trained]] = {}

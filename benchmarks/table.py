@@ -62,7 +62,7 @@ def at_most(metric: str, value: float, bound: float) -> Goal:
     return Goal(metric, value, bound, "≤")
 
 
-def say_spread(values: list[float], unit: str = "") -> str:
+def format_spread(values: list[float], unit: str = "") -> str:
     """Median [smallest to largest] of the repeats."""
     if not values:
         return NOTHING
@@ -72,7 +72,7 @@ def say_spread(values: list[float], unit: str = "") -> str:
     return f"{middle} [{min(values):.3g}–{max(values):.3g}]"
 
 
-def say_seconds(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """Seconds with the unit that people read best."""
     if seconds >= 1:
         return f"{seconds:.3g} s"
@@ -92,7 +92,7 @@ def judge(goals: list[Goal]) -> str:
 def render_row(row: Row) -> str:
     """One line of Markdown."""
     targets = ", ".join(goal.target for goal in row.goals) or NOTHING
-    ratio = say_spread(row.ratios, row.unit)
+    ratio = format_spread(row.ratios, row.unit)
     cells = [row.what, row.ours, row.reference, ratio, row.quality, targets, judge(row.goals)]
     return render_cells(cells)
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from benchmarks.clock import Turns, alternate
 from benchmarks.data import Bench
-from benchmarks.table import Goal, Row, at_most, say_seconds
+from benchmarks.table import Goal, Row, at_most, format_seconds
 from benchmarks.updates import Program
 
 Scores = dict[str, float]
@@ -46,8 +46,8 @@ def tabulate_trial(name: str, turns: Turns, most_share: float, goals: list[Goal]
     share = at_most("share of the published time", median(turns.shares), most_share)
     return Row(
         name,
-        say_seconds(median(turns.ours)),
-        f"{say_seconds(median(turns.reference))} (the published surname program)",
+        format_seconds(median(turns.ours)),
+        f"{format_seconds(median(turns.reference))} (the published surname program)",
         turns.shares,
         unit=" of it",
         quality=", ".join(scores),

@@ -9,7 +9,7 @@ from types import ModuleType
 from benchmarks.clock import Turns, alternate
 from benchmarks.data import Bench, make_series
 from benchmarks.published import carried_rnn, lagged_rnn, small_init_rnn, surname_rnn, windowed_lstm
-from benchmarks.table import Row, at_least, say_seconds
+from benchmarks.table import Row, at_least, format_seconds
 from stages.forecasting.train import ForecasterParams, draw_windows
 from stages.forecasting.train import train as train_forecaster
 from stages.shared.params import read_params
@@ -124,7 +124,7 @@ def time_program(program: Program, bench: Bench) -> Timing:
 
 @cache
 def time_programs(bench: Bench) -> list[Timing]:
-    """All five; the second section to ask gets the timings of the first."""
+    """All five; the timings are measured once for all sections."""
     timings = []
     for name in SINE:
         timings.append(time_program(make_sine_program(name, bench), bench))
@@ -133,7 +133,7 @@ def time_programs(bench: Bench) -> list[Timing]:
 
 
 def measure(bench: Bench) -> list[Row]:
-    """One row a program."""
+    """One row per program."""
     return list(map(tabulate_timing, time_programs(bench)))
 
 
@@ -145,8 +145,8 @@ def tabulate_timing(timing: Timing) -> Row:
         what += f", blocks of {program.block:,}"
     return Row(
         what,
-        f"{say_seconds(median(turns.ours))} an update",
-        f"{say_seconds(median(turns.reference))} (literal)",
+        f"{format_seconds(median(turns.ours))} an update",
+        f"{format_seconds(median(turns.reference))} (literal)",
         turns.speed_ups,
         quality=f"mean loss {timing.our_loss:.4g}, literal {timing.literal_loss:.4g}",
         goals=[at_least("speed-up", median(turns.speed_ups), SPEED_UPS[program.name])],

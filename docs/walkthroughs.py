@@ -65,7 +65,7 @@ print(f"{'surname_rnn':15} accuracy {read_scores('surnames', 'surname_rnn')['acc
 
 
 # %%
-def say_shapes(**tensors: Tensor) -> None:
+def print_shapes(**tensors: Tensor) -> None:
     """Print the shape of each tensor by its name."""
     print("  " + ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items()))
 
@@ -100,7 +100,7 @@ for name in FORECASTERS:
     states, last = model.recurrent(samples)
     print(f"{name}: {len(windows.inputs)} windows")
     last = (last,) if isinstance(last, Tensor) else last
-    say_shapes(x=samples, states=states, **dict(zip("hc", last, strict=False)), y=y)
+    print_shapes(x=samples, states=states, **dict(zip("hc", last, strict=False)), y=y)
     finish_update(name, model, nn.functional.mse_loss(y, target), params.rate)
 
 # %% [markdown]
@@ -125,7 +125,7 @@ log_probabilities = model(letters, lengths)
 word = "".join(vocabulary.symbols[letter] for letter in letters[0])
 print(f"surname_rnn: {word}, {vocabulary.languages[language]}")
 one_hot = nn.functional.one_hot(letters, len(vocabulary.symbols)).transpose(0, 1)
-say_shapes(x=one_hot, y=log_probabilities)
+print_shapes(x=one_hot, y=log_probabilities)
 loss = nn.functional.nll_loss(log_probabilities, language)
 finish_update("surname_rnn", model, loss, recipe.rate)
 

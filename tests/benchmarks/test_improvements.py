@@ -5,7 +5,7 @@ from benchmarks.improvements import (
     Improvement,
     count_drawn,
     find_improvements,
-    say_improvement,
+    format_improvement,
 )
 from stages.shared.intervals import BootstrapParams, describe_difference
 
@@ -89,4 +89,4 @@ def test_trainings_that_differ_by_their_seeds_alone_are_seldom_ahead_or_behind()
     ],
 )
 def test_a_lead_says_how_large_and_whether_it_is_one(low, high, text):
-    assert say_improvement(Improvement("ridge", 0.025, {"low": low, "high": high})) == text
+    assert format_improvement(Improvement("ridge", 0.025, {"low": low, "high": high})) == text

@@ -98,9 +98,9 @@ def test_intervals_are_summarised_by_their_mean_and_by_how_many_are_near():
 
 @pytest.mark.slow
 def test_an_environment_that_could_not_be_installed_is_not_taken_for_one(tmp_path, monkeypatch):
-    requirements = tmp_path / "rivals.txt"
+    requirements = tmp_path / "libraries.txt"
     requirements.write_text("./missing", encoding="utf-8")
-    monkeypatch.setattr(real_series, "RIVALS", tmp_path / "rivals")
+    monkeypatch.setattr(real_series, "LIBRARIES", tmp_path / "libraries")
     monkeypatch.setattr(real_series, "REQUIREMENTS", requirements)
 
     for _ in range(2):

@@ -103,7 +103,7 @@ def test_each_language_keeps_its_number_of_pairs():
     assert improvement.interval == {"low": 0.5, "high": 0.5}
 
 
-def test_the_rival_is_the_best_on_validation_in_the_mean_over_splits():
+def test_the_baseline_is_the_best_on_validation_in_the_mean_over_splits():
     lucky, steady = [], []
     for split, accuracy in enumerate([0.9, 0.1]):
         lucky.append(make_result("lucky", split, guess(0), accuracy=accuracy))

@@ -4,27 +4,27 @@ from benchmarks.table import (
     Row,
     at_least,
     at_most,
+    format_seconds,
+    format_spread,
     judge,
     render_grid,
     render_sections,
     render_table,
-    say_seconds,
-    say_spread,
 )
 
 
 def test_a_spread_is_the_median_with_the_extremes():
-    assert say_spread([3.0, 1.0, 2.0], "×") == "2× [1–3]"
-    assert say_spread([0.25], " of it") == "0.25 of it"
-    assert say_spread([0.5, 0.25, 0.125, 1.0]) == "0.375 [0.125–1]"
-    assert say_spread([], "×") == "–"
+    assert format_spread([3.0, 1.0, 2.0], "×") == "2× [1–3]"
+    assert format_spread([0.25], " of it") == "0.25 of it"
+    assert format_spread([0.5, 0.25, 0.125, 1.0]) == "0.375 [0.125–1]"
+    assert format_spread([], "×") == "–"
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(125.0, "125 s"), (0.0123, "12.3 ms"), (58e-6, "58 µs")]
 )
 def test_seconds_have_a_readable_unit(seconds, text):
-    assert say_seconds(seconds) == text
+    assert format_seconds(seconds) == text
 
 
 def test_a_missed_goal_says_by_how_much():

@@ -1,6 +1,6 @@
-"""Forecasts of other libraries, by a Python that has the packages of rivals.txt.
+"""Forecasts of other libraries, by a Python that has the packages of libraries.txt.
 
-Run by the sections `real` and `m3`, never imported by them: `python rival_forecasts.py datasets
+Run by the sections `real` and `m3`, never imported by them: `python library_forecasts.py datasets
 OUT` writes series that pmdarima holds, `m3 OUT` those of the M3 competition, `forecast SERIES OUT`
 forecasts series, `panels PANELS OUT` all series of panels. All files are JSON.
 """
