@@ -118,10 +118,10 @@ def test_the_gradients_of_the_tour_are_curves_over_the_distance(tracked):
     assert run.data.metrics["largest_difference"] == 6.5e-07
 
 
-def test_the_tour_tells_what_it_is_and_what_is_left_of_the_gradient(tracked):
+def test_the_tour_has_its_description_and_what_is_left_of_the_gradient(tracked):
     note = find_run("layer_tour").data.tags["mlflow.note.content"]
 
-    assert "What each recurrent layer takes and gives" in note
+    assert "Shapes of the inputs and outputs of each recurrent layer" in note
     assert "differ by 6.5e-07 at most" in note
     assert "| zero input | spectral radius 1.5 | 3 | 3.4 |" in note
 
