@@ -156,6 +156,18 @@ def test_an_experiment_is_a_run_of_its_own_beside_the_committed_one(repository):
     assert set(list_runs(repository)[1]) == {"small", "large", "small (rate 0.125)"}
 
 
+def test_check_reports_that_the_runs_of_another_dvc_lock_are_marked(repository):
+    main("sync")
+    run(repository, "sed -i 's/rate: 0.5/rate: 0.125/' params.yaml && dvc repro --quiet")
+    main("sync")
+
+    run(repository, "git checkout --quiet . && dvc checkout --quiet")
+    with pytest.raises(InputError, match="small: not marked as current"):
+        main("check")
+    main("sync")
+    main("check")
+
+
 def test_runs_of_commits_and_experiments_come_back_into_a_new_store(repository):
     first = run(repository, "git rev-parse HEAD").strip()
     run(repository, "dvc exp run --quiet -S models.small.rate=0.125")

@@ -94,6 +94,7 @@ class _RunState:
     difference: str | None  # what a sync would change
     problem: str | None  # why it cannot, or which file of the workspace differs from the lock file
     lost_children: bool = False  # whether runs below it are missing
+    is_unmarked: bool = False  # whether only the mark of the current lock file is missing
 
 
 @contextmanager
@@ -168,7 +169,10 @@ def inspect(
                 spec.files, spec.md5s, spec.pull, may_be_missing=True
             )
         lost_children = num_children != num_wanted
-        states.append(_RunState(spec, tuple(runs), difference, problem, lost_children))
+        # on a server the marks are those of whoever synced last
+        is_marked = not store.is_local or (bool(runs) and CURRENT_TAG in runs[0].data.tags)
+        state = _RunState(spec, tuple(runs), difference, problem, lost_children, not is_marked)
+        states.append(state)
     marked = _find_marked(store) if marked is None else marked
     leftovers = [(run, "unfinished") for run in marked if _is_abandoned(run)]
     return states, leftovers + [(run, _ORPHAN) for run in orphans]
@@ -178,7 +182,8 @@ def describe_states(states: list[_RunState], leftovers: "list[tuple[Run, str]]")
     """What `inspect` has found that a sync would change, or could not change: a line per run."""
     differences = [f"{run.info.run_name}: {reason}" for run, reason in leftovers]
     for state in states:
-        parts = [text for text in (state.difference, state.problem) if text]
+        unmarked = "not marked as current" if state.is_unmarked else None
+        parts = [text for text in (state.difference or unmarked, state.problem) if text]
         if parts:
             differences.append(f"{state.spec.name}: {'; '.join(parts)}")
     return differences
