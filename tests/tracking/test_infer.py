@@ -168,6 +168,18 @@ def test_check_reports_that_the_runs_of_another_dvc_lock_are_marked(repository):
     main("check")
 
 
+def test_a_model_that_is_added_to_mlflow_yaml_becomes_a_tag_of_the_run(repository):
+    main("sync")
+
+    (repository / "mlflow.yaml").write_text("runs: {train: {model: clean.csv}}")
+    with pytest.raises(InputError, match="small: stale"):
+        main("check")
+    main("sync")
+
+    small = list_runs(repository)[1]["small"]
+    assert small.data.tags["dvc.model"] == "clean.csv"
+
+
 def test_runs_of_commits_and_experiments_come_back_into_a_new_store(repository):
     first = run(repository, "git rev-parse HEAD").strip()
     run(repository, "dvc exp run --quiet -S models.small.rate=0.125")

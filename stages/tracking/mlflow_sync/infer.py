@@ -298,7 +298,7 @@ def infer_specs(
                 name=names[final],
                 experiment=_fill_item(own.experiment, final) or experiment,
                 kind=_fill_item(own.kind, final) or final.partition("@")[0],
-                description=f"stage {final}: {first.cmd}",
+                description="; ".join([f"stage {final}: {first.cmd}", *models.values()]),
                 stages=stages,
                 params=_collect_params(stages),
                 results=results,

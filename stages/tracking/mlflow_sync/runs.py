@@ -296,7 +296,8 @@ def update_shown(store: Store, run: "Run", spec: RunSpec) -> list[str]:
     scores = _list_final_scores(content, None)
     changed = [score for score in scores if metrics.get(score.key) != score.value]
     note = join_note(content.note, run.data.tags.get(NOTE_TAG, ""))
-    tags = {f"{spec.tag_prefix}kind": spec.kind, NOTE_TAG: note, DISPLAY_TAG: spec.display_digest}
+    tags = {f"{spec.tag_prefix}kind": spec.kind} | content.labels
+    tags |= {NOTE_TAG: note, DISPLAY_TAG: spec.display_digest}
     log_values(store, run, {}, tags, changed)
     return [line for line in kept if line]
 
