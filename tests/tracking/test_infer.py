@@ -195,6 +195,10 @@ def test_runs_of_commits_and_experiments_come_back_into_a_new_store(repository):
     rates = {one.data.params["models.small.rate"]: one for one in runs}
     assert set(rates) == {"0.5", "0.125", "0.75"} and len(runs) == 3
     assert rates["0.5"].data.tags["mlflow.source.git.commit"] == first
+    assert rates["0.5"].info.run_name == f"small ({first[:7]})"
+    made = run(repository, f"git show --no-patch --format=%ct {first}").strip()
+    assert rates["0.5"].info.start_time == int(made) * 1000
+    assert rates["0.75"].info.run_name == "small"
     tried = rates["0.125"]
     assert tried.info.run_name == f"small ({tried.data.tags['dvc.experiment']})"
     marked = [rate for rate, one in rates.items() if one.data.tags.get("dvc.lock") == "current"]
@@ -211,9 +215,11 @@ def test_a_listing_that_leads_out_of_its_folder_is_not_followed_for_a_commit(rep
     [listing] = repository.glob(f".dvc/cache/files/md5/*/{find_listing(repository)[2:]}")
     listing.chmod(0o644)
     listing.write_text(listing.read_text().replace("curve.csv", "../../planted.csv"))
+    run(repository, "sed -i 's/rate: 0.5/rate: 0.125/' params.yaml && dvc repro --quiet")
+    commit(repository, "a lower rate")
 
     with pytest.raises(InputError, match=r"DVC's listing of out/small is not that of dvc\.lock"):
-        main("sync", rev=["HEAD"])
+        main("sync", rev=["HEAD~1"])
 
     assert run(repository, "git worktree list").count("\n") == 1
 

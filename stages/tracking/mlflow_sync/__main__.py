@@ -25,6 +25,7 @@ from stages.tracking.mlflow_sync.commits import (
     find_branch,
     find_commit,
     find_project_name,
+    find_time,
     list_revisions,
     name_variants,
     run_git,
@@ -92,8 +93,8 @@ def _sync_revisions(store: Store, revisions: dict[str, str]) -> list[str]:
         if experiment:
             os.environ["DVC_EXP_NAME"] = experiment
         with check_out(commit):
-            specs = infer_specs(read_pipeline(_list_pipelines()))
-            specs = [replace(spec, variant=experiment) for spec in specs]
+            specs = infer_specs(read_pipeline(_list_pipelines()), made=find_time(commit))
+            specs = [replace(spec, variant=experiment or commit[:7]) for spec in specs]
             lacks = sync(store, specs, commit, is_current=False)
         os.environ.pop("DVC_EXP_NAME", None)
         differences += [f"{experiment or commit[:7]}: {line}" for line in lacks]

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,11 @@ def find_commit() -> str | None:
     return run_git("rev-parse", "HEAD") if changes == "" else None
 
 
+def find_time(commit: str) -> datetime:
+    """When a commit was made."""
+    return datetime.fromisoformat(run_git("show", "--no-patch", "--format=%cI", commit) or "")
+
+
 def find_branch() -> str | None:
     """The branch of git that is checked out, if one is."""
     return run_git("symbolic-ref", "--quiet", "--short", "HEAD")
@@ -71,9 +77,11 @@ def list_revisions(ranges: list[str], experiments: bool) -> dict[str, str]:
             commit, _, name = line.partition(" ")
             if name.count("/") == 4 and "/exec/" not in name:  # refs/exps/<2>/<38>/<name>
                 named[commit] = name.rpartition("/")[2]
-    # of commits with the same dvc.lock the last one
+    # of commits with the same dvc.lock the last one, and none with that of the workspace
     locks = {run_git("rev-parse", f"{commit}:./dvc.lock"): commit for commit in named}
-    return {commit: named[commit] for lock, commit in locks.items() if lock}
+    for lock in (None, run_git("hash-object", "dvc.lock")):
+        locks.pop(lock, None)
+    return {commit: named[commit] for commit in locks.values()}
 
 
 @contextmanager

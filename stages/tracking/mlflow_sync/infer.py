@@ -234,6 +234,7 @@ def infer_specs(
     described: Collection[str] = (),
     pull: str = "dvc pull",
     tag_prefix: str = "sync.",
+    made: datetime | None = None,
 ) -> list[RunSpec]:
     """The runs of the stages with metrics that no later one with metrics reads.
 
@@ -242,6 +243,7 @@ def infer_specs(
         described: stages whose runs are described elsewhere.
         pull: command that gets missing files, for messages.
         tag_prefix: of the tags kind, model and stage, which people may use for something else.
+        made: time of the runs; None: when they are written, since DVC's files have no time.
 
     Raises:
         InputError: mlflow.yaml is damaged.
@@ -303,7 +305,9 @@ def infer_specs(
                 params=_collect_params(stages),
                 results=results,
                 data={path: md5 for path, md5 in md5s.items() if find_entry(path, kept)},
-                read=partial(_read_content, names[final], stages, metrics, plots, models, md5s),
+                read=partial(
+                    _read_content, names[final], stages, metrics, plots, models, md5s, made
+                ),
                 shown=shown,
                 needed=[*shown],
                 pull=pull,
@@ -449,9 +453,10 @@ def _read_content(
     plots: dict[str, dict[str, Any]],
     models: dict[str, str],
     md5s: Md5s,
+    made: datetime | None,
 ) -> Content:
-    """Metrics and curves; DVC's files hold no time, so it is that of the sync."""
-    now = datetime.now(UTC)
+    """Read metrics and curves."""
+    now = made or datetime.now(UTC)
     by_file = {path: flatten(_read_mapping(Path(path)), "/") for path in metrics}
     values = dict(_tell_apart(by_file))
     scores = {of: float(value) for of, value in values.items() if isinstance(value, int | float)}
