@@ -14,7 +14,7 @@ from stages.forecasting.series import Array
 from stages.shared.checkpoints import build_network
 from stages.shared.errors import InputError
 from stages.shared.tables import Curves
-from stages.shared.training_loop import FitParams, Recorder, by_autograd, fit, prepare_training
+from stages.shared.training_loop import FitParams, Recorder, fit, prepare_training
 
 _SHORTEST = 3  # samples that a window needs before its targets, where the series has them
 
@@ -121,9 +121,7 @@ def train_network(
 
     batches = _draw_batches(panels, model, recipe)
     recorder: Recorder[_Batch] = Recorder(recipe, name, lambda *_: None)
-    curves = fit(
-        by_autograd(model, measure_loss), list(model.parameters()), batches, recipe, recorder
-    )
+    curves = fit(measure_loss, list(model.parameters()), batches, recipe, recorder)
     return model.cpu().eval(), curves
 
 

@@ -30,7 +30,6 @@ from stages.shared.training_loop import (
     Progress,
     Recorder,
     Step,
-    by_autograd,
     fit,
     prepare_training,
     write_progress,
@@ -184,8 +183,7 @@ def train(
         validate = partial(_measure_loss, model, validation, params, device)
     recorder = Recorder(params, name, print_progress, validate=validate)
     if params.gradient == "autograd":
-        gradient = by_autograd(model, measure_loss)
-        fit(gradient, list(model.parameters()), batches, params, recorder)
+        fit(measure_loss, list(model.parameters()), batches, params, recorder)
     else:
         for batch in batches:
             if params.gradient == "by_hand":
