@@ -98,14 +98,9 @@ class Assessment:
 
 def draw_backtests(series: AnySeries, params: ForecastingEvaluationParams) -> Backtests:
     """Draw the backtests of a series; they are the same for every forecaster."""
-    validation_horizon = max(params.validation_horizons)
-    draw = partial(
-        series.backtest,
-        context=params.context,
-        phases=params.phases,
-        validation_horizon=validation_horizon,
-    )
-    validation = draw("validation", horizon=validation_horizon, seed=params.validation_seed)
+    horizon = max(params.validation_horizons)
+    draw = partial(series.backtest, context=params.context, phases=params.phases, before=horizon)
+    validation = draw("validation", horizon=horizon, seed=params.validation_seed)
     # while recipes are chosen, validation replaces the test, which nobody may see yet
     seed = params.seed if params.split == "test" else params.validation_seed
     test = draw(params.split, horizon=max(params.horizons), seed=seed)
