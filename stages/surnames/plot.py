@@ -1,7 +1,7 @@
 """Draw a surname classifier: data/trained/, data/evaluated/ -> data/plotted/.
 
 Run by DVC as `python stages/run.py surnames.plot TRAINED EVALUATED OUT`. A blend is not trained by
-updates: its curves.csv has no rows, and it gets no curves.
+updates: its curves.csv has no rows, and it gets no figures of them.
 """
 
 import sys
@@ -35,7 +35,7 @@ _NUM_BINS = 10  # of the reliability figure, over probabilities 0 to 1
 
 
 def draw_confusion(rows: Rows, subtitle: str) -> Figure:
-    """Predicted languages of the names of each language, in percent of its names."""
+    """Draw the confusion matrix, in percent of the names of each language."""
     languages = [row["language"] for row in rows]
     counts = np.zeros((len(rows), len(rows)), dtype=np.int64)
     for index, row in enumerate(rows):
@@ -65,7 +65,7 @@ def draw_confusion(rows: Rows, subtitle: str) -> Figure:
 
 
 def draw_languages(rows: Rows, scores: Mapping[str, float], subtitle: str) -> Figure:
-    """Recall and F1 of each language, the largest at the top, beside their plain means."""
+    """Draw recall and F1 of each language, the largest at the top, with their means."""
     rows = sorted(rows, key=lambda row: int(row["num_test"]))
     heights = np.arange(len(rows))
     figure = make_figure("Recall and F1 by language", subtitle, height=0.3 * len(rows) + 1.5)
@@ -91,7 +91,7 @@ def draw_languages(rows: Rows, scores: Mapping[str, float], subtitle: str) -> Fi
 
 
 def draw_reliability(rows: Rows, scores: Mapping[str, float], subtitle: str) -> Figure:
-    """Share of right predictions, against the probability that the network gave them."""
+    """Draw the share of right predictions against their predicted probability."""
     confidence = np.array([float(row["probability"]) for row in rows])
     is_right = np.array([row["guess"] == row["language"] for row in rows])
     bin_of = np.minimum((confidence * _NUM_BINS).astype(int), _NUM_BINS - 1)
@@ -115,7 +115,7 @@ def draw_reliability(rows: Rows, scores: Mapping[str, float], subtitle: str) -> 
 
 
 def main(trained: str, evaluated: str, out: str) -> None:
-    """Write the figures of one model, those that there are data for."""
+    """Write the figures of one model."""
     name = Path(trained).name
     curves = read_curves(Path(trained, "curves.csv"))
     clip_norm = None
