@@ -171,11 +171,8 @@ def train(
 ) -> TrainedForecaster:
     """Train a forecaster; the same params and series give the same result.
 
-    Args:
-        params: entry of the model in params.yaml.
-        series: series or panel to train on.
-        name: name of the model, for messages.
-        validates: add the validation loss to the curves, where the params ask for it.
+    `name` is the name of the model, for messages. With `validates` the curves have the loss on
+    validation, if the params ask for it.
 
     Raises:
         InputError: network, params and series do not fit, or the loss is not finite.
@@ -193,6 +190,7 @@ def train(
     if isinstance(params, FittedForecasterParams):
         return _fit_in_closed_form(params, series, where)
 
+    # the network, and its windows
     dtype = torch.float64 if params.precision == "float64" else torch.float32
     model = build_network(params.architecture, params.network, where).to(device, dtype)
     inputs, targets, times = _select_windows(model, params, series, where)
@@ -202,6 +200,7 @@ def train(
     if series.windows.are_slid:
         reporter.progress.print(f"{len(inputs)} windows of {inputs.shape[1]} samples")
 
+    # the loss and its gradient, one batch per update
     objective: CompiledGradient | _ForecastLoss  # keeps the carried state
     if kernel := find_kernel(params, device):
         objective = CompiledGradient(model, kernel, params.carry_state)
@@ -210,7 +209,7 @@ def train(
         objective = _ForecastLoss(model, params.closed_loop, params.carry_state)
         weights = list(model.parameters())
     draws = draw_windows(params, len(inputs))
-    batches = (  # one per update
+    batches = (
         WindowBatch(inputs[rows], targets[rows], times[first])
         for rows, first in zip(torch.from_numpy(draws).to(device), draws[:, 0], strict=True)
     )
@@ -232,11 +231,7 @@ def train(
 
 
 def _fill_in_sizes(params: _P, series: Series, where: str) -> _P:
-    """The params with the sizes that the entry leaves out, by the rules of sizes.py.
-
-    Raises:
-        InputError: one does not fit the series.
-    """
+    """Return the params with the sizes that the entry leaves out, by the rules of sizes.py."""
     windows = TrainingWindows(params.series, series.windows.inputs.shape[1], series.most_ahead)
     takes = inspect.signature(find_class(params.architecture, where)).parameters
     changes: dict[str, Any] = {
@@ -262,7 +257,7 @@ def _select_windows(
     if hasattr(model, "fit_readout"):
         raise InputError(
             f"{where}: {params.architecture} is fitted in closed form: give fit_readout in place "
-            "of what concerns updates"
+            "of the params for updates"
         )
     weight = next(model.parameters())  # has device and precision of the training
     with torch.no_grad():
@@ -287,7 +282,7 @@ def _select_windows(
 
 
 class _Reporter:
-    """Prints losses as the walk-throughs do, and keeps snapshots of four updates."""
+    """Prints losses as in the walk-throughs, and keeps snapshots of four updates."""
 
     def __init__(self, model: nn.Module, params: ForecasterParams) -> None:
         self.progress = Progress(model)
@@ -307,7 +302,7 @@ class _Reporter:
     def observe(self, iteration: int, batch: WindowBatch, step: Step) -> None:
         """Keep the first window of a batch if it is due, `(T,)` each, and print the loss."""
         if (iteration - 1) % self.apart == 0 and len(self.snapshots["iterations"]) < 4:
-            length = step.outputs.shape[1]  # in closed-loop training that of the context
+            length = step.outputs.shape[1]  # in closed-loop training the context
             is_slid = batch.targets.shape[1] < batch.inputs.shape[1]
             seen = batch.inputs[0] if is_slid else batch.inputs[0, :length]
             self.snapshots["iterations"].append(iteration - 1)
@@ -319,7 +314,7 @@ class _Reporter:
 
 
 def find_kernel(params: ForecasterParams, device: torch.device) -> str | None:
-    """Name of the compiled kernel for a training; None: automatic differentiation."""
+    """Return the name of the compiled kernel for a training, None for automatic differentiation."""
     if params.batch > 1 or params.closed_loop or params.network.get("layers", 1) > 1:
         return None
     if params.precision != "float32" or device.type != "cpu":
@@ -331,7 +326,7 @@ class CompiledGradient:
     """Mean squared error of one-step forecasts and its gradient, by a compiled kernel.
 
     The weights of the model move into one vector, which an optimizer updates in one call. With
-    `carry_state` the hidden state is handed from one window to the next.
+    `carry_state` the hidden state is carried from one window to the next.
     """
 
     def __init__(self, model: Any, kernel: str, carry_state: bool) -> None:
@@ -352,7 +347,7 @@ class CompiledGradient:
         return torch.from_numpy(self.hidden).view(1, 1, -1) if self.carry_state else None
 
     def __call__(self, batch: WindowBatch) -> tuple[float, Tensor]:
-        """The loss of a batch of one window, and its forecasts `(1, T)` or `(1, 1)`."""
+        """Return loss and forecasts, `(1, T)` or `(1, 1)`, of one window; fill in the gradient."""
         if not self.carry_state:
             self.hidden[:] = 0
         windows, targets = batch.inputs.numpy(), batch.targets.numpy()
@@ -366,7 +361,7 @@ class CompiledGradient:
 class _ForecastLoss:
     """Mean squared error of one-step forecasts, or of the closed-loop forecast after a context.
 
-    With `carry_state` the hidden state is handed from one batch to the next.
+    With `carry_state` the hidden state is carried from one batch to the next.
     """
 
     def __init__(
@@ -378,10 +373,10 @@ class _ForecastLoss:
         self.state: State | None = None
 
     def __call__(self, batch: WindowBatch) -> tuple[Tensor, Tensor]:
-        """Loss and one-step forecasts of one batch; in a closed loop those of its context."""
+        """Return the loss and the one-step forecasts of a batch, or of its context in a loop."""
         if self.closed_loop is None:
             one_step, state = self.model(batch.inputs, self.state)
-            if self.carry_state:  # without the graph of the updates before
+            if self.carry_state:  # detached from earlier updates
                 is_tensor = isinstance(state, Tensor)
                 self.state = state.detach() if is_tensor else tuple(part.detach() for part in state)
             return nn.functional.mse_loss(one_step, batch.targets), one_step
@@ -403,7 +398,7 @@ class _ForecastLoss:
 
 
 def draw_windows(params: ForecasterParams, num_windows: int) -> NDArray[np.int64]:
-    """Which windows each update sees, `(iterations, batch)`."""
+    """Draw the indices of the windows of each update, `(iterations, batch)`."""
     if params.first:
         num_windows = min(params.first, num_windows)
     shape = (params.iterations, params.batch)
@@ -415,7 +410,7 @@ def draw_windows(params: ForecasterParams, num_windows: int) -> NDArray[np.int64
 def _select_validation(
     params: ForecasterParams, series: Series, inputs: Tensor, targets: Tensor
 ) -> WindowBatch | None:
-    """The windows of validation, as those of training are; None: there are none, or too few."""
+    """Return the windows of validation, None if there are too few or no loss is wanted."""
     ahead = params.network.get("horizon", 1)
     held_back = series.select_validation()
     if params.validate_every is None or len(held_back.windows.inputs) < ahead:
@@ -435,7 +430,7 @@ def _conclude(
     snapshots: dict[str, list[Any]],
     progress: Progress,
 ) -> TrainedForecaster:
-    """The result of a training, which prints its error on the held-out end if there is one."""
+    """Print the error on the held-out end, if there is one, and return the result."""
     test = series.windows.test
     if len(test):
         forecast = wrap_model(model)(series.windows.last[None], len(test))[0]
@@ -449,11 +444,7 @@ def _conclude(
 def _fit_in_closed_form(
     params: FittedForecasterParams, series: Series, where: str
 ) -> TrainedForecaster:
-    """Fit the readout of a network; the curves have one row, the loss of the fitted network.
-
-    Raises:
-        InputError: the network has no readout to fit, or the loss is not finite.
-    """
+    """Fit the readout of a network; the curves have one row, the loss of the fitted network."""
     model: Any = build_network(params.architecture, params.network, where)
     if not hasattr(model, "fit_readout"):
         raise InputError(
@@ -489,11 +480,8 @@ def _train_on_panel(
 ) -> TrainedForecaster:
     """Train one network on all series of a panel, or several from consecutive seeds.
 
-    Sizes that the entry leaves out follow from season and horizon of the panel, as was best on the
-    validation of the M3 competition (benchmarks/m3.py). The curves are means over the networks.
-
-    Raises:
-        InputError: the series is no panel, a network does not fit it, or the loss is not finite.
+    Default sizes follow from season and horizon of the panel, as was best on the validation of the
+    M3 competition (benchmarks/m3.py). The curves are means over the networks.
     """
     if not isinstance(series, Panel):
         raise InputError(

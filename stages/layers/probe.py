@@ -41,7 +41,7 @@ _STEPS = 4  # of the unrolled network
 
 
 def _draw_unrolled() -> Figure:
-    """The network as it is, with a loop, and as it is applied from time step to time step."""
+    """Draw the network with a loop, and unrolled over a few time steps."""
     subtitle = "the same U, W and V at every step: time, not copies"
     figure = make_figure("One network, unrolled in time", subtitle, 1.3 * WIDTH, 0.8 * HEIGHT)
     axes = figure.subplots()
@@ -90,7 +90,7 @@ def _draw_unrolled() -> Figure:
 
 
 def _plot_gradients(norms: Sequence[Norm], params: ProbeParams) -> Figure:
-    """One panel per case with one line per layer; the legend gives its last value."""
+    """Draw one panel per case with one line per layer; the legend shows the last values."""
     subtitle = f"random weights, H = {params.hidden}, seed {params.seed}"
     figure = make_figure("The gradient through time", subtitle, 2 * WIDTH, 1.2 * HEIGHT)
     panels = figure.subplots(1, len(_CASES), sharey=True)

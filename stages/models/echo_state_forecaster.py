@@ -123,7 +123,7 @@ class EchoStateForecaster(nn.Module):
         return torch.from_numpy(samples[:, self.window :])
 
     def _run(self, window: _Array) -> Iterator[_Array]:
-        """What the readout sees after each sample that is forecast after, from a state of zero."""
+        """Yield the inputs of the readout for each forecast, from a state of zero."""
         hidden = np.zeros((len(window), len(self.inward)))
         for end in range(1, window.shape[1] + 1):
             hidden = self._step(hidden, window[:, end - 1])
@@ -131,14 +131,14 @@ class EchoStateForecaster(nn.Module):
                 yield self._join(hidden, window[:, :end])
 
     def _step(self, hidden: _Array, sample: _Array) -> _Array:
-        """The next state `(B, H)` after one more sample `(B,)`, in NumPy, which calls faster."""
+        """Return the next state `(B, H)` after a sample `(B,)`, in NumPy for fast calls."""
         drive = hidden @ self.recurrent.numpy().T
         drive += sample[:, None] * self.inward.numpy() + self.bias.numpy()
         following: _Array = (1 - self.leak) * hidden + self.leak * np.tanh(drive, out=drive)
         return following
 
     def _join(self, hidden: _Array, samples: _Array) -> _Array:
-        """What the readout sees `(B, H + lags + 1)`: state, last samples, 1."""
+        """Join the inputs of the readout, `(B, H + lags + 1)`: state, last samples, 1."""
         lagged = samples[:, samples.shape[1] - self.lags :]
         return np.concatenate([hidden, lagged, np.ones((len(hidden), 1))], axis=1)
 
