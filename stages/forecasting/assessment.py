@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from stages.forecasting.metrics import name_ranked_score
+from stages.forecasting.metrics import choose_forecaster_metrics, name_ranked_score
 from stages.forecasting.prediction_intervals import PredictionInterval, fit_prediction_intervals
 from stages.forecasting.series import (
     AnySeries,
@@ -29,7 +29,7 @@ from stages.shared.intervals import (
     describe_difference,
     find_batch_interval,
 )
-from stages.shared.json_files import Baselines
+from stages.shared.json_files import Baselines, write_json
 from stages.shared.params import Count, Name, Params, Seed
 from stages.shared.tables import Rows, read_table, write_table
 
@@ -80,7 +80,7 @@ class Backtests:
     """Data for scoring all forecasters of a series."""
 
     walkthroughs: list[WalkthroughTest]  # one for each start; empty for observed series
-    drawn: int  # index of the one that the walk-through scores
+    drawn: int  # index of the test that the walk-through draws
     validation: Backtest
     test: Backtest
 
@@ -187,8 +187,8 @@ def add_owa(
     """Return the scores, for a panel with `owa` on test and on validation.
 
     The overall weighted average of the M4 competition (Makridakis et al., 2020) is the mean of
-    sMAPE and MASE, each divided by the score of Naive2: a ratio of means. All errors are those of
-    the test.
+    sMAPE and MASE, each divided by the score of Naive2: a ratio of means. `errors` and
+    `baseline_errors` are errors on the test.
     """
     horizon = scores["horizon_long"]
     names = f"smape_{horizon}", f"mase_{horizon}"
@@ -333,6 +333,20 @@ def _average_errors(
 def score_forecasts(forecasts: Array, backtest: Backtest, horizons: list[int]) -> dict[str, float]:
     """Return the scores of forecasts `(B, n)` of a backtest."""
     return _average_errors(measure_errors(forecasts, backtest, horizons))
+
+
+def write_scores(
+    metrics: Path, folder: Path, scores: Mapping[str, Any], training_range: Mapping[str, Any]
+) -> None:
+    """Write the metrics file of a forecaster, and scores.json and training_range.json to a folder.
+
+    Both folders are made.
+    """
+    metrics.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(metrics, choose_forecaster_metrics(scores))
+    write_json(folder / "scores.json", scores)
+    write_json(folder / "training_range.json", training_range)
 
 
 def write_errors(

@@ -27,6 +27,7 @@ from stages.forecasting.assessment import (
     measure_forecast_improvement,
     read_errors,
     write_errors,
+    write_scores,
 )
 from stages.forecasting.forecasters import (
     State,
@@ -34,11 +35,10 @@ from stages.forecasting.forecasters import (
     read_state,
     wrap_model,
 )
-from stages.forecasting.metrics import choose_forecaster_metrics
 from stages.forecasting.series import AnySeries, Array, Forecaster, read_series
 from stages.shared.checkpoints import read_model
 from stages.shared.command import run_as_command
-from stages.shared.json_files import read_baselines, write_json
+from stages.shared.json_files import read_baselines
 from stages.shared.params import read_params
 from stages.shared.reproducible import make_reproducible
 
@@ -137,13 +137,9 @@ def main(name: str, trained: str, windows: str, baselines: str, metrics: str, ou
         evaluation.errors, baseline_scores, baseline_errors, params, evaluation.block
     )
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    Path(metrics).parent.mkdir(parents=True, exist_ok=True)
-    write_json(Path(metrics), choose_forecaster_metrics(scores))
-    write_json(folder / "scores.json", scores)
+    write_scores(Path(metrics), folder, scores, evaluation.training_range)
     write_errors(folder / "errors.csv", {name: evaluation.errors}, evaluation.names)
     np.savez(folder / "forecasts.npz", allow_pickle=False, **evaluation.forecasts)
-    write_json(folder / "training_range.json", evaluation.training_range)
     held = evaluation.training_range["prediction_intervals"]["80"]["held"]
     print(f"{name}: {held:.0%} of the test lie in the prediction interval for 80 %")
 

@@ -50,7 +50,7 @@ _OFFSET = re.compile(r"[T ]\d\d:\d\d.*(?:Z|[+-]\d\d:?\d\d)$")
 
 
 class CellParams(Params):
-    """How the cells of a CSV file are read."""
+    """Params for reading the cells of a CSV file."""
 
     separator: str | None = Field(default=None, min_length=1, max_length=1)  # null: found out
     decimal: Literal[".", ","] = "."
@@ -67,7 +67,7 @@ class CellParams(Params):
 
 
 class CsvParams(CellParams):
-    """How a column of a CSV file is read."""
+    """Params for reading a column of a CSV file."""
 
     column: str  # of the samples
     time: str | None = None  # column of their times, evenly apart; null: rows are counted
@@ -373,7 +373,7 @@ def _check_one_series(table: _Table, params: CsvParams, path: Path) -> None:
             times, dates, _ = _parse_times(cells, table.lines, params, "")
         except InputError:
             continue
-        # numbers may be months of a year, if no other column tells equal ones apart
+        # numbers may be months of a year, if no other column distinguishes equal ones
         labels = [other for other in table.header if other not in (name, params.column)]
         is_labelled = any(
             len(set(zip(table.column(label), cells, strict=True))) == len(cells)
@@ -582,20 +582,15 @@ def _check_steps(
     """Check that times ascend, by even steps unless the calendar allows others."""
     steps = np.diff(times)
     backwards = np.flatnonzero(steps <= 0)
-    if len(backwards) and not steps[backwards[0]] and not _counts_up(times):
-        raise InputError(
-            f"{where}, line {lines[backwards[0] + 1]}: this time is not after that of the line "
-            "before, but the same: keep one row of each time"
-        )
     if len(backwards):
-        hint = (
-            " (several series in one file? Name the column of their names in id:)"
-            if _counts_up(times)
-            else ""
-        )
+        row, line = backwards[0], lines[backwards[0] + 1]
+        advice = ": sort the rows, the oldest first, and keep one of each time"
+        if _counts_up(times):
+            advice = f" (several series in one file? Name the column of their names in id:){advice}"
+        elif not steps[row]:
+            advice = ", but the same: keep one row of each time"
         raise InputError(
-            f"{where}, line {lines[backwards[0] + 1]}: this time is not after that of the line "
-            f"before{hint}: sort the rows, the oldest first, and keep one of each time"
+            f"{where}, line {line}: this time is not after the one in the line before{advice}"
         )
     if params.calendar == "rows":
         return

@@ -55,7 +55,7 @@ _PUBLISHED_COLORS = ("#8000ff", "#ff8000")  # of the walk-through about sliding 
 
 
 def draw_window(series: Series, step: float, subtitle: str) -> Figure:
-    """The first window: its input and its target."""
+    """Draw input and target of the first window."""
     windows = series.windows
     inputs, targets, times = windows.inputs[0], windows.targets[0], windows.times[0]
     figure = make_figure("First training window", subtitle)
@@ -81,7 +81,7 @@ def draw_snapshots(
     follow: bool = False,
     color: str = FORECAST_COLOR,
 ) -> Figure:
-    """Input and prediction at a few updates of training, one panel each.
+    """Draw input and prediction at a few updates of training, one panel each.
 
     `follow` places the targets after all inputs. `color` is the color of predictions.
     """
@@ -114,7 +114,7 @@ def draw_snapshots(
 
 
 def _time_inputs(target_times: Array, num_inputs: int, step: float, follow: bool = False) -> Array:
-    """Times of the inputs of a window: equal to the target times, or before the first of them."""
+    """Return the times of the inputs of a window: the target times, or those before the first."""
     if len(target_times) == num_inputs and not follow:
         return target_times
     times: Array = target_times[0] - step * np.arange(num_inputs, 0, -1, dtype=np.float64)
@@ -122,7 +122,7 @@ def _time_inputs(target_times: Array, num_inputs: int, step: float, follow: bool
 
 
 def _draw_parts(parts: _Parts, units: Units, subtitle: str) -> Figure:
-    """The parts of the series: training, validation if there is one, and test."""
+    """Draw the parts of the series: training, validation if there is one, and test."""
     figure = make_figure("Parts of the series", subtitle, 1.3 * WIDTH)
     axes = figure.subplots()
     for name, (times, samples) in parts.items():
@@ -141,13 +141,13 @@ def _label(axes: Axes, units: Units) -> None:
 
 
 def _join_parts(parts: _Parts) -> tuple[Array, Array]:
-    """Times and samples of all parts, `(T,)` each."""
+    """Return times and samples of all parts, `(T,)` each."""
     times, samples = zip(*parts.values(), strict=True)
     return np.concatenate(times), np.concatenate(samples)
 
 
 def draw_walkthrough_test(forecasts: _Arrays, parts: _Parts, units: Units, subtitle: str) -> Figure:
-    """The test of the walk-through from each start; a title marks the start that it draws.
+    """Draw the test of the walk-through from each start; a title marks the published start.
 
     If windows were slid, the end of training is shown before the test.
     """
@@ -182,7 +182,7 @@ def draw_walkthrough_test(forecasts: _Arrays, parts: _Parts, units: Units, subti
 
 
 def draw_sin_plots(forecasts: _Arrays, parts: _Parts) -> dict[str, Figure]:
-    """The three figures of the walk-through about sliding windows, exactly as published.
+    """Draw the three figures of the walk-through about sliding windows, exactly as published.
 
     They are the series, its parts in two colours, and the forecast over the end of the series.
     """
@@ -208,7 +208,7 @@ def draw_sin_plots(forecasts: _Arrays, parts: _Parts) -> dict[str, Figure]:
 
 
 def _draw_closed_loop(forecasts: _Arrays, units: Units, subtitle: str) -> Figure:
-    """The backtest of a generated series: forecasts from a few phases, near and far."""
+    """Draw the backtest of a generated series: forecasts from a few phases, near and far."""
     contexts, targets = forecasts["test_contexts"], forecasts["test_targets"]
     num_phases = len(targets)
     height = 0.55 * HEIGHT * num_phases + 0.8
@@ -249,7 +249,7 @@ def _draw_origins(
     held: float,
     subtitle: str,
 ) -> Figure:
-    """Forecasts of a model in their prediction intervals, beside those of the best baseline.
+    """Draw forecasts of a model in their prediction intervals, beside the best baseline.
 
     Forecasts, one row per origin, are one horizon apart; `first` is the index of the first sample
     that is forecast, in the joined parts. `held` is the share of the test in the intervals.
@@ -294,7 +294,7 @@ def _fill_interval(
 def _draw_panel(
     panel: Panel, forecasts: _Arrays, baseline_forecasts: _Arrays, held: float, subtitle: str
 ) -> Figure:
-    """Forecasts of a few series of a panel in their prediction intervals, beside a baseline.
+    """Draw forecasts of a few series in their prediction intervals, beside the best baseline.
 
     `held` is the share of the test samples of all series in the intervals.
     """
@@ -328,7 +328,7 @@ def _draw_panel(
 
 
 def _draw_split_of_panel(panel: Panel, names: list[str], subtitle: str) -> Figure:
-    """The parts of a few series of a panel: training, validation and test."""
+    """Draw the parts of a few series of a panel: training, validation and test."""
     figure = make_figure("Parts of the series", subtitle, 1.3 * WIDTH, 0.45 * HEIGHT * len(names))
     rows = figure.subplots(len(names), 1, squeeze=False).ravel()
     for name, axes in zip(names, rows, strict=True):
@@ -349,7 +349,7 @@ def _draw_split_of_panel(panel: Panel, names: list[str], subtitle: str) -> Figur
 def _draw_errors(
     name: str, scores: Mapping[str, Any], baselines: Baselines, units: Units, subtitle: str
 ) -> Figure:
-    """Errors of a model and of the baselines, one panel per score.
+    """Draw the errors of a model and of the baselines, one panel per score.
 
     For an observed series they are the scaled errors, by which models are ranked.
     """
@@ -386,7 +386,7 @@ def _draw_errors(
 
 
 def _name_measure(measure: str, kind: str) -> str:
-    """The title of a panel: `mse_500` is the error over 500 steps."""
+    """Return the title of a panel: `mse_500` is the error over 500 steps."""
     if measure.startswith(f"{kind}_"):
         return f"{measure.removeprefix(f'{kind}_')} steps"
     return _MEASURES[measure.removesuffix(f"_{kind}") if "one_step" in measure else measure]
@@ -446,7 +446,7 @@ def _draw_training(
     color: str,
     subtitle: str,
 ) -> dict[str, Figure]:
-    """The figures of windows and parts of a series, and of predictions while training."""
+    """Draw windows and parts of a series, and predictions while training."""
     step = float(forecasts["step"])
     units, parts = series.units, series.split_parts(step)
     figures = {"window": draw_window(series, step, subtitle)}
@@ -471,7 +471,7 @@ def _draw_forecasts(
     held: float,
     subtitle: str,
 ) -> dict[str, Figure]:
-    """The figures of the forecasts of one series: the test, and the test of a walk-through."""
+    """Draw the forecasts of one series: the test, and the test of the walk-through."""
     parts = series.split_parts(float(forecasts["step"]))
     origin = series.find_origin(scores.get("split", "test"))
     figures = {}

@@ -39,7 +39,7 @@ from stages.shared.params import read_params
 
 _FEW_HORIZONS = 4  # a test with fewer of the longest horizons gives wide intervals of scores
 _MOST_VALIDATION = 256  # windows for the loss on validation
-_VALIDATION_SEED = 0x7A11  # of those of generated series: no backtest draws its numbers
+_VALIDATION_SEED = 0x7A11  # for generated series; backtests draw other numbers
 _ORDERS = (1, 2, 4, 8, 16, 32)  # of the autoregressions that compare transforms
 
 
@@ -194,7 +194,7 @@ def slide_windows(
             "params.yaml"
         )
     slid = slide(training)
-    # windows whose target is in validation; their inputs may begin in training
+    # windows with a target in validation; their inputs may begin in training
     held_back = slide(fitted.apply(samples[: num_train + num_validation]))[len(slid) :]
     held_back = held_back[:: math.ceil(len(held_back) / _MOST_VALIDATION) or 1]
     windows = Windows(

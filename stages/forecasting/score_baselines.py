@@ -31,6 +31,7 @@ from stages.forecasting.assessment import (
     find_best_baseline,
     score_forecasts,
     write_errors,
+    write_scores,
 )
 from stages.forecasting.baselines import (
     fit_autoregression,
@@ -45,7 +46,7 @@ from stages.forecasting.forecasters import (
     find_shortest_history,
     wrap_model,
 )
-from stages.forecasting.metrics import choose_forecaster_metrics, name_ranked_score
+from stages.forecasting.metrics import name_ranked_score
 from stages.forecasting.series import (
     AnySeries,
     Array,
@@ -61,7 +62,7 @@ from stages.models.seasonal_forecaster import SeasonalForecaster
 from stages.shared.checkpoints import write_fitted_model
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
-from stages.shared.json_files import Baselines, write_baselines, write_json
+from stages.shared.json_files import Baselines, write_baselines
 from stages.shared.params import Count, Params, read_params
 from stages.shared.reproducible import make_reproducible
 
@@ -74,7 +75,7 @@ _SMOOTHING = ("ets", "theta")
 _MEMBERS = {"linear": ("ar2", "ar_best", "ridge"), "smoothing": _SMOOTHING}  # of a combination
 _CHOSEN = ("order", "penalty", "context", "block")  # on validation, for a linear baseline
 
-_Choice = dict[str, float | str]  # what validation chose for a baseline, as its scores have it
+_Choice = dict[str, float | str]  # results of the choice on validation, as in the scores
 
 
 class ForecastingBaselineParams(Params):
@@ -84,14 +85,14 @@ class ForecastingBaselineParams(Params):
     observed_names: list[_Observed]  # for observed series too
     periodic_names: list[_Periodic]  # for generated series with a period too
     panel_names: list[_OfPanels] = Field(min_length=1)  # for panels, in place of all these
-    ar_orders: list[Count] = Field(min_length=1)  # of which validation chooses that of ar_best
+    ar_orders: list[Count] = Field(min_length=1)  # candidates of ar_best, for validation
     ridge_block: Count  # samples that ridge forecasts at once
-    ridge_penalties: list[_Penalty] = Field(min_length=1)  # of which validation chooses
+    ridge_penalties: list[_Penalty] = Field(min_length=1)  # candidates, for validation
 
 
 @dataclass(frozen=True)
 class _Scored:
-    """Scores and errors of the baselines of a series, and the best of them on validation."""
+    """Scores and errors of the baselines of a series, and the best baseline on validation."""
 
     scores: Baselines
     errors: dict[str, ForecastErrors]  # by baseline, on the test phases
@@ -155,7 +156,7 @@ def score_baselines(
 
 
 def _list_names(series: AnySeries, params: ForecastingBaselineParams) -> list[str]:
-    """The baselines of a series, each after those that it combines."""
+    """List the baselines of a series, a combination after its members."""
     if isinstance(series, Panel):
         return [*params.panel_names]
     observed = params.observed_names if series.is_continuous else []
@@ -166,7 +167,7 @@ def _list_names(series: AnySeries, params: ForecastingBaselineParams) -> list[st
 def _choose_members(
     series: Series, scores: Baselines, evaluation: ForecastingEvaluationParams
 ) -> _Choice:
-    """The baselines to combine: the best one of each family, with what was chosen for it."""
+    """Choose the best baseline of each family, to combine them; nothing without one of each."""
     members: _Choice = {}
     for kind, family in _MEMBERS.items():
         scored = {name: scores[name] for name in family if name in scores}
@@ -180,7 +181,7 @@ def _choose_members(
 
 
 def _find_best(scores: Baselines, evaluation: ForecastingEvaluationParams) -> str:
-    """The baseline with the least error on validation, over the longest common horizon."""
+    """Return the baseline with the least error on validation, over the longest common horizon."""
     ranked = name_ranked_score(next(iter(scores.values())), evaluation.common_horizons[-1])
     return find_best_baseline(scores, ranked)
 
@@ -218,7 +219,7 @@ def _collect_scores(
 
 
 def _remember(forecast: Forecaster) -> Forecaster:
-    """The same forecaster, which keeps its forecasts for the combination."""
+    """Return the same forecaster with a cache of its forecasts, for the combination."""
     kept: dict[tuple[int, int], Array] = {}
 
     def remember(history: Array, horizon: int) -> Array:
@@ -235,7 +236,7 @@ def _average(forecasters: list[Forecaster]) -> Forecaster:
 
 
 def fit_panel_baseline(name: str, panel: Panel) -> nn.Module:
-    """A baseline of a panel, which is fitted to each history when it forecasts."""
+    """Return a baseline of a panel, which is fitted to each history when it forecasts."""
     season, floor = panel.season, panel.floor
     match name:
         case "copy_period":
@@ -312,7 +313,7 @@ def _list_choices(
     params: ForecastingBaselineParams,
     evaluation: ForecastingEvaluationParams,
 ) -> list[_Choice]:
-    """The ways to fit a baseline, for validation to choose from."""
+    """List the ways to fit a baseline, for validation to choose from."""
     num_samples = series.join_training().shape[1]
     match name:
         case "copy_period":
@@ -357,7 +358,7 @@ def _check_season(series: Series, context: int) -> None:
 
 
 def _limit_orders(orders: list[int], series: Series, context: int) -> list[int]:
-    """The orders for which segments are long enough; the context must reach all of them."""
+    """Return the orders that fit segments and context."""
     if not series.is_continuous and max(orders) > context:
         raise InputError(
             f"params.yaml: AR({max(orders)}) needs more samples than "
@@ -397,11 +398,7 @@ def main(windows: str, trained: str, out: str, metrics: str, details: str) -> No
     scores = {"data": series.name, "baseline": scored.best, **scored.scores[scored.best]}
     if evaluation.split != "test":
         scores["split"] = evaluation.split
-    for folder in (Path(details), Path(metrics).parent):
-        folder.mkdir(parents=True, exist_ok=True)
-    write_json(Path(metrics), choose_forecaster_metrics(scores))
-    write_json(Path(details) / "scores.json", scores)
-    write_json(Path(details) / "training_range.json", scored.training_range)
+    write_scores(Path(metrics), Path(details), scores, scored.training_range)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.forecasting.observed import ObservedParams, PanelParams, find_spacing
+from stages.forecasting.observed import OBSERVED, ObservedParams, PanelParams, find_spacing
 from stages.forecasting.signals import GeneratedParams, sample_signal
 from stages.forecasting.transform import Transform, TransformParams, fit_transform
 from stages.shared.arrays import read_arrays
@@ -52,7 +52,7 @@ class Windows:
     test: _Floats  # (n,) held-out end of the first segment
     test_times: Array  # (n,)
     validation_inputs: _Floats  # (V, T) after training, for the loss on validation
-    validation_targets: _Floats  # (V, T) or (V, 1), as those of training
+    validation_targets: _Floats  # (V, T) or (V, 1), like `targets`
 
     @property
     def are_slid(self) -> bool:
@@ -83,7 +83,7 @@ class Backtest:
     contexts: Array  # (B, K) samples before each forecast, oldest first; NaN before a short one
     targets: Array  # (B, n) samples after them, without the noise of a generated series
     naive_error: float | Array | None = None  # (B, 1) of a panel: divides the errors of MASE
-    block: int = 1  # neighbouring forecasts whose targets overlap: they are not independent
+    block: int = 1  # neighbouring forecasts with common targets, which are not independent
     examples: tuple[slice, slice] = (slice(None), slice(None))  # forecasts and steps in figures
     scores_coverage: bool = False  # whether the coverage of the prediction interval is a score
     earlier: Array | None = None  # (B, K') samples before the contexts, where there are more
@@ -475,7 +475,7 @@ class Panel(_Entry[PanelParams]):
     """
 
     spacing: ClassVar[float | None] = None
-    transform: ClassVar[None] = None  # the models have it in them
+    transform: ClassVar[None] = None  # it is a part of the models
 
     series_names: list[str] = field(kw_only=True)
     samples: list[Array] = field(kw_only=True)  # (T,) of each series, oldest first
@@ -595,20 +595,21 @@ def read_series(path: Path, with_params: bool = True) -> AnySeries:
             does not train again after a season or horizon is edited.
     """
     arrays = read_arrays(path)
-    entry_path = path.with_suffix(".json")
-    [entry] = read_json(entry_path).values() if with_params else [None]
+    params: Any = None
+    if with_params:
+        entry_path = path.with_suffix(".json")
+        [(section, entry)] = read_json(entry_path).items()
+        schema: Any = GeneratedParams if section == GeneratedSeries.section else OBSERVED
+        params = check_params(entry, schema, str(entry_path))
     if "lengths" in arrays:
-        panel = check_params(entry, PanelParams, str(entry_path)) if with_params else None
-        return _build_panel(path.stem, arrays, panel)
+        return _build_panel(path.stem, arrays, params)
     windows = Windows(**{field.name: arrays[field.name] for field in fields(Windows)})
     if "samples" not in arrays:
-        generated = check_params(entry, GeneratedParams, str(entry_path)) if with_params else None
-        return GeneratedSeries(path.stem, windows, params=generated)
-    observed = check_params(entry, ObservedParams, str(entry_path)) if with_params else None
+        return GeneratedSeries(path.stem, windows, params=params)
     return ObservedSeries(
         path.stem,
         windows,
-        params=observed,
+        params=params,
         samples=arrays["samples"],
         sample_times=arrays["sample_times"],
         num_train=int(arrays["num_train"]),

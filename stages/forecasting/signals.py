@@ -14,7 +14,7 @@ from stages.shared.params import Amount, Count, Params, Seed
 
 _Array = NDArray[np.float64]
 
-_MOST_SAMPLES = 10**7  # of a series, whose table then has half a gigabyte
+_MOST_SAMPLES = 10**7  # of a series: a table of half a gigabyte
 _NUM_PERIODS = 16  # in a spread: a whole number, so that all phases are equally likely
 _NUM_DELAYS = 2000  # in a spread: about 200 times the memory of a chaotic series
 

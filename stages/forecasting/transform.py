@@ -19,7 +19,7 @@ _Array = NDArray[np.float64]
 
 
 class TransformParams(Params):
-    """How the samples of a series are transformed before they are standardised."""
+    """Transform of the samples of a series before they are standardised."""
 
     log: bool = False  # of samples that are all above 0
     difference: list[Count] = Field(default=[], max_length=4)  # lags, one after the other

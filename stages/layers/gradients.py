@@ -66,7 +66,7 @@ def trace_gradient(cell: _Cell, inputs: Tensor) -> list[float]:
 
 
 def trace_gradients(params: ProbeParams) -> list[Norm]:
-    """The gradient through time of every case and layer."""
+    """Trace the gradient through time of every case and layer."""
     torch.manual_seed(params.seed)
     hidden = params.hidden
     noise = torch.randn(params.distance + 1, hidden, dtype=torch.float64)

@@ -82,7 +82,7 @@ def _run_cells(cells: Sequence[nn.Module], sequence: Tensor) -> tuple[Tensor, li
 
 
 def _as_tuple(state: Tensor | _State) -> _State:
-    """A state as (h,) or (h, c)."""
+    """Return a state as (h,) or (h, c)."""
     return state if isinstance(state, tuple) else (state,)
 
 

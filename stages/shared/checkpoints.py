@@ -32,7 +32,7 @@ _LAYERS = Annotated[int, Field(le=100)]
 
 
 class _Arguments(Params):
-    """Base of the arguments of an architecture; those of a blend are networks."""
+    """Base of the arguments of an architecture, which may be networks."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -77,7 +77,7 @@ def build_network(architecture: str, network: dict[str, Any], where: str) -> nn.
                 num_weights = sum(weight.numel() for weight in weights)
             if num_weights > _MOST_WEIGHTS:
                 raise InputError(
-                    f"{where} asks for {num_weights:,} weights, more than {_MOST_WEIGHTS:,}: "
+                    f"{where} has {num_weights:,} weights, more than {_MOST_WEIGHTS:,}: "
                     "lower its sizes"
                 )
         return make(**network)

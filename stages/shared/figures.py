@@ -140,7 +140,7 @@ def name_cell(network: Mapping[str, Any]) -> str:
 
 
 def _draw_loss(curves: Curves, unit: str, subtitle: str) -> Figure:
-    """The recorded losses of updates, their means and the losses on validation."""
+    """Draw the recorded losses of updates, their means and the losses on validation."""
     figure = make_figure("Training loss", subtitle)
     axes = figure.subplots()
     axes.set(yscale="log", xlabel="iteration (updates)", ylabel=f"loss\n({unit})")
@@ -177,7 +177,7 @@ def _draw_published_loss(
 
 
 def _mark_refinement(axes: Axes, iteration: int) -> None:
-    """A line where L-BFGS takes over, with another batch and sometimes another loss."""
+    """Draw a line where L-BFGS starts, with another batch and sometimes another loss."""
     axes.axvline(iteration, color=GREY, ls=":", lw=1)
     axes.annotate(
         " L-BFGS",

@@ -27,7 +27,7 @@ class TrainingParams(Params):
 
 
 class FitParams(TrainingParams):
-    """How a network is trained by updates: the fields that all models share."""
+    """Params of a training by updates, common to all models."""
 
     iterations: Count  # updates
     batch: Count  # examples averaged in one update

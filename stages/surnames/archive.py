@@ -45,7 +45,7 @@ _DAMAGES = (
     RuntimeError,  # a password, or an unknown compression
 )
 
-# SHA-256 of the 18 files of the official zip, which tell it from any other archive.
+# SHA-256 of the 18 files of the official zip.
 OFFICIAL_SHA256 = {
     "Arabic.txt": "6f424a8dbe51cbbbabab7a57d38b617210125e4e3991f3c657cb79b8f104bafc",
     "Chinese.txt": "49263ef55a8cb1740e841d65cad8214b2f9b5b869bc534c811746422496fa91e",

@@ -39,13 +39,13 @@ class Report:
     num_rows: int  # given names
     num_names: int  # left, each once per label
     num_duplicates: int  # rows that repeat a name of their label, after the clean-up
-    folded: dict[str, int]  # letter and what it became -> how often
+    folded: dict[str, int]  # letter and its replacement -> how often
     unknown: dict[str, int]  # letter that is the unknown symbol -> how often
     dropped: dict[str, int]  # letter -> how often
     no_letter: dict[str, int]  # label -> its rows without a known letter, left out
     num_shared: int  # names that stand under several labels
     shared: dict[str, list[str]]  # the first of them, and their labels
-    blanks: dict[str, int]  # label that differs by blanks from another, whose it is -> rows
+    blanks: dict[str, int]  # label that differs from another by blanks -> rows
     similar: list[list[str]]  # labels that differ by case alone
     rare: dict[str, int]  # label -> its names, too few to be split
     merged_into: str | None  # label that they got; None: they were left out
@@ -82,7 +82,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The names of all splits, as names.npz holds them."""
+    """The names of all splits: content of names.npz."""
 
     letters: Letters  # symbol indices of all names, end to end
     lengths: NDArray[np.int64]  # (N,), letters of each name
