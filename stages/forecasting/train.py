@@ -213,7 +213,9 @@ def train(
         WindowBatch(inputs[rows], targets[rows], times[first])
         for rows, first in zip(torch.from_numpy(draws).to(device), draws[:, 0], strict=True)
     )
-    held_back = _select_validation(params, series, inputs, targets) if validates else None
+    held_back = None
+    if validates and params.validate_every:
+        held_back = _select_validation(params, series, inputs, targets)
     validate = held_back and partial(_ForecastLoss(model, params.closed_loop).measure, held_back)
     recorder = Recorder(params, name, reporter.observe, validate=validate)
     curves = fit(objective, weights, batches, params, recorder)
@@ -410,10 +412,10 @@ def draw_windows(params: ForecasterParams, num_windows: int) -> NDArray[np.int64
 def _select_validation(
     params: ForecasterParams, series: Series, inputs: Tensor, targets: Tensor
 ) -> WindowBatch | None:
-    """Return the windows of validation, None if there are too few or no loss is wanted."""
+    """Return the windows of validation, None if there are too few."""
     ahead = params.network.get("horizon", 1)
     held_back = series.select_validation()
-    if params.validate_every is None or len(held_back.windows.inputs) < ahead:
+    if len(held_back.windows.inputs) < ahead:
         return None
     chosen, wanted, times = held_back.select_windows(targets.shape[1], ahead)
     return WindowBatch(
