@@ -29,12 +29,7 @@ from stages.forecasting.assessment import (
     write_errors,
     write_scores,
 )
-from stages.forecasting.forecasters import (
-    State,
-    find_shortest_history,
-    read_state,
-    wrap_model,
-)
+from stages.forecasting.forecasters import State, find_shortest_history, read_state, wrap_model
 from stages.forecasting.series import AnySeries, Array, Forecaster, read_series
 from stages.shared.checkpoints import read_model
 from stages.shared.command import run_as_command

@@ -215,11 +215,7 @@ def slide_windows(
         num_train=num_train,
         num_validation=num_validation,
         transform=fitted,
-        labels={
-            "column": params.column,
-            "time": params.time,
-            "has_dates": table.dates is not None,
-        },
+        labels={"column": params.column, "time": params.time, "has_dates": table.dates is not None},
     )
 
 

@@ -41,11 +41,7 @@ from stages.forecasting.baselines import (
     fit_theta,
     make_linear,
 )
-from stages.forecasting.forecasters import (
-    describe_model,
-    find_shortest_history,
-    wrap_model,
-)
+from stages.forecasting.forecasters import describe_model, find_shortest_history, wrap_model
 from stages.forecasting.metrics import name_ranked_score
 from stages.forecasting.series import (
     AnySeries,

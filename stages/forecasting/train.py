@@ -236,9 +236,7 @@ def _fill_in_sizes(params: _P, series: Series, where: str) -> _P:
     """Return the params with the sizes that the entry leaves out, by the rules of sizes.py."""
     windows = TrainingWindows(params.series, series.windows.inputs.shape[1], series.most_ahead)
     takes = inspect.signature(find_class(params.architecture, where)).parameters
-    changes: dict[str, Any] = {
-        "network": fill_in_network(params.network, takes, windows, where),
-    }
+    changes: dict[str, Any] = {"network": fill_in_network(params.network, takes, windows, where)}
     if isinstance(params, ForecasterParams):
         if params.closed_loop:
             changes["closed_loop"] = fill_in_closed_loop(params.closed_loop, windows, where)

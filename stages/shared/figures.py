@@ -180,11 +180,7 @@ def _mark_refinement(axes: Axes, iteration: int) -> None:
     """Draw a line where L-BFGS starts, with another batch and sometimes another loss."""
     axes.axvline(iteration, color=GREY, ls=":", lw=1)
     axes.annotate(
-        " L-BFGS",
-        xy=(iteration, 1),
-        xycoords=axes.get_xaxis_transform(),
-        va="top",
-        color=GREY,
+        " L-BFGS", xy=(iteration, 1), xycoords=axes.get_xaxis_transform(), va="top", color=GREY
     )
 
 

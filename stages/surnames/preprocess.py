@@ -27,13 +27,7 @@ from stages.surnames.alphabet import (
     normalize_name,
 )
 from stages.surnames.archive import LabelledNames, read_raw
-from stages.surnames.names import (
-    Corpus,
-    Report,
-    Vocabulary,
-    write_corpus,
-    write_vocabulary,
-)
+from stages.surnames.names import Corpus, Report, Vocabulary, write_corpus, write_vocabulary
 
 _SPLITS = ("train", "validation", "test")
 _OTHER = "other"  # label of those that are merged
