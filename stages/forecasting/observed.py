@@ -632,11 +632,7 @@ def _find_frequency(dates: "pd.DatetimeIndex") -> Any:
 
 
 def _continue_dates(dates: "pd.DatetimeIndex", num_steps: int) -> "list[pd.Timestamp]":
-    """Return the dates after the last one, by frequency, business days, or the usual spacing.
-
-    Raises:
-        InputError: they are after the last date that can be written.
-    """
+    """Return the dates after the last one, by frequency, business days, or the usual spacing."""
     import pandas as pd
 
     step = _find_frequency(dates)

@@ -132,9 +132,6 @@ def _sample_chaos(delay: float, times: _Array) -> _Array:
 
     x'(t) = 0.2 x(t - delay) / (1 + x(t - delay)^10) - 0.1 x(t), as deviation from its fixed point.
     Sums, products and quotients are rounded alike by every processor, powers of a library are not.
-
-    Raises:
-        InputError: times that would take too long to reach.
     """
     ticks = np.rint((times + _WARM_UP) / TICK)
     last = float(ticks.max())

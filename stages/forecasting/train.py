@@ -249,11 +249,7 @@ def _fill_in_sizes(params: _P, series: Series, where: str) -> _P:
 def _select_windows(
     model: nn.Module, params: ForecasterParams, series: Series, where: str
 ) -> tuple[Tensor, Tensor, Array]:
-    """Return the training inputs `(N, T)`, the targets of the network, and their times.
-
-    Raises:
-        InputError: the network does not fit its series or its training.
-    """
+    """Return the training inputs `(N, T)`, the targets of the network, and their times."""
     if hasattr(model, "fit_readout"):
         raise InputError(
             f"{where}: {params.architecture} is fitted in closed form: give fit_readout in place "

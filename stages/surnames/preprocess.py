@@ -117,10 +117,6 @@ def _clean_groups(
 
     Also returns the labels with too few names, dropped or merged, with their number of names.
     Without symbols all letters are known.
-
-    Raises:
-        InputError: there are such labels and the params reject them, or fewer than two labels
-            are left.
     """
     names = {}
     for label, group in groups.items():
@@ -156,10 +152,6 @@ def _divide(names: LabelledNames, data: str, params: SplitParams) -> _Divided:
     """Draw the split of each name of each label.
 
     A name under several labels gets the split of the label with the fewest names.
-
-    Raises:
-        InputError: the shares leave no name of a label to train on, or a split has no name of a
-            label, since it shares too many with other labels.
     """
     generator = np.random.default_rng(params.seed)
     order = [*names] if data == "official" else sorted(names, key=lambda label: len(names[label]))
