@@ -1,7 +1,7 @@
 """Train one model, in this process or on the Ray cluster of RAY_ADDRESS.
 
 Run by DVC as `python stages/run.py launch forecasting.train MODEL DATA OUT`. Imports neither torch
-nor NumPy itself: while it waits for the cluster, it needs little memory.
+nor NumPy: a process that waits for the cluster needs little memory.
 """
 
 import os
@@ -13,16 +13,16 @@ from stages.shared.command import run_as_command
 
 
 def main(module: str, name: str, data: str, out: str) -> None:
-    """Train; a cluster gives the bytes that this machine would.
+    """Train a model here or on a cluster, with the same bytes.
 
     Args:
-        module: below stages/, whose `main(name, data, out)` trains: `forecasting.train`.
-        name: of the model.
-        data: file or folder that it reads.
-        out: folder that it writes.
+        module: module below stages/ with a `main(name, data, out)`, such as `forecasting.train`.
+        name: name of the model.
+        data: input file or folder.
+        out: output folder.
 
     Raises:
-        InputError: that of the training, or no cluster, or one with other packages.
+        InputError: the training fails, or there is no cluster with the same packages.
     """
     if os.environ.get("RAY_ADDRESS"):
         train_on_cluster(module, name, data, out)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from stages.forecasting.metrics import name_ranked_score
+from stages.forecasting.metrics import choose_forecaster_metrics, name_ranked_score
 from stages.forecasting.prediction_intervals import PredictionInterval, fit_prediction_intervals
 from stages.forecasting.series import (
     AnySeries,
@@ -29,7 +29,7 @@ from stages.shared.intervals import (
     describe_difference,
     find_batch_interval,
 )
-from stages.shared.json_files import Baselines
+from stages.shared.json_files import Baselines, write_json
 from stages.shared.params import Count, Name, Params, Seed
 from stages.shared.tables import Rows, read_table, write_table
 
@@ -42,15 +42,14 @@ _NAIVE = ("hold_last", "copy_period")  # baselines that have nothing to fit
 class ForecastingEvaluationParams(Params):
     """Section `evaluate_forecasters` of params.yaml.
 
-    For every series `mse_short` is the error over the shortest horizon, `mse_long` over the longest
-    that test and validation have in common, `mase` likewise, only of an observed series. Models are
-    ranked by `mase`, or else by `mse_long`, on validation. Of a panel `smape` and `owa` replace the
-    squared errors.
+    `mse_short` is the error over the shortest horizon that test and validation have in common,
+    `mse_long` and, for observed series, `mase` over the longest. A panel has `smape` and `owa` in
+    place of squared errors. Models are ranked by `mase`, or else by `mse_long`, on validation.
     """
 
     split: Literal["test", "validation"]  # validation: while recipes are chosen
     phases: Count  # random starting points of the closed-loop forecasts
-    context: Count  # samples of the series that a forecaster sees before its forecast
+    context: Count  # samples of the series that a forecaster is given
     horizons: list[Count] = Field(min_length=1)  # steps of forecasts on the test phases
     validation_horizons: list[Count] = Field(min_length=1)
     seed: Seed  # of the test phases
@@ -68,27 +67,27 @@ class ForecastingEvaluationParams(Params):
 
     @property
     def common_horizons(self) -> list[int]:
-        """The horizons that test and validation have in common, in ascending order."""
+        """Horizons that test and validation have in common, in ascending order."""
         return sorted(set(self.horizons) & set(self.validation_horizons))
 
     def adapt(self, series: AnySeries) -> "ForecastingEvaluationParams":
-        """Replace context and horizons by those of an observed series."""
+        """Return the params with the context and horizons of an observed series."""
         return self.model_copy(update=series.own_evaluation)
 
 
 @dataclass(frozen=True)
 class Backtests:
-    """The data that all forecasters of a series are scored on."""
+    """Data for scoring all forecasters of a series."""
 
-    walkthroughs: list[WalkthroughTest]  # one for each start of the one-point test; none of a file
-    drawn: int  # which of them the walk-through scores
+    walkthroughs: list[WalkthroughTest]  # one for each start; empty for observed series
+    drawn: int  # index of the test that the walk-through draws
     validation: Backtest
     test: Backtest
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """The scores of a forecaster, and the forecasts behind them."""
+    """Scores of a forecaster, and the forecasts behind them."""
 
     scores: dict[str, Any]  # nested: scores on the test, `intervals`, `validation`
     errors: ForecastErrors  # on the test
@@ -97,15 +96,10 @@ class Assessment:
 
 
 def draw_backtests(series: AnySeries, params: ForecastingEvaluationParams) -> Backtests:
-    """Draw the backtests of a series; they are the same for every forecaster."""
-    validation_horizon = max(params.validation_horizons)
-    draw = partial(
-        series.backtest,
-        context=params.context,
-        phases=params.phases,
-        validation_horizon=validation_horizon,
-    )
-    validation = draw("validation", horizon=validation_horizon, seed=params.validation_seed)
+    """Draw the backtests of a series, the same for every forecaster."""
+    horizon = max(params.validation_horizons)
+    draw = partial(series.backtest, context=params.context, phases=params.phases, before=horizon)
+    validation = draw("validation", horizon=horizon, seed=params.validation_seed)
     # while recipes are chosen, validation replaces the test, which nobody may see yet
     seed = params.seed if params.split == "test" else params.validation_seed
     test = draw(params.split, horizon=max(params.horizons), seed=seed)
@@ -122,10 +116,10 @@ def assess(
     params: ForecastingEvaluationParams,
     whole_history: bool = False,
 ) -> Assessment:
-    """Scores on test and validation, with the intervals of those on test.
+    """Score a forecaster on test, with intervals, and on validation.
 
-    A network is given the context before each forecast, a baseline the whole history. Prediction
-    intervals of a panel are in units of its naive errors.
+    Networks are given the context before each forecast, baselines the whole history. Prediction
+    intervals for a panel are in units of its naive errors.
     """
     test, validation = backtests.test, backtests.validation
     given = test.histories if whole_history else test.contexts
@@ -138,7 +132,7 @@ def assess(
     off = (validation.targets[:, : max(horizons)] - predictions) / validation.scale
     off_test = (test.targets[:, : max(params.horizons)] - forecasts) / test.scale
     prediction_intervals = fit_prediction_intervals(off, off_test, is_rolling)
-    if test.names is not None:  # what forecasts past the end go by: both errors of each series
+    if test.names is not None:  # forecasts past the end use the errors of both splits
         of_both = fit_prediction_intervals(np.concatenate([off, off_test]), off_test, is_rolling)
         prediction_intervals = {
             level: replace(interval, half_width=of_both[level].half_width)
@@ -167,11 +161,10 @@ def assess(
 
 
 def add_ratios(scores: Mapping[str, Any], baselines: Baselines) -> dict[str, Any]:
-    """The scores that `assess` gives with `ratio_to_baseline`, on test and on validation.
+    """Return the scores with `ratio_to_baseline`, on test and on validation.
 
-    It is the error over the long horizon, divided by that of the baseline that is best on
-    validation. Below 1 is better than the baseline. There is none if the error of the baseline is
-    0, or so small that the ratio overflows.
+    The ratio is the error over the long horizon, divided by the error of the baseline that is best
+    on validation. It is left out if it is not finite.
     """
     score = name_ranked_score(scores, scores["horizon_long"])
     best = baselines[find_best_baseline(baselines, score)]
@@ -191,17 +184,11 @@ def add_owa(
     baseline_errors: Mapping[str, ForecastErrors],
     params: ForecastingEvaluationParams,
 ) -> dict[str, Any]:
-    """The scores of a panel with `owa`, on test and on validation; of others they stay as they are.
+    """Return the scores, for a panel with `owa` on test and on validation.
 
-    The overall weighted average of the M4 competition (Makridakis et al., 2020): the mean of sMAPE
-    and MASE, each divided by that of Naive2. It is a ratio of means, as its interval is.
-
-    Args:
-        scores: of the forecaster.
-        errors: of the forecaster, on the test.
-        baselines: scores of the baselines.
-        baseline_errors: of the baselines, on the same test.
-        params: of the bootstrap.
+    The overall weighted average of the M4 competition (Makridakis et al., 2020) is the mean of
+    sMAPE and MASE, each divided by the score of Naive2: a ratio of means. `errors` and
+    `baseline_errors` are errors on the test.
     """
     horizon = scores["horizon_long"]
     names = f"smape_{horizon}", f"mase_{horizon}"
@@ -225,7 +212,7 @@ def add_owa(
 
 
 def find_best_baseline(baselines: Baselines, score: str) -> str:
-    """The name of the baseline with the least error on validation."""
+    """Return the name of the baseline with the least error on validation."""
     return min(baselines, key=lambda name: baselines[name]["validation"][score])
 
 
@@ -236,17 +223,11 @@ def measure_forecast_improvement(
     params: ForecastingEvaluationParams,
     block: int = 1,
 ) -> dict[str, Any]:
-    """The improvement over the baseline that is best on validation, for each common horizon.
+    """Return the improvement over the best baseline on validation, for each common horizon.
 
-    It is the error of the baseline minus that of the forecaster, as the interval of the paired
-    difference. If both ends are above 0, the forecaster is better; below 0, it is worse.
-
-    Args:
-        errors: of the forecaster, on the test.
-        baselines: scores of the baselines.
-        baseline_errors: of the baselines, on the same test.
-        params: horizons and bootstrap.
-        block: neighbouring errors that depend on each other; 1: none do.
+    The improvement is the interval of the paired difference on the test: error of the baseline
+    minus error of the forecaster. If both ends are above 0, the forecaster is better. `block` is
+    the number of neighbouring errors that depend on each other.
     """
     improvement = {}
     for horizon in params.common_horizons:
@@ -273,18 +254,11 @@ def compare_with_naive(
     params: ForecastingEvaluationParams,
     block: int = 1,
 ) -> dict[str, str] | None:
-    """Whether a forecaster is better on the test than repeating the last sample or season.
-
-    Args:
-        errors: of the forecaster, on the test.
-        baselines: scores of the baselines.
-        baseline_errors: of the baselines, on the same test.
-        params: horizons and bootstrap.
-        block: neighbouring errors that depend on each other; 1: none do.
+    """Compare a forecaster on the test with repeating the last sample or the last season.
 
     Returns:
-        `baseline`, the one of the two that is better on validation, and the `verdict` on their
-        difference over the longest horizon; None where neither was scored.
+        `baseline`, the better of the two on validation, and `verdict` on the difference over the
+        longest horizon; None if neither was scored.
     """
     naive = {name: baselines[name] for name in _NAIVE if name in baselines}
     if not naive:
@@ -298,7 +272,7 @@ def compare_with_naive(
 
 
 def check_scores(scores: Mapping[str, Any], remedy: str, prefix: str = "") -> None:
-    """Raise InputError if a score is not finite."""
+    """Raise InputError if a score is not finite; `remedy` is the advice of the message."""
     for name, value in scores.items():
         if isinstance(value, dict):
             check_scores(value, remedy, f"{prefix}{name}.")
@@ -312,14 +286,13 @@ def describe_training_range(
     intervals: Mapping[int, PredictionInterval],
     naive: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Training range and prediction intervals of a forecaster.
+    """Return the content of training_range.json.
 
-    This is training_range.json: `lowest` and `highest` sample that forecasters were given, after
-    the `transform` of an observed series; `spacing`, the time between samples, None without times;
-    `least_history`, the shortest history that it takes; `prediction_intervals` by level in percent,
-    each with its `half_width` at each step and the share of the test's samples that it `held`, of a
-    panel in units of the naive error of each series;
-    `naive`, how it compares with the best naive baseline (`compare_with_naive`).
+    `lowest` and `highest` are the extreme training samples, after the `transform` of an observed
+    series; `spacing` is the time between samples, `least_history` the shortest history of the
+    forecaster. `prediction_intervals` has, by level in percent, the `half_width` at each step, for
+    a panel in units of the naive errors, and the share of the test's samples that it `held`.
+    `naive` is the result of `compare_with_naive`.
     """
     lowest, highest = series.training_range
     described = {}
@@ -341,10 +314,7 @@ def describe_training_range(
 
 
 def measure_errors(forecasts: Array, backtest: Backtest, horizons: list[int]) -> ForecastErrors:
-    """Errors of forecasts `(B, n)`, one step ahead and as means over the steps of each horizon.
-
-    They are squared errors, and for an observed series also those of MASE.
-    """
+    """Return errors of forecasts `(B, n)`, one step ahead and as means over each horizon."""
     measured: ForecastErrors = {}
     for kind, errors in backtest.measure_steps(forecasts).items():
         measured[f"one_step_{kind}"] = errors[:, 0]
@@ -356,19 +326,33 @@ def measure_errors(forecasts: Array, backtest: Backtest, horizons: list[int]) ->
 def _average_errors(
     errors: ForecastErrors, chosen: Items | slice = slice(None)
 ) -> dict[str, float]:
-    """The scores: means over all forecasts, or over chosen ones."""
+    """Return the scores: means over all forecasts, or over chosen ones."""
     return {name: float(values[chosen].mean()) for name, values in errors.items()}
 
 
 def score_forecasts(forecasts: Array, backtest: Backtest, horizons: list[int]) -> dict[str, float]:
-    """The scores of forecasts `(B, n)` of a backtest."""
+    """Return the scores of forecasts `(B, n)` of a backtest."""
     return _average_errors(measure_errors(forecasts, backtest, horizons))
+
+
+def write_scores(
+    metrics: Path, folder: Path, scores: Mapping[str, Any], training_range: Mapping[str, Any]
+) -> None:
+    """Write the metrics file of a forecaster, and scores.json and training_range.json to a folder.
+
+    Both folders are made.
+    """
+    metrics.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(metrics, choose_forecaster_metrics(scores))
+    write_json(folder / "scores.json", scores)
+    write_json(folder / "training_range.json", training_range)
 
 
 def write_errors(
     path: Path, by_forecaster: Mapping[str, ForecastErrors], names: list[str] | None = None
 ) -> None:
-    """Write errors.csv: one row per forecaster and phase, origin or series of a panel, by name."""
+    """Write errors.csv: one row per forecaster and phase, origin or series of a panel."""
     rows: list[list[str | int | float]] = []
     scores: list[str] = []
     for forecaster, errors in by_forecaster.items():

@@ -1,4 +1,4 @@
-"""Baselines: forecasters that are fitted in one step, without training."""
+"""Baselines: forecasters that are fitted without updates."""
 
 import math
 import warnings
@@ -19,7 +19,7 @@ _GAUSS_NEWTON_STEPS = 30  # for a frequency, which few suffice for
 
 
 def make_linear(weight: ArrayLike, bias: ArrayLike = 0.0) -> LinearForecaster:
-    """A forecaster with these weights `(H, K)` and bias `(H,)`.
+    """Return a linear forecaster with weights `(H, K)` and bias `(H,)`.
 
     `[[0]]` forecasts zero, `[[1]]` repeats the last sample, the identity the last season.
     """
@@ -35,8 +35,8 @@ def make_linear(weight: ArrayLike, bias: ArrayLike = 0.0) -> LinearForecaster:
 def fit_autoregression(samples: Array, order: int) -> LinearForecaster:
     """AR(p) without intercept, by least squares: y_t = a_1 y_{t-1} + … + a_p y_{t-p}.
 
-    Two coefficients give a noise-free sine exactly: y_t = 2 cos(ω) y_{t-1} - y_{t-2}. It is fitted
-    to training segments `(N, T)`, T > p.
+    Two coefficients give a noise-free sine exactly: y_t = 2 cos(ω) y_{t-1} - y_{t-2}. `samples`
+    are training segments `(N, T)`, T > p = `order`.
     """
     lagged = sliding_window_view(samples[:, :-1], order, axis=1)
     weights, *_ = np.linalg.lstsq(
@@ -46,7 +46,7 @@ def fit_autoregression(samples: Array, order: int) -> LinearForecaster:
 
 
 def fit_direct(samples: Array, context: int, block: int, penalty: float) -> LinearForecaster:
-    """Ridge regression from the last samples to the next block, applied to its own forecasts.
+    """Ridge regression from the last samples to the next block.
 
     y_{t+1…t+H} = W y_{t-K+1…t} + b, with the least sum of squared errors plus N · penalty · |W|².
 
@@ -69,17 +69,13 @@ def fit_direct(samples: Array, context: int, block: int, penalty: float) -> Line
 
 
 def fit_sinusoid(samples: Array, period: float, has_fixed_amplitude: bool) -> SinusoidForecaster:
-    """A sinusoid whose frequency and amplitude are fitted to segments `(N, T)`.
+    """Fit the frequency and amplitude of a sinusoid to training segments `(N, T)`, T > 2.
 
-    The frequency that all segments have in common, by nonlinear least squares: each has a phase and
-    an amplitude of its own, which are linear given the frequency (variable projection, Golub &
-    Pereyra, 1973, by Gauss–Newton with the derivative of Kaufman, 1975). The amplitude of the model
-    is the root mean square of those of the segments.
-
-    Args:
-        samples: of training, T > 2.
-        period: samples, which the search starts from.
-        has_fixed_amplitude: whether forecasts take that amplitude.
+    Nonlinear least squares finds the common frequency. Each segment has its own phase and
+    amplitude, which are linear given the frequency (variable projection, Golub & Pereyra, 1973, by
+    Gauss–Newton with the derivative of Kaufman, 1975). The amplitude of the model is the root mean
+    square over segments, which forecasts use if `has_fixed_amplitude`. The search starts from a
+    `period` in samples.
     """
     columns, times = samples.T, np.arange(samples.shape[1])
     frequency = 2 * math.pi / period
@@ -99,10 +95,10 @@ def fit_sinusoid(samples: Array, period: float, has_fixed_amplitude: bool) -> Si
 
 
 def fit_ets(samples: Array, season: int) -> EtsForecaster:
-    """ETS with additive errors, fitted to training samples `(T,)` by maximum likelihood.
+    """Fit ETS with additive errors to training samples `(T,)` by maximum likelihood.
 
-    Without a trend, with one or with a damped one, with and without a season: the form that has the
-    least corrected AIC. A season is tried where three of them fit.
+    The corrected AIC chooses between no trend, a trend and a damped trend, with and without a
+    season. A season is tried if the samples have three of them.
     """
     from statsmodels.tsa.exponential_smoothing.ets import ETSModel  # a second to import
 
@@ -128,7 +124,7 @@ def fit_ets(samples: Array, season: int) -> EtsForecaster:
 
 
 def fit_theta(samples: Array, season: int) -> ThetaForecaster:
-    """The Theta method, its smoothing fitted to training samples `(T,)` by maximum likelihood."""
+    """Fit the smoothing of the Theta method to training samples `(T,)` by maximum likelihood."""
     from statsmodels.tsa.forecasting.theta import ThetaModel
 
     period = season if 1 < season <= len(samples) // 3 else 1

@@ -1,7 +1,7 @@
 """Combine a trained network with the best baseline of its series: the mean of their forecasts.
 
-Run by DVC as `python stages/run.py forecasting.combine NETWORK BASELINE OUT`, all of them folders
-below data/trained/.
+Run by DVC as `python stages/run.py forecasting.combine NETWORK BASELINE OUT`, with folders below
+data/trained/.
 """
 
 import sys
@@ -15,19 +15,14 @@ from stages.shared.command import run_as_command
 from stages.shared.model_config import ModelConfig, read_config
 
 
-def combine(folders: list[Path]) -> tuple[MeanForecaster, ModelConfig]:
-    """The models of some folders as one forecaster, and its config."""
+def main(network: str, baseline: str, out: str) -> None:
+    """Write the files of a trained model, with empty curves, since nothing is trained."""
+    started = datetime.now(UTC)
+    folders = [Path(baseline), Path(network)]
     configs = [read_config(folder) for folder in folders]
     members = [{"architecture": own.architecture, "network": own.network} for own in configs]
-    model = MeanForecaster([read_model(folder) for folder in folders])
     config = ModelConfig("forecasting", "mean_forecaster", {"members": members})
-    return model, config
-
-
-def main(network: str, baseline: str, out: str) -> None:
-    """Write the files of a trained model; nothing is trained, so its curves are empty."""
-    started = datetime.now(UTC)
-    model, config = combine([Path(baseline), Path(network)])
+    model = MeanForecaster([read_model(folder) for folder in folders])
     write_fitted_model(Path(out), config, model, started)
     write_state(Path(out) / "state.npy", None)
 

@@ -27,18 +27,13 @@ from stages.forecasting.assessment import (
     measure_forecast_improvement,
     read_errors,
     write_errors,
+    write_scores,
 )
-from stages.forecasting.forecasters import (
-    State,
-    find_shortest_history,
-    read_state,
-    wrap_model,
-)
-from stages.forecasting.metrics import choose_forecaster_metrics
+from stages.forecasting.forecasters import State, find_shortest_history, read_state, wrap_model
 from stages.forecasting.series import AnySeries, Array, Forecaster, read_series
 from stages.shared.checkpoints import read_model
 from stages.shared.command import run_as_command
-from stages.shared.json_files import read_baselines, write_json
+from stages.shared.json_files import read_baselines
 from stages.shared.params import read_params
 from stages.shared.reproducible import make_reproducible
 
@@ -47,7 +42,7 @@ REMEDY = "train at a lower rate"
 
 @dataclass(frozen=True)
 class _Evaluation:
-    """The result of an evaluation."""
+    """Result of an evaluation."""
 
     scores: dict[str, Any]  # nested: on the test, `intervals`, `validation`
     errors: ForecastErrors  # on the test phases
@@ -64,9 +59,9 @@ def evaluate(
 
     Args:
         model: a trained forecaster.
-        state: after the last update, from which only the test of the walk-through starts.
-        series: which it was trained on, with its params.
-        params: of the evaluation.
+        state: hidden state after the last update, for the test of the walk-through alone.
+        series: series of the training, with its params.
+        params: params of the evaluation.
 
     Raises:
         InputError: a score is not finite.
@@ -100,7 +95,7 @@ def evaluate(
 def _score_walkthrough(
     forecast: Forecaster, backtests: Backtests
 ) -> tuple[dict[str, float], dict[str, Array]]:
-    """Scores of the walk-through's own test, and the arrays of its figure, a row per start."""
+    """Return scores of the walk-through's own test, and the arrays of its figure."""
     tests, drawn = backtests.walkthroughs, backtests.drawn
     if not tests:
         return {}, {}
@@ -119,7 +114,7 @@ def _score_walkthrough(
 
 
 def main(name: str, trained: str, windows: str, baselines: str, metrics: str, out: str) -> None:
-    """Write the metrics file, and scores, errors, a few forecasts and the training range."""
+    """Write metrics, scores, errors, a few forecasts and the training range of a model."""
     series = read_series(Path(windows))
     params = read_params("evaluate_forecasters", ForecastingEvaluationParams).adapt(series)
     make_reproducible()
@@ -137,13 +132,9 @@ def main(name: str, trained: str, windows: str, baselines: str, metrics: str, ou
         evaluation.errors, baseline_scores, baseline_errors, params, evaluation.block
     )
     folder = Path(out)
-    for made in (folder, Path(metrics).parent):
-        made.mkdir(parents=True, exist_ok=True)
-    write_json(Path(metrics), choose_forecaster_metrics(scores))
-    write_json(folder / "scores.json", scores)
+    write_scores(Path(metrics), folder, scores, evaluation.training_range)
     write_errors(folder / "errors.csv", {name: evaluation.errors}, evaluation.names)
     np.savez(folder / "forecasts.npz", allow_pickle=False, **evaluation.forecasts)
-    write_json(folder / "training_range.json", evaluation.training_range)
     held = evaluation.training_range["prediction_intervals"]["80"]["held"]
     print(f"{name}: {held:.0%} of the test lie in the prediction interval for 80 %")
 

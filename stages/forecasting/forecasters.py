@@ -1,7 +1,7 @@
-"""A trained forecaster as a function of arrays, and the hidden state that training carries.
+"""A trained forecaster as a function of arrays, its config and its hidden state.
 
-A state is h `(layers, B, H)`, for an LSTM the pair (h, c). Training hands it from one update to the
-next and writes the last one to state.npy.
+A state is h `(layers, B, H)`, or for an LSTM the pair (h, c). Training carries it from one update
+to the next and writes the last one to state.npy.
 """
 
 import inspect
@@ -20,9 +20,9 @@ State = Tensor | tuple[Tensor, Tensor]
 
 
 def wrap_model(model: Any, state: State | None = None) -> Forecaster:
-    """A model, which has a method `forecast`, as a forecaster that starts in a state or zeros.
+    """Return a model with a method `forecast` as a function of arrays.
 
-    Histories that begin with NaN are shorter than the others; those of one length are one batch.
+    The forecaster starts in the given state, or in zeros. NaN pads short histories in front.
     """
 
     def forecast(history: Array, horizon: int) -> Array:
@@ -39,16 +39,14 @@ def wrap_model(model: Any, state: State | None = None) -> Forecaster:
 
 
 def find_shortest_history(model: Any) -> int:
-    """Samples that a fitted model needs before its forecast; 0: a network takes any history."""
+    """Return the shortest history of a fitted model; 0 for a network, which takes any history."""
     return getattr(model, "shortest_history", 0)
 
 
 def describe_model(model: nn.Module, arguments: dict[str, Any] | None = None) -> ModelConfig:
-    """The config of a forecaster; its members have configs in it.
+    """Return the config of a forecaster, with the configs of its members.
 
-    Args:
-        model: the forecaster.
-        arguments: of a network; None: a fitted model, whose arguments are its attributes.
+    `arguments` are those of its network; None: a fitted model, with its arguments as attributes.
     """
 
     def describe(part: nn.Module) -> dict[str, Any]:

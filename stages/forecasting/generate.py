@@ -18,7 +18,7 @@ _Array = NDArray[np.float64]
 
 
 def write_segments(path: Path, times: _Array, values: _Array) -> None:
-    """Write times and values, `(segments, points)` each, under segment, t and y."""
+    """Write times and values, `(segments, points)` each, in columns segment, t and y."""
     numbers = np.repeat(np.arange(len(times)), times.shape[1])
     table = pd.DataFrame({"segment": numbers, "t": times.ravel(), "y": values.ravel()})
     table.to_csv(path, index=False, lineterminator="\n")

@@ -36,9 +36,9 @@ class GeneratedPanelParams(Params):
 
 
 def draw_panel(params: GeneratedPanelParams) -> list[_Array]:
-    """The sales of each shop, `(months,)`: level × trend × season × noise.
+    """Draw the sales of each shop, `(months,)`: level × trend × season × noise.
 
-    A trend changes a little each month and fades; all shops have a part of their season in common.
+    Trends change a little each month and fade; all shops share a part of their season.
     """
     generator = np.random.default_rng(params.seed)
     common = generator.normal(0, 0.15, _SEASON)
@@ -52,7 +52,7 @@ def draw_panel(params: GeneratedPanelParams) -> list[_Array]:
             growth = 0.9 * growth + generator.normal(0, 0.004)
             level += growth
             logs[month] = level
-        logs += season[np.arange(-months, 0) % _SEASON]  # of all shops the last is a December
+        logs += season[np.arange(-months, 0) % _SEASON]  # all shops end with a December
         panel.append(np.exp(logs + generator.normal(0, params.noise, months)).round(1))
     return panel
 

@@ -14,7 +14,7 @@ from stages.forecasting.series import Array
 from stages.shared.checkpoints import build_network
 from stages.shared.errors import InputError
 from stages.shared.tables import Curves
-from stages.shared.training_loop import FitParams, Recorder, by_autograd, fit, prepare_training
+from stages.shared.training_loop import FitParams, Recorder, fit, prepare_training
 
 _SHORTEST = 3  # samples that a window needs before its targets, where the series has them
 
@@ -27,7 +27,7 @@ class _Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class PanelWindows:
-    """Windows of all series of a panel: not copies, but where each one's targets begin."""
+    """Windows of all series of a panel, as positions in one array instead of copies."""
 
     samples: Tensor  # (S,), normalised series one after the other, each padded in front
     starts: NDArray[np.int64]  # (N,), index of the first target of each window
@@ -35,7 +35,7 @@ class PanelWindows:
 
 
 def group_by_length(series: Sequence[Array]) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-    """Indices `(B,)` of all series of one length T, with their samples `(B, T)`, T ascending."""
+    """Yield the indices `(B,)` and samples `(B, T)` of all series of length T, by ascending T."""
     lengths = np.array([len(samples) for samples in series])
     for length in np.unique(lengths).tolist():
         rows = np.flatnonzero(lengths == length)
@@ -44,12 +44,12 @@ def group_by_length(series: Sequence[Array]) -> Iterator[tuple[NDArray[np.int64]
 
 
 def index_windows(model: Any, series: Sequence[Array], season: int | None = None) -> PanelWindows:
-    """Every window of every series that all H targets follow.
+    """List all windows of all series that have H targets after them.
 
     Args:
-        model: a `GlobalForecaster`, which says how series are normalised, and the sizes L and H.
-        series: training samples `(T,)` of each, oldest first; the lengths may differ.
-        season: of the series; None: that of the model.
+        model: a `GlobalForecaster`, which normalises series, with its sizes L and H.
+        series: training samples `(T,)` of each series, oldest first; lengths may differ.
+        season: season of the series; None: the season of the model.
 
     Raises:
         InputError: no series has more than H samples.
@@ -84,28 +84,26 @@ def train_network(
 ) -> tuple[nn.Module, Curves]:
     """Train a global forecaster; the same arguments give the same bytes.
 
-    The loss is the symmetric absolute percentage error, which of logarithms that differ by d is
-    200 tanh(|d| / 2): all series count alike, whatever their units, and outliers are bounded. Time
-    grows with the updates, memory with the samples: windows are cut when they are drawn.
+    The loss is the symmetric absolute percentage error: 200 tanh(|d| / 2) for logarithms that
+    differ by d. It weighs all series alike, whatever their units, and bounds outliers.
 
     Args:
-        series: training samples `(T,)` of each, oldest first; the lengths may differ.
+        series: training samples `(T,)` of each series, oldest first; lengths may differ.
         network: arguments of `GlobalForecaster`.
-        recipe: `batch` windows are drawn for each of `iterations` updates; 0 of them: 2.6 times
-            the root of the number of windows, since a small panel is soon learned by heart.
-        name: of the model, for messages.
-        pooled: other panels and their seasons, from each of which as many windows are drawn: the
-            network learns from them too.
+        recipe: `batch` windows are drawn for each of `iterations` updates; 0 iterations: 2.6 times
+            the root of the number of windows, since small panels overfit soon.
+        name: name of the model, for messages.
+        pooled: other panels and their seasons to train on, with equal shares of the windows.
 
     Returns:
-        The network, and its losses in percent.
+        The network, and the curves with losses in percent.
 
     Raises:
         InputError: no series is long enough, or the loss is not finite.
     """
     device = prepare_training(recipe)
     where = f"params.yaml: forecasters.{name}"
-    # by its name, as all networks: an import would train other architectures again with this one
+    # found by name: with an import, its changes would train other architectures again
     model: Any = build_network("global_forecaster", dict(network), where)
     panels = [index_windows(model, series)]
     panels += [index_windows(model, others, season) for others, season in pooled]
@@ -121,16 +119,14 @@ def train_network(
 
     batches = _draw_batches(panels, model, recipe)
     recorder: Recorder[_Batch] = Recorder(recipe, name, lambda *_: None)
-    curves = fit(
-        by_autograd(model, measure_loss), list(model.parameters()), batches, recipe, recorder
-    )
+    curves = fit(measure_loss, list(model.parameters()), batches, recipe, recorder)
     return model.cpu().eval(), curves
 
 
 def _draw_batches(
     panels: Sequence[PanelWindows], model: Any, recipe: FitParams
 ) -> Iterator[_Batch]:
-    """One batch per update, drawn with replacement: each window from any of the panels alike."""
+    """Yield one batch per update, drawn with replacement, from all panels alike."""
     generator = np.random.default_rng(recipe.seed)
     device = model.head.weight.device
     around = torch.arange(-model.window, model.horizon)

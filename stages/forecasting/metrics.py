@@ -1,8 +1,7 @@
 """The metrics file of a forecaster: the scores that people compare.
 
-scores.json holds all scores, each by its horizon: `mse_49`, `mse_500`. DVC prints one column per
-number of a metrics file, so this one repeats at most five of them, by names that all forecasters
-share, whatever the horizons of their series.
+scores.json holds all scores, named by horizon: `mse_49`, `mse_500`. DVC prints one column per
+number of a metrics file, so it has at most five scores, with the same names for all series.
 """
 
 from collections.abc import Mapping
@@ -10,17 +9,17 @@ from typing import Any
 
 
 def name_ranked_score(scores: Mapping[str, Any], horizon: int) -> str:
-    """The score over a horizon by which forecasters are ranked, the less the better.
+    """Return the name of the score over a horizon by which forecasters are ranked.
 
-    The mean absolute scaled error of an observed series or of a panel, which a few large errors do
-    not decide as they do the mean squared error of a generated one.
+    It is the mean absolute scaled error where there is one, which a few large errors do not decide,
+    or else the mean squared error.
     """
     mase = f"mase_{horizon}"
     return mase if mase in scores else f"mse_{horizon}"
 
 
 def name_metrics(scores: Mapping[str, Any]) -> dict[str, str]:
-    """The names in the metrics file, with the names of the same scores in scores.json."""
+    """Return the names in the metrics file, with the names of the same scores in scores.json."""
     short, long = scores["horizon_short"], scores["horizon_long"]
     return {
         "mse_short": f"mse_{short}",  # the shortest horizon that test and validation share
@@ -34,10 +33,6 @@ def name_metrics(scores: Mapping[str, Any]) -> dict[str, str]:
 
 
 def choose_forecaster_metrics(scores: Mapping[str, Any]) -> dict[str, float]:
-    """The content of the metrics file, from the scores in scores.json.
-
-    Only an observed series has a `mase`, only a generated one a `walkthrough_mse`, only a panel
-    `smape` and `owa`.
-    """
+    """Return the content of the metrics file: the scores that this kind of series has."""
     names = name_metrics(scores)
     return {metric: scores[name] for metric, name in names.items() if name in scores}

@@ -1,4 +1,4 @@
-"""Series from files: a column of a CSV file, oldest sample first.
+"""Series from CSV files.
 
 The csv module counts lines and cells, pandas parses numbers and times.
 """
@@ -32,7 +32,7 @@ _UNEVEN = 1.5  # times the usual step: months differ less, a missing sample doub
 _OUTLYING = 8  # robust standard deviations from the median
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "?"}  # in any case
 _MOST_BYTES = 2**26  # of a CSV file: millions of samples
-_MOST_MESSAGES = 5  # of a file with many series, and of names in one
+_MOST_MESSAGES = 5  # of a file with many series, and most names in a message
 _SEPARATORS = (",", ";", "\t", "|")
 _FORMATS = (  # of times, beside numbers, ISO 8601 and quarters
     "%Y/%m/%d",
@@ -50,26 +50,24 @@ _OFFSET = re.compile(r"[T ]\d\d:\d\d.*(?:Z|[+-]\d\d:?\d\d)$")
 
 
 class CellParams(Params):
-    """How the cells of a CSV file are read."""
+    """Params for reading the cells of a CSV file."""
 
     separator: str | None = Field(default=None, min_length=1, max_length=1)  # null: found out
     decimal: Literal[".", ","] = "."
-    thousands: Literal[".", ",", " ", "'"] | None = None  # what groups digits by three
-    encoding: str = "utf-8-sig"  # which reads UTF-8 with and without a byte order mark
+    thousands: Literal[".", ",", " ", "'"] | None = None  # separator of groups of three digits
+    encoding: str = "utf-8-sig"  # reads UTF-8 with and without a byte order mark
     skip_rows: int = Field(default=0, ge=0, le=1000)  # below the header: units
-    time_format: str | None = None  # as strptime has it, such as "%d/%m/%Y"
+    time_format: str | None = None  # for strptime, such as "%d/%m/%Y"
     time_zone: str | None = None  # of times without an offset, such as Europe/Berlin
     # even: any steps of one length; business_days: Monday to Friday, holidays are left out;
     # rows: each row is a step, whatever its time
     calendar: Literal["even", "business_days", "rows"] = "even"
-    missing: list[float | str] = Field(
-        default=[]
-    )  # what stands for a sample that is missing, beside empty cells
+    missing: list[float | str] = Field(default=[])  # marks of missing samples, beside empty cells
     fill: Literal["previous", "linear", "season"] | None = None  # of samples missing in the middle
 
 
 class CsvParams(CellParams):
-    """How a column of a CSV file is read."""
+    """Params for reading a column of a CSV file."""
 
     column: str  # of the samples
     time: str | None = None  # column of their times, evenly apart; null: rows are counted
@@ -78,13 +76,13 @@ class CsvParams(CellParams):
 class ObservedParams(CsvParams):
     """An entry of section `observed_series` with one series."""
 
-    path: DataPath  # of the file, which DVC watches
+    path: DataPath  # of the file, a dependency of DVC
     test_share: float = Field(gt=0, lt=0.5)  # the last part; validation is the same share before it
-    window: Count  # samples that a forecaster sees, in training and when it is scored
+    window: Count  # input samples of a forecaster, in training and evaluation
     horizons: list[Count] = Field(min_length=1)  # steps of the closed-loop forecasts
-    season: Count  # samples after which a forecast may repeat it; 1: it has no season
+    season: Count  # samples after which the series may repeat; 1: no season
     transform: TransformParams | None = None  # auto (None), none, log, or {log, difference}
-    floor: float | None = None  # below which no forecast goes: 0 for counts
+    floor: float | None = None  # lower bound of forecasts: 0 for counts
 
     @field_validator("transform", mode="before")
     @classmethod
@@ -104,20 +102,20 @@ class ObservedParams(CsvParams):
 
 
 class PanelParams(CellParams):
-    """An entry of section `observed_series` with many series: long or wide.
+    """An entry of section `observed_series` with many series, in a long or a wide file.
 
-    A long file has one row per series and time, as statsforecast and neuralforecast read it; a wide
-    one has a column per series.
+    A long file has one row per series and time, as for statsforecast and neuralforecast; a wide
+    file has one column per series.
     """
 
-    path: DataPath  # of the file, which DVC watches
-    id: str | None = None  # long: column that names the series of a row
+    path: DataPath  # of the file, a dependency of DVC
+    id: str | None = None  # long: column with the names of the series
     column: str | None = None  # long: of the samples
     time: str | None = None  # column of times, evenly apart in each series; null: rows are counted
-    columns: list[str] | Literal["all"] | None = None  # wide: a series each; all: but time
-    season: Count  # samples after which the series may repeat themselves; 1: they have no season
-    horizon: Count  # steps of a forecast: the last ones of each series are its test
-    floor: float | None = None  # below which no forecast goes: 0 for counts
+    columns: list[str] | Literal["all"] | None = None  # wide: one series each; all: all but time
+    season: Count  # samples after which the series may repeat; 1: no season
+    horizon: Count  # steps of a forecast; the last samples of each series are its test
+    floor: float | None = None  # lower bound of forecasts: 0 for counts
 
     @model_validator(mode="after")
     def _check_format(self) -> "PanelParams":
@@ -128,7 +126,7 @@ class PanelParams(CellParams):
 
     @property
     def shortest_scored(self) -> int:
-        """Samples of a series for a season and its change, before validation and test."""
+        """Fewest samples of a series: validation, test, and a season with its change before."""
         return 2 * self.horizon + max(self.season + 2, 4)
 
     @property
@@ -143,7 +141,7 @@ class PanelParams(CellParams):
 
 
 def has_many_series(entry: Any) -> bool:
-    """Whether an entry of `observed_series`, as YAML has it, is of many series."""
+    """Test if an entry of `observed_series` is for many series."""
     return isinstance(entry, dict) and not {"id", "columns"}.isdisjoint(entry)
 
 
@@ -159,21 +157,21 @@ OBSERVED: Any = Annotated[  # the schema of any entry of section `observed_serie
 
 @dataclass(frozen=True)
 class CsvSeries:
-    """The samples of a CSV file, and their times."""
+    """The samples and times of one series in a CSV file."""
 
     samples: _Array  # (T,)
-    times: _Array  # (T,) numbers, or dates in days since 1970; without a column of times a count
-    dates: "pd.DatetimeIndex | None" = None  # the times, where they are dates
-    date_format: str = ""  # in which they are written
-    messages: list[str] = field(default_factory=list)  # what a person should know
+    times: _Array  # (T,) numbers, days since 1970, or row numbers without a column of times
+    dates: "pd.DatetimeIndex | None" = None  # the times, if they are dates
+    date_format: str = ""  # of these dates
+    messages: list[str] = field(default_factory=list)  # notes for the user
 
     @property
     def spacing(self) -> float:
-        """The usual time between two samples."""
+        """Return the usual time between two samples."""
         return find_spacing(self.times)
 
     def find_days_ahead(self, num_steps: int) -> _Array:
-        """How far the next times are from the last one, in the units of `times`: `(n,)`."""
+        """Return the distances of the next times from the last one, in the units of `times`."""
         if self.dates is None:
             return self.spacing * np.arange(1.0, num_steps + 1)
         following = _continue_dates(self.dates, num_steps)
@@ -181,7 +179,7 @@ class CsvSeries:
         return np.array(seconds) / 86_400  # seconds of a day
 
     def continue_times(self, num_steps: int) -> list[str]:
-        """The times after the last one, dates as the file writes them."""
+        """Return the times after the last one, with dates in the format of the file."""
         if self.dates is None:
             last, step = float(self.times[-1]), self.spacing
             return [f"{last + step * ahead:g}" for ahead in range(1, num_steps + 1)]
@@ -190,16 +188,11 @@ class CsvSeries:
 
 
 def read_csv_series(path: Path, params: CsvParams, season: int = 1) -> CsvSeries:
-    """Read the samples of a file.
-
-    Args:
-        path: of the file.
-        params: how it is read.
-        season: samples after which the series may repeat itself, for `fill: season`.
+    """Read the series of a file; `season` is for `fill: season`.
 
     Raises:
         InputError: the file or a column is missing, a cell is not a number, or times are not in
-            order or not evenly spaced; with the line, where the header is line 1.
+            order or not evenly spaced. The message has the line; the header is line 1.
     """
     table = _read_table(path, params, [name for name in (params.column, params.time) if name])
     where = f"{path}, column {params.column}"
@@ -218,15 +211,13 @@ def read_csv_series(path: Path, params: CsvParams, season: int = 1) -> CsvSeries
 
 
 def read_csv_panel(path: Path, params: PanelParams) -> tuple[dict[str, CsvSeries], list[str]]:
-    """Read the series of a file by their names, in the order in which the file begins them.
+    """Read the series of a file by name, in the order of their first rows.
 
-    Rows of a long file may be in any order: those of a series are sorted by time.
-
-    Returns:
-        The series, and messages of what was dropped and filled.
+    Rows of a long file may be in any order; each series is sorted by time. Also returns messages
+    about dropped and filled rows.
 
     Raises:
-        InputError: as `read_csv_series`, with the name of the series.
+        InputError: as in `read_csv_series`, with the name of the series.
     """
     wanted = [name for name in (params.id, params.column, params.time) if name]
     if isinstance(params.columns, list):
@@ -277,18 +268,14 @@ def read_csv_panel(path: Path, params: PanelParams) -> tuple[dict[str, CsvSeries
 
 
 def join_some(texts: list[str], separator: str) -> str:
-    """The first texts, and how many more there are."""
+    """Join the first texts, and add how many more there are."""
     more = len(texts) - _MOST_MESSAGES
     shown = texts[:_MOST_MESSAGES] + ([f"and {more} more"] if more > 0 else [])
     return separator.join(shown)
 
 
 def check_csv_file(path: Path) -> None:
-    """Reject what must not be read: a pipe never ends, a huge file takes all memory.
-
-    Raises:
-        InputError: it is missing, no regular file, or too large.
-    """
+    """Raise InputError if a file is missing, no regular file, or too large."""
     if not path.exists():
         raise InputError(f"{path} cannot be read: there is no such file")
     if not path.is_file():
@@ -301,7 +288,7 @@ def check_csv_file(path: Path) -> None:
 
 
 def find_spacing(times: _Array) -> float:
-    """The usual time between two samples."""
+    """Return the usual time between two samples."""
     return float(np.median(np.diff(times))) if len(times) > 1 else 1.0
 
 
@@ -317,13 +304,13 @@ class _Table:
     lines: list[int]  # of the rows in the file
 
     def column(self, name: str) -> _Cells:
-        """The cells of one column."""
+        """Return the cells of one column."""
         index = self.header.index(name)
         return [row[index] for row in self.rows]
 
 
 def _read_table(path: Path, params: CellParams, wanted: list[str]) -> _Table:
-    """Read header and rows, and check that the columns are there and cells belong to them."""
+    """Read header and rows; check that all columns exist, and that all cells have a column."""
     header, rows, lines = _split_lines(path, params.separator or ",", params.encoding)
     if not params.separator and (wanted[0] not in header if wanted else len(header) < 2):
         for separator in _SEPARATORS[1:]:  # German Excel writes ;
@@ -357,7 +344,7 @@ def _read_table(path: Path, params: CellParams, wanted: list[str]) -> _Table:
 def _split_lines(
     path: Path, separator: str, encoding: str
 ) -> tuple[_Cells, list[_Cells], list[int]]:
-    """Header, rows and their lines; blank lines are none."""
+    """Return header, rows and their line numbers, without blank lines."""
     check_csv_file(path)
     rows, lines = [], []
     try:
@@ -377,7 +364,7 @@ def _split_lines(
 
 
 def _check_one_series(table: _Table, params: CsvParams, path: Path) -> None:
-    """Reject several series below each other, by a column of times that starts again."""
+    """Reject several series below each other, recognised by a column of times that restarts."""
     for name in table.header:
         if name == params.column:
             continue
@@ -386,7 +373,7 @@ def _check_one_series(table: _Table, params: CsvParams, path: Path) -> None:
             times, dates, _ = _parse_times(cells, table.lines, params, "")
         except InputError:
             continue
-        # numbers may be months of a year, if no other column tells equal ones apart
+        # numbers may be months of a year, if no other column distinguishes equal ones
         labels = [other for other in table.header if other not in (name, params.column)]
         is_labelled = any(
             len(set(zip(table.column(label), cells, strict=True))) == len(cells)
@@ -403,7 +390,7 @@ def _check_one_series(table: _Table, params: CsvParams, path: Path) -> None:
 
 
 def _counts_up(times: _Array) -> bool:
-    """Whether times of several series stand below each other: each twice, in ascending order."""
+    """Test if times look like several series below each other: repeated, mostly ascending."""
     steps = np.diff(times)
     num_back = int((steps <= 0).sum())
     values, counts = np.unique(times, return_counts=True)
@@ -415,7 +402,7 @@ def _counts_up(times: _Array) -> bool:
 
 
 def _parse_numbers(cells: _Cells, lines: list[int], params: CellParams, where: str) -> _Array:
-    """The numbers of a column; NaN where one is missing."""
+    """Return the numbers of a column, NaN for missing ones."""
     import pandas as pd
 
     texts = []
@@ -444,7 +431,7 @@ def _parse_numbers(cells: _Cells, lines: list[int], params: CellParams, where: s
 
 
 def _advise(cell: str, num_wrong: int, line: int) -> str:
-    """What to do about a cell that is no number."""
+    """Return the advice about a cell that is no number."""
     if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", cell):
         return 'add thousands: "," to the series in params.yaml, or decimal: ","'
     if re.fullmatch(r"[+-]?\d*,\d+", cell):
@@ -459,7 +446,7 @@ def _advise(cell: str, num_wrong: int, line: int) -> str:
 def _fill(
     samples: _Array, lines: list[int], params: CellParams, season: int, where: str
 ) -> tuple[_Array, slice, list[str]]:
-    """Samples without gaps, which rows they are, and messages of what was dropped and filled."""
+    """Fill gaps; return samples, their rows, and messages about dropped and filled rows."""
     present = np.flatnonzero(~np.isnan(samples))
     if not len(present):
         raise InputError(f"{where} has no number: name another column")
@@ -489,7 +476,7 @@ def _fill(
 
 
 def _find_outlying(samples: _Array, lines: list[int]) -> str | None:
-    """A warning of samples far from all others, which decide the scale of training and errors."""
+    """Return a warning about samples far from all others."""
     deviations = np.abs(samples - np.median(samples))
     scale = 1.4826 * float(np.median(deviations))  # the standard deviation, if they are normal
     far = np.flatnonzero(deviations > _OUTLYING * scale)
@@ -498,8 +485,8 @@ def _find_outlying(samples: _Array, lines: list[int]) -> str | None:
     worst = far[int(np.argmax(deviations[far]))]
     return (
         f"{len(far)} samples are more than {_OUTLYING} robust standard deviations from the median, "
-        f"such as {samples[worst]:g} in line {lines[worst]}: they rule the scale of training and "
-        "scores; correct them, or list what stands for a missing sample under missing:"
+        f"such as {samples[worst]:g} in line {lines[worst]}: they decide the scale of training and "
+        "scores; correct them, or list them under missing: if they mark missing samples"
     )
 
 
@@ -509,7 +496,7 @@ def _find_outlying(samples: _Array, lines: list[int]) -> str | None:
 def _parse_times(
     cells: _Cells, lines: list[int], params: CellParams, where: str
 ) -> "tuple[_Array, pd.DatetimeIndex | None, str]":
-    """Times as numbers; where they are dates also those, and the format they are written in."""
+    """Return times as numbers, and for dates also the dates and their format."""
     import pandas as pd
 
     texts = pd.Series(cells, dtype=str)
@@ -556,7 +543,7 @@ def _parse_times(
 
 
 def _guess_dates(texts: "pd.Series[str]") -> "tuple[pd.Series[Any], str]":
-    """Dates in the format that fits most cells; NaT where a cell is none."""
+    """Parse dates in the format that fits most cells; NaT for other cells."""
     import pandas as pd
 
     def count(dates: "pd.Series[Any]") -> int:
@@ -592,23 +579,18 @@ def _check_steps(
     params: CellParams,
     where: str,
 ) -> None:
-    """Check that times go up, and by even steps unless the calendar says otherwise."""
+    """Check that times ascend, by even steps unless the calendar allows others."""
     steps = np.diff(times)
     backwards = np.flatnonzero(steps <= 0)
-    if len(backwards) and not steps[backwards[0]] and not _counts_up(times):
-        raise InputError(
-            f"{where}, line {lines[backwards[0] + 1]}: this time is not after that of the line "
-            "before, but the same: keep one row of each time"
-        )
     if len(backwards):
-        hint = (
-            " (several series in one file? Name the column of their names in id:)"
-            if _counts_up(times)
-            else ""
-        )
+        row, line = backwards[0], lines[backwards[0] + 1]
+        advice = ": sort the rows, the oldest first, and keep one of each time"
+        if _counts_up(times):
+            advice = f" (several series in one file? Name the column of their names in id:){advice}"
+        elif not steps[row]:
+            advice = ", but the same: keep one row of each time"
         raise InputError(
-            f"{where}, line {lines[backwards[0] + 1]}: this time is not after that of the line "
-            f"before{hint}: sort the rows, the oldest first, and keep one of each time"
+            f"{where}, line {line}: this time is not after the one in the line before{advice}"
         )
     if params.calendar == "rows":
         return
@@ -633,13 +615,13 @@ def _check_steps(
 
 
 def _find_frequency(dates: "pd.DatetimeIndex") -> Any:
-    """The step from one date to the next, as a pandas offset; None: they have none."""
+    """Return the step from one date to the next as a pandas offset, None if it varies."""
     import pandas as pd
 
     if len(dates) < 3:
         return None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it will give an offset in place of a name
+        warnings.simplefilter("ignore")  # a future change of the type of its result
         frequency = pd.infer_freq(dates)
     if frequency:
         return pd.tseries.frequencies.to_offset(frequency)
@@ -650,11 +632,7 @@ def _find_frequency(dates: "pd.DatetimeIndex") -> Any:
 
 
 def _continue_dates(dates: "pd.DatetimeIndex", num_steps: int) -> "list[pd.Timestamp]":
-    """The dates after the last one: by their frequency, business days, or the usual spacing.
-
-    Raises:
-        InputError: they are past all dates that can be written.
-    """
+    """Return the dates after the last one, by frequency, business days, or the usual spacing."""
     import pandas as pd
 
     step = _find_frequency(dates)
@@ -676,7 +654,7 @@ def _continue_dates(dates: "pd.DatetimeIndex", num_steps: int) -> "list[pd.Times
 
 
 def _format_date(date: "pd.Timestamp", date_format: str) -> str:
-    """A date as the file writes its own."""
+    """Format a date as in the file."""
     if date_format == "iso":
         return str(date.isoformat())
     if date_format == "quarter":

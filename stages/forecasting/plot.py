@@ -46,7 +46,7 @@ _Arrays = Mapping[str, NDArray[Any]]
 _Parts = Mapping[str, tuple[Array, Array]]  # times and samples of training, validation, test
 
 MAIN = ("forecast", "baselines")  # figures that every forecaster has
-_ROUNDING = 1e-16  # smaller errors are rounding, and drawn as this one
+_ROUNDING = 1e-16  # smaller errors are rounding, and are drawn as this one
 
 _MEASURES = {"walkthrough_mse": "walk-through's test", "one_step": "1 step"}
 _PART_COLORS = {"training": GREY, "validation": YELLOW, "test": TARGET_COLOR}
@@ -54,11 +54,11 @@ _MOST_FACTOR = 100  # between errors on a linear axis
 _PUBLISHED_COLORS = ("#8000ff", "#ff8000")  # of the walk-through about sliding windows
 
 
-def draw_window(series: Series, step: float, subject: str) -> Figure:
-    """The first window: its input and its target."""
+def draw_window(series: Series, step: float, subtitle: str) -> Figure:
+    """Draw input and target of the first window."""
     windows = series.windows
     inputs, targets, times = windows.inputs[0], windows.targets[0], windows.times[0]
-    figure = make_figure("First training window", subject)
+    figure = make_figure("First training window", subtitle)
     axes = figure.subplots()
     style: dict[str, Any] = {"ls": "", "marker": "o", "ms": 5, "alpha": 0.8}
     input_times = _time_inputs(times, len(inputs), step)
@@ -77,19 +77,18 @@ def draw_snapshots(
     snapshots: _Arrays,
     step: float,
     units: Units,
-    subject: str,
+    subtitle: str,
     follow: bool = False,
     color: str = FORECAST_COLOR,
 ) -> Figure:
-    """Input and prediction at a few updates of training, one panel each.
+    """Draw input and prediction at a few updates of training, one panel each.
 
-    With `follow` the targets come after all inputs, however many they are. Predictions have the
-    color.
+    `follow` places the targets after all inputs. `color` is the color of predictions.
     """
     num_snapshots = len(snapshots["iterations"])
     num_rows = (num_snapshots + 1) // 2
     figure = make_figure(
-        "Predictions while training", subject, 1.3 * WIDTH, 0.7 * HEIGHT * num_rows
+        "Predictions while training", subtitle, 1.3 * WIDTH, 0.7 * HEIGHT * num_rows
     )
     panels = figure.subplots(num_rows, 2, sharey=True, squeeze=False).ravel()
     marker = "." if snapshots["times"].shape[1] > 1 else "o"
@@ -115,25 +114,16 @@ def draw_snapshots(
 
 
 def _time_inputs(target_times: Array, num_inputs: int, step: float, follow: bool = False) -> Array:
-    """Times of the inputs of a window: those of the targets, or the steps before the first one."""
+    """Return the times of the inputs of a window: the target times, or those before the first."""
     if len(target_times) == num_inputs and not follow:
         return target_times
     times: Array = target_times[0] - step * np.arange(num_inputs, 0, -1, dtype=np.float64)
     return times
 
 
-def _draw_series(parts: _Parts, units: Units, subject: str) -> Figure:
-    """The whole series, without its parts."""
-    figure = make_figure("Series", subject, 1.3 * WIDTH)
-    axes = figure.subplots()
-    axes.plot(*_join_parts(parts), color=TARGET_COLOR)
-    _label(axes, units)
-    return figure
-
-
-def _draw_split(parts: _Parts, units: Units, subject: str) -> Figure:
-    """The parts of the series: training, validation if there is one, and test."""
-    figure = make_figure("Parts of the series", subject, 1.3 * WIDTH)
+def _draw_parts(parts: _Parts, units: Units, subtitle: str) -> Figure:
+    """Draw the parts of the series: training, validation if there is one, and test."""
+    figure = make_figure("Parts of the series", subtitle, 1.3 * WIDTH)
     axes = figure.subplots()
     for name, (times, samples) in parts.items():
         label = f"{name} ({len(samples)} samples)"
@@ -151,20 +141,20 @@ def _label(axes: Axes, units: Units) -> None:
 
 
 def _join_parts(parts: _Parts) -> tuple[Array, Array]:
-    """Times and samples of all parts, `(T,)` each."""
+    """Return times and samples of all parts, `(T,)` each."""
     times, samples = zip(*parts.values(), strict=True)
     return np.concatenate(times), np.concatenate(samples)
 
 
-def draw_walkthrough_test(forecasts: _Arrays, parts: _Parts, units: Units, subject: str) -> Figure:
-    """The test of the walk-through from each start, that which it draws marked.
+def draw_walkthrough_test(forecasts: _Arrays, parts: _Parts, units: Units, subtitle: str) -> Figure:
+    """Draw the test of the walk-through from each start; a title marks the published start.
 
-    If windows were slid, it lies after the end of training.
+    If windows were slid, the end of training is shown before the test.
     """
     drawn, num_starts = int(forecasts["walkthrough_drawn"]), len(forecasts["walkthrough_times"])
     title = "Closed-loop forecast: the walk-through's test"
     width = WIDTH if num_starts == 1 else 2 * WIDTH
-    figure = make_figure(title, subject, width)
+    figure = make_figure(title, subtitle, width)
     panels = figure.subplots(1, num_starts, sharey=True, squeeze=False)[0]
     for start, axes in enumerate(panels):
         times, targets, predictions = (
@@ -174,7 +164,7 @@ def draw_walkthrough_test(forecasts: _Arrays, parts: _Parts, units: Units, subje
             axes.plot(*parts["training"], color=TARGET_COLOR, lw=1, alpha=0.6)
             length = times[-1] - times[0]
             axes.set_xlim(times[0] - 1.5 * length, times[-1] + 0.05 * length)
-        # as published: the truth as large dots on a line, predictions as small dots
+        # as published: targets as large dots on a line, predictions as small dots
         axes.plot(times, targets, "o-", color=TARGET_COLOR, lw=1, ms=8, alpha=0.6, label="target")
         axes.plot(times[1:], predictions, "o", color=FORECAST_COLOR, ms=3.5, label="forecast")
         mse = np.mean((targets[1:] - predictions) ** 2)
@@ -192,7 +182,7 @@ def draw_walkthrough_test(forecasts: _Arrays, parts: _Parts, units: Units, subje
 
 
 def draw_sin_plots(forecasts: _Arrays, parts: _Parts) -> dict[str, Figure]:
-    """The three figures of the walk-through about sliding windows, exactly as published.
+    """Draw the three figures of the walk-through about sliding windows, exactly as published.
 
     They are the series, its parts in two colours, and the forecast over the end of the series.
     """
@@ -217,12 +207,12 @@ def draw_sin_plots(forecasts: _Arrays, parts: _Parts) -> dict[str, Figure]:
     return figures
 
 
-def _draw_closed_loop(forecasts: _Arrays, units: Units, subject: str) -> Figure:
-    """The backtest of a generated series: forecasts from a few phases, near and far."""
+def _draw_closed_loop(forecasts: _Arrays, units: Units, subtitle: str) -> Figure:
+    """Draw the backtest of a generated series: forecasts from a few phases, near and far."""
     contexts, targets = forecasts["test_contexts"], forecasts["test_targets"]
     num_phases = len(targets)
     height = 0.55 * HEIGHT * num_phases + 0.8
-    figure = make_figure("Closed-loop forecasts of the test", subject, 1.9 * WIDTH, height)
+    figure = make_figure("Closed-loop forecasts of the test", subtitle, 1.9 * WIDTH, height)
     panels = figure.subplots(
         num_phases, 2, sharex="col", sharey=True, width_ratios=(2, 3), squeeze=False
     )
@@ -257,12 +247,12 @@ def _draw_origins(
     forecasts: _Arrays,
     baseline_forecasts: _Arrays,
     held: float,
-    subject: str,
+    subtitle: str,
 ) -> Figure:
-    """Forecasts of the network in their prediction interval, beside those of the best baseline.
+    """Draw forecasts of a model in their prediction intervals, beside the best baseline.
 
-    Forecasts, one row per origin, are one horizon apart; `first` is the number of the first sample
-    that is forecast, in the parts joined. The intervals `held` a share of the test.
+    Forecasts, one row per origin, are one horizon apart; `first` is the index of the first sample
+    that is forecast, in the joined parts. `held` is the share of the test in the intervals.
     """
     predictions = forecasts["test_forecasts"]
     num_origins, steps = predictions.shape
@@ -270,20 +260,14 @@ def _draw_origins(
     floor = series.transform.floor if series.transform else None  # 0 for counts
     all_times, samples = _join_parts(parts)
     times = all_times[first:end].reshape(num_origins, steps)
-    figure = make_figure("Forecasts of the test", subject, 1.9 * WIDTH, 1.1 * HEIGHT)
+    figure = make_figure("Forecasts of the test", subtitle, 1.9 * WIDTH, 1.1 * HEIGHT)
     axes = figure.subplots()
     shown = slice(max(0, first - 2 * steps), end)
     style: dict[str, Any] = {"color": TARGET_COLOR, "lw": 3.5, "alpha": 0.35, "label": "target"}
     axes.plot(all_times[shown], samples[shown], **style)
     for row in range(num_origins):
         label = f"80 % prediction interval (held {held:.0%})" if row == 0 else None
-        half = forecasts["test_half_widths"][row]
-        low, high = predictions[row] - half, predictions[row] + half
-        if floor is not None:
-            low = np.maximum(low, floor)
-        axes.fill_between(
-            times[row], low, high, color=FORECAST_COLOR, alpha=0.15, lw=0, label=label
-        )
+        _fill_interval(axes, times[row], forecasts, row, floor, label)
     lines = axes.plot(times.T, predictions.T, lw=1.3, color=FORECAST_COLOR, marker=".")
     lines[0].set_label("forecast")
     for name, of_baseline in baseline_forecasts.items():
@@ -297,23 +281,28 @@ def _draw_origins(
     return figure
 
 
-def _draw_panel(
-    forecasts: _Arrays,
-    baseline_forecasts: _Arrays,
-    floor: float | None,
-    held: float,
-    units: Units,
-    subject: str,
-) -> Figure:
-    """Forecasts of a few series of a panel in their prediction interval, beside the best baseline.
+def _fill_interval(
+    axes: Axes, times: Array, forecasts: _Arrays, row: int, floor: float | None, label: str | None
+) -> None:
+    """Shade the prediction interval of one forecast, above the floor."""
+    center, half = forecasts["test_forecasts"][row], forecasts["test_half_widths"][row]
+    low = center - half if floor is None else np.maximum(center - half, floor)
+    style: dict[str, Any] = {"color": FORECAST_COLOR, "alpha": 0.15, "lw": 0, "label": label}
+    axes.fill_between(times, low, center + half, **style)
 
-    The intervals `held` a share of the test of all series.
+
+def _draw_panel(
+    panel: Panel, forecasts: _Arrays, baseline_forecasts: _Arrays, held: float, subtitle: str
+) -> Figure:
+    """Draw forecasts of a few series in their prediction intervals, beside the best baseline.
+
+    `held` is the share of the test samples of all series in the intervals.
     """
     contexts, targets = forecasts["test_contexts"], forecasts["test_targets"]
-    predictions, halves = forecasts["test_forecasts"], forecasts["test_half_widths"]
+    predictions = forecasts["test_forecasts"]
     steps = targets.shape[1]
     num_rows = (len(targets) + 1) // 2
-    figure = make_figure("Forecasts of the test", subject, 1.9 * WIDTH, 0.6 * HEIGHT * num_rows)
+    figure = make_figure("Forecasts of the test", subtitle, 1.9 * WIDTH, 0.6 * HEIGHT * num_rows)
     panels = figure.subplots(num_rows, 2, sharex=True, squeeze=False).ravel()
     ahead = np.arange(1, steps + 1)
     before = np.arange(1 - min(3 * steps, contexts.shape[1]), 1)
@@ -323,11 +312,8 @@ def _draw_panel(
         joined = np.append(context[-1], targets[row])
         style: dict[str, Any] = {"color": TARGET_COLOR, "lw": 3.5, "alpha": 0.35}
         axes.plot(np.append(0, ahead), joined, label="target", **style)
-        low, high = predictions[row] - halves[row], predictions[row] + halves[row]
-        if floor is not None:
-            low = np.maximum(low, floor)
         label = f"80 % prediction interval (held {held:.0%} of all series)"
-        axes.fill_between(ahead, low, high, color=FORECAST_COLOR, alpha=0.15, lw=0, label=label)
+        _fill_interval(axes, ahead, forecasts, row, panel.floor, label)
         axes.plot(ahead, predictions[row], color=FORECAST_COLOR, marker=".", label="forecast")
         for name, of_baseline in baseline_forecasts.items():
             axes.plot(ahead, of_baseline[row], color=BASELINE_COLOR, ls="--", label=name)
@@ -335,15 +321,15 @@ def _draw_panel(
     for axes in panels[len(targets) :]:
         axes.remove()
     for axes in panels[: len(targets)][-2:]:
-        axes.set_xlabel(units.time)
-    figure.supylabel(units.sample)
+        axes.set_xlabel(panel.units.time)
+    figure.supylabel(panel.units.sample)
     add_legend(figure)
     return figure
 
 
-def _draw_split_of_panel(panel: Panel, names: list[str], subject: str) -> Figure:
-    """The parts of a few series of a panel: training, validation and test."""
-    figure = make_figure("Parts of the series", subject, 1.3 * WIDTH, 0.45 * HEIGHT * len(names))
+def _draw_split_of_panel(panel: Panel, names: list[str], subtitle: str) -> Figure:
+    """Draw the parts of a few series of a panel: training, validation and test."""
+    figure = make_figure("Parts of the series", subtitle, 1.3 * WIDTH, 0.45 * HEIGHT * len(names))
     rows = figure.subplots(len(names), 1, squeeze=False).ravel()
     for name, axes in zip(names, rows, strict=True):
         samples = panel.samples[panel.series_names.index(name)]
@@ -361,11 +347,11 @@ def _draw_split_of_panel(panel: Panel, names: list[str], subject: str) -> Figure
 
 
 def _draw_errors(
-    name: str, scores: Mapping[str, Any], baselines: Baselines, units: Units, subject: str
+    name: str, scores: Mapping[str, Any], baselines: Baselines, units: Units, subtitle: str
 ) -> Figure:
-    """Errors of a model beside those of the baselines, one panel per kind of error.
+    """Draw the errors of a model and of the baselines, one panel per score.
 
-    Those of an observed series are the scaled ones by which it is ranked.
+    For an observed series they are the scaled errors, by which models are ranked.
     """
     kind = "mase" if any("mase" in measure for measure in scores) else "mse"
     measures = [  # baselines have no walkthrough_mse_all_starts
@@ -374,7 +360,7 @@ def _draw_errors(
     forecasters = {name: scores, **baselines}
     rows = np.arange(len(forecasters))
     size = 1.0 + 2.2 * len(measures), 1.2 + 0.27 * len(forecasters)
-    figure = make_figure("Errors beside those of the baselines", subject, *size)
+    figure = make_figure("Errors beside those of the baselines", subtitle, *size)
     panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     colors = [FORECAST_COLOR, *["0.75"] * len(baselines)]
     for axes, measure in zip(panels, measures, strict=True):
@@ -400,7 +386,7 @@ def _draw_errors(
 
 
 def _name_measure(measure: str, kind: str) -> str:
-    """The title of a panel: `mse_500` is the error over 500 steps."""
+    """Return the title of a panel: `mse_500` is the error over 500 steps."""
     if measure.startswith(f"{kind}_"):
         return f"{measure.removeprefix(f'{kind}_')} steps"
     return _MEASURES[measure.removesuffix(f"_{kind}") if "one_step" in measure else measure]
@@ -410,85 +396,96 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
     """Write the figures of one model."""
     name = Path(trained).name
     curves = read_curves(Path(trained) / "curves.csv")
-    snapshots_file = Path(trained) / "snapshots.npz"  # a combination is not trained
-    is_trained = snapshots_file.exists()
-    # one fitted in closed form has no gradient
-    entry = read_value(f"forecasters.{name}") if is_trained else {}
-    refined_after = entry["iterations"] if entry.get("refine") else None
+    snapshots_file = Path(trained) / "snapshots.npz"  # a combination has none
+    snapshots = read_arrays(snapshots_file) if snapshots_file.exists() else None
+    # a model fitted in closed form has no clip_norm
+    entry = read_value(f"forecasters.{name}") if snapshots is not None else {}
     network = read_config(Path(trained)).network
     scores = read_json(Path(evaluated) / "scores.json")
     forecasts = read_arrays(Path(evaluated) / "forecasts.npz")
     intervals = read_json(Path(evaluated) / "training_range.json")["prediction_intervals"]
-    scores_of_baselines = read_baselines(Path(baselines))
+    baseline_scores = read_baselines(Path(baselines))
     baseline_forecasts = read_arrays(Path(baselines) / "forecasts.npz")
     series = read_series(Path(windows), with_params=False)
 
-    subject = f"model {name} · series {scores['data']}"
-    dpi = read_params("figures", FigureParams).dpi
-    if isinstance(series, Panel):
-        with figure_style():
-            unit = "mean absolute error, seasonally adjusted and scaled"
-            figures = draw_curves(curves, entry.get("clip_norm"), network, unit, subject)
-            figures["forecast"] = _draw_panel(
-                forecasts,
-                baseline_forecasts,
-                series.floor,
-                intervals["80"]["held"],
-                series.units,
-                subject,
-            )
-            figures["baselines"] = _draw_errors(
-                name, scores, scores_of_baselines, series.units, subject
-            )
-            # without it `details` of a combination would be empty, which DVC takes for missing
-            shown = [str(of) for of in forecasts["names"]]
-            figures["split"] = _draw_split_of_panel(series, shown, subject)
-            save_figures(figures, MAIN, Path(out), dpi)
-        return
-
-    step = float(forecasts["step"])
+    subtitle = f"model {name} · series {scores['data']}"
+    held = intervals["80"]["held"]
     # the walk-through about half periods draws its loss in blue with a legend, the others in red
     # without one, and predictions in blue too
     is_blue = scores["data"] == "half_periods"
-    loss_color, answer_color = ("blue", "blue") if is_blue else (LOSS_COLOR, FORECAST_COLOR)
-    loss_label = "loss" if is_blue else None
-    units, parts = series.units, series.split_parts(step)
-    origin = series.find_origin(scores.get("split", "test"))
+    color, label = ("blue", "loss") if is_blue else (LOSS_COLOR, None)
+    unit = "mean absolute error, seasonally adjusted and scaled"
+    if not isinstance(series, Panel):
+        unit = f"mean squared error, {series.units.training_sample}²"
+    refined_after = entry["iterations"] if entry.get("refine") else None
     with figure_style():
-        unit = f"mean squared error, {units.training_sample}²"
-        clip_norm = entry.get("clip_norm")
         figures = draw_curves(
-            curves, clip_norm, network, unit, subject, loss_color, loss_label, refined_after
+            curves, entry.get("clip_norm"), network, unit, subtitle, color, label, refined_after
         )
-        figures["window"] = draw_window(series, step, subject)
-        if is_trained:
-            follow = "horizon" in network  # such a network forecasts what follows its window
-            snapshots = read_arrays(snapshots_file)
-            figures["snapshots"] = draw_snapshots(
-                snapshots, step, units, subject, follow, answer_color
-            )
-        figures["baselines"] = _draw_errors(name, scores, scores_of_baselines, units, subject)
-        if origin is None:
-            figures["forecast"] = _draw_closed_loop(forecasts, units, subject)
+        figures["baselines"] = _draw_errors(name, scores, baseline_scores, series.units, subtitle)
+        if isinstance(series, Panel):
+            figures["forecast"] = _draw_panel(series, forecasts, baseline_forecasts, held, subtitle)
+            # without it `details` of a combination would be empty, which DVC takes for missing
+            shown = [str(of) for of in forecasts["names"]]
+            figures["split"] = _draw_split_of_panel(series, shown, subtitle)
         else:
-            figures["forecast"] = _draw_origins(
-                series,
-                parts,
-                origin,
-                forecasts,
-                baseline_forecasts,
-                intervals["80"]["held"],
-                subject,
+            color = "blue" if is_blue else FORECAST_COLOR
+            figures |= _draw_training(series, forecasts, snapshots, network, color, subtitle)
+            figures |= _draw_forecasts(
+                series, scores, forecasts, baseline_forecasts, held, subtitle
             )
-        if "walkthrough_mse" in scores:  # not while the test is hidden
-            figures["walkthrough"] = draw_walkthrough_test(forecasts, parts, units, subject)
-            if parts:
-                figures |= draw_sin_plots(forecasts, parts)
-        if parts:
-            figures["split"] = _draw_split(parts, units, subject)
-        if series.windows.are_slid:
-            figures["series"] = _draw_series(parts, units, subject)
+        dpi = read_params("figures", FigureParams).dpi
         save_figures(figures, MAIN, Path(out), dpi)
+
+
+def _draw_training(
+    series: Series,
+    forecasts: _Arrays,
+    snapshots: _Arrays | None,
+    network: Mapping[str, Any],
+    color: str,
+    subtitle: str,
+) -> dict[str, Figure]:
+    """Draw windows and parts of a series, and predictions while training."""
+    step = float(forecasts["step"])
+    units, parts = series.units, series.split_parts(step)
+    figures = {"window": draw_window(series, step, subtitle)}
+    if snapshots is not None:
+        follow = "horizon" in network  # such a network forecasts what follows its window
+        figures["snapshots"] = draw_snapshots(snapshots, step, units, subtitle, follow, color)
+    if parts:
+        figures["split"] = _draw_parts(parts, units, subtitle)
+    if series.windows.are_slid:
+        figures["series"] = figure = make_figure("Series", subtitle, 1.3 * WIDTH)
+        axes = figure.subplots()
+        axes.plot(*_join_parts(parts), color=TARGET_COLOR)
+        _label(axes, units)
+    return figures
+
+
+def _draw_forecasts(
+    series: Series,
+    scores: Mapping[str, Any],
+    forecasts: _Arrays,
+    baseline_forecasts: _Arrays,
+    held: float,
+    subtitle: str,
+) -> dict[str, Figure]:
+    """Draw the forecasts of one series: the test, and the test of the walk-through."""
+    parts = series.split_parts(float(forecasts["step"]))
+    origin = series.find_origin(scores.get("split", "test"))
+    figures = {}
+    if origin is None:
+        figures["forecast"] = _draw_closed_loop(forecasts, series.units, subtitle)
+    else:
+        figures["forecast"] = _draw_origins(
+            series, parts, origin, forecasts, baseline_forecasts, held, subtitle
+        )
+    if "walkthrough_mse" in scores:  # not while the test is hidden
+        figures["walkthrough"] = draw_walkthrough_test(forecasts, parts, series.units, subtitle)
+        if parts:
+            figures |= draw_sin_plots(forecasts, parts)
+    return figures
 
 
 if __name__ == "__main__":

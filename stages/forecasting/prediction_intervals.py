@@ -1,6 +1,6 @@
-"""Prediction intervals: how far a forecast may be off, from the newest errors of the backtests.
+"""Prediction intervals from the newest errors of the backtests.
 
-An interval is centred on the forecast: forecast ± half width, for each step ahead and each level.
+An interval is the forecast ± a half width, for each step ahead and each level.
 """
 
 from dataclasses import dataclass
@@ -17,29 +17,26 @@ _RATE = 0.05  # γ of Gibbs & Candès: by how much one miss widens the next inte
 class PredictionInterval:
     """The prediction interval of one level."""
 
-    half_width: Array  # (n,) by step ahead, of a forecast after the newest errors
-    of_test: Array  # (B, n) likewise, of each forecast of the test
-    held: Array  # (B,) share of the targets of each of them that lay in its interval
+    half_width: Array  # (n,) by step ahead, for a forecast after the end of the test
+    of_test: Array  # (B, n) half widths for each forecast of the test
+    held: Array  # (B,) share of the targets of each of these forecasts in the interval
 
 
 def fit_prediction_intervals(
     validation: Array, test: Array, is_rolling: bool
 ) -> dict[int, PredictionInterval]:
-    """Fit the intervals of all levels, and count what they held on the test.
+    """Fit the prediction intervals, by level in percent, and measure their coverage of the test.
 
-    An interval is a quantile of absolute errors (split conformal prediction, Lei et al., 2018). In
-    a rolling-origin backtest the errors are the newest ones, as many as validation has, and the
-    quantile adapts: up after a miss, down after a hit (adaptive conformal inference, Gibbs &
-    Candès, 2021). A forecast of the test is only given errors whose targets lie before it.
+    A half width is a quantile of absolute errors (split conformal prediction, Lei et al., 2018). In
+    a rolling-origin backtest it uses the newest errors, as many as validation has, and the quantile
+    rises after a miss and falls after a hit (adaptive conformal inference, Gibbs & Candès, 2021).
+    Intervals of a test forecast use errors from before that forecast alone.
 
     Args:
         validation: errors `(V, n)` of the validation forecasts by step, oldest first.
-        test: likewise `(B, n)`, at most that many steps.
-        is_rolling: whether test forecasts start one sample after another, after validation. If not,
-            they are independent, and errors of validation alone are used.
-
-    Returns:
-        The intervals by level in percent.
+        test: errors `(B, n)` of the test forecasts, with at most as many steps.
+        is_rolling: test forecasts start one sample after another, after validation. If False, they
+            are independent, and only errors of validation are used.
     """
     num_steps = min(validation.shape[1], test.shape[1])
     errors = np.abs(np.concatenate([validation[:, :num_steps], test[:, :num_steps]]))

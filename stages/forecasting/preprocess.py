@@ -37,10 +37,10 @@ from stages.shared.command import run_as_command, show
 from stages.shared.errors import InputError
 from stages.shared.params import read_params
 
-_FEW_HORIZONS = 4  # times the longest one: in a shorter test, intervals of scores are wide
+_FEW_HORIZONS = 4  # a test with fewer of the longest horizons gives wide intervals of scores
 _MOST_VALIDATION = 256  # windows for the loss on validation
-_VALIDATION_SEED = 0x7A11  # of those of generated series: no backtest draws its numbers
-_ORDERS = (1, 2, 4, 8, 16, 32)  # of the autoregression by which transforms are compared
+_VALIDATION_SEED = 0x7A11  # for generated series; backtests draw other numbers
+_ORDERS = (1, 2, 4, 8, 16, 32)  # of the autoregressions that compare transforms
 
 
 def read_segments(path: Path) -> tuple[Array, Array]:
@@ -61,7 +61,7 @@ def cut_windows(segments: Array, window: int) -> tuple[Array, Array]:
 
 
 def cut_series(name: str, params: GeneratedParams, times: Array, values: Array) -> GeneratedSeries:
-    """Inputs, targets and the held-out end of a generated series with times and values `(N, T)`."""
+    """Cut a generated series with times and values `(N, T)` into inputs, targets and a test."""
     num_train = values.shape[1] - (params.test_points or 0)
     if params.window is None:  # each sample's target is the next one
         inputs, targets, target_times = values[:, :-1], values[:, 1:], times[:, 1:]
@@ -84,7 +84,7 @@ def cut_series(name: str, params: GeneratedParams, times: Array, values: Array) 
 
 
 def _sample_validation(params: GeneratedParams, after: float, length: int) -> Array:
-    """Windows `(V, length)` of the signal with its noise, at random times after training."""
+    """Sample windows `(V, length)` of signal and noise, at random times after training."""
     generator = np.random.default_rng(_VALIDATION_SEED)
     starts = after + generator.uniform(0, params.spread, _MOST_VALIDATION)
     signal = sample_signal(params, starts[:, None] + params.time_step * np.arange(length))
@@ -92,7 +92,7 @@ def _sample_validation(params: GeneratedParams, after: float, length: int) -> Ar
 
 
 def split_series(name: str, params: ObservedParams, table: CsvSeries) -> ObservedSeries:
-    """The three parts of an observed series.
+    """Split an observed series into training, validation and test, and choose its transform.
 
     Raises:
         InputError: a part is too short.
@@ -134,16 +134,16 @@ def split_series(name: str, params: ObservedParams, table: CsvSeries) -> Observe
 
 
 def _list_transforms(samples: Array, season: int) -> list[TransformParams]:
-    """The transforms that `auto` chooses from; logarithms where all samples are above 0."""
+    """List the candidates of `auto`, with logarithms only if all samples are above 0."""
     differences = [[], [1], [season], [1, season]] if season > 1 else [[], [1]]
     logarithms = [False, True] if samples.min() > 0 else [False]
     return [TransformParams(log=log, difference=lags) for lags in differences for log in logarithms]
 
 
 def _measure_autoregression(series: ObservedSeries) -> float:
-    """The least error on validation, over the longest horizon, of AR(p) of a few orders.
+    """Return the least error on validation, over the longest horizon, of AR(p) of a few orders.
 
-    It is in the units of the file, so that transforms can be compared.
+    Errors are in the units of the file, so that transforms can be compared.
     """
     from stages.forecasting.baselines import fit_autoregression  # they load torch
     from stages.forecasting.forecasters import wrap_model
@@ -194,7 +194,7 @@ def slide_windows(
             "params.yaml"
         )
     slid = slide(training)
-    # windows whose target is in validation; their inputs may begin in training
+    # windows with a target in validation; their inputs may begin in training
     held_back = slide(fitted.apply(samples[: num_train + num_validation]))[len(slid) :]
     held_back = held_back[:: math.ceil(len(held_back) / _MOST_VALIDATION) or 1]
     windows = Windows(
@@ -215,19 +215,15 @@ def slide_windows(
         num_train=num_train,
         num_validation=num_validation,
         transform=fitted,
-        labels={
-            "column": params.column,
-            "time": params.time,
-            "has_dates": table.dates is not None,
-        },
+        labels={"column": params.column, "time": params.time, "has_dates": table.dates is not None},
     )
 
 
 def collect_panel(name: str, params: PanelParams, series: dict[str, CsvSeries]) -> Panel:
-    """The series of a file, without those that are too short.
+    """Return the panel of all series that are long enough.
 
     Raises:
-        InputError: all are.
+        InputError: all series are too short.
     """
     least = params.shortest_scored
     kept = {of: own.samples for of, own in series.items() if len(own.samples) >= least}
@@ -265,7 +261,7 @@ def collect_panel(name: str, params: PanelParams, series: dict[str, CsvSeries]) 
 
 
 def main(entry: str, source: str, out: str) -> None:
-    """Write a series, and beside it its params."""
+    """Write a series, with its params in a file beside it."""
     section, _, name = entry.partition(".")
     series: AnySeries
     if section == "generated_series":

@@ -2,8 +2,8 @@
 
 Run by DVC as
 `python stages/run.py forecasting.score_baselines WINDOWS TRAINED OUT METRICS DETAILS`. OUT gets the
-scores of all baselines; TRAINED, METRICS and DETAILS are those of the best one, <series>_baseline,
-as any model has them.
+scores of all baselines; TRAINED, METRICS and DETAILS get the files of the best one,
+<series>_baseline, as any model has them.
 """
 
 import math
@@ -31,6 +31,7 @@ from stages.forecasting.assessment import (
     find_best_baseline,
     score_forecasts,
     write_errors,
+    write_scores,
 )
 from stages.forecasting.baselines import (
     fit_autoregression,
@@ -40,12 +41,8 @@ from stages.forecasting.baselines import (
     fit_theta,
     make_linear,
 )
-from stages.forecasting.forecasters import (
-    describe_model,
-    find_shortest_history,
-    wrap_model,
-)
-from stages.forecasting.metrics import choose_forecaster_metrics, name_ranked_score
+from stages.forecasting.forecasters import describe_model, find_shortest_history, wrap_model
+from stages.forecasting.metrics import name_ranked_score
 from stages.forecasting.series import (
     AnySeries,
     Array,
@@ -61,7 +58,7 @@ from stages.models.seasonal_forecaster import SeasonalForecaster
 from stages.shared.checkpoints import write_fitted_model
 from stages.shared.command import run_as_command
 from stages.shared.errors import InputError
-from stages.shared.json_files import Baselines, write_baselines, write_json
+from stages.shared.json_files import Baselines, write_baselines
 from stages.shared.params import Count, Params, read_params
 from stages.shared.reproducible import make_reproducible
 
@@ -70,10 +67,11 @@ _Observed = Literal["ets", "theta", "combination"]
 _OfPanels = Literal["copy_period", "naive2", "theta", "ets", "combination"]
 _Periodic = Literal["sinusoid"]
 _Penalty = Annotated[float, Field(ge=0, le=1e9)]
-_LINEAR = ("ar2", "ar_best", "ridge")  # and these two families, of which a combination has one each
 _SMOOTHING = ("ets", "theta")
+_MEMBERS = {"linear": ("ar2", "ar_best", "ridge"), "smoothing": _SMOOTHING}  # of a combination
+_CHOSEN = ("order", "penalty", "context", "block")  # on validation, for a linear baseline
 
-_Choice = dict[str, float | str]  # what validation chose for a baseline, as its scores have it
+_Choice = dict[str, float | str]  # results of the choice on validation, as in the scores
 
 
 class ForecastingBaselineParams(Params):
@@ -83,14 +81,14 @@ class ForecastingBaselineParams(Params):
     observed_names: list[_Observed]  # for observed series too
     periodic_names: list[_Periodic]  # for generated series with a period too
     panel_names: list[_OfPanels] = Field(min_length=1)  # for panels, in place of all these
-    ar_orders: list[Count] = Field(min_length=1)  # of which validation chooses that of ar_best
+    ar_orders: list[Count] = Field(min_length=1)  # candidates of ar_best, for validation
     ridge_block: Count  # samples that ridge forecasts at once
-    ridge_penalties: list[_Penalty] = Field(min_length=1)  # of which validation chooses
+    ridge_penalties: list[_Penalty] = Field(min_length=1)  # candidates, for validation
 
 
 @dataclass(frozen=True)
 class _Scored:
-    """Scores and errors of the baselines of a series, and the best of them on validation."""
+    """Scores and errors of the baselines of a series, and the best baseline on validation."""
 
     scores: Baselines
     errors: dict[str, ForecastErrors]  # by baseline, on the test phases
@@ -106,52 +104,35 @@ def score_baselines(
 ) -> _Scored:
     """Fit, choose and score all baselines of a series, in the same way as networks are scored.
 
-    One whose forecasts diverge is left out, with a message.
+    A baseline is left out, with a message, if its forecasts diverge.
 
     Raises:
-        InputError: context or segments are too short for a baseline, or all of them diverge.
+        InputError: context or segments are too short for a baseline, or all baselines diverge.
     """
     backtests = draw_backtests(series, evaluation)
-    longest = evaluation.common_horizons[-1]
     scores: Baselines = {}
-    choices: dict[str, _Choice] = {}
     models: dict[str, nn.Module] = {}
     forecasters: dict[str, Forecaster] = {}
     assessments: dict[str, Assessment] = {}
-    model: nn.Module
-    own_names = params.observed_names if series.is_continuous else []
-    periodic_names = params.periodic_names if series.period else []
-    names: list[str] = [*params.names, *own_names, *periodic_names]
-    if isinstance(series, Panel):
-        names = [*params.panel_names]
-    for name in names:
+    for name in _list_names(series, params):
+        choice: _Choice = {}
         if isinstance(series, Panel):
-            choices[name], model = {}, fit_panel_baseline(name, series)
-            forecast = _remember(wrap_model(model))
+            model = fit_panel_baseline(name, series)
+            forecast = forecasters[name] = _remember(wrap_model(model))
             if name == "combination" and all(member in forecasters for member in _SMOOTHING):
                 forecast = _average([forecasters[member] for member in _SMOOTHING])
-            forecasters[name] = forecast
-        elif name == "combination":
-            families = []
-            for family in (_LINEAR, _SMOOTHING):
-                families.append({member: scores[member] for member in family if member in scores})
-            if not all(families):
-                print(f"{series.name}: no combination without one of {_LINEAR} and of {_SMOOTHING}")
-                continue
-            ranked = name_ranked_score(next(iter(scores.values())), longest)
-            linear, smoothing = (find_best_baseline(family, ranked) for family in families)
-            model = MeanForecaster([models[linear], models[smoothing]])
-            choices[name] = {"linear": linear, "smoothing": smoothing, **choices[linear]}
         else:
-            fitted = []
-            for choice in _list_choices(name, series, params, evaluation):
-                fitted.append((choice, fit_baseline(name, series, choice)))
-            choices[name], model = _choose(fitted, backtests.validation, evaluation)
-        if not isinstance(series, Panel):
+            if name == "combination":
+                choice = _choose_members(series, scores, evaluation)
+                if not choice:
+                    continue
+                model = MeanForecaster([models[str(choice[kind])] for kind in _MEMBERS])
+            else:
+                choice, model = _choose(name, series, params, evaluation, backtests.validation)
             forecast = wrap_model(model)
         with np.errstate(over="ignore", invalid="ignore"):  # forecasts may diverge
             assessment = assess(forecast, backtests, evaluation, whole_history=True)
-            scored = {**assessment.scores, **choices[name]}
+            scored = {**assessment.scores, **choice}
             if evaluation.split == "test" and backtests.walkthroughs:
                 test = backtests.walkthroughs[backtests.drawn]
                 mse = test.measure_mse(forecast(test.past[None], test.steps)[0])
@@ -167,12 +148,52 @@ def score_baselines(
             f"the forecasts of all baselines of {series.name} diverge: add hold_last to "
             "forecasting_baselines.names in params.yaml"
         )
-    ranked = name_ranked_score(next(iter(scores.values())), longest)
-    best = find_best_baseline(scores, ranked)
-    shown, chosen = assessments[best], models[best]
-    rows, steps = backtests.test.examples
+    return _collect_scores(series, evaluation, backtests.test, scores, models, assessments)
+
+
+def _list_names(series: AnySeries, params: ForecastingBaselineParams) -> list[str]:
+    """List the baselines of a series, a combination after its members."""
+    if isinstance(series, Panel):
+        return [*params.panel_names]
+    observed = params.observed_names if series.is_continuous else []
+    periodic = params.periodic_names if series.period else []
+    return [*params.names, *observed, *periodic]
+
+
+def _choose_members(
+    series: Series, scores: Baselines, evaluation: ForecastingEvaluationParams
+) -> _Choice:
+    """Choose the best baseline of each family, to combine them; nothing without one of each."""
+    members: _Choice = {}
+    for kind, family in _MEMBERS.items():
+        scored = {name: scores[name] for name in family if name in scores}
+        if not scored:
+            families = " and of ".join(map(str, _MEMBERS.values()))
+            print(f"{series.name}: no combination without one of {families}")
+            return {}
+        members[kind] = _find_best(scored, evaluation)
+    linear = scores[str(members["linear"])]
+    return members | {name: linear[name] for name in _CHOSEN if name in linear}
+
+
+def _find_best(scores: Baselines, evaluation: ForecastingEvaluationParams) -> str:
+    """Return the baseline with the least error on validation, over the longest common horizon."""
+    ranked = name_ranked_score(next(iter(scores.values())), evaluation.common_horizons[-1])
+    return find_best_baseline(scores, ranked)
+
+
+def _collect_scores(
+    series: AnySeries,
+    evaluation: ForecastingEvaluationParams,
+    test: Backtest,
+    scores: Baselines,
+    models: dict[str, nn.Module],
+    assessments: dict[str, Assessment],
+) -> _Scored:
+    """Compare all baselines with the best one, and return the scores of all of them."""
+    best = _find_best(scores, evaluation)
+    rows, steps = test.examples
     errors = {name: assessment.errors for name, assessment in assessments.items()}
-    naive = compare_with_naive(errors[best], scores, errors, evaluation, backtests.test.block)
     complete = {}
     for name in scores:
         with_ratios = add_ratios(scores[name], scores)
@@ -181,17 +202,20 @@ def score_baselines(
         scores=complete,
         errors=errors,
         best=best,
-        model=chosen,
+        model=models[best],
         training_range=describe_training_range(
-            series, find_shortest_history(chosen), shown.prediction_intervals, naive
+            series,
+            find_shortest_history(models[best]),
+            assessments[best].prediction_intervals,
+            compare_with_naive(errors[best], scores, errors, evaluation, test.block),
         ),
-        forecasts=shown.forecasts[rows, steps],
-        names=backtests.test.names,
+        forecasts=assessments[best].forecasts[rows, steps],
+        names=test.names,
     )
 
 
 def _remember(forecast: Forecaster) -> Forecaster:
-    """The same forecaster, which keeps its forecasts: a combination asks for them again."""
+    """Return the same forecaster with a cache of its forecasts, for the combination."""
     kept: dict[tuple[int, int], Array] = {}
 
     def remember(history: Array, horizon: int) -> Array:
@@ -208,7 +232,7 @@ def _average(forecasters: list[Forecaster]) -> Forecaster:
 
 
 def fit_panel_baseline(name: str, panel: Panel) -> nn.Module:
-    """A baseline of a panel: what it has to fit, it fits to each history."""
+    """Return a baseline of a panel, which is fitted to each history when it forecasts."""
     season, floor = panel.season, panel.floor
     match name:
         case "copy_period":
@@ -222,12 +246,9 @@ def fit_panel_baseline(name: str, panel: Panel) -> nn.Module:
 
 
 def fit_baseline(name: str, series: Series, choice: _Choice) -> nn.Module:
-    """Fit a baseline to the training part of a series.
+    """Fit a baseline to the training part of a series, in the units of the series.
 
-    Args:
-        name: of the baseline.
-        series: whose units the forecaster takes and gives.
-        choice: what validation chose for it, as in scores.json; other keys are ignored.
+    `choice` has what validation chose for the baseline, as in scores.json; other keys are ignored.
     """
     samples = series.join_training()
     plain = series.drop_differences(keep_log=False)
@@ -257,13 +278,38 @@ def fit_baseline(name: str, series: Series, choice: _Choice) -> nn.Module:
             return MeanForecaster([fit_baseline(member, series, choice) for member in members])
 
 
+def _choose(
+    name: str,
+    series: Series,
+    params: ForecastingBaselineParams,
+    evaluation: ForecastingEvaluationParams,
+    validation: Backtest,
+) -> tuple[_Choice, nn.Module]:
+    """Fit a baseline in all ways; return the one with the least error on validation.
+
+    The error is that over the longest horizon of validation.
+    """
+    longest = max(evaluation.validation_horizons)
+    choices = _list_choices(name, series, params, evaluation)
+    models = [fit_baseline(name, series, choice) for choice in choices]
+    errors = []
+    for model in models if len(models) > 1 else []:
+        with np.errstate(over="ignore", invalid="ignore"):  # forecasts may diverge
+            forecasts = wrap_model(model)(validation.histories, longest)
+            scores = score_forecasts(forecasts, validation, [longest])
+        error = scores[name_ranked_score(scores, longest)]
+        errors.append(error if math.isfinite(error) else math.inf)
+    best = errors.index(min(errors)) if errors else 0
+    return choices[best], models[best]
+
+
 def _list_choices(
     name: str,
     series: Series,
     params: ForecastingBaselineParams,
     evaluation: ForecastingEvaluationParams,
 ) -> list[_Choice]:
-    """The ways to fit a baseline, of which validation chooses."""
+    """List the ways to fit a baseline, for validation to choose from."""
     num_samples = series.join_training().shape[1]
     match name:
         case "copy_period":
@@ -308,11 +354,11 @@ def _check_season(series: Series, context: int) -> None:
 
 
 def _limit_orders(orders: list[int], series: Series, context: int) -> list[int]:
-    """The orders for which segments are long enough; the context must reach all of them."""
+    """Return the orders that fit segments and context."""
     if not series.is_continuous and max(orders) > context:
         raise InputError(
-            f"params.yaml: AR({max(orders)}) looks at more samples than "
-            f"evaluate_forecasters.context ({context}) shows: lower it in "
+            f"params.yaml: AR({max(orders)}) needs more samples than "
+            f"evaluate_forecasters.context ({context}): lower it in "
             "forecasting_baselines.ar_orders, or raise the context"
         )
     num_points = min(series.join_training().shape[1], context + 1)
@@ -329,25 +375,6 @@ def _limit_orders(orders: list[int], series: Series, context: int) -> list[int]:
             f"{num_points - 1} samples"
         )
     return allowed
-
-
-def _choose(
-    fitted: list[tuple[_Choice, nn.Module]],
-    validation: Backtest,
-    evaluation: ForecastingEvaluationParams,
-) -> tuple[_Choice, nn.Module]:
-    """The choice with the least error over the longest horizon of validation, and its model."""
-    if len(fitted) == 1:
-        return fitted[0]
-    longest = max(evaluation.validation_horizons)
-    errors = []
-    for _, model in fitted:
-        with np.errstate(over="ignore", invalid="ignore"):  # forecasts may diverge
-            forecasts = wrap_model(model)(validation.histories, longest)
-            scores = score_forecasts(forecasts, validation, [longest])
-        error = scores[name_ranked_score(scores, longest)]
-        errors.append(error if math.isfinite(error) else math.inf)
-    return fitted[errors.index(min(errors))]
 
 
 def main(windows: str, trained: str, out: str, metrics: str, details: str) -> None:
@@ -367,11 +394,7 @@ def main(windows: str, trained: str, out: str, metrics: str, details: str) -> No
     scores = {"data": series.name, "baseline": scored.best, **scored.scores[scored.best]}
     if evaluation.split != "test":
         scores["split"] = evaluation.split
-    for folder in (Path(details), Path(metrics).parent):
-        folder.mkdir(parents=True, exist_ok=True)
-    write_json(Path(metrics), choose_forecaster_metrics(scores))
-    write_json(Path(details) / "scores.json", scores)
-    write_json(Path(details) / "training_range.json", scored.training_range)
+    write_scores(Path(metrics), Path(details), scores, scored.training_range)
 
 
 if __name__ == "__main__":

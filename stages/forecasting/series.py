@@ -1,8 +1,8 @@
-"""A series, generated or observed, or a panel of many: classes with the same methods.
+"""Generated series, observed series and panels of many series, with the same methods.
 
-data/preprocessed/series/<series>.npz holds the windows that networks are trained on, or the samples
-of a panel, <series>.json the entry of the series in params.yaml. `read_series` finds out which kind
-a series is; all other code calls methods of the series, except where a panel is trained and drawn.
+data/preprocessed/series/<series>.npz holds the windows for training, or the samples of a panel, and
+<series>.json the entry of the series in params.yaml. `read_series` finds out the kind of a series;
+all other code calls methods of the series, except where a panel is trained and drawn.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.forecasting.observed import ObservedParams, PanelParams, find_spacing
+from stages.forecasting.observed import OBSERVED, ObservedParams, PanelParams, find_spacing
 from stages.forecasting.signals import GeneratedParams, sample_signal
 from stages.forecasting.transform import Transform, TransformParams, fit_transform
 from stages.shared.arrays import read_arrays
@@ -35,15 +35,15 @@ _Split = Literal["validation", "test"]
 _P = TypeVar("_P", bound=Params)
 
 _MOST_EXAMPLES = 6  # series of a panel in figures
-_LONGEST_HISTORY = 1000  # samples; longer ones change no forecast, and take memory per origin
-_STREAM = 0xE7A1  # added to every seed, so that no backtest draws the numbers of a training
+_LONGEST_HISTORY = 1000  # samples; longer histories change no forecast and take memory per origin
+_STREAM = 0xE7A1  # added to every seed, so that backtests and trainings draw different numbers
 
 
 @dataclass(frozen=True)
 class Windows:
     """Training windows of a series, and its held-out end.
 
-    Those of an observed series are transformed and have no test: see `ObservedSeries`.
+    Windows of an observed series are transformed, and its held-out end is in `ObservedSeries`.
     """
 
     inputs: _Floats  # (N, T), oldest sample first
@@ -52,7 +52,7 @@ class Windows:
     test: _Floats  # (n,) held-out end of the first segment
     test_times: Array  # (n,)
     validation_inputs: _Floats  # (V, T) after training, for the loss on validation
-    validation_targets: _Floats  # (V, T) or (V, 1), as those of training
+    validation_targets: _Floats  # (V, T) or (V, 1), like `targets`
 
     @property
     def are_slid(self) -> bool:
@@ -71,19 +71,19 @@ class Units:
 
     time: str
     sample: str
-    training_sample: str  # as networks see it
+    training_sample: str  # after the transform
     squared_error: str
     has_dates: bool = False  # times are days since 1970
 
 
 @dataclass(frozen=True)
 class Backtest:
-    """Contexts that forecasts start from, and the targets that score them."""
+    """Contexts to forecast from, and the targets to score the forecasts with."""
 
-    contexts: Array  # (B, K) samples before each forecast, oldest first; NaN: none that early
+    contexts: Array  # (B, K) samples before each forecast, oldest first; NaN before a short one
     targets: Array  # (B, n) samples after them, without the noise of a generated series
     naive_error: float | Array | None = None  # (B, 1) of a panel: divides the errors of MASE
-    block: int = 1  # neighbouring forecasts whose targets overlap: they are not independent
+    block: int = 1  # neighbouring forecasts with common targets, which are not independent
     examples: tuple[slice, slice] = (slice(None), slice(None))  # forecasts and steps in figures
     scores_coverage: bool = False  # whether the coverage of the prediction interval is a score
     earlier: Array | None = None  # (B, K') samples before the contexts, where there are more
@@ -91,22 +91,22 @@ class Backtest:
 
     @property
     def scale(self) -> float | Array:
-        """The unit of prediction intervals: that of the series, of a panel the naive errors."""
+        """The unit of prediction intervals: 1, or for a panel the naive error of each series."""
         return 1.0 if self.names is None or self.naive_error is None else self.naive_error
 
     @property
     def histories(self) -> Array:
-        """All samples before each forecast that are given: `(B, K' + K)`."""
+        """All given samples before each forecast: `(B, K' + K)`."""
         if self.earlier is None:
             return self.contexts
         return np.concatenate([self.earlier, self.contexts], axis=1)
 
     def measure_steps(self, forecasts: Array) -> dict[str, Array]:
-        """Errors `(B, n)` at each step of forecasts `(B, n)`; scores are means of them.
+        """Return the errors `(B, n)` of forecasts `(B, n)` at each step; scores are their means.
 
-        `mse`: squared errors. `mase`, only of an observed series: absolute errors divided by the
-        mean absolute change from one training sample to the next, of a panel from one season to the
-        next (Hyndman & Koehler, 2006). A panel has `smape`, in percent, in place of `mse`:
+        `mse`: squared errors. `mase`, for observed series: absolute errors divided by the mean
+        absolute change from one training sample to the next, or in a panel from one season to the
+        next (Hyndman & Koehler, 2006). `smape`, in percent, replaces `mse` for a panel:
         200 |y - f| / (|y| + |f|) (Makridakis & Hibon, 2000).
         """
         targets = self.targets[:, : forecasts.shape[1]]
@@ -123,20 +123,20 @@ class Backtest:
 
 @dataclass(frozen=True)
 class WalkthroughTest:
-    """The test with which a walk-through ends: forecast the n samples after a given one."""
+    """The final test of a walk-through: forecast the n samples after a given one."""
 
-    history: _Floats  # (K,) of a network; the last one is the given sample
+    history: _Floats  # (K,) for a network; the last one is the given sample
     times: Array  # (n + 1,), from the given sample on
     targets: Array  # (n + 1,), likewise
-    past: Array  # (context,) noise-free samples up to the given one, the history of baselines
+    past: Array  # (context,) noise-free samples up to the given one, for baselines
 
     @property
     def steps(self) -> int:
-        """n, the samples that are forecast."""
+        """Number of forecast samples, n."""
         return len(self.targets) - 1
 
     def measure_mse(self, forecast: Array) -> float:
-        """Mean squared error of a forecast `(n,)`."""
+        """Return the mean squared error of a forecast `(n,)`."""
         return float(np.mean((forecast - self.targets[1:]) ** 2))
 
 
@@ -144,19 +144,26 @@ class WalkthroughTest:
 class _Entry(Generic[_P]):
     """The fields of all kinds of series."""
 
-    section: ClassVar[str]  # of params.yaml
+    section: ClassVar[str] = "observed_series"  # of params.yaml
+    is_continuous: ClassVar[bool] = True  # training is one segment, right before validation
 
     name: str  # of its entry in that section
     params: _P | None = field(default=None, kw_only=True)  # that entry, or None if it was not read
 
     @property
     def entry(self) -> _P:
-        """The params, which have to be there."""
+        """The params, which must have been read."""
         if self.params is None:
             raise ValueError(
                 f"series {self.name} was read without its params: use with_params=True"
             )
         return self.params
+
+    def walkthrough_tests(
+        self, kind: WalkthroughKind, steps: int, context: int
+    ) -> list[WalkthroughTest]:
+        """No tests: the walk-throughs are about generated series alone."""
+        return []
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,9 +173,9 @@ class _OneSeries(_Entry[_P]):
     windows: Windows
 
     def select_validation(self) -> Self:
-        """The same series with the windows of validation in place of those of training."""
+        """Return the series with its validation windows in place of the training windows."""
         inputs, targets = self.windows.validation_inputs, self.windows.validation_targets
-        times = np.zeros(targets.shape)  # nobody asks for them
+        times = np.zeros(targets.shape)  # not known, and not used
         return replace(
             self, windows=replace(self.windows, inputs=inputs, targets=targets, times=times)
         )
@@ -176,7 +183,7 @@ class _OneSeries(_Entry[_P]):
 
 @dataclass(frozen=True, eq=False)
 class GeneratedSeries(_OneSeries[GeneratedParams]):
-    """A series of `generated_series`: its signal is known at all times."""
+    """A series of `generated_series`, with a signal that is known at all times."""
 
     section = "generated_series"
     units: ClassVar[Units] = Units(
@@ -185,19 +192,19 @@ class GeneratedSeries(_OneSeries[GeneratedParams]):
         training_sample="amplitude",
         squared_error="mean squared error (amplitude²)",
     )
-    is_continuous: ClassVar[bool] = False  # training is one segment, right before validation
+    is_continuous = False
     transform: ClassVar[None] = None  # windows are in the units of the series
     own_evaluation: ClassVar[dict[str, Any]] = {}  # fields of evaluate_forecasters to replace
 
     @property
     def season(self) -> int | None:
-        """Samples after which the series may repeat itself: the season, or else the period."""
+        """Samples after which the series may repeat: the season, or else the period."""
         season = self.entry.season or self.entry.period
         return round(season / self.entry.time_step) if season else None
 
     @property
     def period(self) -> float | None:
-        """Samples of a period, which need not be a whole number; None: it has no period."""
+        """Length of a period in samples, not always a whole number; None without a period."""
         return self.entry.period / self.entry.time_step if self.entry.period else None
 
     @property
@@ -213,53 +220,46 @@ class GeneratedSeries(_OneSeries[GeneratedParams]):
 
     @property
     def most_ahead(self) -> int:
-        """Samples after a window that a network may learn to forecast at once."""
+        """Most samples after a window that a network can forecast at once."""
         return 1
 
     def select_windows(self, num_forecasts: int, ahead: int = 1) -> tuple[_Floats, _Floats, Array]:
-        """Inputs, targets and their times: a network has to forecast as many as there are."""
+        """Return inputs, targets and their times, whatever the network forecasts."""
         return self.windows.inputs, self.windows.targets, self.windows.times
 
     def join_training(self) -> Array:
-        """Samples `(N, T)` for baselines: at most 2,000 windows and the sample after each."""
+        """Return samples `(N, T)` for baselines: up to 2,000 windows and the sample after each."""
         windows = self.windows
         thinned = slice(None, None, math.ceil(len(windows.inputs) / 2000))
         lasts = windows.targets[thinned, -1:]
         return np.concatenate([windows.inputs[thinned], lasts], axis=1, dtype=np.float64)
 
     def undo_transform(self, model: "nn.Module") -> "nn.Module":
-        """The same model: windows are in the units of the series."""
+        """Return the model as it is: its windows are in the units of the series."""
         return model
 
     def drop_differences(self, keep_log: bool) -> "GeneratedSeries":
-        """The same series: it has none."""
+        """Return the series as it is: it has no differences."""
         return self
 
     def backtest(
-        self,
-        split: _Split,
-        *,
-        context: int,
-        horizon: int,
-        phases: int,
-        seed: int,
-        validation_horizon: int = 0,
+        self, split: _Split, *, context: int, horizon: int, phases: int, seed: int, before: int = 0
     ) -> Backtest:
-        """The signal after training, from random phases; the same arguments give the same.
+        """Return the signal after training, from random phases.
 
         Args:
             split: part of the series.
-            context: K, samples that a forecaster sees.
+            context: K, samples that a forecaster is given.
             horizon: n, samples that follow.
             phases: B, forecasts.
             seed: of the phases and of the noise.
-            validation_horizon: of the validation that a test has to start after.
+            before: horizon of the validation, which a test has to start after.
         """
         params = self.entry
         times = [self.windows.times.max(), self.windows.test_times.max(initial=0.0)]
         after = float(max(times))
         if split == "test" and params.delay:  # it never repeats: start after validation
-            after += params.spread + params.time_step * (context + validation_horizon)
+            after += params.spread + params.time_step * (context + before)
         generator = np.random.default_rng([seed, _STREAM])
         starts = after + generator.uniform(0, params.spread, phases)
         sampled = starts[:, None] + params.time_step * np.arange(context + horizon)
@@ -274,14 +274,14 @@ class GeneratedSeries(_OneSeries[GeneratedParams]):
     def walkthrough_tests(
         self, kind: WalkthroughKind, steps: int, context: int
     ) -> list[WalkthroughTest]:
-        """The test of the walk-through, one for each start that it may draw.
+        """Return the test of the walk-through, once for each start that it may draw.
 
         Args:
             kind: `one_point`: closed-loop forecast from the first sample of a segment.
-                `continuation`: from the last sample of training, in the state carried to it.
+                `continuation`: from the last sample of training, in the carried state.
                 `recursive`: forecast of the held-out end from the last window before it.
             steps: n, at most; the recursive test continues to the end of the series.
-            context: samples that baselines see.
+            context: samples for baselines.
         """
         windows, params = self.windows, self.entry
         step = params.time_step
@@ -308,9 +308,9 @@ class GeneratedSeries(_OneSeries[GeneratedParams]):
         ]
 
     def split_parts(self, step: float) -> dict[str, tuple[Array, Array]]:
-        """Times and samples `(T,)`, `step` apart, of training and test; none without windows.
+        """Return times and samples `(T,)`, `step` apart, of training and test.
 
-        They are the first segment that windows were slid over, and its held-out end.
+        They are the first segment and its held-out end, where windows were slid over segments.
         """
         windows = self.windows
         if not windows.are_slid:
@@ -325,10 +325,10 @@ class GeneratedSeries(_OneSeries[GeneratedParams]):
         return {"training": (joined_times, joined), "test": (windows.test_times, windows.test)}
 
     def find_origin(self, split: _Split) -> None:
-        """None: backtests have samples of their own, which are in no part."""
+        """Return None: the samples of backtests are in no part."""
 
     def hide_test(self) -> "GeneratedSeries":
-        """The same series without the held-out end."""
+        """Return the series without its held-out end."""
         windows = self.windows
         hidden = replace(windows, test=windows.test[:0], test_times=windows.test_times[:0])
         return replace(self, windows=hidden)
@@ -336,10 +336,8 @@ class GeneratedSeries(_OneSeries[GeneratedParams]):
 
 @dataclass(frozen=True, eq=False)
 class ObservedSeries(_OneSeries[ObservedParams]):
-    """A series of `observed_series`, from a file: training, then validation, then test."""
+    """A series of `observed_series`: the column of a file, split by time."""
 
-    section = "observed_series"
-    is_continuous = True
     period: ClassVar[float | None] = None  # nobody knows that it is a sinusoid
 
     samples: Array = field(kw_only=True)  # (T,), oldest first, in the units of the file
@@ -368,13 +366,13 @@ class ObservedSeries(_OneSeries[ObservedParams]):
 
     @property
     def own_evaluation(self) -> dict[str, Any]:
-        """Fields of `evaluate_forecasters` to replace: the context gives a window, transformed."""
+        """Fields of `evaluate_forecasters` to replace; the context gives one transformed window."""
         context, horizons = self.entry.window + self.transform.num_lost, self.entry.horizons
         return {"context": context, "horizons": horizons, "validation_horizons": horizons}
 
     @property
     def season(self) -> int:
-        """Samples after which a forecast may repeat the series."""
+        """Samples after which the series may repeat."""
         return self.entry.season
 
     @property
@@ -390,17 +388,17 @@ class ObservedSeries(_OneSeries[ObservedParams]):
 
     @property
     def most_ahead(self) -> int:
-        """Samples after a window that a network may learn to forecast at once."""
+        """Most samples after a window that a network can forecast at once."""
         return len(self.windows.inputs)
 
     def select_windows(self, num_forecasts: int, ahead: int = 1) -> tuple[_Floats, _Floats, Array]:
-        """Inputs `(N, T)`, targets and their times.
+        """Return inputs `(N, T)`, targets and their times.
 
         Args:
-            num_forecasts: of a network for one window, which are one after each of its last
+            num_forecasts: forecasts of the network for a window: one after each of its last
                 samples, or `ahead` after the window.
-            ahead: H, samples after a window that it forecasts at once: with more than one, targets
-                `(N - H + 1, H)` are the last ones of consecutive windows.
+            ahead: H, samples after a window that the network forecasts at once. With more than
+                one, the targets `(N - H + 1, H)` are the last ones of consecutive windows.
         """
         windows = self.windows
         if ahead == 1:
@@ -411,7 +409,7 @@ class ObservedSeries(_OneSeries[ObservedParams]):
         return windows.inputs[: len(targets)], targets, slide(windows.times[:, -1])
 
     def join_training(self) -> Array:
-        """Samples `(1, T)` for baselines: the training part, transformed."""
+        """Return samples `(1, T)` for baselines: the transformed training part."""
         return self.transform.apply(self.training)[None]
 
     def undo_transform(self, model: "nn.Module") -> "nn.Module":
@@ -419,27 +417,17 @@ class ObservedSeries(_OneSeries[ObservedParams]):
         return self.transform.undo(model)
 
     def drop_differences(self, keep_log: bool) -> "ObservedSeries":
-        """The series for forecasters that follow a trend and a season themselves, or repeat them.
-
-        Its windows are not slid again.
-        """
+        """Return the series, without new windows, for methods that follow trend and season."""
         params = TransformParams(log=self.transform.log and keep_log)
         return replace(self, transform=fit_transform(self.training, params, self.transform.floor))
 
     def backtest(
-        self,
-        split: _Split,
-        *,
-        context: int,
-        horizon: int,
-        phases: int,
-        seed: int,
-        validation_horizon: int = 0,
+        self, split: _Split, *, context: int, horizon: int, phases: int, seed: int, before: int = 0
     ) -> Backtest:
-        """A rolling-origin backtest (Tashman, 2000); it has no phases, and nothing is drawn.
+        """Return a rolling-origin backtest (Tashman, 2000); `phases` and `seed` have no effect.
 
-        A forecast starts at each sample of the split after which the horizon fits into it. Samples
-        before the split may be context, never targets.
+        A forecast starts at each sample of the split where the horizon still fits. Samples before
+        the split may be context, never targets.
         """
         first, end = self.num_train, self.num_train + self.num_validation
         if split == "test":
@@ -458,14 +446,8 @@ class ObservedSeries(_OneSeries[ObservedParams]):
             scores_coverage=True,
         )
 
-    def walkthrough_tests(
-        self, kind: WalkthroughKind, steps: int, context: int
-    ) -> list[WalkthroughTest]:
-        """An empty list: no walk-through is about a file."""
-        return []
-
     def split_parts(self, step: float) -> dict[str, tuple[Array, Array]]:
-        """Times and samples `(T,)` of training, validation and test."""
+        """Return times and samples `(T,)` of training, validation and test."""
         first, second = self.num_train, self.num_train + self.num_validation
         bounds = {
             "training": slice(first),
@@ -475,28 +457,25 @@ class ObservedSeries(_OneSeries[ObservedParams]):
         return {name: (self.sample_times[at], self.samples[at]) for name, at in bounds.items()}
 
     def find_origin(self, split: _Split) -> int:
-        """Index of the first sample of a split, which is the first that its backtest forecasts."""
+        """Return the index of the first sample of a split, the first one to be forecast."""
         return self.num_train + (self.num_validation if split == "test" else 0)
 
     def hide_test(self) -> "ObservedSeries":
-        """The same series without its test part."""
+        """Return the series without its test part."""
         end = self.num_train + self.num_validation
         return replace(self, samples=self.samples[:end], sample_times=self.sample_times[:end])
 
 
 @dataclass(frozen=True, eq=False)
 class Panel(_Entry[PanelParams]):
-    """An entry of `observed_series` with many series, of which a network learns from all.
+    """An entry of `observed_series` with many series, for one network that learns from all.
 
-    The last `num_test` samples of each series are its test, those before them its validation. Its
-    windows are cut from the training parts by the training (stages/forecasting/global_training.py).
+    The last `num_test` samples of each series are its test, the `num_validation` samples before
+    them its validation. global_training.py cuts windows from the training parts.
     """
 
-    section = "observed_series"
-    is_continuous = True
-    period: ClassVar[float | None] = None
     spacing: ClassVar[float | None] = None
-    transform: ClassVar[None] = None  # the models have it in them
+    transform: ClassVar[None] = None  # it is a part of the models
 
     series_names: list[str] = field(kw_only=True)
     samples: list[Array] = field(kw_only=True)  # (T,) of each series, oldest first
@@ -526,16 +505,9 @@ class Panel(_Entry[PanelParams]):
         return float(joined.min()), float(joined.max())
 
     def backtest(
-        self,
-        split: _Split,
-        *,
-        context: int,
-        horizon: int,
-        phases: int,
-        seed: int,
-        validation_horizon: int = 0,
+        self, split: _Split, *, context: int, horizon: int, phases: int, seed: int, before: int = 0
     ) -> Backtest:
-        """One forecast of each series, from the end of what comes before the split."""
+        """Return one forecast origin for each series, at the beginning of the split."""
         held_out = self.num_test + (self.num_validation if split == "validation" else 0)
         histories = [own[: len(own) - held_out][-_LONGEST_HISTORY:] for own in self.samples]
         targets = [own[len(own) - held_out :][:horizon] for own in self.samples]
@@ -548,19 +520,13 @@ class Panel(_Entry[PanelParams]):
             names=self.series_names,
         )
 
-    def walkthrough_tests(
-        self, kind: WalkthroughKind, steps: int, context: int
-    ) -> list[WalkthroughTest]:
-        """An empty list: no walk-through is about a file."""
-        return []
-
     def hide_test(self) -> "Panel":
-        """The same panel without its test parts."""
+        """Return the panel without its test parts."""
         samples = [own[: len(own) - self.num_test] for own in self.samples]
         return replace(self, samples=samples, num_test=0)
 
     def join_models(self, networks: "list[nn.Module]") -> "nn.Module":
-        """Several networks as one forecaster of the series, never below the floor."""
+        """Return the mean of several networks as one forecaster, never below the floor."""
         from stages.models.mean_forecaster import MeanForecaster
         from stages.models.seasonal_forecaster import SeasonalForecaster
 
@@ -570,7 +536,7 @@ class Panel(_Entry[PanelParams]):
         return SeasonalForecaster([joined], season=1, floor=self.floor)  # networks know the season
 
     def hold_out_nothing(self) -> "Panel":
-        """The same panel with all samples to train on."""
+        """Return the panel with all samples in the training parts."""
         return replace(self, num_validation=0, num_test=0)
 
 
@@ -579,7 +545,7 @@ AnySeries = Series | Panel
 
 
 def pad_histories(histories: list[Array]) -> Array:
-    """Histories of different lengths as one array `(B, T)`: NaN before the shorter ones."""
+    """Return histories of different lengths as one array `(B, T)`, padded with NaN in front."""
     padded = np.full((len(histories), max(map(len, histories))), np.nan)
     for row, history in zip(padded, histories, strict=True):
         row[len(row) - len(history) :] = history
@@ -587,10 +553,10 @@ def pad_histories(histories: list[Array]) -> Array:
 
 
 def measure_naive_errors(training: list[Array], season: int) -> Array:
-    """The mean absolute change of each series from one season to the next: `(B,)`.
+    """Return the mean absolute change of each series from one season to the next: `(B,)`.
 
-    Where there is none the one from sample to sample counts, where the series never changes its
-    size, or 1.
+    If it is 0 or unknown, the change from sample to sample replaces it, then the size of the last
+    sample, then 1.
     """
     errors = []
     for samples in training:
@@ -625,24 +591,25 @@ def read_series(path: Path, with_params: bool = True) -> AnySeries:
 
     Args:
         path: data/preprocessed/series/<series>.npz.
-        with_params: read <series>.json beside it too. Training and figures do not, so that DVC does
-            not train again after a season or horizons are edited, and a cluster gets one file.
+        with_params: read <series>.json beside it too. Training and figures do without, so that DVC
+            does not train again after a season or horizon is edited.
     """
     arrays = read_arrays(path)
-    entry_path = path.with_suffix(".json")
-    [entry] = read_json(entry_path).values() if with_params else [None]
+    params: Any = None
+    if with_params:
+        entry_path = path.with_suffix(".json")
+        [(section, entry)] = read_json(entry_path).items()
+        schema: Any = GeneratedParams if section == GeneratedSeries.section else OBSERVED
+        params = check_params(entry, schema, str(entry_path))
     if "lengths" in arrays:
-        panel = check_params(entry, PanelParams, str(entry_path)) if with_params else None
-        return _build_panel(path.stem, arrays, panel)
+        return _build_panel(path.stem, arrays, params)
     windows = Windows(**{field.name: arrays[field.name] for field in fields(Windows)})
     if "samples" not in arrays:
-        generated = check_params(entry, GeneratedParams, str(entry_path)) if with_params else None
-        return GeneratedSeries(path.stem, windows, params=generated)
-    observed = check_params(entry, ObservedParams, str(entry_path)) if with_params else None
+        return GeneratedSeries(path.stem, windows, params=params)
     return ObservedSeries(
         path.stem,
         windows,
-        params=observed,
+        params=params,
         samples=arrays["samples"],
         sample_times=arrays["sample_times"],
         num_train=int(arrays["num_train"]),
@@ -653,7 +620,7 @@ def read_series(path: Path, with_params: bool = True) -> AnySeries:
 
 
 def _build_panel(name: str, arrays: dict[str, NDArray[Any]], params: PanelParams | None) -> Panel:
-    """The panel whose arrays `write_series` wrote."""
+    """Return the panel from its arrays."""
     counts = ("num_validation", "num_test", "season", "horizon")
     return Panel(
         name,

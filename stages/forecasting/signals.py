@@ -1,6 +1,6 @@
 """The series of `generated_series` in params.yaml as functions of time.
 
-`draw_segments` gives the segments that are trained on, `sample_signal` the signal at other times.
+`draw_segments` returns the segments for training, `sample_signal` the signal at any time.
 """
 
 import math
@@ -14,9 +14,9 @@ from stages.shared.params import Amount, Count, Params, Seed
 
 _Array = NDArray[np.float64]
 
-_MOST_SAMPLES = 10**7  # of a series, whose table then has half a gigabyte
-_NUM_PERIODS = 16  # in a spread: a whole number, so that no phase is favoured
-_NUM_DELAYS = 2000  # in a spread: some 200 times the memory of a chaotic series
+_MOST_SAMPLES = 10**7  # of a series: a table of half a gigabyte
+_NUM_PERIODS = 16  # in a spread: a whole number, so that all phases are equally likely
+_NUM_DELAYS = 2000  # in a spread: about 200 times the memory of a chaotic series
 
 # The equation of a chaotic series, see `_sample_chaos`.
 _GROWTH, _DECAY = 0.2, 0.1  # per time unit
@@ -98,7 +98,7 @@ class GeneratedParams(Params):
 
 
 def sample_signal(series: GeneratedParams, times: _Array) -> _Array:
-    """Values of the noise-free signal at any times, in the shape of the times."""
+    """Return the noise-free signal at any times, in the shape of the times."""
     if series.delay:
         signal = _sample_chaos(series.delay, times)
     else:
@@ -111,7 +111,7 @@ def sample_signal(series: GeneratedParams, times: _Array) -> _Array:
 
 
 def draw_segments(series: GeneratedParams) -> tuple[_Array, _Array]:
-    """Times and values of the training segments, `(segments, points)` each."""
+    """Return times and values of the training segments, `(segments, points)` each."""
     generator = np.random.default_rng(series.seed)
     count = series.starts.count
     if series.starts.below is not None:
@@ -119,7 +119,7 @@ def draw_segments(series: GeneratedParams) -> tuple[_Array, _Array]:
     else:
         assert series.starts.apart is not None  # one of the two is given
         starts = series.starts.apart * np.arange(count, dtype=np.float64)
-    if series.span is not None:  # linspace, to the last bit as the walk-throughs have it
+    if series.span is not None:  # linspace, to equal the walk-throughs to the last bit
         times = np.linspace(starts, starts + series.span, series.points, axis=1)
     else:
         times = starts[:, None] + series.time_step * np.arange(series.points)
@@ -132,9 +132,6 @@ def _sample_chaos(delay: float, times: _Array) -> _Array:
 
     x'(t) = 0.2 x(t - delay) / (1 + x(t - delay)^10) - 0.1 x(t), as deviation from its fixed point.
     Sums, products and quotients are rounded alike by every processor, powers of a library are not.
-
-    Raises:
-        InputError: times that would take too long to reach.
     """
     ticks = np.rint((times + _WARM_UP) / TICK)
     last = float(ticks.max())

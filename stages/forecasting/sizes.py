@@ -1,12 +1,12 @@
-"""Sizes that an entry of `forecasters` leaves out, and the check that all fit the series.
+"""Default sizes of forecasters, and the check that sizes fit the series.
 
-They follow from T, the samples of a training window, so that a copied entry runs on another series:
+Defaults follow from T, the samples of a training window, so that a copied entry of `forecasters`
+runs on another series:
 
-- `network.window`, samples that a network looks at: T.
-- `closed_loop.context` and `horizon`: T // 4, at least 1, and T // 2 + 2, or what is left of the
-  T + 1 samples, inputs and the last target.
-- `network.horizon`, samples that a network forecasts at once: T // 4 + 1. Half as many as there are
-  windows are the most, also where the entry gives more.
+- `network.window`, input samples: T.
+- `closed_loop.context` and `horizon`: T // 4, at least 1, and T // 2 + 2, or as many of the T + 1
+  samples as are left.
+- `network.horizon`, samples forecast at once: T // 4 + 1, at most half the number of windows.
 
 Imports no torch: `make repro` checks the sizes before it runs anything.
 """
@@ -25,25 +25,25 @@ from stages.shared.params import Count, Name, Params, read_params
 class ClosedLoopParams(Params):
     """Training on closed-loop forecasts: the network is fed its own forecasts."""
 
-    context: Count | None = None  # samples of the series that it sees first
-    horizon: Count | None = None  # samples that it then forecasts
+    context: Count | None = None  # input samples of the series
+    horizon: Count | None = None  # samples to forecast after them
     one_step: bool = True  # add the one-step error on the context; it cannot vanish, since the
     # first sample does not determine the phase
 
 
 @dataclass(frozen=True)
 class TrainingWindows:
-    """The training windows of a series."""
+    """Sizes of the training windows of a series."""
 
     series: str  # its name
     length: int  # T, samples of each
-    most_ahead: int | None  # samples after one that can be targets; None: the file was not read
+    most_ahead: int | None  # most targets after a window; None: the file was not read
 
 
 def fill_in_closed_loop(
     loop: ClosedLoopParams, windows: TrainingWindows, where: str
 ) -> ClosedLoopParams:
-    """A closed loop with both of its lengths.
+    """Return the params of a closed loop with both lengths.
 
     Raises:
         InputError: they do not fit into a window; `where` begins the message.
@@ -65,16 +65,10 @@ def fill_in_closed_loop(
 def fill_in_network(
     network: dict[str, Any], takes: Collection[str], windows: TrainingWindows, where: str
 ) -> dict[str, Any]:
-    """The arguments of a network with its window and horizon.
-
-    Args:
-        network: its arguments in params.yaml.
-        takes: names of all arguments of its class.
-        windows: of its series.
-        where: beginning of messages.
+    """Return the arguments of a network with window and horizon, where its class `takes` them.
 
     Raises:
-        InputError: one is too large for the series.
+        InputError: one of them is too large for the series; `where` begins the message.
     """
     sizes = {"window": windows.length}
     if windows.most_ahead is not None:
@@ -100,9 +94,7 @@ def fill_in_network(
 
 
 def check_sizes() -> None:
-    """Check the series of all forecasters in params.yaml, and their sizes against its windows.
-
-    What is wrong in another way is left to the stage that reads it.
+    """Check series and sizes of all forecasters in params.yaml; stages check everything else.
 
     Raises:
         InputError: there is no such series, or a size does not fit.

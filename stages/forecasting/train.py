@@ -6,7 +6,6 @@ here or on a Ray cluster; without `launch` it always trains here.
 
 import inspect
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -38,12 +37,10 @@ from stages.shared.reproducible import describe_processor
 from stages.shared.tables import Curves, write_curves
 from stages.shared.training_loop import (
     FitParams,
-    Gradient,
     Progress,
     Recorder,
     Step,
     TrainingParams,
-    by_autograd,
     fit,
     fit_lbfgs,
     prepare_training,
@@ -60,12 +57,12 @@ class _RefineParams(Params):
     """A second phase: L-BFGS on one fixed batch."""
 
     iterations: Count
-    batch: Count  # the first windows or segments
+    batch: Count  # number of windows, the first ones
     closed_loop: ClosedLoopParams | None = None
 
 
 class _NetworkParams(TrainingParams):
-    """What every entry of section `forecasters` in params.yaml has; sizes.py fills in sizes."""
+    """Fields of every entry of section `forecasters` in params.yaml; sizes.py fills in sizes."""
 
     series: Name  # entry of generated_series or observed_series
     architecture: Name  # module in stages/models/
@@ -73,7 +70,7 @@ class _NetworkParams(TrainingParams):
 
 
 class ForecasterParams(_NetworkParams, FitParams):
-    """An entry of section `forecasters` that is trained by updates."""
+    """An entry of section `forecasters` for a network that is trained by updates."""
 
     order: Literal["random", "in_order"]  # which windows an update sees
     first: Count | None = None  # only the first windows; null: all
@@ -96,14 +93,14 @@ class _FitReadoutParams(Params):
 
 
 class FittedForecasterParams(_NetworkParams):
-    """An entry of section `forecasters` whose readout is fitted in closed form, without updates."""
+    """An entry of section `forecasters` for a readout that is fitted in closed form."""
 
     fit_readout: _FitReadoutParams
     device: Literal["cpu"] = "cpu"  # of its linear algebra
 
 
 class GlobalForecasterParams(_NetworkParams, FitParams):
-    """An entry of section `forecasters` that learns from all series of a panel."""
+    """An entry of section `forecasters` for a network that learns from all series of a panel."""
 
     architecture: Literal["global_forecaster"]
     iterations: int = Field(default=0, ge=0, le=10**7)  # 0: by the number of windows
@@ -144,50 +141,188 @@ class TrainedForecaster:
     model: nn.Module
     config: ModelConfig
     curves: Curves
-    state: State | None  # carried out of the last update
-    snapshots: dict[str, list[Any]]  # snapshots.npz, one item per snapshot
+    state: State | None  # after the last update, where it is carried
+    snapshots: dict[str, list[Any]]  # content of snapshots.npz, one item per snapshot
     progress: list[str]  # lines that were printed
 
 
-class _ForecastLoss:
-    """Mean squared error of one-step forecasts, or of the closed-loop forecast after a context.
+def main(name: str, windows: str, out: str) -> None:
+    """Write weights, config, curves, snapshots, state and progress of one model."""
+    started = datetime.now(UTC)
+    params = read_params(f"forecasters.{name}", FORECASTER)
+    series = read_series(Path(windows), with_params=False)
+    trained = train(params, series, name, validates=True)
+    folder = Path(out)
+    write_model(folder, trained.config, trained.model)
+    write_curves(folder / "curves.csv", trained.curves)
+    arrays: dict[str, Any] = {name: np.array(rows) for name, rows in trained.snapshots.items()}
+    np.savez(folder / "snapshots.npz", **arrays)
+    write_state(folder / "state.npy", trained.state)
+    write_progress(folder / "progress.txt", trained.progress)
+    write_times(folder, started, describe_processor())
 
-    With `carry_state` the hidden state is handed from one batch to the next.
+
+@np.errstate(over="ignore", invalid="ignore")  # `fit` reports a loss that is not finite
+def train(
+    params: ForecasterParams | FittedForecasterParams | GlobalForecasterParams,
+    series: AnySeries,
+    name: str,
+    validates: bool = False,
+) -> TrainedForecaster:
+    """Train a forecaster; the same params and series give the same result.
+
+    `name` is the name of the model, for messages. With `validates` the curves have the loss on
+    validation, if the params ask for it.
+
+    Raises:
+        InputError: network, params and series do not fit, or the loss is not finite.
     """
+    where = f"params.yaml: forecasters.{name}"
+    if isinstance(params, GlobalForecasterParams):
+        return _train_on_panel(params, series, name, where)
+    if isinstance(series, Panel):
+        raise InputError(
+            f"{where}: {params.series} has many series, from which global_forecaster alone learns: "
+            "choose another architecture, or another series"
+        )
+    device = prepare_training(params)
+    given, params = params, _fill_in_sizes(params, series, where)
+    if isinstance(params, FittedForecasterParams):
+        return _fit_in_closed_form(params, series, where)
 
-    def __init__(
-        self, model: Any, closed_loop: ClosedLoopParams | None, carry_state: bool = False
-    ) -> None:
-        self.model = model
-        self.closed_loop = closed_loop
-        self.carry_state = carry_state
-        self.state: State | None = None
+    # the network, and its windows
+    dtype = torch.float64 if params.precision == "float64" else torch.float32
+    model = build_network(params.architecture, params.network, where).to(device, dtype)
+    inputs, targets, times = _select_windows(model, params, series, where)
+    reporter = _Reporter(model, params)
+    if isinstance(given, ForecasterParams) and params.closed_loop != given.closed_loop:
+        reporter.progress.print(f"closed_loop: {params.closed_loop}")  # with the sizes filled in
+    if series.windows.are_slid:
+        reporter.progress.print(f"{len(inputs)} windows of {inputs.shape[1]} samples")
 
-    def __call__(self, batch: WindowBatch) -> tuple[Tensor, Tensor]:
-        """Loss and one-step forecasts of one batch; in a closed loop those of its context."""
-        if self.closed_loop is None:
-            one_step, state = self.model(batch.inputs, self.state)
-            if self.carry_state:  # without the graph of the updates before
-                is_tensor = isinstance(state, Tensor)
-                self.state = state.detach() if is_tensor else tuple(part.detach() for part in state)
-            return nn.functional.mse_loss(one_step, batch.targets), one_step
-        context, horizon = self.closed_loop.context, self.closed_loop.horizon
-        assert context and horizon  # they were filled in
-        one_step, state = self.model(batch.inputs[:, :context])
-        first = one_step[:, -1:]
-        rest = self.model.forecast_closed_loop(first, state, horizon - 1)
-        targets = batch.targets[:, context - 1 : context - 1 + horizon]
-        loss = nn.functional.mse_loss(torch.cat([first, rest], dim=1), targets)
-        if self.closed_loop.one_step:
-            loss = loss + nn.functional.mse_loss(one_step, batch.targets[:, :context])
-        return loss, one_step
+    # the loss and its gradient, one batch per update
+    objective: CompiledGradient | _ForecastLoss  # keeps the carried state
+    if kernel := find_kernel(params, device):
+        objective = CompiledGradient(model, kernel, params.carry_state)
+        weights = [objective.vector]
+    else:
+        objective = _ForecastLoss(model, params.closed_loop, params.carry_state)
+        weights = list(model.parameters())
+    draws = draw_windows(params, len(inputs))
+    batches = (
+        WindowBatch(inputs[rows], targets[rows], times[first])
+        for rows, first in zip(torch.from_numpy(draws).to(device), draws[:, 0], strict=True)
+    )
+    held_back = None
+    if validates and params.validate_every:
+        held_back = _select_validation(params, series, inputs, targets)
+    validate = held_back and partial(_ForecastLoss(model, params.closed_loop).measure, held_back)
+    recorder = Recorder(params, name, reporter.observe, validate=validate)
+    curves = fit(objective, weights, batches, params, recorder)
+
+    if phase := params.refine:  # its iterations continue the curves
+        batch = WindowBatch(inputs[: phase.batch], targets[: phase.batch], times[0])
+        loss_of = _ForecastLoss(model, phase.closed_loop)
+        validate = held_back and partial(loss_of.measure, held_back)
+        refinement = params.model_copy(update={"iterations": phase.iterations})
+        recorder = Recorder(refinement, name, reporter.print_loss, curves, validate)
+        curves = fit_lbfgs(model, loss_of, batch, phase.iterations, recorder)
+    return _conclude(
+        params, series, model, curves, objective.state, reporter.snapshots, reporter.progress
+    )
+
+
+def _fill_in_sizes(params: _P, series: Series, where: str) -> _P:
+    """Return the params with the sizes that the entry leaves out, by the rules of sizes.py."""
+    windows = TrainingWindows(params.series, series.windows.inputs.shape[1], series.most_ahead)
+    takes = inspect.signature(find_class(params.architecture, where)).parameters
+    changes: dict[str, Any] = {"network": fill_in_network(params.network, takes, windows, where)}
+    if isinstance(params, ForecasterParams):
+        if params.closed_loop:
+            changes["closed_loop"] = fill_in_closed_loop(params.closed_loop, windows, where)
+        if params.refine and params.refine.closed_loop:
+            loop = fill_in_closed_loop(params.refine.closed_loop, windows, f"{where}.refine")
+            changes["refine"] = params.refine.model_copy(update={"closed_loop": loop})
+    return params.model_copy(update=changes)
+
+
+def _select_windows(
+    model: nn.Module, params: ForecasterParams, series: Series, where: str
+) -> tuple[Tensor, Tensor, Array]:
+    """Return the training inputs `(N, T)`, the targets of the network, and their times."""
+    if hasattr(model, "fit_readout"):
+        raise InputError(
+            f"{where}: {params.architecture} is fitted in closed form: give fit_readout in place "
+            "of the params for updates"
+        )
+    weight = next(model.parameters())  # has device and precision of the training
+    with torch.no_grad():
+        forecasts, state = model(torch.from_numpy(series.windows.inputs[:1]).to(weight))
+    num_forecasts = forecasts.shape[1]  # of a window: one after each sample, or some after it
+    inputs, targets, times = series.select_windows(num_forecasts, params.network.get("horizon", 1))
+    if num_forecasts != targets.shape[1]:
+        raise InputError(
+            f"{where}: {params.architecture} forecasts {num_forecasts} samples a window, series "
+            f"{params.series} has {targets.shape[1]} targets: choose another of the two"
+        )
+    if params.carry_state and state is None:
+        raise InputError(
+            f"{where}.carry_state: {params.architecture} has no state to carry: set it to false"
+        )
+    has_loop = params.closed_loop or (params.refine and params.refine.closed_loop)
+    if has_loop and not hasattr(model, "forecast_closed_loop"):
+        raise InputError(
+            f"{where}.closed_loop: {params.architecture} has no closed loop: remove it"
+        )
+    return torch.from_numpy(inputs).to(weight), torch.from_numpy(targets).to(weight), times
+
+
+class _Reporter:
+    """Prints losses as in the walk-throughs, and keeps snapshots of four updates."""
+
+    def __init__(self, model: nn.Module, params: ForecasterParams) -> None:
+        self.progress = Progress(model)
+        self.epoch = params.mean_every
+        self.apart = max(1, params.iterations // 4)  # of 100 updates 0, 25, 50 and 75 are kept
+        names = ("iterations", "times", "inputs", "targets", "predictions")
+        self.snapshots: dict[str, list[Any]] = {name: [] for name in names}
+
+    def print_loss(self, iteration: int, batch: WindowBatch, step: Step) -> None:
+        """Print the loss of each epoch, or else of every hundredth update, counted from 0."""
+        if self.epoch is None:
+            if (iteration - 1) % 100 == 0:
+                self.progress.print(f"Iteration: {iteration - 1} loss {step.loss:.8f}")
+        elif iteration % self.epoch == 0:
+            self.progress.print(f"Epoch {iteration // self.epoch - 1} Loss: {step.loss:.8f}")
+
+    def observe(self, iteration: int, batch: WindowBatch, step: Step) -> None:
+        """Keep the first window of a batch if it is due, `(T,)` each, and print the loss."""
+        if (iteration - 1) % self.apart == 0 and len(self.snapshots["iterations"]) < 4:
+            length = step.outputs.shape[1]  # in closed-loop training the context
+            is_slid = batch.targets.shape[1] < batch.inputs.shape[1]
+            seen = batch.inputs[0] if is_slid else batch.inputs[0, :length]
+            self.snapshots["iterations"].append(iteration - 1)
+            self.snapshots["times"].append(batch.times[:length])
+            self.snapshots["inputs"].append(seen.cpu().numpy())
+            self.snapshots["targets"].append(batch.targets[0, :length].cpu().numpy())
+            self.snapshots["predictions"].append(step.outputs[0].cpu().numpy())
+        self.print_loss(iteration, batch, step)
+
+
+def find_kernel(params: ForecasterParams, device: torch.device) -> str | None:
+    """Return the name of the compiled kernel for a training, None for automatic differentiation."""
+    if params.batch > 1 or params.closed_loop or params.network.get("layers", 1) > 1:
+        return None
+    if params.precision != "float32" or device.type != "cpu":
+        return None
+    return KERNELS.get((params.architecture, params.network.get("cell", "")))
 
 
 class CompiledGradient:
     """Mean squared error of one-step forecasts and its gradient, by a compiled kernel.
 
     The weights of the model move into one vector, which an optimizer updates in one call. With
-    `carry_state` the hidden state is handed from one window to the next.
+    `carry_state` the hidden state is carried from one window to the next.
     """
 
     def __init__(self, model: Any, kernel: str, carry_state: bool) -> None:
@@ -208,7 +343,7 @@ class CompiledGradient:
         return torch.from_numpy(self.hidden).view(1, 1, -1) if self.carry_state else None
 
     def __call__(self, batch: WindowBatch) -> tuple[float, Tensor]:
-        """The loss of a batch of one window, and its forecasts `(1, T)` or `(1, 1)`."""
+        """Return loss and forecasts, `(1, T)` or `(1, 1)`, of one window; fill in the gradient."""
         if not self.carry_state:
             self.hidden[:] = 0
         windows, targets = batch.inputs.numpy(), batch.targets.numpy()
@@ -219,17 +354,47 @@ class CompiledGradient:
         return loss, torch.from_numpy(forecasts)
 
 
-def find_kernel(params: ForecasterParams, device: torch.device) -> str | None:
-    """Name of the compiled kernel for a training; None: automatic differentiation."""
-    if params.batch > 1 or params.closed_loop or params.network.get("layers", 1) > 1:
-        return None
-    if params.precision != "float32" or device.type != "cpu":
-        return None
-    return KERNELS.get((params.architecture, params.network.get("cell", "")))
+class _ForecastLoss:
+    """Mean squared error of one-step forecasts, or of the closed-loop forecast after a context.
+
+    With `carry_state` the hidden state is carried from one batch to the next.
+    """
+
+    def __init__(
+        self, model: Any, closed_loop: ClosedLoopParams | None, carry_state: bool = False
+    ) -> None:
+        self.model = model
+        self.closed_loop = closed_loop
+        self.carry_state = carry_state
+        self.state: State | None = None
+
+    def __call__(self, batch: WindowBatch) -> tuple[Tensor, Tensor]:
+        """Return the loss and the one-step forecasts of a batch, or of its context in a loop."""
+        if self.closed_loop is None:
+            one_step, state = self.model(batch.inputs, self.state)
+            if self.carry_state:  # detached from earlier updates
+                is_tensor = isinstance(state, Tensor)
+                self.state = state.detach() if is_tensor else tuple(part.detach() for part in state)
+            return nn.functional.mse_loss(one_step, batch.targets), one_step
+        context, horizon = self.closed_loop.context, self.closed_loop.horizon
+        assert context and horizon  # they were filled in
+        one_step, state = self.model(batch.inputs[:, :context])
+        first = one_step[:, -1:]
+        rest = self.model.forecast_closed_loop(first, state, horizon - 1)
+        targets = batch.targets[:, context - 1 : context - 1 + horizon]
+        loss = nn.functional.mse_loss(torch.cat([first, rest], dim=1), targets)
+        if self.closed_loop.one_step:
+            loss = loss + nn.functional.mse_loss(one_step, batch.targets[:, :context])
+        return loss, one_step
+
+    @torch.no_grad()
+    def measure(self, batch: WindowBatch) -> float:
+        """Return the loss alone, as a number."""
+        return float(self(batch)[0])
 
 
 def draw_windows(params: ForecasterParams, num_windows: int) -> NDArray[np.int64]:
-    """Which windows each update sees, `(iterations, batch)`."""
+    """Draw the indices of the windows of each update, `(iterations, batch)`."""
     if params.first:
         num_windows = min(params.first, num_windows)
     shape = (params.iterations, params.batch)
@@ -238,84 +403,82 @@ def draw_windows(params: ForecasterParams, num_windows: int) -> NDArray[np.int64
     return np.arange(params.iterations * params.batch).reshape(shape) % num_windows
 
 
-@np.errstate(over="ignore", invalid="ignore")  # a loss that is not finite is reported by `fit`
-def train(
-    params: ForecasterParams | FittedForecasterParams | GlobalForecasterParams,
-    series: AnySeries,
-    name: str,
-    validates: bool = False,
-) -> TrainedForecaster:
-    """Train a forecaster; the same params and series give the same result.
-
-    Args:
-        params: the entry of the model in params.yaml.
-        series: whose windows it is trained on.
-        name: of the model, for messages.
-        validates: whether the curves get the validation loss that the params ask for.
-
-    Raises:
-        InputError: the params fit no network, or the loss is not finite.
-    """
-    where = f"params.yaml: forecasters.{name}"
-    if isinstance(params, GlobalForecasterParams):
-        return _train_on_panel(params, series, name)
-    if isinstance(series, Panel):
-        raise InputError(
-            f"{where}: {params.series} has many series, from which global_forecaster alone learns: "
-            "choose another architecture, or another series"
-        )
-    device = prepare_training(params)
-    given, params = params, _fill_in_sizes(params, series, where)
-    if isinstance(params, FittedForecasterParams):
-        return _fit_in_closed_form(params, series, where)
-    model, inputs, targets, times = _prepare_network(params, series, device, where)
-    reporter = _Reporter(model, params)
-    if isinstance(given, ForecasterParams) and params.closed_loop != given.closed_loop:
-        reporter.progress.print(f"closed_loop: {params.closed_loop}")  # what was left out
-    if series.windows.are_slid:
-        reporter.progress.print(f"{len(inputs)} windows of {inputs.shape[1]} samples")
-
-    objective: Any  # the loss and, where it is compiled, its gradient; keeps the carried state
-    if kernel := find_kernel(params, device):
-        objective = CompiledGradient(model, kernel, params.carry_state)
-        differentiate: Gradient[WindowBatch] = objective
-        weights = [objective.vector]
-    else:
-        objective = _ForecastLoss(model, params.closed_loop, params.carry_state)
-        differentiate = by_autograd(model, objective)
-        weights = list(model.parameters())
-    batches = _make_batches(params, inputs, targets, times)
-    held_back = _select_validation(params, series, inputs, targets) if validates else None
-    loss_of = _ForecastLoss(model, params.closed_loop)  # from a state of zeros
-    validate = held_back and partial(_measure_loss, loss_of, held_back)
-    recorder = Recorder(params, name, reporter.observe, validate=validate)
-    curves = fit(differentiate, weights, batches, params, recorder)
-
-    if phase := params.refine:  # its iterations continue the curves
-        batch = WindowBatch(inputs[: phase.batch], targets[: phase.batch], times[0])
-        loss_of = _ForecastLoss(model, phase.closed_loop)
-        refinement = params.model_copy(update={"iterations": phase.iterations})
-        validate = held_back and partial(_measure_loss, loss_of, held_back)
-        recorder = Recorder(refinement, name, reporter.print_loss, curves, validate)
-        curves = fit_lbfgs(model, loss_of, batch, phase.iterations, recorder)
-
-    return _conclude(
-        params, series, model, curves, objective.state, reporter.snapshots, reporter.progress
+def _select_validation(
+    params: ForecasterParams, series: Series, inputs: Tensor, targets: Tensor
+) -> WindowBatch | None:
+    """Return the windows of validation, None if there are too few."""
+    ahead = params.network.get("horizon", 1)
+    held_back = series.select_validation()
+    if len(held_back.windows.inputs) < ahead:
+        return None
+    chosen, wanted, times = held_back.select_windows(targets.shape[1], ahead)
+    return WindowBatch(
+        torch.from_numpy(chosen).to(inputs), torch.from_numpy(wanted).to(targets), times[0]
     )
 
 
+def _conclude(
+    params: _NetworkParams,
+    series: Series,
+    model: nn.Module,
+    curves: Curves,
+    state: State | None,
+    snapshots: dict[str, list[Any]],
+    progress: Progress,
+) -> TrainedForecaster:
+    """Print the error on the held-out end, if there is one, and return the result."""
+    test = series.windows.test
+    if len(test):
+        forecast = wrap_model(model)(series.windows.last[None], len(test))[0]
+        mse = float(np.mean((forecast - test) ** 2))
+        progress.print(f"Performance on test range: {mse:.7f}")
+    model = series.undo_transform(model)
+    config = describe_model(model, params.network)
+    return TrainedForecaster(model, config, curves, state, snapshots, progress.lines)
+
+
+def _fit_in_closed_form(
+    params: FittedForecasterParams, series: Series, where: str
+) -> TrainedForecaster:
+    """Fit the readout of a network; the curves have one row, the loss of the fitted network."""
+    model: Any = build_network(params.architecture, params.network, where)
+    if not hasattr(model, "fit_readout"):
+        raise InputError(
+            f"{where}.fit_readout: {params.architecture} is trained by updates: give order, batch, "
+            "iterations, optimizer, rate and clip_norm in its place"
+        )
+    progress = Progress(model)
+    num_samples, num_targets = series.windows.inputs.shape[1], series.windows.targets.shape[1]
+    length = min(num_samples - model.window + 1, num_targets)  # of a slid window: one target
+    inputs, targets, times = series.select_windows(length)
+    seen = torch.from_numpy(inputs[:, -(model.window - 1 + length) :]).double()
+    wanted = torch.from_numpy(targets[:, -length:]).double()
+    model.fit_readout(seen, wanted, params.fit_readout.penalty)
+    with torch.no_grad():
+        forecasts, _ = model(seen)
+        loss = float(nn.functional.mse_loss(forecasts, wanted))
+    if not np.isfinite(loss):
+        raise InputError(f"{where}: the loss is {loss}: raise fit_readout.penalty in params.yaml")
+    progress.print(f"Loss: {loss:.3g}")
+    snapshots: dict[str, list[Any]] = {
+        "iterations": [0],
+        "times": [times[0, -length:]],
+        "inputs": [inputs[0] if length == 1 else inputs[0, -length:]],
+        "targets": [targets[0, -length:]],
+        "predictions": [forecasts[0].numpy()],
+    }
+    curves = Curves([1], [loss], [None], [None], [None])
+    return _conclude(params, series, model, curves, None, snapshots, progress)
+
+
 def _train_on_panel(
-    params: GlobalForecasterParams, series: AnySeries, name: str
+    params: GlobalForecasterParams, series: AnySeries, name: str, where: str
 ) -> TrainedForecaster:
     """Train one network on all series of a panel, or several from consecutive seeds.
 
-    Sizes that the entry leaves out follow from season and horizon of the panel, as was best on the
-    validation of the M3 competition (benchmarks/m3.py). The curves are means over the networks.
-
-    Raises:
-        InputError: the series is no panel, a network does not fit it, or the loss is not finite.
+    Default sizes follow from season and horizon of the panel, as was best on the validation of the
+    M3 competition (benchmarks/m3.py). The curves are means over the networks.
     """
-    where = f"params.yaml: forecasters.{name}"
     if not isinstance(series, Panel):
         raise InputError(
             f"{where}: global_forecaster learns from many series, and {params.series} is one: "
@@ -348,199 +511,6 @@ def _train_on_panel(
     joined = series.join_models(models)
     config = describe_model(joined, network)
     return TrainedForecaster(joined, config, curves, None, {}, progress.lines)
-
-
-def _fill_in_sizes(params: _P, series: Series, where: str) -> _P:
-    """The params with the sizes that the entry leaves out, by the rules of sizes.py.
-
-    Raises:
-        InputError: one does not fit the series.
-    """
-    windows = TrainingWindows(params.series, series.windows.inputs.shape[1], series.most_ahead)
-    takes = inspect.signature(find_class(params.architecture, where)).parameters
-    changes: dict[str, Any] = {
-        "network": fill_in_network(params.network, takes, windows, where),
-    }
-    if isinstance(params, ForecasterParams):
-        if params.closed_loop:
-            changes["closed_loop"] = fill_in_closed_loop(params.closed_loop, windows, where)
-        if params.refine and params.refine.closed_loop:
-            loop = fill_in_closed_loop(params.refine.closed_loop, windows, f"{where}.refine")
-            changes["refine"] = params.refine.model_copy(update={"closed_loop": loop})
-    return params.model_copy(update=changes)
-
-
-def _conclude(
-    params: _NetworkParams,
-    series: Series,
-    model: nn.Module,
-    curves: Curves,
-    state: State | None,
-    snapshots: dict[str, list[Any]],
-    progress: Progress,
-) -> TrainedForecaster:
-    """The result of a training, which prints its error on the held-out end if there is one."""
-    test = series.windows.test
-    if len(test):
-        forecast = wrap_model(model)(series.windows.last[None], len(test))[0]
-        mse = float(np.mean((forecast - test) ** 2))
-        progress.print(f"Performance on test range: {mse:.7f}")
-    model = series.undo_transform(model)
-    config = describe_model(model, params.network)
-    return TrainedForecaster(model, config, curves, state, snapshots, progress.lines)
-
-
-def _fit_in_closed_form(
-    params: FittedForecasterParams, series: Series, where: str
-) -> TrainedForecaster:
-    """Fit the readout of a network; the curves have one row, the loss of the fitted network.
-
-    Raises:
-        InputError: the network has no readout to fit, or the loss is not finite.
-    """
-    model: Any = build_network(params.architecture, params.network, where)
-    if not hasattr(model, "fit_readout"):
-        raise InputError(
-            f"{where}.fit_readout: {params.architecture} is trained by updates: give order, batch, "
-            "iterations, optimizer, rate and clip_norm in its place"
-        )
-    progress = Progress(model)
-    num_samples, num_targets = series.windows.inputs.shape[1], series.windows.targets.shape[1]
-    length = min(num_samples - model.window + 1, num_targets)  # of a slid window: one target
-    inputs, targets, times = series.select_windows(length)
-    seen = torch.from_numpy(inputs[:, -(model.window - 1 + length) :]).double()
-    wanted = torch.from_numpy(targets[:, -length:]).double()
-    model.fit_readout(seen, wanted, params.fit_readout.penalty)
-    with torch.no_grad():
-        forecasts, _ = model(seen)
-        loss = float(nn.functional.mse_loss(forecasts, wanted))
-    if not np.isfinite(loss):
-        raise InputError(f"{where}: the loss is {loss}: raise fit_readout.penalty in params.yaml")
-    progress.print(f"Loss: {loss:.3g}")
-    snapshots: dict[str, list[Any]] = {
-        "iterations": [0],
-        "times": [times[0, -length:]],
-        "inputs": [inputs[0] if length == 1 else inputs[0, -length:]],
-        "targets": [targets[0, -length:]],
-        "predictions": [forecasts[0].numpy()],
-    }
-    curves = Curves([1], [loss], [None], [None], [None])
-    return _conclude(params, series, model, curves, None, snapshots, progress)
-
-
-def _prepare_network(
-    params: ForecasterParams, series: Series, device: torch.device, where: str
-) -> tuple[nn.Module, Tensor, Tensor, Array]:
-    """The network, and the inputs `(N, T)` and targets of its training with the targets' times.
-
-    Raises:
-        InputError: the network does not fit its series or its training.
-    """
-    dtype = torch.float64 if params.precision == "float64" else torch.float32
-    model = build_network(params.architecture, params.network, where).to(device, dtype)
-    if hasattr(model, "fit_readout"):
-        raise InputError(
-            f"{where}: {params.architecture} is fitted in closed form: give fit_readout in place "
-            "of what concerns updates"
-        )
-    first = torch.from_numpy(series.windows.inputs[:1]).to(device, dtype)
-    with torch.no_grad():
-        forecasts, state = model(first)
-    num_forecasts = forecasts.shape[1]  # of a window: one after each sample, or some after it
-    inputs, targets, times = series.select_windows(num_forecasts, params.network.get("horizon", 1))
-    if num_forecasts != targets.shape[1]:
-        raise InputError(
-            f"{where}: {params.architecture} forecasts {num_forecasts} samples a window, series "
-            f"{params.series} has {targets.shape[1]} targets: choose another of the two"
-        )
-    if params.carry_state and state is None:
-        raise InputError(
-            f"{where}.carry_state: {params.architecture} has no state to carry: set it to false"
-        )
-    has_loop = params.closed_loop or (params.refine and params.refine.closed_loop)
-    if has_loop and not hasattr(model, "forecast_closed_loop"):
-        raise InputError(
-            f"{where}.closed_loop: {params.architecture} has no closed loop: remove it"
-        )
-    windows, wanted = (torch.from_numpy(part).to(device, dtype) for part in (inputs, targets))
-    return model, windows, wanted, times
-
-
-def _select_validation(
-    params: ForecasterParams, series: Series, inputs: Tensor, targets: Tensor
-) -> WindowBatch | None:
-    """The windows of validation, as those of training are; None: there are none, or too few."""
-    ahead = params.network.get("horizon", 1)
-    held_back = series.select_validation()
-    if params.validate_every is None or len(held_back.windows.inputs) < ahead:
-        return None
-    chosen, wanted, times = held_back.select_windows(targets.shape[1], ahead)
-    return WindowBatch(
-        torch.from_numpy(chosen).to(inputs), torch.from_numpy(wanted).to(targets), times[0]
-    )
-
-
-@torch.no_grad()
-def _measure_loss(loss_of: _ForecastLoss, batch: WindowBatch) -> float:
-    return float(loss_of(batch)[0])
-
-
-def _make_batches(
-    params: ForecasterParams, inputs: Tensor, targets: Tensor, times: Array
-) -> Iterator[WindowBatch]:
-    """One batch per update."""
-    draws = draw_windows(params, len(inputs))
-    rows_on_device = torch.from_numpy(draws).to(inputs.device)
-    for rows, first in zip(rows_on_device, draws[:, 0].tolist(), strict=True):
-        yield WindowBatch(inputs[rows], targets[rows], times[first])
-
-
-class _Reporter:
-    """Prints losses as the walk-throughs do, and keeps snapshots of four updates."""
-
-    def __init__(self, model: nn.Module, params: ForecasterParams) -> None:
-        self.progress = Progress(model)
-        self.epoch = params.mean_every
-        self.apart = max(1, params.iterations // 4)  # of 100 updates 0, 25, 50 and 75 are kept
-        names = ("iterations", "times", "inputs", "targets", "predictions")
-        self.snapshots: dict[str, list[Any]] = {name: [] for name in names}
-
-    def print_loss(self, iteration: int, batch: WindowBatch, step: Step) -> None:
-        """Print the loss of each epoch, or else of every hundredth update, counted from 0."""
-        if self.epoch is None:
-            if (iteration - 1) % 100 == 0:
-                self.progress.print(f"Iteration: {iteration - 1} loss {step.loss:.8f}")
-        elif iteration % self.epoch == 0:
-            self.progress.print(f"Epoch {iteration // self.epoch - 1} Loss: {step.loss:.8f}")
-
-    def observe(self, iteration: int, batch: WindowBatch, step: Step) -> None:
-        """Keep the first window of a batch if it is due, `(T,)` each, and print the loss."""
-        if (iteration - 1) % self.apart == 0 and len(self.snapshots["iterations"]) < 4:
-            length = step.outputs.shape[1]  # in closed-loop training that of the context
-            is_slid = batch.targets.shape[1] < batch.inputs.shape[1]
-            seen = batch.inputs[0] if is_slid else batch.inputs[0, :length]
-            self.snapshots["iterations"].append(iteration - 1)
-            self.snapshots["times"].append(batch.times[:length])
-            self.snapshots["inputs"].append(seen.cpu().numpy())
-            self.snapshots["targets"].append(batch.targets[0, :length].cpu().numpy())
-            self.snapshots["predictions"].append(step.outputs[0].cpu().numpy())
-        self.print_loss(iteration, batch, step)
-
-
-def main(name: str, windows: str, out: str) -> None:
-    """Write weights, config, curves, snapshots, state and progress of one model."""
-    started = datetime.now(UTC)
-    params = read_params(f"forecasters.{name}", FORECASTER)
-    series = read_series(Path(windows), with_params=False)
-    trained = train(params, series, name, validates=True)
-    folder = Path(out)
-    write_model(folder, trained.config, trained.model)
-    write_curves(folder / "curves.csv", trained.curves)
-    arrays: dict[str, Any] = {name: np.array(rows) for name, rows in trained.snapshots.items()}
-    np.savez(folder / "snapshots.npz", **arrays)
-    write_state(folder / "state.npy", trained.state)
-    write_progress(folder / "progress.txt", trained.progress)
-    write_times(folder, started, describe_processor())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The transform of an observed series: what networks and linear forecasters see of it."""
+"""The transform of an observed series, for networks and linear forecasters."""
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ _Array = NDArray[np.float64]
 
 
 class TransformParams(Params):
-    """How the samples of a series are transformed before they are standardised."""
+    """Transform of the samples of a series before they are standardised."""
 
     log: bool = False  # of samples that are all above 0
     difference: list[Count] = Field(default=[], max_length=4)  # lags, one after the other
@@ -27,7 +27,7 @@ class TransformParams(Params):
 
 @dataclass(frozen=True)
 class Transform:
-    """A transform with what was fitted to the training part: arguments of TransformedForecaster."""
+    """A transform fitted to the training part, with the arguments of TransformedForecaster."""
 
     mean: float  # of the training part, transformed
     std: float
@@ -37,11 +37,11 @@ class Transform:
 
     @property
     def num_lost(self) -> int:
-        """Samples at the beginning that have no difference."""
+        """Number of samples at the beginning without a difference."""
         return sum(self.differences)
 
     def describe(self) -> str:
-        """The transform in words, as in `log, difference [1, 12]`."""
+        """Return the transform in words, such as `log, difference [1, 12]`."""
         parts = ["log"] if self.log else []
         if self.differences:
             parts.append(f"difference {self.differences}")

@@ -1,4 +1,4 @@
-"""The gradient through time: how strongly the last state still depends on an earlier one."""
+"""The gradient through time: the dependence of the last state on an earlier one."""
 
 from functools import partial
 from typing import Annotated, NamedTuple
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from stages.shared.params import Amount, Params, Seed
 
 _Cell = nn.RNNCell | nn.LSTMCell
-_Radius = Annotated[float, Field(gt=0, le=10)]  # to the power of the longest distance still finite
+_Radius = Annotated[float, Field(gt=0, le=10)]  # finite to the power of the longest distance
 _Bias = Annotated[float, Field(ge=-100, le=100)]
 
 
@@ -18,7 +18,7 @@ class ProbeParams(Params):
     """Section `probe_layers` of params.yaml."""
 
     seed: Seed  # of weights and inputs
-    hidden: int = Field(gt=0, le=256)  # H of the networks whose gradients are followed
+    hidden: int = Field(gt=0, le=256)  # H, size of the state
     distance: int = Field(gt=0, le=300)  # time steps from the first state to the last
     radii: list[_Radius] = Field(min_length=1)  # spectral radii of W_R
     forget_biases: list[_Bias | None] = Field(min_length=1)  # of the LSTMs; null: the default
@@ -26,7 +26,7 @@ class ProbeParams(Params):
 
 
 class Norm(NamedTuple):
-    """How strongly the last state depends on the one `distance` steps before it."""
+    """Spectral norm of the gradient of the last state by the state `distance` steps before."""
 
     case: str  # zero input, normal inputs or LSTM
     layer: str
@@ -35,7 +35,7 @@ class Norm(NamedTuple):
 
 
 def trace_gradient(cell: _Cell, inputs: Tensor) -> list[float]:
-    """Spectral norms of ds_T/ds_k for k = T-1, ..., 1, after inputs `(T, features)`.
+    """Return the spectral norms of ds_T/ds_k for k = T-1, ..., 1, after inputs `(T, features)`.
 
     The state s is h, for an LSTM (h, c) end to end. By the chain rule ds_T/ds_k is the product of
     the Jacobians of single steps; for a tanh cell each is diag(1 - h_i^2) W_R. It vanishes or
@@ -66,7 +66,7 @@ def trace_gradient(cell: _Cell, inputs: Tensor) -> list[float]:
 
 
 def trace_gradients(params: ProbeParams) -> list[Norm]:
-    """The gradient through time of every case and layer."""
+    """Trace the gradient through time of every case and layer."""
     torch.manual_seed(params.seed)
     hidden = params.hidden
     noise = torch.randn(params.distance + 1, hidden, dtype=torch.float64)

@@ -41,9 +41,9 @@ _STEPS = 4  # of the unrolled network
 
 
 def _draw_unrolled() -> Figure:
-    """The network as it is, with a loop, and as it is applied from time step to time step."""
-    subject = "the same U, W and V at every step: time, not copies"
-    figure = make_figure("One network, unrolled in time", subject, 1.3 * WIDTH, 0.8 * HEIGHT)
+    """Draw the network with a loop, and unrolled over a few time steps."""
+    subtitle = "the same U, W and V at every step: time, not copies"
+    figure = make_figure("One network, unrolled in time", subtitle, 1.3 * WIDTH, 0.8 * HEIGHT)
     axes = figure.subplots()
     axes.set(xlim=(-2.9, _STEPS - 0.5), ylim=(-0.3, 2.3))
     axes.set_axis_off()
@@ -90,9 +90,9 @@ def _draw_unrolled() -> Figure:
 
 
 def _plot_gradients(norms: Sequence[Norm], params: ProbeParams) -> Figure:
-    """One panel per case with one line per layer; the legend gives its last value."""
-    subject = f"random weights, H = {params.hidden}, seed {params.seed}"
-    figure = make_figure("The gradient through time", subject, 2 * WIDTH, 1.2 * HEIGHT)
+    """Draw one panel per case with one line per layer; the legend shows the last values."""
+    subtitle = f"random weights, H = {params.hidden}, seed {params.seed}"
+    figure = make_figure("The gradient through time", subtitle, 2 * WIDTH, 1.2 * HEIGHT)
     panels = figure.subplots(1, len(_CASES), sharey=True)
     for axes, (case, headline) in zip(panels, _CASES.items(), strict=True):
         layers: dict[str, list[Norm]] = {}

@@ -1,8 +1,8 @@
 """Shapes of inputs and outputs of recurrent layers; a cell applied T times equals a layer.
 
 There is one network, applied T times: an unrolled diagram shows time steps, not copies. A sequence
-is (T, B, features), with `batch_first` (B, T, features): T time steps, B examples, and for text
-(words, sentences, word vector). H is free, because W_I maps features to H.
+has the shape (T, B, features), with `batch_first` (B, T, features): T time steps and B examples,
+for text (words, sentences, word vector). H is free, because W_I maps features to H.
 """
 
 import re
@@ -36,9 +36,9 @@ class Row(NamedTuple):
 
 
 class HandWrittenCell(nn.Module):
-    """One step of the walk-through about surnames, whose h_t = tanh(u(x_t) + w(h_{t-1})).
+    """One step of the network in the walk-through about surnames: h_t = tanh(u(x_t) + w(h_{t-1})).
 
-    U, W and V of the textbooks are the weights of u, w and v; the answer is log-softmax(v(h_t)).
+    U, W and V of the textbooks are the weights of u, w and v; the output is log-softmax(v(h_t)).
     """
 
     def __init__(self, num_letters: int, hidden: int, num_languages: int) -> None:
@@ -53,12 +53,12 @@ class HandWrittenCell(nn.Module):
         return self.v(hidden).log_softmax(dim=1), hidden
 
     def extra_repr(self) -> str:
-        """The sizes, as other modules have them."""
+        """Return the sizes, as other modules do."""
         return f"{self.u.in_features}, {self.w.in_features}, {self.v.out_features}"
 
 
 def _run_layers(modules: Iterable[nn.Module], sequence: Tensor) -> tuple[Tensor, list[_State]]:
-    """Feed a sequence to modules one after another; also their last states, `(layers, B, H)`."""
+    """Run modules one after another on a sequence; return output and last states."""
     states = []
     for module in modules:
         if isinstance(module, nn.Linear):
@@ -70,7 +70,7 @@ def _run_layers(modules: Iterable[nn.Module], sequence: Tensor) -> tuple[Tensor,
 
 
 def _run_cells(cells: Sequence[nn.Module], sequence: Tensor) -> tuple[Tensor, list[_State]]:
-    """Feed a sequence to a stack of cells in a loop over time; also their last states `(B, H)`."""
+    """Run a stack of cells in a loop over time; return outputs and last states `(B, H)`."""
     states: list[Any] = [None] * len(cells)
     outputs = []
     for signal in sequence:  # time steps run in order, never in parallel
@@ -82,7 +82,7 @@ def _run_cells(cells: Sequence[nn.Module], sequence: Tensor) -> tuple[Tensor, li
 
 
 def _as_tuple(state: Tensor | _State) -> _State:
-    """A state as (h,) or (h, c)."""
+    """Return a state as (h,) or (h, c)."""
     return state if isinstance(state, tuple) else (state,)
 
 
@@ -121,10 +121,7 @@ def _describe_modules(modules: Sequence[nn.Module], sequence: Tensor, meaning: s
 
 
 def _describe_weights(modules: Sequence[nn.Module]) -> str:
-    """The shapes of all weights by name, those of further layers and cells counted.
-
-    Such as "weight_ih (20, 100), 3 × (20, 20)" of four layers.
-    """
+    """List the shapes of all weights: "weight_ih (20, 100), 3 × (20, 20)" of four layers."""
     shapes: dict[str, Counter[tuple[int, ...]]] = {}
     for module in modules:
         for name, weight in module.named_parameters():
@@ -138,7 +135,7 @@ def _describe_weights(modules: Sequence[nn.Module]) -> str:
 
 
 def tour_layers() -> list[Row]:
-    """The rows of layers.csv."""
+    """Return the rows of layers.csv."""
     words = torch.zeros(STEPS, BATCH, FEATURES)
     two_rnn_cells = [nn.RNNCell(FEATURES, FIRST_HIDDEN), nn.RNNCell(FIRST_HIDDEN, HIDDEN)]
     two_lstm_cells = [nn.LSTMCell(FEATURES, FIRST_HIDDEN), nn.LSTMCell(FIRST_HIDDEN, HIDDEN)]
@@ -166,7 +163,7 @@ def tour_layers() -> list[Row]:
 
 
 def measure_difference(modules: Sequence[_Layer], sequence: Tensor) -> float:
-    """Largest difference of outputs and last states between modules and cells of equal weights."""
+    """Return the largest difference of outputs and states between layers and equal cells."""
     cells: list[_Cell] = []
     for module in modules:
         cell_class = nn.LSTMCell if isinstance(module, nn.LSTM) else nn.RNNCell
@@ -190,10 +187,10 @@ def measure_difference(modules: Sequence[_Layer], sequence: Tensor) -> float:
 
 
 def prove_equivalences(seed: int) -> dict[str, float]:
-    """Largest difference for each claim that cells and layers are the same.
+    """Return the largest difference for each claim that cells equal layers.
 
     Raises:
-        RuntimeError: a claim does not hold.
+        RuntimeError: a claim is wrong.
     """
     torch.manual_seed(seed)
     sequence = torch.randn(STEPS, BATCH, FEATURES)

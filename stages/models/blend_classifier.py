@@ -1,7 +1,7 @@
 """Several trained classifiers as one: the weighted mean of their log-probabilities.
 
 A logarithmic opinion pool (Genest & Zidek 1986), the product of experts with fixed exponents: a
-language that one member considers impossible stays improbable. Nothing is trained here.
+language that is impossible for one member stays improbable.
 """
 
 import torch
@@ -13,7 +13,7 @@ class BlendClassifier(nn.Module):
 
     Args:
         members: classifiers of the same languages.
-        weights: one for each member; they need not sum to 1, a larger sum is more certain.
+        weights: one for each member, with any sum; a larger sum gives more certain predictions.
     """
 
     weights: Tensor

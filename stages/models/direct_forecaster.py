@@ -7,19 +7,20 @@ from torch import Tensor, nn
 
 
 class DirectForecaster(nn.Module):
-    """Forecasts a block of samples from a window less its last sample, which is added back.
+    """Forecasts a block of samples relative to the last sample of a window.
 
-    A direct strategy (Ben Taieb et al., 2012): no forecast within a block feeds on another. Taking
-    the last sample off lets the level of the series drift, as NLinear does (Zeng et al., 2023); the
-    linear map beside the recurrent layer is the skip connection of LSTNet (Lai et al., 2018). Both
-    maps start at zero: an untrained network repeats the last sample.
+    A direct strategy (Ben Taieb et al., 2012): forecasts within a block do not depend on each
+    other. The last sample is subtracted from the window and added to the forecast, as in NLinear
+    (Zeng et al., 2023), since the level of a series may drift. The linear map beside the recurrent
+    layer is the skip connection of LSTNet (Lai et al., 2018).
+    Both maps start at zero: an untrained network repeats the last sample.
 
     Args:
         cell: kind of the recurrent layer.
-        hidden: size of its state.
-        window: W, samples that it looks at.
-        horizon: H, samples that it forecasts at once; the next ones from these.
-        lags: last samples that the linear map sees, at most the window; None: that.
+        hidden: size of the state.
+        window: W, input samples.
+        horizon: H, samples forecast at once; later ones are forecast from these.
+        lags: input samples of the linear map, at most the window; None: the window.
     """
 
     def __init__(
@@ -58,16 +59,10 @@ class DirectForecaster(nn.Module):
         return self.head(states[:, -1]) + self.skip(relative[:, -self.lags :]) + last, None
 
     def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
-        """Forecast the samples after a history, block by block.
+        """Forecast the n = `horizon` samples after a history `(B, T)`, block by block: `(B, n)`.
 
-        Args:
-            history: `(B, T)`, oldest first; a shorter one than the window is preceded by its first
-                sample.
-            horizon: n, number of samples.
-            state: none is carried.
-
-        Returns:
-            `(B, n)`.
+        The history is in order, oldest first; one shorter than the window is preceded by its first
+        sample.
         """
         history = history.to(self.head.weight.dtype)
         missing = max(0, self.window - history.shape[1])

@@ -16,17 +16,17 @@ class EchoStateForecaster(nn.Module):
 
     h_t = (1 - a) h_{t-1} + a tanh(W h_{t-1} + w x_t + b), y_t = readout · [h_t, last samples, 1].
     W, w and b are drawn once and never trained. W has independent uniform entries of variance
-    radius² / H: by the circular law its spectral radius tends to `radius` as H grows, and no
-    eigenvalue has to be computed, whose last bits would differ between processors.
+    radius² / H: by the circular law its spectral radius tends to `radius` as H grows. Computed
+    eigenvalues would differ between processors in their last bits.
 
     Args:
         hidden: H, size of the state.
-        window: samples that a forecast is made from, starting at a state of zero.
-        lags: last samples that the readout sees beside the state, at most the window; None: that.
+        window: input samples, read from a state of zero.
+        lags: last samples in the readout beside the state, at most the window; None: the window.
         radius: spectral radius of W.
         input_scale: entries of w are uniform in ± this.
         bias_scale: entries of b are uniform in ± this.
-        leak: a, 1 for a state that keeps nothing but by W.
+        leak: a; 1: the state depends on the last one by W alone.
     """
 
     recurrent: Tensor
@@ -75,7 +75,7 @@ class EchoStateForecaster(nn.Module):
         return f"hidden={len(self.inward)}, window={self.window}, lags={self.lags}"
 
     def forward(self, window: Tensor, state: None = None) -> tuple[Tensor, None]:
-        """Forecast after each sample of a window from the one at which `self.window` were seen.
+        """Forecast after each sample that has `self.window - 1` samples before it.
 
         A window `(B, T)`, oldest first, gives forecasts `(B, T - self.window + 1)` and no state.
         """
@@ -87,12 +87,8 @@ class EchoStateForecaster(nn.Module):
     def fit_readout(self, window: Tensor, targets: Tensor, penalty: float) -> None:
         """Fit the readout by ridge regression (Hoerl & Kennard, 1970) on the normal equations.
 
-        Minimises the mean squared error plus penalty · |readout|², its constant left out.
-
-        Args:
-            window: `(B, T)`, oldest first.
-            targets: `(B, T - self.window + 1)`, the sample after each that is forecast after.
-            penalty: of the squared weights.
+        Minimises the mean squared error plus penalty · |readout|², without the constant. A window
+        `(B, T)`, oldest first, has targets `(B, T - self.window + 1)`, as `forward` forecasts them.
         """
         size = len(self.readout)
         gram, moments = np.zeros((size, size)), np.zeros(size)
@@ -109,16 +105,10 @@ class EchoStateForecaster(nn.Module):
         self.bound.copy_(10 * max(window.abs().max(), targets.abs().max()))
 
     def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
-        """Forecast the n = `horizon` samples after a history, feeding forecasts back.
+        """Forecast the n = `horizon` samples after a history `(B, T)`, feeding forecasts back.
 
-        Args:
-            history: `(B, T)`, oldest first; a shorter one than the window is preceded by its first
-                sample.
-            horizon: n, number of samples.
-            state: none is carried.
-
-        Returns:
-            `(B, n)`, float64.
+        The history is in order, oldest first; one shorter than the window is preceded by its first
+        sample. Returns `(B, n)`, float64.
         """
         missing = max(0, self.window - history.shape[1])
         given = torch.cat([history[:, :1].expand(-1, missing), history], dim=1)[:, -self.window :]
@@ -133,7 +123,7 @@ class EchoStateForecaster(nn.Module):
         return torch.from_numpy(samples[:, self.window :])
 
     def _run(self, window: _Array) -> Iterator[_Array]:
-        """What the readout sees after each sample that is forecast after, from a state of zero."""
+        """Yield the inputs of the readout for each forecast, from a state of zero."""
         hidden = np.zeros((len(window), len(self.inward)))
         for end in range(1, window.shape[1] + 1):
             hidden = self._step(hidden, window[:, end - 1])
@@ -141,14 +131,14 @@ class EchoStateForecaster(nn.Module):
                 yield self._join(hidden, window[:, :end])
 
     def _step(self, hidden: _Array, sample: _Array) -> _Array:
-        """The next state `(B, H)` after one more sample `(B,)`, in NumPy, which calls faster."""
+        """Return the next state `(B, H)` after a sample `(B,)`, in NumPy for fast calls."""
         drive = hidden @ self.recurrent.numpy().T
         drive += sample[:, None] * self.inward.numpy() + self.bias.numpy()
         following: _Array = (1 - self.leak) * hidden + self.leak * np.tanh(drive, out=drive)
         return following
 
     def _join(self, hidden: _Array, samples: _Array) -> _Array:
-        """What the readout sees `(B, H + lags + 1)`: state, last samples, 1."""
+        """Join the inputs of the readout, `(B, H + lags + 1)`: state, last samples, 1."""
         lagged = samples[:, samples.shape[1] - self.lags :]
         return np.concatenate([hidden, lagged, np.ones((len(hidden), 1))], axis=1)
 

@@ -11,7 +11,7 @@ class EtsForecaster(nn.Module):
     the beginning of each history by least squares.
 
     Args:
-        season: samples after which the season repeats; 1: there is none.
+        season: samples after which the season repeats; 1: no season.
         has_trend: whether the level moves along a trend.
     """
 
@@ -26,19 +26,11 @@ class EtsForecaster(nn.Module):
 
     @property
     def shortest_history(self) -> int:
-        """Samples that a history needs."""
+        """Fewest samples of a history."""
         return 2 * self.season
 
     def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
-        """Forecast the samples after a history.
-
-        Args:
-            history: `(B, T)`, oldest first, T at least two seasons.
-            horizon: n, number of samples.
-            state: none is carried.
-
-        Returns:
-            `(B, n)`.
+        """Forecast the n = `horizon` samples after a history `(B, T)`, oldest first: `(B, n)`.
 
         Raises:
             ValueError: the history is shorter than two seasons.

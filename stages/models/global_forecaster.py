@@ -1,4 +1,4 @@
-"""One small recurrent network for many series: each is brought to a common form, and back."""
+"""One small recurrent network for many series, which are normalised first."""
 
 import math
 from typing import Literal, NamedTuple
@@ -11,25 +11,24 @@ _LEAST_SCALE = 1e-4  # below which a series counts as this steady
 
 
 class NormalisedSeries(NamedTuple):
-    """Histories in the common form, and what undoes it."""
+    """Normalised histories, with the values for undoing it."""
 
     samples: Tensor  # (B, T), logarithms without their season
     scale: Tensor  # (B, 1), their mean absolute change from sample to sample
-    seasons: Tensor  # (B, season), what was taken out; a history begins with the first of them
-    is_log: Tensor  # (B, 1), false where there are negative samples, which have no logarithm
-    unit: Tensor  # (B, 1), that such a series was divided by
+    seasons: Tensor  # (B, season), subtracted seasonal indices, from the phase of the first sample
+    is_log: Tensor  # (B, 1), false for series with negative samples, which have no logarithm
+    unit: Tensor  # (B, 1), divisor of such series
 
 
 class GlobalForecaster(nn.Module):
     """Forecasts any series of a panel by one network (a global model, Januschowski et al., 2020).
 
-    As in the hybrid that won the M4 competition (Smyl, 2020), the network sees the logarithm of a
-    series without its season and level. Here the season is the classical decomposition of the whole
-    history, each index shrunk towards 0 by the share of noise in all of them (a positive-part
-    James-Stein estimator, as Miller & Williams, 2003, have it). The level is the mean of the last
-    samples. What differs from it is divided by the mean change from sample to sample, in the
-    window and in the series; the logarithm of the latter is an input as well: how noisy a series
-    is tells how far its trend goes on.
+    As in the hybrid that won the M4 competition (Smyl, 2020), inputs are logarithms of a series
+    without season and level. Here the season comes from the classical decomposition of the whole
+    history, with indices shrunk towards 0 by their share of noise (a positive-part James-Stein
+    estimator, Miller & Williams, 2003). The level is the mean of the last samples. Differences from
+    the level are divided by the mean change from sample to sample, in the window and in the
+    series. The logarithm of the latter is an input too: the trend of a noisy series goes on less.
 
     The window is read in overlapping patches, one per step of the recurrent layer; beside it is a
     linear map (LSTNet, Lai et al., 2018). Both start at zero: an untrained network repeats the
@@ -37,11 +36,11 @@ class GlobalForecaster(nn.Module):
 
     Args:
         cell: kind of the recurrent layer.
-        hidden: size of its state.
-        window: L, samples that the network looks at.
-        horizon: H, samples that it forecasts at once; the next ones from these.
-        season: samples after which the season repeats; 1: there is none.
-        patch: samples that the recurrent layer sees at a step.
+        hidden: size of the state.
+        window: L, input samples.
+        horizon: H, samples forecast at once; later ones are forecast from these.
+        season: samples after which the season repeats; 1: no season.
+        patch: input samples of the recurrent layer at a step.
         stride: samples from one patch to the next; the last patch ends with the window.
         level: last samples whose mean is the level.
     """
@@ -79,14 +78,10 @@ class GlobalForecaster(nn.Module):
         self.level = level
 
     def forward(self, windows: Tensor, scale: Tensor | None = None) -> tuple[Tensor, None]:
-        """Forecast the H samples after windows of normalised series.
+        """Forecast the H samples after normalised windows `(B, L)`, oldest first.
 
-        Args:
-            windows: `(B, L)`, oldest first.
-            scale: `(B, 1)`, of their series; None: those of the windows.
-
-        Returns:
-            `(B, H)`, and no state.
+        `scale` `(B, 1)` is the scale of each series; None: the scale of the window. Returns
+        `(B, H)` and no state.
         """
         changes = windows.diff().abs().mean(dim=1, keepdim=True).nan_to_num()  # of one: 0
         scale = changes if scale is None else scale
@@ -104,16 +99,10 @@ class GlobalForecaster(nn.Module):
         return level + unit * ahead.to(windows.dtype), None
 
     def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
-        """Forecast the samples after histories of equal length, block by block.
+        """Forecast the n = `horizon` samples after histories `(B, T)`, block by block: `(B, n)`.
 
-        Args:
-            history: `(B, T)`, float64, oldest first, of any units; a shorter one than the window is
-                preceded by its first sample.
-            horizon: n, number of samples.
-            state: none is carried.
-
-        Returns:
-            `(B, n)`, in the units of the history.
+        Histories are float64, oldest first, of any units, which the forecasts have too. One shorter
+        than the window is preceded by its first sample.
         """
         normalised = self.normalise(history)
         samples = self.pad(normalised.samples)[:, -self.window :]
@@ -126,15 +115,14 @@ class GlobalForecaster(nn.Module):
         return torch.where(normalised.is_log, forecast.exp(), forecast * normalised.unit)
 
     def pad(self, samples: Tensor) -> Tensor:
-        """Normalised samples `(B, T)` after L times their first one: `(B, L + T)`."""
+        """Repeat the first of normalised samples `(B, T)` L times in front: `(B, L + T)`."""
         return torch.cat([samples[:, :1].expand(-1, self.window), samples], dim=1)
 
     def normalise(self, history: Tensor, season: int | None = None) -> NormalisedSeries:
-        """Bring histories `(B, T)`, float64, to the form that the network sees.
+        """Normalise histories `(B, T)`, float64; `season` replaces the season of the network.
 
-        Their season is that of the network unless another is given. Of a series without negative
-        samples the logarithm is taken, of a zero that of half the smallest positive sample; another
-        one is divided by its mean absolute value.
+        Series without negative samples become logarithms, with half the smallest positive sample
+        in place of 0. Other series are divided by their mean absolute value.
         """
         positive = torch.where(history > 0, history, math.inf)
         floor = positive.amin(dim=1, keepdim=True) / 2
@@ -152,7 +140,7 @@ class GlobalForecaster(nn.Module):
 
 
 def _find_seasons(samples: Tensor, season: int) -> Tensor:
-    """Additive seasonal indices `(B, season)` of samples `(B, T)`, from two seasons on."""
+    """Return additive seasonal indices `(B, season)` of samples `(B, T)`, 0 if they are few."""
     num_series, length = samples.shape
     none = samples.new_zeros(num_series, season)
     if season == 1 or length < 2 * season + 2:

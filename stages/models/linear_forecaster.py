@@ -7,11 +7,11 @@ from torch import Tensor, nn
 class LinearForecaster(nn.Module):
     """Forecasts a block of samples from those before it: y_{t+1…t+H} = W y_{t-K+1…t} + b.
 
-    An autoregression AR(p) has K = p and H = 1, the last season repeated K = H and W = 1.
+    An autoregression AR(p) has K = p and H = 1. With K = H and W = 1 it repeats the last season.
 
     Args:
-        context: K, samples that it looks at.
-        block: H, samples that it forecasts at once.
+        context: K, input samples.
+        block: H, samples forecast at once.
     """
 
     def __init__(self, context: int, block: int) -> None:
@@ -25,19 +25,13 @@ class LinearForecaster(nn.Module):
 
     @property
     def shortest_history(self) -> int:
-        """Samples that a history needs."""
+        """Fewest samples of a history."""
         return self.context
 
     def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
-        """Forecast the samples after a history, block by block.
+        """Forecast the n = `horizon` samples after a history `(B, T)`, block by block: `(B, n)`.
 
-        Args:
-            history: `(B, T)`, oldest first; its last K samples count.
-            horizon: n, number of samples.
-            state: none is carried.
-
-        Returns:
-            `(B, n)`.
+        The last K samples of the history count, oldest first.
 
         Raises:
             ValueError: the history is shorter than K.

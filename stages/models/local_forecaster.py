@@ -1,4 +1,4 @@
-"""Classical methods that are fitted to each history anew, by statsmodels."""
+"""Classical methods, fitted to each history by statsmodels."""
 
 import math
 import warnings
@@ -11,18 +11,15 @@ from torch import Tensor, nn
 
 _Array = NDArray[np.float64]
 
-_FEWEST = 5  # samples to fit: the last one of a shorter history is repeated
+_FEWEST = 5  # samples to fit; the forecast of a shorter history repeats the last sample
 
 
 class LocalForecaster(nn.Module):
-    """Fits a method to every history, and forecasts what follows it; nothing is learned before.
+    """Fits a method to every history, and forecasts the samples after it.
 
     `theta`: the Theta method (Assimakopoulos & Nikolopoulos, 2000). `ets`: exponential smoothing
-    with additive errors, without a trend, with one or with a damped one, by the corrected AIC
-    (Hyndman et al., 2008). Both take the season for adjusted: see `SeasonalForecaster`.
-
-    Args:
-        method: `theta` or `ets`.
+    with additive errors and no trend, a trend or a damped trend, chosen by the corrected AIC
+    (Hyndman et al., 2008). Histories are seasonally adjusted, as by `SeasonalForecaster`.
     """
 
     def __init__(self, method: Literal["theta", "ets"]) -> None:
@@ -30,15 +27,9 @@ class LocalForecaster(nn.Module):
         self.method = method
 
     def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
-        """Forecast the samples after a history.
+        """Forecast the n = `horizon` samples after a history `(B, T)` without a season: `(B, n)`.
 
-        Args:
-            history: `(B, T)`, oldest first, without a season.
-            horizon: n, number of samples.
-            state: none is carried.
-
-        Returns:
-            `(B, n)`, float64.
+        The history is in order, oldest first.
         """
         fit = _forecast_theta if self.method == "theta" else _forecast_ets
         forecasts = []
@@ -46,9 +37,9 @@ class LocalForecaster(nn.Module):
             scale = np.abs(samples).max()
             if len(samples) < _FEWEST or np.ptp(samples) <= 1e-9 * scale:
                 forecast = np.repeat(samples[-1], horizon)
-            else:  # of a size that the search for parameters is made for
+            else:  # scaled, as the search for parameters expects it
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # that the search has not ended
+                    warnings.simplefilter("ignore")  # searches that have not converged
                     forecast = scale * fit(samples / scale, horizon)
             forecasts.append(forecast)
         return torch.from_numpy(np.stack(forecasts))

@@ -1,9 +1,9 @@
-"""A Markov chain over letters for each language: how likely it is to write a name.
+"""A Markov chain over letters for each language.
 
 By Bayes' rule P(language | name) ~ P(language) P(name | language) (Dunning, Statistical
 Identification of Language, 1994). The probability of a letter after its context, the few letters
-before it, is estimated from counts. It is interpolated with that after the next shorter context,
-which weighs more the fewer names and the more different letters the context was seen with (Witten &
+before it, is estimated from counts. It is interpolated with the probability after the next shorter
+context, which has more weight after a rare context and one with many different followers (Witten &
 Bell, The Zero-Frequency Problem, 1991). Training is counting.
 """
 
@@ -26,10 +26,10 @@ class MarkovClassifier(nn.Module):
     Args:
         num_letters: V, size of the alphabet.
         num_languages: L.
-        num_ngrams: N, the most different n-grams that a chain can hold.
-        longest: letters of the longest n-gram: a context and what follows it.
-        doubt: count with which the shorter context is added to what was counted,
-        doubt_per_follower: and more for each different letter that has followed.
+        num_ngrams: N, most different n-grams of a chain.
+        longest: length of the longest n-gram: a context and the letter after it.
+        doubt: weight of the shorter context, in counts.
+        doubt_per_follower: further weight for each different letter that has followed.
         sharpness: factor of the log-probabilities; below 1, since letters are not independent.
     """
 
@@ -79,7 +79,7 @@ class MarkovClassifier(nn.Module):
         self.backwards.count(_reverse_names(letters, lengths), lengths, languages)
 
     def count_ngrams(self, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> int:
-        """The num_ngrams that it takes to count batches of letters, lengths and languages."""
+        """Return the num_ngrams for counting batches of letters, lengths and languages."""
         forwards = backwards = torch.empty(0, dtype=torch.int64)
         for letters, lengths, _ in batches:
             read = self.forwards.list_ngrams(letters, lengths)
@@ -90,7 +90,7 @@ class MarkovClassifier(nn.Module):
 
 
 class Chain(nn.Module):  # public, since training prints its name
-    """Counts of all n-grams of 1 to `longest` letters, and the probabilities that they give.
+    """Counts of all n-grams of 1 to `longest` letters, and probabilities from them.
 
     An n-gram is a number whose digits are its letters, so n-grams of one context are neighbours.
     """
@@ -138,12 +138,12 @@ class Chain(nn.Module):  # public, since training prints its name
         return probability.log().masked_fill(~is_inside.unsqueeze(2), 0).sum(1)
 
     def train(self, mode: bool = True) -> Self:
-        """Also forget sums that were kept: weights may have been loaded since."""
+        """Drop cached sums too, since weights may have been loaded."""
         self._sums = None
         return super().train(mode)
 
     def _sum_rows(self) -> tuple[Tensor, Tensor]:
-        """The counts before each row and one after the last, `(N + 1, L)`, and those above 0."""
+        """Return cumulative counts before each row, `(N + 1, L)`, and of counts above 0."""
         counted = functional.pad(self.counts, (0, 0, 1, 0))
         kinds = (counted > 0).float()
         return counted.cumsum_(0), kinds.cumsum_(0)
@@ -170,14 +170,14 @@ class Chain(nn.Module):  # public, since training prints its name
         self.ngrams[: len(known)] = known
 
     def list_ngrams(self, letters: Tensor, lengths: Tensor) -> Tensor:
-        """All n-grams of names, the shortest first."""
+        """Return all n-grams of names, the shortest first."""
         is_inside = torch.arange(letters.shape[1] + 1) <= lengths.unsqueeze(1)
         return torch.cat([ngrams[is_inside] for _, ngrams in self.walk(letters, lengths)])
 
     def walk(self, letters: Tensor, lengths: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Contexts of 0, 1, … letters, and n-grams, which are contexts and the letter after them.
+        """Yield contexts of 0, 1, … letters, and n-grams: a context and the letter after it.
 
-        Both are numbers `(B, T + 1)`, one for each letter and for the end of names `(B, T)`.
+        Both are numbers `(B, T + 1)`, for each letter and for the end of names `(B, T)`.
         """
         num_before = self.longest - 1
         marked = functional.pad(letters + 1, (num_before, 1), value=self.begin)

@@ -17,19 +17,11 @@ class MeanForecaster(nn.Module):
 
     @property
     def shortest_history(self) -> int:
-        """Samples that a history needs."""
+        """Fewest samples of a history."""
         return max(getattr(member, "shortest_history", 1) for member in self.members)
 
     def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
-        """Forecast the samples after a history.
-
-        Args:
-            history: `(B, T)`, float64, oldest first.
-            horizon: n, number of samples.
-            state: none is carried.
-
-        Returns:
-            `(B, n)`, float64.
+        """Forecast the n = `horizon` samples after a history `(B, T)`, oldest first: `(B, n)`.
 
         Raises:
             ValueError: the history is too short for a member.

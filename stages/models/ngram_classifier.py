@@ -52,10 +52,9 @@ class NgramClassifier(nn.Module):
         return (scores + self.bias).log_softmax(1)
 
     def hash_ngrams(self, letters: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Buckets `(B, N)` of every name's n-grams of 1 to `longest` letters.
+        """Return buckets `(B, N)` of the n-grams of 1 to `longest` letters and boundary markers.
 
-        Boundary markers are letters too. Also returns which n-grams lie inside the name, `(B, N)`:
-        the others end in the padding.
+        Also returns which n-grams lie inside the name, `(B, N)`; the others end in the padding.
         """
         ends = lengths.unsqueeze(1) + 1  # (B, 1) where `$` stands
         marked = functional.pad(letters, (1, 1), value=self.begin)  # (B, T + 2)

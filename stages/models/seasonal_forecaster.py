@@ -7,17 +7,17 @@ _SIGNIFICANT = 1.645  # standard errors: a two-sided test at 90 %
 
 
 class SeasonalForecaster(nn.Module):
-    """Takes the season out of each history, lets its member forecast, and puts it back.
+    """Seasonally adjusts each history, forecasts by its member, and restores the season.
 
-    Classical decomposition by a centred moving average, where the autocorrelation at the season is
-    significant at 90 %, as the Theta method has it (Assimakopoulos & Nikolopoulos, 2000; Fiorucci
-    et al., 2016). Seasons multiply where all samples of a history are above 0, or else add. Other
-    histories stay as they are, so with the member that repeats the last sample this is Naive2.
+    Classical decomposition by a centred moving average, if the autocorrelation at the season is
+    significant at 90 %, as in the Theta method (Assimakopoulos & Nikolopoulos, 2000; Fiorucci et
+    al., 2016). Seasons are multiplicative if all samples of a history are above 0, or else
+    additive. With a member that repeats the last sample this is Naive2.
 
     Args:
         members: the one forecaster of adjusted histories.
-        season: m, samples after which the season repeats; 1: there is none.
-        floor: below which no forecast goes; None: there is none.
+        season: m, samples after which the season repeats; 1: no season.
+        floor: lower bound of forecasts; None: no bound.
     """
 
     def __init__(self, members: list[nn.Module], season: int, floor: float | None = None) -> None:
@@ -29,16 +29,7 @@ class SeasonalForecaster(nn.Module):
         self.floor = floor
 
     def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
-        """Forecast the samples after a history.
-
-        Args:
-            history: `(B, T)`, float64, oldest first.
-            horizon: n, number of samples.
-            state: none is carried.
-
-        Returns:
-            `(B, n)`, float64.
-        """
+        """Forecast the n = `horizon` samples after a history `(B, T)`, oldest first: `(B, n)`."""
         length = history.shape[1]
         factors, offsets = self.find_seasons(history)
         phases = torch.arange(length + horizon) % self.season
@@ -50,13 +41,9 @@ class SeasonalForecaster(nn.Module):
         return forecast if self.floor is None else forecast.clamp(min=self.floor)
 
     def find_seasons(self, history: Tensor) -> tuple[Tensor, Tensor]:
-        """What multiplies and what is added at each phase, from that of the first sample.
+        """Return seasonal factors and offsets of histories `(B, T)`, `(B, m)` each.
 
-        Args:
-            history: `(B, T)`.
-
-        Returns:
-            Factors and offsets, `(B, m)` each; ones and zeros without a season.
+        They begin at the phase of the first sample; without a season they are ones and zeros.
         """
         season, length = self.season, history.shape[1]
         ones = history.new_ones(len(history), season)
@@ -83,13 +70,13 @@ class SeasonalForecaster(nn.Module):
 
 
 def _average_by_phase(values: Tensor, phases: Tensor, season: int) -> Tensor:
-    """Means `(B, m)` of values `(B, T)` with the same phase `(T,)`."""
+    """Return the means `(B, m)` of values `(B, T)` with the same phase `(T,)`."""
     sums = values.new_zeros(len(values), season).index_add(1, phases, values)
     return sums / phases.bincount(minlength=season)
 
 
 def _test_season(history: Tensor, season: int) -> Tensor:
-    """Whether the autocorrelation of histories `(B, T)` at the season is significant: `(B,)`."""
+    """Test if the autocorrelation of histories `(B, T)` at the season is significant: `(B,)`."""
     length = history.shape[1]
     centred = history - history.mean(dim=1, keepdim=True)
     variance = centred.square().sum(dim=1).clamp(min=torch.finfo(history.dtype).tiny)

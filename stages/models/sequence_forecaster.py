@@ -43,13 +43,13 @@ class ElmanScan(torch.autograd.Function):
 
 
 class SequenceForecaster(nn.Module):
-    """Forecasts the next sample after each sample that it sees.
+    """Forecasts the next sample after each sample of a window.
 
     One network applied T times: h_t = f(W_I x_t + b_I + W_R h_{t-1} + b_R), y_t = V h_t + c.
 
     Args:
         cell: kind of the recurrent layer.
-        hidden: H, size of its state.
+        hidden: H, size of the state.
         layers: number of recurrent layers.
         init_std: draw all recurrent parameters from N(0, init_std²); None: PyTorch's default.
     """
@@ -94,7 +94,7 @@ class SequenceForecaster(nn.Module):
     def _recur(
         self, inputs: Tensor, state: _State | None, weights: dict[str, Tensor]
     ) -> tuple[Tensor, _State]:
-        """The recurrent layer with any weights: `(B, T, 1)` -> states `(B, T, H)` and the last."""
+        """Run the recurrent layer with any weights: `(B, T, 1)` -> `(B, T, H)` and last state."""
         if not self.scans or inputs.device.type != "cpu":
             answer: tuple[Tensor, _State]
             answer = torch.func.functional_call(self.recurrent, weights, (inputs, state))

@@ -1,4 +1,4 @@
-"""A sinusoid that is fitted to a history and continued."""
+"""A sinusoid that is fitted to a history."""
 
 import torch
 from torch import Tensor, nn
@@ -8,11 +8,11 @@ class SinusoidForecaster(nn.Module):
     """Continues a sinusoid of known frequency: y_t = A sin(ωt + φ) = a sin(ωt) + b cos(ωt).
 
     Args:
-        has_fixed_amplitude: take A from training, and fit the phase φ alone to each history, by
-            nonlinear least squares; otherwise fit a and b, by linear least squares.
+        has_fixed_amplitude: take A from training, and fit only the phase φ to each history, by
+            nonlinear least squares. If False, fit a and b by linear least squares.
     """
 
-    _NUM_STEPS = 30  # of Newton's method for φ, of which few suffice
+    _NUM_STEPS = 30  # of Newton's method for φ; a few suffice
 
     def __init__(self, has_fixed_amplitude: bool) -> None:
         super().__init__()
@@ -22,19 +22,11 @@ class SinusoidForecaster(nn.Module):
 
     @property
     def shortest_history(self) -> int:
-        """Samples that a history needs."""
+        """Fewest samples of a history."""
         return 2
 
     def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
-        """Forecast the samples after a history.
-
-        Args:
-            history: `(B, T)`, oldest first, T at least 2.
-            horizon: n, number of samples.
-            state: none is carried.
-
-        Returns:
-            `(B, n)`, float64.
+        """Forecast the n = `horizon` samples after a history `(B, T)`, oldest first: `(B, n)`.
 
         Raises:
             ValueError: the history is shorter than 2 samples.

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 class ThetaForecaster(nn.Module):
     """Forecasts by the Theta method (Assimakopoulos & Nikolopoulos, 2000).
 
-    As Hyndman & Billah (2003) put it: simple exponential smoothing, plus half the slope of the
-    regression line through the history. An additive season is taken out before and put back after.
+    In the form of Hyndman & Billah (2003): simple exponential smoothing, plus half the slope of the
+    regression line through the history. An additive season is removed before and restored after.
 
     Args:
-        season: samples after which the season repeats; 1: there is none.
+        season: samples after which the season repeats; 1: no season.
     """
 
     def __init__(self, season: int) -> None:
@@ -23,19 +23,11 @@ class ThetaForecaster(nn.Module):
 
     @property
     def shortest_history(self) -> int:
-        """Samples that a history needs."""
+        """Fewest samples of a history."""
         return 2 * self.season
 
     def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
-        """Forecast the samples after a history.
-
-        Args:
-            history: `(B, T)`, oldest first, T at least two seasons.
-            horizon: n, number of samples.
-            state: none is carried.
-
-        Returns:
-            `(B, n)`.
+        """Forecast the n = `horizon` samples after a history `(B, T)`, oldest first: `(B, n)`.
 
         Raises:
             ValueError: the history is shorter than two seasons.

@@ -1,21 +1,21 @@
-"""A forecaster of a transformed series: its logarithm, differences, standardised."""
+"""A forecaster of a transformed series: logarithm, differences, standardisation."""
 
 from torch import Tensor, nn
 
 
 class TransformedForecaster(nn.Module):
-    """Transforms a history, lets its member forecast, and undoes the transform.
+    """Transforms a history, forecasts by its member, and undoes the transform.
 
-    The member sees z = (Δ_a Δ_b … log y - mean) / std, where Δ_a y_t = y_t - y_{t-a} (Box &
+    The member forecasts z = (Δ_a Δ_b … log y - mean) / std, where Δ_a y_t = y_t - y_{t-a} (Box &
     Jenkins, 1970). Histories and forecasts are in the units of the series.
 
     Args:
         members: the one forecaster of transformed samples.
         mean: of the transformed training samples.
         std: their standard deviation.
-        log: whether the logarithm is taken first.
-        differences: lags a, b, …; none: the samples themselves.
-        floor: below which no forecast goes; None: there is none.
+        log: take the logarithm first.
+        differences: lags a, b, …; may be empty.
+        floor: lower bound of forecasts; None: no bound.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class TransformedForecaster(nn.Module):
 
     @property
     def shortest_history(self) -> int:
-        """Samples that a history needs; 0: the member takes any."""
+        """Fewest samples of a history; 0: the member takes any history."""
         shortest: int = getattr(self.members[0], "shortest_history", 0)
         return shortest + sum(self.differences) if shortest else 0
 
@@ -55,7 +55,7 @@ class TransformedForecaster(nn.Module):
         return (self._list_levels(samples)[-1] - self.mean) / self.std
 
     def _list_levels(self, samples: Tensor) -> list[Tensor]:
-        """The samples or their logarithm, and these after each difference."""
+        """Return the samples or their logarithm, and the result of each difference."""
         if self.log and samples.min() <= 0:
             raise ValueError(
                 f"a history has {samples.min():g}, which has no logarithm: the model needs samples "
@@ -67,15 +67,7 @@ class TransformedForecaster(nn.Module):
         return levels
 
     def forecast(self, history: Tensor, horizon: int, state: None = None) -> Tensor:
-        """Forecast the samples after a history.
-
-        Args:
-            history: `(B, T)`, float64, oldest first.
-            horizon: n, number of samples.
-            state: none is carried.
-
-        Returns:
-            `(B, n)`, float64.
+        """Forecast the n = `horizon` samples after a history `(B, T)`, oldest first: `(B, n)`.
 
         Raises:
             ValueError: the history is too short, or has no logarithm.

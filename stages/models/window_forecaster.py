@@ -6,12 +6,12 @@ from torch import Tensor, nn
 
 
 class WindowForecaster(nn.Module):
-    """Forecasts the one sample that follows a window; its state starts at zero each time.
+    """Forecasts the one sample after a window, from a state of zero.
 
     Args:
         cell: kind of the recurrent layer.
-        hidden: H, size of its state.
-        window: longest past that it looks at, in samples.
+        hidden: H, size of the state.
+        window: most input samples.
         layers: number of recurrent layers.
     """
 
@@ -35,8 +35,7 @@ class WindowForecaster(nn.Module):
         """Forecast the n = `horizon` samples after a history `(B, T)`: `(B, n)`.
 
         The window slides over its own forecasts. They are written in place and cannot be
-        differentiated: keeping a small tensor of each step, among the large ones that it frees,
-        would leave holes in the heap that grow to hundreds of MiB.
+        differentiated: a small tensor for each step would fragment the heap by hundreds of MiB.
         """
         given = history[:, -self.window :].to(self.head.weight)
         length = given.shape[1]

@@ -1,4 +1,4 @@
-"""NumPy files, which may come from a remote: never a pickle, which could run code."""
+"""NumPy files, which may come from a remote and so are never unpickled."""
 
 import zipfile
 import zlib
@@ -12,10 +12,10 @@ from stages.shared.errors import InputError
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the arrays of an .npz file by name; that of an .npy file has the name "".
+    """Read the arrays of an .npz file by name, or the array of an .npy file as "".
 
     Raises:
-        InputError: it is damaged, or holds pickled objects.
+        InputError: the file is damaged, or holds pickled objects.
     """
     try:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Networks by the name of their architecture, and their weights on disk."""
+"""Build networks by the name of their architecture; write and read their weights."""
 
 import importlib
 import inspect
@@ -25,23 +25,23 @@ from stages.shared.params import Params, check_params
 from stages.shared.reproducible import describe_processor
 from stages.shared.tables import Curves, write_curves
 
-_MOST_WEIGHTS = 10**8  # with their gradients and what Adam keeps of them 1.6 GB
-_SMALL = 1000  # sizes up to here stay far below it, and to count takes a second of imports
+_MOST_WEIGHTS = 10**8  # 1.6 GB with their gradients and the state of Adam
+_SMALL = 1000  # smaller sizes need no count of weights, which takes a second of imports
 _SIZE = Annotated[int, Field(le=10**7)]
-_LAYERS = Annotated[int, Field(le=100)]  # each is built, and run, by itself
+_LAYERS = Annotated[int, Field(le=100)]
 
 
 class _Arguments(Params):
-    """Base of what an architecture takes; a blend takes networks."""
+    """Base of the arguments of an architecture, which may be networks."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
 
 def find_class(architecture: str, where: str) -> Callable[..., nn.Module]:
-    """The class of stages/models/<architecture>.py, whose name is that in CamelCase.
+    """Return the class of stages/models/<architecture>.py, with the same name in CamelCase.
 
     Raises:
-        InputError: no such architecture; `where` begins the message.
+        InputError: there is no such architecture; `where` begins the message.
     """
     check_architecture(architecture, where)  # a module of another name is never imported
     module = importlib.import_module(f"stages.models.{architecture}")
@@ -51,15 +51,11 @@ def find_class(architecture: str, where: str) -> Callable[..., nn.Module]:
 
 
 def build_network(architecture: str, network: dict[str, Any], where: str) -> nn.Module:
-    """Build the network of stages/models/<architecture>.py.
-
-    Args:
-        architecture: name of the module.
-        network: arguments of the class; a blend's members are built first.
-        where: beginning of error messages, such as `params.yaml: forecasters.carried_rnn`.
+    """Build the network of stages/models/<architecture>.py, after the members of a blend.
 
     Raises:
-        InputError: no such architecture, arguments that it does not take, or too many weights.
+        InputError: there is no such architecture, it does not take these arguments, or it has too
+            many weights. `where` begins the message: `params.yaml: forecasters.carried_rnn`.
     """
     make = find_class(architecture, where)
     where = f"{where}.network"
@@ -77,11 +73,11 @@ def build_network(architecture: str, network: dict[str, Any], where: str) -> nn.
     try:
         if any(size > _SMALL for size in network.values() if isinstance(size, int)):
             with torch.device("meta"):  # counts the weights without memory for them
-                weights = make(**network).state_dict().values()  # those never trained too
+                weights = make(**network).state_dict().values()
                 num_weights = sum(weight.numel() for weight in weights)
             if num_weights > _MOST_WEIGHTS:
                 raise InputError(
-                    f"{where} asks for {num_weights:,} weights, more than {_MOST_WEIGHTS:,}: "
+                    f"{where} has {num_weights:,} weights, more than {_MOST_WEIGHTS:,}: "
                     "lower its sizes"
                 )
         return make(**network)
@@ -95,7 +91,7 @@ def write_model(folder: Path, config: ModelConfig, model: nn.Module) -> None:
     """Write weights.pt and config.json; the same values give the same bytes.
 
     Raises:
-        InputError: a weight is NaN or infinite after the last update.
+        InputError: a weight is NaN or infinite.
     """
     weights = {}
     for name, value in model.state_dict().items():
@@ -114,17 +110,17 @@ def write_model(folder: Path, config: ModelConfig, model: nn.Module) -> None:
 def write_fitted_model(
     folder: Path, config: ModelConfig, model: nn.Module, started: datetime
 ) -> None:
-    """Write a model that is fitted or put together without updates, with empty curves."""
+    """Write a model that was fitted or combined without updates, with empty curves."""
     write_model(folder, config, model)
     write_curves(folder / "curves.csv", Curves())
     write_times(folder, started, describe_processor())
 
 
 def read_model(folder: Path) -> nn.Module:
-    """Rebuild a trained model, on the CPU and ready to predict.
+    """Read a trained model, on the CPU and in evaluation mode.
 
     Raises:
-        InputError: its files are damaged, or not those of such a model.
+        InputError: its files are damaged, or do not belong together.
     """
     config = read_config(folder)
     model = build_network(config.architecture, config.network, str(folder / "config.json"))

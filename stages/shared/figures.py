@@ -1,4 +1,4 @@
-"""What every stage with figures shares: one style, stable PNG bytes, the curves of training.
+"""Common code of all stages with figures: one style, stable PNG bytes, the training curves.
 
 Figures are built without pyplot: it costs start-up time and keeps global state, and `Figure` alone
 draws PNG with Agg on a machine without a screen.
@@ -37,9 +37,8 @@ _STYLE = {
 WIDTH, HEIGHT = 6.4, 4.0  # inches, of a figure with one panel
 GREY = "0.4"  # footers, reference lines
 BLUE, ORANGE, YELLOW, GREEN, PINK = "#0072b2", "#d55e00", "#e69f00", "#009e73", "#cc79a7"
-# colours that people with any colour vision tell apart (Okabe & Ito, 2008)
-# one meaning each in all figures: what a model is given, what it should say, what it says, and
-# what a baseline says
+# colours that people with any colour vision tell apart (Okabe & Ito, 2008), with one meaning each
+# in all figures
 CONTEXT_COLOR, TARGET_COLOR, FORECAST_COLOR, BASELINE_COLOR = "red", BLUE, ORANGE, GREEN
 LOSS_COLOR = "red"  # single updates, as the walk-throughs draw them
 _MEAN_COLOR = "#56120b"  # means over many updates
@@ -54,21 +53,21 @@ class FigureParams(Params):
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """Draw in this style, whatever a matplotlibrc says: it would change the bytes."""
+    """Draw in this style and ignore any matplotlibrc, which would change the bytes."""
     with style.context(["default", _STYLE]):
         yield
 
 
-def make_figure(title: str, subject: str, width: float = WIDTH, height: float = HEIGHT) -> Figure:
-    """An empty figure with a title, and below it which model and data it is about."""
+def make_figure(title: str, subtitle: str, width: float = WIDTH, height: float = HEIGHT) -> Figure:
+    """Make an empty figure with a title, and a subtitle at the bottom: model and data."""
     figure = Figure(figsize=(width, height))
     figure.suptitle(title, x=0.01, ha="left")
-    figure.supxlabel(subject, x=0.99, ha="right", fontsize="small", color=GREY)
+    figure.supxlabel(subtitle, x=0.99, ha="right", fontsize="small", color=GREY)
     return figure
 
 
 def add_legend(figure: Figure) -> None:
-    """One legend for all panels, beside the title."""
+    """Add one legend for all panels, beside the title."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), borderpad=0)
 
@@ -82,21 +81,14 @@ def show_dates(axes: Axes) -> None:
 
 
 def save_png(figure: Figure, path: Path, dpi: int) -> None:
-    """Write a PNG whose bytes depend on the picture alone, not on the version that drew it."""
+    """Write a PNG without the version of matplotlib, so that its bytes depend on the picture."""
     figure.savefig(path, format="png", dpi=dpi, metadata={"Software": None})
 
 
 def save_figures(
     figures: Mapping[str, Figure], main: Collection[str], folder: Path, dpi: int
 ) -> None:
-    """Write figures that every model of a task has to `<folder>`, others to `<folder>/details`.
-
-    Args:
-        figures: by name.
-        main: names of those that every model has.
-        folder: data/plotted/<model>/.
-        dpi: dots per inch.
-    """
+    """Write the `main` figures, which every model has, to a folder, others to its `details`."""
     (folder / "details").mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
         parent = folder if name in main else folder / "details"
@@ -108,31 +100,31 @@ def draw_curves(
     clip_norm: float | None,
     network: Mapping[str, Any],
     unit: str,
-    subject: str,
+    subtitle: str,
     color: str = LOSS_COLOR,
     label: str | None = None,
     refined_after: int | None = None,
 ) -> dict[str, Figure]:
-    """The figures of what training recorded; none of a model that was not trained.
+    """Draw the training curves; a model without updates has none.
 
     Args:
-        curves: what was recorded.
-        clip_norm: largest total gradient norm that an update could have; None: any.
+        curves: content of curves.csv.
+        clip_norm: largest total gradient norm of an update; None: any.
         network: arguments of the architecture; the titles name its cell.
-        unit: of the loss.
-        subject: which model on which data.
-        color: of the loss as the walk-through draws it.
-        label: of that loss in a legend; None: it has none.
-        refined_after: iteration after which L-BFGS went on; None: it did not.
+        unit: unit of the loss.
+        subtitle: model and data.
+        color: color of the loss as the walk-through draws it.
+        label: label of that loss in a legend; None: no legend.
+        refined_after: iteration after which L-BFGS continued; None: it did not.
     """
     figures = {}
     if curves.loss:
-        figures["loss"] = _draw_loss(curves, unit, subject)
+        figures["loss"] = _draw_loss(curves, unit, subtitle)
         title = f"{name_cell(network)} LOSS".lstrip()
         style = {"color": color, "label": label}
-        figures["loss_linear"] = _draw_published_loss(curves, title, unit, subject, style)
+        figures["loss_linear"] = _draw_published_loss(curves, title, unit, subtitle, style)
     if any(norm is not None for norm in curves.gradient_norm):
-        figures["gradient_norm"] = _draw_gradient_norm(curves, clip_norm, subject)
+        figures["gradient_norm"] = _draw_gradient_norm(curves, clip_norm, subtitle)
     if refined_after:
         for name in figures.keys() & {"loss", "gradient_norm"}:
             _mark_refinement(figures[name].axes[0], refined_after)
@@ -147,9 +139,9 @@ def name_cell(network: Mapping[str, Any]) -> str:
     return "RNN" if "hidden" in network else ""
 
 
-def _draw_loss(curves: Curves, unit: str, subject: str) -> Figure:
-    """The loss of every recorded update, the means and the losses on validation that there are."""
-    figure = make_figure("Training loss", subject)
+def _draw_loss(curves: Curves, unit: str, subtitle: str) -> Figure:
+    """Draw the recorded losses of updates, their means and the losses on validation."""
+    figure = make_figure("Training loss", subtitle)
     axes = figure.subplots()
     axes.set(yscale="log", xlabel="iteration (updates)", ylabel=f"loss\n({unit})")
     has_means = any(mean is not None for mean in curves.mean_loss)
@@ -171,11 +163,11 @@ def _draw_loss(curves: Curves, unit: str, subject: str) -> Figure:
 
 
 def _draw_published_loss(
-    curves: Curves, title: str, unit: str, subject: str, style: Mapping[str, Any]
+    curves: Curves, title: str, unit: str, subtitle: str, style: Mapping[str, Any]
 ) -> Figure:
     """One line on a linear scale, as the walk-throughs draw it; only means where there are some."""
     has_means = any(mean is not None for mean in curves.mean_loss)
-    figure = make_figure(title, subject)
+    figure = make_figure(title, subtitle)
     axes = figure.subplots()
     axes.set(xlabel="iteration (updates)", ylabel=f"loss\n({unit})")
     _draw_line(axes, curves, curves.mean_loss if has_means else curves.loss, lw=1, **style)
@@ -185,20 +177,16 @@ def _draw_published_loss(
 
 
 def _mark_refinement(axes: Axes, iteration: int) -> None:
-    """A line where L-BFGS takes over, with another batch and sometimes another loss."""
+    """Draw a line where L-BFGS starts, with another batch and sometimes another loss."""
     axes.axvline(iteration, color=GREY, ls=":", lw=1)
     axes.annotate(
-        " L-BFGS",
-        xy=(iteration, 1),
-        xycoords=axes.get_xaxis_transform(),
-        va="top",
-        color=GREY,
+        " L-BFGS", xy=(iteration, 1), xycoords=axes.get_xaxis_transform(), va="top", color=GREY
     )
 
 
-def _draw_gradient_norm(curves: Curves, clip_norm: float | None, subject: str) -> Figure:
-    """The gradient norm of every recorded update and, if any, the norm where clipping starts."""
-    figure = make_figure("Gradient norm", subject)
+def _draw_gradient_norm(curves: Curves, clip_norm: float | None, subtitle: str) -> Figure:
+    """The recorded gradient norms and the norm where clipping starts."""
+    figure = make_figure("Gradient norm", subtitle)
     axes = figure.subplots()
     axes.set(yscale="log", xlabel="iteration (updates)", ylabel="total norm before clipping")
     axes.margins(y=0.1)

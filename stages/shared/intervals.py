@@ -1,13 +1,13 @@
 """95 % intervals of scores.
 
-Items of a test that are independent: the bootstrap. A score is computed again and again on items
-drawn with replacement; the interval leaves out 2.5 % of the values on each side (Efron's percentile
-method). Of a mean over classes with few items each, such as macro F1, it holds the true score less
-often than that: `python -m benchmarks intervals` measures it. For a paired difference both scores
-are computed on the same draw: items that are hard for both do not widen it.
+Independent test items: the bootstrap. A score is computed on many samples of items, drawn with
+replacement; the interval leaves out 2.5 % of the values on each side (Efron's percentile method).
+For a mean over classes with few items each, such as macro F1, coverage is lower; `python -m
+benchmarks intervals` measures it. For a paired difference both scores are computed on the same
+draws, so items that are hard for both do not widen the interval.
 
-Forecasts from consecutive samples overlap, and their errors are correlated: Student's t over means
-of batches of them.
+Forecasts from consecutive samples overlap, so their errors are correlated: Student's t over batch
+means.
 """
 
 import math
@@ -26,14 +26,14 @@ Measure = Callable[[Items], dict[str, float]]  # chosen items -> their scores
 
 
 class BootstrapParams(Params):
-    """How intervals are computed."""
+    """Params of the bootstrap."""
 
     resamples: Annotated[int, Field(gt=0, le=10**5)]
     seed: Seed
 
 
 def draw_resamples(strata: NDArray[np.int64], params: BootstrapParams) -> Iterator[Items]:
-    """Draw N of N items with replacement, again and again; each stratum `(N,)` keeps its size."""
+    """Yield samples of N items from N with replacement; each stratum `(N,)` keeps its size."""
     generator = np.random.default_rng([params.seed, 0xB007])  # not the numbers of a training
     order = np.argsort(strata, kind="stable")
     _, firsts, counts = np.unique(strata[order], return_index=True, return_counts=True)
@@ -45,7 +45,7 @@ def draw_resamples(strata: NDArray[np.int64], params: BootstrapParams) -> Iterat
 def bootstrap(
     measure: Measure, strata: NDArray[np.int64], params: BootstrapParams
 ) -> dict[str, Interval]:
-    """The interval of every score that `measure` gives for the chosen items."""
+    """Return the interval of every score of `measure`."""
     drawn: dict[str, list[float]] = {}
     for chosen in draw_resamples(strata, params):
         for name, value in measure(chosen).items():
@@ -61,7 +61,7 @@ def bootstrap(
 def bootstrap_difference(
     first: Measure, second: Measure, strata: NDArray[np.int64], params: BootstrapParams
 ) -> dict[str, Interval]:
-    """The interval of first - second for every score, both for the same items."""
+    """Return the interval of first - second for every score, both on the same items."""
 
     def subtract(chosen: Items) -> dict[str, float]:
         subtrahends = second(chosen)
@@ -71,11 +71,11 @@ def bootstrap_difference(
 
 
 def find_batch_interval(values: NDArray[np.float64], block: int) -> Interval:
-    """Interval of the mean of correlated values `(N,)`, in their order.
+    """Return the interval of the mean of correlated values `(N,)`, in order.
 
-    Values are averaged in batches of twice the `block` of neighbours that depend on each other, at
-    least two batches; their means are taken as independent (batch means, Schmeiser, 1982). What it
-    holds on simulated series is measured by `python -m benchmarks intervals`.
+    Batch means (Schmeiser, 1982): batches of twice the `block` of dependent neighbours, at least
+    two, have means that are taken as independent. `python -m benchmarks intervals` measures the
+    coverage on simulated series.
     """
     from scipy.special import stdtrit  # quantiles of Student's t; imported only for backtests
 
@@ -87,7 +87,7 @@ def find_batch_interval(values: NDArray[np.float64], block: int) -> Interval:
 
 
 def describe_difference(interval: Mapping[str, float]) -> str:
-    """`ahead` or `behind` only if the interval of a difference excludes zero."""
+    """Return `ahead` or `behind` if the interval of a difference excludes zero."""
     if interval["low"] > 0:
         return "ahead"
     return "behind" if interval["high"] < 0 else "within the noise"

@@ -1,9 +1,9 @@
 """Recurrences and their gradients, compiled by numba: no overhead of PyTorch per call.
 
-All of it is plain arithmetic on float32, in a fixed order, so that its bytes are the same on every
-processor: nothing is reassociated or contracted, as no function asks for `fastmath`, and no
-function of the C library decides a digit. Sums run over rows in their order, four at a time; their
-columns, which are independent, fill vector units of any width.
+All of it is plain arithmetic on float32 in a fixed order, so that bytes are the same on every
+processor: without `fastmath` nothing is reassociated or contracted, and no function of the C
+library is used. Sums run over rows in order, four at a time; columns are independent and fill
+vector units of any width.
 
 Shapes: T time steps, H size of the state, V letters, L languages, N windows or names.
 """
@@ -36,16 +36,13 @@ _Q1, _Q0 = np.float32(2.26843463243900e-03), np.float32(4.89352518554385e-03)
 
 
 def _part(function: _Function) -> _Function:
-    """Compile a function that kernels call."""
+    """Compile a function for other kernels."""
     compiled: _Function = njit(error_model="numpy")(function)
     return compiled
 
 
 def kernel(function: _Function) -> _Function:
-    """Compile a function that Python calls, at its first call; later processes load the code.
-
-    The cache is __pycache__, else that of the user; where neither can be written there is none.
-    """
+    """Compile a function for Python at its first call, and cache it where a cache is writable."""
     try:
         compiled: _Function = njit(error_model="numpy", cache=True)(function)
     except RuntimeError:
@@ -70,7 +67,7 @@ def _add_product(total: _Array, factors: _Array, rows: _Array) -> None:
 
 @_part
 def _add_products(total: _Array, left: _Array, right: _Array) -> None:
-    """Add to total `(R, C)`: leftᵀ @ right, of `(T, R)` and `(T, C)`: the gradient of a matrix."""
+    """Add to total `(R, C)`: leftᵀ @ right, of `(T, R)` and `(T, C)`."""
     for r in range(len(total)):
         _add_product(total[r], left[:, r], right)
 
@@ -88,7 +85,7 @@ def squash(values: _Array) -> None:
 
 @_part
 def exp(x: float) -> float:
-    """To 1e-9 of its value: 2^n times the series of the rest, which is at most ln 2 / 2."""
+    """Return exp x to 1e-9 of its value: 2^n times the series of the rest, at most ln 2 / 2."""
     n = math.floor(x / _LN_2 + 0.5)
     rest = x - n * _LN_2
     series = 1.0
@@ -99,7 +96,7 @@ def exp(x: float) -> float:
 
 @_part
 def log(x: float) -> float:
-    """Of 1 to a few hundred, by Halley's steps towards exp y = x."""
+    """Return log x, for x from 1 to a few hundred, by Halley's method for exp y = x."""
     y = 0.0
     for _ in range(8):
         power = exp(y)
@@ -109,11 +106,9 @@ def log(x: float) -> float:
 
 @_part
 def _run_elman(states: _Array, w_t: _Array) -> None:
-    """h_t = tanh(d_t + w h_{t-1}): drive d `(T, H)` becomes states, in the same memory.
+    """Turn the drive d `(T, H)` into states h_t = tanh(d_t + w h_{t-1}), in the same memory.
 
-    Args:
-        states: the drive; its first row holds w h_0 too.
-        w_t: the transpose of w, `(H, H)`.
+    The first row of the drive includes w h_0; `w_t` is the transpose of w, `(H, H)`.
     """
     squash(states[0])
     for t in range(1, len(states)):
@@ -123,9 +118,9 @@ def _run_elman(states: _Array, w_t: _Array) -> None:
 
 @_part
 def _reverse_elman(d_states: _Array, states: _Array, w: _Array) -> None:
-    """Back-propagation through time: from `(T, H)`, what each state does to the loss at once.
+    """Back-propagate through time: direct gradients of the states become those of the drive.
 
-    It becomes the gradient of the drive, in the same memory.
+    Both are `(T, H)`, in the same memory.
     """
     num_steps, hidden = states.shape
     for t in range(num_steps - 1, -1, -1):
@@ -170,15 +165,10 @@ def _run_lstm(gates: _Array, cells: _Array, tanhs: _Array, states: _Array, w_t: 
 def _reverse_lstm(
     d_gates: _Array, d_last: _Array, gates: _Array, cells: _Array, tanhs: _Array, w: _Array
 ) -> None:
-    """Back-propagation through time: the gradient of the drive, `(T, 4H)`, from that of h_T.
+    """Back-propagate through time: fill in the gradient of the drive, d_gates `(T, 4H)`.
 
-    Args:
-        d_gates: filled with the gradient.
-        d_last: gradient of the last state `(H,)`; is used up.
-        gates: i, f, g and o `(T, 4H)`.
-        cells: c `(1 + T, H)`.
-        tanhs: tanh c `(T, H)`.
-        w: `(4H, H)`.
+    `d_last` `(H,)` is the gradient of h_T, and is overwritten. The other arguments are those of
+    `_run_lstm`, with w `(4H, H)`.
     """
     num_steps, hidden = tanhs.shape
     parts, d_parts = gates.reshape(num_steps, 4, hidden), d_gates.reshape(num_steps, 4, hidden)
@@ -200,10 +190,9 @@ def _reverse_lstm(
 
 @_part
 def _split_weights(flat: _Array, rows: int, hidden: int) -> tuple[_Array, ...]:
-    """A recurrent layer over single samples and its head, as they lie one after another.
+    """Split the weights of a recurrent layer over single samples, and of its head.
 
-    Returns:
-        W_I `(rows,)`, W_R `(rows, H)`, b_I and b_R `(rows,)`, V `(H,)` and c `(1,)`.
+    Returns W_I `(rows,)`, W_R `(rows, H)`, b_I and b_R `(rows,)`, V `(H,)` and c `(1,)`.
     """
     w_end = rows + rows * hidden
     w = flat[rows:w_end].reshape(rows, hidden)
@@ -226,7 +215,7 @@ def _drive_with(window: _Array, w_in: _Array, b_in: _Array, b: _Array) -> _Array
 def _add_drive(
     d_w_in: _Array, d_b_in: _Array, d_b: _Array, window: _Array, d_drive: _Array
 ) -> None:
-    """Add the gradients of what `_drive_with` takes, from that of its drive `(T, rows)`."""
+    """Add the gradients of W_I, b_I and b_R, from the gradient of the drive `(T, rows)`."""
     _add_product(d_w_in, window, d_drive)
     _add_product(d_b_in, np.ones_like(window), d_drive)
     d_b[:] = d_b_in
@@ -236,19 +225,10 @@ def _add_drive(
 def _score_states(
     states: _Array, v: _Array, c: _Array, target: _Array, forecast: _Array, d_v: _Array, d_c: _Array
 ) -> tuple[float, _Array]:
-    """Mean squared error of the forecasts V h + c, and its gradients.
+    """Return the mean squared error of forecasts V h + c, and its gradient by states `(S, H)`.
 
-    Args:
-        states: h `(S, H)`.
-        v: `(H,)`.
-        c: `(1,)`.
-        target: `(S,)`.
-        forecast: `(S,)`, filled in.
-        d_v: gradient of V, added to.
-        d_c: gradient of c, filled in.
-
-    Returns:
-        the error, and its gradient by each state `(S, H)`.
+    `forecast` and `target` are `(S,)`. Fills in `forecast` and the gradient of c, and adds to the
+    gradient of V.
     """
     total = 0.0
     d_forecast = np.empty_like(target)
@@ -273,13 +253,13 @@ def differentiate_elman(
     gradients: _Array,
     forecasts: _Array,
 ) -> float:
-    """Mean squared error of the forecasts one step ahead, and its gradient.
+    """Return the mean squared error of one-step forecasts, and fill in its gradient.
 
     Args:
         windows: `(1, T)`, oldest first.
         targets: `(1, T)`.
         state: h_0 `(H,)`, becomes h_T.
-        weights: `(P,)`, as `_split_weights` takes them apart.
+        weights: `(P,)`, in the order of `_split_weights`.
         gradients: `(P,)`, filled in.
         forecasts: `(1, T)`, filled in.
     """
@@ -310,15 +290,10 @@ def differentiate_lstm(
     gradients: _Array,
     forecasts: _Array,
 ) -> float:
-    """Squared error of the forecast that follows a window, and its gradient.
+    """Return the squared error of the forecast after a window, and fill in its gradient.
 
-    Args:
-        windows: `(1, T)`, oldest first.
-        targets: `(1, 1)`.
-        state: `(H,)`, zeros, and stays so.
-        weights: `(P,)`, as `_split_weights` takes them apart.
-        gradients: `(P,)`, filled in.
-        forecasts: `(1, 1)`, filled in.
+    The arguments are those of `differentiate_elman`, with targets and forecasts `(1, 1)`, and a
+    state of zeros that does not change.
     """
     window = windows[0]
     num_steps, hidden = len(window), len(state)
@@ -343,7 +318,7 @@ def differentiate_lstm(
 
 @_part
 def _differentiate_nll(logits: _Array, language: int) -> float:
-    """Negative log-likelihood by `(L,)` logits; they become its gradient."""
+    """Return the negative log-likelihood; the logits `(L,)` become its gradient."""
     most = logits.max()  # exp cannot overflow
     odds = np.empty(len(logits))
     total = 0.0
@@ -359,10 +334,10 @@ def _differentiate_nll(logits: _Array, language: int) -> float:
 
 @_part
 def _measure_norm(letters: _Indices, states: _Array, d_drive: _Array, d_logits: _Array) -> float:
-    """Total norm of the gradients of all six parameters.
+    """Return the total norm of the gradients of all six parameters.
 
-    That of a matrix is Σ_t d_t x_tᵀ, so its squared norm is Σ_st (d_s · d_t) (x_s · x_t). What
-    meets d_t are a letter, one-hot, the ones of two biases and the state before.
+    The gradient of a matrix is Σ_t d_t x_tᵀ, with squared norm Σ_st (d_s · d_t) (x_s · x_t). Here
+    x_t is a one-hot letter, the ones of two biases, and the previous state.
     """
     square = _dot(d_logits, d_logits) * (1 + _dot(states[-1], states[-1]))
     for s in range(len(letters)):
@@ -376,7 +351,7 @@ def _measure_norm(letters: _Indices, states: _Array, d_drive: _Array, d_logits: 
 
 @_part
 def _dot(one: _Array, other: _Array) -> float:
-    """In float64."""
+    """Return the dot product in float64."""
     total = 0.0
     for k in range(len(one)):
         total += float(one[k]) * float(other[k])
@@ -405,7 +380,7 @@ def train_names(
             and c `(L,)`; changed in their own memory.
         rate: learning rate.
         losses: `(N,)`, filled with each loss before its update.
-        logits: `(L,)`, filled with those of the last name before its update.
+        logits: `(L,)`, filled with the logits of the last name before its update.
 
     Returns:
         The norm of the gradient of the last name.

@@ -1,7 +1,7 @@
-"""L-BFGS with a line search that gives the same bits on every processor.
+"""L-BFGS with a line search, with the same bits on every processor.
 
-`torch.optim.LBFGS` takes square roots from a library whose last bits depend on the processor's
-maker; here PyTorch computes dot products, and Python all other scalars, by the IEEE rules.
+`torch.optim.LBFGS` uses square roots that differ between processors in the last bits. Here PyTorch
+computes dot products, and Python all other scalars, by the IEEE rules.
 """
 
 import math
@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 _SUFFICIENT, _CURVATURE = 1e-4, 0.9  # c1 and c2 of the Wolfe conditions
-_MOST_TRIES = 15  # points that one line search evaluates
-_LEAST_CURVATURE = 1e-10  # of a change of the gradient that is remembered
+_MOST_TRIES = 15  # points of one line search
+_LEAST_CURVATURE = 1e-10  # of remembered changes of the gradient
 
 
 class Point(NamedTuple):
-    """What is known at one step length along the direction."""
+    """Loss, slope and gradient at one step length along the direction."""
 
     length: float
     loss: float
@@ -32,8 +32,8 @@ class LBFGS:
 
     Args:
         weights: P numbers in all, changed in place.
-        measure: the loss and the outputs at the weights as they are.
-        memory: changes of weights and gradient that are remembered.
+        measure: returns the loss and the outputs at the current weights.
+        memory: number of remembered changes of weights and gradient.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class LBFGS:
         self.is_done = False
 
     def step(self) -> Point:
-        """Make one iteration; returns the point that it started from."""
+        """Make one iteration, and return its starting point."""
         start = self.here
         direction = self._find_direction(start.gradient)
         slope = float(start.gradient.dot(direction))
@@ -66,7 +66,7 @@ class LBFGS:
             return self._evaluate(length, direction)
 
         self.here = search_line(evaluate, start._replace(length=0.0, slope=slope), length)
-        self.is_done = self.here.length == 0.0  # at the bottom, but for rounding
+        self.is_done = self.here.length == 0.0  # converged, up to rounding
         move = self.here.length * direction
         self._set_weights(origin + move)
         change = self.here.gradient - start.gradient
@@ -92,7 +92,7 @@ class LBFGS:
             weight.copy_(values.view_as(weight))
 
     def _find_direction(self, gradient: Tensor) -> Tensor:
-        """The two loops: -H g, with H from the remembered changes."""
+        """Return -H g by the two loops, with H from the remembered changes."""
         direction = -gradient
         if not self.moves:
             return direction
@@ -112,15 +112,14 @@ class LBFGS:
 
 
 def search_line(evaluate: Callable[[float], Point], start: Point, length: float) -> Point:
-    """A point that meets the strong Wolfe conditions (Nocedal & Wright, algorithms 3.5 and 3.6).
+    """Return a point with the strong Wolfe conditions (Nocedal & Wright, algorithms 3.5 and 3.6).
+
+    After too many tries it is the lowest point.
 
     Args:
-        evaluate: what is known at a step length.
-        start: at length 0, going downhill.
-        length: the first one to try.
-
-    Returns:
-        such a point, or after too many tries the lowest one.
+        evaluate: returns the point at a step length.
+        start: point at length 0, with a negative slope.
+        length: first length to try.
     """
     low, high = start, None
     for _ in range(_MOST_TRIES):
@@ -143,7 +142,7 @@ def search_line(evaluate: Callable[[float], Point], start: Point, length: float)
 
 
 def _choose_between(low: Point, high: Point) -> float:
-    """Bottom of the cubic through two points, kept away from both (algorithm 3.6, eq. 3.59)."""
+    """Return the minimum of the cubic through two points, kept away from both (eq. 3.59)."""
     width = high.length - low.length
     middle = low.length + width / 2
     if not math.isfinite(high.loss) or not math.isfinite(high.slope):

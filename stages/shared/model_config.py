@@ -1,6 +1,6 @@
 """config.json and times.json beside the weights of a trained model.
 
-Imports no torch: a process that only asks what a model is need not wait for it.
+Imports no torch, which processes that only read configs do not need.
 """
 
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ from stages.shared.params import Name, Params, describe_problem
 
 
 class Member(Params):
-    """One network of a blend, as config.json has it."""
+    """One network of a blend in config.json."""
 
     architecture: Name
     network: dict[str, Any]
@@ -24,7 +24,7 @@ class Member(Params):
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What is needed to rebuild a model, beside its weights: config.json."""
+    """Content of config.json: task and architecture of a model."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -35,7 +35,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Times:
-    """When and where a model was trained: times.json, the only out that differs between runs."""
+    """Time and processor of a training: times.json, the only out that differs between runs."""
 
     started: datetime
     ended: datetime
@@ -48,10 +48,10 @@ def write_config(folder: Path, config: ModelConfig) -> None:
 
 
 def read_config(path: Path) -> ModelConfig:
-    """Read config.json, of that path or in that folder.
+    """Read config.json from its path or its folder.
 
     Raises:
-        InputError: an earlier version of this project wrote it, or it is damaged.
+        InputError: the file is damaged, or another version of this project wrote it.
     """
     if path.is_dir():
         path /= "config.json"
@@ -65,14 +65,9 @@ def read_config(path: Path) -> ModelConfig:
 
 
 def check_architecture(architecture: str, where: str) -> None:
-    """Check that stages/models/ has an architecture, before a module of its name is imported.
+    """Raise InputError if there is no module stages/models/<architecture>.py.
 
-    Args:
-        architecture: name of the module.
-        where: beginning of the error message, such as `params.yaml: forecasters.carried_rnn`.
-
-    Raises:
-        InputError: there is no such file.
+    `where` begins the message, such as `params.yaml: forecasters.carried_rnn`.
     """
     known = sorted(path.stem for path in (Path(__file__).parents[1] / "models").glob("[a-z]*.py"))
     if architecture not in known:
@@ -83,7 +78,7 @@ def check_architecture(architecture: str, where: str) -> None:
 
 
 def write_times(folder: Path, started: datetime, processor: str) -> None:
-    """Write times.json; training ends now."""
+    """Write times.json, with the current time as the end of the training."""
     times = {
         "started": started.isoformat(),
         "ended": datetime.now(UTC).isoformat(),

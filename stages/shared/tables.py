@@ -1,6 +1,6 @@
 """CSV files: tables, and the curves of training.
 
-Small ones, read by the csv module: to import pandas takes 0.35 s.
+They are small, so the csv module reads them: to import pandas takes 0.35 s.
 """
 
 import csv
@@ -31,20 +31,20 @@ def read_table(path: Path) -> Rows:
 
 @dataclass
 class Curves:
-    """One value per row in each column; None where a column was not recorded."""
+    """Columns of curves.csv, with None for values that were not measured."""
 
     iteration: list[int] = field(default_factory=list)  # from 1
-    loss: list[float] = field(default_factory=list)  # of that one update
-    mean_loss: list[float | None] = field(default_factory=list)  # since the mean before
+    loss: list[float] = field(default_factory=list)  # of one update
+    mean_loss: list[float | None] = field(default_factory=list)  # since the last mean
     gradient_norm: list[float | None] = field(default_factory=list)  # total, before clipping
-    validation_loss: list[float | None] = field(default_factory=list)  # after that update
+    validation_loss: list[float | None] = field(default_factory=list)  # after the update
 
 
 CURVE_COLUMNS = tuple(column.name for column in fields(Curves))
 
 
 def write_curves(path: Path, curves: Curves) -> None:
-    """Write one row per iteration that was recorded; no column of a validation that was not."""
+    """Write one row per recorded iteration, with validation_loss if any was measured."""
     names = [name for name in CURVE_COLUMNS if name != "validation_loss"]
     if any(loss is not None for loss in curves.validation_loss):
         names.append("validation_loss")
@@ -53,7 +53,7 @@ def write_curves(path: Path, curves: Curves) -> None:
 
 
 def read_curves(path: Path) -> Curves:
-    """Read what `write_curves` wrote."""
+    """Read curves.csv."""
     curves = Curves()
     for row in read_table(path):
         curves.iteration.append(int(row["iteration"]))

@@ -20,14 +20,14 @@ from stages.shared.tables import Curves
 
 
 class TrainingParams(Params):
-    """What every training has, by updates or in closed form."""
+    """Params that every training has, by updates or in closed form."""
 
     seed: Seed  # of the weights and the draws
     device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
 
 
 class FitParams(TrainingParams):
-    """How a network is trained by updates: the fields that all models share."""
+    """Params of a training by updates, common to all models."""
 
     iterations: Count  # updates
     batch: Count  # examples averaged in one update
@@ -43,7 +43,7 @@ class FitParams(TrainingParams):
 
 
 class Step(NamedTuple):
-    """What an update measured before it changed the weights.
+    """Measurements of an update, made before it changed the weights.
 
     It has several losses where a kernel makes several updates in one call (surnames/train.py).
     """
@@ -54,19 +54,19 @@ class Step(NamedTuple):
 
     @property
     def loss(self) -> float:
-        """Of the last update."""
+        """Loss of the last update."""
         return self.losses[-1]
 
 
 _Batch = TypeVar("_Batch")
 Loss = Callable[[_Batch], tuple[Tensor, Tensor]]  # batch -> loss, outputs
-# batch -> loss, outputs; leaves the gradients in the weights' .grad
-Gradient = Callable[[_Batch], tuple[float, Tensor]]
+# the same, or with a loss that is a number where a kernel has left the gradients in .grad
+Objective = Callable[[_Batch], tuple[Tensor | float, Tensor]]
 Observer = Callable[[int, _Batch, Step], None]  # called with (iteration from 1, batch, its step)
 
 
 def prepare_training(params: TrainingParams) -> torch.device:
-    """Make training repeatable; returns the device to train on, the best there is for `auto`.
+    """Make training repeatable, and return the device to train on: for `auto` the best available.
 
     Raises:
         InputError: this machine has no such device.
@@ -89,16 +89,16 @@ def prepare_training(params: TrainingParams) -> torch.device:
 
 
 def fit(
-    differentiate: Gradient[_Batch],
+    objective: Objective[_Batch],
     weights: list[nn.Parameter],
     batches: Iterable[_Batch],
     params: FitParams,
     recorder: "Recorder[_Batch]",
 ) -> Curves:
-    """Train by the gradient of each batch and the optimizer of the params.
+    """Train by one update per batch.
 
     Args:
-        differentiate: computes loss, outputs and gradients of a batch.
+        objective: computes loss and outputs of a batch.
         weights: changed in place.
         batches: one per update.
         params: optimizer, learning rate and clipping.
@@ -109,12 +109,18 @@ def fit(
     """
     optimizer, schedule = _make_optimizer(weights, params)
     for batch in batches:
-        loss, outputs = differentiate(batch)
+        loss, outputs = objective(batch)
+        if isinstance(loss, Tensor):  # else a compiled kernel has left the gradient
+            for weight in weights:
+                weight.grad = None
+            loss.backward()
+            loss, outputs = loss.item(), outputs.detach()
 
         norm = None
         if params.clip_norm:
             norm = float(nn.utils.clip_grad_norm_(weights, params.clip_norm))
-        elif recorder.is_due():  # as clip_grad_norm_ gives it, for a fraction of its time
+        elif (recorder.iteration + 1) % params.log_every == 0:
+            # equals the result of clip_grad_norm_, in a fraction of its time
             gradients = [weight.grad.flatten() for weight in weights if weight.grad is not None]
             flat = torch.cat(gradients) if len(gradients) > 1 else gradients[0]
             norm = float(torch.linalg.vector_norm(flat))
@@ -132,22 +138,10 @@ def fit(
     return recorder.curves
 
 
-def by_autograd(model: nn.Module, loss_of: Loss[_Batch]) -> Gradient[_Batch]:
-    """The gradient of a loss by automatic differentiation."""
-
-    def differentiate(batch: _Batch) -> tuple[float, Tensor]:
-        model.zero_grad(set_to_none=True)
-        loss, outputs = loss_of(batch)
-        loss.backward()
-        return loss.item(), outputs.detach()
-
-    return differentiate
-
-
 def _make_optimizer(
     weights: list[nn.Parameter], params: FitParams
 ) -> tuple[torch.optim.Optimizer | None, torch.optim.lr_scheduler.OneCycleLR | None]:
-    """Optimizer, None for plain SGD, and schedule, None for a constant rate."""
+    """Return the optimizer, None for plain SGD, and the schedule, None for a constant rate."""
     # fused: one kernel for all weights, and square roots that every processor rounds alike
     rate, decay = params.rate, params.weight_decay
     optimizer: torch.optim.Optimizer
@@ -177,7 +171,7 @@ def fit_lbfgs(
     num_iterations: int,
     recorder: "Recorder[_Batch]",
 ) -> Curves:
-    """Train by L-BFGS, always on the same batch.
+    """Train by L-BFGS on one batch.
 
     Raises:
         InputError: the loss became NaN or infinite.
@@ -193,11 +187,11 @@ class Recorder(Generic[_Batch]):
     """Keeps the curves of a training, and shows its progress bar.
 
     Args:
-        params: how many updates there are, and how often to record and average.
-        name: of the model, for messages.
-        observe: called after every update, or several in a row.
-        curves: of an earlier phase, which are continued.
-        validate: gives the loss of the network on validation. It may draw no random number, so that
+        params: number of updates, and how often to record and average.
+        name: name of the model, for messages.
+        observe: called after every step.
+        curves: curves of an earlier phase, to be continued.
+        validate: returns the loss of the network on validation. It draws no random numbers, so that
             the weights are the same with and without it.
     """
 
@@ -220,12 +214,8 @@ class Recorder(Generic[_Batch]):
         # quiet when the output is no terminal
         self._bar = tqdm(desc=name, total=params.iterations, disable=None, mininterval=0.5)
 
-    def is_due(self) -> bool:
-        """Whether the next update is a row of the curves."""
-        return (self.iteration + 1) % self.params.log_every == 0
-
     def add(self, batch: _Batch, step: Step) -> None:
-        """Record a step, which ends where a row or a mean is due if it is several updates.
+        """Record a step; one of several updates ends where a row or a mean is due.
 
         Raises:
             InputError: a loss is NaN or infinite.
@@ -265,8 +255,7 @@ class Recorder(Generic[_Batch]):
 class Progress:
     """The lines that a training prints: on the terminal with the time, in progress.txt without it.
 
-    Args:
-        model: printed first, as the walk-throughs do.
+    The network comes first, as in the walk-throughs.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -280,9 +269,9 @@ class Progress:
         self.lines += lines
 
     def print(self, line: str, before: str = "") -> None:
-        """Print a line after the time since the start, and keep it; some text may go before both.
+        """Print `before`, the time since the start and a line; keep it without the time.
 
-        The time is as the walk-through about surnames prints it: `time:    0m 4s`.
+        The time has the format of the walk-through about surnames: `time:    0m 4s`.
         """
         minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
         tqdm.write(f"{before}time: {f'{minutes}m {seconds}s':>8} {line}")

@@ -1,9 +1,10 @@
-"""From a name as people write it to symbol indices.
+"""Convert names to symbol indices.
 
-An alphabet is its symbols. Of the walk-through's, other letters are dropped. One with the symbol
-`UNKNOWN` is for other data: a letter that is no symbol is folded, or else unknown.
+An alphabet is a string of symbols. With the alphabet of the walk-through, all other letters are
+dropped. An alphabet with the symbol `UNKNOWN` is for other data: a letter that is no symbol is
+folded, or else unknown.
 
-Imports the standard library alone: MLflow serves this very file beside the model.
+Imports the standard library alone: MLflow serves a copy of this file beside the model.
 """
 
 import string
@@ -15,7 +16,7 @@ from functools import cache
 SYMBOLS = string.ascii_letters + " .,;'"  # 57 symbols
 UNKNOWN = "\ufffd"  # the replacement character of Unicode
 
-# what Unicode does not decompose
+# letters that Unicode does not decompose
 _FOLDED = str.maketrans(
     dict(zip("ØøŁłĐđÐðĦħŦŧƏəıȷŊŋ", "OoLlDdDdHhTtEeijNn", strict=True))
     | {"ß": "ss", "ẞ": "SS", "Þ": "Th", "þ": "th", "Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe"}
@@ -25,7 +26,7 @@ _FOLDED = str.maketrans(
 
 
 class _Fates(dict[int, str]):
-    """Code of a letter -> the symbols that stand for it, found once each; for `str.translate`."""
+    """Code of a letter -> its symbols, found at first use; a table for `str.translate`."""
 
     def __init__(self, symbols: str) -> None:
         super().__init__()
@@ -37,7 +38,7 @@ class _Fates(dict[int, str]):
         return self[code]
 
     def replace(self, letter: str) -> str:
-        """What stands for a letter that is no symbol."""
+        """Return the replacement of a letter that is no symbol."""
         if UNKNOWN not in self.symbols or unicodedata.category(letter) in ("Mn", "Cc", "Cf"):
             return ""
         plain = _fold(letter)
@@ -49,35 +50,35 @@ _find_fates = cache(_Fates)
 
 
 def _fold(letter: str) -> str:
-    """A letter without marks, and in letters that more alphabets have: `Ǿ` -> `O`, `ß` -> `ss`."""
+    """Return a letter in more common letters, without marks: `Ǿ` -> `O`, `ß` -> `ss`."""
     parts = unicodedata.normalize("NFKD", letter)
     plain = "".join(part for part in parts if unicodedata.category(part) != "Mn")
     return plain.translate(_FOLDED)
 
 
 def normalize_name(name: str) -> str:
-    """Letters composed with their marks, one blank between words, none around the name."""
+    """Compose letters with their marks; leave one blank between words, none around the name."""
     return unicodedata.normalize("NFC", " ".join(name.split()))
 
 
 def clean_name(name: str, symbols: str = SYMBOLS) -> str:
     """Write a name in an alphabet.
 
-    In the walk-through's, accents and what is not one of the symbols are dropped: `Weiß` -> `Wei`.
-    In one with `UNKNOWN`, blanks around a name are dropped, and a letter that is no symbol is
-    folded, `Weiß` -> `Weiss`, if that gives symbols; if not, it is unknown.
+    With the alphabet of the walk-through, accents and letters that are no symbols are dropped:
+    `Weiß` -> `Wei`. With `UNKNOWN` in the alphabet, blanks around a name are dropped, and a letter
+    that is no symbol is folded to symbols, `Weiß` -> `Weiss`, or else unknown.
     """
     text = normalize_name(name) if UNKNOWN in symbols else unicodedata.normalize("NFD", name)
     return text.translate(_find_fates(symbols))
 
 
 def has_letter(name: str) -> bool:
-    """Whether a name, written in an alphabet, has any known letter or digit."""
+    """Test if a name, written in an alphabet, has any known letter or digit."""
     return any(map(str.isalnum, name))
 
 
 def encode_name(name: str, symbols: str = SYMBOLS) -> list[int]:
-    """Index of each symbol of a cleaned name; an unknown symbol is an error, never a guess.
+    """Return the index of each symbol of a cleaned name.
 
     Raises:
         ValueError: the name holds a character that is not a symbol.
@@ -86,10 +87,10 @@ def encode_name(name: str, symbols: str = SYMBOLS) -> list[int]:
 
 
 def choose_symbols(names: Iterable[str], least_count: int) -> str:
-    """The alphabet of names that `normalize_name` gave.
+    """Return the alphabet of normalised names.
 
-    It has the letters, digits and marks that they hold at least `least_count` times, themselves or
-    in other case, what rarer ones fold to if that is as frequent, and `UNKNOWN` for all others.
+    It has all letters, digits and marks with at least `least_count` occurrences, in either case, or
+    as foldings of rarer letters, and `UNKNOWN` for all others.
     """
     counts = Counter("".join(names))
     for letter in [letter for letter, count in counts.items() if count < least_count]:
@@ -107,9 +108,9 @@ def choose_symbols(names: Iterable[str], least_count: int) -> str:
 
 
 def count_changes(names: Iterable[str], symbols: str) -> dict[str, dict[str, int]]:
-    """How often each letter of names was `folded` (`ö→o`), `unknown` or `dropped`.
+    """Count the letters of names that are `folded` (`ö→o`), `unknown` or `dropped`.
 
-    The most frequent first.
+    The most frequent letters come first.
     """
     changes: dict[str, dict[str, int]] = {"folded": {}, "unknown": {}, "dropped": {}}
     for letter, count in Counter(unicodedata.normalize("NFC", "".join(names))).most_common():

@@ -45,7 +45,7 @@ _DAMAGES = (
     RuntimeError,  # a password, or an unknown compression
 )
 
-# SHA-256 of the 18 files of the official zip, which tell it from any other archive.
+# SHA-256 of the 18 files of the official zip.
 OFFICIAL_SHA256 = {
     "Arabic.txt": "6f424a8dbe51cbbbabab7a57d38b617210125e4e3991f3c657cb79b8f104bafc",
     "Chinese.txt": "49263ef55a8cb1740e841d65cad8214b2f9b5b869bc534c811746422496fa91e",
@@ -80,14 +80,12 @@ class _Source:
 
 
 def parse_names(content: bytes, source: str) -> tuple[LabelledNames, list[str]]:
-    """The names of a zip or a table, and in which files it differs from the official zip.
+    """Return the names of a zip or a table, and the files that differ from the official zip.
 
-    Args:
-        content: of the file.
-        source: its name; what is neither a zip nor called one is a table.
+    `source` is the name of the file; content that is no zip, by name or first bytes, is a table.
 
     Raises:
-        InputError: it is damaged, has no names, or is too large.
+        InputError: the file is damaged, has no names, or is too large.
     """
     if len(content) > MAX_ARCHIVE_BYTES:
         raise InputError(f"{source} is larger than {MAX_ARCHIVE_BYTES} bytes: rejected")
@@ -100,7 +98,7 @@ def parse_names(content: bytes, source: str) -> tuple[LabelledNames, list[str]]:
 
 
 def read_archive(archive: bytes, source: str) -> dict[str, bytes]:
-    """The members `…/names/<Language>.txt` of a zip, read in memory: file name -> content.
+    """Read the members `…/names/<Language>.txt` of a zip: file name -> content.
 
     Raises:
         InputError: the archive is damaged, has no names, or is too large.
@@ -121,7 +119,7 @@ def read_archive(archive: bytes, source: str) -> dict[str, bytes]:
 
 
 def _read_table(table: bytes, source: str) -> LabelledNames:
-    """The columns name and label of a table, whose cells `,`, `;`, a tab or `|` separates."""
+    """Read the columns name and label of a table with the separator `,`, `;`, tab or `|`."""
     try:
         text = table.decode("utf-8-sig")
         reader, columns, _ = open_table(io.StringIO(text, newline=""), source, "name", "label")
@@ -154,15 +152,15 @@ def _read_table(table: bytes, source: str) -> LabelledNames:
 def open_table(
     file: TextIO, source: str, *wanted: str
 ) -> tuple[Iterator[list[str]], list[int], list[str]]:
-    """The rows below the header of a table, where in them columns stand, and the header.
+    """Return the rows of a table below its header, the indices of columns, and the header.
 
     Args:
-        file: of the table, opened without a change of line ends.
-        source: its name, for messages.
-        wanted: columns.
+        file: the table, opened with `newline=""`.
+        source: name of the file, for messages.
+        wanted: names of the columns.
 
     Raises:
-        InputError: it has no such columns, whichever separator is tried.
+        InputError: the table has no such columns with any separator.
     """
     found: list[str] = []
     for separator in ",;\t|":
@@ -180,7 +178,7 @@ def open_table(
 
 
 def _read_lines(file: TextIO, source: str) -> Iterator[str]:
-    """The lines of a file, without ever reading an endless one to its end."""
+    """Yield the lines of a file, and stop at an endless line."""
     while line := file.readline(_LONGEST_LINE + 1):
         if len(line) > _LONGEST_LINE:
             raise InputError(
@@ -224,10 +222,10 @@ def _read_members(opened: zipfile.ZipFile, source: str) -> dict[str, bytes]:
 
 
 def read_limited(path: Path) -> bytes:
-    """Content of a file, up to one byte more than an archive may have.
+    """Read a file, up to one byte more than the largest archive.
 
     Raises:
-        OSError: it cannot be read, or is no regular file: a pipe would never end.
+        OSError: the file cannot be read, or is no regular file: a pipe would never end.
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "no regular file")
@@ -236,16 +234,16 @@ def read_limited(path: Path) -> bytes:
 
 
 def find_differences(names: dict[str, bytes]) -> list[str]:
-    """Files that are missing, extra or other than in the official zip."""
+    """List the files that are missing, extra or different from the official zip."""
     digests = {file: hashlib.sha256(content).hexdigest() for file, content in names.items()}
     files = sorted(OFFICIAL_SHA256.keys() | names.keys())
     return [file for file in files if digests.get(file) != OFFICIAL_SHA256.get(file)]
 
 
 def list_names(files: dict[str, bytes]) -> LabelledNames:
-    """The names of each language, from files `<Language>.txt` with one name per line.
+    """Return the names of each language, from files `<Language>.txt` with one name per line.
 
-    Blanks at the ends of a line stay, as in the walk-through.
+    Blanks at the ends of lines are kept, as in the walk-through.
 
     Raises:
         InputError: a file is not UTF-8, or empty.
@@ -266,12 +264,12 @@ def list_names(files: dict[str, bytes]) -> LabelledNames:
 
 
 def read_names_folder(folder: Path) -> dict[str, bytes]:
-    """The files `<Language>.txt` of a folder, sorted: file name -> content."""
+    """Read the files `<Language>.txt` of a folder, sorted: file name -> content."""
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.txt"))}
 
 
 def format_names(names: LabelledNames) -> bytes:
-    """The content of names.csv."""
+    """Format the content of names.csv."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["name", "label"])
@@ -281,15 +279,11 @@ def format_names(names: LabelledNames) -> bytes:
 
 
 def write_raw(folder: Path, names: LabelledNames, data: str, archive: str) -> None:
-    """Replace the raw names.
+    """Replace the raw names in data/raw/.
 
-    An interruption leaves the old names, the new ones, or a pair that `read_raw` rejects.
-
-    Args:
-        folder: data/raw/.
-        names: content of names.csv.
-        data: `official`, `sample`, or `custom` with the name of the file.
-        archive: name of the file or folder that they come from.
+    An interruption leaves the old names, the new ones, or a pair of files that `read_raw` rejects.
+    `data` is `official`, `sample`, or `custom` with the name of the file; `archive` is the name of
+    the file or folder that the names come from.
     """
     table = format_names(names)
     source = _Source(data, archive, hashlib.sha256(table).hexdigest())
@@ -301,7 +295,7 @@ def write_raw(folder: Path, names: LabelledNames, data: str, archive: str) -> No
 
 
 def read_raw(folder: Path) -> tuple[LabelledNames, _Source]:
-    """The raw names and where they come from.
+    """Read the raw names and their source.
 
     Raises:
         InputError: the files are missing or damaged.
@@ -314,7 +308,7 @@ def read_raw(folder: Path) -> tuple[LabelledNames, _Source]:
 
 
 def parse_raw(contents: dict[str, bytes], folder: Path) -> tuple[LabelledNames, _Source]:
-    """The same as `read_raw`, from the content of both files."""
+    """Parse the content of both files, as `read_raw` does."""
     try:
         source = _Source(**json.loads(contents[SOURCE_FILE]))
     except (ValueError, TypeError):

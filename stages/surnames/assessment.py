@@ -65,8 +65,8 @@ def assess(
 ) -> _Assessment:
     """Score log-probabilities `(N, L)` on test.
 
-    Validation chooses the temperature and the strength of the logit adjustment: the one with the
-    best macro F1, the smallest of equals. The training split gives the prior of the languages.
+    Validation chooses the temperature, and the strength of the logit adjustment by macro F1, the
+    smallest of equals. The prior of the languages comes from the training split.
     """
     targets, num_languages = splits.test.languages, on_test.shape[1]
     validation_targets = splits.validation.languages
@@ -106,14 +106,14 @@ def assess(
 
 
 def measure_prior(splits: Splits, num_languages: int) -> Array:
-    """Shares of the languages in the training split, `(L,)`."""
+    """Return the shares of the languages in the training split, `(L,)`."""
     counts = np.bincount(splits.train.languages, minlength=num_languages)
     prior: Array = counts / counts.sum()
     return prior
 
 
 def predict(log_probabilities: Array, prior: Array, strength: float) -> Predictions:
-    """The most probable languages, before and after the logit adjustment.
+    """Return the most probable languages, before and after the logit adjustment.
 
     Log-probabilities become log p - strength · log prior (Menon et al., Long-tail learning, 2021).
     """
@@ -128,9 +128,9 @@ def score_items(
     num_languages: int,
     chosen: Items | slice = slice(None),
 ) -> dict[str, float]:
-    """The scores that count names, of all or of chosen names.
+    """Return the scores that count names, for all or for chosen names.
 
-    `is_in_top` `(N,)` is whether the target is among the three most probable languages.
+    `is_in_top` `(N,)` shows which targets are among the three most probable languages.
     """
     scores = score_predictions(predictions.plain[chosen], targets[chosen], num_languages)
     scores["top3_accuracy"] = float(is_in_top[chosen].mean())
@@ -147,17 +147,10 @@ def measure_improvement(
     splits: Splits,
     params: EvaluateParams,
 ) -> dict[str, Any]:
-    """The improvement over the baseline that is best on validation.
+    """Return the improvement on test over the baseline that is best on validation.
 
-    It is the score of the classifier minus that of the baseline, as the interval of the paired
-    difference. If both ends are above 0, the classifier is better; below 0, it is worse.
-
-    Args:
-        predictions: of the classifier, on test.
-        baselines: scores of the baselines.
-        baseline_predictions: of the baselines, on the same names.
-        splits: the targets.
-        params: of the intervals.
+    The improvement is the interval of the paired difference: score of the classifier minus score
+    of the baseline. If both ends are above 0, the classifier is better.
     """
     targets = splits.test.languages
     num_languages = int(max(targets.max(), splits.train.languages.max())) + 1
@@ -178,7 +171,7 @@ def measure_improvement(
 def tabulate_predictions(
     on_test: Array, assessment: _Assessment, test: Names, vocabulary: Vocabulary
 ) -> pd.DataFrame:
-    """One row per test name: target, predictions and the probability of the plain one."""
+    """Return a row per test name: target, predictions, and probability of the plain one."""
     languages = np.array(vocabulary.languages)
     probabilities = np.exp(scale_temperature(on_test, assessment.scores["temperature"]))
     return pd.DataFrame(
@@ -193,7 +186,7 @@ def tabulate_predictions(
 
 
 def collect_predictions(rows: Rows, vocabulary: Vocabulary) -> dict[str, Predictions]:
-    """The predictions of each baseline, from the rows of their predictions.csv."""
+    """Return the predictions of each baseline, from the rows of their predictions.csv."""
     index_of = {language: index for index, language in enumerate(vocabulary.languages)}
     plain: dict[str, list[int]] = {}
     adjusted: dict[str, list[int]] = {}
@@ -204,13 +197,13 @@ def collect_predictions(rows: Rows, vocabulary: Vocabulary) -> dict[str, Predict
 
 
 def confusion_matrix(predictions: Classes, targets: Classes, num_classes: int) -> Counts:
-    """How often each target, in the rows, was predicted as each class, in the columns."""
+    """Count how often each target, in the rows, was predicted as each class, in the columns."""
     flat = np.bincount(targets * num_classes + predictions, minlength=num_classes**2)
     return flat.reshape(num_classes, num_classes)
 
 
 def precision_recall_f1(confusion: Counts) -> tuple[Array, Array, Array]:
-    """Precision, recall and F1 of each class, `(L,)`; 0 where there is nothing to divide by."""
+    """Return precision, recall and F1 of each class, `(L,)`; 0 in place of 0 / 0."""
     hits = np.diag(confusion).astype(float)
     predicted, true = confusion.sum(axis=0), confusion.sum(axis=1)
     precision = hits / np.maximum(predicted, 1)
@@ -219,7 +212,7 @@ def precision_recall_f1(confusion: Counts) -> tuple[Array, Array, Array]:
 
 
 def score_predictions(predictions: Classes, targets: Classes, num_classes: int) -> dict[str, float]:
-    """Accuracy, balanced accuracy (mean recall) and macro F1 (mean F1)."""
+    """Return accuracy, balanced accuracy (mean recall) and macro F1 (mean F1)."""
     confusion = confusion_matrix(predictions, targets, num_classes)
     _, recall, f1 = precision_recall_f1(confusion)
     present = confusion.sum(axis=1) > 0
@@ -231,7 +224,7 @@ def score_predictions(predictions: Classes, targets: Classes, num_classes: int) 
 
 
 def is_in_top_k(log_probabilities: Array, targets: Classes, k: int) -> NDArray[np.bool_]:
-    """Whether the target of each name is among the k most probable classes, `(N,)`."""
+    """Test if the target of each name is among the k most probable classes, `(N,)`."""
     top = np.argsort(-log_probabilities, axis=1, kind="stable")[:, :k]
     found: NDArray[np.bool_] = (top == targets[:, None]).any(axis=1)
     return found
@@ -258,9 +251,9 @@ def scale_temperature(log_probabilities: Array, temperature: float) -> Array:
 
 
 def find_temperature(log_probabilities: Array, targets: Classes) -> float:
-    """The temperature with the least NLL, to 1 % (Guo et al., On Calibration, 2017).
+    """Return the temperature with the least NLL, to 1 % (Guo et al., On Calibration, 2017).
 
-    It is at least 1 where all targets are the likeliest: no error says how sure a model may be.
+    It is at least 1 if all predictions are right, since errors are needed to measure confidence.
     """
     grid = np.exp(np.linspace(np.log(0.25), np.log(4.0), 279))
     losses = [average_nll(scale_temperature(log_probabilities, t), targets) for t in grid]

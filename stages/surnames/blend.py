@@ -40,7 +40,7 @@ class BlendParams(Params):
 def blend(
     members: list[nn.Module], configs: list[ModelConfig], weights: list[float]
 ) -> tuple[BlendClassifier, ModelConfig]:
-    """The members as one classifier, and its config.
+    """Return the members as one classifier, and its config.
 
     Raises:
         InputError: the numbers of weights and members differ.
@@ -57,9 +57,9 @@ def blend(
 
 
 def fit_weights(members: list[nn.Module], names: Names) -> list[float]:
-    """The weights, above 0, with the least NLL on names, drawn towards equal ones.
+    """Return positive weights with the least NLL on names, under a prior for equal weights.
 
-    So much as by a normal prior with a standard deviation of 1 around the mean of the members.
+    The prior is normal around the mean of the members, with a standard deviation of 1.
     """
     chunks = []
     letters, lengths = torch.from_numpy(names.letters), torch.from_numpy(names.lengths)
@@ -84,7 +84,7 @@ def fit_weights(members: list[nn.Module], names: Names) -> list[float]:
 
 
 def main(surnames: str, *folders: str) -> None:
-    """Write the files of the blend; nothing is trained, so its curves are empty."""
+    """Write the files of the blend, with empty curves, since nothing is trained by updates."""
     started = datetime.now(UTC)
     params = read_params("blend_classifiers", BlendParams)
     members = [Path(folder) for folder in folders[:-1]]

@@ -1,6 +1,6 @@
 """Fetch the surnames from the network, a copy, or the sample in git -> data/raw/.
 
-Run by DVC as `python stages/run.py surnames.download SAMPLE OUT`; the environment variable
+Run by DVC as `python stages/run.py surnames.download SAMPLE OUT`. The environment variable
 SURNAMES_ZIP names a copy to read instead of the network.
 """
 
@@ -58,16 +58,14 @@ class DownloadParams(Params):
 
 
 class _UnreachableError(Exception):
-    """An address gave nothing, so the next one is tried."""
+    """An address cannot be read, so the next one is tried."""
 
 
 def _collect_names(params: DownloadParams, held: Path, sample: Path) -> _Collected:
-    """The names of SURNAMES_ZIP, of an earlier run, of the network, of DVC's cache, or the sample.
+    """Read the names from SURNAMES_ZIP, an earlier run, the network, DVC's cache, or the sample.
 
-    Args:
-        params: addresses, and whether the sample is allowed.
-        held: folder that an earlier run wrote; the official names are not fetched twice.
-        sample: folder to fall back to.
+    `held` is the folder of an earlier run: the official names are not fetched twice. `sample` is
+    the folder to fall back to.
     """
     copy = os.environ.get("SURNAMES_ZIP")
     if copy:
@@ -107,7 +105,7 @@ def _collect_names(params: DownloadParams, held: Path, sample: Path) -> _Collect
 
 
 def _read_recorded(out: Path, params: DownloadParams) -> _Collected | None:
-    """The names that dvc.lock records, if DVC's cache has them undamaged and params accept them.
+    """Read the names in dvc.lock from DVC's cache, if they are undamaged and params accept them.
 
     The sample is never taken from the cache.
     """
@@ -145,7 +143,7 @@ def _run_dvc(*arguments: str) -> str:
 
 
 def _open_archive(archive: bytes, source: str, params: DownloadParams) -> _Collected:
-    """The names of a zip or a table, and whether they are the `official` ones or `custom`."""
+    """Read the names of a zip or a table, and find out if they are `official` or `custom`."""
     file_name = Path(urlsplit(source).path).name
     if source.startswith(("https://", "http://")):
         source = file_name  # for messages: an address may hold a token
@@ -161,7 +159,7 @@ def _open_archive(archive: bytes, source: str, params: DownloadParams) -> _Colle
 
 
 def _fetch_archive(params: DownloadParams) -> tuple[bytes, str]:
-    """Content of the first address that answers, and that address."""
+    """Return the content of the first address that answers, and this address."""
     failures = []
     for address in params.addresses:
         try:
@@ -174,7 +172,7 @@ def _fetch_archive(params: DownloadParams) -> tuple[bytes, str]:
 
 
 def _download_with_retries(address: str, params: DownloadParams) -> bytes:
-    """Content behind an address, waiting longer after each failure."""
+    """Download an address, waiting longer after each failure."""
     for attempt in range(params.attempts):
         try:
             return _download(address, params)
@@ -188,7 +186,7 @@ def _download_with_retries(address: str, params: DownloadParams) -> bytes:
 
 
 def _download(address: str, params: DownloadParams) -> bytes:
-    """Content behind an address, complete or not at all."""
+    """Download an address completely, or raise an error."""
     deadline = time.monotonic() + params.total_seconds
     timeout = (params.connect_seconds, params.read_seconds)
     content = bytearray()

@@ -49,7 +49,7 @@ _BATCH = 1000  # names that go through the network together
 
 @dataclass(frozen=True)
 class _Evaluation:
-    """The scores of a classifier, and its tables, one CSV file each."""
+    """Scores of a classifier, and its tables, one CSV file each."""
 
     scores: dict[str, Any]  # nested: on test, `intervals`, `validation`
     tables: dict[str, pd.DataFrame]
@@ -59,14 +59,7 @@ class _Evaluation:
 def evaluate(
     model: nn.Module, splits: Splits, vocabulary: Vocabulary, params: EvaluateParams
 ) -> _Evaluation:
-    """Score a classifier on test, with the adjustment that is best on validation.
-
-    Args:
-        model: gives log-probabilities.
-        splits: the names; the training split gives the prior of the languages.
-        vocabulary: symbols and languages.
-        params: what to choose from, and further names to classify.
-    """
+    """Score a classifier on test, with the logit adjustment that is best on validation."""
     on_validation = classify_names(model, splits.validation.letters, splits.validation.lengths)
     on_test = classify_names(model, splits.test.letters, splits.test.lengths)
     assessment = assess(on_validation, on_test, splits, params)
@@ -113,11 +106,10 @@ def classify_names(model: nn.Module, letters: Letters, lengths: NDArray[np.int64
 def _tabulate_queries(
     model: nn.Module, params: EvaluateParams, temperature: float, vocabulary: Vocabulary
 ) -> pd.DataFrame:
-    """The most probable languages of each name that the walk-through predicts.
+    """Return the most probable languages of each name that the walk-through predicts.
 
-    Those without a letter that the alphabet knows are left out. `log_probability` is that of the
-    network, with two decimals as the walk-through prints it; `calibrated` is that after temperature
-    scaling.
+    Names without a known letter are left out. `log_probability` has two decimals, as in the
+    walk-through; `calibrated` is the log-probability after temperature scaling.
     """
     cleaned = {query: clean_name(query, vocabulary.symbols) for query in params.queries}
     cleaned = {query: name for query, name in cleaned.items() if has_letter(name)}
@@ -139,11 +131,7 @@ def _tabulate_queries(
 
 
 def main(trained: str, surnames: str, baselines: str, metrics: str, out: str) -> None:
-    """Write the file `metrics`, scores.json and four tables.
-
-    scores.json holds all scores. `dvc metrics show` prints one column per number of the metrics
-    file, which therefore repeats only the five that people compare.
-    """
+    """Write the metrics file, with the five scores that people compare, scores.json and tables."""
     params = read_params("evaluate_classifiers", EvaluateParams)
     splits = hide_test(read_splits(Path(surnames)), params)
     vocabulary = read_vocabulary(Path(surnames))
@@ -158,8 +146,8 @@ def main(trained: str, surnames: str, baselines: str, metrics: str, out: str) ->
     )
     scores = evaluation.scores | {"improvement": improvement}
     folder = Path(out)
-    for parent in (folder, Path(metrics).parent):
-        parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    Path(metrics).parent.mkdir(parents=True, exist_ok=True)
     write_json(Path(metrics), {metric: scores[metric] for metric in METRICS})
     write_json(folder / "scores.json", scores)
     for name, table in evaluation.tables.items():

@@ -32,26 +32,26 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Report:
-    """What preprocessing did to the names that it was given: report.json."""
+    """Changes of the given names by preprocessing: report.json."""
 
     alphabet: str  # official or data
     num_symbols: int
-    num_rows: int  # names as they were given
-    num_names: int  # that are left, each once per label
+    num_rows: int  # given names
+    num_names: int  # left, each once per label
     num_duplicates: int  # rows that repeat a name of their label, after the clean-up
-    folded: dict[str, int]  # letter and what it became -> how often
+    folded: dict[str, int]  # letter and its replacement -> how often
     unknown: dict[str, int]  # letter that is the unknown symbol -> how often
     dropped: dict[str, int]  # letter -> how often
     no_letter: dict[str, int]  # label -> its rows without a known letter, left out
     num_shared: int  # names that stand under several labels
     shared: dict[str, list[str]]  # the first of them, and their labels
-    blanks: dict[str, int]  # label that differs by blanks from another, whose it is -> rows
+    blanks: dict[str, int]  # label that differs from another by blanks -> rows
     similar: list[list[str]]  # labels that differ by case alone
     rare: dict[str, int]  # label -> its names, too few to be split
     merged_into: str | None  # label that they got; None: they were left out
 
     def list_lines(self) -> list[str]:
-        """The report in a few lines, those of what did not happen left out."""
+        """Return the report in a few lines, without changes that did not happen."""
         lines = [
             f"{self.num_names:,} names of {self.num_rows:,} rows, {self.num_duplicates:,} rows "
             f"repeat one; alphabet {self.alphabet}, {self.num_symbols} symbols"
@@ -82,7 +82,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The names of all splits, as names.npz holds them."""
+    """The names of all splits: content of names.npz."""
 
     letters: Letters  # symbol indices of all names, end to end
     lengths: NDArray[np.int64]  # (N,), letters of each name
@@ -108,25 +108,19 @@ class Splits:
     test: Names
 
 
-def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
-    """Write vocabulary.json."""
-    write_json(folder / "vocabulary.json", asdict(vocabulary))
-
-
 def read_vocabulary(folder: Path) -> Vocabulary:
     """Read vocabulary.json of a preprocessed folder."""
     return Vocabulary(**read_json(folder / "vocabulary.json"))
 
 
-def write_report(folder: Path, report: Report) -> None:
-    """Write report.json."""
-    write_json(folder / "report.json", asdict(report))
-
-
 def read_report(folder: Path) -> Report:
     """Read report.json of a preprocessed folder."""
-    path = folder / "report.json"
-    return Report(**read_json(path, Report))
+    return Report(**read_json(folder / "report.json", Report))
+
+
+def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
+    """Write vocabulary.json."""
+    write_json(folder / "vocabulary.json", asdict(vocabulary))
 
 
 def write_corpus(folder: Path, corpus: Corpus) -> None:
@@ -145,7 +139,7 @@ def read_corpus(folder: Path) -> Corpus:
 
 
 def divide_corpus(corpus: Corpus) -> Splits:
-    """The names by split, in the order of the corpus."""
+    """Divide the names by split, in the order of the corpus."""
     names = []
     for split in ("train", "validation", "test"):
         is_chosen = corpus.splits == split
@@ -156,7 +150,7 @@ def divide_corpus(corpus: Corpus) -> Splits:
 
 
 def pad_letters(letters: Letters, lengths: NDArray[np.int64]) -> Letters:
-    """Letters of all names, end to end, -> `(N, T)`, padded to the longest name."""
+    """Pad the letters of all names, end to end, to the longest name: `(N, T)`."""
     is_letter = np.arange(lengths.max()) < lengths[:, None]
     padded = np.zeros(is_letter.shape, dtype=letters.dtype)
     padded[is_letter] = letters
@@ -164,23 +158,23 @@ def pad_letters(letters: Letters, lengths: NDArray[np.int64]) -> Letters:
 
 
 def decode_names(names: Names, symbols: str) -> list[str]:
-    """The names as text."""
+    """Return the names as text."""
     pairs = zip(names.letters, names.lengths, strict=True)
     return [decode_name(letters[:length], symbols) for letters, length in pairs]
 
 
 def decode_name(letters: Iterable[int], symbols: str) -> str:
-    """One name as text, from its symbol indices."""
+    """Return one name as text, from its symbol indices."""
     return "".join(symbols[letter] for letter in letters)
 
 
 def format_answer(name: str, ranked: Iterable[tuple[float, str]]) -> list[str]:
-    """What the walk-through prints of a name: below it its log-probabilities and languages."""
+    """Format a name and below it its log-probabilities and languages, as in the walk-through."""
     return [f"> {name}", *(f"({logarithm:.2f}) {language}" for logarithm, language in ranked)]
 
 
 def _list(counts: dict[str, int]) -> str:
-    """The most frequent keys with their numbers."""
+    """List the most frequent keys with their numbers."""
     ranked = sorted(counts.items(), key=lambda item: -item[1])
     more = [f"{len(ranked) - _SHOWN} more"] if len(ranked) > _SHOWN else []
     return ", ".join([*(f"{key} {count:,}" for key, count in ranked[:_SHOWN]), *more])

@@ -1,7 +1,7 @@
 """Draw a surname classifier: data/trained/, data/evaluated/ -> data/plotted/.
 
 Run by DVC as `python stages/run.py surnames.plot TRAINED EVALUATED OUT`. A blend is not trained by
-updates: its curves.csv has no rows, and it gets no curves.
+updates: its curves.csv has no rows, and it gets no figures of them.
 """
 
 import sys
@@ -34,8 +34,8 @@ MAIN = ("confusion", "languages")  # figures that every classifier has, the blen
 _NUM_BINS = 10  # of the reliability figure, over probabilities 0 to 1
 
 
-def draw_confusion(rows: Rows, subject: str) -> Figure:
-    """Predicted languages of the names of each language, in percent of its names."""
+def draw_confusion(rows: Rows, subtitle: str) -> Figure:
+    """Draw the confusion matrix, in percent of the names of each language."""
     languages = [row["language"] for row in rows]
     counts = np.zeros((len(rows), len(rows)), dtype=np.int64)
     for index, row in enumerate(rows):
@@ -47,7 +47,7 @@ def draw_confusion(rows: Rows, subject: str) -> Figure:
 
     side = 0.42 * len(languages) + 2
     title = "Confusion matrix"
-    figure = make_figure(title, subject, side, 0.9 * side)
+    figure = make_figure(title, subtitle, side, 0.9 * side)
     axes = figure.subplots()
     colors = LinearSegmentedColormap.from_list("shares", ["white", "#084594"])
     image = axes.imshow(shares, cmap=colors, vmin=0, vmax=100)
@@ -64,11 +64,11 @@ def draw_confusion(rows: Rows, subject: str) -> Figure:
     return figure
 
 
-def draw_languages(rows: Rows, scores: Mapping[str, float], subject: str) -> Figure:
-    """Recall and F1 of each language, the largest at the top, beside their plain means."""
+def draw_languages(rows: Rows, scores: Mapping[str, float], subtitle: str) -> Figure:
+    """Draw recall and F1 of each language, the largest at the top, with their means."""
     rows = sorted(rows, key=lambda row: int(row["num_test"]))
     heights = np.arange(len(rows))
-    figure = make_figure("Recall and F1 by language", subject, height=0.3 * len(rows) + 1.5)
+    figure = make_figure("Recall and F1 by language", subtitle, height=0.3 * len(rows) + 1.5)
     axes = figure.subplots()
     recall, f1 = scores["balanced_accuracy"], scores["macro_f1"]
     axes.set_title(f"means over languages: recall {recall:.2f} (dashed), F1 {f1:.2f} (dotted)")
@@ -90,8 +90,8 @@ def draw_languages(rows: Rows, scores: Mapping[str, float], subject: str) -> Fig
     return figure
 
 
-def draw_reliability(rows: Rows, scores: Mapping[str, float], subject: str) -> Figure:
-    """Share of right predictions, against the probability that the network gave them."""
+def draw_reliability(rows: Rows, scores: Mapping[str, float], subtitle: str) -> Figure:
+    """Draw the share of right predictions against their predicted probability."""
     confidence = np.array([float(row["probability"]) for row in rows])
     is_right = np.array([row["guess"] == row["language"] for row in rows])
     bin_of = np.minimum((confidence * _NUM_BINS).astype(int), _NUM_BINS - 1)
@@ -100,7 +100,7 @@ def draw_reliability(rows: Rows, scores: Mapping[str, float], subject: str) -> F
         means.append(confidence[bin_of == filled].mean())
         accuracies.append(is_right[bin_of == filled].mean())
 
-    figure = make_figure("Reliability diagram", subject, height=WIDTH)  # square
+    figure = make_figure("Reliability diagram", subtitle, height=WIDTH)  # square
     axes, names = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     axes.plot([0, 1], [0, 1], "--", color=GREY, lw=1, label="perfectly calibrated")
     axes.plot(means, accuracies, "o-", color=BLUE, label="this model")
@@ -115,7 +115,7 @@ def draw_reliability(rows: Rows, scores: Mapping[str, float], subject: str) -> F
 
 
 def main(trained: str, evaluated: str, out: str) -> None:
-    """Write the figures of one model, those that there are data for."""
+    """Write the figures of one model."""
     name = Path(trained).name
     curves = read_curves(Path(trained, "curves.csv"))
     clip_norm = None
@@ -126,14 +126,14 @@ def main(trained: str, evaluated: str, out: str) -> None:
     confusion = read_table(Path(evaluated, "confusion.csv"))
     languages = read_table(Path(evaluated, "languages.csv"))
     predictions = read_table(Path(evaluated, "predictions.csv"))
-    subject = f"model {name} · surnames, {scores['data']} data"
+    subtitle = f"model {name} · surnames, {scores['data']} data"
     unit = "negative log-likelihood, nats per name"
     with figure_style():
         figures = {
-            "confusion": draw_confusion(confusion, subject),
-            "languages": draw_languages(languages, scores, subject),
-            "reliability": draw_reliability(predictions, scores, subject),
-            **draw_curves(curves, clip_norm, network, unit, subject),
+            "confusion": draw_confusion(confusion, subtitle),
+            "languages": draw_languages(languages, scores, subtitle),
+            "reliability": draw_reliability(predictions, scores, subtitle),
+            **draw_curves(curves, clip_norm, network, unit, subtitle),
         }
         save_figures(figures, MAIN, Path(out), read_params("figures", FigureParams).dpi)
 

@@ -5,6 +5,7 @@ Run by DVC as `python stages/run.py surnames.preprocess RAW OUT`.
 
 import sys
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ from pydantic import Field, model_validator
 
 from stages.shared.command import run_as_command, show
 from stages.shared.errors import InputError
+from stages.shared.json_files import write_json
 from stages.shared.params import Count, Params, Seed, read_params
 from stages.surnames.alphabet import (
     SYMBOLS,
@@ -25,14 +27,7 @@ from stages.surnames.alphabet import (
     normalize_name,
 )
 from stages.surnames.archive import LabelledNames, read_raw
-from stages.surnames.names import (
-    Corpus,
-    Report,
-    Vocabulary,
-    write_corpus,
-    write_report,
-    write_vocabulary,
-)
+from stages.surnames.names import Corpus, Report, Vocabulary, write_corpus, write_vocabulary
 
 _SPLITS = ("train", "validation", "test")
 _OTHER = "other"  # label of those that are merged
@@ -64,13 +59,13 @@ def preprocess(
 ) -> tuple[Corpus, Vocabulary, Report]:
     """Clean, de-duplicate, split and encode the names of all languages.
 
-    At least one name of each language is in each split. All rows of a name are in one split, but
-    for the official data, which are split as they always were.
+    Each split has at least one name of each language. All rows of a name are in one split, except
+    in the official data.
 
     Args:
-        raw: the names as they were given.
-        data: `official`, `sample`, or any other word for names of one's own.
-        params: of the split, the alphabet and labels with few names.
+        raw: the given names.
+        data: `official`, `sample`, or any other word for a user's own names.
+        params: params of the split, the alphabet and labels with few names.
 
     Raises:
         InputError: a language has too few names, or there are fewer than two languages.
@@ -87,8 +82,8 @@ def preprocess(
 
     symbols = f"{SYMBOLS}{UNKNOWN}" if is_own else SYMBOLS
     if alphabet == "data":
-        # chosen by the training names of this split, which is the final one, unless names become
-        # equal in that alphabet
+        # from the training names of this split, which is the final one, unless names become equal
+        # in the new alphabet
         names, _ = _clean_groups(groups, None, params)
         splits = _divide(names, data, params)
         training = [
@@ -118,14 +113,10 @@ def preprocess(
 def _clean_groups(
     groups: LabelledNames, symbols: str | None, params: SplitParams
 ) -> tuple[LabelledNames, dict[str, int]]:
-    """Distinct names with a known letter by label, in order of first appearance.
+    """Return distinct names with a known letter by label, in order of first appearance.
 
-    Also how many names each label has that has too few of them, and so was dropped or merged.
+    Also returns the labels with too few names, dropped or merged, with their number of names.
     Without symbols all letters are known.
-
-    Raises:
-        InputError: there are such labels, and params do not say what becomes of them; or fewer than
-            two are left.
     """
     names = {}
     for label, group in groups.items():
@@ -160,11 +151,7 @@ def _clean_groups(
 def _divide(names: LabelledNames, data: str, params: SplitParams) -> _Divided:
     """Draw the split of each name of each label.
 
-    A name under several labels is in the split that was drawn for the label with fewest names.
-
-    Raises:
-        InputError: the shares leave none of a label to train on, or its names are all in the
-            splits that other labels gave them.
+    A name under several labels gets the split of the label with the fewest names.
     """
     generator = np.random.default_rng(params.seed)
     order = [*names] if data == "official" else sorted(names, key=lambda label: len(names[label]))
@@ -206,7 +193,7 @@ def _report(
     rare: dict[str, int],
     params: SplitParams,
 ) -> Report:
-    """What became of the raw names, and which labels they have."""
+    """Report the changes of the raw names, and problems of their labels."""
     labels_of: dict[str, list[str]] = {}
     for label, group in names.items():
         for name in group:
@@ -254,7 +241,7 @@ def main(raw: str, out: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_corpus(folder, corpus)
     write_vocabulary(folder, vocabulary)
-    write_report(folder, report)
+    write_json(folder / "report.json", asdict(report))
     lines = report.list_lines()
     if source.data not in ("official", "sample"):  # `make repro` shows what warns
         lines[1:] = [f"WARNING: {line}" for line in lines[1:]]

@@ -73,11 +73,11 @@ def score_baselines(
 def _fit_tfidf_svc(
     splits: Splits, vocabulary: Vocabulary, costs: list[float]
 ) -> tuple[Array, Array, dict[str, float]]:
-    """TF-IDF of letter n-grams, and one linear SVM per language.
+    """Fit one linear SVM per language to the TF-IDF of letter n-grams.
 
-    Validation chooses how n-grams are counted, the cost C, and the temperature at which the
-    distances from the separating planes are most like log-probabilities. Returns these, on
-    validation and on test `(N, L)`, and what was chosen.
+    Validation chooses how n-grams are counted, the cost C, and the temperature that turns distances
+    from the separating planes into log-probabilities. Returns log-probabilities on validation and
+    on test, `(N, L)`, and the choices.
     """
     targets = splits.validation.languages
     best_accuracy = -1.0

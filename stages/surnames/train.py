@@ -30,7 +30,6 @@ from stages.shared.training_loop import (
     Progress,
     Recorder,
     Step,
-    by_autograd,
     fit,
     prepare_training,
     write_progress,
@@ -88,7 +87,7 @@ class ClassifierParams(FitParams):
     gradient: Literal["autograd", "by_hand", "counting"] = "autograd"
 
     def count_iterations(self, num_names: int) -> "ClassifierParams":
-        """The same params with the iterations that their epochs are for so many names."""
+        """Return the params with the iterations for their epochs over so many names."""
         if self.epochs is None:
             return self
         exact = self.epochs * num_names / self.batch
@@ -127,6 +126,19 @@ class Trained:
     progress: list[str]  # lines that were printed
 
 
+def main(name: str, surnames: str, out: str) -> None:
+    """Write the files of one model."""
+    started = datetime.now(UTC)
+    params = read_params(f"classifiers.{name}", ClassifierParams)
+    splits, vocabulary = read_splits(Path(surnames)), read_vocabulary(Path(surnames))
+    trained = train(params, splits.train, vocabulary, name, validation=splits.validation)
+    folder = Path(out)
+    write_model(folder, trained.config, trained.model)
+    write_curves(folder / "curves.csv", trained.curves)
+    write_progress(folder / "progress.txt", trained.progress)
+    write_times(folder, started, describe_processor())
+
+
 def train(
     params: ClassifierParams,
     names: Names,
@@ -138,29 +150,21 @@ def train(
     """Train a classifier; the same params and names give the same result.
 
     Args:
-        params: the entry of the model in params.yaml.
+        params: entry of the model in params.yaml.
         names: the training split.
         vocabulary: symbols and languages.
-        name: of the model, for messages.
+        name: name of the model, for messages.
         start: changes the first weights in place, to measure their influence on the result.
-        validation: names for the validation loss that the params ask for.
+        validation: names for the validation loss, where the params ask for it.
 
     Raises:
-        InputError: the params fit no network, or the loss is not finite.
+        InputError: the network does not fit the params, or the loss is not finite.
     """
     device = prepare_training(params)
     params = params.count_iterations(len(names.lengths))
-    network = {
-        "num_letters": len(vocabulary.symbols),
-        "num_languages": len(vocabulary.languages),
-        **params.network,
-    }
-    where = f"params.yaml: classifiers.{name}"
-    if params.gradient == "counting":
-        counter: Any = build_network(params.architecture, network | {"num_ngrams": 1}, where)
-        needed = counter.count_ngrams(make_batches(params, names, device))
-        network["num_ngrams"] = max(network.get("num_ngrams", 1), needed)
-    model = build_network(params.architecture, network, where).to(device)
+    network = _complete_network(params, names, vocabulary, device, name)
+    model = build_network(params.architecture, network, f"params.yaml: classifiers.{name}")
+    model.to(device)
     if start:
         start(model)
     batches = make_batches(params, names, device)
@@ -184,8 +188,7 @@ def train(
         validate = partial(_measure_loss, model, validation, params, device)
     recorder = Recorder(params, name, print_progress, validate=validate)
     if params.gradient == "autograd":
-        gradient = by_autograd(model, measure_loss)
-        fit(gradient, list(model.parameters()), batches, params, recorder)
+        fit(measure_loss, list(model.parameters()), batches, params, recorder)
     else:
         for batch in batches:
             if params.gradient == "by_hand":
@@ -199,8 +202,25 @@ def train(
     return Trained(model, config, recorder.curves, progress.lines)
 
 
+def _complete_network(
+    params: ClassifierParams, names: Names, vocabulary: Vocabulary, device: torch.device, name: str
+) -> dict[str, Any]:
+    """Return the arguments of the network with those that follow from the data."""
+    network = {
+        "num_letters": len(vocabulary.symbols),
+        "num_languages": len(vocabulary.languages),
+        **params.network,
+    }
+    if params.gradient == "counting":
+        where = f"params.yaml: classifiers.{name}"
+        counter: Any = build_network(params.architecture, network | {"num_ngrams": 1}, where)
+        needed = counter.count_ngrams(make_batches(params, names, device))
+        network["num_ngrams"] = max(network.get("num_ngrams", 1), needed)
+    return network
+
+
 def make_batches(params: ClassifierParams, names: Names, device: torch.device) -> Iterator[_Batch]:
-    """One batch per step, cut to the length of its longest name."""
+    """Yield one batch per step, cut to the length of its longest name."""
     draws = sort_batches(draw_names(params, names.languages), names.lengths, params).ravel()
     letters = torch.from_numpy(names.letters).to(device)
     lengths = torch.from_numpy(names.lengths).to(device)
@@ -218,32 +238,8 @@ def make_batches(params: ClassifierParams, names: Names, device: torch.device) -
         yield letters[rows, :longest].long(), lengths[rows], languages[rows]
 
 
-@torch.no_grad()
-def _measure_loss(
-    model: nn.Module, names: Names, params: ClassifierParams, device: torch.device
-) -> float:
-    """The mean loss of names, each of which weighs as it would in training; nothing is drawn."""
-    weights = np.bincount(names.languages)[names.languages] ** -params.balance
-    losses = np.empty(len(weights))
-    model.eval()
-    for rows in np.array_split(np.argsort(names.lengths), math.ceil(len(weights) / _CHUNK)):
-        letters = names.letters[rows, : names.lengths[rows].max()]
-        log_probabilities = model(
-            torch.from_numpy(letters).to(device).long(),
-            torch.from_numpy(names.lengths[rows]).to(device),
-        )
-        losses[rows] = nn.functional.cross_entropy(
-            log_probabilities,
-            torch.from_numpy(names.languages[rows]).to(device),
-            label_smoothing=params.label_smoothing,
-            reduction="none",
-        ).cpu()
-    model.train()
-    return float(np.average(losses, weights=weights))
-
-
 def draw_names(params: ClassifierParams, languages: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Indices of the names that training sees, in order: `(iterations * batch,)`.
+    """Draw the indices of the training names, in order: `(iterations * batch,)`.
 
     The weight of a name is prior(its language)^-balance: with a balance of 1 a language is drawn
     uniformly, then one of its names uniformly.
@@ -280,9 +276,9 @@ def resample_systematically(
 def sort_batches(
     draws: NDArray[np.int64], lengths: NDArray[np.int64], params: ClassifierParams
 ) -> NDArray[np.int64]:
-    """Put names of similar length into one batch, which leaves less padding to compute.
+    """Put names of similar length into one batch, to save padding.
 
-    Indices of names `(iterations * batch,)`, as they were drawn, -> `(iterations, batch)`.
+    Drawn indices of names `(iterations * batch,)` -> `(iterations, batch)`.
     """
     batches = draws.reshape(-1, params.batch)
     if params.sorted_batches == 1:
@@ -310,15 +306,39 @@ def update_by_hand(model: nn.Module, rate: float, batch: _Batch) -> Step:
 
 
 def _count_names(model: Any, batch: _Batch) -> Step:
-    """Count the names of a batch in a MarkovClassifier; the loss is measured before."""
+    """Measure the loss of a batch, then count its names in a MarkovClassifier."""
     log_probabilities = model(batch[0], batch[1])
     loss = nn.functional.nll_loss(log_probabilities, batch[2])
     model.count(*batch)
     return Step([loss.item()], None, log_probabilities)
 
 
+@torch.no_grad()
+def _measure_loss(
+    model: nn.Module, names: Names, params: ClassifierParams, device: torch.device
+) -> float:
+    """Return the mean loss of names, with their weights in training; nothing is drawn."""
+    weights = np.bincount(names.languages)[names.languages] ** -params.balance
+    losses = np.empty(len(weights))
+    model.eval()
+    for rows in np.array_split(np.argsort(names.lengths), math.ceil(len(weights) / _CHUNK)):
+        letters = names.letters[rows, : names.lengths[rows].max()]
+        log_probabilities = model(
+            torch.from_numpy(letters).to(device).long(),
+            torch.from_numpy(names.lengths[rows]).to(device),
+        )
+        losses[rows] = nn.functional.cross_entropy(
+            log_probabilities,
+            torch.from_numpy(names.languages[rows]).to(device),
+            label_smoothing=params.label_smoothing,
+            reduction="none",
+        ).cpu()
+    model.train()
+    return float(np.average(losses, weights=weights))
+
+
 def format_progress(batch: _Batch, step: Step, vocabulary: Vocabulary) -> str:
-    """What the walk-through prints after the time: loss, last name, its prediction, ✓ or ✗."""
+    """Format the line of the walk-through after the time: loss, last name, prediction, ✓ or ✗."""
     letters, lengths, languages = batch
     name = decode_name(letters[-1, : lengths[-1]].tolist(), vocabulary.symbols)
     prediction = vocabulary.languages[int(step.outputs[-1].argmax())]
@@ -331,7 +351,7 @@ def format_progress(batch: _Batch, step: Step, vocabulary: Vocabulary) -> str:
 def _ask(
     model: nn.Module, names: Sequence[str], vocabulary: Vocabulary, device: torch.device
 ) -> Iterator[str]:
-    """The walk-through's lines about the three likeliest languages of each name."""
+    """Yield the walk-through's lines about the three most probable languages of each name."""
     model.eval()
     for name in names:
         encoded = encode_name(clean_name(name, vocabulary.symbols), vocabulary.symbols)
@@ -340,19 +360,6 @@ def _ask(
         best = answer.sort(descending=True, stable=True)
         languages = [vocabulary.languages[index] for index in best.indices[:3].tolist()]
         yield from format_answer(name, zip(best.values.tolist(), languages, strict=False))
-
-
-def main(name: str, surnames: str, out: str) -> None:
-    """Write the files of one model."""
-    started = datetime.now(UTC)
-    params = read_params(f"classifiers.{name}", ClassifierParams)
-    splits, vocabulary = read_splits(Path(surnames)), read_vocabulary(Path(surnames))
-    trained = train(params, splits.train, vocabulary, name, validation=splits.validation)
-    folder = Path(out)
-    write_model(folder, trained.config, trained.model)
-    write_curves(folder / "curves.csv", trained.curves)
-    write_progress(folder / "progress.txt", trained.progress)
-    write_times(folder, started, describe_processor())
 
 
 if __name__ == "__main__":

@@ -104,13 +104,13 @@ WRONG = [
     ("probe_layers.clip_norm", INFINITE),
 ]
 WRONG_NETWORKS = [
-    ("carried_rnn", {"hidden": 10**6}, "asks for 1,000,004,000,001 weights"),
+    ("carried_rnn", {"hidden": 10**6}, "has 1,000,004,000,001 weights"),
     ("carried_rnn", {"hidden": 10**40}, "network.hidden"),
     ("carried_rnn", {"init_std": NAN}, "network.init_std"),
     ("carried_rnn", {"init_std": -1.0}, "std"),
     ("carried_rnn", {"layers": 10**5}, "network.layers"),
     ("windowed_lstm", {"window": 10**40}, "network.window"),
-    ("mackey_glass_echo_state", {"hidden": 10**6}, "asks for 1,000,003,000,042 weights"),
+    ("mackey_glass_echo_state", {"hidden": 10**6}, "has 1,000,003,000,042 weights"),
 ]
 
 

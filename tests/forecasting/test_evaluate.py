@@ -99,7 +99,7 @@ def test_a_chaotic_series_is_tested_where_neither_training_nor_validation_was(ti
     series = make_series("mackey_glass")
 
     series.backtest("validation", **SHAPE | {"horizon": 9})
-    series.backtest("test", **SHAPE, validation_horizon=9)
+    series.backtest("test", **SHAPE, before=9)
 
     validation, test = times
     spread = series.params.spread

@@ -134,7 +134,7 @@ def test_short_segments_leave_the_lower_orders_to_choose_from(capsys):
 
 
 def test_an_order_beyond_the_context_is_rejected():
-    with pytest.raises(InputError, match=r"AR\(64\) looks at more .*context \(40\)"):
+    with pytest.raises(InputError, match=r"AR\(64\) needs more .*context \(40\)"):
         score("random_phases", ar_orders=[2, 64])
 
 

@@ -7,7 +7,7 @@ import pytest
 from torch import nn
 
 from stages.shared.errors import InputError
-from stages.shared.training_loop import FitParams, Recorder, Step, by_autograd, fit, fit_lbfgs
+from stages.shared.training_loop import FitParams, Recorder, Step, fit, fit_lbfgs
 from tests.shell import PROJECT
 
 PARAMS = {
@@ -136,9 +136,9 @@ def make_model(weight):
 def train(model, num_updates=1, loss_of=None, **changes):
     """What updates of a model saw."""
     steps = []
-    gradient = by_autograd(model, loss_of or square(model))
     recorder = Recorder(params(**changes), "x", lambda _, batch, step: steps.append(step))
-    fit(gradient, list(model.parameters()), range(num_updates), params(**changes), recorder)
+    weights = list(model.parameters())
+    fit(loss_of or square(model), weights, range(num_updates), params(**changes), recorder)
     return steps
 
 
