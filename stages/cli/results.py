@@ -129,7 +129,7 @@ def _print_scores(models: list[RunSpec]) -> None:
         if common:
             _print_table(task, f"{task}: {title}", common, columns, digits)
         for series, scored in observed.items():
-            is_panel = "owa" in next(iter(scored.values()))
+            is_panel = "num_series" in next(iter(scored.values()))
             title = f"{series}: MASE and {'sMAPE' if is_panel else 'squared errors'}"
             _print_table(task, title, scored, list_columns(scored), (",.4g", ",.4g"))
 

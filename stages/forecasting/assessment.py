@@ -187,7 +187,8 @@ def add_owa(
     """Return the scores, for a panel with `owa` on test and on validation.
 
     The overall weighted average of the M4 competition (Makridakis et al., 2020) is the mean of
-    sMAPE and MASE, each divided by the score of Naive2: a ratio of means. `errors` and
+    sMAPE and MASE, each divided by the score of Naive2: a ratio of means. It is left out if it is
+    not finite: Naive2 has no error on series that repeat exactly. `errors` and
     `baseline_errors` are errors on the test.
     """
     horizon = scores["horizon_long"]
@@ -196,6 +197,8 @@ def add_owa(
         return dict(scores)
 
     def measure(own: Mapping[str, Any], naive: Mapping[str, Any]) -> float:
+        if min(naive[name] for name in names) < 1e-9:  # rounding errors alone
+            return math.inf
         return sum(float(own[name] / naive[name]) for name in names) / len(names)
 
     def draw(chosen: Items) -> dict[str, float]:
@@ -203,12 +206,20 @@ def add_owa(
         averages = (_average_errors(of, chosen) for of in (errors, theirs))
         return {"owa": measure(*averages)}
 
-    validation = dict(scores["validation"])
-    validation["owa"] = measure(validation, baselines[_NAIVE2]["validation"])
+    naive = baselines[_NAIVE2]
+    owa, on_validation = measure(scores, naive), measure(scores["validation"], naive["validation"])
     one_group = np.zeros(len(errors[names[0]]), dtype=np.int64)
-    intervals = scores["intervals"] | bootstrap(draw, one_group, params.bootstrap)
-    owa = measure(scores, baselines[_NAIVE2])
-    return {**scores, "owa": owa, "intervals": intervals, "validation": validation}
+    with np.errstate(invalid="ignore"):  # quantiles of resamples that are not finite
+        intervals = bootstrap(draw, one_group, params.bootstrap)
+    if not np.isfinite([owa, on_validation, *intervals["owa"].values()]).all():
+        return dict(scores)
+    validation = {**scores["validation"], "owa": on_validation}
+    return {
+        **scores,
+        "owa": owa,
+        "intervals": scores["intervals"] | intervals,
+        "validation": validation,
+    }
 
 
 def find_best_baseline(baselines: Baselines, score: str) -> str:

@@ -1,6 +1,7 @@
 """Many series in one file: how they are read, split, scored and learned from."""
 
 import copy
+import dataclasses
 import json
 import math
 import re
@@ -236,6 +237,17 @@ def test_naive2_has_an_owa_of_1_and_all_baselines_are_ranked():
     assert scored.scores["combination"]["smape_3"] <= mean + 1e-9
     assert scored.scores["combination"]["num_series"] == 4
     assert scored.names == panel.series_names
+
+
+@pytest.mark.parametrize("sample", [lambda t: 10.0 + t % 4, lambda t: 3.0, lambda t: 0.0])
+def test_series_that_repeat_exactly_have_scores_without_owa(sample):
+    panel = make_panel(30, 30)
+    repeating = [np.array([sample(t) for t in range(30)]) for _ in panel.samples]
+
+    scored = score(dataclasses.replace(panel, samples=repeating), ["naive2", "theta"])
+
+    assert scored.scores["naive2"]["mase_3"] == pytest.approx(0, abs=1e-12)
+    assert "owa" not in scored.scores["theta"] and "owa" not in scored.scores["naive2"]
 
 
 def test_scores_of_one_series_have_no_owa():
