@@ -326,7 +326,7 @@ def test_what_decides_numbers_is_pinned_in_both_places():
         "scipy",
         "statsmodels",
     }
-    assert {*DECISIVE} == {d.split("==")[0] for d in pinned}  # a worker is asked for these
+    assert {*DECISIVE} == {d.split("==")[0] for d in pinned}  # required of a worker
     assert set(pinned) <= set(constraints)
     assert not any(line.startswith("-e") or "+cpu" in line for line in constraints)
 

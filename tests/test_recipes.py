@@ -115,7 +115,7 @@ SURNAME_TRAINING = PLAIN | {
     "label_smoothing": 0.0,
     "seed": 1,
 }
-ASKED = ["Yue Tingsong", "Yue tingsong", "yutingsong", "test your name"]
+QUERIES = ["Yue Tingsong", "Yue tingsong", "yutingsong", "test your name"]
 
 
 @pytest.mark.parametrize("model", TRAINING)
@@ -156,5 +156,5 @@ def test_surname_rnn_is_trained_as_its_walk_through_says():
 def test_the_names_that_the_walk_through_asks_about_are_asked_about():
     section = read_params("evaluate_classifiers", dict)
 
-    assert section["queries"] == ASKED
+    assert section["queries"] == QUERIES
     assert section["top"] == 3

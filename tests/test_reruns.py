@@ -212,7 +212,7 @@ RERUNS = {
     ),
     change_queries: (  # the support vector machines are fitted for a minute
         "follow_imports evaluate_classifier@* evaluate_blend track",
-        [],  # what is asked is only shown
+        [],  # queries are only shown
     ),
     change_cell: (
         "preprocess_observed@sunspots score_observed_baselines@sunspots *_forecaster@sunspots_rnn "

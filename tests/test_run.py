@@ -39,7 +39,7 @@ def make_clone(folder: Path) -> Path:
     return folder
 
 
-def ask(clone: Path, **environment: str) -> dict[str, str]:
+def run_module(clone: Path, **environment: str) -> dict[str, str]:
     """What the module of a clone says of the files that it and its processes import."""
     done = call(clone, sys.executable, "stages/run.py", "shared.ask", "an argument", **environment)
     assert done.returncode == 0, done.stdout
@@ -52,10 +52,10 @@ def test_files_with_the_names_of_packages_are_not_imported(tmp_path, folder):
     for name in ("tqdm", "json", "runpy", "multiprocessing", "contextlib", "sitecustomize"):
         (clone / folder / f"{name}.py").write_text(PLANTED, encoding="utf-8")
 
-    asked = ask(clone)
+    printed = run_module(clone)
 
-    assert "site-packages" in asked["tqdm"] and asked["child"] == asked["tqdm"]
-    assert asked["arguments"] == ["an argument"]
+    assert "site-packages" in printed["tqdm"] and printed["child"] == printed["tqdm"]
+    assert printed["arguments"] == ["an argument"]
 
 
 @pytest.mark.parametrize("paths", [[], ["other"], ["other", "clone", ""]])
@@ -64,9 +64,9 @@ def test_a_clone_runs_its_own_code(tmp_path, paths):
     (other / "stages/shared/ask.py").write_text(PLANTED, encoding="utf-8")
     searched = ":".join(str(tmp_path / path) if path else path for path in paths)
 
-    asked = ask(clone, PYTHONPATH=searched)
+    printed = run_module(clone, PYTHONPATH=searched)
 
-    assert asked["stages"] == str(clone / "stages/__init__.py")
+    assert printed["stages"] == str(clone / "stages/__init__.py")
 
 
 def test_a_module_that_a_clone_lacks_is_not_taken_from_the_clone_that_is_installed(tmp_path):

@@ -96,7 +96,7 @@ TRAINING_RANGE = {
     "naive": {"baseline": "hold_last", "verdict": "within the noise"},
 }
 
-ASKED = {  # query -> best language and its log-probability
+QUERIES = {  # query -> best language and its log-probability
     "Yue Tingsong": ("German", -1.31),
     "test your name": ("Polish", -0.25),
 }
@@ -188,7 +188,7 @@ def measure_again(folder: Path, difference: float) -> None:
 
 def ask_again(folder: Path, model: str, answer: tuple[str, float]) -> None:
     """Let a surname model have answered otherwise."""
-    write_asked(folder, model, dict.fromkeys(ASKED, answer))
+    write_queries(folder, model, dict.fromkeys(QUERIES, answer))
     take_results(folder, f"evaluate_classifier@{model}", f"plot_classifier@{model}")
 
 
@@ -336,7 +336,7 @@ def write_shown(folder: Path, name: str, color: str) -> None:
     if name != "surname_blend":  # nothing is trained
         write_progress(folder, name, "iteration 4, loss 0.25")
     if find_task(name) == "surnames":
-        write_asked(folder, name, ASKED)
+        write_queries(folder, name, QUERIES)
 
 
 def write_figure(folder: Path, name: str, color: str) -> None:
@@ -352,7 +352,7 @@ def write_progress(folder: Path, name: str, line: str) -> None:
     path.write_text(f"{line}\n", encoding="utf-8")
 
 
-def write_asked(folder: Path, name: str, answers: dict[str, tuple[str, float]]) -> None:
+def write_queries(folder: Path, name: str, answers: dict[str, tuple[str, float]]) -> None:
     """Write the answers to the names that the walk-through asks about: the two best languages."""
     rows = []
     for query, (language, log_probability) in answers.items():

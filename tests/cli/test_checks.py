@@ -47,7 +47,7 @@ def test_a_series_from_a_pipe_is_named_before_dvc_waits_for_its_end(workspace):
 
 
 @pytest.mark.parametrize("value", [None, 4, "../evil", {}])
-def test_an_architecture_that_is_no_name_is_refused(workspace, value):
+def test_an_architecture_that_is_no_name_is_rejected(workspace, value):
     set_param(workspace, "classifiers.surname_gru.architecture", value)
 
     with pytest.raises(InputError, match=r"surname_gru.architecture: (string|input) should"):

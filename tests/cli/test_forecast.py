@@ -21,8 +21,8 @@ from tests.shell import call_srn
 from tests.workspace import TRAINING_RANGE, take_results
 
 
-def forecast(**asked):
-    main(Path("series.csv"), **{"column": "y", "out": Path("out.csv"), **asked})
+def forecast(**options):
+    main(Path("series.csv"), **{"column": "y", "out": Path("out.csv"), **options})
 
 
 def write_history(folder, samples, name="series.csv"):
@@ -94,7 +94,7 @@ def test_a_named_model_forecasts(workspace, capsys):
     )
 
 
-def test_a_history_unlike_the_training_is_refused_unless_forced(workspace):
+def test_a_history_unlike_the_training_is_rejected_unless_forced(workspace):
     write_history(workspace, [20 + 5 * math.sin(step / 7) for step in range(30)])
     reason = "from 15.7892 to 25 is not what .* integer_starts lies between -1 and 1; --force"
 
@@ -146,7 +146,7 @@ def test_it_asks_which_series_it_is(workspace):
         forecast()
 
 
-def test_a_series_without_a_model_is_refused(workspace):
+def test_a_series_without_a_model_is_rejected(workspace):
     write_history(workspace, make_sine(30))
 
     known = "integer_starts, period_40"

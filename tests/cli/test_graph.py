@@ -15,12 +15,12 @@ def test_searches_that_have_never_run_are_no_stages_to_run(workspace):
     (workspace / "searches/dvc.lock").unlink(missing_ok=True)
     set_param(workspace, "classifiers.surname_gru.rate", 0.02)  # that a search would read too
     run(workspace, "dvc repro --quiet --single-item follow_imports")  # `make repro` does so first
-    asked = run(workspace, "dvc status")
+    status = run(workspace, "dvc status")
 
     pipeline = Pipeline()
 
     graph, changed = pipeline.graph, pipeline.find_changed(pipeline.graph)
-    assert "searches/dvc.yaml:search_classifiers" in asked  # DVC itself sees it
+    assert "searches/dvc.yaml:search_classifiers" in status  # DVC itself sees it
     assert changed == {"train_classifier@surname_gru", "track"}
     assert "track" in graph and not any("search" in stage for stage in graph)
     assert {"blend_classifiers", "plot_blend"} < find_stale(graph, changed).keys()

@@ -44,15 +44,15 @@ def test_the_path_of_the_checkout_may_have_a_space(tmp_path, target):
     assert made.returncode == 0, made.stdout
 
 
-def test_a_python_that_is_too_old_is_refused_before_anything_is_installed(tmp_path):
+def test_a_python_that_is_too_old_is_rejected_before_anything_is_installed(tmp_path):
     folder = copy_makefile(tmp_path)
     pretend = "import sys; sys.version_info = (3, 10, 1); exec(sys.argv[1])"
     old = write_program(folder / "old", f"exec {sys.executable} -c '{pretend}' \"$2\"")
 
-    refused = call(folder, "make", "--no-print-directory", "results", f"PYTHON={old}")
+    rejected = call(folder, "make", "--no-print-directory", "results", f"PYTHON={old}")
 
-    assert refused.returncode == 2
-    error, gave_up = refused.stdout.splitlines()
+    assert rejected.returncode == 2
+    error, gave_up = rejected.stdout.splitlines()
     assert error.startswith(f"error: {old} is 3.10, and 3.11 is the oldest that will do: ")
     assert re.match(r"make(\[\d+\])?: \*\*\*", gave_up)
     assert not (folder / ".venv").exists()

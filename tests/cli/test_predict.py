@@ -219,11 +219,11 @@ def test_champions_work_over_a_server_too(workspace, monkeypatch, capsys):
 
 
 def test_answers_as_published_are_the_network_s_own(workspace):
-    asked = predict(workspace, "Schmidt", "--model", "surname_gru", "--walkthrough")
+    printed = predict(workspace, "Schmidt", "--model", "surname_gru", "--walkthrough")
     published = predict(workspace, "--model", "surname_gru", "--walkthrough")
 
     logs = predict(workspace, "Schmidt", "--model", "surname_gru", "--log").splitlines()[-1].split()
-    origin, _, *answer = asked.splitlines()
+    origin, _, *answer = printed.splitlines()
     assert origin == "surname_gru of the workspace"
     pairs = zip(logs[1::2], logs[2::2], strict=True)
     assert answer == ["> Schmidt", *(f"({logarithm}) {language}" for language, logarithm in pairs)]
@@ -233,7 +233,7 @@ def test_answers_as_published_are_the_network_s_own(workspace):
 
 def test_it_answers_as_published_by_the_published_network(workspace):
     with pytest.raises(InputError, match="no model surname_rnn of surnames"):
-        ask([], as_published=True)
+        predict_here([], as_published=True)
 
 
 def test_json_has_one_object_a_name(workspace):
@@ -262,14 +262,14 @@ def test_a_terminal_obeys_nothing_in_a_name(workspace, arguments):
 
 
 def predict_file(workspace, content, **options):
-    source, out = workspace / "asked.csv", workspace / "asked_predicted.csv"
+    source, out = workspace / "queries.csv", workspace / "queries_predicted.csv"
     source.write_bytes(content)
-    ask([], file=source, **options)
+    predict_here([], file=source, **options)
     with out.open(encoding="utf-8", newline="") as file:
         return list(csv.reader(file))
 
 
-def ask(names, top=3, **options):
+def predict_here(names, top=3, **options):
     cli_predict.main(names, None, top, False, False, False, **options)
 
 
@@ -277,7 +277,7 @@ def test_the_rows_of_a_file_are_answered_in_their_order_and_kept(workspace, caps
     rows = ["7;Schmidt", '8;"Van\nHalen"', "9;ß", "10", f"11;{'x' * 1001}"]
 
     header, *answers = predict_file(workspace, "\n".join(["id;name", *rows]).encode(), top=2)
-    ask(["Schmidt"], top=2)
+    predict_here(["Schmidt"], top=2)
 
     assert header == ["id", "name", "label_1", "probability_1", "label_2", "probability_2", "note"]
     assert [row[0] for row in answers] == ["7", "8", "9", "10", "11"]
@@ -292,7 +292,7 @@ def test_the_rows_of_a_file_are_answered_in_their_order_and_kept(workspace, caps
 
 def test_answers_below_a_probability_are_marked(workspace, capsys):
     header, answer = predict_file(workspace, b"name\nSchmidt\n", unsure=0.99)
-    ask(["Schmidt"], unsure=0.99)
+    predict_here(["Schmidt"], unsure=0.99)
 
     assert header[-1] == "note" and answer[-1] == "unsure"
     assert capsys.readouterr().out.endswith("  unsure\n")
@@ -319,7 +319,7 @@ def test_a_file_that_is_no_such_table_is_one_line_and_nothing_is_written(
     with pytest.raises(InputError, match=message):
         predict_file(workspace, content)
 
-    assert not [*workspace.glob("*asked_predicted.csv")]
+    assert not [*workspace.glob("*queries_predicted.csv")]
 
 
 def test_what_is_no_regular_file_is_not_waited_for(workspace):
@@ -327,7 +327,7 @@ def test_what_is_no_regular_file_is_not_waited_for(workspace):
 
     for name in ("pipe.csv", "missing.csv"):
         with pytest.raises(InputError, match=f"{name} is no regular file that is there"):
-            ask([], file=workspace / name)
+            predict_here([], file=workspace / name)
 
 
 def test_an_endless_line_is_not_read_to_its_end(workspace):
@@ -335,17 +335,17 @@ def test_an_endless_line_is_not_read_to_its_end(workspace):
         file.truncate(2**36)  # 64 GiB of nothing
 
     with pytest.raises(InputError, match="has a line of more than 1,048,576 letters: rejected"):
-        ask([], file=workspace / "sparse.csv")
+        predict_here([], file=workspace / "sparse.csv")
 
 
 def test_the_file_that_is_read_is_not_overwritten(workspace):
-    (workspace / "asked.csv").write_text("name\nSchmidt\n", encoding="utf-8")
+    (workspace / "queries.csv").write_text("name\nSchmidt\n", encoding="utf-8")
 
     with pytest.raises(InputError, match="is the file that is read: name another one by --out"):
-        ask([], file=workspace / "asked.csv", out=workspace / "asked.csv")
+        predict_here([], file=workspace / "queries.csv", out=workspace / "queries.csv")
 
 
 @pytest.mark.parametrize("name", ["ß", "...", "123"])
 def test_a_name_without_known_letters_is_an_error(workspace, name):
     with pytest.raises(InputError, match="has no letter or digit that the model knows"):
-        ask(["Schmidt", name])
+        predict_here(["Schmidt", name])

@@ -182,10 +182,10 @@ def test_prune_lists_and_removes_only_after_a_yes(workspace):
     remove_model(workspace)
     files, lock = list_files(workspace), (workspace / "dvc.lock").read_bytes()
 
-    asked = call(workspace, "sh", "-c", f"{' '.join(PRUNE)} < /dev/null")
+    answer = call(workspace, "sh", "-c", f"{' '.join(PRUNE)} < /dev/null")
 
-    *listed, last = asked.stdout.splitlines()
-    assert asked.returncode == 1 and "srn prune --yes" in last
+    *listed, last = answer.stdout.splitlines()
+    assert answer.returncode == 1 and "srn prune --yes" in last
     assert "data/trained/carried_rnn/notes.txt, not in DVC's cache" in listed
     assert f"dvc.lock: the entry of train_forecaster@{GONE}" in listed
     assert list_files(workspace) == files

@@ -230,10 +230,10 @@ def test_where_stdout_is_no_terminal_each_chain_is_one_line_that_counts_the_stag
 
 
 @pytest.mark.parametrize("number", ["0", "-1"])
-def test_no_jobs_are_refused(tmp_path, number):
+def test_no_jobs_are_rejected(tmp_path, number):
     command = ("python", f"{PROJECT}/stages/run.py", "cli", "repro", "--jobs", number)
 
-    refused = call(tmp_path, *command)
+    rejected = call(tmp_path, *command)
 
-    assert refused.returncode == 2
-    assert refused.stdout.splitlines()[-1].endswith(f"--jobs: must be at least 1, got {number}")
+    assert rejected.returncode == 2
+    assert rejected.stdout.splitlines()[-1].endswith(f"--jobs: must be at least 1, got {number}")

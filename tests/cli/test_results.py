@@ -145,12 +145,12 @@ def test_each_classifier_has_its_best_languages_of_every_query(workspace, capsys
     ]
 
 
-def test_a_query_that_a_classifier_was_not_asked_has_a_dash():
+def test_a_query_without_an_answer_has_a_dash():
     row = {"query": "Li", "rank": "1", "language": "Chinese", "log_probability": "-0.1"}
 
-    table = results.list_answers({"asked": [row], "spared": []})
+    table = results.list_answers({"first": [row], "second": []})
 
-    assert table == [("model", "Li"), ("asked", "Chinese -0.10"), ("spared", "-")]
+    assert table == [("model", "Li"), ("first", "Chinese -0.10"), ("second", "-")]
 
 
 def test_a_query_has_a_row_for_each_rank():
@@ -160,9 +160,9 @@ def test_a_query_has_a_row_for_each_rank():
         for rank, (language, logarithm) in enumerate(ranked, start=1)
     ]
 
-    _, *table = results.list_answers({"asked": rows})
+    _, *table = results.list_answers({"first": rows})
 
-    assert table == [("asked", "Chinese -0.10"), ("", "Korean -2.50"), ("", "Irish -3.00")]
+    assert table == [("first", "Chinese -0.10"), ("", "Korean -2.50"), ("", "Irish -3.00")]
 
 
 def test_the_published_queries_fit_into_100_columns_however_many_models_answer():
@@ -205,7 +205,7 @@ def test_what_is_not_here_is_not_printed(workspace, capsys):
     results.main()
 
     said = capsys.readouterr().out
-    assert "surname_gru" in said and "asked" not in said and "layers" not in said
+    assert "surname_gru" in said and "queries" not in said and "layers" not in said
 
 
 def test_a_fresh_clone_says_how_to_get_results(workspace, monkeypatch):

@@ -31,8 +31,8 @@ def test_it_fills_mlflow_and_prints_where_each_experiment_opens(workspace, numbe
     found = dict(re.findall(r"^(\w+)\nhttp\S+/#/experiments/(\d+)/", "".join(said), re.MULTILINE))
     server = f"http://127.0.0.1:{port}/ajax-api/2.0/mlflow"
     for name, experiment in found.items():
-        asked = f"{server}/experiments/get?experiment_id={experiment}"
-        with urllib.request.urlopen(asked, timeout=30) as answer:
+        address = f"{server}/experiments/get?experiment_id={experiment}"
+        with urllib.request.urlopen(address, timeout=30) as answer:
             assert json.load(answer)["experiment"]["name"] == name
     ui.send_signal(number)
     ui.communicate(timeout=30)

@@ -37,7 +37,7 @@ def test_a_model_that_comes_out_otherwise_is_named_with_its_files(clone):
 
 
 @pytest.mark.slow
-def test_other_data_than_those_of_dvc_lock_are_refused(clone):
+def test_other_data_than_those_of_dvc_lock_are_rejected(clone):
     (clone / "data/preprocessed/series/integer_starts.npz").write_bytes(b"")
 
     done = call(clone, *VERIFY, "carried_rnn")

@@ -30,8 +30,8 @@ def zip_members(members, method=zipfile.ZIP_DEFLATED):
     return buffer.getvalue()
 
 
-def refuse(archive):
-    """What is said of a zip that is refused."""
+def find_problem(archive):
+    """The message about a zip that is rejected."""
     with pytest.raises(InputError) as error:
         read_archive(archive, "data.zip")
     message = str(error.value)
@@ -39,21 +39,21 @@ def refuse(archive):
     return message
 
 
-def test_a_zip_that_would_fill_the_memory_is_refused_before_it_does():
+def test_a_zip_that_would_fill_the_memory_is_rejected_first():
     members = [(f"data/names/L{number}.txt", bytes(2**20)) for number in range(100)]
 
-    assert "16777216 bytes of names" in refuse(zip_members(members))
+    assert "16777216 bytes of names" in find_problem(zip_members(members))
 
 
-def test_a_zip_of_too_many_languages_is_refused():
+def test_a_zip_of_too_many_languages_is_rejected():
     members = [(f"data/names/L{number}.txt", b"Ann") for number in range(300)]
 
-    assert "more than 256 languages" in refuse(zip_members(members))
+    assert "more than 256 languages" in find_problem(zip_members(members))
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "..", "A\nB", "-rf", "C:\\x", "A\x1b[2J"])
-def test_a_member_that_is_no_file_of_a_language_is_refused(name):
-    assert "rename that file" in refuse(zip_members([(f"data/names/{name}.txt", b"Ann")]))
+def test_a_member_that_is_no_file_of_a_language_is_rejected(name):
+    assert "rename that file" in find_problem(zip_members([(f"data/names/{name}.txt", b"Ann")]))
 
 
 def test_languages_of_any_script_and_with_blanks_are_read():
@@ -64,22 +64,22 @@ def test_languages_of_any_script_and_with_blanks_are_read():
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("other", ["data/names/Aa.txt", "more/names/Aa.txt"])
-def test_two_members_of_one_name_are_refused(other):
+def test_two_members_of_one_name_are_rejected(other):
     archive = zip_members([("data/names/Aa.txt", b"Abe"), (other, b"Bob")])
 
-    assert "holds Aa.txt twice" in refuse(archive)
+    assert "holds Aa.txt twice" in find_problem(archive)
 
 
-def test_a_damaged_bzip2_is_refused():
+def test_a_damaged_bzip2_is_rejected():
     content = b"Abe\nAda\nAlf\n" * 500
     archive = bytearray(zip_members([("data/names/Aa.txt", content)], zipfile.ZIP_BZIP2))
     archive[archive.index(bz2.compress(content)[:4]) + 20] ^= 0xFF
 
-    assert "not a complete zip" in refuse(bytes(archive))
+    assert "not a complete zip" in find_problem(bytes(archive))
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_zip_with_any_bytes_changed_is_read_or_refused_in_one_line(method):
+def test_a_zip_with_any_bytes_changed_is_read_or_rejected_in_one_line(method):
     whole = zip_members([(f"data/names/{file}", NAMES[file] * 40) for file in NAMES], method)
     generator = random.Random(0)
 

@@ -141,7 +141,7 @@ def test_the_params_in_git_are_within_all_bounds(workspace, section):
 
 
 @pytest.mark.parametrize(("model", "changes", "reason"), WRONG_NETWORKS)
-def test_a_network_that_fits_no_machine_is_refused_before_it_takes_memory(model, changes, reason):
+def test_a_network_that_fits_no_machine_is_rejected_before_it_takes_memory(model, changes, reason):
     entry = parse_yaml((PROJECT / "params.yaml").read_text("utf-8"))["forecasters"][model]
     before = psutil.Process().memory_info().rss
 

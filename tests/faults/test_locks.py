@@ -151,9 +151,9 @@ def test_a_file_that_is_no_yaml_is_one_line(workspace, path):
 
 
 @pytest.mark.slow
-def test_a_dvc_lock_cut_anywhere_is_read_or_refused(workspace):
+def test_a_dvc_lock_cut_anywhere_is_read_or_rejected(workspace):
     text = (workspace / "dvc.lock").read_text(encoding="utf-8")
-    num_refused = 0
+    num_rejected = 0
 
     for end in range(0, len(text), 251):
         (workspace / "dvc.lock").write_text(text[:end], encoding="utf-8")
@@ -161,13 +161,13 @@ def test_a_dvc_lock_cut_anywhere_is_read_or_refused(workspace):
             for spec in list_run_specs():
                 assert spec.key and spec.display_digest
         except InputError:
-            num_refused += 1
+            num_rejected += 1
 
-    assert num_refused > 5
+    assert num_rejected > 5
 
 
 @pytest.mark.parametrize("share", [0.2, 0.4, 0.6, 0.8])
-def test_a_dvc_lock_that_was_cut_is_read_or_refused_in_one_line(workspace, share):
+def test_a_dvc_lock_that_was_cut_is_read_or_rejected_in_one_line(workspace, share):
     text = (workspace / "dvc.lock").read_text(encoding="utf-8")
     (workspace / "dvc.lock").write_text(text[: int(len(text) * share)], encoding="utf-8")
 

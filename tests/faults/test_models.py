@@ -296,13 +296,13 @@ def published() -> Path:
 
 
 @pytest.mark.parametrize(("name", "make", "params", "reason"), ODD)
-def test_a_request_that_has_no_sensible_answer_is_refused(published, name, make, params, reason):
+def test_a_request_that_has_no_sensible_answer_is_rejected(published, name, make, params, reason):
     model = mlflow.pyfunc.load_model(str(find_in_store(published, name, "MLmodel").parent))
 
-    with pytest.raises(MlflowException, match=reason) as refused:
+    with pytest.raises(MlflowException, match=reason) as rejected:
         model.predict(make(), params=params)
 
-    assert refused.value.get_http_status_code() == 400
+    assert rejected.value.get_http_status_code() == 400
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_without_names_all_languages_are_equally_likely():
     torch.testing.assert_close(build()(*AB).exp(), torch.tensor([[0.5, 0.5]]))
 
 
-def test_more_ngrams_than_there_is_room_for_are_refused():
+def test_more_ngrams_than_there_is_room_for_are_rejected():
     with pytest.raises(ValueError, match=r"num_ngrams \(5\) is below 6: raise it"):
         build(num_ngrams=5).count(*AB, torch.tensor([0]))
 
@@ -89,6 +89,6 @@ def test_more_ngrams_than_there_is_room_for_are_refused():
 @pytest.mark.parametrize(
     "changes", [{"longest": 0}, {"longest": 9}, {"doubt": 0.0}, {"sharpness": 0.0}]
 )
-def test_arguments_out_of_range_are_refused(changes):
+def test_arguments_out_of_range_are_rejected(changes):
     with pytest.raises(ValueError, match=f"{next(iter(changes))}="):
         build(**changes)

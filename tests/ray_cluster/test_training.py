@@ -206,7 +206,7 @@ def test_the_task_ends_with_the_dvc_that_runs_its_stage(cluster, clone):
 
 
 @pytest.mark.slow
-def test_params_that_the_training_refuses_are_its_own_one_line(cluster, clone):
+def test_params_that_the_training_rejects_are_its_own_one_line(cluster, clone):
     set_param(clone, "forecasters.carried_rnn.rate", 1e30)
 
     client = train_on(cluster, clone, list_command("forecasting", SINE))

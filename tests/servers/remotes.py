@@ -61,7 +61,7 @@ def list_written(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def assert_rot_is_refused(
+def assert_rot_is_rejected(
     repository: Path, remote: Remote, spoil: Callable[[Path], object]
 ) -> None:
     """A teammate pulls nothing that was damaged on the server."""

@@ -10,7 +10,7 @@ import pytest
 from tests.faults.test_models import flip, truncate
 from tests.servers.remotes import (
     WEIGHTS,
-    assert_rot_is_refused,
+    assert_rot_is_rejected,
     assert_whole,
     count_files,
     list_written,
@@ -36,8 +36,8 @@ def test_a_teammate_pulls_from_s3_what_was_pushed(workspace, s3):
 
 
 @pytest.mark.parametrize("spoil", [flip, truncate, empty])
-def test_what_rotted_on_s3_is_refused(workspace, s3, spoil):
-    assert_rot_is_refused(workspace, s3, spoil)
+def test_what_rotted_on_s3_is_rejected(workspace, s3, spoil):
+    assert_rot_is_rejected(workspace, s3, spoil)
 
 
 def test_a_push_to_s3_that_was_killed_is_resumed(workspace, s3):

@@ -1,9 +1,9 @@
-"""DVC over SSH: only who has the key gets in, and what rotted there is refused."""
+"""DVC over SSH: only who has the key gets in, and what rotted there is rejected."""
 
 import pytest
 
 from tests.faults.test_models import flip
-from tests.servers.remotes import assert_rot_is_refused, assert_whole
+from tests.servers.remotes import assert_rot_is_rejected, assert_whole
 from tests.shell import call, run
 
 pytestmark = pytest.mark.slow
@@ -19,8 +19,8 @@ def test_a_teammate_pulls_over_ssh_what_was_pushed(workspace, ssh):
     assert_whole(teammate)
 
 
-def test_what_rotted_on_the_ssh_server_is_refused(workspace, ssh):
-    assert_rot_is_refused(workspace, ssh, flip)
+def test_what_rotted_on_the_ssh_server_is_rejected(workspace, ssh):
+    assert_rot_is_rejected(workspace, ssh, flip)
 
 
 def test_the_key_of_a_stranger_opens_nothing(workspace, ssh, ssh_server):

@@ -34,7 +34,7 @@ def write_weights(*weights, **changes):
 
 
 class Fixed(nn.Module):
-    """Answers with the same log-probabilities for a name, whatever was asked before."""
+    """Answers with the same log-probabilities for a name, whatever the names before."""
 
     def __init__(self, answers):
         super().__init__()

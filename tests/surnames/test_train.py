@@ -231,11 +231,11 @@ def test_training_ends_with_the_published_questions_and_their_three_likeliest_la
 
     trained = train(params_of(), NAMES, vocabulary, "x")
 
-    asked = trained.progress[-16:]
-    assert asked[::4] == ["> Yue Tingsong", "> Yue tingsong", "> yutingsong", "> test your name"]
+    printed = trained.progress[-16:]
+    assert printed[::4] == ["> Yue Tingsong", "> Yue tingsong", "> yutingsong", "> test your name"]
     letters = torch.tensor([encode_name("yutingsong")])
     values, indices = trained.model(letters, torch.tensor([10]))[0].sort(descending=True)
-    assert asked[9:12] == [f"({values[n]:.2f}) L{indices[n]:02}" for n in range(3)]
+    assert printed[9:12] == [f"({values[n]:.2f}) L{indices[n]:02}" for n in range(3)]
 
 
 def test_names_of_ones_own_are_not_asked_the_published_questions():

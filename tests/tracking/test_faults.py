@@ -103,7 +103,7 @@ def test_where_nobody_reads_what_a_sync_prints_it_does_not_blame_mlflow(workspac
         pytest.param(answer("403 Forbidden"), "READ on its experiments", id="403"),
     ],
 )
-def test_a_server_that_refuses_ends_track_with_one_line(workspace, serve, reason, command):
+def test_a_server_that_rejects_ends_track_with_one_line(workspace, serve, reason, command):
     assert_gives_up(workspace, serve, reason, command)
 
 

@@ -87,10 +87,10 @@ def test_a_run_shows_figures_tables_and_what_training_printed(tracked):
     figures = {f"figures/{name}.png" for name in ("confusion", "languages", "loss")}
     assert shown["surname_blend"].keys() == tables | figures | {"lineage.json"}
     assert shown["surname_gru"].keys() == tables | figures | {"progress.txt", "lineage.json"}
-    asked = (tracked / "data/evaluated/details/surnames/surname_gru/queries.csv").read_text(
+    table = (tracked / "data/evaluated/details/surnames/surname_gru/queries.csv").read_text(
         encoding="utf-8"
     )
-    assert shown["surname_gru"]["tables/queries.csv"] == asked
+    assert shown["surname_gru"]["tables/queries.csv"] == table
     assert shown["carried_rnn"]["progress.txt"] == "iteration 4, loss 0.25\n"
 
 

@@ -213,10 +213,10 @@ def test_a_score_of_several_searches_is_one_column_of_the_view(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_lock_of_the_searches_cut_anywhere_is_read_or_refused(searched):
+def test_a_lock_of_the_searches_cut_anywhere_is_read_or_rejected(searched):
     path = searched / "searches/dvc.lock"
     text = path.read_text(encoding="utf-8")
-    num_refused = 0
+    num_rejected = 0
 
     for end in range(0, len(text), 53):
         path.write_text(text[:end], encoding="utf-8")
@@ -225,6 +225,6 @@ def test_a_lock_of_the_searches_cut_anywhere_is_read_or_refused(searched):
                 assert spec.key and spec.display_digest
         except InputError as error:
             assert str(error).startswith("searches/dvc.lock is damaged")
-            num_refused += 1
+            num_rejected += 1
 
-    assert num_refused > 5
+    assert num_rejected > 5

@@ -115,7 +115,7 @@ for name, path in json.loads(sys.argv[2]).items():
 """
 
 
-def ask(models: dict[str, Path], *options: str, path: Path, before: str = "") -> list[str]:
+def call_models(models: dict[str, Path], *options: str, path: Path, before: str = "") -> list[str]:
     done = subprocess.run(
         [
             *(sys.executable, *options, "-c", before + ASK),
@@ -141,7 +141,7 @@ def link_packages(folder: Path, requirements: list[str]) -> None:
         try:
             package = distribution(name)
         except PackageNotFoundError:
-            continue  # only asked for on other systems
+            continue  # only required on other systems
         wanted = [Requirement(line) for line in package.requires or []]
         waiting += [w.name for w in wanted if not w.marker or w.marker.evaluate({"extra": ""})]
         for top in {file.parts[0] for file in package.files} - {"..", "__pycache__"}:
@@ -160,7 +160,7 @@ def test_models_load_with_only_the_packages_that_they_name(models, tmp_path):
     without_ours = "import importlib.util as u; assert not u.find_spec('stages')\n"
 
     # -I -S: nothing but the standard library, to which ASK adds the folder
-    said = ask(models, "-I", "-S", path=packages, before=without_ours)
+    said = call_models(models, "-I", "-S", path=packages, before=without_ours)
 
     assert len(said) == len(MODELS)
 
@@ -177,7 +177,7 @@ def test_models_do_not_care_which_stages_are_imported(models, tmp_path):
         "import stages.surnames.alphabet\n"
     )
 
-    assert ask(models, path=tmp_path / "other", before=alien) == ask(
+    assert call_models(models, path=tmp_path / "other", before=alien) == call_models(
         models, path=tmp_path / "empty"
     )
 
@@ -190,7 +190,7 @@ def test_models_do_not_need_the_workspace_that_made_them(models, tmp_path):
     }
     texts = [p.read_text(encoding="utf-8") for p in tmp_path.rglob("*.py")]
 
-    assert len(ask(copies, path=tmp_path)) == 2
+    assert len(call_models(copies, path=tmp_path)) == 2
     assert not [text for text in texts if "import stages" in text or "from stages" in text]
 
 
@@ -237,7 +237,7 @@ def test_forecasts_are_answered_over_http(served, models):
 
         np.testing.assert_allclose(forecast, model.predict(history, params={"horizon": 5}))
 
-    with pytest.raises(HTTPError) as refused:
+    with pytest.raises(HTTPError) as rejected:
         post(served, {"inputs": make_history(5).tolist(), "params": {"horizon": 0}})
-    assert refused.value.code == 400
-    assert "horizon must be 1 to" in refused.value.read().decode()
+    assert rejected.value.code == 400
+    assert "horizon must be 1 to" in rejected.value.read().decode()
