@@ -1,10 +1,10 @@
-"""Forecast what follows a series, or many: `srn forecast --series sunspots`.
+"""Forecast one series or many: `srn forecast --series sunspots`.
 
-`--series` asks the champion of that series in champions.yaml, or the best model of the workspace
-where there is none; `--model carried_rnn` that model of dvc.lock. A model of the same file is
-fitted again, to all of it, before it forecasts past its end. Beside the CSV file a picture and a
-JSON file are written. A history unlike what the model was scored on is rejected, since a network
-forecasts from anything.
+`--series` uses the champion of the series in champions.yaml, or else the best model of the
+workspace; `--model carried_rnn` uses this model of dvc.lock. A model that was trained on the file
+is fitted again to the whole file before it forecasts past its end. A CSV file, a picture and a JSON
+file are written. A history that differs from what the model was scored on is rejected, since a
+network would forecast from anything.
 """
 
 import math
@@ -56,21 +56,21 @@ from stages.tracking.served_models.loader import Forecaster
 _Samples = NDArray[np.float64]
 _TrainingRange = dict[str, Any]  # as stages/forecasting/evaluate.py writes it
 
-_MARGIN = 0.25  # of the range of training, by which a history may leave it: records are broken
-_SPACING = 0.05  # share by which its spacing may differ: months do
+_MARGIN = 0.25  # share of the training range by which a history may exceed it: new records happen
+_SPACING = 0.05  # share by which its spacing may differ, as months do
 _MOST_STEPS = 100  # of a forecast without --horizon
 _MOST_DRAWN = 6  # series of a panel
-_FEWEST = 3  # samples of each: fewer do not say how far apart they are
+_FEWEST = 3  # samples of a series: fewer do not determine their spacing
 
 
 @dataclass(frozen=True)
 class _Interval:
-    """A prediction interval, as far as errors were measured."""
+    """A prediction interval, for the steps whose errors were measured."""
 
     level: int  # in percent
     low: _Samples  # (n,)
     high: _Samples
-    held: float  # share of the test that such intervals held
+    held: float  # coverage on the test
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,10 @@ class _Forecast:
 
 @dataclass(frozen=True)
 class _Source:
-    """The series of a file that are to be forecast."""
+    """The series of a file."""
 
-    name: str  # of its column, or of its entry in params.yaml if it has many series
-    series: dict[str, CsvSeries]  # by name; one series has none
+    name: str  # the column, or the entry in params.yaml if there are many series
+    series: dict[str, CsvSeries]  # by name; a single series is named ""
     messages: list[str]
     id: str | None  # column of names; None: one series
     time: str | None  # column of times
@@ -96,9 +96,9 @@ class _Source:
 def history_problem(
     history: _Samples, spacing: float | None, training_range: _TrainingRange
 ) -> str | None:
-    """How a history (oldest sample first) differs from what the model was scored on, or None.
+    """Return how a history, oldest first, differs from what the model was scored on, or None.
 
-    The spacing of its samples is compared where it is known.
+    The spacing of its samples is compared if it is known.
     """
     least = training_range["least_history"]
     if len(history) < least:
@@ -138,7 +138,8 @@ def main(
     """Write the forecast as CSV, PNG and JSON; its times continue those of the file.
 
     Raises:
-        InputError: the file cannot be used, or is unlike what the model was scored on.
+        InputError: the file cannot be used, or its history differs from what the model was scored
+            on.
     """
     check_dvc_listings()
     dpi = read_params("figures", FigureParams).dpi
@@ -154,13 +155,12 @@ def main(
     if out == source:
         raise InputError(f"{out} would be overwritten: name another file for the forecast")
     file = _read_source(source, entry, given, name)
-    problem = None
-    if not isinstance(entry, PanelParams):
+    if not isinstance(entry, PanelParams) and not force:
         [table] = file.series.values()
         spacing = table.spacing if file.time else None
         problem = history_problem(table.samples, spacing, training_range)
-    if problem and not force:
-        raise InputError(f"{source}: {problem}; --force overrules")
+        if problem:
+            raise InputError(f"{source}: {problem}; --force overrules")
 
     reason = _refit_problem(loaded, entry, source, as_scored)
     fitted = f"as it was scored, since {reason}" if reason else f"fitted to all of {source.name}"
@@ -173,24 +173,36 @@ def main(
     levels = levels or [80]
     forecasts, short = _forecast(loaded, file, entry, steps, levels)
 
-    rows = _list_rows(file, forecasts, steps, len(levels))
-    held = next((of.intervals for of in forecasts.values() if of.intervals), [])
-    ends = [f"{end}_{level}" for level in levels for end in ("low", "high")]
-    columns = [*([file.id] if file.id else []), file.time or "row", file.column, *ends]
     with replacing(out) as new:
-        write_table(new, columns, rows)
-    with figure_style():
-        figure = _draw(file, forecasts, loaded.origin)
-        with replacing(out.with_suffix(".png")) as new:
-            save_png(figure, new, dpi)
+        _write_csv(new, file, forecasts, steps, levels)
+    with figure_style(), replacing(out.with_suffix(".png")) as new:
+        save_png(_draw(file, forecasts, loaded.origin), new, dpi)
+    summary = _summarize(loaded, file, forecasts, steps, num_measured)
+    summary["fitted"] = fitted
+    if file.id:
+        summary["left_out"] = short
+    with replacing(out.with_suffix(".json")) as new:
+        write_json(new, summary)
+    _print_summary(loaded, file, summary)
+    show(f"{out}, {out.with_suffix('.png').name}, {out.with_suffix('.json').name}")
+
+
+def _summarize(
+    loaded: Loaded[Forecaster],
+    file: _Source,
+    forecasts: dict[str, _Forecast],
+    steps: int,
+    num_measured: int,
+) -> dict[str, Any]:
+    """Return the content of the JSON file; errors are known up to `num_measured` steps ahead."""
+    training_range = loaded.model.training_range
     by_end = sorted(forecasts, key=lambda of: file.series[of].times[-1])  # they may differ
     spans = [file.series[of].continue_times(steps) for of in (by_end[0], by_end[-1])]
-    unsure = [of for of, forecast in forecasts.items() if not forecast.intervals]
-    described = {
+    held = next((of.intervals for of in forecasts.values() if of.intervals), [])
+    summary = {
         "model": loaded.name,
-        "series": name,
+        "series": training_range["series"],
         "chosen": loaded.reason,
-        "fitted": fitted,
         "column": file.column,
         "samples": sum(len(file.series[of].samples) for of in forecasts),
         "first": spans[0][0],
@@ -201,35 +213,41 @@ def main(
         "held": {str(interval.level): interval.held for interval in held},
     }
     if file.id:
-        described |= {"num_series": len(forecasts), "left_out": short, "without_interval": unsure}
-    with replacing(out.with_suffix(".json")) as new:
-        write_json(new, described)
+        without = [of for of, forecast in forecasts.items() if not forecast.intervals]
+        summary |= {"num_series": len(forecasts), "without_interval": without}
+    return summary
+
+
+def _print_summary(loaded: Loaded[Forecaster], file: _Source, summary: dict[str, Any]) -> None:
+    """Print what the JSON file says, and messages about the CSV file on stderr."""
     for message in [loaded.note, *file.messages]:
         if message:
             show(message, file=sys.stderr)
-    if short:
+    if short := summary.get("left_out"):
         show(f"{len(short)} series are too short to be forecast: {join_some(short, ', ')}")
-    if unsure:
-        named = join_some(unsure, ", ")
-        show(f"{len(unsure)} series are shorter than what was scored, so without interval: {named}")
-    show(f"{loaded.origin}, {fitted}")
+    if without := summary.get("without_interval"):
+        named = join_some(without, ", ")
+        show(
+            f"{len(without)} series have no interval, because they are shorter than those that "
+            f"were scored: {named}"
+        )
+    show(f"{loaded.origin}, {summary['fitted']}")
     if loaded.reason:
         show(textwrap.fill(loaded.reason, 100))
-    if naive := training_range["naive"]:
-        show(f"compared with {naive['baseline']}, which fits nothing: {naive['verdict']}")
-    for interval in held:
-        print(f"prediction interval for {interval.level} %: held {interval.held:.0%} of the test")
-    if steps > num_measured:
+    if naive := summary["compared_with_naive"]:
+        show(f"compared with {naive['baseline']}, a naive forecast: {naive['verdict']}")
+    for level, held in summary["held"].items():
+        print(f"prediction interval for {level} %: held {held:.0%} of the test")
+    if summary["steps"] > (num_measured := summary["steps_with_intervals"]):
         print(f"no errors were measured more than {num_measured} steps ahead: no interval there")
     if file.id:
-        print(f"{len(forecasts)} series, {steps} steps each")
-    show(f"{out}, {out.with_suffix('.png').name}, {out.with_suffix('.json').name}")
+        print(f"{summary['num_series']} series, {summary['steps']} steps each")
 
 
 def _read_source(
     source: Path, entry: ObservedParams | PanelParams | None, given: dict[str, str], name: str
 ) -> _Source:
-    """Read one series or many, as the entry of the series has it, or the columns that are given."""
+    """Read one series or many, by the entry of the series or the given columns."""
     if isinstance(entry, PanelParams):
         params = entry.model_copy(update=given)
         series, messages = read_csv_panel(source, params)
@@ -253,17 +271,12 @@ def _forecast(
     steps: int,
     levels: list[int],
 ) -> tuple[dict[str, _Forecast], list[str]]:
-    """Forecast all series of a file; those of equal length at once.
+    """Forecast all series of a file, with prediction intervals of these levels in percent.
 
-    Args:
-        loaded: the model.
-        file: the series.
-        entry: of the series in params.yaml, if it has one.
-        steps: of each forecast.
-        levels: of prediction intervals, in percent.
+    Series of equal length are forecast at once.
 
     Returns:
-        The forecasts by series, and the names of series that the model finds too short.
+        The forecasts by series, and the names of series that are too short for the model.
     """
     training_range = loaded.model.training_range
     floor = (training_range["transform"] or {}).get("floor")
@@ -300,9 +313,9 @@ def _forecast(
 
 
 def _load(series: str | None, model: str | None, from_mlflow: bool) -> Loaded[Forecaster]:
-    """The model that is asked for."""
+    """Load the champion of a series, or a model."""
     if series == "surnames":
-        raise InputError("surnames is no series: `srn predict NAME` names their languages")
+        raise InputError("surnames is no series: use `srn predict NAME`")
     if model and from_mlflow:
         raise InputError("--from-mlflow takes a champion: name its --series instead of a --model")
     if model:
@@ -317,7 +330,7 @@ def _load(series: str | None, model: str | None, from_mlflow: bool) -> Loaded[Fo
 
 
 def _find_entry(series: str) -> ObservedParams | PanelParams | None:
-    """The entry of an observed series in params.yaml; None: it has none."""
+    """Return the entry of an observed series in params.yaml, None for other series."""
     entries = read_params("observed_series", dict[str, Any])
     if series not in entries:
         return None
@@ -332,7 +345,7 @@ def _refit_problem(
     source: Path,
     as_scored: bool,
 ) -> str | None:
-    """Why a model cannot be fitted to the whole file again, or None."""
+    """Return why a model cannot be fitted again to the whole file, or None."""
     if as_scored:
         return "--as-scored was given"
     if not entry:
@@ -341,7 +354,9 @@ def _refit_problem(
         return f"{source.name} is not {entry.path}, which it was trained on"
     if not loaded.is_locked:
         return "dvc.lock has no recipe of it"
-    baseline = f"{loaded.model.training_range['series']}_baseline"  # maybe a member of it
+    baseline = (
+        f"{loaded.model.training_range['series']}_baseline"  # may be a member of a combination
+    )
     for name in (loaded.name, baseline):
         if not find_scores("forecasting", name).exists():
             return f"the scores of {name} are not here: `make pull` gets them"
@@ -355,7 +370,7 @@ def _list_intervals(
     levels: list[int],
     scale: float,
 ) -> list[_Interval]:
-    """Prediction intervals of a forecast `(n,)`, one per level, never below the floor."""
+    """Return the prediction intervals of a forecast `(n,)`, per level, never below the floor."""
     intervals = []
     for level in levels:
         measured = training_range["prediction_intervals"][str(level)]
@@ -367,10 +382,10 @@ def _list_intervals(
     return intervals
 
 
-def _list_rows(
-    file: _Source, forecasts: dict[str, _Forecast], steps: int, num_levels: int
-) -> list[list[str | float | None]]:
-    """The rows of the CSV file; cells of steps without measured errors stay empty."""
+def _write_csv(
+    path: Path, file: _Source, forecasts: dict[str, _Forecast], steps: int, levels: list[int]
+) -> None:
+    """Write one row per series and step; interval cells without measured errors stay empty."""
     rows: list[list[str | float | None]] = []
     for name, forecast in forecasts.items():
         times = file.series[name].continue_times(steps)
@@ -380,13 +395,16 @@ def _list_rows(
             for interval in forecast.intervals:
                 for end in (interval.low, interval.high):
                     row.append(float(end[step]) if step < len(end) else None)
-            row += [None] * (2 * (num_levels - len(forecast.intervals)))
+            row += [None] * (2 * (len(levels) - len(forecast.intervals)))
             rows.append(row)
-    return rows
+    ends = [f"{end}_{level}" for level in levels for end in ("low", "high")]
+    write_table(
+        path, [*([file.id] if file.id else []), file.time or "row", file.column, *ends], rows
+    )
 
 
 def _draw(file: _Source, forecasts: dict[str, _Forecast], origin: str) -> Figure:
-    """The end of the history and what follows it, of a few series where there are many."""
+    """Draw the end of the history and the forecast, for a few series if there are many."""
     candidates = [of for of, forecast in forecasts.items() if forecast.intervals] or [*forecasts]
     shown = candidates[:: math.ceil(len(candidates) / _MOST_DRAWN)]
     title = f"Forecast of {file.name}"
@@ -406,12 +424,12 @@ def _draw(file: _Source, forecasts: dict[str, _Forecast], origin: str) -> Figure
     if file.id:
         add_legend(figure)
     else:
-        panels[0].legend(loc="upper left")  # beside the title there is no room for several levels
+        panels[0].legend(loc="upper left")  # several levels have no room beside the title
     return figure
 
 
 def _draw_series(axes: Axes, file: _Source, table: CsvSeries, forecast: _Forecast) -> None:
-    """One series; steps without an interval are dotted."""
+    """Draw one series; steps without an interval are dotted."""
     steps, intervals = len(forecast.samples), forecast.intervals
     shown = slice(-max(3 * steps, 24), None)
     axes.plot(table.times[shown], table.samples[shown], color=TARGET_COLOR, label="history")
