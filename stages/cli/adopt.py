@@ -1,9 +1,7 @@
-"""Give an entry of params.yaml the best recipe of a search.
+"""Write the best recipe of a search into params.yaml: `srn adopt sunspots_direct`.
 
-`srn adopt sunspots_direct`.
-
-Only values change: comments, order and spaces of params.yaml stay. The entry is cited below
-`searched:`, by which `--check` finds what differs from the search since.
+Only values change: comments, order and spacing of params.yaml stay. The entry is listed under
+`searched:`, so that `--check` can compare it with the search later.
 """
 
 from typing import Any
@@ -24,13 +22,13 @@ _PREFIX = "search_"  # of the section of searches/params.yaml, before the name o
 
 
 def _list_searches() -> str:
-    """The names of the searches of searches/params.yaml, for messages."""
+    """List the searches of searches/params.yaml, for messages."""
     sections = read_yaml(SEARCHES_FILE)
     return ", ".join(sorted(section.removeprefix(_PREFIX) for section in sections))
 
 
 def _find_best(search: str) -> Best:
-    """What a search found.
+    """Read the best recipe of a search.
 
     Raises:
         InputError: there is no such search, or its results are not here.
@@ -48,15 +46,10 @@ def _find_best(search: str) -> Best:
 
 
 def adopt(search: str, best: Best, entry: str) -> list[str]:
-    """Write the best recipe into params.yaml; returns which values changed.
-
-    Args:
-        search: its name, which is cited.
-        best: what it found.
-        entry: that gets the recipe, in the section of the base.
+    """Write the best recipe of a search into an entry of params.yaml; return the changes.
 
     Raises:
-        InputError: there is no such entry, or it has what the recipe has not.
+        InputError: there is no such entry, or it has a value that the recipe does not have.
     """
     differences = []
     text = PARAMS_FILE.read_text(encoding="utf-8")
@@ -77,9 +70,9 @@ def adopt(search: str, best: Best, entry: str) -> list[str]:
 
 
 def compare(best: Best, entry: str) -> dict[str, tuple[Any, Any]]:
-    """Where an entry is not the best recipe of a search: path -> what it has, what was found.
+    """Compare an entry with the best recipe of a search: path -> own value, value of the recipe.
 
-    Its seed is its own.
+    The seed is not compared.
 
     Raises:
         InputError: there is no such entry.
@@ -96,9 +89,9 @@ def compare(best: Best, entry: str) -> dict[str, tuple[Any, Any]]:
 
 
 def set_value(text: str, path: list[str], value: Any) -> str:
-    """YAML in which one value is another; all other characters stay.
+    """Change one value of a YAML text and no other character.
 
-    ruamel.yaml can keep comments too, but puts lists and long lines into a shape of its own.
+    ruamel.yaml can keep comments too, but reformats lists and long lines.
 
     Raises:
         InputError: a key of the path, other than the last one, is missing.
@@ -110,7 +103,7 @@ def set_value(text: str, path: list[str], value: Any) -> str:
         if key in entries:
             node = entries[key][1]
         elif depth == len(path) and entries:
-            last = node.value[-1][0].start_mark  # the new entry stands before it
+            last = node.value[-1][0].start_mark  # the new entry goes before it
             between = ", " if node.flow_style else "\n" + " " * last.column
             return f"{text[: last.index]}{key}: {written}{between}{text[last.index :]}"
         else:
@@ -119,7 +112,7 @@ def set_value(text: str, path: list[str], value: Any) -> str:
 
 
 def check() -> None:
-    """Print where params.yaml differs from the searches that it cites.
+    """Print where params.yaml differs from the searches listed under `searched:`.
 
     Raises:
         InputError: it differs, or the results of such a search are not here.
@@ -136,7 +129,7 @@ def check() -> None:
 
 
 def main(search: str | None, entry: str | None, check_only: bool = False) -> None:
-    """Change params.yaml, by default the entry that the search started from, or only check it.
+    """Write a recipe into params.yaml, by default into the base of the search, or only check.
 
     Raises:
         InputError: there is no such search or entry, or a check found a difference.

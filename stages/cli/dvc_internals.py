@@ -1,8 +1,8 @@
-"""Every use of parts of DVC that its documentation does not promise.
+"""All uses of undocumented parts of DVC.
 
-The parts are those of DVC 3.67, to which pyproject.toml pins DVC until the next version was tried.
-Where another DVC has no such part, or one with other arguments, the commands do without it: more
-slowly, with the same results.
+They are those of DVC 3.67; pyproject.toml pins DVC to this minor version until the next one was
+tried. If a part is missing in another version, or has other arguments, commands work without it:
+more slowly, with the same results.
 """
 
 import fcntl
@@ -61,7 +61,7 @@ def warn_of_another_dvc() -> None:
 
 
 def _find(part: str) -> Any:
-    """A part of DVC, or None if this DVC has none or one with other arguments."""
+    """Return a part of DVC; None if it is missing or has other arguments."""
     try:
         found = pkgutil.resolve_name(part)
         parameters = tuple(inspect.signature(found).parameters)
@@ -73,7 +73,7 @@ def _find(part: str) -> Any:
 
 @contextmanager
 def params_read_once() -> Iterator[None]:
-    """Have DVC parse params.yaml once, not once a stage that reads it: a second at 70 stages."""
+    """Have DVC parse params.yaml once instead of once per stage: saves a second at 70 stages."""
     load = _find(_LOAD_PARAMS)
     if load is None:
         yield
@@ -88,11 +88,11 @@ def params_read_once() -> Iterator[None]:
 
 
 def write_entries_alone() -> None:
-    """Have DVC write dvc.lock an entry at a time in this process, one that `make repro` started.
+    """Have DVC replace single entries of dvc.lock in this process, which `make repro` started.
 
     After every stage DVC parses and writes the whole file in pure Python: a second at 66 stages.
-    Here its own serializer writes the entry of that stage, which takes the place of the one before:
-    the same bytes, and never half of them.
+    Here DVC's own serializer writes the entry of this stage only, and the file is replaced
+    atomically. Its bytes are the same.
     """
     write_all = _find(_WRITE_LOCK)
     make_entry, format_yaml = _find(_MAKE_ENTRY), _find(_FORMAT_YAML)
@@ -147,9 +147,9 @@ def read_remote_object(repo: Any, md5: str) -> bytes:
 
 
 def add_to_cache(repo: Any, md5: str, content: bytes, path: Path) -> None:
-    """Put an object into the cache of a `dvc.repo.Repo`, where it has this path."""
+    """Add an object to the cache of a `dvc.repo.Repo`, at this path."""
     if _find(_ADD_OBJECT) and hasattr(repo, "cache"):
-        repo.cache.local.add_bytes(md5, content)  # knows who else may write a shared cache
+        repo.cache.local.add_bytes(md5, content)  # sets the permissions of a shared cache
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as new:
@@ -157,9 +157,9 @@ def add_to_cache(repo: Any, md5: str, content: bytes, path: Path) -> None:
 
 
 def repair_rwlock() -> None:
-    """Remove the list of busy files if a dvc was killed while it wrote that: DVC would stop at it.
+    """Remove DVC's file of read and write locks if it is damaged.
 
-    It is written in place, in some microseconds.
+    DVC writes it in place; one that was killed meanwhile would stop every later DVC command.
     """
     path = _FOLDER / _RWLOCK
     with open_lock(_FOLDER / _LOCKS[1]) as guard:
@@ -182,14 +182,14 @@ def is_writing() -> bool:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
             continue
-        except BlockingIOError:  # held by the process that the file names
+        except BlockingIOError:  # held by the process whose id is in the file
             if path.read_text(encoding="utf-8").strip() == str(os.getpid()):
                 return True
     return False
 
 
 def is_dvc_busy() -> bool:
-    """Whether a process holds the lock of DVC, for which this one would wait half a second."""
+    """Whether a process holds DVC's lock, for which this one would wait half a second."""
     try:
         with (_FOLDER / _LOCKS[0]).open(encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

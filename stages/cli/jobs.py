@@ -1,7 +1,7 @@
-"""Run stages side by side, in a few dvc processes that never outlive this one.
+"""Run independent stages in parallel, in a few dvc processes that end with this one.
 
-`python stages/run.py cli.jobs STARTER MODULE [ARGUMENT...]` is such a process: it runs a
-module until SIGTERM comes or its starter has ended, and it ends between DVC's own writes.
+`python stages/run.py cli.jobs STARTER MODULE [ARGUMENT...]` is such a process. It runs a module. On
+SIGTERM, or when its starter has ended, it ends too, but never while DVC writes one of its files.
 """
 
 import contextlib
@@ -29,14 +29,16 @@ from stages.shared.die_with_parent import die_with_parent
 from stages.shared.errors import LESS_MEMORY, InputError
 from stages.shared.model_config import read_times
 
-_TRAININGS = ("train_forecaster@", "train_classifier@")  # next to them all other stages are short
-# what DVC prints of a stage that was sent SIGKILL, as the system does that has no memory left
+_TRAININGS = ("train_forecaster@", "train_classifier@")  # all other stages are short
+# printed by DVC if a stage got SIGKILL, as when the system runs out of memory
 _KILLED = re.compile(r"failed to reproduce '(\S+)': .*exited with (?:-9|137)$", re.MULTILINE)
 STARTED = re.compile(rb"^Running stage '(\S+)':$", re.MULTILINE)  # as DVC prints it
 _SKIPPED = re.compile(r"^(?:Stage )?'(\S+)' didn't change, skipping$", re.MULTILINE)
-WARNING = re.compile(r"(\(\S+ pid=.+\) )?WARNING")  # of a stage, or of its task on a cluster
-_TAIL_BYTES = 500  # of a job's output, which hold its last line
-_RETRY_SECONDS = 0.02  # until this process asks again whether DVC has finished writing
+WARNING = re.compile(
+    r"(\(\S+ pid=.+\) )?WARNING"
+)  # printed by a stage, or by its task on a cluster
+_TAIL_BYTES = 500  # at the end of a job's output, enough for its last line
+_RETRY_SECONDS = 0.02  # between checks whether DVC has finished writing
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -56,11 +58,11 @@ class Job:
 
     @property
     def seconds(self) -> float:
-        """How long it has run."""
+        """Seconds since the job started."""
         return time.monotonic() - self.started
 
     def read_last_line(self) -> str:
-        """The last line with a letter or digit: how far it is. Notes which stage printed it."""
+        """Return the last printed line with a letter or digit, and note which stage runs now."""
         descriptor = self.output.fileno()
         size = os.fstat(descriptor).st_size
         # pread: the processes that write share the position of this file
@@ -77,35 +79,35 @@ class Job:
 
 
 def run_side_by_side(pipeline: Pipeline, stale: Graph, changed: set[str], num_jobs: int) -> None:
-    """Run changed stages and, once its upstream is done, each stage that has changed by that.
+    """Run changed stages, and then each stage downstream that has changed by that.
 
     Args:
-        pipeline: knows all stages.
-        stale: those that may have to run, with what they read from among them.
-        changed: those of them that have changed by now.
-        num_jobs: how many stages run at a time, at most.
+        pipeline: all stages.
+        stale: stages that may have to run, each with the stale stages that it reads from.
+        changed: the stale stages that are known to have changed.
+        num_jobs: the most stages that run at the same time.
 
     Raises:
-        InputError: a stage failed; its output is printed, and all that does not read from it has
-            run.
+        InputError: a stage failed. Its output is printed, and all stages that do not read from it
+            have run.
     """
     waiting = dict(stale)
-    # nothing upstream of these runs, which could give back what they miss
+    # nothing upstream runs, which could restore a missing file
     to_run = {stage for stage, upstream in stale.items() if not upstream}
-    expected = set(changed)  # to run, as far as is known
+    expected = set(changed)  # stages that are expected to run
     done: set[str] = set()
     unchanged: set[str] = set()  # of those done
     failures: list[str] = []
-    seconds = read_seconds(stale)  # now: a stage that starts removes what it wrote last time
+    seconds = read_seconds(stale)  # read now: a stage removes its outs when it starts
     jobs: list[Job] = []
-    # lines of the terminal below all that is printed; nothing where stdout is none
+    # status lines at the bottom of a terminal; disabled if stdout is not one
     open_line = partial(tqdm, bar_format="{desc}", disable=None, leave=False, file=sys.stdout)
     lines = [open_line(position=number) for number in range(1 + num_jobs)]
     try:
         while waiting or jobs:
             while to_ask := {stage for stage in waiting if waiting[stage] <= done} - to_run:
                 if jobs and is_dvc_busy():
-                    break  # a job starts or ends a stage: the next round asks
+                    break  # a job starts or ends a stage: try again in the next round
                 found = ask_again(pipeline, to_ask)
                 to_run |= found
                 for stage in to_ask - found:
@@ -149,19 +151,19 @@ def run_side_by_side(pipeline: Pipeline, stale: Graph, changed: set[str], num_jo
 
 
 def ask_again(pipeline: Pipeline, stages: Iterable[str]) -> set[str]:
-    """Those of some stages that have changed, now that their upstream has run.
+    """Return which of these stages have changed, now that their upstream has run.
 
-    All of them where DVC cannot tell: the dvc that runs them waits for another one, or says why.
+    If DVC cannot find out, all are returned: the dvc process that runs them reports the reason.
     """
     with signals_held():
         try:
             return pipeline.find_changed(stages)
-        except (InputError, OSError):  # such as a file that an editor just replaces
+        except (InputError, OSError):  # for example while an editor replaces a file
             return set(stages)
 
 
 def list_running(jobs: list[Job]) -> dict[str, float]:
-    """The stages that jobs have yet to end, and how many seconds ago each job started."""
+    """Return the stages that jobs have not finished, with the seconds since each job started."""
     running = {}
     for job in jobs:
         for stage in job.chain[job.chain.index(job.stage) :]:
@@ -170,7 +172,7 @@ def list_running(jobs: list[Job]) -> dict[str, float]:
 
 
 def format_running(job: Job) -> str:
-    """One line of the terminal: how long, which stage, and what it printed last."""
+    """Format a status line: seconds, stage, and the last line it printed."""
     width = shutil.get_terminal_size().columns - 1
     last_line = job.read_last_line()
     return f"  {job.seconds:5.0f} s  {job.stage}  {last_line}"[:width]
@@ -179,9 +181,9 @@ def format_running(job: Job) -> str:
 def _start_ready(
     waiting: Graph, to_run: set[str], done: set[str], jobs: list[Job], num_jobs: int
 ) -> None:
-    """Start chains that begin with a stage that has to run, as long as a job is free."""
+    """Start chains of stages while fewer than `num_jobs` jobs run."""
     for stage in list(waiting):
-        is_taken = stage not in waiting  # by a chain that has just started
+        is_taken = stage not in waiting  # by a chain that was just started
         if len(jobs) < num_jobs and stage in to_run and not is_taken:
             chain = find_chain(stage, waiting, done)
             output = tempfile.TemporaryFile()  # noqa: SIM115  the job reads it later
@@ -189,7 +191,7 @@ def _start_ready(
                 *("dvc", "--wait-for-lock", "repro", "--single-item", *chain),
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},  # lines are shown as they are printed
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},  # show lines at once
             )
             jobs.append(Job(chain, process, output))
             for started in chain:
@@ -197,20 +199,20 @@ def _start_ready(
 
 
 def _start_module(*command: str, **options: Any) -> subprocess.Popen[bytes]:
-    """Start a module that this process can stop, and that does not outlive it."""
+    """Start a module in a process that ends with this one."""
     job = [sys.executable, run.__file__, "cli.jobs", str(os.getpid()), *command]
-    # a session of its own: Ctrl-C reaches it through us alone, and it ends with all it started
+    # in a session of its own, so that Ctrl-C reaches it only through this process
     return subprocess.Popen(job, start_new_session=True, **options)
 
 
 def finish_job(job: Job, count: str) -> set[str]:
-    """Print the warnings of a job that ended well, and one line: the count and what has run.
+    """Print the warnings of a finished job, and a line with the count and the stages that ran.
 
     Returns:
-        Stages of its chain that had not changed.
+        The stages of its chain that had not changed.
 
     Raises:
-        InputError: it failed; its whole output has been printed.
+        InputError: the job failed; its whole output has been printed.
     """
     chain = " → ".join(job.chain)
     with job.output:
@@ -221,7 +223,7 @@ def finish_job(job: Job, count: str) -> set[str]:
         killed = _KILLED.search(output)
         if killed or job.process.returncode == -signal.SIGKILL:
             name = killed[1] if killed else chain
-            raise InputError(f"{name} was killed, probably for want of memory: {LESS_MEMORY}")
+            raise InputError(f"{name} was killed, probably because memory ran out: {LESS_MEMORY}")
         raise InputError(f"{chain} failed: see its output above")
     for line in output.splitlines():
         if WARNING.match(line):
@@ -234,13 +236,13 @@ def finish_job(job: Job, count: str) -> set[str]:
 
 
 def _print_above(text: str) -> None:
-    """Print above the lines of the running jobs, and at once where stdout is no terminal."""
+    """Print above the status lines, and flush at once."""
     tqdm.write(text)
     sys.stdout.flush()
 
 
 def run_module(*command: str) -> bool:
-    """Run a module in the foreground; returns whether it ended well."""
+    """Run a module in the foreground, and return whether it succeeded."""
     process = _start_module(*command)
     try:
         return process.wait() == 0
@@ -250,7 +252,7 @@ def run_module(*command: str) -> bool:
 
 
 def stop(processes: list[subprocess.Popen[bytes]]) -> None:
-    """End processes and what they started, such as dvc and its stage."""
+    """End processes and their children, such as dvc and its stage."""
     for process in processes:
         process.terminate()
     for process in processes:
@@ -266,7 +268,7 @@ def exit_on_signals() -> None:
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
-    """Let signals wait, as long as DVC may write in this very process."""
+    """Hold signals back while DVC may write in this process."""
     old = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
@@ -276,11 +278,11 @@ def signals_held() -> Iterator[None]:
 
 def _run_as_job(starter: str, module: str, *arguments: str) -> None:
     """Run a module in this process."""
-    # this holds DVC's lock for as long as the remote takes, and writes none of DVC's own files
+    # a fetch holds DVC's lock for long, but writes none of DVC's own files
     is_fetch = module == "dvc" and arguments[:1] == ("fetch",)
 
     def end_between_writes(*_: object) -> None:
-        """End this process and all it started, now or as soon as DVC has written."""
+        """End this process and its children, at once or when DVC has finished writing."""
         if is_writing() and not is_fetch:
             signal.setitimer(signal.ITIMER_REAL, _RETRY_SECONDS)
         else:
@@ -293,13 +295,13 @@ def _run_as_job(starter: str, module: str, *arguments: str) -> None:
         write_entries_alone()
         name, value = run.SAFE_PATH
         if os.environ.get(name) == value:
-            del os.environ[name]  # stages start as they do under a plain `dvc repro`
+            del os.environ[name]  # stages start as under a plain `dvc repro`
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def read_seconds(stages: Iterable[str]) -> dict[str, float]:
-    """Seconds that each training took last time, where its times.json is still here."""
+    """Return the seconds that each training took last time, from times.json."""
     seconds = {}
     for stage in stages:
         if not stage.startswith(_TRAININGS):
@@ -307,7 +309,7 @@ def read_seconds(stages: Iterable[str]) -> dict[str, float]:
         try:
             times = read_times(Path("data/trained", stage.partition("@")[2]))
         except (OSError, InputError, KeyError, TypeError, ValueError):
-            continue  # gone or damaged: it is about to be written again
+            continue  # missing or damaged; it will be written again
         seconds[stage] = (times.ended - times.started).total_seconds()
     return seconds
 
@@ -315,13 +317,13 @@ def read_seconds(stages: Iterable[str]) -> dict[str, float]:
 def estimate_seconds(
     waiting: Iterable[str], running: dict[str, float], seconds: dict[str, float], num_jobs: int
 ) -> float | None:
-    """Seconds until the last training ends, or None if one of them never ended here.
+    """Estimate the seconds until the last training ends; None if the time of one is not known.
 
     Args:
         waiting: stages that have not started.
-        running: those that have -> how many seconds ago.
-        seconds: trainings -> what they took last time.
-        num_jobs: how many stages run at a time.
+        running: started stages -> seconds since their start.
+        seconds: trainings -> seconds that they took last time.
+        num_jobs: the most stages that run at the same time.
     """
     trainings = [stage for stage in [*waiting, *running] if stage.startswith(_TRAININGS)]
     if any(stage not in seconds for stage in trainings):
@@ -331,12 +333,12 @@ def estimate_seconds(
 
 
 def count_stages(num_done: int, num_stages: int) -> str:
-    """The same width all the way: `[ 3/48]`."""
+    """Format a count with constant width: `[ 3/48]`."""
     return f"[{num_done:{len(str(num_stages))}}/{num_stages}]"
 
 
 def format_remaining(count: str, num_unchanged: int, seconds: float | None) -> str:
-    """One line: the count, how many of them did not have to run, and minutes if known."""
+    """Format the count, the number of unchanged stages, and the remaining time if known."""
     text = f"{count} stages done"
     if num_unchanged:
         text += f", {num_unchanged} of them unchanged"

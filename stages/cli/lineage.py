@@ -1,7 +1,4 @@
-"""Where a model comes from and where it went: `srn lineage MODEL`.
-
-Follows dvc.lock from the scores back to the first data, and on to the run in MLflow.
-"""
+"""Print where a model comes from, from its data to its run in MLflow: `srn lineage MODEL`."""
 
 from stages.cli.text import align
 from stages.shared.command import show
@@ -15,10 +12,10 @@ _Row = tuple[str, str, str]  # path, md5, the stage that made it
 
 
 def trace(model: RunSpec) -> list[_Row]:
-    """Data files in the order in which they were made.
+    """Return the files that a model depends on, in the order in which they were written.
 
     Raises:
-        InputError: one of them is made from itself.
+        InputError: dvc.lock has a cycle.
     """
     makers = {}
     for stage in read_lock().values():
@@ -34,10 +31,10 @@ def trace(model: RunSpec) -> list[_Row]:
 
 
 def _add_origins(stages: list[Stage], makers: dict[str, Stage], rows: list[_Row]) -> None:
-    """Add to the rows what the last of some stages has read, and before it what that is made from.
+    """Add the files that the last of these stages has read, after the files they depend on.
 
     Raises:
-        InputError: it is made from what it makes.
+        InputError: dvc.lock has a cycle.
     """
     for path, md5 in stages[-1].deps.items():
         made = find_entry(path, makers) or path  # a file may be in a folder that is an out
@@ -55,7 +52,7 @@ def _add_origins(stages: list[Stage], makers: dict[str, Stage], rows: list[_Row]
 
 
 def main(name: str) -> None:
-    """Print the lineage of one model, and where its run is.
+    """Print the lineage of one model, and the address of its run.
 
     Raises:
         InputError: dvc.lock has no such model.
@@ -64,7 +61,7 @@ def main(name: str) -> None:
     if name not in models:
         raise InputError(f"dvc.lock has no model {name}: choose one of {', '.join(models)}")
     rows = trace(models[name])
-    # a line each would be far wider than a terminal
+    # two lines each, to fit a terminal
     made = align([(f"  {md5}", stage) for _, md5, stage in rows]).splitlines()
     for (path, _, _), line in zip(rows, made, strict=True):
         show(f"{path}\n{line}")

@@ -1,9 +1,8 @@
-"""Name the languages of surnames: `srn predict "Yue Tingsong" Schmidt`, or those of a file.
+"""Predict the languages of surnames, given as arguments or in a file: `srn predict Schmidt`.
 
-Uses the champion of champions.yaml, or the best model of the workspace where there is none; with
-`--model surname_rnn` that model of dvc.lock. `--walkthrough` prints what the walk-through does: the
-log-probabilities of surname_rnn, unless another model is named, and of its own names unless there
-are others.
+The model is the champion of champions.yaml, or else the best model of the workspace; with `--model
+surname_rnn` this model of dvc.lock. `--walkthrough` prints log-probabilities in the format of the
+walk-through, by default of surname_rnn and for the names of the walk-through.
 """
 
 import csv
@@ -28,9 +27,9 @@ from stages.tracking.served_models.loader import Classifier
 _Answer = dict[str, Any]
 
 _PUBLISHED = "surname_rnn"  # the model of the walk-through
-_PER_LINE = 3  # languages beside a name, which may be long: within 100 columns
-_CHUNK = 10_000  # rows of a file that are in memory
-_BATCH = 1_000  # names of it that are computed at once
+_PER_LINE = 3  # languages per line, to stay within 100 columns
+_CHUNK = 10_000  # rows of a file in memory
+_BATCH = 1_000  # names per batch
 _LONGEST = 1_000  # letters of a name
 _RANKED = ("label", "probability")  # columns, the best first: label_1, probability_1, …
 
@@ -47,7 +46,7 @@ def main(
     out: Path | None = None,
     unsure: float = 0.0,
 ) -> None:
-    """Print the likeliest languages of each name, or write those of the names in a file.
+    """Print the most probable languages of each name, or write them for the names of a file.
 
     Raises:
         InputError: there is no such model or file, or a name is too long or has no known letter.
@@ -57,8 +56,8 @@ def main(
         model = model or (None if from_mlflow else _PUBLISHED)
     if bool(names) == bool(file) or (names and out) or (file and (as_json or as_log)):
         raise InputError(
-            "give names, or --file, to which --out belongs, while --json, --log and --walkthrough "
-            "do not"
+            "give either names or --file; --out goes with --file, --json, --log and --walkthrough "
+            "with names"
         )
     check_dvc_listings()
     if model:
@@ -84,7 +83,7 @@ def main(
             answer["unsure"] = answer["top"][0]["probability"] < unsure
     if as_json:
         shown = json.dumps(answers, ensure_ascii=False, indent=1)
-        # a terminal obeys what JSON need not escape; as ASCII it means the same
+        # JSON may have control characters for a terminal; as ASCII they are escaped
         is_plain = clean_message(shown, most_lines=sys.maxsize) == shown
         print(shown if is_plain else json.dumps(answers, indent=1))
     elif as_published:
@@ -109,17 +108,18 @@ def main(
 def _predict_file(
     model: Classifier, file: Path, out: Path, top: int, unsure: float
 ) -> tuple[int, int]:
-    """Write the rows of a table with their likeliest labels; returns how many, and marked ones.
+    """Write the rows of a table with their most probable labels, reading some thousands at a time.
 
-    Some thousand rows at a time are in memory, however many there are.
+    Returns:
+        The number of names, and the number of marked ones.
 
     Raises:
-        InputError: it is no such table, or the same file is to be written.
+        InputError: the file is no table with a column `name`, or is also the output.
     """
     if not file.is_file():  # a pipe may never end
-        raise InputError(f"{file} is no regular file that is there: name a CSV file")
+        raise InputError(f"{file} is not a regular file: name a CSV file")
     if out.exists() and out.samefile(file):
-        raise InputError(f"{out} is the file that is read: name another one by --out")
+        raise InputError(f"{out} is the input: name another file with --out")
     top = min(top, len(model.languages))
     num_names = num_marked = 0
     try:
@@ -141,15 +141,15 @@ def _predict_file(
                     num_marked += bool(answer[-1])
                 num_names += len(chunk)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{file} is no CSV file in UTF-8 ({error}): save it as one") from None
+        raise InputError(f"{file} is not a CSV file in UTF-8 ({error}): save it as one") from None
     return num_names, num_marked
 
 
 def _answer(model: Classifier, names: list[str], top: int, unsure: float) -> Iterator[list[str]]:
-    """The cells that a row gets: labels and probabilities, the best first, and a note."""
+    """Yield the new cells of each row: labels and probabilities, the best first, and a note."""
     is_long = [len(name) > _LONGEST for name in names]
-    asked = ["" if long else name for name, long in zip(names, is_long, strict=True)]
-    log_probabilities = model.classify(asked, _BATCH)
+    shortened = ["" if long else name for name, long in zip(names, is_long, strict=True)]
+    log_probabilities = model.classify(shortened, _BATCH)
     best = (log_probabilities / model.temperature).softmax(1).topk(top)
     for long, values, indices in zip(
         is_long, best.values.tolist(), best.indices.tolist(), strict=True

@@ -1,8 +1,7 @@
 """Make the best model on validation the champion: `srn promote surnames`, or a series.
 
-The models of dvc.lock on the same data are compared on validation. The best one becomes the entry
-of its leaderboard in champions.yaml: `srn predict` or `srn forecast` uses it. `srn sync` registers
-it in MLflow.
+The models of dvc.lock on the same data are compared on validation. The best one is written to
+champions.yaml, which `srn predict` and `srn forecast` use. `srn sync` registers it in MLflow.
 """
 
 from datetime import date
@@ -30,7 +29,7 @@ from stages.tracking.run_specs import check_dvc_listings, read_models
 
 
 def promotion_problem(best: Candidate, champion: Champion) -> str | None:
-    """Why the champion should stay, or None."""
+    """Return why the champion should stay, or None."""
     score = best.ranking.validation
     if best.data == "sample" and champion.data != "sample":
         return (
@@ -50,7 +49,7 @@ def promotion_problem(best: Candidate, champion: Champion) -> str | None:
 
 
 def main(leaderboard: str, force: bool) -> None:
-    """Print the leaderboard, of surnames or a series, and write champions.yaml.
+    """Print the leaderboard of the surnames or a series, and write champions.yaml.
 
     Raises:
         InputError: the best model may not be promoted, or the workspace differs from dvc.lock.
@@ -71,14 +70,16 @@ def main(leaderboard: str, force: bool) -> None:
     show(align(rows))
     if "split" in best_scores:
         section = f"evaluate_{SECTIONS[best.model.experiment]}"
-        raise InputError(f"these hide the test: set {section}.split: test in params.yaml")
+        raise InputError(
+            f"these are scores of the validation split: set {section}.split: test in params.yaml"
+        )
     champion = read_champions().get(leaderboard)
     files, data_files = list_model_files(best.model), list_data_files(best.model)
     is_champion = champion is not None and champion.files == files
     if champion and is_champion and champion.data_files == data_files:
         print(f"{best.model.name} is the champion of {leaderboard} already")
         return
-    # the same model by other data, such as the same series preprocessed anew, needs no comparison
+    # no comparison if only the data are others, such as the series preprocessed again
     problem = promotion_problem(best, champion) if champion and not is_champion else None
     if problem and not force:
         raise InputError(f"{problem}; --force overrules")

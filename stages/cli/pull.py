@@ -1,7 +1,7 @@
-"""Get what dvc.lock names from the team's remote: `make pull`.
+"""Download the results of dvc.lock from the team's remote: `make pull`.
 
-As `dvc pull`, which writes whatever the listing of a folder on the remote names. Here listings are
-fetched first, and compared with dvc.lock before anything else is fetched or written.
+`dvc pull` writes to any path that the listing of a folder on the remote names. Here listings are
+fetched first and compared with dvc.lock, before anything else is fetched or written.
 """
 
 from stages.cli.dvc_internals import add_to_cache, read_remote_object, warn_of_another_dvc
@@ -19,10 +19,10 @@ from stages.tracking.run_specs import check_dvc_listings, read_dvc_folders, read
 
 
 def fetch_listings(folders: Md5s) -> None:
-    """Fetch the listings that are missing in DVC's cache, by folder, each checked by its md5.
+    """Fetch the listings of folders that DVC's cache does not have, and check their md5s.
 
     Raises:
-        InputError: the remote cannot be read, or a listing is another one.
+        InputError: the remote cannot be read, or a listing differs from dvc.lock.
     """
     from dvc.repo import Repo
 
@@ -35,7 +35,7 @@ def fetch_listings(folders: Md5s) -> None:
             try:
                 listing = read_remote_object(repo, md5)
             except FileNotFoundError:
-                continue  # `dvc fetch` names all that is missing on the remote
+                continue  # `dvc fetch` reports all missing files
             except Exception as error:  # each kind of remote has errors of its own
                 raise InputError(f"the remote cannot be read: {summarize(error)}") from None
             problem = listing_problem(listing, md5)
@@ -48,7 +48,7 @@ def fetch_listings(folders: Md5s) -> None:
 
 
 def _list_missing() -> list[str]:
-    """Files and folders of dvc.lock of which DVC's cache does not have all."""
+    """List the files and folders of dvc.lock that are not complete in DVC's cache."""
     objects = find_objects()
     missing = []
     for stage in read_lock().values():
@@ -66,7 +66,7 @@ def main() -> None:
     """Fetch, check, write.
 
     Raises:
-        InputError: something cannot be fetched or written, or is not what dvc.lock names.
+        InputError: a file cannot be fetched or written, or differs from dvc.lock.
     """
     check_dvc_listings()
     warn_of_another_dvc()

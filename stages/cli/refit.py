@@ -1,9 +1,9 @@
-"""Fit a model again, to a whole file, before it forecasts past the end of it.
+"""Fit a model again to a whole file, before it forecasts past the end.
 
-Scores come from a model that has seen the training part alone. Once they are known, the newest
-samples are worth more than a test. The model is fitted again when it is asked and not by a stage of
-DVC: a stage that depends on champions.yaml would leave dvc.lock behind after each promotion, and
-the small models here take a second.
+Scores come from a model that was trained on the training part only. Once they are known, the newest
+samples are worth more as training data. `srn forecast` fits the model, not a stage of DVC: a stage
+that depends on champions.yaml would make dvc.lock out of date after each promotion, and these small
+models take a second.
 """
 
 import io
@@ -31,16 +31,16 @@ def take_whole_file(
     series: dict[str, CsvSeries],
     transform: Mapping[str, Any] | None,
 ) -> ObservedSeries | Panel:
-    """A series or a panel whose training part is the whole file.
+    """Return a series or a panel with the whole file as training part.
 
     Args:
-        name: of its entry in params.yaml.
-        params: that entry.
-        series: of the file, by name.
-        transform: of the one series, as training_range.json has it.
+        name: its entry in params.yaml.
+        params: the content of that entry.
+        series: the series of the file, by name.
+        transform: the transform in training_range.json, for a single series.
 
     Raises:
-        InputError: the samples cannot be transformed so, or all series are too short.
+        InputError: the transform cannot be applied, or all series are too short.
     """
     if isinstance(params, PanelParams):
         return collect_panel(name, params, series).hold_out_nothing()
@@ -51,22 +51,22 @@ def take_whole_file(
 
 
 def refit_model(name: str, models: dict[str, RunSpec], series: ObservedSeries | Panel) -> nn.Module:
-    """Fit a model of dvc.lock by the recipe recorded there, with as many updates.
+    """Fit a model of dvc.lock by the recipe recorded there, with the same number of updates.
 
     Args:
-        name: of the model.
+        name: the model.
         models: all models of dvc.lock, by name.
-        series: that it is fitted to, as `take_whole_file` gives it.
+        series: the result of `take_whole_file`.
 
     Raises:
-        InputError: the recipe does not fit this series any longer.
+        InputError: the recipe no longer fits this series.
     """
     stage = models[name].stages["train"]
     kind, _, entry = stage.name.partition("@")
     if kind == "combine_forecaster":
         members = [path.split("/")[2] for path in stage.deps if path.endswith("/weights.pt")]
         return MeanForecaster([refit_model(member, models, series) for member in members])
-    if kind != "train_forecaster":  # what validation chose for the best baseline is in its scores
+    if kind != "train_forecaster":  # the settings chosen on validation are in its scores
         scores = read_scores("forecasting", name)
         if isinstance(series, Panel):
             return fit_panel_baseline(scores["baseline"], series)

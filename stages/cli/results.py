@@ -1,8 +1,8 @@
-"""Print what came out, as far as it is here: `srn results`.
+"""Print the results of the workspace: `srn results`.
 
-The scores of every model, the best on validation first, above the best baseline of its data; what
-each classifier answers to the names that the walk-through asks about; what each recurrent layer
-takes and gives, with the number and the shapes of its weights. All of it fits 100 columns.
+First the scores of all models, the best on validation first, with the best baseline of their data.
+Then the answers of each classifier to the queries of the walk-through, and the input, output and
+weight shapes of each recurrent layer. All tables fit 100 columns.
 """
 
 from pathlib import Path
@@ -24,14 +24,14 @@ from stages.tracking.leaderboards import (
 from stages.tracking.mlflow_sync.runs import RunSpec
 from stages.tracking.run_specs import TOUR, format_modules, read_models
 
-# score in scores.json -> the two lines above its column
+# score in scores.json -> the two header lines of its column
 _Columns = dict[str, tuple[str, str]]
 FORECASTER_COLUMNS: _Columns = {
     "validation/mse_500": ("validation", "500 steps"),
     "mse_500": ("test", "500"),
     "mse_49": ("test", "49"),
     "mse_5000": ("test", "5000"),
-    "walkthrough_mse": ("walk-", "through"),  # one forecast, which has no interval
+    "walkthrough_mse": ("walk-", "through"),  # of one forecast, without interval
 }
 CLASSIFIER_COLUMNS: _Columns = {
     "validation/macro_f1": ("validation", "macro F1"),
@@ -40,21 +40,21 @@ CLASSIFIER_COLUMNS: _Columns = {
     "accuracy": ("", "accuracy"),
     "top3_accuracy": ("", "top 3"),
 }
-_TABLES = {  # task -> what scores are, columns, format of a score and of half its interval
+_TABLES = {  # task -> title, columns, format of a score and of half its interval
     "forecasting": ("mean squared errors", FORECASTER_COLUMNS, (".2g", ".1g")),
     "surnames": ("shares of names", CLASSIFIER_COLUMNS, (".3f", ".3f")),
 }
 
-_COVERAGE = "interval_coverage"  # a score of series from files alone
+_COVERAGE = "interval_coverage"  # only of series from files
 
 _Row = tuple[str, ...]
 _Digits = tuple[str, str]
 
 
 def rank(models: dict[str, Scores], score: str, sign: int) -> list[str]:
-    """Names of models, the best first by a path in scores.json, those without it last.
+    """Sort the names of models by a score, the best first, those without it last.
 
-    More is better where the sign is 1, less where it is -1.
+    A sign of 1 means that more is better, -1 that less is.
     """
     keys = {}
     for name, scores in models.items():
@@ -70,12 +70,12 @@ def list_rows(
     columns: _Columns,
     digits: _Digits,
 ) -> list[_Row]:
-    """The models of each data, the best one first and marked; below them the best baseline.
+    """Make the rows of a table: the models of each data set, ranked, then the best baseline.
 
     Args:
         models: name -> scores.
-        beside: data -> its baselines, name -> scores; none where the best one is a model.
-        ranking: which score decides.
+        beside: data set -> baseline -> scores; none if the best baseline is one of the models.
+        ranking: the score that ranks models; the best is marked.
         columns: scores to show.
         digits: formats of a score and of half its interval.
     """
@@ -96,7 +96,7 @@ def list_rows(
 
 
 def _make_row(title: str, scores: Scores, columns: _Columns, digits: _Digits) -> _Row:
-    """The title, and one cell per column: a dash where there is no such score."""
+    """Make a row: the title, and one cell per column, a dash if there is no such score."""
     numbers = list_scores(scores)
     intervals = scores.get("intervals", {})
     cells = [title]
@@ -110,14 +110,14 @@ def _make_row(title: str, scores: Scores, columns: _Columns, digits: _Digits) ->
 
 
 def _print_scores(models: list[RunSpec]) -> None:
-    """Print one table per task, and one per series from a file, which has its own horizons."""
+    """Print one table per task, and one per series from a file, since horizons differ."""
     for task, (title, columns, digits) in _TABLES.items():
         common: dict[str, Scores] = {}
         observed: dict[str, dict[str, Scores]] = {}  # by series
         for model in list_scored(task, models):
             scores = read_scores(task, model.name)
             if _COVERAGE in scores:
-                # beside MASE alone, or large numbers need more than 100 columns
+                # intervals of these only, to stay within 100 columns
                 shown = ("mase_", "owa")
                 kept = {
                     name: of for name, of in scores["intervals"].items() if name.startswith(shown)
@@ -137,10 +137,10 @@ def _print_scores(models: list[RunSpec]) -> None:
 def _print_table(
     task: str, title: str, scored: dict[str, Scores], columns: _Columns, digits: _Digits
 ) -> None:
-    """Print the scores of models by name."""
+    """Print one table of scores."""
     ranking = find_ranking(task, next(iter(scored.values())))
     top, bottom = zip(*columns.values(), strict=True)
-    # the best baseline of a series is a model among them
+    # the best baseline of a series is itself a model
     data = {scores["data"] for scores in scored.values()} if task == "surnames" else set()
     header = [("model", *top), ("   data: best baseline" if data else "", *bottom)]
     beside = {name: read_baseline_scores(task, name) for name in data}
@@ -150,7 +150,7 @@ def _print_table(
 
 
 def list_columns(scored: dict[str, Scores]) -> _Columns:
-    """What there is of a series from a file, the longest horizon first."""
+    """Return the columns for a series from a file, the longest horizon first."""
     scores = next(iter(scored.values()))
     ranking = find_ranking("forecasting", scores)
     longest = ranking.horizon
@@ -171,7 +171,7 @@ def list_columns(scored: dict[str, Scores]) -> _Columns:
 
 
 def list_answers(answers: dict[str, Rows]) -> list[_Row]:
-    """A header and one row per model and rank, from its name -> queries.csv."""
+    """Make a header and one row per model and rank, from the rows of queries.csv by model."""
     queries = list(dict.fromkeys(row["query"] for rows in answers.values() for row in rows))
     table: list[_Row] = [("model", *queries)]
     for model, rows in answers.items():
@@ -186,10 +186,10 @@ def list_answers(answers: dict[str, Rows]) -> list[_Row]:
 
 
 def main() -> None:
-    """Print all that is here.
+    """Print all results.
 
     Raises:
-        InputError: nothing is.
+        InputError: there are none.
     """
     models = read_models()
     layers = Path(TOUR, "layers.csv")

@@ -9,7 +9,7 @@ from stages.shared.errors import InputError
 
 
 def main(num_jobs: int) -> None:
-    """Run those that changed; one that was killed goes on.
+    """Run the searches that have changed; one that was killed continues.
 
     Raises:
         InputError: a search failed.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def align(rows: Sequence[Sequence[str]]) -> str:
-    """One line a row, the cells of a column below one another."""
+    """Format a table, one line per row, with aligned columns."""
     widths = [0] * len(rows[0])
     for row in rows:
         for column, cell in enumerate(row):

@@ -1,7 +1,7 @@
-"""Train the models of dvc.lock again, in another folder, and compare the bytes.
+"""Train the models of dvc.lock again in a temporary folder, and compare the bytes.
 
-`srn verify [MODEL...]`; nothing in the workspace changes. What runs are the commands of dvc.yaml,
-as under `dvc repro`: dvc.lock is data.
+`srn verify [MODEL...]` changes nothing in the workspace. It runs the commands of dvc.yaml, never
+those in dvc.lock.
 """
 
 import shlex
@@ -18,16 +18,16 @@ from stages.tracking.mlflow_sync.dvc_files import compute_md5, workspace_problem
 from stages.tracking.mlflow_sync.runs import RunSpec
 from stages.tracking.run_specs import read_models
 
-_CLOCK = "times.json"  # the only out that is never the same
+_CLOCK = "times.json"  # the only out that differs each time
 
 
 def verify(model: RunSpec, command: str, scratch: Path) -> list[str]:
-    """Names of the files in which a second training, below a scratch folder, differs from dvc.lock.
+    """Train a model again, and return the names of files that differ from dvc.lock.
 
     Args:
-        model: of dvc.lock.
-        command: of its first stage in dvc.yaml.
-        scratch: folder below which it writes.
+        model: a model of dvc.lock.
+        command: the command of its first stage in dvc.yaml.
+        scratch: folder to write to.
 
     Raises:
         InputError: the training failed.
@@ -46,13 +46,13 @@ def verify(model: RunSpec, command: str, scratch: Path) -> list[str]:
 
 
 def main(names: list[str], num_jobs: int) -> None:
-    """Print one line per model, of all if none is named, and how many are equal.
+    """Print one line per model, by default for all, and how many are equal.
 
     Raises:
         InputError: a model is not in dvc.lock, has another command there than in dvc.yaml, would
             read other data or code, or differs.
     """
-    # the best baseline is fitted by a stage that scores all of them: that has no training to repeat
+    # a best baseline is fitted by the stage that scores all baselines, not by a training
     known = {model.name: model for model in read_models() if model.kind != "best baseline"}
     for name in names:
         if name not in known:

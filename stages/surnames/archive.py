@@ -125,7 +125,7 @@ def _read_table(table: bytes, source: str) -> LabelledNames:
         reader, columns, _ = open_table(io.StringIO(text, newline=""), source, "name", "label")
         rows = list(islice(filter(None, reader), _MAX_NAMES + 1))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{source} is no CSV file in UTF-8 ({error}): save it as one") from None
+        raise InputError(f"{source} is not a CSV file in UTF-8 ({error}): save it as one") from None
     _check_number(len(rows), source)
     names: LabelledNames = {}
     for number, row in enumerate(rows, start=1):

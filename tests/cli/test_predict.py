@@ -310,7 +310,7 @@ def test_chunks_and_batches_do_not_change_an_answer(workspace, monkeypatch):
     ("content", "message"),
     [
         (b"Name\nSchmidt\n", "has the columns 'Name': call what is to be read name, in its first"),
-        (b"name\nM\xfcller\n", "is no CSV file in UTF-8"),
+        (b"name\nM\xfcller\n", "is not a CSV file in UTF-8"),
     ],
 )
 def test_a_file_that_is_no_such_table_is_one_line_and_nothing_is_written(
@@ -326,7 +326,7 @@ def test_what_is_no_regular_file_is_not_waited_for(workspace):
     os.mkfifo(workspace / "pipe.csv")
 
     for name in ("pipe.csv", "missing.csv"):
-        with pytest.raises(InputError, match=f"{name} is no regular file that is there"):
+        with pytest.raises(InputError, match=f"{name} is not a regular file"):
             predict_here([], file=workspace / name)
 
 
@@ -341,7 +341,7 @@ def test_an_endless_line_is_not_read_to_its_end(workspace):
 def test_the_file_that_is_read_is_not_overwritten(workspace):
     (workspace / "queries.csv").write_text("name\nSchmidt\n", encoding="utf-8")
 
-    with pytest.raises(InputError, match="is the file that is read: name another one by --out"):
+    with pytest.raises(InputError, match="is the input: name another file with --out"):
         predict_here([], file=workspace / "queries.csv", out=workspace / "queries.csv")
 
 

@@ -110,7 +110,7 @@ def test_its_help_lists_all_subcommands_in_100_columns(command):
         ("repro --jobs 0", "--jobs: must be at least 1, got 0"),
         ("predict Schmidt --top -1", "--top: must be at least 1, got -1"),
         ("forecast a.csv --out out.txt", "out.txt must be a .csv file"),
-        ("forecast a.csv --out nowhere/out.csv", "is no folder: make it first"),
+        ("forecast a.csv --out nowhere/out.csv", "is not a folder: create it first"),
         ("ui --port 99999", "--port: must be from 1 to 65535, got 99999"),
         ("forecast a.csv --horizon " + "9" * 5_000, "must have at most 9 digits, got 999"),
         ("ui --port " + "9" * 5_000, "--port: must be from 1 to 65535, got 999"),

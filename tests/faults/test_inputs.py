@@ -308,7 +308,7 @@ def test_a_trainer_that_was_killed_is_said_to_have_been_killed(tmp_path, jobs):
 
     said = command.communicate(timeout=60)[0].splitlines()[-1]
     assert command.returncode == 1
-    assert "was killed, probably for want of memory: lower batch" in said
+    assert "was killed, probably because memory ran out: lower batch" in said
 
 
 def kill_trainer(clone):

@@ -65,7 +65,7 @@ def test_a_bad_zip_is_rejected(content, reason):
         (b"name,label\nArwen," + b"x" * 101, "a label 100"),
         (b"name,label\n" + b"x" * 1001 + b",Elvish", "a name has up to 1,000 letters"),
         (b"name,label\n", "has 0 labels"),
-        (b"name,label\n\xff,Elvish\n", "is no CSV file in UTF-8"),
+        (b"name,label\n\xff,Elvish\n", "is not a CSV file in UTF-8"),
     ],
 )
 def test_a_bad_table_is_rejected_with_its_line(content, reason):
