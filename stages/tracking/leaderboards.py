@@ -28,7 +28,7 @@ QUESTIONS = {
     "surnames": "Which language is a surname from?",
     "forecasting": "How does a series go on?",
 }
-DETAILS = {  # folder of all scores, by task
+DETAILS = {  # task -> folder of all scores
     "forecasting": "data/evaluated/details/forecasting",
     "surnames": "data/evaluated/details/surnames",
 }
@@ -37,9 +37,9 @@ CHAMPIONS = "champions.yaml"
 _NOT_METRICS = (
     "intervals",
     "improvement",
-)  # for the note on the page; as metrics they would fill it
+)  # only in the note; as metrics they would fill the page
 _HEADER = """\
-# The model that answers, by leaderboard: surnames, or a series. Written by `srn promote`.
+# The champion of each leaderboard: surnames, or a series. Written by `srn promote`.
 """
 _Md5 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 
@@ -55,14 +55,14 @@ class _ForecasterScores(_ClassifierScores):
 
 _SCHEMAS = {"surnames": _ClassifierScores, "forecasting": _ForecasterScores}
 
-Scores = dict[str, Any]  # test scores and labels; `validation`, `intervals` … hold more
+Scores = dict[str, Any]  # test scores and labels; more below `validation`, `intervals` …
 
 
 # Scores
 
 
 def find_scores(task: str, name: str) -> Path:
-    """The path of the scores of a model, whether it has been scored or not."""
+    """Return the path of the scores of a model, which may not exist."""
     return Path(DETAILS[task], name, "scores.json")
 
 
@@ -77,7 +77,7 @@ def read_scores(task: str, name: str) -> Scores:
 
 
 def read_baseline_scores(task: str, data: str) -> dict[str, Scores]:
-    """Read the scores of the baselines of a series, or of the surnames; none, if none are here."""
+    """Read the scores of the baselines of a series or the surnames, if they are here."""
     folder = Path(DETAILS[task], "baselines")
     if task == "forecasting":
         folder /= data
@@ -110,18 +110,18 @@ def list_metrics(scores: Scores) -> dict[str, float]:
 
 
 def _is_score(scores: Scores, name: str) -> bool:
-    """Whether a number says how good a model is; those that were chosen or counted do not."""
+    """Whether a number is a score of a model, not a setting or a count."""
     compared = {*scores.get("validation", {}), *scores.get("intervals", {})}
     return name in compared or name.startswith(("walkthrough", "interval"))
 
 
 def list_labels(scores: Scores) -> dict[str, str]:
-    """List what is no number: which data the model was scored on."""
+    """List the labels that are not numbers, such as the data that the model was scored on."""
     return {name: value for name, value in scores.items() if isinstance(value, str)}
 
 
 def shorten(metrics: dict[str, float], charted: str = "ratio_to_baseline") -> dict[str, float]:
-    """Metrics with four digits; those of which charts are drawn as logarithms too.
+    """Round metrics to four digits; add the logarithms of those in charts.
 
     Errors and their ratios span 25 orders of magnitude, and charts of MLflow have linear bars.
 
@@ -144,7 +144,7 @@ def has_logarithm(name: str) -> bool:
 
 
 def format_score(scores: Scores, name: str) -> str:
-    """A score with its interval; nothing, if there is none."""
+    """Format a score with its interval; empty if there is no such score."""
     if name not in scores:
         return ""
     interval = scores.get("intervals", {}).get(name)
@@ -154,7 +154,7 @@ def format_score(scores: Scores, name: str) -> str:
 
 
 def format_verdict(scores: Scores) -> str:
-    """How a model compares with the best baseline on test; nothing, if it was not compared."""
+    """Describe how a model compares with the best baseline on test, if it was compared."""
     if "baseline" in scores:
         return "best baseline"
     improvement = scores.get("improvement", {})
@@ -175,12 +175,12 @@ def format_verdict(scores: Scores) -> str:
 
 @dataclass(frozen=True)
 class Ranking:
-    """How models are compared: on validation; the test score is only shown."""
+    """The scores that rank models: on validation; the test score is only displayed."""
 
     validation: str  # path of the score in scores.json
-    test: str  # likewise
+    test: str  # the same score on test
     sign: int  # 1: more is better, -1: less is
-    horizon: int | None = None  # steps over which errors are taken; None: they are no forecasts
+    horizon: int | None = None  # steps ahead of the errors; None for classifiers
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Candidate:
     """A model with its scores."""
 
     model: RunSpec
-    leaderboard: str  # by which its champion is registered: surnames, or a series
+    leaderboard: str  # name of the registered model: surnames, or a series
     data: str  # official, sample, the name of an archive, or the series
     ranking: Ranking
     validation: float
@@ -196,12 +196,12 @@ class Candidate:
 
     @property
     def is_network(self) -> bool:
-        """Whether it is a trained model, neither a baseline nor a combination."""
+        """Whether it is a trained model, not a baseline or a combination."""
         return self.model.kind in ("walk-through", "own")
 
 
 def find_ranking(task: str, scores: Scores) -> Ranking:
-    """What decides in the leaderboard of a scored model: macro F1, `mase` or `mse_long`."""
+    """Return the ranking of the leaderboard of a model: by macro F1, MASE or squared error."""
     if task == "surnames":
         return Ranking("validation/macro_f1", "macro_f1", 1)
     horizon = scores["horizon_long"]
@@ -210,7 +210,7 @@ def find_ranking(task: str, scores: Scores) -> Ranking:
 
 
 def find_best_baseline(task: str, scores: Scores) -> dict[str, Scores]:
-    """The baseline of a model's data that is best on validation, by name; none, if none is here."""
+    """Return name and scores of the best baseline on validation, if there are baselines."""
     baselines = read_baseline_scores(task, scores["data"])
     ranking = find_ranking(task, scores)
 
@@ -222,7 +222,7 @@ def find_best_baseline(task: str, scores: Scores) -> dict[str, Scores]:
 
 
 def read_leaderboard(name: str, models: list[RunSpec]) -> list[Candidate]:
-    """Scored models of the surnames or of a series, the best on validation first.
+    """Return the scored models of the surnames or a series, the best on validation first.
 
     Raises:
         InputError: there is none.
@@ -239,7 +239,7 @@ def read_leaderboard(name: str, models: list[RunSpec]) -> list[Candidate]:
 
 
 def format_choice(candidates: list[Candidate]) -> str:
-    """What the best candidate was chosen from: the runner-up and the best network, if it is none.
+    """Describe the choice: the best candidate, the runner-up and the best network.
 
     Args:
         candidates: of one leaderboard, the best on validation first.
@@ -254,7 +254,7 @@ def format_choice(candidates: list[Candidate]) -> str:
 
 
 def list_candidates(task: str, models: list[RunSpec]) -> list[Candidate]:
-    """All candidates of a task, the best on validation of each leaderboard first."""
+    """List all candidates of a task by leaderboard, the best on validation first."""
     candidates = []
     for model in list_scored(task, models):
         scores = read_scores(task, model.name)
@@ -277,7 +277,7 @@ def list_candidates(task: str, models: list[RunSpec]) -> list[Candidate]:
 
 
 def list_scored(task: str, models: list[RunSpec]) -> list[RunSpec]:
-    """The models of a task that are in the workspace with their scores."""
+    """List the models of a task that have scores in the workspace."""
     scored = []
     for model in models:
         if model.experiment == task:
@@ -296,14 +296,14 @@ class Champion(Params):
     model: Name
     date: str  # of the promotion, such as 2026-01-31
     reason: str
-    scores: dict[str, float]  # at the promotion, by path in scores.json
+    scores: dict[str, float]  # at the time of the promotion, by path in scores.json
     data: str  # official, sample, the name of an archive, or the series
-    data_files: dict[DataPath, _Md5]  # that it was trained and scored on
-    files: dict[DataPath, _Md5]  # that it is loaded from
+    data_files: dict[DataPath, _Md5]  # data that it was trained and scored on
+    files: dict[DataPath, _Md5]  # files that it is loaded from
 
 
 def read_champions() -> dict[str, Champion]:
-    """The champions by leaderboard.
+    """Read the champions by leaderboard.
 
     Raises:
         InputError: champions.yaml is damaged.
@@ -314,7 +314,7 @@ def read_champions() -> dict[str, Champion]:
 
 
 def write_champion(leaderboard: str, champion: Champion) -> None:
-    """Write the entry of a leaderboard; the others stay."""
+    """Replace the entry of a leaderboard in champions.yaml."""
     champions = read_champions() | {leaderboard: champion}
     entries = {name: champion.model_dump() for name, champion in champions.items()}
     with replacing(Path(CHAMPIONS)) as new:
@@ -322,31 +322,31 @@ def write_champion(leaderboard: str, champion: Champion) -> None:
 
 
 def format_champions(entries: dict[str, Any]) -> str:
-    """The text of champions.yaml, by leaderboard."""
+    """Return the text of champions.yaml."""
     return _HEADER + format_yaml(dict(sorted(entries.items())), width=1000)
 
 
 def list_data_files(model: RunSpec) -> Md5s:
-    """The preprocessed data that a model was trained and scored on."""
+    """List the preprocessed data that a model was trained and scored on."""
     files = model.data | model.test_data
     return {path: md5 for path, md5 in files.items() if path.startswith("data/preprocessed/")}
 
 
 def list_model_files(model: RunSpec) -> Md5s:
-    """The files below data/ that a model is loaded from."""
+    """List the files below data/ that a model is loaded from."""
     assert model.package
     md5s = model.md5s
     return {path: md5s[path] for path in model.package.list_files() if path.startswith("data/")}
 
 
 def list_registrations(specs: list[RunSpec]) -> list[Registration]:
-    """What MLflow should register: the champions, with the run specs of those in dvc.lock."""
+    """List the champions for MLflow to register, with the run specs of those in dvc.lock."""
     models = {spec.name: spec for spec in specs if spec.package}
     registrations = []
     for name, champion in read_champions().items():
         spec = models.get(champion.model)
         if spec:
-            # another model of that name has other weights or another config
+            # a model of the same name may have other weights or another config
             md5s, folder = spec.md5s, f"data/trained/{champion.model}"
             for path in (f"{folder}/weights.pt", f"{folder}/config.json"):
                 if md5s.get(path) != champion.files.get(path):
@@ -357,7 +357,7 @@ def list_registrations(specs: list[RunSpec]) -> list[Registration]:
 
 
 def champion_problem(registration: Registration) -> str | None:
-    """An error message if a champion is not a model of this dvc.lock, or None."""
+    """Return an error message if a champion is not a model of dvc.lock, or None."""
     if registration.spec:
         return None
     return (

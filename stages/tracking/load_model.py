@@ -1,7 +1,7 @@
-"""The model that answers `srn predict` and `srn forecast`, loaded by this clone's own code.
+"""Load the model for `srn predict` and `srn forecast`, with this clone's own code.
 
-It comes from the files of the workspace, or by md5 from DVC's cache; MLflow is asked only with
-`--from-mlflow`, for weights and other data alone: code from a server is never run.
+Its files come from the workspace or, by md5, from DVC's cache. MLflow is used only with
+`--from-mlflow`, for weights and other data: code from a server is never run.
 """
 
 import tempfile
@@ -63,7 +63,7 @@ class _TrainingRange(BaseModel):
     naive: dict[str, str] | None
 
 
-_SCHEMAS = {  # what the loader calls a file of a model -> its content
+_SCHEMAS = {  # name of a file in the loader -> its schema
     "vocabulary": Vocabulary,
     "scores": BaselineScores,
     "training_range": _TrainingRange,
@@ -73,20 +73,20 @@ _MOST_BYTES = 10**9  # of a file of a model in MLflow
 
 @dataclass(frozen=True)
 class Loaded(Generic[Model]):
-    """A model that is ready to answer."""
+    """A model that is ready to predict."""
 
     model: Model
     name: str
-    origin: str  # where it comes from, as a phrase
-    is_locked: bool  # whether dvc.lock has it, and so its recipe
+    origin: str  # for messages: where the model comes from
+    is_locked: bool  # whether dvc.lock has the model and its recipe
     reason: str = ""  # why it was chosen
-    note: str = ""  # why it is not the champion, if there is one
+    note: str = ""  # why another model than the champion is used
 
 
 def load_champion(
     make: Callable[[Files], Model], leaderboard: str, from_mlflow: bool
 ) -> Loaded[Model]:
-    """Load the champion of champions.yaml, or else the best of the workspace on validation.
+    """Load the champion of champions.yaml, or else the best model of the workspace on validation.
 
     Args:
         make: Classifier or Forecaster.
@@ -135,7 +135,7 @@ def load_named(make: Callable[[Files], Model], task: str, name: str) -> Loaded[M
         known = ", ".join(models)
         raise InputError(f"dvc.lock has no model {name} of {task}: choose one of {known}")
     spec = models[name]
-    if workspace_problem(spec.outs, {}):  # some are missing: perhaps DVC's cache has them
+    if workspace_problem(spec.outs, {}):  # some are missing; DVC's cache may have them
         config, md5s = f"data/trained/{name}/config.json", spec.md5s
         files = _find_files({config: md5s[config]})
         if files:  # the config lists the other files
@@ -159,7 +159,7 @@ def _load_from_workspace(make: Callable[[Files], Model], spec: RunSpec) -> Model
 
 
 def _find_files(md5s: Md5s) -> Files | None:
-    """Where files with these md5s are, in the workspace or in DVC's cache; None: not all are."""
+    """Find files by md5 in the workspace or DVC's cache; None if one is missing."""
     found = {}
     for path, md5 in md5s.items():
         if Path(path).is_file() and compute_md5(Path(path)) == md5:
@@ -173,7 +173,7 @@ def _find_files(md5s: Md5s) -> Files | None:
 
 
 def _load(make: Callable[[Files], Model], name: str, paths: Files, listed_in: str) -> Model:
-    """Load a model, given where the content of each of its files below data/ is.
+    """Load a model from the given paths of its files below data/.
 
     Raises:
         InputError: a file is missing in `listed_in`, or the weights are damaged.
@@ -188,7 +188,7 @@ def _load(make: Callable[[Files], Model], name: str, paths: Files, listed_in: st
     for part, path in list_artifacts(name, described).items():
         if path.startswith("data/") and path not in paths:
             raise InputError(f"{listed_in} does not list {path} of {name}: `srn promote` it again")
-        files[part] = paths.get(path, path)  # code is this clone's own
+        files[part] = paths.get(path, path)  # code comes from this clone
         if part in _SCHEMAS:
             read_json(Path(files[part]), _SCHEMAS[part])
     try:
@@ -221,7 +221,7 @@ def _load_from_mlflow(
 
 
 def _download_packages(leaderboard: str) -> Iterator[tuple[Path, str]]:
-    """What models of a registered model are rebuilt from, with their versions, the alias first.
+    """Yield the package of each version of a registered model, that with the alias first.
 
     Raises:
         InputError: a version has its files outside of this project's experiments.
@@ -238,14 +238,14 @@ def _download_packages(leaderboard: str) -> Iterator[tuple[Path, str]]:
             try:
                 artifacts = open_artifacts(address, store.uri)
                 package = artifacts.download_artifacts(f"artifacts/{PACKAGE}", str(target))
-            except ImportError as error:  # of the client of S3 and the like
+            except ImportError as error:  # of a client, such as that of S3
                 where = f"version {version} of {leaderboard} in MLflow"
                 raise InputError(f"{where} needs a package: {summarize(error)}") from None
             yield Path(package), version
 
 
 def _unpack(package: Path, champion: Champion, folder: Path) -> bool:
-    """Write the files of a champion, if a package holds all of them; nothing else is unpacked."""
+    """Unpack the files of a champion, and nothing else, if a package has all of them."""
     try:
         with zipfile.ZipFile(package) as archive:
             for path, md5 in champion.files.items():

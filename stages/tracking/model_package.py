@@ -1,4 +1,4 @@
-"""A trained model as MLflow keeps it: a file of served_models/ and the files that it loads."""
+"""The MLflow model of a trained model: a file of served_models/ and the files that it loads."""
 
 import tempfile
 import zipfile
@@ -17,12 +17,12 @@ PACKAGE = "package.zip"
 _SERVED = "stages/tracking/served_models"
 _LOADER = f"{_SERVED}/loader.py"
 _CHECKSUMS = "stages/tracking/mlflow_sync/checksums.py"  # checks the package before it is opened
-_PACKAGES = {"local_forecaster": "statsmodels"}  # that an architecture needs beside these
-_REQUIREMENTS = ("mlflow", "numpy", "pydantic", "torch")  # all that served_models/ imports
+_PACKAGES = {"local_forecaster": "statsmodels"}  # further requirements of an architecture
+_REQUIREMENTS = ("mlflow", "numpy", "pydantic", "torch")  # imported by served_models/
 
 
 def list_artifacts(name: str, config: ModelConfig) -> dict[str, str]:
-    """The files that a model is loaded from: what the loader calls them -> path.
+    """Return the files that a model is loaded from: name in the loader -> path.
 
     Raises:
         InputError: the config names an architecture that is no file of stages/models/.
@@ -43,15 +43,15 @@ def list_artifacts(name: str, config: ModelConfig) -> dict[str, str]:
 
 
 def list_files(name: str) -> list[str]:
-    """Paths of the files that a model of the workspace is loaded from."""
+    """List the paths of the files that a model of the workspace is loaded from."""
     return list(list_artifacts(name, read_config(Path("data/trained", name))).values())
 
 
 def _list_architectures(architecture: str, network: dict[str, Any]) -> list[str]:
-    """The architecture itself and those of a blend's members.
+    """List the architecture of a model and of its members.
 
     Raises:
-        InputError: one is no name, but a path by which any file would be run.
+        InputError: one is not a name but a path, by which any file could be run.
     """
     check_architecture(architecture, "config.json")
     architectures = [architecture]
@@ -75,7 +75,7 @@ def pack_model(name: str, folder: Path, identity: dict[str, Any]) -> None:
     from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
     config = read_config(Path("data/trained", name))
-    # the packages as they are installed; MLflow would take 3 to 16 s to find them out
+    # installed versions; MLflow would take 3 to 16 s to infer the requirements
     architectures = _list_architectures(config.architecture, config.network)
     own = {_PACKAGES[name] for name in architectures if name in _PACKAGES}
     requirements = []
@@ -97,7 +97,7 @@ def pack_model(name: str, folder: Path, identity: dict[str, Any]) -> None:
             "input_example": (history, {"horizon": 3}),
         }
     with tempfile.TemporaryDirectory() as scratch:
-        # one file, since MLflow uploads each in a request of its own
+        # one file, since MLflow uploads each file with a separate request
         package = Path(scratch, PACKAGE)
         with zipfile.ZipFile(package, "w", strict_timestamps=False) as archive:
             for part, file in {"loader": _LOADER, **list_artifacts(name, config)}.items():

@@ -40,7 +40,7 @@ _OTHER_NOTES = {
 _NAMES = Path("data/preprocessed/surnames")
 _SURNAME_SCORES = ("accuracy", "macro_f1", "macro_f1_adjusted")
 _RANK = f"tags.`{RANK_TAG}`"
-_ORIGIN = {  # columns of where a run comes from, at the right
+_ORIGIN = {  # columns about the origin of a run, at the right
     f"tags.`{CURRENT_TAG}`": 70,
     "tags.`kind`": 95,
     f"tags.`{EXPERIMENT_TAG}`": 110,
@@ -81,13 +81,13 @@ VIEWS = {
         bars=("validation/log10_ratio_to_baseline", "test/log10_ratio_to_baseline"),
         lines=("curves/loss", "curves/validation_loss", "curves/gradient_norm"),
     ),
-    "searches": View(  # sorted by a metric, since the page folds the runs below a run otherwise
+    "searches": View(  # sorted by a metric, or the page would collapse child runs
         "Best trials first",
         "metrics.`rank`",
         ascending=True,
         columns={"metrics.`rank`": 60, "tags.`kind`": 80, "tags.`data`": 120},
         lines=("loss",),
-        per_row=1,  # the axes of parallel coordinates need room for their names
+        per_row=1,  # parallel coordinates need room for the names of axes
     ),
     "layers": View(
         "The tour",
@@ -99,7 +99,7 @@ VIEWS = {
 
 
 def sync_pages(store: Store, specs: list[RunSpec]) -> None:
-    """Give the page of each experiment its note and its view, where all files for it are here."""
+    """Write the note and the view of each experiment whose files are all here."""
     for name in VIEWS:
         if name not in store.experiments:
             continue
@@ -112,10 +112,10 @@ def sync_pages(store: Store, specs: list[RunSpec]) -> None:
 
 
 def _format_view(name: str, specs: list[RunSpec]) -> str:
-    """The tag with the view of an experiment."""
+    """Return the tag with the view of an experiment."""
     view = VIEWS[name]
     for spec in specs:
-        # a chart of each search whose results are here
+        # a chart for each search with local results
         if spec.kind == "search" and name == spec.experiment:
             section = read_search_section(spec.first_stage)
             score = section["score"]
@@ -127,7 +127,7 @@ def _format_view(name: str, specs: list[RunSpec]) -> str:
 
 
 def _page_problem(name: str, specs: list[RunSpec]) -> str | None:
-    """Why the page of an experiment cannot be written here, or None.
+    """Return why the page of an experiment cannot be written, or None.
 
     A page compares all models of its experiment: it needs the files of all of them.
     """
@@ -143,7 +143,7 @@ def _page_problem(name: str, specs: list[RunSpec]) -> str | None:
 
 
 def rank_runs(specs: list[RunSpec]) -> list[RunSpec]:
-    """The same specs with tags that say where they stand among those of the same data.
+    """Add to each spec the tags with its rank among the models on the same data.
 
     Of each series the champion, the best two on validation, the best network and what was changed
     since the last commit have a rank; of the surnames all models and baselines. Those of which
@@ -164,7 +164,7 @@ def rank_runs(specs: list[RunSpec]) -> list[RunSpec]:
 
 
 def _rank_forecasters(specs: list[RunSpec]) -> dict[str, str] | None:
-    """By name of a run: its series, its rank there and why it is shown; None: files are missing."""
+    """Return for each run its series, its rank and why it is displayed; None: files are missing."""
     if _page_problem("forecasting", specs):
         return None
     champions = {champion.model for champion in read_champions().values()}
@@ -188,7 +188,7 @@ def _rank_forecasters(specs: list[RunSpec]) -> dict[str, str] | None:
 
 
 def _rank_classifiers(specs: list[RunSpec]) -> dict[str, str] | None:
-    """By name of a run: its rank among models and baselines, which files may not tell."""
+    """Return the rank of each run among models and baselines; None: files are missing."""
     if _page_problem("surnames", specs):
         return None
     candidates = list_candidates("surnames", specs)
@@ -208,7 +208,7 @@ def _rank_classifiers(specs: list[RunSpec]) -> dict[str, str] | None:
 
 
 def describe_experiment(name: str, specs: list[RunSpec]) -> str:
-    """The note; its first line is always in sight, and short enough for 1280 pixels."""
+    """Return the note of an experiment; its first line is always visible and fits 1280 pixels."""
     if name in _OTHER_NOTES:
         return _OTHER_NOTES[name]
     if not list_candidates(name, [spec for spec in specs if spec.package]):
@@ -217,7 +217,7 @@ def describe_experiment(name: str, specs: list[RunSpec]) -> str:
 
 
 def _describe_surnames(specs: list[RunSpec]) -> str:
-    """The best model beside the best baseline and the published one."""
+    """Compare the best classifier with the best baseline and the published network."""
     candidates = list_candidates("surnames", specs)
     best = candidates[0]
     name = best.model.name
@@ -254,7 +254,7 @@ def _describe_surnames(specs: list[RunSpec]) -> str:
 
 
 def _group_by_series(specs: list[RunSpec]) -> dict[str, list[Candidate]]:
-    """Forecasters by series, the best on validation first."""
+    """List the forecasters of each series, the best on validation first."""
     by_series: dict[str, list[Candidate]] = {}
     for candidate in list_candidates("forecasting", [spec for spec in specs if spec.package]):
         by_series.setdefault(candidate.data, []).append(candidate)
@@ -262,7 +262,7 @@ def _group_by_series(specs: list[RunSpec]) -> dict[str, list[Candidate]]:
 
 
 def _describe_forecasting(specs: list[RunSpec]) -> str:
-    """The best forecaster of each series on validation, the runner-up and the best network."""
+    """Make a table of the best forecaster of each series, the runner-up and the best network."""
     ahead, others, rows = [], [], []
     for series, ranked in _group_by_series(specs).items():
         score = ranked[0].ranking.test

@@ -1,7 +1,7 @@
-"""The runs that this project has in MLflow, as dvc.lock describes them: one function per kind.
+"""The run specs of this project, made from dvc.lock: one function per kind of run.
 
-Beside each function is what reads the results of a run, with the note in Markdown on its page. The
-stages of a further task need no function: their runs follow from dvc.yaml (mlflow_sync/infer.py).
+Next to each function is the one that reads the results of a run and writes the note on its page.
+Stages of another task need no function: their runs are inferred (mlflow_sync/infer.py).
 """
 
 import json
@@ -61,15 +61,15 @@ EVALUATED = "data/evaluated"
 TOUR = "data/plotted/layers"
 DESCRIPTIONS = "stages/tracking/descriptions.yaml"
 
-_CODE = "data/code/"  # lists of the code that stages run, by stages/imports/follow.py
-_PULL = "make pull"  # checks more than `dvc pull`
+_CODE = "data/code/"  # lists of the code of stages, written by stages/imports/follow.py
+_PULL = "make pull"  # safer than `dvc pull`
 _SEARCHES_PARAMS = "searches/params.yaml"
 _SEARCHES_LOCK = "searches/dvc.lock"
 _SEARCH = "recipes drawn at random, trained, and scored on validation alone"
 _NOT_DESCRIBED = f"not described in {DESCRIPTIONS}"
 _SCORES_MISSING = "it has no scores in dvc.lock: run `dvc repro`"
 _WALKTHROUGH_SCORES = ("walkthrough_mse", "walkthrough_mse_all_starts")
-_OTHER_KINDS = {  # stage of dvc.yaml -> kind of a model that is no network
+_OTHER_KINDS = {  # stage of dvc.yaml -> kind of its model
     "combine_forecaster": "combination",
     "score_series_baselines": "best baseline",
     "score_observed_baselines": "best baseline",
@@ -84,9 +84,9 @@ Stages = dict[str, Stage]  # by name
 
 
 def list_run_specs() -> list[RunSpec]:
-    """All runs of this dvc.lock: models by name, then baselines, the layer tour and searches.
+    """List all runs of dvc.lock: models by name, then baselines, the layer tour and searches.
 
-    Last are those of stages that nothing here describes, as dvc.yaml has them.
+    Inferred runs of other stages come last.
     """
     stages = read_lock()
     specs = [spec for list_kind in KINDS for spec in list_kind(stages)]
@@ -95,51 +95,53 @@ def list_run_specs() -> list[RunSpec]:
 
 
 def read_models() -> list[RunSpec]:
-    """The trained models of this dvc.lock, by name."""
+    """List the trained models of dvc.lock, by name."""
     return list_models(read_lock())
 
 
 def read_lock() -> Stages:
-    """The stages of dvc.lock that are in dvc.yaml."""
+    """Read the stages of dvc.lock that are in dvc.yaml."""
     return read_stages("dvc.yaml", "params.yaml", _CODE)
 
 
 def read_searches() -> list[Stage]:
-    """The searches of searches/dvc.lock, whether their results are here or not."""
+    """Read the searches of searches/dvc.lock, also those without local results."""
     if not Path(_SEARCHES_LOCK).exists():
         return []
     searches = read_stages("searches/dvc.yaml", _SEARCHES_PARAMS, _CODE)
     for stage in searches.values():
-        if not any(path.endswith("/trials.csv") for path in stage.outs):  # the last that DVC lists
+        if not any(
+            path.endswith("/trials.csv") for path in stage.outs
+        ):  # the last out that DVC lists
             stage.raise_incomplete()
     return [*searches.values()]
 
 
 def read_dvc_folders() -> Md5s:
-    """Folders that DVC may write, with their md5s."""
+    """Return the folders that DVC may write, with their md5s."""
     locks = [Path("dvc.lock"), Path(_SEARCHES_LOCK)]
     return read_folders([*locks, *Path().glob("*.dvc"), *Path("data").rglob("*.dvc")])
 
 
 def check_dvc_listings() -> None:
-    """Reject a listing in DVC's cache by which DVC would write outside of a folder.
+    """Check the listings of folders in DVC's cache before DVC follows them.
 
     Raises:
-        InputError: a listing is not that of dvc.lock, or names a path outside of its folder.
+        InputError: a listing differs from dvc.lock, or names a path outside of its folder.
     """
     check_listings(read_dvc_folders())
 
 
-# What all kinds have
+# All kinds
 
 
 def _make_spec(stages: Stages, params: dict[str, Any], **fields: Any) -> RunSpec:
-    """A run spec, with what is found in the same way for all kinds.
+    """Make a run spec, filling in what is found in the same way for all kinds.
 
     Args:
-        stages: by what they do; the one that made the results first.
-        params: any values, nested in sections or not.
-        fields: the other fields.
+        stages: stages by role; the one that made the results comes first.
+        params: values, nested in sections or not.
+        fields: the other fields of the spec.
     """
     shown: dict[str, str] = {}  # path -> folder of the run
     compared: Md5s = {}
@@ -149,7 +151,7 @@ def _make_spec(stages: Stages, params: dict[str, Any], **fields: Any) -> RunSpec
                 compared[path] = md5
         for path in stage.outs:
             if _is_of_baselines(path):
-                continue  # its table holds the rows of all baselines
+                continue  # its table has the rows of all baselines
             if path.startswith("data/trained/"):
                 if path.endswith("/progress.txt"):
                     shown[path] = ""
@@ -171,7 +173,7 @@ def _make_spec(stages: Stages, params: dict[str, Any], **fields: Any) -> RunSpec
 
 
 def _format_params(params: dict[str, Any]) -> dict[str, str]:
-    """Params as MLflow keeps them, by path: `network.hidden`."""
+    """Format params for MLflow, by path: `network.hidden`."""
     texts = {}
     for name, value in flatten(params, ".").items():
         texts[name] = value if isinstance(value, str) else json.dumps(value)
@@ -179,7 +181,7 @@ def _format_params(params: dict[str, Any]) -> dict[str, str]:
 
 
 def _keep_data(md5s: Md5s) -> Md5s:
-    """Files below data/ without the lists of code."""
+    """Select the files below data/, without the lists of code."""
     return {
         path: md5
         for path, md5 in md5s.items()
@@ -195,7 +197,7 @@ def _is_of_baselines(path: str) -> bool:
 
 
 def list_models(stages: Stages) -> list[RunSpec]:
-    """Trained models of both tasks, by name."""
+    """List the trained models of both tasks, by name."""
     descriptions = read_yaml(DESCRIPTIONS)
     written = _list_written(stages)
     models = []
@@ -206,7 +208,7 @@ def list_models(stages: Stages) -> list[RunSpec]:
         elif kind == "combine_forecaster":
             task, item = "forecasting", f"combined@{name}"
         elif kind in ("score_series_baselines", "score_observed_baselines"):
-            # this one stage fits the baselines of a series, scores them and keeps the best
+            # this stage fits and scores the baselines of a series, and keeps the best as a model
             task, name, item = "forecasting", f"{name}_baseline", ""
         elif kind == "train_classifier":
             task, item = "surnames", f"classifier@{name}"
@@ -225,7 +227,7 @@ def list_models(stages: Stages) -> list[RunSpec]:
 
 
 def _list_written(stages: Stages) -> dict[str, tuple[str, str]]:
-    """All outs of dvc.lock: path -> md5 and the stage that wrote it."""
+    """List all outs of dvc.lock: path -> md5 and the stage that wrote it."""
     return {
         path: (md5, stage.name) for stage in stages.values() for path, md5 in stage.outs.items()
     }
@@ -238,7 +240,7 @@ def _make_model(
     descriptions: dict[str, Any],
     written: dict[str, tuple[str, str]],
 ) -> RunSpec:
-    """A model: its stages by what they do, and sentences by kind and name of a model."""
+    """Make the spec of a model from its stages by role and the descriptions by kind and name."""
     train = roles["train"]
     kind = "walk-through" if name in descriptions["walk-through"] else "own"
     description = descriptions[kind].get(name, _NOT_DESCRIBED)
@@ -247,7 +249,7 @@ def _make_model(
         kind = _OTHER_KINDS[stage_kind]
         description = descriptions["other"][kind]
     sections = train.params.get("params.yaml", {})
-    if kind == "best baseline":  # how it is scored is no param of a model
+    if kind == "best baseline":  # the params of its scoring are not params of the model
         sections = {"baselines": train.read_section("forecasting_baselines")}
     test_data = {}
     if "evaluate" in roles:
@@ -278,7 +280,7 @@ def _make_model(
 
 
 def _join_sections(sections: dict[str, Any]) -> dict[str, Any]:
-    """The params of all sections that a stage read; a single value goes by its section's name."""
+    """Join the params of all sections of a stage; a single value is named after its section."""
     params: dict[str, Any] = {}
     for section, value in sections.items():
         params |= value if isinstance(value, dict) else {section: value}
@@ -286,16 +288,16 @@ def _join_sections(sections: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_model(task: str, name: str, description: str, is_published: bool) -> Content:
-    """What training and evaluation wrote; the note compares the model with baselines.
+    """Read the results of training and evaluation; the note compares the model with baselines.
 
-    That of a published model begins with the score with which its walk-through ends.
+    The note of a published model begins with the score at the end of its walk-through.
     """
     folder = Path("data/trained", name)
     config, times, scores = read_config(folder), read_times(folder), read_scores(task, name)
     curves = read_curves(folder / "curves.csv")
     points = []
     for row, iteration in enumerate(curves.iteration):
-        # the times of the iterations are not known: they are spread evenly over the training
+        # the times of single iterations are not known: spread them evenly
         share = iteration / curves.iteration[-1]
         time = times.started + share * (times.ended - times.started)
         for column in CURVE_COLUMNS:
@@ -327,10 +329,10 @@ def _read_model(task: str, name: str, description: str, is_published: bool) -> C
 
 
 def _list_printed(task: str, name: str) -> list[str]:
-    """What the walk-throughs print: the network, and the answers to the names that are asked."""
+    """Return what the walk-throughs print: the network, and its answers to the queries."""
     printed = []
     progress = Path("data/trained", name, "progress.txt")
-    if progress.exists():  # a blend is not trained
+    if progress.exists():  # a blend has none
         network, closed, _ = progress.read_text(encoding="utf-8").partition("\n)\n")
         if closed:
             printed += [*network.splitlines(), ")"]
@@ -348,7 +350,7 @@ def _list_printed(task: str, name: str) -> list[str]:
 
 
 def list_baselines(stages: Stages) -> list[RunSpec]:
-    """Baselines, one run each: those of a series carry its name."""
+    """List the baselines, one run each, with the name of their series."""
     descriptions = read_yaml(DESCRIPTIONS)["baseline"]
     written = _list_written(stages)
     specs = []
@@ -393,7 +395,7 @@ def list_baselines(stages: Stages) -> list[RunSpec]:
 
 
 def _read_baseline(method: str, name: str, description: str, results: list[str]) -> Content:
-    """What the stage of the baselines wrote, which holds no time."""
+    """Read the scores of a baseline; they have no time, so it is that of the sync."""
     now = datetime.now(UTC)
     baselines = read_json(Path(results[0]))
     scores = {"data": baselines["data"]} | baselines.get(method, {})
@@ -406,12 +408,12 @@ def _read_baseline(method: str, name: str, description: str, results: list[str])
 
 
 def _tabulate_scores(name: str, scores: Scores, baseline: dict[str, Scores]) -> list[str]:
-    """Lines of a table: the walk-through's own score, then the test scores with an interval.
+    """Make a table of the walk-through's score and the test scores with intervals.
 
     Args:
-        name: of the model.
-        scores: of the model; they are listed.
-        baseline: scores of the best one, by its name, if the model is compared with it.
+        name: the model.
+        scores: its scores.
+        baseline: name and scores of the best baseline, empty if there is no comparison.
     """
     columns = {name: scores} | {f"{best}, the best baseline": of for best, of in baseline.items()}
     lines = [
@@ -429,7 +431,7 @@ def _tabulate_scores(name: str, scores: Scores, baseline: dict[str, Scores]) -> 
 
 
 def list_tour(stages: Stages) -> list[RunSpec]:
-    """The tour of the recurrent layers and the gradient through time, which train nothing."""
+    """List the tour of the recurrent layers, which has one run and trains nothing."""
     if "probe_layers" not in stages:
         return []
     stage = stages["probe_layers"]
@@ -448,13 +450,13 @@ def list_tour(stages: Stages) -> list[RunSpec]:
 
 
 def format_modules(row: dict[str, str]) -> str:
-    """The modules of a row of layers.csv with their arguments: RNN(4, 5) + Linear(5, 4)."""
+    """Format the modules of a row of layers.csv: RNN(4, 5) + Linear(5, 4)."""
     pairs = zip(row["module"].split(" + "), row["arguments"].split(" + "), strict=True)
     return " + ".join(f"{name}({arguments})" for name, arguments in pairs).replace("=True", "")
 
 
 def _read_tour(description: str) -> Content:
-    """The tables of the tour. They hold no time: it is that of the sync."""
+    """Read the tables of the tour; they have no time, so it is that of the sync."""
     now = datetime.now(UTC)
     norms = read_table(Path(TOUR, "gradients.csv"))
     points = []
@@ -478,7 +480,7 @@ def _read_tour(description: str) -> Content:
         "| case | layer | distance | spectral norm |",
         "|---|---|---|---|",
     ]
-    # rows are sorted by distance: the last of each layer is what is left of its gradient
+    # rows are sorted by distance: keep the last of each layer
     last = {(norm["case"], norm["layer"]): norm for norm in norms}
     for norm in last.values():
         value = float(norm["spectral_norm"])
@@ -490,9 +492,9 @@ def _read_tour(description: str) -> Content:
 
 
 def _list_searches(_stages: Stages) -> list[RunSpec]:
-    """Searches for recipes, with their trials as runs below.
+    """List the searches, with their trials as child runs.
 
-    Those without local results are skipped, because `make repro` does not run them.
+    Searches without local results are skipped, because `make repro` does not run them.
     """
     specs = []
     for stage in read_searches():
@@ -508,7 +510,7 @@ def _list_searches(_stages: Stages) -> list[RunSpec]:
             {"search": stage},
             section | sections,
             name=stage.name,
-            experiment="searches",  # so that a task's own experiment shows what was chosen
+            experiment="searches",  # the experiments of the tasks show the chosen recipes
             kind="search",
             description=_SEARCH,
             results=results,
@@ -520,7 +522,7 @@ def _list_searches(_stages: Stages) -> list[RunSpec]:
 
 
 def read_search_section(search: Stage) -> dict[str, Any]:
-    """The section of searches/params.yaml that a search read."""
+    """Return the section of searches/params.yaml that a search read."""
     section = search.read_section(search.name, _SEARCHES_PARAMS)
     for field in ("base", "score", "space"):
         if not section.get(field):
@@ -529,7 +531,7 @@ def read_search_section(search: Stage) -> dict[str, Any]:
 
 
 def _read_search(name: str, folder: Path) -> Content:
-    """What a search found, which holds no time."""
+    """Read the result of a search; it has no time, so it is that of the sync."""
     now = datetime.now(UTC)
     best = read_best(folder)
     scores = shorten({f"best/{SCORE}{best.score}": best.value}, best.score)
@@ -545,7 +547,7 @@ def _read_search(name: str, folder: Path) -> Content:
 
 
 def _list_trials(base: str, score: str, folder: Path) -> list[Child]:
-    """One child per row of trials.csv, with its curve and its rank by the score that decides."""
+    """Make one child run per row of trials.csv, with its curve and its rank."""
     rows, curves = read_trials(folder), read_losses(folder)
     data = read_best(folder).data
     column = f"{SCORE}{score}"

@@ -1,9 +1,8 @@
-"""Make MLflow agree with dvc.lock: every model, baseline and search has its one run.
+"""Make MLflow agree with dvc.lock: one run for every model, baseline and search.
 
-Run by DVC as `python stages/run.py tracking.track`, and by hand (`srn sync`) after what changes
-data/ without running code: `dvc pull`, `dvc checkout`, a stage that DVC took from its cache. What
-MLflow has already is left alone, so that a second call writes nothing. `srn check` never writes; it
-lists what is missing or stale.
+DVC runs it as `python stages/run.py tracking.track`. Run it by hand (`srn sync`) after commands
+that change data/ without running stages: `dvc pull`, `dvc checkout`. Existing runs are left
+alone, so a second call writes nothing. `srn check` never writes; it lists differences.
 """
 
 from stages.shared.command import run_as_command, show
@@ -27,7 +26,7 @@ from stages.tracking.run_specs import check_dvc_listings, list_run_specs
 
 
 def _list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
-    """What a sync would change, or could not change; writes nothing."""
+    """List what a sync would change, or could not change; writes nothing."""
     database = find_database(uri)
     registrations = list_registrations(specs)
     if database and not database.exists():
@@ -39,7 +38,7 @@ def _list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
             aliases = find_champion_differences(store, registrations)
     differences = describe_states(states, leftovers)
     for name, difference in aliases.items():
-        if uri.startswith("http"):  # where a promotion under review moves no alias
+        if uri.startswith("http"):  # where a promotion under review does not move the alias
             show(f"{name}: {difference}")
         else:
             differences.append(f"{name}: {difference}")
@@ -48,7 +47,7 @@ def _list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
     for one in registrations:
         champion, problem = champions[one.name], champion_problem(one)
         if problem and any(md5s.get(path) != md5 for path, md5 in champion.data_files.items()):
-            # such as the sample instead of the official data
+            # for example the sample instead of the official data
             show(f"{problem}: its data ({champion.data}) are others")
         elif problem:
             differences.append(f"{problem}: `srn promote {one.name}`")
@@ -56,12 +55,12 @@ def _list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
 
 
 def is_up_to_date() -> bool:
-    """Whether a sync is known to find nothing to do, without opening the store."""
+    """Whether a sync would do nothing, as far as is known without opening the store."""
     return is_marked(find_uri(), _list_digests(list_run_specs(), find_commit()))
 
 
 def _list_digests(specs: list[RunSpec], commit: str | None) -> list[str]:
-    """What the store has to hold, as far as a sync writes it."""
+    """List digests of everything that a sync writes."""
     digests = [digest for spec in specs for digest in (spec.key, spec.display_digest)]
     for one in list_registrations(specs):
         digests += [one.name, one.champion, one.spec.key if one.spec else "", one.reason]
@@ -72,9 +71,9 @@ def main(check: bool = False, new: bool = False, champions: bool = False) -> Non
     """Bring the store up to date, or list where it is not.
 
     Args:
-        check: write nothing.
-        new: make the store, where the address names a file that does not exist.
-        champions: move the alias `champion` on a server too.
+        check: only list differences.
+        new: create the SQLite file of the address if it does not exist.
+        champions: also move the alias `champion` on a server.
 
     Raises:
         InputError: the store cannot be used, or something of dvc.lock cannot be tracked.

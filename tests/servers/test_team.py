@@ -36,7 +36,7 @@ def ada(team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (["MLFLOW_TRACKING_URI"], ["wants to know who asks (401)"]),
+        (["MLFLOW_TRACKING_URI"], ["requires a login (401)"]),
         (["MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME"], ["does not know ada"]),
     ],
     ids=["nobody", "wrong_password"],

@@ -1,7 +1,7 @@
-"""Make MLflow agree with the dvc.lock of any repository, whatever wrote it.
+"""Make MLflow agree with the dvc.lock of any DVC repository.
 
-`python -m stages.tracking.mlflow_sync plan` prints which runs there would be, `sync` makes them,
-`check` lists where MLflow does not agree. See docs/any-pipeline.md.
+`python -m stages.tracking.mlflow_sync plan` prints the runs that there would be, `sync` makes them,
+`check` lists differences. See docs/any-pipeline.md.
 """
 
 import argparse
@@ -13,9 +13,11 @@ import textwrap
 from dataclasses import replace
 from pathlib import Path
 
-if __name__ == "__main__":  # before the imports, which take a second: no traceback after Ctrl-C
+if (
+    __name__ == "__main__"
+):  # before the imports, which take a second, so that Ctrl-C gives no traceback
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
-if os.name != "posix":  # its locks are those of Linux and macOS
+if os.name != "posix":  # file locks of Linux and macOS
     sys.exit("error: this runs on Linux and macOS; on Windows use WSL")
 
 from stages.shared.command import run_as_command, show
@@ -43,13 +45,13 @@ from stages.tracking.mlflow_sync.sync import describe_states, inspect, outdated_
 
 
 def main(command: str, new: bool = False, exps: bool = False, rev: list[str] | None = None) -> None:
-    """Print, compare or make the runs of the repository in which it was typed.
+    """Print, compare or make the runs of the repository in the working folder.
 
     Args:
         command: `plan`, `check` or `sync`.
-        new: make the store, where MLFLOW_TRACKING_URI names a file that does not exist.
-        exps: make the runs of all experiments of DVC too.
-        rev: ranges of commits whose runs are made too.
+        new: create the SQLite file of MLFLOW_TRACKING_URI if it does not exist.
+        exps: also make the runs of all DVC experiments.
+        rev: also make the runs of these ranges of commits.
 
     Raises:
         InputError: there is no pipeline, the store cannot be used, or MLflow does not agree.
@@ -59,8 +61,8 @@ def main(command: str, new: bool = False, exps: bool = False, rev: list[str] | N
     specs = infer_specs(pipeline)
     if not specs:
         raise InputError(
-            "no stage that has run has metrics, of which a run is made: name a file below "
-            "`metrics:` in dvc.yaml, and type `dvc repro`"
+            "no stage in dvc.lock has metrics: list a file under `metrics:` in dvc.yaml, and run "
+            "`dvc repro`"
         )
     if command == "plan":
         _print_plan(pipeline, specs)
@@ -69,7 +71,7 @@ def main(command: str, new: bool = False, exps: bool = False, rev: list[str] | N
     database = find_database(uri)
     if command == "sync":
         revisions = list_revisions(rev or [], exps)
-        os.environ.setdefault("DVC_ROOT", str(Path.cwd()))  # where notes on the store are kept
+        os.environ.setdefault("DVC_ROOT", str(Path.cwd()))  # for state files in .dvc/tmp
         with lock_store(uri), open_store(uri, True, new, project) as store:
             differences = _sync_revisions(store, revisions)
             differences += sync(store, name_variants(specs), find_commit(), find_branch())
@@ -87,7 +89,7 @@ def main(command: str, new: bool = False, exps: bool = False, rev: list[str] | N
 
 
 def _sync_revisions(store: Store, revisions: dict[str, str]) -> list[str]:
-    """Make the runs of commits and experiments of DVC; returns what `sync` does."""
+    """Make the runs of commits and DVC experiments; return what `sync` returns."""
     differences = []
     for commit, experiment in revisions.items():
         if experiment:
@@ -102,21 +104,21 @@ def _sync_revisions(store: Store, revisions: dict[str, str]) -> list[str]:
 
 
 def _enter_repository() -> None:
-    """Make the folder with .dvc the working folder.
+    """Change to the folder with .dvc, this one or one above.
 
     Raises:
-        InputError: there is none here or above.
+        InputError: there is none.
     """
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / ".dvc").is_dir():
             os.chdir(folder)
             return
-    raise InputError(f"{here} is in no repository of DVC: go to one, or type `dvc init`")
+    raise InputError(f"{here} is not in a DVC repository: change to one, or run `dvc init`")
 
 
 def _list_pipelines() -> list[Path]:
-    """All files dvc.yaml that git knows, that of the repository first."""
+    """List all dvc.yaml files that git knows, that of the top folder first."""
     listed = run_git("ls-files", "--cached", "--others", "--exclude-standard", "*dvc.yaml") or ""
     found = {Path(line) for line in listed.splitlines() if Path(line).name == "dvc.yaml"}
     if Path("dvc.yaml").exists() or not found:
@@ -125,7 +127,7 @@ def _list_pipelines() -> list[Path]:
 
 
 def _print_plan(pipeline: LockedPipeline, specs: list[RunSpec]) -> None:
-    """The runs that a sync would make, and what is missing here for that."""
+    """Print the runs that a sync would make, and what is missing for them."""
     for spec in specs:
         lines = [
             f"{spec.experiment} / {spec.name}",
@@ -143,7 +145,7 @@ def _print_plan(pipeline: LockedPipeline, specs: list[RunSpec]) -> None:
 
 
 def _wrap(line: str) -> str:
-    """A line in the width of a terminal; names are not broken."""
+    """Wrap a line to the width of a terminal, without breaking names."""
     indent = "      "
     return textwrap.fill(
         line, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
@@ -155,18 +157,18 @@ def _read_command_line() -> None:
         prog="python -m stages.tracking.mlflow_sync", description=__doc__
     )
     commands = {
-        "plan": "print which runs there would be, without a store",
-        "check": "list where MLflow does not agree with dvc.lock, write nothing",
+        "plan": "print the runs that a sync would make, without a store",
+        "check": "list differences between MLflow and dvc.lock, write nothing",
         "sync": "make MLflow agree with dvc.lock",
     }
     subparsers = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     for name, text in commands.items():
         subparsers.add_parser(name, help=text, description=text)
-    text = "make the SQLite file that MLFLOW_TRACKING_URI names, if it is missing"
+    text = "create the SQLite file of MLFLOW_TRACKING_URI if it is missing"
     argument = subparsers.choices["sync"].add_argument
     argument("--new", action="store_true", help=text)
-    argument("--exps", action="store_true", help="the experiments of `dvc exp run` too")
-    text = "commits too: HEAD~3..HEAD, a branch; what a deleted store had of them comes back"
+    argument("--exps", action="store_true", help="also the experiments of `dvc exp run`")
+    text = "also the runs of earlier commits: HEAD~3..HEAD, or a branch"
     argument("--rev", nargs="+", metavar="RANGE", help=text)
     main(**vars(parser.parse_args()))
 

@@ -1,4 +1,4 @@
-"""What git knows of a lock file: its commit, the branch, and how params differ from those there."""
+"""What git knows about a lock file: its commit, the branch, and how params differ from HEAD."""
 
 import json
 import os
@@ -24,9 +24,9 @@ _MOST_CHANGES = 3  # of params in the name of a run
 
 
 def run_git(*arguments: str) -> str | None:
-    """What git prints; None: no git, no repository, or it fails.
+    """Return the output of git; None if it fails, or there is no git or no repository.
 
-    No lock is taken, since DVC may be at work in the same repository.
+    No lock is taken, since DVC may be running in the same repository.
     """
     command = ["git", "--no-optional-locks", *arguments]
     try:
@@ -36,30 +36,30 @@ def run_git(*arguments: str) -> str | None:
 
 
 def find_commit() -> str | None:
-    """The commit that holds this dvc.lock: HEAD, if nothing in this folder has changed since."""
+    """Return the commit of this dvc.lock: HEAD, if nothing in this folder has changed since."""
     if run_git("ls-files", "--error-unmatch", "dvc.lock") is None:
         return None
-    # other folders may be other projects, and the store is no part of this one
+    # other folders may be other projects; the store is not part of the project
     changes = run_git("status", "--porcelain", ".", ":!mlflow.db*", ":!mlartifacts")
     return run_git("rev-parse", "HEAD") if changes == "" else None
 
 
 def find_time(commit: str) -> datetime:
-    """When a commit was made."""
+    """Return the time of a commit."""
     return datetime.fromisoformat(run_git("show", "--no-patch", "--format=%cI", commit) or "")
 
 
 def find_branch() -> str | None:
-    """The branch of git that is checked out, if one is."""
+    """Return the branch that is checked out, None if there is none."""
     return run_git("symbolic-ref", "--quiet", "--short", "HEAD")
 
 
 def list_revisions(ranges: list[str], experiments: bool) -> dict[str, str]:
-    """Commits with a dvc.lock, each with the name of its experiment of DVC or an empty text.
+    """Return commits with a dvc.lock, each with the name of its DVC experiment or "".
 
     Args:
-        ranges: as git has them: `HEAD~3..HEAD`, a branch, a commit.
-        experiments: whether to add all that `dvc exp run` has kept.
+        ranges: ranges of git: `HEAD~3..HEAD`, a branch, a commit.
+        experiments: whether to add all experiments of `dvc exp run`.
 
     Raises:
         InputError: git does not know a range.
@@ -77,7 +77,7 @@ def list_revisions(ranges: list[str], experiments: bool) -> dict[str, str]:
             commit, _, name = line.partition(" ")
             if name.count("/") == 4 and "/exec/" not in name:  # refs/exps/<2>/<38>/<name>
                 named[commit] = name.rpartition("/")[2]
-    # of commits with the same dvc.lock the last one, and none with that of the workspace
+    # the last commit of each dvc.lock, without that of the workspace
     locks = {run_git("rev-parse", f"{commit}:./dvc.lock"): commit for commit in named}
     for lock in (None, run_git("hash-object", "dvc.lock")):
         locks.pop(lock, None)
@@ -86,7 +86,7 @@ def list_revisions(ranges: list[str], experiments: bool) -> dict[str, str]:
 
 @contextmanager
 def check_out(commit: str) -> Iterator[None]:
-    """Work in a temporary folder with a commit, and with what DVC's cache has of its files.
+    """Work in a temporary checkout of a commit, with the files that DVC's cache has of it.
 
     Raises:
         InputError: a listing in the cache names files outside of its folder.
@@ -103,7 +103,9 @@ def check_out(commit: str) -> Iterator[None]:
             quietly([*dvc, "cache", "dir", "--local", cache])
             locks = [*Path().rglob("dvc.lock"), *Path().rglob("*.dvc")]
             check_listings(read_folders(locks, outside_deps=True))
-            quietly([*dvc, "checkout", "--allow-missing", "--quiet"])  # a run names what is missing
+            quietly(
+                [*dvc, "checkout", "--allow-missing", "--quiet"]
+            )  # missing files are reported with each run
             yield
         finally:
             os.chdir(root)
@@ -111,13 +113,13 @@ def check_out(commit: str) -> Iterator[None]:
 
 
 def find_project_name() -> str:
-    """The name of the repository: of its remote, which all clones share, or else of its folder."""
+    """Return the name of the repository: from its remote, which all clones share, or its folder."""
     remote = run_git("config", "--get", "remote.origin.url") or ""
     return Path(remote.rstrip("/").removesuffix(".git")).name or find_root().name
 
 
 def name_variants(specs: list[RunSpec]) -> list[RunSpec]:
-    """The same with runs named by what differs from the committed dvc.lock, or the experiment."""
+    """Add to each run how it differs from the committed dvc.lock, or the name of the experiment."""
     committed = split_lock(f"{run_git('show', 'HEAD:./dvc.lock')}\n")
     if not committed:
         return specs
@@ -134,7 +136,7 @@ def name_variants(specs: list[RunSpec]) -> list[RunSpec]:
 
 
 def _describe_changes(stages: list[Stage], committed: dict[str, str]) -> str:
-    """How the params of stages differ from the committed ones: "rate 0.02, hidden 20"."""
+    """Describe how params differ from the committed ones: "rate 0.02, hidden 20"."""
     changes: dict[str, None] = {}
     for stage in stages:
         before = _flatten_params(parse_yaml(committed[stage.name])[stage.name].get("params") or {})

@@ -1,9 +1,9 @@
-"""The runs of stages that no description covers, by dvc.yaml and dvc.lock alone.
+"""Infer the runs of stages that are not described elsewhere, from dvc.yaml and dvc.lock alone.
 
-A run is a stage that writes metrics which no later stage with metrics reads, with all stages that
-it came from and those that only draw it. Params are those of all these stages, scores the metrics,
-curves the tables under `plots:` whose x counts steps, figures the other plots, and data the files
-that `dvc add` or `dvc import` keeps. `mlflow.yaml`, if there is one, gives other names.
+A run is a stage with metrics that no later stage with metrics reads. It includes all stages that it
+depends on and those that only plot it. Its params are the params of all these stages, its scores
+the metrics, its curves the tables under `plots:` in which x counts steps, its figures the other
+plots, and its data the files of `dvc add` and `dvc import`. `mlflow.yaml` may give other names.
 """
 
 import csv
@@ -41,22 +41,22 @@ from stages.tracking.mlflow_sync.runs import Content, CurvePoint, RunSpec, flatt
 
 _CONFIG = "mlflow.yaml"
 
-_STEPS = ("step", "epoch", "iteration")  # columns that count, where dvc.yaml names no x
+_STEPS = ("step", "epoch", "iteration")  # columns for x, if dvc.yaml does not name one
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_NOT_IN_NAMES = re.compile(r"[^\w./ :-]")  # what MLflow does not take in a name
+_NOT_IN_NAMES = re.compile(r"[^\w./ :-]")  # characters that MLflow does not allow in a name
 _LONGEST = 6_000  # characters of a param in MLflow
 _MOST_SHOWN = 40  # scores in the table of a note
 
 
 class _Run(BaseModel):
-    """What mlflow.yaml says of the runs of a stage; `{item}` is that of a foreach or a matrix."""
+    """The runs of a stage in mlflow.yaml; `{item}` stands for the item of a foreach or a matrix."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: str | None = None
     experiment: str | None = None
     kind: str | None = None  # a tag
-    model: str | None = None  # path of a file or folder, which the run names with its md5
+    model: str | None = None  # path of a file or folder that is recorded with its md5
 
 
 class _Artifact(BaseModel):
@@ -65,7 +65,7 @@ class _Artifact(BaseModel):
 
 
 class _TopLevel(BaseModel):
-    """What a dvc.yaml has beside its stages, as far as it is used here."""
+    """The parts of a dvc.yaml that are used here, besides its stages."""
 
     metrics: list[str] = []
     plots: list[str | dict[str, Any]] | dict[str, Any] = []
@@ -84,7 +84,7 @@ class _Config(BaseModel):
 
 @dataclass
 class LockedPipeline:
-    """All stages that dvc.lock has, and what dvc.yaml says of their outs; paths from here on."""
+    """The stages of dvc.lock, with metrics and plots of dvc.yaml; paths from the working folder."""
 
     stages: dict[str, Stage] = field(default_factory=dict)
     metrics: list[str] = field(default_factory=list)
@@ -93,7 +93,7 @@ class LockedPipeline:
     missing: list[str] = field(default_factory=list)  # stages of dvc.yaml that have not run
 
     def list_written(self) -> dict[str, tuple[str, str]]:
-        """All outs: path -> md5 and the stage that wrote it."""
+        """Return all outs: path -> md5 and the stage that wrote it."""
         return {
             path: (md5, stage.name)
             for stage in self.stages.values()
@@ -101,12 +101,12 @@ class LockedPipeline:
         }
 
     def find_ancestors(self) -> dict[str, set[str]]:
-        """By each stage those from which it reads, those from which these read, and so on."""
+        """Return for each stage all stages that it depends on, directly or not."""
         writers = {path: name for path, (_, name) in self.list_written().items()}
         parents: dict[str, set[str]] = {}
         for stage in self.stages.values():
             outs = {find_entry(path, writers) for path in stage.deps}
-            for path in stage.deps:  # a folder with outs in it
+            for path in stage.deps:  # a folder that contains outs
                 outs |= {out for out in writers if out.startswith(f"{path}/")}
             parents[stage.name] = {writers[out] for out in outs if out}
         ancestors: dict[str, set[str]] = {}
@@ -131,7 +131,7 @@ def read_pipeline(
 
     Args:
         pipelines: paths of the files dvc.yaml.
-        known: what has been read of dvc.lock already, by the names of stages.
+        known: the stages of dvc.lock, if they were read already.
 
     Raises:
         InputError: one is missing or damaged, or a stage writes outside of the repository.
@@ -155,7 +155,7 @@ def _add_stages(
     definitions: dict[str, StageOuts],
     known: dict[str, Stage] | None,
 ) -> None:
-    """Add the stages of a dvc.yaml that its dvc.lock has, with their metrics and plots."""
+    """Add the stages of a dvc.yaml that are in its dvc.lock, with their metrics and plots."""
     has_lock = path.with_name("dvc.lock").exists()
     stages = known or (read_locked(path, definitions, outside_deps=True) if has_lock else {})
     # as DVC addresses stages of other folders
@@ -177,7 +177,7 @@ def _add_stages(
 def _add_top_level(
     found: LockedPipeline, folder: Path, top: _TopLevel, values: dict[str, Any]
 ) -> None:
-    """Add the metrics, plots and models that a dvc.yaml names beside its stages."""
+    """Add the metrics, plots and models that a dvc.yaml lists outside of its stages."""
     written = found.list_written()
     for metric in top.metrics:
         path = join_path(folder, fill_in(metric, values))
@@ -195,7 +195,7 @@ def _add_top_level(
 
 
 def _read_values(entries: list[str | dict[str, Any]], folder: Path) -> dict[str, Any]:
-    """What the templates of a dvc.yaml name: params.yaml, and its `vars`."""
+    """Read the values for the templates of a dvc.yaml: params.yaml and `vars`."""
     params = folder / "params.yaml"
     values = read_yaml(params) if params.exists() else {}
     for entry in entries:
@@ -210,15 +210,15 @@ def _read_values(entries: list[str | dict[str, Any]], folder: Path) -> dict[str,
 
 
 def _match(template: str, outs: Collection[str]) -> list[str]:
-    """The outs that a template names, in which `*` is any text."""
+    """Return the outs that match a path, in which `*` is any text."""
     pattern = re.compile(".*".join(map(re.escape, template.split("*"))))
     return [path for path in outs if pattern.fullmatch(path)]
 
 
 def _list_plots(entry: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The files of a plot at the top level, each with its x and y.
+    """Yield the files of a top-level plot, each with its x and y.
 
-    `y` may name files with their columns, and `x` likewise.
+    `y`, and also `x`, may map files to columns.
     """
     for name, options in entry.items():
         x, y = (options or {}).get("x"), (options or {}).get("y")
@@ -236,14 +236,14 @@ def infer_specs(
     tag_prefix: str = "sync.",
     made: datetime | None = None,
 ) -> list[RunSpec]:
-    """The runs of the stages with metrics that no later one with metrics reads.
+    """Return the runs of the stages with metrics that no later stage with metrics reads.
 
     Args:
-        pipeline: of `read_pipeline`.
-        described: stages whose runs are described elsewhere.
-        pull: command that gets missing files, for messages.
-        tag_prefix: of the tags kind, model and stage, which people may use for something else.
-        made: time of the runs; None: when they are written, since DVC's files have no time.
+        pipeline: the result of `read_pipeline`.
+        described: names of stages whose runs are described elsewhere.
+        pull: command that downloads missing files, for messages.
+        tag_prefix: prefix of the tags kind, model and stage, which people may use otherwise.
+        made: time of the runs; default: the time when they are written.
 
     Raises:
         InputError: mlflow.yaml is damaged.
@@ -277,7 +277,7 @@ def infer_specs(
         ]
         stages = {name: pipeline.stages[name] for name in (final, *reversed(chain), *drawers)}
         metrics = [path for path in pipeline.metrics if writers[path] in stages]
-        # the run is found by the result of its last stage
+        # the run is found by the metrics of its last stage, which come last
         metrics.sort(key=lambda path: writers[path] == final)
         plots = {path: axes for path, axes in pipeline.plots.items() if writers.get(path) in stages}
         own = _find_run_config(final, config)
@@ -334,15 +334,11 @@ def _read_config() -> _Config:
 
 
 def _check_config(config: _Config, names: dict[str, str]) -> None:
-    """Reject entries of mlflow.yaml that would do nothing, or leave runs with odd names.
-
-    Args:
-        config: that file.
-        names: of the runs, by stage.
+    """Check mlflow.yaml against the names of the runs, by stage.
 
     Raises:
-        InputError: an entry is of no stage that has a run, a name has other braces than `{item}`,
-            or two runs would have one name.
+        InputError: an entry is for a stage without a run, a name has other braces than `{item}`, or
+            two runs would have the same name.
     """
     known = {*names, *(stage.partition("@")[0] for stage in names)}
     for stage, entry in config.runs.items():
@@ -361,7 +357,7 @@ def _check_config(config: _Config, names: dict[str, str]) -> None:
 
 
 def _metrics_problem(metrics: list[str]) -> str | None:
-    """Which file of metrics that is here cannot be read, or None."""
+    """Return which existing metrics file cannot be read, and why, or None."""
     for path in metrics:
         try:
             if Path(path).exists():
@@ -372,7 +368,7 @@ def _metrics_problem(metrics: list[str]) -> str | None:
 
 
 def _find_run_config(stage: str, config: _Config) -> _Run:
-    """What mlflow.yaml says of the run of a stage: for its item, or for all items."""
+    """Return the entry of a stage in mlflow.yaml: for its item, or for all items."""
     return config.runs.get(stage) or config.runs.get(stage.partition("@")[0]) or _Run()
 
 
@@ -381,7 +377,7 @@ def _fill_item(text: str | None, stage: str) -> str | None:
 
 
 def _name_runs(stages: list[str], config: _Config) -> dict[str, str]:
-    """A name per stage: that of mlflow.yaml, its item or, where two items are alike, the stage."""
+    """Name the run of each stage: by mlflow.yaml, its item, or the stage if items clash."""
     items = [name.partition("@")[2] or name for name in stages]
     names = {}
     for stage, item in zip(stages, items, strict=True):
@@ -391,10 +387,10 @@ def _name_runs(stages: list[str], config: _Config) -> dict[str, str]:
 
 
 def half_way_problem(roles: dict[str, Stage], written: dict[str, tuple[str, str]]) -> str | None:
-    """Which stage read a file that another stage has written anew since, or None.
+    """Return which stage of a run read a file that another stage has changed since, or None.
 
     Args:
-        roles: the stages of a run.
+        roles: the stages of the run.
         written: all outs of dvc.lock, path -> md5 and the stage that wrote it.
     """
     for stage in roles.values():
@@ -409,7 +405,7 @@ def half_way_problem(roles: dict[str, Stage], written: dict[str, tuple[str, str]
 
 
 def _list_kept_data() -> set[str]:
-    """The files and folders that `dvc add` and `dvc import` keep."""
+    """List the files and folders of `dvc add` and `dvc import`."""
     kept = set()
     for folder, folders, files in os.walk("."):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -421,14 +417,14 @@ def _list_kept_data() -> set[str]:
 
 
 def _find_folder(path: str, md5s: Md5s) -> str:
-    """Where a run shows a file: in a folder with the name that it has here."""
+    """Return the artifact folder of a displayed file: the folder that it is in."""
     is_folder = Path(path).is_dir() or md5s.get(path, "").endswith(".dir")
     folder = Path(path) if is_folder else Path(path).parent
     return "" if folder == Path() else folder.as_posix()
 
 
 def _collect_params(stages: dict[str, Stage]) -> dict[str, str]:
-    """The params of all stages by their path; one that two files have, by file too."""
+    """Collect the params of all stages by path, with the file name if two files have one."""
     by_file: dict[str, dict[str, Any]] = {}
     for stage in stages.values():
         for file, sections in stage.params.items():
@@ -455,7 +451,7 @@ def _read_content(
     md5s: Md5s,
     made: datetime | None,
 ) -> Content:
-    """Read metrics and curves."""
+    """Read the metrics and curves of a run."""
     now = made or datetime.now(UTC)
     by_file = {path: flatten(_read_mapping(Path(path)), "/") for path in metrics}
     values = dict(_tell_apart(by_file))
@@ -478,11 +474,12 @@ def _read_content(
 def _tell_apart(
     by_file: dict[str, dict[str, Any]], scores: dict[str, float] | None = None
 ) -> Iterator[tuple[str, Any]]:
-    """Values by names that MLflow takes: with the file's name or path where two are alike.
+    """Yield values with names that MLflow allows, with the file's name or path if two clash.
 
     Args:
         by_file: values by path and name.
-        scores: a curve that ends at another value than the score of its name is another quantity.
+        scores: if given, values are curves; one that ends at another value than the score of the
+            same name is another quantity, and also gets the file's name.
     """
     every = [name for values in by_file.values() for name in values]
     stems = [Path(path).stem for path in by_file]
@@ -496,10 +493,10 @@ def _tell_apart(
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
-    """A file of metrics or of `vars`: JSON, YAML or TOML; a lone number goes by the file's name.
+    """Read metrics or `vars` in JSON, YAML or TOML; a single number is named after the file.
 
     Raises:
-        InputError: it is none of them.
+        InputError: the file cannot be parsed.
     """
     text = read_file(path).decode("utf-8", errors="replace")
     try:
@@ -519,15 +516,15 @@ def _read_mapping(path: Path) -> dict[str, Any]:
 
 
 def _read_curves(path: Path, axes: dict[str, Any]) -> Iterator[tuple[str, list[tuple[int, float]]]]:
-    """The curves of a table, or of all tables in a folder: name, and value by step.
+    """Yield the curves of a table, or of all tables in a folder: name, and values by step.
 
-    There are none where x does not count steps: classes, rates of false positives.
+    A table in which x does not count steps has none, for example classes or false positive rates.
     """
     if path.is_dir():
         for file in sorted(path.rglob("*.*")):
             inside = file.relative_to(path).with_suffix("").as_posix()
             curves = dict(_read_curves(file, axes)) if file.is_file() else {}
-            for name, curve in curves.items():  # of DVCLive one curve per file, by its name
+            for name, curve in curves.items():  # DVCLive writes one curve per file
                 yield (inside if len(curves) == 1 else f"{inside}/{name}"), curve
         return
     rows = _read_rows(path)
@@ -549,7 +546,7 @@ def _read_curves(path: Path, axes: dict[str, Any]) -> Iterator[tuple[str, list[t
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a table: CSV, TSV, or a list of mappings in JSON or YAML; of others none."""
+    """Read the rows of a table in CSV, TSV, or as a list of mappings in JSON or YAML."""
     if path.suffix in _DELIMITERS:
         text = read_file(path).decode("utf-8-sig", errors="replace")
         return [*csv.DictReader(io.StringIO(text), delimiter=_DELIMITERS[path.suffix])]
@@ -562,7 +559,7 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _to_number(value: Any) -> float | None:
-    """A finite or infinite number; None for what is none."""
+    """Convert to a number, None if that is not possible."""
     try:
         return float(value)
     except (TypeError, ValueError):

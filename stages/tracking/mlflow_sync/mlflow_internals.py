@@ -17,7 +17,7 @@ VIEW_TAG = f"mlflow.sharedViewState.{_VIEW}"  # tag of an experiment by which pe
 
 
 def make_database(database: Path, artifacts: str) -> None:
-    """Make the SQLite file of a store, with the address of its artifacts, completely or not at all.
+    """Create the SQLite file of a store, with the address of its artifacts, atomically.
 
     MLflow creates its tables one after another in the file itself, and never opens a file with half
     of them.
@@ -31,13 +31,13 @@ def make_database(database: Path, artifacts: str) -> None:
     unfinished = database.with_name(f"{database.name}.unfinished")
     unfinished.unlink(missing_ok=True)
     store = store_class(f"sqlite:///{unfinished}", artifacts)
-    store.delete_experiment(store.DEFAULT_EXPERIMENT_ID)  # an empty one, which the UI would show
-    store.engine.dispose()  # or SQLite keeps the file open under its old name
+    store.delete_experiment(store.DEFAULT_EXPERIMENT_ID)  # the empty experiment `Default`
+    store.engine.dispose()  # closes the file, which is renamed next
     unfinished.rename(database)
 
 
 def _find_store_class() -> Any:
-    """MLflow's store on a database, if it is as in MLflow 3.17."""
+    """Return MLflow's store class, None if it differs from MLflow 3.17."""
     from mlflow.store.tracking import sqlalchemy_store
 
     found = getattr(sqlalchemy_store, "SqlAlchemyStore", None)
@@ -54,9 +54,9 @@ def knows_schema(revision: str) -> bool:
 
 
 def open_artifacts(address: str, uri: str) -> Any:
-    """What reads, writes and deletes artifacts at an address: of a run, model or experiment.
+    """Return the repository of artifacts at the address of a run, model or experiment.
 
-    MlflowClient does so for runs alone.
+    MlflowClient offers this for runs only.
     """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -71,7 +71,7 @@ _FIRST_COLUMNS = {"tags.`mlflow.runName`": 205, "runDateAndNestInfo": 90}
 
 @dataclass(frozen=True)
 class Parallel:
-    """A chart of parallel coordinates: params, and the metric that came of them."""
+    """A chart of parallel coordinates: params and a metric."""
 
     params: tuple[str, ...]
     metric: str
@@ -87,13 +87,13 @@ class View:
     columns: dict[str, int]  # of the table, such as metrics.`loss`, with their widths in pixels
     filter: str = ""  # of the runs, as people type it into the page
     bars: tuple[str, ...] = ()  # metrics that are drawn with one bar per run
-    lines: tuple[str, ...] = ()  # curves of all runs, which are of very different lengths
+    lines: tuple[str, ...] = ()  # curves of all runs, on logarithmic axes
     parallels: tuple[Parallel, ...] = ()  # drawn above the others
     per_row: int = 3  # charts side by side
 
 
 def format_view(view: View) -> str:
-    """The value of VIEW_TAG: JSON, in which the state of the page is deflated."""
+    """Return the value of VIEW_TAG: JSON with the deflated state of the page."""
     charts = []
     for parallel in view.parallels:
         axes: dict[str, Any] = {
@@ -134,13 +134,13 @@ def format_view(view: View) -> str:
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0},
     }
     deflated = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
-    made = 0  # milliseconds: not now, so that the same view is the same tag
+    made = 0  # milliseconds; constant, so that the same view is the same tag
     content = {"name": view.name, "createdAt": made, "updatedAt": made}
     return json.dumps(content | {"state": f"deflate;{deflated}"})
 
 
 def _make_chart(kind: str, metric: str) -> dict[str, Any]:
-    """What all charts have."""
+    """Return the fields that all charts have."""
     return {
         "uuid": f"{_VIEW}-{kind}-{metric}",
         "type": kind,
@@ -152,6 +152,6 @@ def _make_chart(kind: str, metric: str) -> dict[str, Any]:
 
 
 def find_view_address(server: str, experiment_id: str) -> str:
-    """Where the view of an experiment opens, also in a browser that has never seen MLflow."""
+    """Return the address that opens the view of an experiment, also in a fresh browser profile."""
     page = f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs"
     return f"{page}?workflowType=machine_learning&viewStateShareKey={_VIEW}"

@@ -1,8 +1,7 @@
-"""One run: what it has to be, writing it, updating it, and whether MLflow still has its files.
+"""One run: its spec, writing it, updating it, and whether MLflow still has its files.
 
-What a run has to be is data that a project fills in: a `RunSpec`. Its `key` identifies the run: it
-is the run's tag KEY_TAG, written by the last request. Until then the tag says that the run is in
-progress: see sync.py.
+A `RunSpec` is data that a project fills in. Its `key` identifies the run and is the tag KEY_TAG,
+written with the last request. Until then the tag says that the run is in progress: see sync.py.
 """
 
 import filecmp
@@ -34,26 +33,28 @@ from stages.tracking.mlflow_sync.store import (
 if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes seconds
     from mlflow.entities import LoggedModel, Metric, Run
 
-FORMAT = 6  # of what a run shows: with another number every run is shown again, under its old key
-COMMIT_TAG = "mlflow.source.git.commit"  # where the UI looks for it
+FORMAT = (
+    6  # of the displayed content: with another number all runs are updated, and keep their keys
+)
+COMMIT_TAG = "mlflow.source.git.commit"  # as the UI reads it
 BRANCH_TAG = "mlflow.source.git.branch"  # likewise
 CURRENT_TAG, CURRENT = "dvc.lock", "current"  # of the runs of the lock file that was synced last
-RANK_TAG = "leaderboard"  # the data and the rank of a run among those of the lock file
+RANK_TAG = "leaderboard"  # data and rank of a run within the lock file
 VARIANT_TAG = "variant"  # `RunSpec.variant`
-EXPERIMENT_TAG = "dvc.experiment"  # name of the experiment of DVC in which it was made
-DISPLAY_TAG = "sync.display_digest"  # `RunSpec.display_digest` of what the run shows
+EXPERIMENT_TAG = "dvc.experiment"  # name of the DVC experiment that made the run
+DISPLAY_TAG = "sync.display_digest"  # `RunSpec.display_digest` of the displayed content
 NOTE_TAG = "mlflow.note.content"
 BATCH = 1_000  # metrics, params and tags of a request
 
 _PACKAGE_TAG = "sync.package_md5"  # md5 of the checksums of the run's model
 _LINEAGE = "lineage.json"
-_MOST_CHILD_METRICS = 900  # so that one request takes them all
+_MOST_CHILD_METRICS = 900  # as many as fit one request
 _CLASHES = ("IntegrityError", "UniqueViolation")  # of SQLite and PostgreSQL, in MLflow's text
-_NOTE_BEGINS = "<!-- srn sync replaces this block: write below it -->"  # seen in the editor alone
+_NOTE_BEGINS = "<!-- srn sync replaces this block: write below it -->"  # visible only in the editor
 _NOTE_ENDS = "<!-- srn sync: end of the block -->"
 
 
-# What a run has to be
+# The spec of a run
 
 
 class CurvePoint(NamedTuple):
@@ -67,7 +68,7 @@ class CurvePoint(NamedTuple):
 
 @dataclass(frozen=True)
 class Content:
-    """What the files of a run contain; they are read only when a run is written."""
+    """The content of the files of a run, read only when the run is written."""
 
     started: datetime
     ended: datetime
@@ -79,7 +80,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Child:
-    """A run below another, such as a trial of a search; it is made and dropped with its parent."""
+    """A run below another, such as a trial of a search; created and deleted with its parent."""
 
     name: str
     params: dict[str, str]
@@ -91,38 +92,38 @@ class Child:
 
 @dataclass(frozen=True)
 class ModelPackage:
-    """How the MLflow model of a run is written."""
+    """How to write the MLflow model of a run."""
 
-    list_files: Callable[[], list[str]]  # paths of the files that the model is loaded from
-    # writes the MLflow model into a new folder, with the fields that tie it to its run
+    list_files: Callable[[], list[str]]  # paths of the files that the model needs
+    # writes the MLflow model into a new folder, with fields that link it to its run
     write: Callable[[Path, dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A run: `key` identifies it, `display_digest` covers what else it shows."""
+    """A run: `key` identifies it, `display_digest` covers everything else that it displays."""
 
     name: str
     experiment: str
     kind: str  # tag by which people filter runs
     description: str  # one sentence for its page
-    stages: dict[str, Stage]  # by what they do; the one that made the results first
+    stages: dict[str, Stage]  # by role; the one that made the results comes first
     params: dict[str, str]  # as MLflow keeps them
-    results: list[str]  # paths of the files that identify it; it is looked up by the last
+    results: list[str]  # paths of the files that identify it; it is found by the last one
     data: Md5s  # what the first stage read
     read: Callable[[], Content]  # reads its files
     test_data: Md5s = field(default_factory=dict)  # what only the evaluation read
-    # path of what people look at -> folder among the artifacts, "" for none
+    # path of a displayed file or folder -> folder among the artifacts, "" for none
     shown: dict[str, str] = field(default_factory=dict)
-    compared: Md5s = field(default_factory=dict)  # files of other models for its note
+    compared: Md5s = field(default_factory=dict)  # files of other models that its note uses
     package: ModelPackage | None = None  # its model, if it has one
-    children: Callable[[], list[Child]] | None = None  # reads the runs below it, if it has some
-    lock_problem: str | None = None  # what is missing of it in the lock file, or half-way there
+    children: Callable[[], list[Child]] | None = None  # reads the runs below it, if there are any
+    lock_problem: str | None = None  # what is missing or half-way in the lock file
     variant: str = ""  # how its params differ from those of the last commit
-    has_variants: bool = False  # whether it gets one
-    # tags that compare it with the other runs of the lock file; None: files for that are missing
+    has_variants: bool = False  # whether `variant` is filled in
+    # tags with its rank in the lock file; None: files for the comparison are missing
     rank_tags: dict[str, str] | None = None
-    needed: list[str] | None = None  # paths of the files that it reads; None: all that it wrote
+    needed: list[str] | None = None  # paths of the files that it reads; None: all outs
     pull: str = "dvc pull"  # command that gets missing files, for messages
     tag_prefix: str = ""  # of the tags kind, model and stage
 
@@ -133,7 +134,7 @@ class RunSpec:
 
     @property
     def outs(self) -> Md5s:
-        """What its stages wrote."""
+        """All outs of its stages."""
         outs: Md5s = {}
         for stage in self.stages.values():
             outs |= stage.outs
@@ -141,7 +142,7 @@ class RunSpec:
 
     @property
     def md5s(self) -> Md5s:
-        """All files and folders that its stages read and wrote."""
+        """All deps and outs of its stages."""
         md5s: Md5s = {}
         for stage in self.stages.values():
             md5s |= stage.deps | stage.outs
@@ -149,25 +150,25 @@ class RunSpec:
 
     @property
     def files(self) -> list[str]:
-        """Paths of the files without which it cannot be written."""
+        """Paths of the files that are needed to write it."""
         return [*self.outs] if self.needed is None else self.needed
 
     @property
     def result(self) -> Md5s:
-        """The file by which its run is looked up; empty while that was not made."""
+        """The file by which its run is found; empty if it does not exist yet."""
         md5s = self.md5s
         return {path: md5s[path] for path in self.results[-1:] if path in md5s}
 
     @property
     def title(self) -> str:
-        """Its name in MLflow, by which variants of one model are told apart."""
+        """Its name in MLflow, which distinguishes variants of a model."""
         return f"{self.name} ({self.variant})" if self.variant else self.name
 
     @property
     def key(self) -> str:
-        """Identity: results, params and data, whatever code wrote them.
+        """Digest of name, results, params and data, whatever code wrote them.
 
-        Of a run that nothing describes the experiment too, which people name as they like.
+        For an inferred run the experiment is included, because people may rename it.
         """
         md5s = self.md5s
         results = [md5s.get(path) for path in self.results]
@@ -176,7 +177,7 @@ class RunSpec:
 
     @property
     def display_digest(self) -> str:
-        """Digest of what is shown and is no part of the identity."""
+        """Digest of the displayed content that is not part of the key."""
         outs = self.outs
         shown = {path: outs.get(find_entry(path, outs) or path) for path in self.shown}
         return _digest([FORMAT, self.kind, self.description, shown, self.compared])
@@ -199,7 +200,7 @@ def _digest(value: Any) -> str:
 
 
 def run_problem(spec: RunSpec) -> str | None:
-    """Why a run cannot be written: results are missing or not those of the lock file, or None."""
+    """Return why a run cannot be written, or None: results are missing or differ from dvc.lock."""
     if spec.lock_problem:
         return spec.lock_problem
     problem = workspace_problem([*spec.files, *spec.compared], spec.md5s, spec.pull)
@@ -207,13 +208,13 @@ def run_problem(spec: RunSpec) -> str | None:
 
 
 def package_problem(spec: RunSpec) -> str | None:
-    """Why the model of a run, if it has one, cannot be loaded from the workspace, or None."""
+    """Return why the model of a run cannot be loaded from the workspace, or None."""
     if not spec.package:
         return None
     paths = spec.package.list_files()
     md5s = spec.md5s
     for path in paths:
-        if path not in md5s:  # code, whose list is missing here or another one
+        if path not in md5s:  # code; its list is missing or differs
             return f"{path} may differ from dvc.lock: run `{spec.pull}` or `dvc repro`"
     return workspace_problem(paths, md5s, spec.pull)
 
@@ -224,9 +225,9 @@ def package_problem(spec: RunSpec) -> str | None:
 def write_run(
     store: Store, spec: RunSpec, commit: str | None, in_progress: str, branch: str | None = None
 ) -> None:
-    """Make a run; until it is complete its key is `in_progress`.
+    """Create a run; until it is complete its key is `in_progress`.
 
-    Its tags name the commit that holds the lock file, if one does, and the branch of git.
+    Its tags have the commit of the lock file, if there is one, and the branch of git.
     """
     from mlflow.entities import LoggedModelOutput, Metric
 
@@ -243,7 +244,7 @@ def write_run(
     tags |= {tag: value for tag, value in optional.items() if value}
     tags |= {f"{prefix}model": spec.name, f"{prefix}stage": stage, "mlflow.source.name": stage}
     tags |= {CURRENT_TAG: CURRENT, NOTE_TAG: join_note(content.note, "")}
-    tags |= {DISPLAY_TAG: spec.display_digest, KEY_TAG: in_progress}  # the page shows them last
+    tags |= {DISPLAY_TAG: spec.display_digest, KEY_TAG: in_progress}  # shown last on the page
     experiment_id = store.open_experiment(spec.experiment)
     run = client.create_run(experiment_id, _to_milliseconds(content.started), tags, spec.title)
     run_id = run.info.run_id
@@ -251,7 +252,7 @@ def write_run(
     _log_inputs(store, run, spec)
     model_id, last_tags = None, {KEY_TAG: spec.key}
     if spec.package:
-        # before the metrics: the model's page shows those that name it
+        # before the metrics, which name it and appear on its page
         logged = client.create_logged_model(experiment_id, spec.name, run_id, params=spec.params)
         last_tags[_PACKAGE_TAG] = _upload_package(store, run, spec.package, logged)
         model_id = logged.model_id
@@ -274,12 +275,12 @@ def write_run(
 
 
 def update_shown(store: Store, run: "Run", spec: RunSpec) -> list[str]:
-    """Give a run what it should show now, and last the tags with the digest of that.
+    """Update the displayed content of a run, and last the tag with its digest.
 
     Returns:
-        files that are shown no more, which the server does not allow to delete.
+        Files that are no longer displayed, but that the server does not allow to delete.
     """
-    # MLflow shows the latest score of a name
+    # MLflow shows the latest value of a metric
     content = replace(spec.read(), ended=datetime.now(UTC))
     _log_inputs(store, run, spec)
     _upload_shown(store, run, spec)
@@ -292,7 +293,7 @@ def update_shown(store: Store, run: "Run", spec: RunSpec) -> list[str]:
                 delete = partial(artifacts.delete_artifacts, file.path)
                 what = f"{spec.name}: {file.path}, shown no more,"
                 kept.append(delete_if_allowed(delete, what, spec.experiment))
-    metrics = run.data.metrics  # an earlier FORMAT had less, and baselines may be others now
+    metrics = run.data.metrics  # an earlier FORMAT had fewer, and baselines may have changed
     scores = _list_final_scores(content, None)
     changed = [score for score in scores if metrics.get(score.key) != score.value]
     note = join_note(content.note, run.data.tags.get(NOTE_TAG, ""))
@@ -303,11 +304,11 @@ def update_shown(store: Store, run: "Run", spec: RunSpec) -> list[str]:
 
 
 def join_note(note: str, text: str) -> str:
-    """What a page shows, with a new note: what people wrote around the old one stays.
+    """Return the text of a page with a new note; what people wrote around the old one stays.
 
     Args:
-        note: the new one, in Markdown.
-        text: of the page, with the old note between two comments, or without any.
+        note: the new note, in Markdown.
+        text: the text of the page, with the old note between two comments, or without one.
     """
     block = f"{_NOTE_BEGINS}\n{note}\n\n{_NOTE_ENDS}"
     before, begins, rest = text.partition(_NOTE_BEGINS)
@@ -318,7 +319,7 @@ def join_note(note: str, text: str) -> str:
 
 
 def upload_lost(store: Store, run: "Run", spec: RunSpec) -> list[str]:
-    """Upload the files again that a server has lost; returns what `update_shown` does."""
+    """Upload files again that a server has lost; return what `update_shown` returns."""
     for model_id in list_model_ids(run):
         assert spec.package  # only runs with a model have models
         logged = store.client.get_logged_model(model_id)
@@ -330,7 +331,7 @@ def upload_lost(store: Store, run: "Run", spec: RunSpec) -> list[str]:
 def log_values(
     store: Store, run: "Run", params: dict[str, str], tags: dict[str, str], metrics: "list[Metric]"
 ) -> None:
-    """Log params, metrics and, after them, tags by one request."""
+    """Log metrics, params and then tags with one request."""
     from mlflow.entities import Param, RunTag
 
     listed_params = [Param(name, value) for name, value in params.items()]
@@ -339,12 +340,12 @@ def log_values(
 
 
 def _to_milliseconds(time: datetime) -> int:
-    """Since 1970, as MLflow counts time."""
+    """Convert a time to milliseconds since 1970, as in MLflow."""
     return int(time.timestamp() * 1000)
 
 
 def _log_inputs(store: Store, run: "Run", spec: RunSpec) -> None:
-    """Log the data that were read, and the result by which the run is looked up, by DVC's md5s."""
+    """Log the data sets, and the result by which the run is found, with DVC's md5s as digests."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
     from mlflow.exceptions import MlflowException
 
@@ -465,7 +466,7 @@ def lost_files(store: Store, run: "Run", spec: RunSpec) -> str | None:
 
 
 def _list_shown_files(spec: RunSpec) -> dict[str, Path]:
-    """The files that a run shows: path among its artifacts -> file."""
+    """List the displayed files of a run: path among its artifacts -> file."""
     files = {}
     for path, folder in spec.shown.items():
         shown = Path(path)
@@ -476,6 +477,6 @@ def _list_shown_files(spec: RunSpec) -> dict[str, Path]:
 
 
 def _find_local_folder(uri: str) -> Path | None:
-    """The folder on this machine that an address of artifacts names, if it does."""
+    """Return the local folder of an artifact address, None for other addresses."""
     parsed = urlparse(uri)
     return Path(url2pathname(parsed.path)) if parsed.scheme == "file" else None

@@ -1,4 +1,4 @@
-"""The MLflow store: where it is, the lock of its writer, opening it, and what it holds."""
+"""The MLflow store: its address, the lock for writing, opening it, and its content."""
 
 import fcntl
 import logging
@@ -23,43 +23,49 @@ from stages.tracking.mlflow_sync.mlflow_internals import (
     open_artifacts,
 )
 
-if TYPE_CHECKING:  # mlflow takes seconds to import, and wants its environment set before
+if TYPE_CHECKING:  # mlflow takes seconds to import, and reads its environment then
     from mlflow.entities import Experiment, Run
     from mlflow.entities.model_registry import ModelVersion
 
-PARENT_TAG = "mlflow.parentRunId"  # by which the UI shows a run below another
-CHAMPION = "champion"  # alias of the registered version that predicts
+PARENT_TAG = "mlflow.parentRunId"  # makes a run the child of another in the UI
+CHAMPION = "champion"  # alias of a registered version
 KEY_TAG = "sync.key"  # tag of a run with `RunSpec.key`
 IN_PROGRESS = "in_progress"  # first word of the key of a run that is being written
 
 _SQLITE = "sqlite:///"
-_DEFAULT = "mlflow.db"  # in the repository; it is made where there is none
-_BUSY_SECONDS = 10  # to wait for a file that another process writes
+_DEFAULT = "mlflow.db"  # in the repository; created if it does not exist
+_BUSY_SECONDS = 10  # to wait while another process writes
 _DATABASES = re.compile(r"(postgres|mysql|mssql|oracle)\w*(\+\w+)?://")
 PROJECT = "srn"  # this repository
-_EXPERIMENT_TAG = ".experiment"  # after a project: which one it is, whatever people call it
-_SEND_LOGIN = ("http", "https", "mlflow-artifacts")  # artifacts to which MLflow sends the password
-# where MLflow keeps the artifacts of a run or model, below the address of its experiment
+_EXPERIMENT_TAG = (
+    ".experiment"  # tag `<project>.experiment`: our name of an experiment, which people may rename
+)
+_SEND_LOGIN = (
+    "http",
+    "https",
+    "mlflow-artifacts",
+)  # schemes of artifact addresses to which MLflow sends the password
+# artifact folder of a run or model, below the address of its experiment
 _FOLDER = re.compile(r"/(models/)?[\w-]+/artifacts")
-_MOST_RUNS = 50_000  # that MLflow gives at once
-_PAGE = 1_000  # experiments or registered models of one answer
+_MOST_RUNS = 50_000  # in one request, the most that MLflow allows
+_PAGE = 1_000  # experiments or registered models per page
 _NOT_NEEDED = "training and evaluation do not need it"
 _USER = "MLFLOW_TRACKING_USERNAME"
 _UNKNOWN_USER, _FORBIDDEN = 401, 403  # status of HTTP
-# of MLflow's message about a database whose tables another version made
+# in MLflow's message about the tables of another version
 _SCHEMA = re.compile(r"database schema \(found version (\w+), but expected")
 _CREATES = re.compile("(experiments|registered-models)/create")
 _READS = re.compile("/(search|get|get-by-name|list)[ ?]|GET ")
-_ENVIRONMENT = {  # what the user has set stays
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing leaves the machine unasked
+_ENVIRONMENT = {  # defaults; values that the user has set are kept
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # no telemetry
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes of `make ui`, not used here
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves seven unused processes in `make ui`
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # by default a dead server takes 247 s
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "7",  # seconds
-    "TRACK_SECONDS": "11",  # longest that a server may take to list what it has
+    "TRACK_SECONDS": "11",  # time limit for listing the runs of a server
 }
 
 
@@ -67,12 +73,12 @@ _ENVIRONMENT = {  # what the user has set stays
 
 
 def find_root() -> Path:
-    """The repository, also in the folder of `dvc exp run --temp`, which is deleted afterwards."""
+    """Return the repository, also in `dvc exp run --temp`, which works in a temporary copy."""
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
 
 
 def find_uri() -> str:
-    """Address of the store; a relative SQLite path starts at the repository.
+    """Return the address of the store; relative SQLite paths start at the repository.
 
     Raises:
         InputError: MLFLOW_TRACKING_URI is not supported.
@@ -96,18 +102,18 @@ def find_uri() -> str:
 
 
 def find_database(uri: str) -> Path | None:
-    """The file of a local store; None for a server."""
+    """Return the file of a local store, None for a server."""
     return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
 
 
 def find_artifacts(database: Path) -> str:
-    """Address of the folder of artifacts of a local store, which is beside its file."""
+    """Return the address of the artifact folder of a local store, beside its file."""
     return (database.parent / "mlartifacts").as_uri()
 
 
 @contextmanager
 def lock_store(uri: str) -> Iterator[None]:
-    """One writer at a time on this machine: beside the file of a store, else in this repository."""
+    """Lock a store for writing by one process of this machine; for a server, of this repository."""
     database = find_database(uri)
     path = Path(f"{database}.lock") if database else find_root() / ".dvc" / "tmp" / "track.lock"
     if database and not path.parent.is_dir():
@@ -120,12 +126,12 @@ def lock_store(uri: str) -> Iterator[None]:
         except BlockingIOError:
             line = f"waiting for the process that writes to MLflow at {show_address(uri)}"
             print(line, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)  # released when the process ends, however it ends
+            fcntl.flock(file, fcntl.LOCK_EX)  # released when the process ends
         yield
 
 
 def check_database(database: Path, to_write: bool) -> None:
-    """Reject a file that MLflow could not work with; MLflow would wait long, or print a page.
+    """Check the file of a store first, since MLflow would wait long or print a page of errors.
 
     Raises:
         InputError: it is missing, incomplete, locked, damaged or no database.
@@ -140,12 +146,12 @@ def check_database(database: Path, to_write: bool) -> None:
     )
     address = f"file:{quote(str(database))}?mode={'rw' if to_write else 'ro'}"
     try:
-        # neither mode makes a file that is not there
+        # neither mode creates the file
         with closing(sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS)) as connection:
             [answer] = connection.execute("pragma quick_check(1)").fetchone()
             experiments = connection.execute("select 1 from experiments").fetchall()
             if to_write:
-                connection.execute("begin immediate")  # waits for the process that writes
+                connection.execute("begin immediate")  # waits for a process that writes
     except sqlite3.OperationalError as error:
         if "no such table" in str(error):
             raise incomplete from None
@@ -161,14 +167,14 @@ def check_database(database: Path, to_write: bool) -> None:
 
 
 def damaged_store(database: Path, damage: str) -> InputError:
-    """The error of a local store that cannot be used: it is filled again, never repaired."""
+    """Return the error about an unusable local store, which is filled again, not repaired."""
     return InputError(
         f"{database} cannot be used ({damage}): delete it and mlartifacts beside it, "
         "the next sync fills it again"
     )
 
 
-# What it holds
+# Its content
 
 
 class Store:
@@ -176,11 +182,11 @@ class Store:
 
     Attributes:
         uri: its address.
-        project: whose experiments are read and written; those of others are left alone.
-        client: MLflow's.
-        experiments: id by name of the project's active experiments.
-        tags: of each of these experiments.
-        is_local: whether it is a file.
+        project: its experiments are read and written, those of other projects are left alone.
+        client: MLflow's client.
+        experiments: ids of the project's active experiments, by name.
+        tags: the tags of these experiments, by name.
+        is_local: whether the store is a file.
     """
 
     def __init__(self, uri: str, project: str = PROJECT) -> None:
@@ -195,8 +201,8 @@ class Store:
         database = find_database(uri)
         self.is_local = database is not None
         self._locations: dict[str, str] = {}  # id of an experiment -> address of its artifacts
-        self._folders: dict[str, set[str]] = {}  # address -> folders there, once listed
-        # the active ones, anybody's: one request, where asking by name takes one each
+        self._folders: dict[str, set[str]] = {}  # address -> folders, after they were listed
+        # all active experiments with one request, instead of one per name
         for experiment in _read_pages(self.client.search_experiments):
             name = experiment.tags.get(self._tag)
             has_owner = any(tag.endswith(_EXPERIMENT_TAG) for tag in experiment.tags)
@@ -207,7 +213,7 @@ class Store:
                 raise damaged_store(database, "it was made by an earlier version")
 
     def _add_experiment(self, name: str, experiment: "Experiment") -> None:
-        """Take an experiment for one of this project's, if its artifacts are where they belong.
+        """Add an experiment of this project, after checking the address of its artifacts.
 
         Raises:
             InputError: they are elsewhere: files would be written and deleted there, or the
@@ -217,7 +223,7 @@ class Store:
         address = urlparse(location)
         problem = None
         if database:
-            # a file that was moved or copied without its artifacts
+            # the file was moved or copied without its artifacts
             if location != f"{find_artifacts(database)}/{name}":
                 raise damaged_store(database, f"its artifacts are in {location}")
         elif address.scheme in ("", "file"):
@@ -235,14 +241,14 @@ class Store:
         self._locations[experiment.experiment_id] = location
 
     def check_address(self, address: str, owner: str) -> str:
-        """The address of the artifacts of a run or model, which has a folder in an experiment.
+        """Check the artifact address of a run or model, which has to be in one of our experiments.
 
         Args:
-            address: by MLflow.
-            owner: what it is the address of, for the message.
+            address: the address in MLflow.
+            owner: the run or model, for the message.
 
         Raises:
-            InputError: it leads out of this project's experiments.
+            InputError: the address is outside of this project's experiments.
         """
         for location in self._locations.values():
             if address.startswith(location) and _FOLDER.fullmatch(address, len(location)):
@@ -257,7 +263,7 @@ class Store:
         )
 
     def search_runs(self, condition: str) -> "list[Run]":
-        """Runs of this project's experiments, by id, for which a condition of MLflow holds."""
+        """Find the runs of this project's experiments by an MLflow filter, sorted by id."""
         ids = list(self.experiments.values())
         if not ids:
             return []
@@ -265,11 +271,11 @@ class Store:
         return sorted(runs, key=lambda run: run.info.run_id)
 
     def find_runs(self, key: str) -> "list[Run]":
-        """Runs with a key, by id."""
+        """Find the runs with a key, sorted by id."""
         return self.search_runs(f"tags.`{KEY_TAG}` = '{key}'")
 
     def find_children(self, known: set[str]) -> "tuple[dict[str, list[Run]], list[Run]]":
-        """Runs below others by the id of the parent, and those whose parent was deleted.
+        """Find child runs by the id of their parent, and those whose parent was deleted.
 
         MLflow is not asked for parents whose ids are known to exist.
         """
@@ -283,15 +289,15 @@ class Store:
         return dict(children), orphans
 
     def open_experiment(self, name: str) -> str:
-        """Id of an experiment to write runs to; it is made if it does not exist."""
+        """Return the id of an experiment, which is created if it does not exist."""
         from mlflow.exceptions import MlflowException
 
         if name in self.experiments:
             return self.experiments[name]
         database = find_database(self.uri)
-        # MLflow would put artifacts into the working folder; a server knows where they go
+        # MLflow would put artifacts into the working folder; a server sets the address itself
         folder = f"{find_artifacts(database)}/{name}" if database else None
-        # the UI then opens on runs and curves rather than on chats
+        # the UI then opens the page for runs, not for chats
         tags = {"mlflow.experimentKind": "custom_model_development", self._tag: name}
         try:
             experiment_id: str = self.client.create_experiment(name, folder, tags)
@@ -301,7 +307,7 @@ class Store:
             experiment = self.client.get_experiment_by_name(name)
             assert experiment is not None  # MLflow has just reported that it exists
             if self._tag in experiment.tags:
-                # ours: somebody has deleted it, or another clone has just made it
+                # ours: it was deleted, or another clone has just created it
                 experiment_id = experiment.experiment_id
                 if experiment.lifecycle_stage == "deleted":
                     self.client.restore_experiment(experiment_id)
@@ -314,9 +320,9 @@ class Store:
         return experiment_id
 
     def list_folders(self, experiment_id: str, folder: str = "") -> set[str]:
-        """Names of the folders among the artifacts of an experiment, or in `models` there.
+        """List the artifact folders of an experiment, of runs or in `models`.
 
-        The experiment has to be one that the store had when it was opened.
+        The experiment must have existed when the store was opened.
         """
         location = self._locations[experiment_id]
         address = f"{location}/{folder}"
@@ -326,21 +332,21 @@ class Store:
         return self._folders[address]
 
     def find_versions(self, names: list[str]) -> "list[ModelVersion]":
-        """Versions of registered models; MLflow leaves out their aliases here."""
+        """Find the versions of registered models; MLflow does not return their aliases here."""
         quoted = ", ".join(f"'{name}'" for name in names)
         return list(self.client.search_model_versions(f"name IN ({quoted})"))
 
     def find_champions(self, names: list[str]) -> dict[str, str]:
-        """The version that carries the alias `champion`, by the name of a registered model."""
+        """Return the version with the alias `champion` of each registered model."""
         champions = {}
-        # all are listed, since MLflow has no request for some of them
+        # lists all, since MLflow has no request for a selection
         for model in _read_pages(self.client.search_registered_models):
             if model.name in names and CHAMPION in model.aliases:
                 champions[model.name] = str(model.aliases[CHAMPION])
         return champions
 
     def drop_run(self, run: "Run") -> None:
-        """Delete a run, and first its model, which MLflow would leave behind."""
+        """Delete a run and its model, which MLflow would keep."""
         from mlflow.exceptions import MlflowException
 
         origin = f"source_run_id = '{run.info.run_id}'"
@@ -349,17 +355,17 @@ class Store:
                 self.client.delete_logged_model(model.model_id)
             self.client.delete_run(run.info.run_id)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # another clone was faster
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # another clone has deleted it
                 raise
 
     def restart_time_limit(self) -> None:
-        """Give a server that has answered so far more time for the next run or model."""
+        """Restart the time limit of a server for the next run or model."""
         if not self.is_local:
             signal.alarm(6 * int(os.environ["TRACK_SECONDS"]))
 
 
 def _read_pages(search: Callable[..., Any]) -> list[Any]:
-    """All that a request of MLflow finds, which answers page by page."""
+    """Collect all pages of an MLflow request."""
     page = search(max_results=_PAGE)
     found = list(page)
     while page.token:
@@ -369,7 +375,7 @@ def _read_pages(search: Callable[..., Any]) -> list[Any]:
 
 
 def list_model_ids(run: "Run") -> list[str]:
-    """Ids of the models that a run made."""
+    """List the ids of the models of a run."""
     return [made.model_id for made in run.outputs.model_outputs] if run.outputs else []
 
 
@@ -380,26 +386,26 @@ def list_model_ids(run: "Run") -> list[str]:
 def open_store(
     uri: str, to_write: bool = False, to_make: bool = False, project: str = PROJECT
 ) -> Iterator[Store]:
-    """Open the store, and end with one line if it is dead, slow, damaged or rejects a request.
+    """Open the store; exit with one line if it is unreachable, slow, damaged or rejects a request.
 
     Retries and timeouts give up on a dead server, the alarm on one that answers each request,
     but slowly. What is then incomplete, the next sync drops. A file has no time limit: many
     commands at once on a busy machine are slow, and all come to an end.
 
     Args:
-        uri: of `find_uri`.
+        uri: the result of `find_uri`.
         to_write: whether the caller writes, and holds the lock; then the store of this repository
             is made where there is none.
-        to_make: whether any other file that does not exist is made too.
-        project: whose experiments are read and written.
+        to_make: whether any other missing file is created too.
+        project: its experiments are read and written.
 
     Raises:
         InputError: the store cannot be used.
     """
-    for name, value in _ENVIRONMENT.items():  # `import mlflow` reads some of it
+    for name, value in _ENVIRONMENT.items():  # `import mlflow` reads some of them
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # what these two would print a page about is raised too
+    # these two print pages about errors that are raised too
     for name in ("mlflow.store.db.utils", "mlflow.models.signature"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
@@ -429,11 +435,11 @@ def explain_errors(uri: str, target: str) -> Iterator[None]:
     """Turn an error of the store into one line.
 
     Args:
-        uri: of the store.
-        target: experiment or registered model that is read or written, for the message.
+        uri: the address of the store.
+        target: the experiment or registered model, for the message.
 
     Raises:
-        InputError: instead of the errors of MLflow, of its database and of requests.
+        InputError: instead of errors of MLflow, its database and requests.
     """
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -441,7 +447,7 @@ def explain_errors(uri: str, target: str) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        raise  # of stdout, which `head` closed; that of a server is an error of requests
+        raise  # stdout was closed, for example by `head`; requests has errors of its own
     except (MlflowException, SQLAlchemyError, OSError) as error:  # requests raises OSErrors
         denial = _explain_denial(error, target)
         if denial:
@@ -452,13 +458,13 @@ def explain_errors(uri: str, target: str) -> Iterator[None]:
         schema = _SCHEMA.search(reason)
         if schema:
             raise InputError(_explain_schema(uri, schema[1])) from None
-        if len(reason) >= 300:  # MLflow's messages begin with the request and end with the reason
+        if len(reason) >= 300:  # MLflow's messages end with the reason
             reason = f"{reason[:140]} … {reason[-140:]}"
         raise InputError(_format_unusable(uri, reason)) from None
 
 
 def _explain_schema(uri: str, revision: str) -> str:
-    """What to do with a file whose tables are not those of this MLflow."""
+    """Return what to do with a database of another MLflow version."""
     from mlflow.version import VERSION
 
     again = "or delete it, and the next sync fills another"
@@ -481,13 +487,13 @@ def _format_unusable(uri: str, reason: str) -> str:
 
 
 def _explain_denial(error: Exception, target: str) -> str | None:
-    """Which permission or password is missing, if that is what an error is about."""
+    """Return which permission or password is missing, if that is the error."""
     status, user = _find_status(error), os.environ.get(_USER)
     variables = f"{_USER} and MLFLOW_TRACKING_PASSWORD"
     if status == _UNKNOWN_USER and user:
         return f"it does not know {user} with this password (401): correct {variables}"
     if status == _UNKNOWN_USER:
-        return f"it wants to know who asks (401): set {variables}"
+        return f"it requires a login (401): set {variables}"
     if status != _FORBIDDEN:
         return None
     request = getattr(error, "request", None)
@@ -500,7 +506,7 @@ def _explain_denial(error: Exception, target: str) -> str | None:
 
 
 def _find_status(error: Exception) -> int | None:
-    """Status of HTTP of an error: MLflow and requests raise their own."""
+    """Return the HTTP status of an error of MLflow or requests."""
     response = getattr(error, "response", None)  # of requests
     if response is not None:
         return int(response.status_code)
@@ -509,7 +515,7 @@ def _find_status(error: Exception) -> int | None:
 
 
 def delete_if_allowed(delete: Callable[[], None], what: str, experiment: str) -> str | None:
-    """Delete, or go on where the server does not allow it.
+    """Delete something, or continue if the server does not allow it.
 
     Returns:
         what stays, and which permission is missing; None: it is deleted.

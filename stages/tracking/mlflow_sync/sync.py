@@ -1,6 +1,6 @@
 """Make a store agree with run specs: one complete run per spec, and pages and champions.
 
-What MLflow has already is left alone, so that a second sync writes nothing. Changes are printed.
+Existing runs are left alone, so a second sync writes nothing. Changes are printed.
 """
 
 import hashlib
@@ -59,17 +59,20 @@ if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes s
 
 _print = partial(print, flush=True)
 
-_CHANGES = {  # what is printed of one run -> of several
+_CHANGES = {  # message for one run -> for several
     "run made": "{} runs made",
     "figures, tables and note replaced": "figures, tables and notes of {} runs replaced",
     "lost files uploaded again": "lost files of {} runs uploaded again",
     "commit noted": "commit noted in {} runs",
 }
-_DELETED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")  # what MLflow says of such a run
-_MOST_NAMED = 3  # runs with the same change or difference, each in a line of its own
-_WIDTH = 98  # columns of a terminal, but for the indentation
+_DELETED = (
+    "INVALID_PARAMETER_VALUE",
+    "RESOURCE_DOES_NOT_EXIST",
+)  # error codes of MLflow for a run that is gone
+_MOST_NAMED = 3  # lines for runs with the same change or difference; more are summed up
+_WIDTH = 98  # columns of a terminal less the indentation
 _LEAST_NAMES = 30  # columns for names after a long difference
-_LONGEST = timedelta(days=1)  # that a run may be in progress
+_LONGEST = timedelta(days=1)  # for a run in progress
 _ORPHAN = "trial without a search"
 _IN_PROGRESS_FILE, _MARKER = "track.began", "track.agreed"  # see below
 
@@ -79,29 +82,29 @@ class Registration:
     """A registered model, and the run whose model carries its alias `champion`."""
 
     name: str
-    question: str  # that it answers, for its page
+    question: str  # what the model predicts, for its page
     champion: str  # name of the run
-    spec: RunSpec | None  # of the run; None: it is not of this lock file, so that the alias stays
+    spec: RunSpec | None  # None: the run is not in this lock file, and the alias is not moved
     reason: str  # for the page of the version
 
 
 @dataclass(frozen=True)
 class _RunState:
-    """What a store has of a run spec."""
+    """The runs of a spec in a store, and how they differ from it."""
 
     spec: RunSpec
-    runs: "tuple[Run, ...]"  # that have its key; one, if all is well
+    runs: "tuple[Run, ...]"  # with its key; normally one
     difference: str | None  # what a sync would change
-    problem: str | None  # why it cannot, or which file of the workspace differs from the lock file
+    problem: str | None  # why a sync cannot, or which file differs from the lock file
     lost_children: bool = False  # whether runs below it are missing
     is_unmarked: bool = False  # whether only the mark of the current lock file is missing
 
 
 @contextmanager
 def _print_changes() -> Iterator[Callable[[RunSpec, str], None]]:
-    """Gives what notes a change of a run, one of `_CHANGES`.
+    """Yield a function that notes a change of a run, one of `_CHANGES`.
 
-    They are printed together when the block ends, however it ends: few by name, more by number.
+    The changes are printed when the block ends, also by an error: few by name, more by number.
     """
     changed: dict[str, list[RunSpec]] = defaultdict(list)
     try:
@@ -123,15 +126,15 @@ def _print_changes() -> Iterator[Callable[[RunSpec, str], None]]:
 def inspect(
     store: Store | None, specs: list[RunSpec], marked: "list[Run] | None" = None
 ) -> "tuple[list[_RunState], list[tuple[Run, str]]]":
-    """Compare a store, if it exists, with the run specs; writes nothing.
+    """Compare a store with the run specs; writes nothing.
 
     Args:
-        store: to read from.
-        specs: of all runs.
-        marked: what `_find_marked` finds; None: it is asked here.
+        store: None if it does not exist.
+        specs: all runs that there should be.
+        marked: the result of `_find_marked`, if it is known.
 
     Returns:
-        what the store has of each spec, and runs that belong to no spec, with the reason.
+        The state of each spec, and runs that belong to no spec, each with the reason.
 
     Raises:
         InputError: a local store has lost files.
@@ -179,7 +182,7 @@ def inspect(
 
 
 def describe_states(states: list[_RunState], leftovers: "list[tuple[Run, str]]") -> list[str]:
-    """What `inspect` has found that a sync would change, or could not change: a line per run."""
+    """List what a sync would change, or could not change, one line per run."""
     differences = [f"{run.info.run_name}: {reason}" for run, reason in leftovers]
     for state in states:
         unmarked = "not marked as current" if state.is_unmarked else None
@@ -190,7 +193,7 @@ def describe_states(states: list[_RunState], leftovers: "list[tuple[Run, str]]")
 
 
 def outdated_store(uri: str, differences: list[str]) -> InputError:
-    """The error of a store that does not agree with dvc.lock."""
+    """Return the error about a store that does not agree with dvc.lock."""
     count = f"{len(differences)} difference{'s' if len(differences) > 1 else ''}"
     lines = group_differences(differences) if sys.stderr.isatty() else differences
     message = "\n  ".join([f"MLflow at {show_address(uri)} is behind dvc.lock: {count}", *lines])
@@ -198,7 +201,7 @@ def outdated_store(uri: str, differences: list[str]) -> InputError:
 
 
 def group_differences(differences: list[str]) -> list[str]:
-    """Make one line of those that differ by their names alone, which are cut to a terminal."""
+    """Join differences that are the same but for the name, shortened to the width of a terminal."""
     alike = defaultdict(list)
     for line in differences:
         alike[line.partition(": ")[2]].append(line)
@@ -214,9 +217,9 @@ def group_differences(differences: list[str]) -> list[str]:
 
 
 def _find_runs(store: Store, specs: list[RunSpec]) -> "dict[str, list[Run]]":
-    """Runs by key: one request, and one for each key that it does not find.
+    """Find runs by key, with one request, and another one for each key that it does not find.
 
-    A run has its result among its data sets, by whose digests one request finds many runs.
+    A run names its result file as a data set; one request finds many runs by these digests.
     """
     found = defaultdict(list)
     md5s = {f"'{md5}'" for spec in specs for md5 in spec.result.values()}
@@ -226,7 +229,7 @@ def _find_runs(store: Store, specs: list[RunSpec]) -> "dict[str, list[Run]]":
     by_key = {}
     for spec in specs:
         runs = found[spec.key] or store.find_runs(spec.key)
-        # one that somebody has made by hand under our key has no model
+        # a run that somebody made by hand with this key has no model
         by_key[spec.key] = [run for run in runs if not spec.package or list_model_ids(run)]
     return by_key
 
@@ -239,17 +242,17 @@ def sync(
     *,
     is_current: bool = True,
 ) -> list[str]:
-    """Drop, make and update runs, so that each spec has one that is complete.
+    """Delete, create and update runs, so that each spec has one complete run.
 
     Args:
         store: to write to.
-        specs: of all runs.
-        commit: that holds the lock file, if one does.
-        branch: of git, if one is checked out.
-        is_current: whether they are of the lock file of the workspace, and to be marked so.
+        specs: all runs that there should be.
+        commit: the commit that has this lock file, if there is one.
+        branch: the branch of git, if one is checked out.
+        is_current: whether the lock file is that of the workspace; its runs are then marked.
 
     Returns:
-        what could not be done: files are missing here, or the server forbids to delete.
+        What could not be done, because files are missing or the server forbids to delete.
     """
     marked = _find_marked(store)
     states, leftovers = inspect(store, specs, marked)
@@ -260,7 +263,7 @@ def sync(
         state.runs[0].info.run_id: state.spec for state in states if state.problem and state.runs
     }
     kept = []
-    # first, or each sync that fails would leave one more
+    # before runs are created, or each failing sync would leave one more
     for run, reason in leftovers:
         kept += _drop(store, run, reason)
     for state in due:
@@ -269,9 +272,9 @@ def sync(
             kept += stays
             new += [] if stays else [state.spec]
     if leftovers or any(state.lost_children for state in due):
-        for run in store.find_children(set())[1]:  # of the runs that have just gone
+        for run in store.find_children(set())[1]:  # trials of the runs that were just deleted
             kept += _drop(store, run, _ORPHAN)
-    # one line of the terminal, for what takes long; nothing where stdout is none
+    # a progress bar in a terminal, if it takes longer than a second
     progress = partial(tqdm, unit=" runs", delay=1, disable=None, leave=False, file=sys.stdout)
     if new:
         in_progress = begin()
@@ -281,7 +284,7 @@ def sync(
                 with explain_errors(store.uri, f"experiment {spec.experiment}"):
                     write_run(store, spec, commit, in_progress, branch)
                 note(spec, "run made")
-        # other clones may have made some at the same time
+        # other clones may have created some at the same time
         made = _find_runs(store, new)
         for spec in new:
             run, stay = _drop_doubles(store, made[spec.key])
@@ -308,7 +311,7 @@ def _update_run(
     """Bring the run of a spec up to date, and note each change.
 
     Returns:
-        the run, and what could not be deleted.
+        The run, and what could not be deleted.
     """
     spec = state.spec
     store.restart_time_limit()
@@ -327,20 +330,20 @@ def _update_run(
 
 
 def _find_marked(store: Store) -> "list[Run]":
-    """The runs of the lock file that was synced last, and those that are in progress."""
+    """Find the runs of the lock file that was synced last, and those in progress."""
     return store.search_runs(f"tags.`{CURRENT_TAG}` = '{CURRENT}'")
 
 
 def _mark_current(store: Store, current: dict[str, RunSpec], marked: "list[Run]") -> None:
     """Mark the runs of this lock file with their ranks, and no others.
 
-    Those of the lock file that was synced before lose the mark and the rank. Variants of a model,
-    and what a variant replaced, keep a rank below all others, by which they are found.
+    The runs of the lock file that was synced before lose mark and rank. Variants of a model, and
+    the runs they replaced, keep a rank below all others, so that the view shows them.
 
     Args:
         store: to write to.
         current: run specs of this lock file, by the id of their run.
-        marked: what `_find_marked` found before any of them was made, and those that were made.
+        marked: the runs that had the mark before, and those that were created.
     """
     known = {
         run.info.run_id: run
@@ -366,7 +369,7 @@ def _mark_current(store: Store, current: dict[str, RunSpec], marked: "list[Run]"
 def _set_run_tags(
     store: Store, run_id: str, known: Mapping[str, str], wanted: dict[str, str | None]
 ) -> None:
-    """Set the tags of a run that differ; None: it should have none of that name."""
+    """Set the tags of a run that differ; delete those whose value is None."""
     from mlflow.exceptions import MlflowException
 
     with explain_errors(store.uri, "its experiments"):
@@ -382,9 +385,9 @@ def _set_run_tags(
 
 
 def _drop_doubles(store: Store, runs: "Sequence[Run]") -> "tuple[Run, list[str]]":
-    """Delete all but one of the runs with one key; returns that, and what could not be deleted.
+    """Delete all but one of the runs with one key; return it, and what could not be deleted.
 
-    It is one with a registered version, else that of the smallest id: all clones choose the same.
+    A run with a registered version stays, otherwise the smallest id: all clones choose the same.
     """
     if len(runs) == 1:
         return runs[0], []
@@ -403,7 +406,7 @@ def _drop_doubles(store: Store, runs: "Sequence[Run]") -> "tuple[Run, list[str]]
 
 
 def _drop(store: Store, run: "Run", reason: str) -> list[str]:
-    """Delete a run; returns what stays, if the server does not allow it."""
+    """Delete a run; return a message if the server does not allow it."""
     what = f"{run.info.run_name}: {reason}"
     names = {experiment_id: name for name, experiment_id in store.experiments.items()}
     experiment = names.get(run.info.experiment_id, run.info.experiment_id)
@@ -419,14 +422,14 @@ def _drop(store: Store, run: "Run", reason: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Unnamed:
-    """What a store has of stages that no lock file names."""
+    """Runs and experiments of stages that no lock file has."""
 
-    runs: "list[Run]"  # trials are left out: they go with their search
-    experiments: list[str]  # names of those that have no other runs
+    runs: "list[Run]"  # without trials, which are deleted with their search
+    experiments: list[str]  # names of experiments without other runs
 
 
 def find_unnamed(store: Store, stages: set[str]) -> Unnamed:
-    """Look for the runs of stages with other names than these; writes nothing."""
+    """Find the runs of other stages than these; writes nothing."""
     unnamed, others = {}, []
     for run in store.search_runs(""):
         if run.data.tags.get("stage", "") in stages | {""}:
@@ -444,7 +447,7 @@ def drop_unnamed(store: Store, unnamed: Unnamed) -> list[str]:
     """Delete runs, their trials, and experiments.
 
     Returns:
-        what stays: the server forbids to delete it, or a registered version is made of it.
+        What stays, because the server forbids to delete it or a registered version uses it.
     """
     kept = []
     for run in unnamed.runs:
@@ -468,7 +471,7 @@ def drop_unnamed(store: Store, unnamed: Unnamed) -> list[str]:
 
 
 def set_tags(store: Store, experiment: str, tags: dict[str, str]) -> None:
-    """Give an experiment the tags that make its page."""
+    """Set the tags of an experiment that make up its page."""
     known = store.tags[experiment]
     if NOTE_TAG in tags:
         tags = tags | {NOTE_TAG: join_note(tags[NOTE_TAG], known.get(NOTE_TAG, ""))}
@@ -481,7 +484,7 @@ def set_tags(store: Store, experiment: str, tags: dict[str, str]) -> None:
 
 
 def find_champion_differences(store: Store, registrations: list[Registration]) -> dict[str, str]:
-    """Registered models whose alias `champion` points to another run than it should, with both.
+    """Describe each registered model whose alias `champion` points to another run than it should.
 
     Writes nothing. Registrations without a run spec are left out.
     """
@@ -506,7 +509,7 @@ def find_champion_differences(store: Store, registrations: list[Registration]) -
 
 
 def sync_champions(store: Store, registrations: list[Registration], move_alias: bool) -> None:
-    """Register the model of each champion, and let the alias `champion` point to it.
+    """Register the model of each champion, and move the alias `champion` to it.
 
     Without `move_alias` the difference is printed instead.
     """
@@ -528,10 +531,10 @@ def sync_champions(store: Store, registrations: list[Registration], move_alias: 
             if not version:
                 try:
                     client.create_registered_model(name, description=one.question)
-                except MlflowException as error:  # it is there, or another clone was faster
+                except MlflowException as error:  # it exists, or another clone has just created it
                     if error.error_code != "RESOURCE_ALREADY_EXISTS":
                         raise
-                mlflow.set_tracking_uri(store.uri)  # by which MLflow finds the logged model
+                mlflow.set_tracking_uri(store.uri)  # needed to find the logged model
                 [model_id] = list_model_ids(run)
                 version = client.create_model_version(
                     name,
@@ -551,8 +554,8 @@ def sync_champions(store: Store, registrations: list[Registration], move_alias: 
 
 
 # Runs in progress: a file lists the processes of this repository that began to write, so that the
-# next one recognises runs that a killed one left. A machine may never come back, so everybody drops
-# a run that has been in progress for a day.
+# next sync recognises runs that a killed process left. Any repository deletes a run that has been
+# in progress for a day, since its machine may never come back.
 
 
 def _state_file(name: str) -> Path:
@@ -560,7 +563,7 @@ def _state_file(name: str) -> Path:
 
 
 def begin() -> str:
-    """Note that this process writes runs; returns their key until they are complete."""
+    """Note that this process writes runs; return their key until they are complete."""
     writer = uuid.uuid4().hex
     path = _state_file(_IN_PROGRESS_FILE)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -570,13 +573,13 @@ def begin() -> str:
 
 
 def _is_abandoned(run: "Run") -> bool:
-    """Whether no process writes a run any more, if none of this repository does now."""
+    """Whether a run in progress was left by a process that has ended."""
     found = re.fullmatch(rf"{IN_PROGRESS} (\S+) (\w+)", run.data.tags.get(KEY_TAG, ""))
     if not found:
         return False
     try:
         began = datetime.fromisoformat(found[1])
-    except ValueError:  # no sync has written this
+    except ValueError:  # not written by a sync
         return False
     if began.tzinfo is None:
         return False
@@ -585,32 +588,32 @@ def _is_abandoned(run: "Run") -> bool:
     return is_ours or datetime.now(UTC) - began > _LONGEST
 
 
-# The marker of a local store that agrees with dvc.lock: until one of them changes, the store need
-# not be opened. A server is always opened, since others write to it.
+# The marker says that a local store agrees with dvc.lock: until one of them changes, the store is
+# not opened. A server is always asked, since others write to it.
 
 
 def write_marker(uri: str, digests: list[str]) -> None:
-    """Note that the store agrees now with all that it should hold, given by digests."""
+    """Note that the store agrees with the expected content, given by digests."""
     with replacing(_state_file(_MARKER)) as new:
         new.write_text(_describe_store(uri, digests), encoding="utf-8")
 
 
 def is_marked(uri: str, digests: list[str]) -> bool:
-    """Whether neither the store nor what it should hold has changed since."""
+    """Whether neither the store nor the expected content has changed since the marker."""
     marker, state = _state_file(_MARKER), _describe_store(uri, digests)
     return bool(state) and marker.exists() and marker.read_bytes() == state.encode()
 
 
 def was_marked_since(began: float) -> bool:
-    """Whether a sync has ended well after a moment, in seconds as time.time() has them."""
+    """Whether a sync has succeeded since a time in seconds, as given by time.time()."""
     marker = _state_file(_MARKER)
     return marker.exists() and marker.stat().st_mtime >= began
 
 
 def _describe_store(uri: str, digests: list[str]) -> str:
-    """Digest of what a local store should hold, and of the state of its file and artifacts.
+    """Return a digest of the expected content, and of the state of a local store and its artifacts.
 
-    It is empty for a server, and where the file does not exist.
+    It is empty for a server, and if the file does not exist.
     """
     database = find_database(uri)
     if not database or not database.exists():
