@@ -1,12 +1,11 @@
-"""Unite the two sides of a merge in dvc.lock and champions.yaml, which nobody writes by hand.
+"""Resolve merge conflicts in dvc.lock and champions.yaml: `srn merge`.
 
-`srn merge`, where `git merge` or `git rebase` has stopped: entries that only one side has changed
-are taken from there, by stage and by leaderboard. params.yaml and dvc.yaml are left to the person.
-Then the results of both sides are fetched, and what has to run again is listed. As git's merge
-driver, `srn merge --files BASE OURS THEIRS PATH` unites one file: see docs/team.md.
+To be run when `git merge` or `git rebase` has stopped. Both files are merged entry by entry (by
+stage and by leaderboard); conflicts in params.yaml and dvc.yaml are left to the user. Then the
+results of both sides are fetched, and the stages that have to run again are listed. As git's merge
+driver, `srn merge --files BASE OURS THEIRS PATH` merges one file: see docs/team.md.
 """
 
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,18 +21,19 @@ from stages.shared.errors import InputError
 from stages.shared.files import read_file, replacing
 from stages.shared.yaml_files import parse_yaml, read_yaml
 from stages.tracking.leaderboards import CHAMPIONS, format_champions
+from stages.tracking.mlflow_sync.commits import run_git
 
 _BY_HAND = ("params.yaml", "dvc.yaml", "searches/params.yaml", "searches/dvc.yaml")
 
 
 @dataclass(frozen=True)
-class _United:
-    """A file of both sides.
+class _Merged:
+    """A merged file.
 
     Attributes:
-        text: of the file; of an entry that both sides have changed it has ours.
-        taken: names of the entries that were taken from theirs.
-        conflicts: names of the entries that both sides have changed, each in its way.
+        text: content of the file, with our entry where both sides have changed it.
+        taken: names of the entries that come from theirs.
+        conflicts: names of the entries that both sides have changed differently.
     """
 
     text: str
@@ -41,17 +41,17 @@ class _United:
     conflicts: list[str]
 
 
-def unite_file(path: str, base: str, ours: str, theirs: str) -> _United:
-    """Unite a dvc.lock by stage, or champions.yaml by leaderboard.
+def merge_texts(path: str, base: str, ours: str, theirs: str) -> _Merged:
+    """Merge a dvc.lock by stage, or champions.yaml by leaderboard.
 
     Args:
-        path: of the file in the repository.
-        base: its text in the commit from which both sides come; empty, if it was not there.
-        ours: its text on this side.
-        theirs: its text on the other side.
+        path: path of the file in the repository.
+        base: content in the common ancestor; empty if the file did not exist.
+        ours: content on our side.
+        theirs: content on their side.
 
     Raises:
-        InputError: a text is none that DVC or `srn promote` has written.
+        InputError: if a text was not written by DVC or `srn promote`.
     """
     parse: Callable[[str], dict[str, Any] | None]
     parse, write = split_lock, join_lock
@@ -63,17 +63,13 @@ def unite_file(path: str, base: str, ours: str, theirs: str) -> _United:
         if entries is None:
             raise InputError(f"{path} was edited by hand on one side: resolve it in an editor")
         sides.append(entries)
-    entries, taken, conflicts = _unite(*sides)
-    # these two run after each merge of params anyway
-    return _United(write(entries), taken, [name for name in conflicts if name not in (FIRST, LAST)])
+    entries, taken, conflicts = _merge_entries(*sides)
+    # the first and last stage run after each merge of params anyway
+    return _Merged(write(entries), taken, [name for name in conflicts if name not in (FIRST, LAST)])
 
 
 def _read_side(path: Path) -> str:
-    """The text of a file on one side.
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """Read a file that git gives to a merge driver."""
     try:
         return read_file(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -81,7 +77,7 @@ def _read_side(path: Path) -> str:
 
 
 def _parse_champions(text: str) -> dict[str, Any] | None:
-    """The entries of champions.yaml; None, if it is damaged."""
+    """Return the entries of champions.yaml; None if it is damaged."""
     try:
         entries = parse_yaml(text) or {}
     except ValueError:
@@ -90,11 +86,15 @@ def _parse_champions(text: str) -> dict[str, Any] | None:
     return entries if is_mapping else None
 
 
-def _unite(
+def _merge_entries(
     base: dict[str, Any], ours: dict[str, Any], theirs: dict[str, Any]
 ) -> tuple[dict[str, Any], list[str], list[str]]:
-    """Take each entry from the side that has changed it; returns those taken and conflicts too."""
-    united, taken, conflicts = {}, [], []
+    """Take each entry from the side that has changed it.
+
+    Returns:
+        The entries, the names of those taken from theirs, and the names of conflicts.
+    """
+    merged, taken, conflicts = {}, [], []
     for name in [*ours, *(name for name in theirs if name not in ours)]:
         before, mine, other = base.get(name), ours.get(name), theirs.get(name)
         chosen = mine
@@ -105,34 +105,31 @@ def _unite(
             conflicts.append(name)
             chosen = mine or other
         if chosen is not None:
-            united[name] = chosen
-    return united, taken, conflicts
+            merged[name] = chosen
+    return merged, taken, conflicts
 
 
-def _run_git(*arguments: str) -> str:
-    """What git prints; empty, where it fails."""
-    command = ["git", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8").stdout
-
-
-def _unite_index() -> None:
-    """Unite the files that git's index has in three versions.
+def _merge_index() -> None:
+    """Merge the conflicting dvc.lock and champions.yaml of git's index.
 
     Raises:
-        InputError: one of them cannot be united.
+        InputError: if one of them cannot be merged, or another file has conflicts.
     """
-    unmerged = _run_git("diff", "--name-only", "--relative", "--diff-filter=U").splitlines()
+    unmerged = (run_git("diff", "--name-only", "--relative", "--diff-filter=U") or "").splitlines()
     for path in unmerged:
         if Path(path).name not in ("dvc.lock", CHAMPIONS):
             continue
-        base, ours, theirs = (_run_git("show", f":{side}:./{path}") for side in (1, 2, 3))
-        united = unite_file(path, base, ours, theirs)
+        sides = [run_git("show", f":{side}:./{path}") for side in (1, 2, 3)]
+        merged = merge_texts(path, *(f"{side}\n" if side else "" for side in sides))
         with replacing(Path(path)) as new:
-            new.write_text(united.text, encoding="utf-8")
-        _run_git("add", path)
-        show(f"{path}: {len(united.taken)} entries are those of the other side")
-        for name in united.conflicts:
-            show(f"{path}: {name} was changed on both sides: ours stays, {_advise(path, name)}")
+            new.write_text(merged.text, encoding="utf-8")
+        run_git("add", path)
+        show(f"{path}: {len(merged.taken)} entries come from the other side")
+        for name in merged.conflicts:
+            advice = "and it runs again if params.yaml is not ours"
+            if Path(path).name == CHAMPIONS:
+                advice = f"`srn promote {name}` takes the best"
+            show(f"{path}: {name} was changed on both sides: ours stays, {advice}")
     by_hand = [path for path in unmerged if path in _BY_HAND]
     if by_hand:
         raise InputError(
@@ -141,17 +138,11 @@ def _unite_index() -> None:
         )
 
 
-def _advise(path: str, name: str) -> str:
-    if Path(path).name == CHAMPIONS:
-        return f"`srn promote {name}` takes the best"
-    return "and it runs again if params.yaml is not ours"
-
-
 def _find_rerun() -> list[str]:
-    """Stages that have to run, but for tracking; the first one has run then.
+    """Run the first stage, and list the stages after it that have to run, except tracking.
 
     Raises:
-        InputError: DVC cannot read its files.
+        InputError: if DVC cannot read its files.
     """
     if not run_module("dvc", "repro", "--quiet", "--single-item", FIRST):
         raise InputError(f"{FIRST} failed: see above")
@@ -160,27 +151,27 @@ def _find_rerun() -> list[str]:
 
 
 def main(files: list[Path | str] | None) -> None:
-    """Unite, fetch, and list what has to run.
+    """Merge, fetch, and list the stages that have to run.
 
     Args:
         files: base, ours, theirs and the path in the repository, as git gives them to a merge
-            driver; ours is written. None: the files of git's index.
+            driver; ours is overwritten. None merges the files in git's index.
 
     Raises:
-        InputError: a file is left to the person.
+        InputError: if the user has to resolve a conflict.
     """
     if files:
         base, ours, theirs = (_read_side(Path(file)) for file in files[:3])
-        united = unite_file(str(files[3]), base, ours, theirs)
+        merged = merge_texts(str(files[3]), base, ours, theirs)
         with replacing(Path(files[1])) as new:
-            new.write_text(united.text, encoding="utf-8")
-        if united.conflicts:
-            names = ", ".join(united.conflicts)
+            new.write_text(merged.text, encoding="utf-8")
+        if merged.conflicts:
+            names = ", ".join(merged.conflicts)
             raise InputError(f"{files[3]}: both sides have changed {names}: type `srn merge`")
         return
-    _unite_index()
+    _merge_index()
     for name in ("dvc.yaml", "params.yaml", "dvc.lock"):
-        read_yaml(name)  # without conflict markers
+        read_yaml(name)  # an error if it has conflict markers
     if read_dvc_config()["core"].get("remote"):
         pull.main()
     else:

@@ -1,11 +1,10 @@
-"""List what stages that are gone have left, and remove it: `srn prune [--mlflow] [--yes]`.
+"""List and remove results of stages that do not exist any more: `srn prune [--mlflow] [--yes]`.
 
-In data/ and in lock files that is what no dvc.yaml here has; in MLflow, runs and experiments of
-stages that neither the workspace nor any branch, tag, experiment or commit of this clone names.
+In data/ and in lock files these belong to no stage of a dvc.yaml. In MLflow they are runs and
+experiments of stages that are neither in the workspace nor in any commit of this clone.
 """
 
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from stages.shared.command import show
 from stages.shared.dvc_pipeline import list_outs
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import read_yaml
+from stages.tracking.mlflow_sync.commits import run_git
 from stages.tracking.mlflow_sync.store import Store, find_uri, lock_store, open_store
 from stages.tracking.mlflow_sync.sync import Unnamed, drop_unnamed, find_unnamed
 
@@ -24,53 +24,32 @@ _LOCKS = ("dvc.lock", "searches/dvc.lock")
 
 
 def _list_named_stages() -> set[str]:
-    """The stages that the workspace or any commit of this clone has.
+    """Return the stages of the workspace and of all commits of this clone.
 
     Raises:
-        InputError: git cannot tell.
+        InputError: if git cannot list all commits.
     """
-    if _run_git("rev-parse", "--is-shallow-repository").strip() == "true":
-        raise InputError("this clone has not all commits: `git fetch --unshallow`, then repeat")
+    if run_git("rev-parse", "--is-shallow-repository") == "true":
+        raise InputError("this clone is shallow: `git fetch --unshallow`, then repeat")
     stages: set[str] = set()
     for lock in map(Path, _LOCKS):
         pipeline = lock.with_name("dvc.yaml")
         if pipeline.exists():
             params = lock.with_name("params.yaml")
             stages |= list_outs(read_yaml(pipeline), read_yaml(params)).keys()
-    # each line that some commit of some ref has added
-    history = _run_git(
+    # all lines that the commits of all refs have added
+    history = run_git(
         *("log", "--all", "--format=", "--patch", "--unified=0", "--diff-merges=first-parent"),
         *("--no-color", "--no-ext-diff", "--", *_LOCKS),
     )
+    if history is None:
+        raise InputError("git cannot list the commits here: repeat in a clone with its history")
     return stages | {*re.findall(r"^\+  (\S+):$", history, re.MULTILINE)}
 
 
-def _run_git(*arguments: str) -> str:
-    """What git prints.
-
-    Raises:
-        InputError: it fails.
-    """
-    try:
-        return subprocess.run(
-            ["git", *arguments], check=True, capture_output=True, text=True
-        ).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        reason = getattr(error, "stderr", None) or str(error)
-        raise InputError(f"git does not list the commits: {reason.strip()}") from None
-
-
-def _list_unnamed(unnamed: Unnamed) -> Iterator[str]:
-    """One line per run and per experiment."""
-    for run in unnamed.runs:
-        yield f"MLflow: {run.info.run_name}, run {run.info.run_id}"
-    for name in unnamed.experiments:
-        yield f"MLflow: the experiment {name}"
-
-
 @contextmanager
-def _open(mlflow: bool) -> Iterator[Store | None]:
-    """The store, if it is asked for."""
+def _open_store_if(mlflow: bool) -> Iterator[Store | None]:
+    """Open the store to write, or yield None."""
     if not mlflow:
         yield None
         return
@@ -79,39 +58,33 @@ def _open(mlflow: bool) -> Iterator[Store | None]:
         yield store
 
 
-def _is_confirmed() -> bool:
-    """Ask the person at the terminal.
-
-    Raises:
-        InputError: there is none.
-    """
-    if not sys.stdin.isatty():
-        raise InputError("nothing is removed: `srn prune --yes` removes these without asking")
-    return input("Remove these? [y/N] ").strip().lower() in ("y", "yes")
-
-
 def main(mlflow: bool, yes: bool) -> None:
-    """List, ask, remove.
+    """List the leftovers, ask, and remove them.
 
     Args:
-        mlflow: also in MLflow.
-        yes: do not ask.
+        mlflow: whether to look in MLflow, too.
+        yes: whether to remove them without asking.
 
     Raises:
-        InputError: nothing may be removed, or something could not be.
+        InputError: if there is no terminal to ask, or something could not be removed.
     """
-    with lock_workspace(), _open(mlflow) as store:
+    with lock_workspace(), _open_store_if(mlflow) as store:
         found = find_leftovers()
         unnamed = find_unnamed(store, _list_named_stages()) if store else Unnamed([], [])
-        lines = [*found.format(), *_list_unnamed(unnamed)]
+        lines = found.format()
+        lines += [f"MLflow: {run.info.run_name}, run {run.info.run_id}" for run in unnamed.runs]
+        lines += [f"MLflow: the experiment {name}" for name in unnamed.experiments]
         if not lines:
-            print("nothing to remove: a stage of this dvc.yaml made all that is here")
+            print("nothing to remove: stages of this dvc.yaml made all files here")
             return
         show("\n".join(lines))
-        if not yes and not _is_confirmed():
-            return
+        if not yes:
+            if not sys.stdin.isatty():
+                raise InputError("nothing is removed: `srn prune --yes` removes these")
+            if input("Remove these? [y/N] ").strip().lower() not in ("y", "yes"):
+                return
         remove_leftovers(found, unsaved=True)
         kept = drop_unnamed(store, unnamed) if store else []
     if kept:
-        raise InputError("\n  ".join(["MLflow keeps some:", *kept]))
+        raise InputError("\n  ".join(["these could not be removed from MLflow:", *kept]))
     print("removed. `make repro` brings dvc.lock and MLflow up to date")

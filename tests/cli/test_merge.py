@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stages.cli import merge
-from stages.cli.merge import unite_file
+from stages.cli.merge import merge_texts
 from stages.shared.dvc_pipeline import join_lock, split_lock
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import parse_yaml
@@ -26,7 +26,7 @@ def make_lock(**md5s: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "united", "taken"),
+    ("ours", "theirs", "merged", "taken"),
     [
         ({"a": "1", "b": "1"}, {"a": "1"}, {"a": "1", "b": "1"}, []),  # ours is new
         ({"a": "1"}, {"a": "1", "c": "1"}, {"a": "1", "c": "1"}, ["c"]),  # theirs is new
@@ -37,10 +37,10 @@ def make_lock(**md5s: str) -> str:
         ({"a": "1"}, {}, {}, ["a"]),  # theirs is removed
     ],
 )
-def test_what_one_side_has_changed_is_taken_from_there(ours, theirs, united, taken):
-    found = unite_file("dvc.lock", make_lock(a="1"), make_lock(**ours), make_lock(**theirs))
+def test_what_one_side_has_changed_is_taken_from_there(ours, theirs, merged, taken):
+    found = merge_texts("dvc.lock", make_lock(a="1"), make_lock(**ours), make_lock(**theirs))
 
-    assert found.text == make_lock(**united)
+    assert found.text == make_lock(**merged)
     assert found.taken == taken
     assert found.conflicts == []
 
@@ -50,7 +50,7 @@ def test_what_both_sides_have_changed_is_named_and_stays_ours():
     ours = make_lock(train="2", track="2", follow_imports="2")
     theirs = make_lock(train="3", track="3", follow_imports="3")
 
-    found = unite_file("dvc.lock", base, ours, theirs)
+    found = merge_texts("dvc.lock", base, ours, theirs)
 
     assert found.text == ours
     assert found.conflicts == ["train"]  # the others run after each merge
@@ -61,7 +61,7 @@ def test_champions_are_united_by_leaderboard():
     ours = {"level": {"model": "b"}, "waves": {"model": "b"}}
     theirs = {"level": {"model": "a"}, "surnames": {"model": "c"}, "waves": {"model": "c"}}
 
-    found = unite_file("champions.yaml", *map(format_champions, (base, ours, theirs)))
+    found = merge_texts("champions.yaml", *map(format_champions, (base, ours, theirs)))
 
     assert parse_yaml(found.text) == ours | {"surnames": {"model": "c"}}
     assert found.conflicts == ["waves"]
@@ -69,7 +69,7 @@ def test_champions_are_united_by_leaderboard():
 
 def test_a_lock_file_that_dvc_did_not_write_is_left_to_the_person():
     with pytest.raises(InputError, match="edited by hand"):
-        unite_file("dvc.lock", make_lock(), "# mine\n" + make_lock(), make_lock())
+        merge_texts("dvc.lock", make_lock(), "# mine\n" + make_lock(), make_lock())
 
 
 def add_models_on_two_branches(folder: Path) -> None:
@@ -147,13 +147,13 @@ def test_a_side_that_cannot_be_read_is_one_line(tmp_path, content):
     elif content:
         base.write_bytes(content)
 
-    with pytest.raises(InputError, match=r"base (cannot be read|is no regular file)"):
+    with pytest.raises(InputError, match=r"base (cannot be read|is not a regular file)"):
         merge.main([base, base, base, "dvc.lock"])
 
 
 def test_champions_with_a_number_for_a_name_were_edited_by_hand():
     with pytest.raises(InputError, match=r"champions\.yaml was edited by hand on one side"):
-        unite_file("champions.yaml", "", "1: 1\na: 2\n", "b: 1\n")
+        merge_texts("champions.yaml", "", "1: 1\na: 2\n", "b: 1\n")
 
 
 def test_conflict_markers_name_the_command_that_unites(workspace):
