@@ -1,7 +1,7 @@
 """Train one model, in this process or on the Ray cluster of RAY_ADDRESS.
 
-Run by DVC as `python stages/run.py launch forecasting.train MODEL DATA OUT`. Imports neither torch
-nor NumPy: a process that waits for the cluster needs little memory.
+Run by DVC as `python stages/run.py launch forecasting.train MODEL DATA OUT`. Does not import torch
+or NumPy by itself: a process that only waits for the cluster needs little memory.
 """
 
 import os
@@ -13,7 +13,7 @@ from stages.shared.command import run_as_command
 
 
 def main(module: str, name: str, data: str, out: str) -> None:
-    """Train a model here or on a cluster, with the same bytes.
+    """Train a model here or on a cluster; both give the same bytes.
 
     Args:
         module: module below stages/ with a `main(name, data, out)`, such as `forecasting.train`.
@@ -22,7 +22,7 @@ def main(module: str, name: str, data: str, out: str) -> None:
         out: output folder.
 
     Raises:
-        InputError: the training fails, or there is no cluster with the same packages.
+        InputError: if the training fails, or no cluster with the same packages can be reached.
     """
     if os.environ.get("RAY_ADDRESS"):
         train_on_cluster(module, name, data, out)

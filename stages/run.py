@@ -1,19 +1,19 @@
 """Run a module of this repository: `python stages/run.py surnames.download ARGUMENT...`.
 
-`python -m` searches the working folder first: a file there with the name of an installed package
-would be run instead of it. Here this repository comes last in the search path, and it is this one,
-even where another clone was installed by `pip install -e`.
+`python -m` puts the working folder first in the search path, so that a file there could replace an
+installed package. This script puts the repository last, and uses its own repository even if
+another clone was installed by `pip install -e`.
 """
 
 import os
 import sys
 
-# its value shows who set it; processes that this one starts inherit it
+# inherited by child processes; the value shows that this script has set it
 SAFE_PATH = "PYTHONSAFEPATH", "stages/run.py"
 
 
 def put_repository_last() -> None:
-    """Leave installed packages and the standard library in front, and other clones out."""
+    """Put this repository behind the installed packages, and remove other clones from the path."""
     folder = os.path.dirname(os.path.realpath(__file__))
     kept = []
     for path in sys.path:
@@ -29,15 +29,15 @@ def put_repository_last() -> None:
 
 
 def srn() -> None:
-    """The installed command `srn`: run that of the repository around the working folder.
+    """Run the command `srn` of the repository that contains the working folder.
 
-    It may be another clone than the one that was installed.
+    That may be another clone than the one that was installed.
     """
     folder = os.getcwd()
     while not os.path.exists(os.path.join(folder, "stages", "run.py")):
         if folder == os.path.dirname(folder):
             installed = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-            sys.exit(f"error: {os.getcwd()} is in no repository of srn: cd '{installed}'")
+            sys.exit(f"error: {os.getcwd()} is not in a repository with srn: cd '{installed}'")
         folder = os.path.dirname(folder)
     script = os.path.join(folder, "stages", "run.py")
     os.execv(sys.executable, [sys.executable, script, "cli", *sys.argv[1:]])
@@ -45,7 +45,7 @@ def srn() -> None:
 
 if __name__ == "__main__":
     put_repository_last()
-    import runpy  # only now: all imports that follow use the new sys.path
+    import runpy  # only now, so that it is imported by the new sys.path
 
     if len(sys.argv) < 2:
         sys.exit(

@@ -1,7 +1,7 @@
 """Download the results of dvc.lock from the team's remote: `make pull`.
 
-`dvc pull` writes to any path that the listing of a folder on the remote names. Here listings are
-fetched first and compared with dvc.lock, before anything else is fetched or written.
+`dvc pull` writes to any path that a folder's listing on the remote names. So the listings are
+fetched first, and compared with dvc.lock before anything else is fetched or written.
 """
 
 from stages.cli.dvc_internals import add_to_cache, read_remote_object, warn_of_another_dvc
@@ -10,19 +10,15 @@ from stages.cli.repro import lock_workspace
 from stages.shared.dvc_pipeline import find_object, find_objects
 from stages.shared.errors import InputError, summarize
 from stages.shared.json_files import read_json
-from stages.tracking.mlflow_sync.dvc_files import (
-    Md5s,
-    listing_problem,
-    workspace_problem,
-)
+from stages.tracking.mlflow_sync.dvc_files import Md5s, listing_problem, workspace_problem
 from stages.tracking.run_specs import check_dvc_listings, read_dvc_folders, read_lock
 
 
 def fetch_listings(folders: Md5s) -> None:
-    """Fetch the listings of folders that DVC's cache does not have, and check their md5s.
+    """Fetch the listings of folders that are not in DVC's cache, and check their md5s.
 
     Raises:
-        InputError: the remote cannot be read, or a listing differs from dvc.lock.
+        InputError: if the remote cannot be read, or a listing differs from dvc.lock.
     """
     from dvc.repo import Repo
 
@@ -48,7 +44,7 @@ def fetch_listings(folders: Md5s) -> None:
 
 
 def _list_missing() -> list[str]:
-    """List the files and folders of dvc.lock that are not complete in DVC's cache."""
+    """List the files and folders of dvc.lock that are missing or incomplete in DVC's cache."""
     objects = find_objects()
     missing = []
     for stage in read_lock().values():
@@ -63,10 +59,10 @@ def _list_missing() -> list[str]:
 
 
 def main() -> None:
-    """Fetch, check, write.
+    """Fetch the listings and check them, then fetch and check out the files.
 
     Raises:
-        InputError: a file cannot be fetched or written, or differs from dvc.lock.
+        InputError: if a file cannot be fetched or written, or differs from dvc.lock.
     """
     check_dvc_listings()
     warn_of_another_dvc()
@@ -77,10 +73,10 @@ def main() -> None:
             if not run_module("dvc", *command):
                 missing = _list_missing()
                 if missing:
-                    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+                    more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
                     raise InputError(
-                        f"the remote lacks {missing[0]}{more}, or has damaged ones: ask who has "
-                        "them to `dvc push`, or make them by `make repro`"
+                        f"{missing[0]}{more} missing or damaged on the remote: ask a teammate "
+                        "who has it to `dvc push`, or make it by `make repro`"
                     )
                 raise InputError(f"dvc {command[0]} failed: see above")
             check_dvc_listings()

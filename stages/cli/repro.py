@@ -1,7 +1,8 @@
-"""Run the pipeline, independent stages side by side, then track it and print the results.
+"""Run the pipeline, independent stages in parallel, then sync MLflow and print the results.
 
-`srn repro [--jobs N]`, what `make repro` calls. With SURNAMES_ZIP set,
-the surnames are taken from that zip: DVC sees no environment variable, so the stage is forced here.
+This is `srn repro [--jobs N]`, which `make repro` calls. If the environment variable SURNAMES_ZIP
+is set, the surnames are read from that zip: DVC does not watch environment variables, so the stage
+is forced to run here.
 """
 
 import fcntl
@@ -20,7 +21,7 @@ from stages.cli.graph import FIRST, LAST, Pipeline, find_stale
 from stages.cli.jobs import ask_again, run_module, run_side_by_side, signals_held
 from stages.forecasting.observed import check_csv_file
 from stages.forecasting.sizes import check_sizes
-from stages.imports.follow import check_names, check_sections
+from stages.imports.follow import check_names
 from stages.imports.leftovers import tidy_results
 from stages.shared.errors import InputError
 from stages.shared.files import open_lock
@@ -40,17 +41,17 @@ make ui shows the runs in MLflow.
 
 
 def run_pipeline(num_jobs: int) -> bool:
-    """Bring the workspace up to date, all but tracking; returns whether tracking has to run.
+    """Run all stages that have changed but `track`; return whether `track` has to run.
 
     Raises:
-        InputError: a stage failed.
+        InputError: if a stage failed.
     """
     copy = os.environ.get("SURNAMES_ZIP")
     if copy and _needs_copy(copy):
         print(f"download_surnames: taking {copy}", flush=True)
         is_taken = run_module("dvc", "repro", "--quiet", "--force", "download_surnames")
         if not is_taken:
-            raise InputError("the surnames could not be taken from SURNAMES_ZIP: see above")
+            raise InputError("the surnames could not be read from SURNAMES_ZIP: see above")
     with signals_held():
         pipeline = Pipeline()
         changed = pipeline.find_changed(pipeline.graph)
@@ -63,21 +64,21 @@ def run_pipeline(num_jobs: int) -> bool:
 
 
 def _needs_copy(copy: str) -> bool:
-    """Whether a zip holds other surnames than data/raw does."""
+    """Return whether a zip has other surnames than data/raw."""
     try:
         content = read_limited(Path(copy))
     except OSError:
-        return True  # a wrong path: let the stage say so
+        return True  # a wrong path, which the stage reports
     held = _RAW / NAMES_FILE
     names, _ = parse_names(content, copy)
     return not held.exists() or held.read_bytes() != format_names(names)
 
 
 def main(num_jobs: int) -> None:
-    """Run, track, print.
+    """Run the pipeline, sync MLflow, and print the results.
 
     Raises:
-        InputError: a stage failed, MLflow did not answer, or another call is at work here.
+        InputError: if a stage failed, MLflow did not answer, or another call is running.
     """
     check_dvc_listings()
     with lock_workspace():
@@ -87,49 +88,49 @@ def main(num_jobs: int) -> None:
         tidy_results()
         has_to_track = run_pipeline(num_jobs)
         began = time.time()
-        # what was edited meanwhile is left to the next call
+        # `--single-item`: stages that were edited meanwhile run in the next call
         track = ("dvc", "repro", "--quiet", "--single-item", LAST)
         is_tracked = not has_to_track or run_module(*track)
         if is_tracked and not was_marked_since(began):  # the store may have changed or be deleted
             is_tracked = is_up_to_date() or run_module("stages.tracking.track")
     results.main()
-    sys.stdout.flush()  # where `head` closed it, that is why tracking ended
+    sys.stdout.flush()  # if `head` has closed the pipe, end here: that is why tracking ended
     if not is_tracked:
         raise InputError(
-            "only tracking is missing, see above: all stages ran. Once that is mended, `make sync`"
+            "all stages ran, but MLflow could not be updated: see above, correct that, then "
+            "`make sync`"
         )
     print(f"\n{_NEXT}")
 
 
 class _Entry(BaseModel):
-    """A model in params.yaml, as far as DVC reads it; the rest is checked by its stage."""
+    """The field of a model in params.yaml that DVC uses; its stage checks the others."""
 
     architecture: Name
 
 
 class _FileEntry(BaseModel):
-    """A series from a file, likewise."""
+    """The field of an observed series that DVC uses."""
 
     path: DataPath
 
 
 def check_files() -> None:
-    """Report in one line what DVC could not read, or would report as a missing file.
+    """Check what DVC would not report, or not in one line.
 
     Raises:
-        InputError: a file is no YAML, a name cannot be one of a stage, or a model has an
+        InputError: if a file is not YAML, a name cannot be used for a stage, or a model has an
             architecture that is not in stages/models/ or sizes that do not fit its series.
     """
     for name in ("dvc.yaml", "params.yaml", "dvc.lock"):
         if Path(name).exists():
             read_yaml(name)
-    check_sections()
     check_names()
     for section in SECTIONS.values():
         for model, entry in read_params(section, dict[Name, _Entry]).items():
             check_architecture(entry.architecture, f"params.yaml: {section}.{model}")
     for series, file in read_params("observed_series", dict[Name, _FileEntry]).items():
-        if Path(file.path).exists():  # DVC would read it to its end
+        if Path(file.path).exists():  # DVC would read a pipe or a huge file to its end
             try:
                 check_csv_file(Path(file.path))
             except InputError as error:
@@ -139,15 +140,15 @@ def check_files() -> None:
 
 @contextmanager
 def lock_workspace() -> Iterator[None]:
-    """One `make repro` at a time.
+    """Allow one `make repro` at a time in this workspace.
 
     Raises:
-        InputError: one is running, or its lock is no plain file.
+        InputError: if another one is running, or its lock is not a plain file.
     """
     _FOLDER.mkdir(parents=True, exist_ok=True)
     with open_lock(_FOLDER / "repro.lock") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # goes with the process
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when the process ends
         except BlockingIOError:
             file.seek(0)
             raise InputError(

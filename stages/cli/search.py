@@ -9,10 +9,10 @@ from stages.shared.errors import InputError
 
 
 def main(num_jobs: int) -> None:
-    """Run the searches that have changed; one that was killed continues.
+    """Run the searches that have changed; a search that was stopped continues.
 
     Raises:
-        InputError: a search failed.
+        InputError: if a search failed.
     """
     check_names()
     os.environ["SEARCH_JOBS"] = str(num_jobs)

@@ -1,8 +1,7 @@
-"""Open MLflow on the runs: `srn ui [--port N]`, what `make ui` calls.
+"""Start the MLflow UI: `srn ui [--port N]`, which `make ui` calls.
 
-Makes MLflow agree with dvc.lock, as far as the files are here, starts MLflow on the store, waits
-until it answers, and prints where each experiment opens. Where MLFLOW_TRACKING_URI names a server,
-that is shown instead.
+Syncs MLflow with dvc.lock first, then starts MLflow's server on the store and prints the address of
+each experiment. If MLFLOW_TRACKING_URI names a server, its addresses are printed instead.
 """
 
 import contextlib
@@ -24,28 +23,28 @@ from stages.tracking.mlflow_sync.mlflow_internals import find_view_address
 from stages.tracking.mlflow_sync.store import find_uri, open_store
 
 HOST = "127.0.0.1"
-# browsers resolve it to this machine (RFC 6761). On pages of the host 127.0.0.1 MLflow opens its
-# chat assistant, which takes a third of the window from the runs.
+# Browsers resolve this name to 127.0.0.1 (RFC 6761). On the host 127.0.0.1 itself MLflow opens its
+# chat assistant, which takes a third of the window.
 _PAGE_HOST = "srn.localhost"
 _START_SECONDS = 90
 
 
 @contextlib.contextmanager
 def serve(uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run MLflow's own server until the block ends.
+    """Run MLflow's server until the block ends.
 
     Raises:
-        InputError: it did not start.
+        InputError: if it did not start.
     """
     options = ["--host", HOST, "--port", str(port), "--workers", "1"]
     hosts = ",".join(f"{name}:{port}" for name in (_PAGE_HOST, HOST, "localhost"))
     options += ["--allowed-hosts", hosts]
     options += ["--cors-allowed-origins", f"http://{_PAGE_HOST}:{port}"]
-    # its server would look for modules in the working folder first
+    # uvicorn would put the working folder first in the search path for modules
     folder = shlex.quote(sysconfig.get_path("purelib"))
     quiet = ["--uvicorn-opts", f"--log-level warning --app-dir {folder}"]
     mlflow = [sys.executable, "-P", "-m", "mlflow", "ui", "--backend-store-uri", uri]
-    # a session of its own: Ctrl-C reaches it through us
+    # in a session of its own, so that Ctrl-C reaches it only through this process
     server = subprocess.Popen([*mlflow, *options, *quiet], start_new_session=True)
     try:
         wait_for(server, f"http://{HOST}:{port}/health")
@@ -59,9 +58,9 @@ def wait_for(server: subprocess.Popen[bytes], address: str) -> None:
     """Wait until the server answers.
 
     Raises:
-        InputError: it ended, or it takes too long.
+        InputError: if it ended, or does not answer in time.
     """
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is this machine's
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy for loopback
     for _ in range(_START_SECONDS * 5):
         if server.poll() is not None:
             break
@@ -73,21 +72,21 @@ def wait_for(server: subprocess.Popen[bytes], address: str) -> None:
 
 
 def _sync() -> None:
-    """Make MLflow agree with dvc.lock; runs whose files are not here are counted alone."""
+    """Sync MLflow with dvc.lock; print only the number of runs whose files are missing."""
     try:
         track.main()
     except InputError as error:
         first, *differences = str(error).splitlines()
-        if not differences:  # the store itself cannot be used
+        if not differences:  # the store cannot be used
             raise
         show(f"{first}, which `srn check` lists")
 
 
 def main(port: int) -> None:
-    """Print the addresses, and serve them until Ctrl-C.
+    """Start the UI, print the addresses, and wait for Ctrl-C.
 
     Raises:
-        InputError: there is no store, its server does not start or the port is taken.
+        InputError: if the store cannot be read, or the server does not start, or the port is used.
     """
     uri = find_uri()
     is_remote = uri.startswith("http")
@@ -103,7 +102,7 @@ def main(port: int) -> None:
     _sync()
     address = hide_secrets(uri).replace("***@", "") if is_remote else f"http://{_PAGE_HOST}:{port}"
     with open_store(uri) as store:
-        # an address in a line of its own, which a terminal of 100 columns does not break
+        # each address on a line of its own, which fits into a terminal of 100 columns
         lines = []
         for name, experiment in store.experiments.items():
             lines += [name, find_view_address(address, experiment)]
@@ -114,5 +113,5 @@ def main(port: int) -> None:
     print("starting MLflow …", flush=True)
     with serve(uri, port) as server:
         print(f"\n{addresses}\n", flush=True)
-        print(f"Where {_PAGE_HOST} is not found, {HOST} does. Ctrl-C ends MLflow.", flush=True)
+        print(f"If {_PAGE_HOST} is not found, use {HOST}. Ctrl-C ends MLflow.", flush=True)
         server.wait()

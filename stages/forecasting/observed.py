@@ -279,7 +279,7 @@ def check_csv_file(path: Path) -> None:
     if not path.exists():
         raise InputError(f"{path} cannot be read: there is no such file")
     if not path.is_file():
-        raise InputError(f"{path} cannot be read: it is no regular file")
+        raise InputError(f"{path} cannot be read: it is not a regular file")
     size = path.stat().st_size
     if size > _MOST_BYTES:
         raise InputError(

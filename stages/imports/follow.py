@@ -1,10 +1,11 @@
-"""List the code that each stage runs: stages/ -> data/code/. Before that, check names in params.
+"""List the code that each stage runs: stages/ -> data/code/.
 
-Results of stages that are gone are removed: `track` depends on whole folders.
+DVC does not follow imports. So each stage depends on a list for its module, such as
+data/code/forecasting/train.json: the files that the module imports, directly or not, with their
+md5s, and the packages that these import.
 
-Run by DVC as `python stages/run.py imports.follow OUT`, before all other stages. DVC does not
-follow imports. So a stage depends on the list of its module, OUT/forecasting/train.json, which
-changes with each file that the module imports, directly or not, and each package that these need.
+Run by DVC as `python stages/run.py imports.follow OUT`, before all other stages. It also checks
+names in params, and removes results of stages that do not exist any more.
 """
 
 import ast
@@ -28,7 +29,6 @@ from stages.shared.dvc_pipeline import parse_pipeline
 from stages.shared.errors import InputError
 from stages.shared.json_files import write_json
 from stages.shared.params import (
-    PARAMS_FILE,
     SEARCHES_FILE,
     DataPath,
     Name,
@@ -37,39 +37,26 @@ from stages.shared.params import (
 )
 from stages.shared.yaml_files import read_yaml
 
-_RENAMED = {  # sections of an earlier version -> what became of them
-    "generate_sine": "generated_series, and observed_series for those from files",
-    "preprocess_sine": "part of the entries of generated_series",
-    "sine": "forecasters",
-    "surnames": "classifiers",
-    "blend_surnames": "blend_classifiers",
-    "baselines_sine": "forecasting_baselines",
-    "baselines_surnames": "surname_baselines",
-    "evaluate_sine": "evaluate_forecasters",
-    "evaluate_surnames": "evaluate_classifiers",
-    "published": "part of stages/tracking/descriptions.yaml",
-    "descriptions": "stages/tracking/descriptions.yaml",
-}
 CODE = Path("stages")
-_MODELS = "stages.models."  # loaded by the names in params.yaml, not by an import
+_MODELS = "stages.models."  # imported by the names in params.yaml, not by an import statement
 _RUN = b'__name__ == "__main__"'
 
 
 @dataclass(frozen=True)
 class _Source:
-    """A file of code."""
+    """A Python file."""
 
     path: str
     md5: str
-    imports: set[str]  # dotted names of modules and objects, those imported in functions too
-    is_run: bool  # whether it is the file of a process
+    imports: set[str]  # dotted names of modules and objects, also of imports inside functions
+    is_run: bool  # whether it has a __main__ block
 
 
 def read_sources(folder: Path) -> dict[str, _Source]:
-    """Read all code below a folder, by dotted name; `__init__.py` has that of its package.
+    """Read all Python files below a folder, by the dotted name of the module or package.
 
     Raises:
-        InputError: a file is not valid Python.
+        InputError: if a file is not valid Python.
     """
     sources = {}
     for path in sorted(folder.rglob("[!.]*.py")):
@@ -79,14 +66,14 @@ def read_sources(folder: Path) -> dict[str, _Source]:
         try:
             imports = set(find_imports(content, package))
         except (SyntaxError, ImportError, ValueError) as error:
-            raise InputError(f"{path} is no Python ({error}): mend it") from None
+            raise InputError(f"{path} is not valid Python ({error}): correct it") from None
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
         sources[name] = _Source(path.as_posix(), md5, imports, _RUN in content)
     return sources
 
 
 def find_imports(content: bytes, package: str) -> Iterator[str]:
-    """Names that code imports; relative imports start at its package."""
+    """Yield the names that code imports; relative imports are resolved against `package`."""
     for node in ast.walk(ast.parse(content)):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -98,10 +85,10 @@ def find_imports(content: bytes, package: str) -> Iterator[str]:
 
 
 def read_requirements(path: Path) -> dict[str, str]:
-    """Read the requirements of pyproject.toml, by the names under which they are imported."""
+    """Read the requirements of pyproject.toml, by the names of the modules that they install."""
     project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
 
-    def normalize(distribution: str) -> str:  # as pip compares names
+    def normalize(distribution: str) -> str:  # as pip does
         return re.sub(r"[-_.]+", "-", distribution).lower()
 
     required = {}
@@ -118,13 +105,13 @@ def read_requirements(path: Path) -> dict[str, str]:
 def _list_code(
     module: str, sources: dict[str, _Source], requirements: dict[str, str]
 ) -> dict[str, Any]:
-    """The files that run when a module does, with their md5s, and the requirements they import."""
+    """List the files that a module imports, itself included, with md5s, and their requirements."""
     reached: set[str] = set()
     waiting = {module}
     while waiting:
         name = waiting.pop()
         reached.add(name)
-        found = {name.rpartition(".")[0]}  # its package is imported first
+        found = {name.rpartition(".")[0]}  # Python imports the package first
         if name in sources:
             found |= sources[name].imports
         waiting |= found - reached - {""}
@@ -134,7 +121,7 @@ def _list_code(
 
 
 class _Entry(BaseModel):
-    """The fields of an entry of params that dvc.yaml puts into commands and paths."""
+    """The fields of an entry of params that dvc.yaml uses in commands and paths."""
 
     architecture: Name | None = None
     base: Name | None = None
@@ -143,28 +130,14 @@ class _Entry(BaseModel):
     series: Name | None = None
 
 
-def check_sections() -> None:
-    """Reject sections of params.yaml that an earlier version had, with their present names.
-
-    Raises:
-        InputError: there is one.
-    """
-    for section in read_yaml(PARAMS_FILE):
-        if section in _RENAMED:
-            raise InputError(
-                f"{PARAMS_FILE}: {section} is of an earlier version: it is {_RENAMED[section]} "
-                "now. Once that is mended, `make clean` removes results of the earlier layout"
-            )
-
-
 def check_names() -> None:
-    """Reject names with characters that are special to a shell: DVC puts them into commands.
+    """Check the names and paths in params that become part of shell commands.
 
-    The entries from which dvc.yaml makes stages are checked, and those of the searches.
+    These are the entries of each `foreach` in dvc.yaml, and those of searches/params.yaml.
 
     Raises:
-        InputError: a name has other characters than a to z, 0 to 9 and _, or a path others than
-            those, A to Z, `.`, `-` and `/`, or a path is not below data/.
+        InputError: if a name has other characters than a to z, 0 to 9 and _, or a path is not
+            below data/ or has other characters than letters, digits, `_`, `.`, `-` and `/`.
     """
     for name, stage in parse_pipeline(read_yaml("dvc.yaml")).items():
         if isinstance(stage.foreach, str):
@@ -178,11 +151,10 @@ def check_names() -> None:
 
 
 def main(out: str) -> None:
-    """Remove what stages that are gone have left, and list the code of each module that is run."""
-    check_sections()
+    """Write the list of code of each module with a __main__ block, and of each architecture."""
     check_names()
     tidy_results()
-    shutil.rmtree(out, ignore_errors=True)  # DVC leaves it: it is no part of the run cache
+    shutil.rmtree(out, ignore_errors=True)  # DVC keeps it: the out is `persist: true`
     sources = read_sources(CODE)
     requirements = read_requirements(Path("pyproject.toml"))
     for module, source in sources.items():

@@ -1,7 +1,7 @@
-"""What stages that are gone have left: their outs below data/, and their entries in lock files.
+"""Find and remove results of stages that do not exist any more: outs and entries in lock files.
 
-`track` depends on whole folders of results. What a teammate's clone does not have would make their
-dvc.lock another one. A model that comes back to params.yaml is taken from DVC's run cache.
+`track` depends on whole folders of results, so that leftover files would make dvc.lock differ
+from a teammate's. If a model comes back to params.yaml, DVC restores it from its run cache.
 """
 
 import hashlib
@@ -23,10 +23,10 @@ _PIPELINES = (Path("dvc.yaml"), Path("searches/dvc.yaml"))
 
 @dataclass
 class Leftovers:
-    """What no stage of a dvc.yaml owns.
+    """Files and lock entries that belong to no stage of a dvc.yaml.
 
     Attributes:
-        files: files below the folders of results that DVC's cache has too.
+        files: files in the folders of results that are also in DVC's cache.
         unsaved: other files there, such as those of a stage that failed.
         entries: names of stages by lock file.
     """
@@ -36,7 +36,7 @@ class Leftovers:
     entries: dict[Path, list[str]] = field(default_factory=dict)
 
     def format(self) -> list[str]:
-        """One line per folder and per lock file."""
+        """Return one line per folder and per entry."""
         lines = []
         for files, remark in ((self.files, ""), (self.unsaved, ", not in DVC's cache")):
             for folder, group in groupby(files, key=lambda path: path.parent):
@@ -49,7 +49,7 @@ class Leftovers:
 
 
 def find_leftovers() -> Leftovers:
-    """Look for what stages that are gone have left; writes nothing."""
+    """Find the leftovers; write nothing."""
     found = Leftovers()
     owned: set[str] = set()
     for pipeline in _PIPELINES:
@@ -66,7 +66,7 @@ def find_leftovers() -> Leftovers:
     strays = []
     for path in _list_files():
         is_owned = any(_is_among(str(part), owned) for part in (path, *path.parents))
-        if not is_owned and not Path(f"{path}.dvc").exists():  # as `dvc add` leaves it
+        if not is_owned and not Path(f"{path}.dvc").exists():  # written by `dvc add`
             strays.append(path)
     objects = find_objects() if strays else Path()
     for path in strays:
@@ -78,15 +78,15 @@ def find_leftovers() -> Leftovers:
 
 
 def remove_leftovers(found: Leftovers, *, unsaved: bool = False) -> None:
-    """Remove files that DVC's cache has, entries and empty folders.
+    """Remove leftover files and entries, and empty folders.
 
     Args:
-        found: what to remove.
-        unsaved: also files that the cache does not have.
+        found: the leftovers.
+        unsaved: whether to remove files that are not in DVC's cache, too.
     """
     for path in [*found.files, *(found.unsaved if unsaved else [])]:
         path.unlink(missing_ok=True)
-    # also those that `dvc checkout` has emptied, the deepest first
+    # also folders that `dvc checkout` has emptied; the deepest first
     folders = [path for path in _list_results() if path.is_dir() and not path.is_symlink()]
     for folder in reversed(folders):
         if not any(folder.iterdir()):
@@ -99,34 +99,34 @@ def remove_leftovers(found: Leftovers, *, unsaved: bool = False) -> None:
 
 
 def _is_among(name: str, known: Collection[str]) -> bool:
-    """Whether a name is known, or one of the known ones with a `*` stands for it."""
+    """Return whether a name is known, or matches a known pattern with `*`."""
     patterns = (pattern for pattern in known if "*" in pattern)
     return name in known or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def tidy_results() -> None:
-    """Remove leftovers that can be had again, and print them, and a warning of the others."""
+    """Remove and print the leftovers that DVC can restore, and warn about the others."""
     found = find_leftovers()
     remove_leftovers(found)
     unsaved, found.unsaved = found.unsaved, []
     for line in found.format():
-        show(f"removed, of no stage any more: {line}")
+        show(f"removed, since no stage makes it any more: {line}")
     if unsaved:
         others = f" and {len(unsaved) - 1} more" if len(unsaved) > 1 else ""
         show(
-            f"WARNING: {unsaved[0]}{others}, of no stage, would make dvc.lock differ from that of "
-            "a teammate: move, or type `srn prune`"
+            f"WARNING: no stage makes {unsaved[0]}{others}, so that dvc.lock would differ from a "
+            "teammate's: move the files, or type `srn prune`"
         )
 
 
 def _list_files() -> list[Path]:
-    """Files below the folders of results, but for those of editors and of systems."""
+    """List the files in the folders of results, without those of editors and file managers."""
     paths = [path for path in _list_results() if path.is_file()]
     return [path for path in paths if not re.match(r"[.#]|.*(~|\.dvc)$", path.name)]
 
 
 def _list_results() -> list[Path]:
-    """What lies below the folders of results, sorted; none of them is looked for behind a link."""
+    """List all files and folders in the folders of results, without following links."""
     here = Path.cwd().resolve()
     own = [folder for folder in _RESULTS if folder.resolve() == here / folder]
-    return sorted(path for folder in own for path in folder.rglob("*"))  # follows no link itself
+    return sorted(path for folder in own for path in folder.rglob("*"))

@@ -1,6 +1,6 @@
-"""Tasks on the Ray cluster of RAY_ADDRESS: a call is sent there, with the code of stages/.
+"""Run function calls on the Ray cluster of RAY_ADDRESS, with the code of stages/.
 
-Imports neither torch nor NumPy: a process that waits for its tasks needs little memory.
+Does not import torch or NumPy: a process that waits for its tasks needs little memory.
 """
 
 import os
@@ -14,34 +14,29 @@ from typing import Any
 from stages import SHARED_KERNELS
 from stages.shared.errors import InputError, summarize
 
-DECISIVE = (
-    "numba",
-    "numpy",
-    "scipy",
-    "statsmodels",
-    "torch",
-)  # packages that decide numbers: pyproject.toml pins them
-_TIMEOUT = 4  # seconds, to connect to a cluster, and for its answer
-_EXCLUDES = ["/*", "!.", "!/stages", "__pycache__"]  # what is not sent, in the syntax of .gitignore
-SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_COLOR_PREFIX": "0"}  # no report, no colors
-# or Ray takes this machine's outer address for 127.0.0.1, where a head on loopback does not listen
+# packages that change numerical results; pyproject.toml pins them exactly
+DECISIVE = ("numba", "numpy", "scipy", "statsmodels", "torch")
+_TIMEOUT = 4  # seconds to connect to a cluster
+_EXCLUDES = ["/*", "!.", "!/stages", "__pycache__"]  # files not to send, in .gitignore syntax
+SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_COLOR_PREFIX": "0"}  # no telemetry, no colors
+# otherwise Ray replaces 127.0.0.1 by the machine's address, on which a local head does not listen
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 def run_tasks(
     ray: Any, name: str, device: str, function: Callable[..., Any], calls: Sequence[Any]
 ) -> Iterator[tuple[int, Any]]:
-    """Number and result of each call of a function on the cluster, as they end.
+    """Yield the number and the result of each call, in the order in which they finish.
 
     Args:
-        ray: the module, by `connect`.
-        name: of the tasks, which the cluster prints before their lines.
-        device: of params.yaml.
-        function: of a module of stages/, without InputErrors: Ray would wrap them.
-        calls: arguments; arrays in them are read-only there.
+        ray: the module, returned by `connect`.
+        name: name of the tasks; the cluster prints it before each line of their output.
+        device: `device` of the model in params.yaml.
+        function: function of a module in stages/. It must not raise InputError, which Ray wraps.
+        calls: arguments of each call; arrays are read-only on the worker.
 
     Raises:
-        InputError: a worker has other packages, or too many died.
+        InputError: if a worker has other packages, or workers died too often.
     """
     has_gpu = ray.cluster_resources().get("GPU", 0) > 0
     num_gpus = int(device == "cuda" or (device == "auto" and has_gpu))
@@ -66,10 +61,10 @@ def run_tasks(
 
 
 def connect(address: str) -> Any:
-    """Become a client of the cluster; returns the module ray.
+    """Connect to a cluster, and return the module `ray`.
 
     Raises:
-        InputError: Ray is not installed, or no cluster answers within seconds.
+        InputError: if Ray is not installed, or no cluster answers within seconds.
     """
     settings = SETTINGS | LOOPBACK if "127.0.0.1" in address or "localhost" in address else SETTINGS
     for setting, value in settings.items():
@@ -84,15 +79,15 @@ def connect(address: str) -> Any:
     environment = {
         "working_dir": str(Path(__file__).parents[2]),
         "excludes": _EXCLUDES,
-        "env_vars": SHARED_KERNELS,  # set before the worker's Ray may load NumPy
+        "env_vars": SHARED_KERNELS,  # set before the worker imports NumPy
     }
     try:
         _check_cluster(address)
         ray.init(runtime_env=environment, logging_level="error")
     except (OSError, ImportError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise InputError(
-            f"no Ray cluster for us at RAY_ADDRESS={address} ({summarize(error)}): start one, "
-            "correct the address, or unset it to train on this machine"
+            f"no Ray cluster at RAY_ADDRESS={address} can be used ({summarize(error)}): start "
+            "one, correct the address, or unset it to train on this machine"
         ) from None
     return ray
 
@@ -101,14 +96,14 @@ def _check_cluster(address: str) -> None:
     """Check that a cluster answers at HOST:PORT; Ray checks other addresses, such as `auto`.
 
     Raises:
-        OSError: nothing listens there, or not Ray, or this machine is no node of it.
+        OSError: if nothing or something else listens there, or this machine is not a node.
     """
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not port.isdigit():
         return
     socket.create_connection((host.strip("[]"), int(port)), _TIMEOUT).close()
     if "://" in address:
-        return  # a proxy of the cluster, which answers by itself
+        return  # the cluster's proxy for clients, to which Ray connects with a time limit
     from ray._private.services import find_node_ids
     from ray._raylet import GcsClient
 
@@ -116,7 +111,7 @@ def _check_cluster(address: str) -> None:
     connecting = threading.Thread(target=lambda: clients.append(GcsClient(address)), daemon=True)
     stderr = os.dup(2)
     try:
-        # past Python too: Ray's library would print every second that it tries again
+        # the C++ part of Ray would print every second that it tries again
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
             os.dup2(nowhere.fileno(), 2)
         connecting.start()
@@ -125,17 +120,17 @@ def _check_cluster(address: str) -> None:
         os.dup2(stderr, 2)
         os.close(stderr)
     if not clients:
-        raise ConnectionError("no Ray, or one that wants its token: RAY_AUTH_MODE=token")
+        raise ConnectionError("no Ray, or it needs a token: RAY_AUTH_MODE=token")
     if not find_node_ids():
         raise ConnectionError(
-            "this machine is no node of it: `ray start` here, or ray://HOST:10001"
+            "this machine is not one of its nodes: `ray start` here, or use ray://HOST:10001"
         )
 
 
 def _run_on_worker(
     versions: dict[str, str], function: Callable[..., Any], *call: Any
 ) -> tuple[str, Any]:
-    """On the worker: why it cannot run the function, or else the result."""
+    """Call the function, on the worker; return a problem, or "" and the result."""
     own = _list_versions()
     if own == versions:
         return "", function(*call)
@@ -143,7 +138,7 @@ def _run_on_worker(
 
 
 def _list_versions() -> dict[str, str]:
-    """Versions of the packages that decide numbers, without the suffix that names a build."""
+    """Return the versions of `DECISIVE` packages, without a build suffix such as `+cpu`."""
     versions = {}
     for package in DECISIVE:
         try:

@@ -1,7 +1,7 @@
-"""One training as a task of a Ray cluster.
+"""Run one training on a Ray cluster.
 
-The files that it reads are sent there, and its outs come back; DVC, its lock and its cache stay on
-the machine that runs DVC.
+Its input files are sent there and its outs are sent back; dvc.lock and DVC's cache stay on the
+machine that runs DVC.
 """
 
 import os
@@ -16,25 +16,24 @@ from stages.ray_cluster.tasks import connect, run_tasks
 from stages.shared.errors import InputError, explain_error
 from stages.shared.params import PARAMS_FILE, SECTIONS, read_params
 
-_Files = dict[str, bytes]  # by path
+_Files = dict[str, bytes]  # path -> content
 
 
 def train_on_cluster(module: str, name: str, data: str, out: str) -> None:
     """Run `main(name, data, out)` of a module such as `forecasting.train` on a cluster.
 
-    It is that of RAY_ADDRESS. The lines of the training are printed after the name of the model. A
-    worker or node that dies is replaced, at most three times; when this process ends, however it
-    ends, so does the task.
+    Prints the output of the training, each line after the name of the model. A worker or node that
+    dies is replaced, at most three times. The task ends when this process ends.
 
     Raises:
-        InputError: that of the training, or no cluster, or one with other packages.
+        InputError: if the training fails, or no cluster with the same packages can be reached.
     """
     section = SECTIONS[module.partition(".")[0]]
     entry = read_params(f"{section}.{name}", dict[str, Any])
     device = str(entry.get("device", "cpu"))
     inputs = _read_files(PARAMS_FILE, Path(data))
     ray = connect(os.environ["RAY_ADDRESS"])
-    # end at once and without Ray's traces; the cluster cancels a task when its client disconnects
+    # exit without Ray's tracebacks; the cluster cancels a task when its client disconnects
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
@@ -45,7 +44,7 @@ def train_on_cluster(module: str, name: str, data: str, out: str) -> None:
 
 
 def _train(inputs: _Files, module: str, name: str, data: str, out: str) -> _Files | str:
-    """On the worker: the files that a training writes, or its error in one line."""
+    """Train on the worker; return the files that the training wrote, or its error in one line."""
     with TemporaryDirectory() as folder, chdir(folder):
         _write_files(inputs)
         try:
@@ -59,7 +58,7 @@ def _train(inputs: _Files, module: str, name: str, data: str, out: str) -> _File
 
 
 def _read_files(*paths: Path) -> _Files:
-    """Content of files, and of those in folders."""
+    """Read files, and the files in folders."""
     files = {}
     for path in paths:
         for file in [path, *path.glob("*")]:
@@ -69,7 +68,7 @@ def _read_files(*paths: Path) -> _Files:
 
 
 def _write_files(files: _Files) -> None:
-    """Write them where they were read, from the working folder on."""
+    """Write files to the same paths, relative to the working folder."""
     for path, content in files.items():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_bytes(content)

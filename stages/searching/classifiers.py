@@ -1,4 +1,4 @@
-"""A trial of a surname classifier: train on one split, score on another, never on the test."""
+"""Train a surname classifier on the training split, and score it on validation."""
 
 from stages.searching.trials import Result, make_result
 from stages.surnames.assessment import average_nll, score_predictions
@@ -12,7 +12,7 @@ SCORES = ["accuracy", "balanced_accuracy", "macro_f1", "nll"]
 def try_classifier(
     params: ClassifierParams, name: str, names: Names, validation: Names, vocabulary: Vocabulary
 ) -> Result:
-    """Train by a recipe and score on validation; `name` is that of the base, for messages."""
+    """Train with these params and score on validation; `name` is the base, for messages."""
     trained = train(params, names, vocabulary, name)
     log_probabilities = classify_names(trained.model, validation.letters, validation.lengths)
     predictions = log_probabilities.argmax(axis=1)

@@ -1,4 +1,4 @@
-"""A trial of a forecaster: train it and score closed-loop forecasts of validation, not the test."""
+"""Train a forecaster, and score its closed-loop forecasts of validation."""
 
 import math
 
@@ -22,17 +22,17 @@ def try_forecaster(
     validation: Backtest,
     horizons: list[int],
 ) -> Result:
-    """Train by a recipe and score on validation.
+    """Train with these params and score on validation.
 
     Args:
-        params: of the recipe.
-        name: of the base, for messages.
-        series: without what is held back for the test.
-        validation: forecasts that are scored.
-        horizons: over which errors are averaged.
+        params: params of the recipe.
+        name: name of the base, for messages.
+        series: the series without its test part.
+        validation: rolling-origin backtest to score.
+        horizons: numbers of samples over which errors are averaged.
 
     Raises:
-        InputError: a score is not finite.
+        InputError: if a score is not finite.
     """
     trained = train(params, series, name)
     forecasts = wrap_model(trained.model)(validation.contexts, max(horizons))

@@ -1,7 +1,4 @@
-"""The files that a search writes: trials.csv, curves.csv and best.yaml.
-
-Imports neither torch nor NumPy.
-"""
+"""The files that a search writes: trials.csv, curves.csv and best.yaml."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,27 +10,27 @@ from stages.shared.yaml_files import format_yaml, read_yaml
 
 OUTS = Path("data/searched")
 LABELS = ("recipe", "seed")  # first columns of trials.csv, before the params
-FAILURE = "failure"  # its last column
-SCORE = "validation/"  # prefix of the columns of scores
+FAILURE = "failure"  # last column of trials.csv
+SCORE = "validation/"  # prefix of the columns with scores
 
 
 @dataclass(frozen=True)
 class Best:
-    """The best recipe."""
+    """The best recipe of a search."""
 
-    section: str  # of params.yaml, that has the base
-    base: str  # its entry there
-    data: str  # official, sample, custom, or the series
-    recipe: int  # its number; 0: the base as it is
-    changes: dict[str, Any]  # dotted path in the entry -> value that was drawn
-    entry: dict[str, Any]  # all of it, as params.yaml would have it, but the seed
+    section: str  # section of params.yaml with the base
+    base: str  # entry of params.yaml that the recipes change
+    data: str  # official, sample, custom, or the name of the series
+    recipe: int  # number of the recipe; 0 is the unchanged base
+    changes: dict[str, Any]  # dotted path in the entry -> drawn value
+    entry: dict[str, Any]  # the whole entry for params.yaml, without the seed
     score: str
-    value: float  # mean over the seeds, on validation
-    value_of_base: float | None  # None: it failed
+    value: float  # mean of the validation score over the seeds
+    value_of_base: float | None  # the same of the base; None if its training failed
 
 
 def is_error(score: str) -> bool:
-    """Whether a smaller score is better."""
+    """Return whether smaller values of a score are better."""
     return score == "nll" or any(error in score for error in ("mse", "mase"))
 
 
@@ -43,7 +40,7 @@ def read_trials(folder: Path) -> Rows:
 
 
 def read_losses(folder: Path) -> dict[tuple[str, str], list[tuple[int, float]]]:
-    """Read curves.csv: recipe and seed -> iterations and losses."""
+    """Read curves.csv: (recipe, seed) -> [(iteration, loss), …]."""
     curves: dict[tuple[str, str], list[tuple[int, float]]] = {}
     for row in read_table(folder / "curves.csv"):
         points = curves.setdefault((row["recipe"], row["seed"]), [])
@@ -60,7 +57,7 @@ def read_best(folder: Path) -> Best:
     """Read best.yaml.
 
     Raises:
-        InputError: it is damaged.
+        InputError: if it is damaged.
     """
     path = folder / "best.yaml"
     return check_params(read_yaml(path), Best, str(path))

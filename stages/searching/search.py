@@ -1,4 +1,4 @@
-"""A search: draw recipes, train each with every seed, score them on validation, keep the best."""
+"""Random search: draw recipes, train each with every seed, score on validation, keep the best."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,18 +26,18 @@ from stages.shared.tables import write_table
 
 @dataclass(frozen=True)
 class Task:
-    """What is searched."""
+    """A search task: the models of surnames or of forecasting."""
 
-    section: str  # of searches/params.yaml
-    entries: str  # section of params.yaml that has the base
-    schema: Any  # of an entry
-    scores: list[str]  # on validation, that a trial gives
-    data: str  # official, sample, custom, or the series
-    attempt: Callable[[Any], Result]  # trains and scores, maybe in another process
+    section: str  # section of searches/params.yaml
+    entries: str  # section of params.yaml with the base
+    schema: Any  # `Params` class of an entry
+    scores: list[str]  # names of the validation scores of a trial
+    data: str  # official, sample, custom, or the name of the series
+    attempt: Callable[[Any], Result]  # train and score, possibly in another process
 
 
 def _attempt_trial(attempt: Callable[[Any], Result], trial: Trial) -> Result:
-    """The result of a trial, also of one that failed, for example because its loss diverged."""
+    """Run a trial; a failure, such as a diverging loss, is a result too."""
     try:
         return attempt(trial.params)
     except InputError as error:
@@ -45,10 +45,10 @@ def _attempt_trial(attempt: Callable[[Any], Result], trial: Trial) -> Result:
 
 
 def list_trials(task: Task, params: SearchParams) -> list[Trial]:
-    """Every recipe with every seed, by recipe and seed.
+    """List every recipe with every seed, sorted by recipe and seed.
 
     Raises:
-        InputError: a recipe cannot be trained, or there is no such score.
+        InputError: if the params of a recipe are invalid, or there is no such score.
     """
     where = f"params.yaml: {task.entries}.{params.base}"
     base = read_value(f"{task.entries}.{params.base}")
@@ -69,7 +69,7 @@ def list_trials(task: Task, params: SearchParams) -> list[Trial]:
 def _finish_trials(
     task: Task, params: SearchParams, trials: list[Trial], inputs: Identity
 ) -> list[Result]:
-    """Read the results of earlier trials, and run the missing ones and keep their results."""
+    """Read the results of earlier trials; run the missing trials and write their results."""
     paths = [find_result_path(trial, inputs) for trial in trials]
     results = [read_result(path) for path in paths]
     missing = [number for number, result in enumerate(results) if result is None]
@@ -86,13 +86,13 @@ def _finish_trials(
                 _show_best(bar, params, results)
         except KeyboardInterrupt:
             raise InputError(
-                "stopped: finished trials are kept, and the same command continues"
+                "stopped: finished trials are kept, repeat the command to continue"
             ) from None
     return [result for result in results if result is not None]
 
 
 def _show_best(bar: Any, params: SearchParams, results: Iterable[Result | None]) -> None:
-    """Show the best score so far behind the progress bar."""
+    """Show the best score so far next to the progress bar."""
     values = [r.scores[params.score] for r in results if r and not r.failure]
     if values:
         best = min(values) if is_error(params.score) else max(values)
@@ -102,7 +102,7 @@ def _show_best(bar: Any, params: SearchParams, results: Iterable[Result | None])
 def _find_best(
     task: Task, params: SearchParams, trials: list[Trial], results: list[Result]
 ) -> Best:
-    """The recipe with the best mean over the seeds; the first of equals."""
+    """Return the recipe with the best mean score over the seeds, the first one if equal."""
     values: dict[int, list[float]] = {}
     for trial, result in zip(trials, results, strict=True):
         if not result.failure:
@@ -135,9 +135,9 @@ def search(task: Task, params: SearchParams, inputs: Identity, out: Path) -> Non
     """Run a search and write its results; the same params, data and code give the same bytes.
 
     Args:
-        task: what is searched.
+        task: the search task.
         params: section of searches/params.yaml.
-        inputs: what all trials depend on beside their recipe.
+        inputs: data, code and packages, returned by `describe_inputs`.
         out: folder of the results.
     """
     trials = list_trials(task, params)

@@ -1,4 +1,4 @@
-"""Search for a recipe of a surname classifier: data/preprocessed/surnames/ -> data/searched/.
+"""Search recipes of a surname classifier: data/preprocessed/surnames/ -> data/searched/.
 
 Run by DVC as `python stages/run.py searching.search_classifiers SECTION SURNAMES OUT`.
 """

@@ -1,4 +1,4 @@
-"""Search for a recipe of a forecaster: data/preprocessed/series/ -> data/searched/.
+"""Search recipes of a forecaster: data/preprocessed/series/ -> data/searched/.
 
 Run by DVC as `python stages/run.py searching.search_forecasters SECTION WINDOWS OUT`.
 """

@@ -1,7 +1,7 @@
-"""The recipes of a random search (Bergstra & Bengio, 2012), drawn before anything runs.
+"""Draw the recipes of a random search (Bergstra & Bengio, 2012).
 
-Each value depends only on the seed, the number of its recipe and the name of its param. So adding
-recipes or params does not change the other values.
+Each value depends only on the seed, the number of its recipe and the name of its param, so that
+adding recipes or params does not change other values.
 """
 
 import copy
@@ -18,14 +18,14 @@ from stages.shared.yaml_files import read_yaml
 
 _Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]  # low, high
 _Changes = dict[str, Any]  # dotted path in an entry of params.yaml -> value
-_Entry = dict[str, Any]  # of params.yaml
+_Entry = dict[str, Any]  # an entry of params.yaml
 
 
 class Term(Params):
-    """The distribution of one param: one of the three."""
+    """The distribution of one param; one of the three fields is set."""
 
     uniform: _Bounds | None = None
-    log: _Bounds | None = None  # uniform in its logarithm
+    log: _Bounds | None = None  # log-uniform
     choices: Annotated[list[Any], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
@@ -45,21 +45,21 @@ class SearchParams(Params):
     """A section of searches/params.yaml."""
 
     base: Name  # entry of params.yaml that the recipes change
-    architecture: Name  # that of the base: DVC watches its file
-    series: Name | None = None  # likewise, where the base is a forecaster
-    recipes: Count  # drawn, beside the base itself
-    seed: Seed  # of the draws
-    seeds: list[Seed] = Field(min_length=1)  # of the trainings of each recipe
-    score: str  # on validation, the mean over the seeds: an error if it is one, else more is better
-    space: dict[str, Term] = Field(min_length=1)  # param of the base -> what it is drawn from
+    architecture: Name  # architecture of the base; dvc.yaml depends on its file
+    series: Name | None = None  # series of the base, if it is a forecaster; likewise
+    recipes: Count  # number of recipes, in addition to the base
+    seed: Seed  # seed of the draws
+    seeds: list[Seed] = Field(min_length=1)  # seeds of the trainings of each recipe
+    score: str  # validation score to optimize, averaged over the seeds
+    space: dict[str, Term] = Field(min_length=1)  # param of the base -> its distribution
 
     @model_validator(mode="after")
     def _seeds_are_apart(self) -> "SearchParams":
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds has one of them twice")
+            raise ValueError("seeds has a duplicate")
         fixed = {"architecture", "seed", "series"} & self.space.keys()
         if fixed:
-            raise ValueError(f"space cannot hold {', '.join(sorted(fixed))}: see above it")
+            raise ValueError(f"space cannot have {', '.join(sorted(fixed))}: set them beside it")
         return self
 
 
@@ -67,14 +67,14 @@ def read_search(section: str) -> SearchParams:
     """Read a section of searches/params.yaml.
 
     Raises:
-        InputError: the section is missing or wrong.
+        InputError: if the section is missing or invalid.
     """
     sections = read_yaml(SEARCHES_FILE)
     return check_params(sections.get(section), SearchParams, f"{SEARCHES_FILE}: {section}")
 
 
 def draw_recipes(params: SearchParams) -> list[_Changes]:
-    """The changes of each recipe; recipe 0 is the base itself."""
+    """Draw the changes of each recipe; recipe 0 is the unchanged base."""
     recipes: list[_Changes] = [{}]
     for number in range(1, params.recipes + 1):
         changes = {}
@@ -96,15 +96,15 @@ def _draw_value(term: Term, generator: np.random.Generator) -> Any:
         assert term.uniform is not None  # one of the three is given
         low, high = term.uniform
         value = low + share * (high - low)
-    # three digits, as a person would write into params.yaml
+    # three significant digits, as a person would write into params.yaml
     return min(max(float(f"{value:.3g}"), low), high)
 
 
 def change_entry(entry: _Entry, changes: _Changes, where: str) -> _Entry:
-    """A copy of an entry with other values.
+    """Return a copy of an entry with changed values.
 
     Raises:
-        InputError: a path of the changes is not in the entry; `where` begins the message.
+        InputError: if a path is not in the entry; the message starts with `where`.
     """
     changed = copy.deepcopy(entry)
     for path, value in changes.items():
@@ -113,13 +113,13 @@ def change_entry(entry: _Entry, changes: _Changes, where: str) -> _Entry:
         for section in sections:
             inner = inner.get(section) if isinstance(inner, dict) else None
         if not isinstance(inner, dict):
-            raise InputError(f"{where}.{path} leads to nothing in the base: correct or remove it")
+            raise InputError(f"{where}.{path} does not exist in the base: correct or remove it")
         inner[last] = value
     return changed
 
 
 def find_value(entry: _Entry, path: str) -> Any:
-    """The value at a dotted path of an entry, or None."""
+    """Return the value at a dotted path of an entry, or None."""
     value: Any = entry
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None

@@ -1,7 +1,7 @@
-"""One training of a recipe: its result, what it depends on, and the file that keeps the result.
+"""Trials: one training of a recipe, its result, and the file in which the result is kept.
 
 Results are kept outside the outs of the search, which DVC removes before it runs. A search that was
-killed continues from them, and one with more recipes or seeds trains only the new ones.
+stopped continues from them, and a search with more recipes or seeds trains only the new ones.
 """
 
 import hashlib
@@ -16,51 +16,51 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stages.shared.files import replacing
 from stages.shared.model_config import check_architecture
 from stages.shared.tables import Curves
 from stages.shared.training_loop import TrainingParams
 
-Identity = list[Any]  # what a trial depends on, as it is written to JSON
+Identity = list[Any]  # what a trial depends on, in types that JSON has
 
 
 @dataclass(frozen=True)
 class Trial:
     """A recipe and a seed of its training."""
 
-    recipe: int  # its number
-    params: TrainingParams  # the whole entry, with the seed
+    recipe: int  # number of the recipe
+    params: TrainingParams  # the whole entry, including the seed
 
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a trial: scores and a curve, or the reason why there are none."""
+    """The result of a trial: validation scores and a loss curve, or why it failed."""
 
-    scores: dict[str, float] = field(default_factory=dict)  # on validation
+    scores: dict[str, float] = field(default_factory=dict)
     iterations: list[int] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     failure: str = ""
 
 
 def make_result(scores: dict[str, float], curves: Curves) -> Result:
-    """The result of a training that succeeded, with at most 100 points of its curve."""
+    """Return the result of a successful training, with at most 100 points of its loss curve."""
     every = math.ceil(len(curves.iteration) / 100)
     chosen = slice(every - 1, None, every)
     return Result(scores, curves.iteration[chosen], curves.loss[chosen])
 
 
 def describe_inputs(files: Iterable[Path], architecture: str, section: str) -> Identity:
-    """What all trials of a search depend on: data, code and packages.
+    """Return what all trials of a search depend on: md5s of data and code, and requirements.
 
-    The code is every file of the project that this process has loaded: a search loads all that its
-    trials need.
+    The code is every module of the project that this process has imported.
 
     Args:
-        files: of the data.
+        files: data files.
         architecture: module in stages/models/.
-        section: of searches/params.yaml that names it, for messages.
+        section: section of searches/params.yaml that names the architecture, for messages.
 
     Raises:
-        InputError: there is no such architecture.
+        InputError: if there is no such architecture.
     """
     check_architecture(architecture, section)
     importlib.import_module(f"stages.models.{architecture}")
@@ -77,9 +77,9 @@ def _compute_md5(path: Path) -> str:
 
 
 def find_result_path(trial: Trial, inputs: Identity) -> Path:
-    """Path of the result of a trial, which does not depend on the number of its recipe.
+    """Return the path of the result of a trial; it does not depend on the number of the recipe.
 
-    Under DVC it is in the repository, also in the folder of `dvc exp run --temp`.
+    Under DVC it is in the repository, also for `dvc exp run --temp`.
     """
     identity = json.dumps([trial.params.model_dump(), inputs], sort_keys=True)
     key = hashlib.sha256(identity.encode()).hexdigest()
@@ -87,17 +87,16 @@ def find_result_path(trial: Trial, inputs: Identity) -> Path:
 
 
 def write_result(path: Path, result: Result) -> None:
-    """Write a result with its checksum, in one step."""
+    """Write a result and its checksum."""
     text = json.dumps(asdict(result))
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}")
     checksum = hashlib.sha256(text.encode()).hexdigest()
-    unfinished.write_text(f"{checksum}\n{text}", encoding="utf-8")
-    unfinished.replace(path)
+    with replacing(path) as new:
+        new.write_text(f"{checksum}\n{text}", encoding="utf-8")
 
 
 def read_result(path: Path) -> Result | None:
-    """Read a result; None if the file is missing or damaged."""
+    """Read a result; return None if the file is missing or damaged."""
     try:
         checksum, _, text = path.read_text(encoding="utf-8").partition("\n")
     except (FileNotFoundError, UnicodeDecodeError):

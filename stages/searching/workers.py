@@ -1,4 +1,4 @@
-"""Calls in parallel: on the cores of this machine by joblib's loky, or on a Ray cluster."""
+"""Run calls in parallel: in processes on this machine (joblib), or on a Ray cluster."""
 
 import contextlib
 import functools
@@ -22,18 +22,18 @@ _T = TypeVar("_T")
 
 
 def run_in_workers(calls: Sequence[Callable[[], _T]], device: str) -> Iterator[tuple[int, _T]]:
-    """Number and result of each call, as they end: on the cluster of RAY_ADDRESS, or else here.
+    """Yield the number and the result of each call, in the order in which they finish.
 
-    The cluster runs as many at once as it has cores, or GPUs; its tasks end with this process.
-    Here SEARCH_JOBS run at once, by default as many as there are cores. It is an environment
-    variable and no param, since it changes no result.
+    They run on the cluster of RAY_ADDRESS if it is set, as many at once as it has cores or GPUs.
+    Otherwise SEARCH_JOBS processes run on this machine, by default one per core; this is an
+    environment variable and not a param, since it changes no result.
 
     Args:
-        calls: that another process can make.
-        device: of params.yaml, which a node of the cluster has to have.
+        calls: functions that can be pickled.
+        device: `device` in params.yaml, which a node of the cluster needs to have.
 
     Raises:
-        InputError: SEARCH_JOBS is not a number above 0, or the cluster cannot be used.
+        InputError: if SEARCH_JOBS is not a number above 0, or the cluster cannot be used.
     """
     address = os.environ.get("RAY_ADDRESS")
     if not address or not calls:
@@ -42,7 +42,7 @@ def run_in_workers(calls: Sequence[Callable[[], _T]], device: str) -> Iterator[t
             raise InputError(f"SEARCH_JOBS is {jobs!r}: give a number above 0, or leave it out")
         return run_in_processes(calls, min(int(jobs), len(calls) or 1))
     ray = connect(address)
-    # as bytes: arrays that Ray unpickles itself are read-only, of which PyTorch warns
+    # pickled here: arrays that Ray unpickles are read-only, and PyTorch warns about these
     pickled = [(pickle.dumps(call),) for call in calls]
     return run_tasks(ray, "trial", device, _unpickle_and_call, pickled)
 
@@ -54,16 +54,16 @@ def _unpickle_and_call(pickled: bytes) -> Any:
 def run_in_processes(
     calls: Sequence[Callable[[], _T]], num_workers: int
 ) -> Iterator[tuple[int, _T]]:
-    """Number and result of each call, as they end.
+    """Yield the number and the result of each call, in the order in which they finish.
 
     Args:
-        calls: that another process can make.
-        num_workers: processes; with one the calls are made in this process.
+        calls: functions that can be pickled.
+        num_workers: number of processes; with one, the calls run in this process.
     """
     jobs = []
     for number, call in enumerate(calls):
         jobs.append(delayed(_call_in_worker)(os.getpid(), number, call))
-    # arrays are sent, not shared: shared ones are read-only, of which PyTorch warns
+    # max_nbytes: arrays in shared memory would be read-only, and PyTorch warns about these
     parallel = Parallel(num_workers, return_as="generator_unordered", batch_size=1, max_nbytes=None)
     try:
         yield from parallel(jobs)
@@ -73,7 +73,7 @@ def run_in_processes(
 
 
 def _call_in_worker(starter: int, number: int, call: Callable[[], _T]) -> tuple[int, _T]:
-    """Make a call in a process that ends when the process that started it ends."""
+    """Run a call in a process that ends when the process that started it ends."""
     if os.getpid() != starter:
         _tie_to(starter)
     return number, _call_quietly(call)
@@ -81,14 +81,14 @@ def _call_in_worker(starter: int, number: int, call: Callable[[], _T]) -> tuple[
 
 @functools.cache
 def _tie_to(starter: int) -> None:
-    """End this process with the one that started it, which handles Ctrl-C; once per process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    tqdm.set_lock(threading.RLock())  # tqdm's own lock outlives a process that is killed
+    """Make this process end when `starter` ends; once per process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the starter handles Ctrl-C
+    tqdm.set_lock(threading.RLock())  # tqdm's lock between processes stays after a kill
     die_with_parent(starter)
 
 
 def _call_quietly(call: Callable[[], _T]) -> _T:
-    """Make a call without its own output, which would mix with that of other calls."""
+    """Run a call without its output, which would mix with the output of other calls."""
     quiet = io.StringIO()
     with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
         return call()

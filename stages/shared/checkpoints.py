@@ -132,5 +132,7 @@ def read_model(folder: Path) -> nn.Module:
         if is_out_of_memory(error):
             raise
         reason = summarize(error)
-        raise InputError(f"{path} holds no weights of {config.architecture} ({reason})") from None
+        raise InputError(
+            f"{path} does not have the weights of {config.architecture} ({reason})"
+        ) from None
     return model.eval()

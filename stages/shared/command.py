@@ -1,7 +1,4 @@
-"""Run the `main` of the module that Python was started with: the last line of each such module.
-
-And print what that has to show of others.
-"""
+"""Run the `main` function of a stage or command, and print text that may come from others."""
 
 import os
 import sys
@@ -14,13 +11,9 @@ from stages.shared.errors import clean_message, explain_error, hide_secrets
 
 
 def run_as_command(main: Callable[..., object], *arguments: str) -> None:
-    """Call `main`; an error that a person can correct ends this process with one line.
+    """Call `main(*arguments)`, and turn errors that users can correct into one line and status 1.
 
-    A stage also ends with the dvc that runs it, and exits without delay.
-
-    Args:
-        main: of the module that Python was started with.
-        arguments: of `main`.
+    A stage also ends when the DVC process that runs it ends.
     """
     sys.excepthook = _print_traceback
     is_stage = "DVC_STAGE" in os.environ
@@ -30,7 +23,7 @@ def run_as_command(main: Callable[..., object], *arguments: str) -> None:
         try:
             main(*arguments)
         finally:
-            # a pipe that `head` closed shows here, or else at the very end, below another error
+            # raises here if `head` has closed the pipe, instead of at exit, below another error
             sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's last flush
@@ -41,21 +34,20 @@ def run_as_command(main: Callable[..., object], *arguments: str) -> None:
             raise  # a bug
         sys.exit(f"error: {message}")
     if is_stage and "torch" in sys.modules:
-        os._exit(0)  # all output is flushed; PyTorch takes half a second to leave
+        os._exit(0)  # all output is flushed, and unloading PyTorch takes half a second
 
 
 def show(text: str, file: TextIO | None = None) -> None:
-    """Print what others may have written, such as names of files, without what a terminal obeys.
-
-    It cannot be done in `sys.stdout`: DVC puts colorama before that, which stops at such texts.
+    """Print text that others may have written, such as file names, without control characters.
 
     Args:
         text: any number of lines.
         file: standard output by default.
     """
+    # not in a wrapper of `sys.stdout`: DVC wraps that in colorama, which fails on such text
     print(clean_message(text, most_lines=sys.maxsize), file=file, flush=True)
 
 
 def _print_traceback(*error: Any) -> None:
-    """Print a traceback without the passwords in it, wherever they come from."""
+    """Print a traceback without passwords."""
     sys.stderr.write(hide_secrets("".join(traceback.format_exception(*error))))

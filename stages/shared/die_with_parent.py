@@ -1,8 +1,8 @@
-"""A process that ends with the one that started it, however that one ended.
+"""End a process when the process that started it has ended, even by SIGKILL.
 
-A process that is ended by SIGKILL cannot stop its children, and a training left alone would write
-over what the next run makes. Linux's PR_SET_PDEATHSIG does not help: it watches the parent, and DVC
-starts a stage by a shell; dash and fish stay between the two and live on.
+A killed process cannot stop its children, and a training left running would overwrite the results
+of the next run. Linux's PR_SET_PDEATHSIG does not help: it watches the parent, which is a shell
+that DVC starts and that outlives DVC.
 """
 
 import os
@@ -14,40 +14,37 @@ from pathlib import Path
 
 
 def die_with_starter() -> None:
-    """Let SIGTERM reach this process once DVC, make or whatever else started it has ended."""
+    """Send SIGTERM to this process when the process that started it (DVC, make) has ended."""
     starter = _find_starter()
     try:  # DVC and make leave their children in their own process group
         is_adoptive = starter == 0 or os.getpgid(starter) != os.getpgrp()
     except ProcessLookupError:
         is_adoptive = True
-    if is_adoptive:  # the starter ended before this process could look
+    if is_adoptive:  # the starter has ended already
         os.kill(os.getpid(), signal.SIGTERM)
     _start_watch(_find_starter, starter)
 
 
 def die_with_parent(parent: int) -> None:
-    """Let SIGTERM reach this process once that one is not its parent any more."""
+    """Send SIGTERM to this process when `parent` is not its parent any more."""
     _start_watch(os.getppid, parent)
 
 
 def _start_watch(find: Callable[[], int], process: int) -> None:
-    """Let a thread send SIGTERM to this process once `find` gives another process."""
+    """Start a thread that sends SIGTERM to this process when `find` returns another process."""
 
     def watch() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # for the main thread
         while find() == process:
             time.sleep(0.3)
-        # to the main thread, so that whatever it waits for is interrupted
+        # to the main thread, so that a blocking call there is interrupted
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 def _find_starter() -> int:
-    """Id of the process that started this one, past a shell that runs only this command.
-
-    A process whose parent ends is adopted by another one.
-    """
+    """Return the id of the process that started this one, skipping a shell `sh -c COMMAND`."""
     parent = os.getppid()
     process = Path("/proc", str(parent))
     try:

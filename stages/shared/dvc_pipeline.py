@@ -1,4 +1,4 @@
-"""DVC's own files: the stages that dvc.yaml defines, dvc.lock entry by entry, and its cache."""
+"""Read DVC's files: the stages of dvc.yaml, the entries of dvc.lock, settings and cache."""
 
 import os
 import re
@@ -22,12 +22,12 @@ _HEAD = "schema: '2.0'\nstages:\n"
 _ENTRY = re.compile(r"  (\S+):\n(?:    .*\n)+")
 _TEMPLATE = re.compile(r"\$\{([^}]+)\}")
 _UNKNOWN = "*"
-_NO_ITEMS: dict[str, Any] = {}  # they are not known
-_Out = str | Annotated[dict[str, Any], Field(min_length=1)]  # a path, or one with its options
+_NO_ITEMS: dict[str, Any] = {}  # the items are not known
+_Out = str | Annotated[dict[str, Any], Field(min_length=1)]  # a path, or {path: options}
 
 
 class _Definition(BaseModel):
-    """What a stage writes, as far as it is used here."""
+    """The fields of a stage that are used here."""
 
     outs: list[_Out] = []
     metrics: list[_Out] = []
@@ -45,9 +45,9 @@ class _Stage(_Definition):
 
 @dataclass(frozen=True)
 class StageOuts:
-    """What one stage writes: paths relative to the folder in which it runs, with the axes of plots.
+    """The outs of one stage, as paths relative to its working folder `wdir`.
 
-    What is not known from the params alone is `*`.
+    A part of a path that does not follow from params is `*`.
     """
 
     paths: list[str]  # all of them
@@ -57,13 +57,13 @@ class StageOuts:
 
 
 def resolve_stages(pipeline: dict[str, Any], params: dict[str, Any]) -> dict[str, StageOuts]:
-    """The stages of a dvc.yaml by name, one per item of a `foreach` or of a `matrix`.
+    """Return the outs of each stage of a dvc.yaml, one stage per item of a `foreach` or `matrix`.
 
-    A stage whose items are not known from the params alone is `name@*`.
+    A stage whose items do not follow from params is named `name@*`.
 
     Args:
         pipeline: content of dvc.yaml.
-        params: content of the files that its templates name.
+        params: content of the params files that its templates use.
     """
     found = {}
     for name, stage in parse_pipeline(pipeline).items():
@@ -80,7 +80,7 @@ def resolve_stages(pipeline: dict[str, Any], params: dict[str, Any]) -> dict[str
 
 
 def list_outs(pipeline: dict[str, Any], params: dict[str, Any]) -> dict[str, list[str]]:
-    """The paths that the stages of a dvc.yaml write, by name, as `resolve_stages` finds them."""
+    """Return the paths of the outs of each stage, relative to the folder of dvc.yaml."""
     found = {}
     for name, stage in resolve_stages(pipeline, params).items():
         found[name] = [os.path.normpath(Path(stage.wdir) / path) for path in stage.paths]
@@ -88,10 +88,10 @@ def list_outs(pipeline: dict[str, Any], params: dict[str, Any]) -> dict[str, lis
 
 
 def parse_pipeline(pipeline: dict[str, Any]) -> dict[str, _Stage]:
-    """The stages of a dvc.yaml by name, as it defines them.
+    """Return the stages of a dvc.yaml by name, with templates as they are.
 
     Raises:
-        InputError: it defines something else.
+        InputError: if dvc.yaml has another structure.
     """
     try:
         return TypeAdapter(dict[str, _Stage]).validate_python(pipeline.get("stages") or {})
@@ -100,10 +100,10 @@ def parse_pipeline(pipeline: dict[str, Any]) -> dict[str, _Stage]:
 
 
 def _list_items(stage: _Stage, params: dict[str, Any]) -> dict[str, Any]:
-    """The items of a `foreach` or `matrix` by the names that DVC gives them."""
+    """Return the items of a `foreach` or `matrix` by the names that DVC gives them."""
     if stage.foreach is not None:
         items = _resolve(stage.foreach, params)
-        if isinstance(items, list):  # with mappings among them DVC counts
+        if isinstance(items, list):  # DVC names them by number if there are mappings
             is_counted = any(isinstance(item, dict | list) for item in items)
             keys = range(len(items)) if is_counted else items
             return {_to_text(key): item for key, item in zip(keys, items, strict=True)}
@@ -126,7 +126,7 @@ def _list_items(stage: _Stage, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fill_in(stage: _Definition, values: dict[str, Any]) -> StageOuts:
-    """A stage with the values of its templates."""
+    """Return the outs of a stage with its templates replaced by values."""
     paths: dict[str, dict[str, dict[str, Any]]] = {}
     for kind in ("outs", "metrics", "plots"):
         paths[kind] = {}
@@ -142,23 +142,23 @@ def _fill_in(stage: _Definition, values: dict[str, Any]) -> StageOuts:
 
 
 def fill_in(text: str, values: dict[str, Any]) -> str:
-    """A text with the values of its templates, such as `${item.series}`."""
+    """Replace the templates of a text, such as `${item.series}`, by their values."""
     return _TEMPLATE.sub(lambda match: _to_text(_look_up(match[1], values)), text)
 
 
 def _to_text(value: Any) -> str:
-    """A value as DVC writes it into a template."""
+    """Return a value as DVC writes it in place of a template."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _resolve(value: Any, params: dict[str, Any]) -> Any:
-    """A value, or the section of the params that a template names."""
+    """Return a value, or if it is a template the section of params that it names."""
     match = _TEMPLATE.fullmatch(value) if isinstance(value, str) else None
     return _look_up(match[1], params) if match else value
 
 
 def _look_up(name: str, values: dict[str, Any]) -> Any:
-    """The value of a template's name, such as `item.series`; `*`, if it is not known."""
+    """Return the value of a name in a template, such as `item.series`; `*` if it is unknown."""
     found: Any = values
     for part in name.strip().replace("[", ".").replace("]", "").split("."):
         if isinstance(found, list) and part.isdecimal() and int(part) < len(found):
@@ -171,7 +171,7 @@ def _look_up(name: str, values: dict[str, Any]) -> Any:
 
 
 def split_lock(text: str) -> dict[str, str] | None:
-    """The lines of each stage of a dvc.lock by its name; None, if DVC has not written this."""
+    """Return the lines of each stage in a dvc.lock; None if DVC has not written this text."""
     entries = {}
     for entry in _ENTRY.finditer(text):
         entries[entry[1]] = entry[0]
@@ -179,7 +179,7 @@ def split_lock(text: str) -> dict[str, str] | None:
 
 
 def join_lock(entries: dict[str, str]) -> str:
-    """The text of a dvc.lock with these entries; empty, if there are none."""
+    """Return the text of a dvc.lock with these entries."""
     return _HEAD + "".join(entries.values())
 
 
@@ -190,28 +190,28 @@ def write_lock(path: Path, entries: dict[str, str]) -> None:
 
 
 def read_dvc_config() -> "Config":
-    """DVC's settings of the repository at whose top this process is.
+    """Return DVC's settings for the repository in the working folder.
 
     Raises:
-        InputError: a file of them is damaged.
+        InputError: if a settings file is damaged.
     """
     from dvc.config import Config, ConfigError
 
     try:
-        return Config(".dvc")  # `from_cwd` loads all of DVC to look for this folder
+        return Config(".dvc")  # `Config.from_cwd` would import all of DVC to find this folder
     except ConfigError as error:
         raise InputError(
-            f"DVC's settings are damaged ({summarize(error)}): correct .dvc/config, or take git's "
+            f"DVC's settings are damaged ({summarize(error)}): correct .dvc/config, or restore it "
             "by `git checkout .dvc/config`"
         ) from None
 
 
 def find_objects() -> Path:
-    """The folder of DVC's cache that holds files by their md5; several clones may share it."""
+    """Return the folder of DVC's cache with files named by md5; several clones may share it."""
     config = read_dvc_config()
     return Path(config["cache"].get("dir") or ".dvc/cache", "files", "md5")
 
 
 def find_object(md5: str, objects: Path) -> Path:
-    """Where the folder of `find_objects` has the file or listing of an md5, if it is there."""
+    """Return the path in `find_objects()` for the file or listing with an md5."""
     return objects / md5[:2] / md5[2:]

@@ -1,4 +1,4 @@
-"""Errors that people are meant to read, each in one line: wrong input, no memory, no disk space."""
+"""Errors that users can correct, each in one line: wrong input, too little memory or disk space."""
 
 import errno
 import os
@@ -12,44 +12,44 @@ LESS_MEMORY = (
     "at once: make repro JOBS=1"
 )
 _DISK = re.compile("PytorchStreamWriter|unexpected pos|iostream error")  # messages of torch.save
-# user, password or token before the host of an address: in a word without blanks and quotes all
-# that stands before its last `@`, from a scheme or from `user:` on
+# user, password or token in a URL: everything between the scheme, or `user:`, and the last `@` of
+# a word
 _WORD = re.compile(r"[^\s'\"<>]+")
 _LOGIN = re.compile(
     r"([\w+.-](?<!(?<![\w+.-])models):/{1,3})"  # http://user:password@host, http://token@host
     r"|(?<![\w.%+-])[\w.%+-]+:[^/]"  # user:password@host
 )
-# a password with blanks; what looks like a port is none
+# a password that contains spaces; `:8080` is a port, not a password
 _BLANKS = re.compile(r"(://)[^\s/@:]+:(?!\d+(?:[/\s)\]}'\",;]|$))[^@\n'\"]{0,200}@(?=[\w.\[-])")
 _FIELD = re.compile(r"([?&;][\w.-]+=)[^&;\s'\"<>)]+")  # postgresql://host/db?password=…
 _HEADER = re.compile(r"\b((?:Basic|Bearer) )[\w+/=.~-]{6,}")
 _SECRET_VARIABLE = re.compile("PASSWORD|TOKEN|SECRET|ACCESS_KEY")
 _HOST = re.compile(r"([a-z][\w+.-]*:/{1,3})?(.*)", re.IGNORECASE | re.DOTALL)
 _AUTHORITY = re.compile(r"(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::\d+)?(?=[/?#]|$)")
-# what a terminal obeys instead of printing it, and what hides or turns text around
+# control characters, and Unicode characters that hide text or reverse its direction
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 _LONGEST_LINE, _MOST_LINES = 300, 1_000  # of a message
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space and repeat",
-    errno.EDQUOT: "your share of the disk is full: free some space and repeat",
-    errno.EROFS: "the file system can only be read: work in a copy, or mount it for writing",
-    errno.EACCES: "you may not do this: give yourself the right, or work in a copy of your own",
-    errno.EPERM: "you may not do this: give yourself the right, or work in a copy of your own",
+    errno.EDQUOT: "your disk quota is used up: free some space and repeat",
+    errno.EROFS: "the file system is read-only: work in a copy, or mount it for writing",
+    errno.EACCES: "permission denied: change the permissions, or work in a copy of your own",
+    errno.EPERM: "operation not permitted: change the permissions, or work in a copy of your own",
 }
 
 
 class InputError(Exception):
-    """Wrong input; the message contains what is wrong, where, and what to do."""
+    """Wrong input; the message says what is wrong, where, and what to do."""
 
 
 def explain_error(error: Exception) -> str | None:
-    """One line without passwords: what is wrong and what to do; None if the error is a bug."""
+    """Return one line for users, without passwords; None if the error is a bug."""
     message = None
     if isinstance(error, InputError):
         message = str(error)
     elif isinstance(error, (OSError, MemoryError, RuntimeError)):
         if is_out_of_memory(error):
-            message = f"memory ran out ({summarize(error)}): {LESS_MEMORY}"
+            message = f"out of memory ({summarize(error)}): {LESS_MEMORY}"
         elif isinstance(error, RuntimeError) and _DISK.search(str(error)):
             reason = summarize(error)
             message = f"weights could not be written ({reason}): is the disk full? free some"
@@ -60,10 +60,10 @@ def explain_error(error: Exception) -> str | None:
 
 
 def hide_secrets(text: str) -> str:
-    """The same without the logins and query values of the addresses in it, and other secrets.
+    """Replace logins and query values of URLs, and other secrets, by `***`.
 
-    For texts of others, such as errors of MLflow and of requests. Our own messages have
-    `show_address` of an address. The time grows with the length of the text alone, whatever it is.
+    For text of other programs, such as errors of MLflow; our own messages use `show_address`.
+    Takes time linear in the length of any text.
     """
     for name, value in os.environ.items():
         if len(value) >= 4 and _SECRET_VARIABLE.search(name):
@@ -73,7 +73,7 @@ def hide_secrets(text: str) -> str:
 
 
 def _hide_login(word: re.Match[str]) -> str:
-    """A word of a text without the login in it."""
+    """Replace the login in a word of a text."""
     before, at, host = word[0].rpartition("@")
     login = _LOGIN.search(before)
     if not login:
@@ -82,9 +82,9 @@ def _hide_login(word: re.Match[str]) -> str:
 
 
 def show_address(address: str) -> str:
-    """Scheme and host of an address, without login, path and query; a file's address whole."""
+    """Return the scheme and host of a URL, without login, path and query; a file's URL whole."""
     match = _HOST.fullmatch(address)
-    assert match  # it matches all texts
+    assert match  # it matches any text
     scheme, rest = match[1] or "", match[2]
     if scheme.startswith(("sqlite:", "file:")) or (not scheme and "@" not in rest):
         return hide_secrets(address)
@@ -94,7 +94,7 @@ def show_address(address: str) -> str:
 
 
 def clean_message(text: str, most_lines: int = _MOST_LINES) -> str:
-    """A message without secrets and control characters, its lines and their number bounded."""
+    """Remove secrets and control characters from a message, and shorten it if it is too long."""
     lines = []
     for line in hide_secrets(text).split("\n"):
         shown = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), line)
@@ -107,13 +107,13 @@ def clean_message(text: str, most_lines: int = _MOST_LINES) -> str:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether NumPy, PyTorch or the system had no memory to give."""
+    """Return whether NumPy, PyTorch or the system could not allocate memory."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     return isinstance(error, MemoryError) or bool(_MEMORY.search(str(error).lower()))
 
 
 def summarize(error: Exception) -> str:
-    """First line of an error that can fill a page."""
+    """Return the first line of an error, at most 200 characters."""
     lines = str(error).splitlines() or [type(error).__name__]
     return lines[0][:200]

@@ -1,4 +1,4 @@
-"""Read, lock and replace files that others may have written, damaged or linked elsewhere."""
+"""Read, lock and replace files safely: they may be damaged, very large, links or pipes."""
 
 import errno
 import os
@@ -11,52 +11,54 @@ from typing import TextIO
 
 from stages.shared.errors import InputError
 
-_MOST_BYTES = 2**26  # of a file of DVC, of params, scores or a table
+_MOST_BYTES = 2**26  # in a file of DVC, params, scores or a table
 
 
 def read_file(path: Path) -> bytes:
-    """The content of a file.
+    """Return the content of a file.
 
     Raises:
-        InputError: it is a pipe or a device, which may never end, a folder, or too large.
-        OSError: it is missing or cannot be read.
+        InputError: if it is a folder, too large, or a pipe or device, which may never end.
+        OSError: if it is missing or cannot be read.
     """
     if path.exists() and not path.is_file():
-        raise InputError(f"{path} is no regular file: delete it, git or `dvc checkout` has another")
+        raise InputError(
+            f"{path} is not a regular file: delete it, then `git checkout` or `dvc checkout` it"
+        )
     with path.open("rb") as file:
         content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise InputError(
-            f"{path} has more than {_MOST_BYTES:,} bytes: nothing here writes so many, delete it"
+            f"{path} has more than {_MOST_BYTES:,} bytes, the limit for such files: delete it"
         )
     return content
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path beside a file, of what takes its place when the block ends well.
+    """Yield a temporary path to write to; it replaces the file when the block succeeds.
 
-    A kill or a full disk leaves the old file as it was. A link in its place is replaced, and what
-    it leads to is left alone.
+    The old file stays as it was if the process is killed or the disk is full. A link is replaced
+    itself, not the file that it points to.
     """
     unfinished = path.with_name(f".unfinished-{secrets.token_hex(8)}-{path.name}")
     try:
         yield unfinished
         unfinished.replace(path)
     except OSError as error:
-        error.filename = str(path)  # what people know
+        error.filename = str(path)  # users do not know the temporary name
         raise
     finally:
         unfinished.unlink(missing_ok=True)
 
 
 def open_lock(path: Path) -> TextIO:
-    """Open a file to lock it or to add lines; it is made where there is none.
+    """Open a file to lock it or to append lines; create it if it does not exist.
 
     Raises:
-        InputError: it is a link or a pipe, which somebody else has put there.
+        InputError: if it is a link or a pipe.
     """
-    not_plain = InputError(f"{path} is no plain file: delete it and repeat")
+    not_plain = InputError(f"{path} is not a plain file: delete it and repeat")
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         descriptor = os.open(path, flags, 0o666)

@@ -1,4 +1,4 @@
-"""JSON as people read it, and the scores of baselines: scores.json."""
+"""Read and write JSON files, and the scores of baselines in scores.json."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from stages.shared.errors import InputError
 from stages.shared.files import read_file
 from stages.shared.params import describe_problem
 
-Label = Annotated[str, Field(max_length=300)]  # such as the name of a file
+Label = Annotated[str, Field(max_length=300)]  # such as a file name
 
 
 class _Interval(BaseModel):
@@ -31,7 +31,7 @@ class BaselineScores(BaseModel):
 
 
 class _BaselinesFile(BaseModel):
-    """The file of all baselines."""
+    """The scores.json of all baselines: the name of their data, and the scores of each."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, BaselineScores]
@@ -39,7 +39,7 @@ class _BaselinesFile(BaseModel):
     data: Label
 
 
-Baselines = dict[str, dict[str, Any]]  # by name: nested scores, as in scores.json of a model
+Baselines = dict[str, dict[str, Any]]  # name -> nested scores, as in scores.json of a model
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -48,15 +48,13 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path, schema: Any = Any) -> Any:
-    """Read a JSON file.
+    """Read a JSON file, and check it against a schema, such as a pydantic class.
 
-    Args:
-        path: of the file.
-        schema: a type, such as a class of pydantic, by which the content is checked; it is
-            returned as it was read.
+    Returns:
+        The content as plain values, without conversion by the schema.
 
     Raises:
-        InputError: it is none of that schema, so it was damaged, or it cannot be read to its end.
+        InputError: if the file is damaged or does not match the schema.
     """
     try:
         content = json.loads(read_file(path))

@@ -1,4 +1,4 @@
-"""params.yaml, read strictly: an unknown, wrong or oversized value stops the stage."""
+"""Read params.yaml strictly: an unknown key or an invalid value is an error."""
 
 import re
 from pathlib import Path
@@ -23,12 +23,12 @@ SECTIONS = {"forecasting": "forecasters", "surnames": "classifiers"}  # task -> 
 
 _T = TypeVar("_T")
 
-# Upper bounds: what one machine can hold or do in a day, far above what the pipeline needs.
+# The upper bounds are what one machine can hold or compute in a day.
 Count = Annotated[int, Field(gt=0, le=10**7)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy, PyTorch and the walk-throughs all take
-Amount = Annotated[float, Field(ge=1e-9, le=1e9)]  # of a signal; quotients of two stay finite
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # range that NumPy and PyTorch accept
+Amount = Annotated[float, Field(ge=1e-9, le=1e9)]  # of a signal; the ratio of two stays finite
 Seconds = Annotated[float, Field(ge=0, le=86_400)]  # up to a day
-Name = Annotated[str, StringConstraints(pattern="^[a-z0-9_]+$")]  # part of a path and of a stage
+Name = Annotated[str, StringConstraints(pattern="^[a-z0-9_]+$")]  # used in paths and stage names
 
 
 def _check_data_path(path: str) -> str:
@@ -37,11 +37,11 @@ def _check_data_path(path: str) -> str:
     return path
 
 
-DataPath = Annotated[str, AfterValidator(_check_data_path)]  # part of a command
+DataPath = Annotated[str, AfterValidator(_check_data_path)]  # used in the command of a stage
 
 
 class Params(BaseModel):
-    """Base of every params section: no unknown key, no coercion, no NaN, no later change."""
+    """Base of every params section: unknown keys, coercion and NaN are errors; immutable."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -50,11 +50,11 @@ def read_params(section: str, schema: type[_T]) -> _T:
     """Read one section of params.yaml.
 
     Args:
-        section: path of the section, dots between keys: `forecasters.carried_rnn`.
+        section: dotted path of the section, such as `forecasters.carried_rnn`.
         schema: a `Params` class, or a type such as `dict[str, GeneratedParams]`.
 
     Raises:
-        InputError: the file, the section or a field is missing or wrong.
+        InputError: if the file, the section or a field is missing or invalid.
     """
     return check_params(read_value(section), schema, f"{PARAMS_FILE}: {section}")
 
@@ -70,17 +70,17 @@ def check_params(value: Any, schema: type[_T], where: str) -> _T:
 
 
 def describe_problem(error: ValidationError) -> str:
-    """The first field of a file that is not as its schema has it, for messages."""
+    """Return the first field that does not match its schema and why, for messages."""
     problem = error.errors()[0]
     field = ".".join(str(part) for part in problem["loc"])
     return f"{field}: {problem['msg']}" if field else problem["msg"]
 
 
 def read_value(section: str) -> Any:
-    """Read a value of params.yaml that another stage has checked.
+    """Read a section of params.yaml without checking it.
 
     Raises:
-        InputError: the file is damaged, or it or the section is missing.
+        InputError: if the file is damaged, or the file or the section is missing.
     """
     value: Any = read_yaml(PARAMS_FILE)
     for key in section.split("."):
@@ -91,7 +91,7 @@ def read_value(section: str) -> Any:
 
 
 def _format_problem(problem: Any, where: str) -> str:
-    # no fields: a key that is wrong itself, and the classes that an entry may have
+    # parts of pydantic's location that are not fields: invalid keys, and classes of a union
     no_fields = ("[key]", "[updates]", "[closed form]", "[one series]", "[many series]")
     parts = [str(part) for part in problem["loc"] if part not in no_fields]
     field = ".".join([where, *parts])

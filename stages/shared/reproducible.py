@@ -1,6 +1,6 @@
-"""One thread, and the CPU kernels that `stages` chose: the same bytes on every processor.
+"""Limit a process to one thread and to fixed CPU kernels: the same bytes on every processor.
 
-Loads no PyTorch by itself: that takes a second, which not every stage needs.
+Does not import PyTorch, which takes a second and which not every stage needs.
 """
 
 import platform
@@ -13,16 +13,16 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from stages import HAS_SHARED_KERNELS, SHARED_KERNELS
 from stages.shared.errors import InputError
 
-_AVX2 = "X86_V3"  # its name in NumPy
+_AVX2 = "X86_V3"  # NumPy's name for it
 
 
 def make_reproducible() -> None:
-    """Keep this process to one thread and to the kernels that all processors share.
+    """Limit this process to one thread, and check that it uses the kernels of `SHARED_KERNELS`.
 
-    One thread, since small layers lose time to a second one, and sums change with it.
+    A second thread slows small layers down and changes the order of sums.
 
     Raises:
-        InputError: NumPy or PyTorch were loaded before `stages`, and took other kernels.
+        InputError: if NumPy or PyTorch were imported before `stages` and use other kernels.
     """
     threadpool_limits(1)
     if "torch" in sys.modules:
@@ -30,7 +30,7 @@ def make_reproducible() -> None:
 
         torch.set_num_threads(1)
     if HAS_SHARED_KERNELS:
-        # vector units that NumPy uses beyond those of its build
+        # vector extensions that NumPy uses beyond its baseline
         features = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
         if _AVX2 in features:
             _check_kernels(features)
@@ -42,7 +42,7 @@ def make_reproducible() -> None:
 
 
 def _check_kernels(features: list[str]) -> None:
-    """Compare the kernels that the libraries took with those that were chosen."""
+    """Compare the kernels that the libraries use with `SHARED_KERNELS`."""
     disabled = SHARED_KERNELS["NPY_DISABLE_CPU_FEATURES"].split()
     chosen = {feature: _AVX2 for feature in features if feature in disabled}
     if "torch" in sys.modules:
@@ -56,13 +56,13 @@ def _check_kernels(features: list[str]) -> None:
     for taken, wanted in chosen.items():
         if taken != wanted:
             raise InputError(
-                f"NumPy or PyTorch was loaded before `stages` and took kernels for {taken} "
+                f"NumPy or PyTorch was imported before `stages` and uses kernels for {taken} "
                 f"instead of {wanted}: import stages first"
             )
 
 
 def describe_processor() -> str:
-    """Model of the processor, and the vector units that PyTorch uses."""
+    """Return the model of the processor, and the vector extensions that PyTorch uses."""
     import torch
 
     model = platform.processor() or platform.machine()

@@ -1,7 +1,7 @@
-"""YAML by the rules of version 1.2, which DVC follows too.
+"""Read and write YAML 1.2, the version that DVC uses.
 
-By those of version 1.1, which PyYAML follows, `010` is 8, `1:30` is 90, `yes` is true and `1e-05`
-is text: a stage would not train with what dvc.lock records.
+PyYAML uses YAML 1.1, where `010` is 8, `1:30` is 90, `yes` is true and `1e-05` is text: a stage
+would train with other values than dvc.lock records.
 """
 
 import re
@@ -17,54 +17,54 @@ from ruamel.yaml.resolver import VersionedResolver
 from stages.shared.errors import InputError
 from stages.shared.files import read_file
 
-_MERGED = ("dvc.lock", "champions.yaml")  # which nobody writes by hand
+_MERGED = ("dvc.lock", "champions.yaml")  # files that only commands write
 _MOST_CHARACTERS, _MOST_VALUES, _MOST_LEVELS = 2**25, 10**6, 2_000
 
 
 class _Resolver(VersionedResolver):
-    """Knows the version: to find it out for every value takes half of the time."""
+    """Has a fixed version: looking it up for every value takes half of the time."""
 
     processing_version = (1, 2)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file that is in git; empty, if nothing is in it.
+    """Read a YAML file that is in git; an empty file gives {}.
 
     Raises:
-        InputError: it is missing or damaged, or has conflict markers.
+        InputError: if it is missing or damaged, or has conflict markers.
     """
     try:
         text = read_file(Path(path)).decode("utf-8", errors="replace")
     except FileNotFoundError:
         raise InputError(
-            f"{path} is not here: run `dvc repro` first, in the folder that holds dvc.yaml"
+            f"{path} is missing: run `dvc repro` first, in the folder with dvc.yaml"
         ) from None
     conflict = re.search("^<<<<<<< ", text, re.MULTILINE)
     if conflict:
         line = text.count("\n", 0, conflict.start()) + 1
         remedy = "keep the entries of both sides, remove the markers, then type `srn merge`"
         if Path(path).name in _MERGED:
-            remedy = "`srn merge` unites both sides"
+            remedy = "`srn merge` merges both sides"
         raise InputError(f"{path} has conflict markers from line {line} on: {remedy}")
     try:
         content = parse_yaml(text) or {}
     except ValueError as error:
         raise InputError(format_damage(path, str(error))) from None
     if not isinstance(content, dict):
-        raise InputError(format_damage(path, "no mapping"))
+        raise InputError(format_damage(path, "not a mapping"))
     return content
 
 
 def format_damage(path: str | Path, what: str) -> str:
-    """An error message: what is wrong with a file that is in git."""
-    return f"{path} is damaged ({what}): correct it, or take git's by `git checkout {path}`"
+    """Return the error message for a damaged file that is in git."""
+    return f"{path} is damaged ({what}): correct it, or restore it by `git checkout {path}`"
 
 
 def parse_yaml(text: str) -> Any:
-    """Plain values of a YAML text; None for an empty one.
+    """Return the content of a YAML text; None if it is empty.
 
     Raises:
-        ValueError: it is no YAML, a key stands in it twice, or it is too large or too deep.
+        ValueError: if it is not valid YAML, has a duplicate key, or is too large or too deep.
     """
     if len(text) > _MOST_CHARACTERS:
         raise ValueError(f"it has more than {_MOST_CHARACTERS:,} characters")
@@ -81,12 +81,8 @@ def parse_yaml(text: str) -> Any:
 
 
 def _check_depth(text: str) -> None:
-    """Reject lists in lists so deep that the parser in C would end the process.
-
-    Raises:
-        ValueError: there are too many levels.
-    """
-    # what has so many levels has their brackets, or a line with so many blanks or `- `
+    """Raise ValueError for nesting so deep that the parser, written in C, would crash."""
+    # a deep text has as many brackets, or a line with as many spaces or `- `
     num_brackets = text.count("[") + text.count("{")
     if num_brackets + 2 * max(map(len, text.splitlines()), default=0) <= _MOST_LEVELS:
         return
@@ -98,11 +94,7 @@ def _check_depth(text: str) -> None:
 
 
 def _check_aliases(content: Any) -> None:
-    """Reject aliases of aliases that stand for more values than any memory holds.
-
-    Raises:
-        ValueError: there are too many.
-    """
+    """Raise ValueError if aliases expand to more values than fit into memory."""
     waiting, num_values = [content], 0
     while waiting:
         value = waiting.pop()
@@ -116,12 +108,12 @@ def _check_aliases(content: Any) -> None:
 
 
 def format_yaml(content: Any, *, flow: bool = False, width: int = 80) -> str:
-    """YAML of plain values, keys in their order.
+    """Return plain values as YAML, keys in their order.
 
     Args:
         content: mappings, lists, numbers, text, true, false and None.
-        flow: on one line, as `{a: [1, 2]}`.
-        width: characters after which a line is broken, unless it is one line.
+        flow: write one line, such as `{a: [1, 2]}`.
+        width: maximum characters in a line, if not `flow`.
     """
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.default_flow_style = flow

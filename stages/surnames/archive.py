@@ -225,7 +225,7 @@ def read_limited(path: Path) -> bytes:
     """Read a file, up to one byte more than the largest archive.
 
     Raises:
-        OSError: the file cannot be read, or is no regular file: a pipe would never end.
+        OSError: the file cannot be read, or is not a regular file: a pipe would never end.
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "no regular file")

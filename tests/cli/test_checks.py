@@ -42,7 +42,7 @@ def test_a_series_from_a_pipe_is_named_before_dvc_waits_for_its_end(workspace):
     os.mkfifo(workspace / "data/series/pipe.csv")
     observe("data/series/pipe.csv")(workspace)
 
-    with pytest.raises(InputError, match=r"observed_series\.mine: .*: it is no regular file"):
+    with pytest.raises(InputError, match=r"observed_series\.mine: .*: it is not a regular file"):
         check_files()
 
 
@@ -155,13 +155,6 @@ def test_a_path_below_data_is_taken(workspace, path):
     observe(path)(workspace)
 
     check_names()
-
-
-def test_a_section_of_an_earlier_version_is_named_with_what_became_of_it(workspace):
-    edit_params(workspace, lambda params: params.update(sine=params.pop("forecasters")))
-
-    said = "sine is of an earlier version: it is forecasters now"
-    assert_one_line(repro(workspace), said)
 
 
 def test_the_architectures_in_git_are_known(workspace):

@@ -106,7 +106,7 @@ def test_the_first_stage_removes_what_a_removed_model_left(workspace):
 
     said = run(workspace, "dvc repro --single-item follow_imports")
 
-    assert f"removed, of no stage any more: data/trained/{GONE}" in said
+    assert f"removed, since no stage makes it any more: data/trained/{GONE}" in said
     assert list_files(workspace) == {path for path in files if GONE not in path}
     assert list_entries(workspace) == [name for name in entries if GONE not in name]
     assert not list(workspace.glob(f"data/**/{GONE}*"))
@@ -135,7 +135,7 @@ def test_a_file_that_dvc_does_not_keep_is_named_and_stays(workspace, capsys):
     tidy_results()
 
     printed = capsys.readouterr().out
-    assert "WARNING: data/trained/carried_rnn/notes.txt, of no stage," in printed
+    assert "WARNING: no stage makes data/trained/carried_rnn/notes.txt, so" in printed
     assert hidden.name not in printed
     assert note.exists()
     assert not (workspace / "data/trained" / GONE).exists()

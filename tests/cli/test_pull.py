@@ -292,4 +292,4 @@ def test_what_the_remote_lacks_is_named_with_what_to_do(workspace, remote, teamm
 
     assert done.returncode == 1
     [line] = [line for line in done.stdout.splitlines() if line.startswith("error: ")]
-    assert f"the remote lacks {weights} and 13 more, or has damaged ones: ask who has" in line
+    assert f"{weights} and 13 more are missing or damaged on the remote: ask a" in line

@@ -40,7 +40,7 @@ LOADED = {
 def test_outside_of_a_repository_it_says_where_to_go_and_leaves_nothing(tmp_path, command):
     done = call(tmp_path, SRN, *command.split())
 
-    assert_one_line(done, f"{tmp_path} is in no repository", f"cd '{PROJECT}'")
+    assert_one_line(done, f"{tmp_path} is not in a repository", f"cd '{PROJECT}'")
     assert list(tmp_path.iterdir()) == []
 
 

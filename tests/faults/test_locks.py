@@ -66,7 +66,7 @@ def test_a_lock_that_is_a_link_is_one_line_and_what_it_leads_to_stays(
 
     stopped = call(workspace, *command)
 
-    assert_one_line(stopped, f"{lock} is no plain file: delete it")
+    assert_one_line(stopped, f"{lock} is not a plain file: delete it")
     assert theirs.read_text(encoding="utf-8") == "theirs"
 
 
@@ -180,7 +180,7 @@ def test_a_dvc_lock_that_was_cut_is_read_or_rejected_in_one_line(workspace, shar
 def test_in_a_checkout_that_can_only_be_read_a_command_ends_with_one_line(workspace, command):
     stopped = call_read_only(workspace, command)
 
-    assert_one_line(stopped, ".lock", "the file system can only be read")
+    assert_one_line(stopped, ".lock", "the file system is read-only")
 
 
 @pytest.mark.slow

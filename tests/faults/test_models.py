@@ -95,8 +95,8 @@ def test_a_pickle_in_place_of_weights_is_one_line(workspace):
 
     stopped = call_srn(workspace, *PREDICT, "--model", "surname_gru")
 
-    assert_one_line(stopped, "cannot be loaded", "weights.pt holds no weights")
-    with pytest.raises(InputError, match=r"weights.pt holds no weights of pooled_classifier"):
+    assert_one_line(stopped, "cannot be loaded", "weights.pt does not have the weights")
+    with pytest.raises(InputError, match="does not have the weights of pooled_classifier"):
         read_model(path.parent)
 
 

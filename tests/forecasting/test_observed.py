@@ -238,7 +238,7 @@ def test_what_never_ends_or_fills_the_memory_is_named_before_it_is_read(tmp_path
     params = CsvParams(column="y")
 
     for name in ("pipe.csv", "link.csv"):
-        with pytest.raises(InputError, match=f"{name} cannot be read: it is no regular file"):
+        with pytest.raises(InputError, match=f"{name} cannot be read: it is not a regular file"):
             read_csv_series(tmp_path / name, params)
     with pytest.raises(InputError, match=r"has 200,000,000,000 bytes, more than 67,108,864"):
         read_csv_series(tmp_path / "sparse.csv", params)

@@ -124,6 +124,7 @@ def test_a_file_that_is_no_python_is_named_in_one_line(place):
     (place / "stages/forecasting/windows.py").write_text("def cut(:\n", encoding="utf-8")
 
     with pytest.raises(
-        InputError, match=r"^stages/forecasting/windows\.py is no Python .*line 1.*mend it$"
+        InputError,
+        match=r"^stages/forecasting/windows\.py is not valid Python .*line 1.*correct it$",
     ):
         read_sources(follow.CODE)

@@ -259,5 +259,5 @@ def test_no_cluster_is_one_line_within_ten_seconds(ray, clone, has_listener):
     assert time.monotonic() - began < 10
     assert_line(
         subprocess.CompletedProcess([], client.returncode, "", client.stdout),
-        f"no Ray cluster for us at RAY_ADDRESS=127.0.0.1:{port}",
+        f"no Ray cluster at RAY_ADDRESS=127.0.0.1:{port} can be used",
     )

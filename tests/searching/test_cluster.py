@@ -105,4 +105,4 @@ def test_no_cluster_is_one_line(ray, folder):
     done = call(folder, *list_command(SEARCH_SURNAMES), RAY_ADDRESS=address)
 
     assert done.returncode == 1
-    assert f"error: no Ray cluster for us at RAY_ADDRESS={address}" in done.stdout
+    assert f"error: no Ray cluster at RAY_ADDRESS={address} can be used" in done.stdout

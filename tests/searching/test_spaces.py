@@ -77,7 +77,7 @@ def test_a_recipe_changes_what_it_names_and_nothing_else():
 
 
 def test_a_path_that_leads_nowhere_is_rejected():
-    with pytest.raises(InputError, match=r"space\.refine\.batch leads to nothing in the base"):
+    with pytest.raises(InputError, match=r"space\.refine\.batch does not exist in the base"):
         change_entry({"refine": None}, {"refine.batch": 2}, "space")
 
 
@@ -99,8 +99,8 @@ def test_a_term_that_says_nothing_is_rejected(term, reason):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"seeds": [1, 1]}, "seeds has one of them twice"),
-        ({"space": {"seed": {"choices": [1, 2]}}}, "space cannot hold seed"),
+        ({"seeds": [1, 1]}, "seeds has a duplicate"),
+        ({"space": {"seed": {"choices": [1, 2]}}}, "space cannot have seed"),
     ],
 )
 def test_a_search_that_contradicts_itself_is_rejected(changes, reason):

@@ -44,9 +44,9 @@ def test_main_has_the_arguments(folder):
         ("InputError('m.csv is empty: add a row')", "m.csv is empty: add a row"),
         ("InputError('no server at http://me:secret@host')", "http://***@host"),
         ("OSError(errno.ENOSPC, '', 'a.pt')", "a.pt: the disk is full: free some space"),
-        ("OSError(errno.ENOMEM, '')", "memory ran out"),
-        ("MemoryError('800 GB')", "memory ran out (800 GB): lower batch"),
-        ("RuntimeError('DefaultCPUAllocator: not enough memory')", "memory ran out"),
+        ("OSError(errno.ENOMEM, '')", "out of memory"),
+        ("MemoryError('800 GB')", "out of memory (800 GB): lower batch"),
+        ("RuntimeError('DefaultCPUAllocator: not enough memory')", "out of memory"),
         ("RuntimeError('PytorchStreamWriter failed')", "is the disk full?"),
     ],
 )

@@ -61,7 +61,7 @@ def test_what_never_ends_is_not_opened(read, tmp_path):
     (tmp_path / "folder").mkdir()
 
     for name in ("pipe", "link", "folder"):
-        with pytest.raises(InputError, match=f"{name} is no regular file"):
+        with pytest.raises(InputError, match=f"{name} is not a regular file"):
             read(tmp_path / name)
 
 
@@ -119,7 +119,7 @@ def test_a_lock_that_is_no_plain_file_is_named_and_not_opened(tmp_path, kind):
     else:
         lock.mkdir()
 
-    with pytest.raises(InputError, match="is no plain file: delete it"):
+    with pytest.raises(InputError, match="is not a plain file: delete it"):
         open_lock(lock)
 
     assert theirs.exists() == (kind == "link")

@@ -1,8 +1,8 @@
-"""The surname model that MLflow serves: names in, their likeliest languages out.
+"""The surname model as MLflow serves it: names in, their likeliest languages out.
 
-MLflow runs this very file, in processes that have only the packages it names, so it imports
-nothing of ours: the checksums travel beside it, and in a package that these check the loader,
-config, weights, the alphabet and the architectures' files.
+MLflow runs this file in processes without this project, so it imports nothing from `stages`. Its
+artifacts are checksums.py and a package with the loader, config, weights, alphabet and the code of
+the architectures, which is unpacked after its checksums were verified.
 """
 
 import runpy
@@ -30,10 +30,10 @@ class Answer(BaseModel):
 
 
 class ServedClassifier(PythonModel):
-    """Names the languages of surnames as people write them."""
+    """Predicts the languages of surnames."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Rebuild the model from its artifacts."""
+        """Load the model from its artifacts."""
         checksums = runpy.run_path(context.artifacts["checksums"])
         with checksums["unpack"](context.artifacts["package"]) as files:
             try:
@@ -47,12 +47,18 @@ class ServedClassifier(PythonModel):
         model_input: list[str],
         params: dict[str, Any] | None = None,
     ) -> list[Answer]:
-        """Name the likeliest languages of each name, as `Classifier.predict` of loader.py does.
+        """Predict the likeliest languages of each name, by `Classifier.predict` in loader.py.
 
-        An `Answer` is returned as a dictionary, which JSON can hold. `params` may have `top`.
+        Args:
+            context: not used.
+            model_input: surnames.
+            params: may have `top`, the number of languages per name.
+
+        Returns:
+            The fields of an `Answer` per name.
 
         Raises:
-            MlflowException: of the ValueErrors there; status 400 over HTTP.
+            MlflowException: if the names or `top` are invalid; status 400 over HTTP.
         """
         try:
             answers: list[Any] = self.classifier.predict(model_input, **(params or {}))

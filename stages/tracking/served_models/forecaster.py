@@ -1,9 +1,8 @@
-"""The forecaster that MLflow serves: histories in, the samples that follow out.
+"""The forecaster as MLflow serves it: histories in, forecasts out, both in the series' units.
 
-MLflow runs this very file, in processes that have only the packages it names, so it imports
-nothing of ours: the checksums travel beside it, and in a package that these check the loader,
-config, weights, the architecture's file and the training range. Histories and forecasts are in the
-units of the series.
+MLflow runs this file in processes without this project, so it imports nothing from `stages`. Its
+artifacts are checksums.py and a package with the loader, config, weights, training range and the
+code of the architecture, which is unpacked after its checksums were verified.
 """
 
 import runpy
@@ -19,7 +18,7 @@ class ServedForecaster(PythonModel):
     """Forecasts any number of samples after histories of any length."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Rebuild the model from its artifacts."""
+        """Load the model from its artifacts."""
         checksums = runpy.run_path(context.artifacts["checksums"])
         with checksums["unpack"](context.artifacts["package"]) as files:
             try:
@@ -33,12 +32,18 @@ class ServedForecaster(PythonModel):
         model_input: np.ndarray,
         params: dict[str, Any] | None = None,
     ) -> np.ndarray:
-        """Forecast the samples after each history, as `Forecaster.predict` of loader.py does.
+        """Forecast the samples after each history, by `Forecaster.predict` in loader.py.
 
-        Histories are `(B, T)`, forecasts `(B, horizon)`, float64; `params` may have `horizon`.
+        Args:
+            context: not used.
+            model_input: histories `(B, T)`, the oldest sample first.
+            params: may have `horizon`, the number of samples to forecast.
+
+        Returns:
+            Forecasts `(B, horizon)`, float64.
 
         Raises:
-            MlflowException: of the ValueErrors there; status 400 over HTTP.
+            MlflowException: if the histories or the horizon are invalid; status 400 over HTTP.
         """
         try:
             forecasts: np.ndarray = self.forecaster.predict(model_input, **(params or {}))

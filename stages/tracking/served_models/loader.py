@@ -1,6 +1,6 @@
-"""Rebuild a trained model from its files, and let it predict.
+"""Load a trained model from its files, and predict with it.
 
-This file is a part of the model: it imports nothing of this project but the files that it is given.
+This file is part of each served model, so it imports nothing from `stages`.
 """
 
 import json
@@ -14,28 +14,29 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-_MOST_LETTERS = 1_000  # of a name
-_MOST_NAMES = 10_000  # at once: seconds
-_MOST_LETTERS_AT_ONCE = 200_000  # likewise
+# Limits of one request, which then takes seconds
+_MOST_LETTERS = 1_000  # in a name
+_MOST_NAMES = 10_000
+_MOST_LETTERS_AT_ONCE = 200_000  # in all names
+_MOST_SAMPLES = 1_000_000  # in all histories, and in all forecasts
+_MOST_STEPS = 10_000  # in a forecast
+_LARGEST = 1e30  # absolute value of a sample; the largest float32 is 3.4e38
 _BATCH = 128  # names of similar length that are computed at once
-_MOST_SAMPLES = 1_000_000  # of the histories and of the forecasts at once: seconds
-_MOST_STEPS = 10_000  # of a forecast: up to ten seconds
-_LARGEST = 1e30  # of a sample: float32 ends at 3.4e38
 
-Files = dict[str, str]  # weights, config and so on -> path; an architecture -> its Python file
+Files = dict[str, str]  # `weights`, `config`, …, or the name of an architecture -> path
 
 
 class Classifier:
-    """Names the languages of surnames as people write them."""
+    """Predicts the languages of surnames."""
 
     def __init__(self, files: Files) -> None:
-        """Load it.
+        """Load the model.
 
         Args:
             files: `weights`, `config`, `vocabulary`, `scores`, `alphabet` and the architectures.
 
         Raises:
-            ValueError: of `load_model`.
+            ValueError: if the files do not fit together.
         """
         vocabulary = _read_json(files["vocabulary"])
         self.model = load_model(files)
@@ -47,11 +48,7 @@ class Classifier:
 
     @torch.no_grad()
     def _check_sizes(self, where: str) -> None:
-        """Check that the network takes all symbols, and tells as many languages as are named.
-
-        Raises:
-            ValueError: it does not.
-        """
+        """Check that the network has an input per symbol and an output per language."""
         num_symbols, num_languages = len(self.symbols), len(self.languages)
         try:
             letters = torch.arange(num_symbols)[None]
@@ -60,24 +57,25 @@ class Classifier:
             is_fit = False
         if not is_fit:
             raise ValueError(
-                f"{where} has {num_symbols} symbols and {num_languages} languages, the network not"
+                f"{where} has {num_symbols} symbols and {num_languages} languages, which does not "
+                "fit the network"
             )
 
     @torch.no_grad()
     def predict(self, names: list[str], top: int = 3) -> list[dict[str, Any]]:
-        """The likeliest languages of each name, best first.
+        """Predict the likeliest languages of each name, best first.
 
         Args:
             names: surnames.
-            top: languages per name.
+            top: number of languages per name.
 
         Returns:
             `{"name", "top": [{"language", "probability", "log_probability"}, …]}` per name;
-            `probability` is calibrated, `log_probability` the network's own.
+            `probability` is calibrated, `log_probability` is not.
 
         Raises:
-            ValueError: too many or too long names, no languages, or a name without any letter or
-                digit of the alphabet.
+            ValueError: if there are too many names, a name is too long or has no letter or digit
+                of the alphabet, or `top` is less than 1.
         """
         longest = max((len(name) for name in names), default=0)
         if top < 1:
@@ -99,13 +97,13 @@ class Classifier:
 
     @torch.no_grad()
     def classify(self, names: list[str], batch: int = _BATCH) -> torch.Tensor:
-        """Log-probabilities `(N, L)` of names, the network's own.
+        """Return uncalibrated log-probabilities `(N, L)` of N names and L languages.
 
-        Those of a name without any letter or digit of the alphabet are NaN.
+        A name without any letter or digit of the alphabet gives NaN.
 
         Args:
-            names: surnames; the memory grows with the longest.
-            batch: names of similar length that are computed at once.
+            names: surnames; memory grows with the longest one.
+            batch: number of names that are computed at once.
         """
         encoded = {}
         for position, name in enumerate(names):
@@ -125,7 +123,7 @@ class Classifier:
         return log_probabilities
 
     def _rank(self, log_probabilities: torch.Tensor, top: int) -> list[dict[str, Any]]:
-        """The likeliest languages by the log-probabilities `(L,)` of a name."""
+        """Return the `top` likeliest languages by the log-probabilities `(L,)` of a name."""
         probabilities = (log_probabilities / self.temperature).softmax(0).tolist()
         ranked = log_probabilities.sort(descending=True, stable=True).indices.tolist()
         logs = log_probabilities.tolist()
@@ -143,13 +141,13 @@ class Forecaster:
     """Forecasts any number of samples after histories of any length, in the units of the series."""
 
     def __init__(self, files: Files) -> None:
-        """Load it.
+        """Load the model.
 
         Args:
             files: `weights`, `config`, `training_range` and the architecture.
 
         Raises:
-            ValueError: of `load_model`.
+            ValueError: if the weights are damaged, or do not fit the config.
         """
         self.model = load_model(files)
         self.training_range = _read_json(files["training_range"])
@@ -160,13 +158,13 @@ class Forecaster:
 
         Args:
             histories: `(B, T)`, one per row, oldest sample first.
-            horizon: samples to forecast.
+            horizon: number of samples to forecast.
 
         Returns:
             `(B, horizon)`, float64.
 
         Raises:
-            ValueError: there is nothing to forecast from, or too much.
+            ValueError: if there is no history, a sample is not finite, or a request is too large.
         """
         samples = torch.tensor(histories, dtype=torch.float64)
         num_histories, length = samples.shape
@@ -187,10 +185,10 @@ class Forecaster:
 
 
 def load_model(files: Files) -> nn.Module:
-    """Build the network that config.json describes and give it its weights.
+    """Build the network that config.json describes and load its weights.
 
     Raises:
-        ValueError: the weights are damaged, or of another network.
+        ValueError: if the weights are damaged, or do not fit the config.
     """
     config = _read_json(files["config"])
     try:
@@ -198,14 +196,14 @@ def load_model(files: Files) -> nn.Module:
         weights = torch.load(files["weights"], map_location="cpu", weights_only=True)
         model.load_state_dict(weights, assign=True)  # assign: float64 weights stay so
     except (AttributeError, EOFError, RuntimeError, TypeError, UnpicklingError) as error:
-        kind = type(error).__name__  # torch's message fills a page
+        kind = type(error).__name__  # PyTorch's message has a line per weight
         network = f"{config['architecture']} ({kind})"
-        raise ValueError(f"{files['weights']} holds no weights of {network}") from None
+        raise ValueError(f"{files['weights']} does not have the weights of {network}") from None
     return model.eval()
 
 
 def _build_model(architecture: str, network: dict[str, Any], files: Files) -> nn.Module:
-    """Build one network; a blend's members first."""
+    """Build a network, and first the members of a blend."""
     arguments = dict(network)
     if "members" in arguments:
         members = []
