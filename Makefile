@@ -83,11 +83,13 @@ help:  ## list the targets
 	@echo 'gigabytes more; README says how to spare them.'
 	$(PYTHON) -P -m venv .venv
 # pip prints hundreds of lines, and with --quiet nothing for minutes: one line of a terminal is enough
-	@{ "$(BIN)"/python -P -m pip install --constraint constraints.txt --editable '.[dev]' || \
-		echo 'pip failed'; } | { while IFS= read -r line; do \
+	@{ "$(BIN)"/python -P -m pip install --no-compile --constraint constraints.txt \
+		--editable '.[dev]' || echo 'pip failed'; } | { while IFS= read -r line; do \
 		test "$$line" != 'pip failed' || exit 1; \
 		test ! -t 1 || printf '\033[K%.79s\r' "$$line"; done; \
 		test ! -t 1 || printf '\033[K'; }
+# on all cores, where pip would use one for a minute; it fails for templates, which nobody imports
+	@"$(BIN)"/python -P -m compileall -qq -j 0 .venv/lib || true
 	touch $@
 
 git:  # DVC needs a repository: this folder's, or one above that does not ignore it
