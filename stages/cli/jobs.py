@@ -34,9 +34,7 @@ _TRAININGS = ("train_forecaster@", "train_classifier@")  # all other stages are 
 _KILLED = re.compile(r"failed to reproduce '(\S+)': .*exited with (?:-9|137)$", re.MULTILINE)
 STARTED = re.compile(rb"^Running stage '(\S+)':$", re.MULTILINE)  # as DVC prints it
 _SKIPPED = re.compile(r"^(?:Stage )?'(\S+)' didn't change, skipping$", re.MULTILINE)
-WARNING = re.compile(
-    r"(\(\S+ pid=.+\) )?WARNING"
-)  # printed by a stage, or by its task on a cluster
+WARNING = re.compile(r"(\(\S+ pid=.+\) )?WARNING")  # of a stage, or of its task on a cluster
 _TAIL_BYTES = 500  # at the end of a job's output, enough for its last line
 _RETRY_SECONDS = 0.02  # between checks whether DVC has finished writing
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -42,9 +42,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     conflict = re.search("^<<<<<<< ", text, re.MULTILINE)
     if conflict:
         line = text.count("\n", 0, conflict.start()) + 1
-        remedy = "keep the entries of both sides, remove the markers, then type `srn merge`"
-        if Path(path).name in _MERGED:
-            remedy = "`srn merge` merges both sides"
+        remedy = "keep the entries of both sides and remove the markers"
+        if Path("stages/cli/merge.py").exists():  # not in other repositories, see mlflow_sync
+            is_merged = Path(path).name in _MERGED
+            remedy = "`srn merge` merges both sides" if is_merged else f"{remedy}, then `srn merge`"
         raise InputError(f"{path} has conflict markers from line {line} on: {remedy}")
     try:
         content = parse_yaml(text) or {}

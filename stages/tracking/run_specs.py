@@ -4,7 +4,6 @@ Next to each function is the one that reads the results of a run and writes the 
 Stages of another task need no function: their runs are inferred (mlflow_sync/infer.py).
 """
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -43,6 +42,7 @@ from stages.tracking.mlflow_sync.dvc_files import (
     Md5s,
     Stage,
     check_listings,
+    list_written,
     read_folders,
     read_stages,
 )
@@ -54,6 +54,7 @@ from stages.tracking.mlflow_sync.runs import (
     ModelPackage,
     RunSpec,
     flatten,
+    format_param,
 )
 from stages.tracking.model_package import list_files, pack_model
 
@@ -110,9 +111,7 @@ def read_searches() -> list[Stage]:
         return []
     searches = read_stages("searches/dvc.yaml", _SEARCHES_PARAMS, _CODE)
     for stage in searches.values():
-        if not any(
-            path.endswith("/trials.csv") for path in stage.outs
-        ):  # the last out that DVC lists
+        if not any(path.endswith("/trials.csv") for path in stage.outs):
             stage.raise_incomplete()
     return [*searches.values()]
 
@@ -159,25 +158,15 @@ def _make_spec(stages: Stages, params: dict[str, Any], **fields: Any) -> RunSpec
                 shown[path] = "tables"
             elif path.startswith("data/plotted/"):
                 shown[path] = "figures"
-    texts = _format_params(params)
-    data = _keep_data(next(iter(stages.values())).deps)
     return RunSpec(
         stages=stages,
-        params=texts,
-        data=data,
+        params={name: format_param(value) for name, value in flatten(params, ".").items()},
+        data=_keep_data(next(iter(stages.values())).deps),
         shown=shown,
         compared=compared,
         pull=_PULL,
         **fields,
     )
-
-
-def _format_params(params: dict[str, Any]) -> dict[str, str]:
-    """Format params for MLflow, by path: `network.hidden`."""
-    texts = {}
-    for name, value in flatten(params, ".").items():
-        texts[name] = value if isinstance(value, str) else json.dumps(value)
-    return texts
 
 
 def _keep_data(md5s: Md5s) -> Md5s:
@@ -199,7 +188,7 @@ def _is_of_baselines(path: str) -> bool:
 def list_models(stages: Stages) -> list[RunSpec]:
     """List the trained models of both tasks, by name."""
     descriptions = read_yaml(DESCRIPTIONS)
-    written = _list_written(stages)
+    written = list_written(stages.values())
     models = []
     for stage in stages.values():
         kind, _, name = stage.name.partition("@")
@@ -224,13 +213,6 @@ def list_models(stages: Stages) -> list[RunSpec]:
             roles["evaluate"] = stage
         models.append(_make_model(task, name, roles, descriptions, written))
     return sorted(models, key=lambda spec: spec.name)
-
-
-def _list_written(stages: Stages) -> dict[str, tuple[str, str]]:
-    """List all outs of dvc.lock: path -> md5 and the stage that wrote it."""
-    return {
-        path: (md5, stage.name) for stage in stages.values() for path, md5 in stage.outs.items()
-    }
 
 
 def _make_model(
@@ -352,7 +334,7 @@ def _list_printed(task: str, name: str) -> list[str]:
 def list_baselines(stages: Stages) -> list[RunSpec]:
     """List the baselines, one run each, with the name of their series."""
     descriptions = read_yaml(DESCRIPTIONS)["baseline"]
-    written = _list_written(stages)
+    written = list_written(stages.values())
     specs = []
     for stage in stages.values():
         kind, _, series = stage.name.partition("@")
@@ -361,21 +343,16 @@ def list_baselines(stages: Stages) -> list[RunSpec]:
         task, section = _BASELINES[kind]
         params = dict(stage.read_section(section))
         results = [path for path in stage.outs if path.endswith("/scores.json")]
-        methods = [*(params.pop("names", None) or [])]
-        panel_methods = params.pop("panel_names", [])  # a lock of before there were any has none
+        lists = ("names", "observed_names", "periodic_names", "panel_names")
+        methods, observed, periodic, of_panels = (params.pop(name, None) or [] for name in lists)
         if kind == "score_observed_baselines":
             preprocess = stages.get(f"preprocess_observed@{series}") or stage.raise_incomplete()
             entry = preprocess.read_section(f"observed_series.{series}")
-            methods += params["observed_names"]
-            if has_many_series(entry):
-                methods = panel_methods
+            methods = of_panels if has_many_series(entry) else methods + observed
         if kind == "score_series_baselines":
             preprocess = stages.get(f"preprocess_series@{series}") or stage.raise_incomplete()
             entry = preprocess.read_section(f"generated_series.{series}")
-            # a lock of before there were any has none
-            methods += params.get("periodic_names", []) if entry.get("period") else []
-        for names in ("observed_names", "periodic_names"):
-            params.pop(names, None)
+            methods = methods + periodic if entry.get("period") else methods
         for method in methods:
             name = f"{method} ({series})" if series else method
             description = descriptions.get(method, _NOT_DESCRIBED)

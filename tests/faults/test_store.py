@@ -107,7 +107,7 @@ def test_a_half_made_store_is_one_line_that_says_what_to_do(workspace):
 
     stopped = call_srn(workspace, "sync")
 
-    assert_one_line(stopped, "mlflow.db is no complete store", "move it away")
+    assert_one_line(stopped, "mlflow.db is not a complete MLflow store", "move it away")
 
 
 def test_a_damaged_store_is_one_line_that_says_what_to_do(tracked):

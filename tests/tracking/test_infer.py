@@ -29,7 +29,8 @@ elif task == "train":
     out.mkdir(parents=True, exist_ok=True)
     rows = [f"{step},{rate / step},{step}" for step in (1, 2, 3)]
     (out / "curve.csv").write_text("\\n".join(["epoch,loss,rows", *rows, ""]))
-    scores = {"loss": 5 * rate, "by_class": {"a": 1.0}, "verdict": "fair"}
+    scores = {"loss": 5 * rate, "by_class": {"a": 1.0}, "verdict": "fair", "best": None}
+    scores |= {"confusion": [[3, 0], [1, 2]], "residuals": [0.5] * 101}
     (out / "metrics.json").write_text(json.dumps(scores))
 else:
     folder = pathlib.Path("figures", arguments[0])
@@ -112,10 +113,13 @@ def test_a_repository_without_any_description_gets_its_runs(repository, capsys):
     assert small.data.params == {"models.small.rate": "0.5"}
     curve = client.get_metric_history(small.info.run_id, "curve/loss")
     assert [(point.step, point.value) for point in curve] == [(1, 0.5), (2, 0.25), (3, 0.5 / 3)]
-    assert set(small.data.metrics) == {"loss", "by_class/a", "curve/loss"}
-    assert small.data.metrics["loss"] == 2.5
-    assert set(runs["large"].data.metrics) == {"loss", "by_class/a", "curve/loss", "rows"}
+    cells = {f"confusion/{row}/{column}": 0 for row in (0, 1) for column in (0, 1)}
+    cells |= {"confusion/0/0": 3, "confusion/1/0": 1, "confusion/1/1": 2}
+    scores = {"loss": 2.5, "by_class/a": 1, "curve/loss": 0.5 / 3}  # not the list of residuals
+    assert small.data.metrics == scores | cells
+    assert set(runs["large"].data.metrics) == scores.keys() | cells.keys() | {"rows"}
     assert small.data.tags["metrics.verdict"] == "fair"
+    assert small.data.tags["metrics.best"] == "null"
     assert small.data.tags["sync.stage"] == "train@small"
     assert not {"kind", "model", "stage"} & small.data.tags.keys()
     assert {given.dataset.name for given in small.inputs.dataset_inputs} == {"raw.csv", "out/small"}
@@ -180,13 +184,15 @@ def test_a_model_that_is_added_to_mlflow_yaml_becomes_a_tag_of_the_run(repositor
     assert small.data.tags["dvc.model"] == "clean.csv"
 
 
-def test_runs_of_commits_and_experiments_come_back_into_a_new_store(repository):
+def test_runs_of_commits_and_experiments_come_back_into_a_new_store(repository, capsys):
     first = run(repository, "git rev-parse HEAD").strip()
     run(repository, "dvc exp run --quiet -S models.small.rate=0.125")
     run(repository, "git checkout --quiet . && sed -i 's/rate: 0.5/rate: 0.75/' params.yaml")
     run(repository, "dvc repro --quiet")
     commit(repository, "a higher rate")
 
+    main("plan", exps=True, rev=["HEAD~1", "HEAD"])
+    planned = capsys.readouterr().out
     main("sync", exps=True, rev=["HEAD~1", "HEAD"])
 
     client, _ = list_runs(repository)
@@ -199,6 +205,8 @@ def test_runs_of_commits_and_experiments_come_back_into_a_new_store(repository):
     made = run(repository, f"git show --no-patch --format=%ct {first}").strip()
     assert rates["0.5"].info.start_time == int(made) * 1000
     assert rates["0.75"].info.run_name == "small"
+    names = [one.info.run_name for one in client.search_runs(ids)]
+    assert [planned.count(f"waves / {name}\n") for name in names] == [1] * len(names)
     tried = rates["0.125"]
     assert tried.info.run_name == f"small ({tried.data.tags['dvc.experiment']})"
     marked = [rate for rate, one in rates.items() if one.data.tags.get("dvc.lock") == "current"]
@@ -279,7 +287,7 @@ def test_mlflow_yaml_gives_names_experiments_kinds_and_a_model(repository):
         ("runs: {clean: {name: x}}", "clean has no run of its own: name one of train, train@large"),
         ("runs: {train: {name: 'x {itm}'}}", "has braces"),
         ("runs: {train: {name: x}}", "two runs would be named x"),
-        ("runs: {train: {model: x.pt}}", "x.pt is no file that the run of train@small"),
+        ("runs: {train: {model: x.pt}}", "x.pt is not a file that the run of train@small"),
     ):
         (repository / "mlflow.yaml").write_text(text)
         with pytest.raises(InputError, match=rf"^mlflow\.yaml: .*{problem}"):

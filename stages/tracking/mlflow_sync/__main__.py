@@ -10,12 +10,13 @@ import shlex
 import signal
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-if (
-    __name__ == "__main__"
-):  # before the imports, which take a second, so that Ctrl-C gives no traceback
+if __name__ == "__main__":
+    # before the imports, which take a second, so that Ctrl-C gives no traceback
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
 if os.name != "posix":  # file locks of Linux and macOS
     sys.exit("error: this runs on Linux and macOS; on Windows use WSL")
@@ -32,15 +33,9 @@ from stages.tracking.mlflow_sync.commits import (
     name_variants,
     run_git,
 )
-from stages.tracking.mlflow_sync.infer import LockedPipeline, infer_specs, read_pipeline
+from stages.tracking.mlflow_sync.infer import infer_specs, read_pipeline
 from stages.tracking.mlflow_sync.runs import RunSpec, run_problem
-from stages.tracking.mlflow_sync.store import (
-    Store,
-    find_database,
-    find_uri,
-    lock_store,
-    open_store,
-)
+from stages.tracking.mlflow_sync.store import find_database, find_uri, lock_store, open_store
 from stages.tracking.mlflow_sync.sync import describe_states, inspect, outdated_store, sync
 
 
@@ -50,11 +45,11 @@ def main(command: str, new: bool = False, exps: bool = False, rev: list[str] | N
     Args:
         command: `plan`, `check` or `sync`.
         new: create the SQLite file of MLFLOW_TRACKING_URI if it does not exist.
-        exps: also make the runs of all DVC experiments.
-        rev: also make the runs of these ranges of commits.
+        exps: also plan or make the runs of all DVC experiments.
+        rev: also plan or make the runs of these ranges of commits.
 
     Raises:
-        InputError: there is no pipeline, the store cannot be used, or MLflow does not agree.
+        InputError: if there is no pipeline, the store cannot be used, or MLflow does not agree.
     """
     _enter_repository()
     pipeline = read_pipeline(_list_pipelines())
@@ -64,16 +59,25 @@ def main(command: str, new: bool = False, exps: bool = False, rev: list[str] | N
             "no stage in dvc.lock has metrics: list a file under `metrics:` in dvc.yaml, and run "
             "`dvc repro`"
         )
+    revisions = list_revisions(rev or [], exps)
     if command == "plan":
-        _print_plan(pipeline, specs)
+        for revision, made in revisions.items():
+            with _check_out_specs(revision, made) as (_, earlier):
+                _print_plan(earlier)
+        _print_plan(specs)
+        if pipeline.missing:
+            show(_wrap(f"not in dvc.lock, run `dvc repro`: {', '.join(pipeline.missing)}"))
         return
     uri, project = find_uri(), find_project_name()
     database = find_database(uri)
     if command == "sync":
-        revisions = list_revisions(rev or [], exps)
         os.environ.setdefault("DVC_ROOT", str(Path.cwd()))  # for state files in .dvc/tmp
+        differences = []
         with lock_store(uri), open_store(uri, True, new, project) as store:
-            differences = _sync_revisions(store, revisions)
+            for revision, made in revisions.items():
+                with _check_out_specs(revision, made) as (variant, earlier):
+                    kept = sync(store, earlier, revision, is_current=False)
+                differences += [f"{variant}: {line}" for line in kept]
             differences += sync(store, name_variants(specs), find_commit(), find_branch())
     elif database and not database.exists():
         differences = describe_states(*inspect(None, specs))
@@ -88,27 +92,25 @@ def main(command: str, new: bool = False, exps: bool = False, rev: list[str] | N
         show(f"mlflow ui --backend-store-uri {shlex.quote(uri)}  # shows them")
 
 
-def _sync_revisions(store: Store, revisions: dict[str, str]) -> list[str]:
-    """Make the runs of commits and DVC experiments; return what `sync` returns."""
-    differences = []
-    for commit, experiment in revisions.items():
-        if experiment:
-            os.environ["DVC_EXP_NAME"] = experiment
-        with check_out(commit):
-            specs = infer_specs(read_pipeline(_list_pipelines()), made=find_time(commit))
-            specs = [replace(spec, variant=experiment or commit[:7]) for spec in specs]
-            lacks = sync(store, specs, commit, is_current=False)
-        os.environ.pop("DVC_EXP_NAME", None)
-        differences += [f"{experiment or commit[:7]}: {line}" for line in lacks]
-    return differences
+@contextmanager
+def _check_out_specs(commit: str, experiment: str) -> Iterator[tuple[str, list[RunSpec]]]:
+    """Work in a checkout of a commit; yield the variant in the names of its runs, and their specs.
+
+    Args:
+        commit: the commit.
+        experiment: its name if it is a DVC experiment, otherwise "".
+    """
+    if experiment:
+        os.environ["DVC_EXP_NAME"] = experiment
+    variant = experiment or commit[:7]
+    with check_out(commit):
+        specs = infer_specs(read_pipeline(_list_pipelines()), made=find_time(commit))
+        yield variant, [replace(spec, variant=variant) for spec in specs]
+    os.environ.pop("DVC_EXP_NAME", None)
 
 
 def _enter_repository() -> None:
-    """Change to the folder with .dvc, this one or one above.
-
-    Raises:
-        InputError: there is none.
-    """
+    """Change to the folder with .dvc, this one or one above."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / ".dvc").is_dir():
@@ -126,11 +128,11 @@ def _list_pipelines() -> list[Path]:
     return sorted(found, key=lambda path: (len(path.parts), path))
 
 
-def _print_plan(pipeline: LockedPipeline, specs: list[RunSpec]) -> None:
+def _print_plan(specs: list[RunSpec]) -> None:
     """Print the runs that a sync would make, and what is missing for them."""
     for spec in specs:
         lines = [
-            f"{spec.experiment} / {spec.name}",
+            f"{spec.experiment} / {spec.title}",
             f"  stages: {', '.join(spec.stages)}",
             f"  params: {', '.join(spec.params) or 'none'}",
             f"  data: {', '.join(spec.data) or 'none that DVC keeps'}",
@@ -140,8 +142,6 @@ def _print_plan(pipeline: LockedPipeline, specs: list[RunSpec]) -> None:
         if problem := run_problem(spec):
             lines.append(f"  cannot be made: {problem}")
         show("\n".join(map(_wrap, lines)))
-    if pipeline.missing:
-        show(_wrap(f"not in dvc.lock, run `dvc repro`: {', '.join(pipeline.missing)}"))
 
 
 def _wrap(line: str) -> str:
@@ -163,13 +163,14 @@ def _read_command_line() -> None:
     }
     subparsers = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     for name, text in commands.items():
-        subparsers.add_parser(name, help=text, description=text)
-    text = "create the SQLite file of MLFLOW_TRACKING_URI if it is missing"
-    argument = subparsers.choices["sync"].add_argument
-    argument("--new", action="store_true", help=text)
-    argument("--exps", action="store_true", help="also the experiments of `dvc exp run`")
-    text = "also the runs of earlier commits: HEAD~3..HEAD, or a branch"
-    argument("--rev", nargs="+", metavar="RANGE", help=text)
+        argument = subparsers.add_parser(name, help=text, description=text).add_argument
+        if name != "check":
+            argument("--exps", action="store_true", help="also the experiments of `dvc exp run`")
+            text = "also the runs of earlier commits: HEAD~3..HEAD, or a branch"
+            argument("--rev", nargs="+", metavar="RANGE", help=text)
+        if name == "sync":
+            text = "create the SQLite file of MLFLOW_TRACKING_URI if it is missing"
+            argument("--new", action="store_true", help=text)
     main(**vars(parser.parse_args()))
 
 

@@ -1,6 +1,6 @@
-"""Md5s of the files of a packed model, written with it and compared before it is unpacked.
+"""Md5s of the files of a served model, written with it and checked before it is unpacked.
 
-This file is a part of the model, and imports nothing but the standard library.
+This file is part of each served model, so it imports only the standard library.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ CHECKSUMS = "checksums.json"
 
 
 def write_checksums(folder: Path) -> None:
-    """Write the md5 of each file of a folder into it."""
+    """Write the md5s of all files of a folder to checksums.json in it."""
     md5s = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -24,7 +24,7 @@ def write_checksums(folder: Path) -> None:
 
 
 def checksum_problem(folder: Path) -> str | None:
-    """Which file of a folder is missing or damaged, by its checksums, or None."""
+    """Return which file of a folder is missing or damaged by its checksums, or None."""
     path = folder / CHECKSUMS
     try:
         md5s = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
@@ -34,7 +34,7 @@ def checksum_problem(folder: Path) -> str | None:
         return f"{CHECKSUMS} is missing or damaged"
     for name, md5 in md5s.items():
         path = folder / name
-        # what leads elsewhere, and pipes and devices, which may never end, are not read
+        # links out of the folder are not followed; pipes and devices may never end
         if not (path.is_file() and path.resolve().is_relative_to(folder.resolve())):
             return f"{name} is missing"
         if compute_file_md5(path) != md5:
@@ -44,10 +44,10 @@ def checksum_problem(folder: Path) -> str | None:
 
 @contextmanager
 def unpack(package: str) -> Iterator[dict[str, str]]:
-    """Unpack what a model is rebuilt from, for as long as that takes: name -> path.
+    """Unpack the package of a model into a temporary folder, and yield name -> path.
 
     Raises:
-        OSError: a file of the model is not what was logged.
+        OSError: if a file of the model is missing or damaged.
     """
     model = Path(package).parents[1]
     if (model / "MLmodel").exists():  # MLflow also tries a model that it is still packing
@@ -61,5 +61,5 @@ def unpack(package: str) -> Iterator[dict[str, str]]:
 
 
 def compute_file_md5(path: Path) -> str:
-    """Md5 of a file."""
+    """Return the md5 of a file."""
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()

@@ -1,6 +1,5 @@
 """What git knows about a lock file: its commit, the branch, and how params differ from HEAD."""
 
-import json
 import os
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from stages.shared.dvc_pipeline import find_objects, split_lock
 from stages.shared.errors import InputError
 from stages.shared.yaml_files import parse_yaml
 from stages.tracking.mlflow_sync.dvc_files import Stage, check_listings, read_folders
-from stages.tracking.mlflow_sync.runs import RunSpec, flatten
+from stages.tracking.mlflow_sync.runs import RunSpec, flatten, format_param
 from stages.tracking.mlflow_sync.store import find_root
 
 _MOST_CHANGES = 3  # of params in the name of a run
@@ -103,9 +102,7 @@ def check_out(commit: str) -> Iterator[None]:
             quietly([*dvc, "cache", "dir", "--local", cache])
             locks = [*Path().rglob("dvc.lock"), *Path().rglob("*.dvc")]
             check_listings(read_folders(locks, outside_deps=True))
-            quietly(
-                [*dvc, "checkout", "--allow-missing", "--quiet"]
-            )  # missing files are reported with each run
+            quietly([*dvc, "checkout", "--allow-missing", "--quiet"])  # each run reports its own
             yield
         finally:
             os.chdir(root)
@@ -142,8 +139,7 @@ def _describe_changes(stages: list[Stage], committed: dict[str, str]) -> str:
         before = _flatten_params(parse_yaml(committed[stage.name])[stage.name].get("params") or {})
         for name, value in _flatten_params(stage.params).items():
             if before.get(name) != value:
-                text = value if isinstance(value, str) else json.dumps(value)
-                changes[f"{name.rpartition('.')[2]} {text}"] = None
+                changes[f"{name.rpartition('.')[2]} {format_param(value)}"] = None
     listed = [*changes]
     more = f" and {len(listed) - _MOST_CHANGES} more" if len(listed) > _MOST_CHANGES else ""
     return ", ".join(listed[:_MOST_CHANGES]) + more

@@ -45,10 +45,10 @@ class Stage:
     lock: str = "dvc.lock"
 
     def read_section(self, name: str, file: str = "params.yaml") -> dict[str, Any]:
-        """What the stage read of one section of a file of params.
+        """Return the section of a params file that the stage read.
 
         Raises:
-            InputError: it is missing in the lock file.
+            InputError: if the lock file does not have it.
         """
         section = self.params.get(file, {}).get(name)
         if not isinstance(section, dict):
@@ -64,13 +64,13 @@ def read_stages(pipeline: str, params: str, code_lists: str) -> dict[str, Stage]
     """Read the entries of a lock file whose stages are in dvc.yaml, by name.
 
     Args:
-        pipeline: path of dvc.yaml, beside which is its dvc.lock.
+        pipeline: path of dvc.yaml; its dvc.lock is in the same folder.
         params: path of the params over which `foreach` iterates.
-        code_lists: folder of JSON files that list the code of a stage, `{"files": {path: md5}}`: a
-            stage that depends on one depends on these files.
+        code_lists: folder of JSON files that list the code of a stage, `{"files": {path: md5}}`;
+            a stage that depends on such a list depends on these files.
 
     Raises:
-        InputError: a file is missing or damaged.
+        InputError: if a file is missing or damaged.
     """
     definitions = resolve_stages(read_yaml(pipeline), read_yaml(params))
     stages = read_locked(Path(pipeline), definitions)
@@ -87,15 +87,15 @@ def read_stages(pipeline: str, params: str, code_lists: str) -> dict[str, Stage]
 def read_locked(
     pipeline: Path, definitions: dict[str, StageOuts], *, outside_deps: bool = False
 ) -> dict[str, Stage]:
-    """The entries of the dvc.lock beside a dvc.yaml, by name, with paths from here on.
+    """Read the dvc.lock beside a dvc.yaml, with paths relative to the working folder.
 
     Args:
         pipeline: path of dvc.yaml.
-        definitions: its stages; entries of others are left out.
+        definitions: stages of dvc.yaml; other entries of dvc.lock are left out.
         outside_deps: whether stages may read files outside of the repository.
 
     Raises:
-        InputError: the lock file is missing or damaged.
+        InputError: if the lock file is missing or damaged.
     """
     lock = pipeline.with_name("dvc.lock")
     stages = {}
@@ -113,17 +113,22 @@ def read_locked(
 
 
 def find_definition(name: str, definitions: dict[str, StageOuts]) -> StageOuts | None:
-    """What dvc.yaml says of a stage, also of one whose item it does not name."""
+    """Return the definition of a stage, or of `stage@*` if its items are not known."""
     return definitions.get(name) or definitions.get(f"{name.partition('@')[0]}@*")
 
 
 def join_path(folder: Path, path: str) -> str:
-    """A path from the repository on; addresses and absolute paths stay."""
+    """Join a folder and a path in it; URLs and absolute paths stay as they are."""
     return path if "://" in path else os.path.normpath(folder / path).replace(os.sep, "/")
 
 
+def list_written(stages: Iterable[Stage]) -> dict[str, tuple[str, str]]:
+    """Return the outs of stages: path -> md5 and name of the stage."""
+    return {path: (md5, stage.name) for stage in stages for path, md5 in stage.outs.items()}
+
+
 class _File(BaseModel):
-    """A dep or an out, as far as it is used here."""
+    """The fields of a dep or an out that are used here."""
 
     path: str
     md5: Annotated[str | None, Field(pattern=r"^[0-9a-f]{32}(\.dir)?$")]
@@ -136,7 +141,7 @@ class _File(BaseModel):
 
 
 def _join_commands(commands: Any) -> Any:
-    """Several commands of a stage as one."""
+    """Join the commands of a stage into one."""
     are_texts = isinstance(commands, list) and all(isinstance(one, str) for one in commands)
     return " && ".join(commands) if are_texts else commands
 
@@ -150,7 +155,7 @@ class _Entry(BaseModel):
     params: dict[str, dict[str, Any]] = {}
 
     def list_files(self, kind: str) -> Md5s:
-        """The md5s of deps or outs by path."""
+        """Return the md5s of `deps` or `outs` by path."""
         return {file.path: file.md5 for file in getattr(self, kind) if file.md5}
 
 
@@ -159,25 +164,25 @@ class _CodeList(BaseModel):
 
 
 def read_entries(path: Path, *, outside_deps: bool = False) -> dict[str, _Entry]:
-    """The entries of a lock file by stage, or the one of a .dvc file.
+    """Read the entries of a lock file by stage, or the only one of a .dvc file, named "".
 
     Args:
-        path: of the file.
+        path: path of the file.
         outside_deps: whether stages may read files outside of the repository.
 
     Raises:
-        InputError: it is damaged, or names files outside of the repository.
+        InputError: if it is damaged, or names files outside of the repository.
     """
     try:
         text = read_file(path)
     except FileNotFoundError:
-        text = b""  # `read_yaml` says what to do
+        text = b""  # `read_yaml` raises an error
     return _parse_entries(path, text, outside_deps)
 
 
 @lru_cache(maxsize=4)  # a command reads dvc.lock up to four times, 0.2 s each
 def _parse_entries(path: Path, _text: bytes, outside_deps: bool) -> dict[str, _Entry]:
-    """The entries of a lock file with this text."""
+    """Parse a lock file; `_text` is its content, so that a changed file is parsed again."""
     content = read_yaml(path)
     entries = {"": content} if path.suffix == ".dvc" else content.get("stages") or {}
     try:
@@ -197,7 +202,7 @@ def _parse_entries(path: Path, _text: bytes, outside_deps: bool) -> dict[str, _E
 
 
 def compute_md5(path: Path) -> str:
-    """Md5 as DVC computes it; that of a folder is of the list of its files."""
+    """Return the md5 of a file, or of the listing of a folder, as DVC computes it."""
     if path.is_file():
         return compute_file_md5(path)
     listing = []
@@ -213,9 +218,9 @@ def compute_md5(path: Path) -> str:
 def workspace_problem(
     paths: Iterable[str], md5s: Md5s, pull: str = "make pull", *, may_be_missing: bool = False
 ) -> str | None:
-    """Why files or folders cannot be used: one is missing or differs from the lock file, or None.
+    """Return which file or folder is missing or differs from the lock file, or None.
 
-    A path is compared if it, or a folder above it, has an md5. A message names the command `pull`.
+    A path is compared if it, or a folder above it, has an md5. Messages name the command `pull`.
     """
     paths = list(paths)
     for path in paths:
@@ -237,14 +242,14 @@ def workspace_problem(
                 "`make repro`"
             )
         elif find_object(md5, objects).exists():
-            # DVC may take it for unchanged
+            # DVC may believe that it is unchanged
             remedy = "delete it, then run `dvc checkout` or `dvc repro`"
         return f"{listed} differs from dvc.lock: {remedy}"
     return None
 
 
 def find_entry(path: str, entries: Iterable[str]) -> str | None:
-    """Find a path, or else the nearest folder above it, among paths."""
+    """Return the path or its nearest parent folder that is among `entries`, or None."""
     for candidate in [path, *map(str, Path(path).parents)]:
         if candidate in entries:
             return candidate
@@ -255,7 +260,7 @@ def find_entry(path: str, entries: Iterable[str]) -> str | None:
 
 
 def find_cached_file(md5: str) -> Path | None:
-    """The file of an md5 in DVC's cache, if it is there and undamaged."""
+    """Return the file with an md5 in DVC's cache, None if it is missing or damaged."""
     if not _MD5.fullmatch(md5):
         return None
     path = find_object(md5, find_objects())
@@ -263,7 +268,7 @@ def find_cached_file(md5: str) -> Path | None:
 
 
 def _find_damaged_object(md5: str, objects: Path) -> Path | None:
-    """The first damaged object of a file, or of a folder and its files, in DVC's cache."""
+    """Return the first damaged object in DVC's cache of a file, or of a folder and its files."""
     path = find_object(md5, objects)
     if not path.is_file():
         return None
@@ -278,12 +283,14 @@ def _find_damaged_object(md5: str, objects: Path) -> Path | None:
 
 
 def read_folders(files: Iterable[Path], *, outside_deps: bool = False) -> Md5s:
-    """Folders that DVC may write, with their md5s, of lock files and the .dvc files of `dvc add`.
+    """Return the folders that DVC may write, with their md5s.
 
-    Files that do not exist are left out.
+    Args:
+        files: lock files and .dvc files; missing ones are left out.
+        outside_deps: whether stages may read files outside of the repository.
 
     Raises:
-        InputError: one of them is damaged.
+        InputError: if a file is damaged.
     """
     folders: Md5s = {}
     for path in files:
@@ -296,13 +303,13 @@ def read_folders(files: Iterable[Path], *, outside_deps: bool = False) -> Md5s:
 
 
 def check_listings(folders: Md5s) -> None:
-    """Compare the listings in DVC's cache of the folders that DVC may write with the lock file.
+    """Check the listings of folders in DVC's cache.
 
-    DVC writes what a listing names, and compares the files alone with their md5s: a changed listing
-    on a remote could place files anywhere.
+    DVC writes the files that a listing names, and checks the md5s of files but not of the listing:
+    a changed listing on a remote could place files anywhere.
 
     Raises:
-        InputError: a listing is another one, or names a path outside of its folder.
+        InputError: if a listing does not have its md5, or names a path outside of its folder.
     """
     if not folders:
         return
@@ -319,11 +326,11 @@ def check_listings(folders: Md5s) -> None:
 
 
 def listing_problem(listing: bytes, md5: str) -> str | None:
-    """Why DVC must not write what the listing of a folder names, or None.
+    """Return why a listing must not be used, or None.
 
     Args:
-        listing: JSON, as DVC keeps it: [{"md5": …, "relpath": …}, …].
-        md5: of the folder in the lock file, with `.dir` at its end.
+        listing: DVC's JSON: [{"md5": …, "relpath": …}, …].
+        md5: md5 of the folder in the lock file, which ends with `.dir`.
     """
     if hashlib.md5(listing, usedforsecurity=False).hexdigest() != md5.removesuffix(".dir"):
         return "is not that of dvc.lock"

@@ -34,10 +34,11 @@ from stages.tracking.mlflow_sync.dvc_files import (
     find_definition,
     find_entry,
     join_path,
+    list_written,
     read_entries,
     read_locked,
 )
-from stages.tracking.mlflow_sync.runs import Content, CurvePoint, RunSpec, flatten
+from stages.tracking.mlflow_sync.runs import Content, CurvePoint, RunSpec, flatten, format_param
 
 _CONFIG = "mlflow.yaml"
 
@@ -46,6 +47,7 @@ _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _NOT_IN_NAMES = re.compile(r"[^\w./ :-]")  # characters that MLflow does not allow in a name
 _LONGEST = 6_000  # characters of a param in MLflow
 _MOST_SHOWN = 40  # scores in the table of a note
+_MOST_ITEMS = 100  # of a list of scores
 
 
 class _Run(BaseModel):
@@ -92,17 +94,9 @@ class LockedPipeline:
     models: dict[str, str] = field(default_factory=dict)  # artifacts of type model: name -> path
     missing: list[str] = field(default_factory=list)  # stages of dvc.yaml that have not run
 
-    def list_written(self) -> dict[str, tuple[str, str]]:
-        """Return all outs: path -> md5 and the stage that wrote it."""
-        return {
-            path: (md5, stage.name)
-            for stage in self.stages.values()
-            for path, md5 in stage.outs.items()
-        }
-
     def find_ancestors(self) -> dict[str, set[str]]:
         """Return for each stage all stages that it depends on, directly or not."""
-        writers = {path: name for path, (_, name) in self.list_written().items()}
+        writers = {path: name for path, (_, name) in list_written(self.stages.values()).items()}
         parents: dict[str, set[str]] = {}
         for stage in self.stages.values():
             outs = {find_entry(path, writers) for path in stage.deps}
@@ -178,7 +172,7 @@ def _add_top_level(
     found: LockedPipeline, folder: Path, top: _TopLevel, values: dict[str, Any]
 ) -> None:
     """Add the metrics, plots and models that a dvc.yaml lists outside of its stages."""
-    written = found.list_written()
+    written = list_written(found.stages.values())
     for metric in top.metrics:
         path = join_path(folder, fill_in(metric, values))
         if path not in found.metrics and find_entry(path, written):
@@ -248,7 +242,7 @@ def infer_specs(
     Raises:
         InputError: mlflow.yaml is damaged.
     """
-    written = pipeline.list_written()
+    written = list_written(pipeline.stages.values())
     outs = {path: find_entry(path, written) for path in (*pipeline.metrics, *pipeline.plots)}
     writers = {path: written[out][1] for path, out in outs.items() if out}
     scorers = {writers[path] for path in pipeline.metrics}
@@ -269,29 +263,22 @@ def infer_specs(
     for final in finals:
         if final in described:
             continue
-        chain = [name for name in pipeline.stages if name in ancestors[final]]
-        drawers = [
+        upstream = [name for name in pipeline.stages if name in ancestors[final]]
+        plotters = [
             name
             for name in pipeline.stages
             if final in ancestors[name] and not ancestors[name] & ({*finals} - {final})
         ]
-        stages = {name: pipeline.stages[name] for name in (final, *reversed(chain), *drawers)}
+        stages = {name: pipeline.stages[name] for name in (final, *reversed(upstream), *plotters)}
         metrics = [path for path in pipeline.metrics if writers[path] in stages]
         # the run is found by the metrics of its last stage, which come last
         metrics.sort(key=lambda path: writers[path] == final)
         plots = {path: axes for path, axes in pipeline.plots.items() if writers.get(path) in stages}
-        own = _find_run_config(final, config)
         md5s: Md5s = {}
         for stage in stages.values():
             md5s |= stage.deps | stage.outs
-        named = _fill_item(own.model, final)
-        models = {"model": named} if named else pipeline.models
-        models = {name: path for name, path in models.items() if find_entry(path, md5s)}
-        if named and not models:
-            raise InputError(
-                f"{_CONFIG}: {named} is no file that the run of {final} reads or writes: correct "
-                "its model"
-            )
+        own = _find_run_config(final, config)
+        models = _find_models(_fill_item(own.model, final), final, pipeline.models, md5s)
         results = list(dict.fromkeys(outs[path] or path for path in metrics))
         shown = {path: _find_folder(path, md5s) for path in (*metrics, *plots)}
         first = pipeline.stages[final]
@@ -354,6 +341,20 @@ def _check_config(config: _Config, names: dict[str, str]) -> None:
     for name in listed_names:
         if listed_names.count(name) > 1:
             raise InputError(f"{_CONFIG}: two runs would be named {name}: add {{item}} to the name")
+
+
+def _find_models(
+    named: str | None, stage: str, artifacts: dict[str, str], md5s: Md5s
+) -> dict[str, str]:
+    """Return the model files of a run by name: the one in mlflow.yaml, or those of dvc.yaml."""
+    models = {"model": named} if named else artifacts
+    models = {name: path for name, path in models.items() if find_entry(path, md5s)}
+    if named and not models:
+        raise InputError(
+            f"{_CONFIG}: {named} is not a file that the run of {stage} reads or writes: correct "
+            "its model"
+        )
+    return models
 
 
 def _metrics_problem(metrics: list[str]) -> str | None:
@@ -434,8 +435,7 @@ def _collect_params(stages: dict[str, Stage]) -> dict[str, str]:
     for file, values in by_file.items():
         for name, value in values.items():
             shown = f"{file}:{name}" if every.count(name) > 1 else name
-            text = value if isinstance(value, str) else json.dumps(value)
-            params[_NOT_IN_NAMES.sub("_", shown)] = text[:_LONGEST]
+            params[_NOT_IN_NAMES.sub("_", shown)] = format_param(value)[:_LONGEST]
     return params
 
 
@@ -453,10 +453,11 @@ def _read_content(
 ) -> Content:
     """Read the metrics and curves of a run."""
     now = made or datetime.now(UTC)
-    by_file = {path: flatten(_read_mapping(Path(path)), "/") for path in metrics}
+    by_file = {path: flatten(_number_items(_read_mapping(Path(path))), "/") for path in metrics}
     values = dict(_tell_apart(by_file))
     scores = {of: float(value) for of, value in values.items() if isinstance(value, int | float)}
-    labels = {f"metrics.{of}": value for of, value in values.items() if isinstance(value, str)}
+    texts = {of: "null" if value is None else value for of, value in values.items()}
+    labels = {f"metrics.{of}": text for of, text in texts.items() if isinstance(text, str)}
     for of, path in models.items():
         labels |= {f"dvc.{of}": path, f"dvc.{of}.md5": md5s.get(find_entry(path, md5s) or "", "")}
     curves = {path: dict(_read_curves(Path(path), axes)) for path, axes in plots.items()}
@@ -508,11 +509,20 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} cannot be read ({error}): correct the stage that writes it"
         ) from None
-    if isinstance(content, dict):
-        return content
-    if isinstance(content, list):
-        return {f"{path.stem}.{number}": of for number, of in enumerate(content)}
-    return {path.stem: content}
+    return content if isinstance(content, dict) else {path.stem: content}
+
+
+def _number_items(value: Any) -> Any:
+    """Replace lists, also nested ones, by dictionaries with the numbers of their items as keys.
+
+    Longer lists than `_MOST_ITEMS` are data rather than scores, and are left out.
+    """
+    if isinstance(value, list):
+        few = value if len(value) <= _MOST_ITEMS else []
+        value = {str(number): item for number, item in enumerate(few)}
+    if isinstance(value, dict):
+        return {name: _number_items(item) for name, item in value.items()}
+    return value
 
 
 def _read_curves(path: Path, axes: dict[str, Any]) -> Iterator[tuple[str, list[tuple[int, float]]]]:

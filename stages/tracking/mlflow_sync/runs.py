@@ -33,9 +33,7 @@ from stages.tracking.mlflow_sync.store import (
 if TYPE_CHECKING:  # mlflow is imported where it is needed: importing it takes seconds
     from mlflow.entities import LoggedModel, Metric, Run
 
-FORMAT = (
-    6  # of the displayed content: with another number all runs are updated, and keep their keys
-)
+FORMAT = 6  # of the displayed content: if it changes, all runs are updated and keep their keys
 COMMIT_TAG = "mlflow.source.git.commit"  # as the UI reads it
 BRANCH_TAG = "mlflow.source.git.branch"  # likewise
 CURRENT_TAG, CURRENT = "dvc.lock", "current"  # of the runs of the lock file that was synced last
@@ -193,6 +191,11 @@ def flatten(values: dict[str, Any], separator: str) -> dict[str, Any]:
         else:
             flat[str(key)] = value
     return flat
+
+
+def format_param(value: Any) -> str:
+    """Return the text of a param for MLflow."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _digest(value: Any) -> str:
@@ -366,7 +369,7 @@ def _log_inputs(store: Store, run: "Run", spec: RunSpec) -> None:
 
 
 def _list_final_scores(content: Content, model_id: str | None) -> "list[Metric]":
-    """The scores, which belong to the logged model too."""
+    """Return the scores as metrics, which belong to the logged model, too."""
     from mlflow.entities import Metric
 
     ended = _to_milliseconds(content.ended)
@@ -374,7 +377,7 @@ def _list_final_scores(content: Content, model_id: str | None) -> "list[Metric]"
 
 
 def write_children(store: Store, run: "Run", children: Iterable[Child]) -> None:
-    """Make the runs below a run, three requests each."""
+    """Create the child runs of a run, with three requests each."""
     from mlflow.entities import Metric, Param
 
     now = _to_milliseconds(datetime.now(UTC))
@@ -392,7 +395,7 @@ def write_children(store: Store, run: "Run", children: Iterable[Child]) -> None:
 
 
 def _upload_package(store: Store, run: "Run", package: ModelPackage, logged: "LoggedModel") -> str:
-    """Upload the files of a logged model; returns the md5 of their checksums."""
+    """Upload the files of a logged model; return the md5 of their checksums."""
     identity = {
         "artifact_path": logged.artifact_location,
         "run_id": run.info.run_id,
@@ -408,13 +411,13 @@ def _upload_package(store: Store, run: "Run", package: ModelPackage, logged: "Lo
 
 
 def _upload_shown(store: Store, run: "Run", spec: RunSpec) -> None:
-    """Upload the files that people look at, if any, and the stages that made them."""
+    """Upload the displayed files, if any, and a list of the stages that made them."""
     if not spec.shown:
         return
     address = store.check_address(run.info.artifact_uri, spec.name)
     local = _find_local_folder(address)
     if local:
-        # a link of DVC can only be read, and so can MLflow's copy, which it could not write over
+        # copies of DVC's links are read-only, so that MLflow could not overwrite them
         for name in _list_shown_files(spec):
             if not os.access(local / name, os.W_OK):
                 (local / name).unlink(missing_ok=True)
@@ -432,10 +435,10 @@ def _upload_shown(store: Store, run: "Run", spec: RunSpec) -> None:
 
 
 def lost_files(store: Store, run: "Run", spec: RunSpec) -> str | None:
-    """Which files of a run MLflow has lost, or None.
+    """Return which files of a run MLflow has lost, or None.
 
-    Local files are read. A server is asked for its folders alone: each file of a model is checked
-    when that is loaded.
+    Local files are read and compared. Of a server only the folders are listed; the files of a model
+    are checked when it is loaded.
     """
     folder = _find_local_folder(store.check_address(run.info.artifact_uri, spec.name))
     models = list_model_ids(run)
@@ -455,7 +458,7 @@ def lost_files(store: Store, run: "Run", spec: RunSpec) -> str | None:
         if not problem and not logged:
             problem = "it was logged by an earlier version"
         elif not problem and compute_file_md5(packed / CHECKSUMS) != logged:
-            problem = f"{CHECKSUMS} is another"
+            problem = f"{CHECKSUMS} has changed"
         if problem:
             return f"model: {problem}"
     for name, file in _list_shown_files(spec).items():

@@ -37,14 +37,10 @@ _DEFAULT = "mlflow.db"  # in the repository; created if it does not exist
 _BUSY_SECONDS = 10  # to wait while another process writes
 _DATABASES = re.compile(r"(postgres|mysql|mssql|oracle)\w*(\+\w+)?://")
 PROJECT = "srn"  # this repository
-_EXPERIMENT_TAG = (
-    ".experiment"  # tag `<project>.experiment`: our name of an experiment, which people may rename
-)
-_SEND_LOGIN = (
-    "http",
-    "https",
-    "mlflow-artifacts",
-)  # schemes of artifact addresses to which MLflow sends the password
+# suffix of the tag `<project>.experiment`: our name of an experiment, which people may rename
+_EXPERIMENT_TAG = ".experiment"
+# schemes of artifact addresses to which MLflow sends the password
+_SEND_LOGIN = ("http", "https", "mlflow-artifacts")
 # artifact folder of a run or model, below the address of its experiment
 _FOLDER = re.compile(r"/(models/)?[\w-]+/artifacts")
 _MOST_RUNS = 50_000  # in one request, the most that MLflow allows
@@ -117,7 +113,7 @@ def lock_store(uri: str) -> Iterator[None]:
     database = find_database(uri)
     path = Path(f"{database}.lock") if database else find_root() / ".dvc" / "tmp" / "track.lock"
     if database and not path.parent.is_dir():
-        raise InputError(f"{path.parent} is no folder: make it, or correct MLFLOW_TRACKING_URI")
+        raise InputError(f"{path.parent} is not a folder: make it, or correct MLFLOW_TRACKING_URI")
     if not database:
         path.parent.mkdir(parents=True, exist_ok=True)
     with open_lock(path) as file:
@@ -134,7 +130,7 @@ def check_database(database: Path, to_write: bool) -> None:
     """Check the file of a store first, since MLflow would wait long or print a page of errors.
 
     Raises:
-        InputError: it is missing, incomplete, locked, damaged or no database.
+        InputError: if it is missing, incomplete, locked, damaged or not a database.
     """
     if not database.exists():
         raise InputError(
@@ -142,7 +138,7 @@ def check_database(database: Path, to_write: bool) -> None:
             "MLFLOW_TRACKING_URI names another, correct it, or let `sync --new` make it"
         )
     incomplete = InputError(
-        f"{database} is no complete store of MLflow: move it away, the next sync fills a new one"
+        f"{database} is not a complete MLflow store: move it away, the next sync fills a new one"
     )
     address = f"file:{quote(str(database))}?mode={'rw' if to_write else 'ro'}"
     try:

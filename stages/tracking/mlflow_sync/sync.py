@@ -65,10 +65,8 @@ _CHANGES = {  # message for one run -> for several
     "lost files uploaded again": "lost files of {} runs uploaded again",
     "commit noted": "commit noted in {} runs",
 }
-_DELETED = (
-    "INVALID_PARAMETER_VALUE",
-    "RESOURCE_DOES_NOT_EXIST",
-)  # error codes of MLflow for a run that is gone
+# error codes of MLflow for a deleted run
+_DELETED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
 _MOST_NAMED = 3  # lines for runs with the same change or difference; more are summed up
 _WIDTH = 98  # columns of a terminal less the indentation
 _LEAST_NAMES = 30  # columns for names after a long difference
