@@ -39,7 +39,7 @@ def _find_best(search: str) -> Best:
         )
     if not (OUTS / search / "best.yaml").exists():
         raise InputError(
-            f"{OUTS / search}/best.yaml is not here: run `git checkout {OUTS / search}` or "
+            f"{OUTS / search}/best.yaml is missing: run `git checkout {OUTS / search}` or "
             f"`dvc repro searches/dvc.yaml:{_PREFIX}{search}`"
         )
     return read_best(OUTS / search)

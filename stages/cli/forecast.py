@@ -150,7 +150,7 @@ def main(
     given = {key: value for key, value in (("column", column), ("time", time)) if value}
     source = source or (Path(entry.path) if entry else None)
     if source is None:
-        raise InputError(f"{name} is no series of a file: name a CSV file, and a --column")
+        raise InputError(f"{name} is not a series from a file: name a CSV file, and a --column")
     out = out or source.with_name(f"{source.stem}_forecast.csv")
     if out == source:
         raise InputError(f"{out} would be overwritten: name another file for the forecast")
@@ -258,7 +258,7 @@ def _read_source(
     elif "column" in given:
         read_as = CsvParams.model_validate(given)
     else:
-        raise InputError(f"{name} is no series of a file: name a --column")
+        raise InputError(f"{name} is not a series from a file: name a --column")
     table = read_csv_series(source, read_as, entry.season if entry else 1)
     column = read_as.column
     return _Source(column, {"": table}, table.messages, None, read_as.time, column)
@@ -315,7 +315,7 @@ def _forecast(
 def _load(series: str | None, model: str | None, from_mlflow: bool) -> Loaded[Forecaster]:
     """Load the champion of a series, or a model."""
     if series == "surnames":
-        raise InputError("surnames is no series: use `srn predict NAME`")
+        raise InputError("surnames is not a series: use `srn predict NAME`")
     if model and from_mlflow:
         raise InputError("--from-mlflow takes a champion: name its --series instead of a --model")
     if model:
@@ -349,7 +349,7 @@ def _refit_problem(
     if as_scored:
         return "--as-scored was given"
     if not entry:
-        return "its series is no file"
+        return "its series is not from a file"
     if source.resolve() != Path(entry.path).resolve():
         return f"{source.name} is not {entry.path}, which it was trained on"
     if not loaded.is_locked:

@@ -196,8 +196,8 @@ def main() -> None:
     has_scores = any(list_scored(task, models) for task in _TABLES)
     if not has_scores and not layers.exists():
         raise InputError(
-            "no results are here yet: `make repro` makes them, in minutes; `make pull` fetches "
-            "them, where `dvc remote list` names a remote"
+            "there are no results yet: `make repro` makes them in minutes, or `make pull` fetches "
+            "them if `dvc remote list` names a remote"
         )
     _print_scores(models)
     answers = {}

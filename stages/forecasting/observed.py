@@ -426,12 +426,12 @@ def _parse_numbers(cells: _Cells, lines: list[int], params: CellParams, where: s
         cell = cells[wrong[0]]
         line = lines[wrong[0]]
         advice = _advise(cell, len(wrong), line)
-        raise InputError(f"{where}, line {line}: {cell!r} is no number: {advice}")
+        raise InputError(f"{where}, line {line}: {cell!r} is not a number: {advice}")
     return np.where(is_missing, np.nan, numbers)
 
 
 def _advise(cell: str, num_wrong: int, line: int) -> str:
-    """Return the advice about a cell that is no number."""
+    """Return the advice about a cell that is not a number."""
     if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", cell):
         return 'add thousands: "," to the series in params.yaml, or decimal: ","'
     if re.fullmatch(r"[+-]?\d*,\d+", cell):
@@ -521,7 +521,7 @@ def _parse_times(
     wrong = np.flatnonzero(dates.isna())
     if len(wrong):
         raise InputError(
-            f"{where}, line {lines[wrong[0]]}: {cells[wrong[0]]!r} is no time: give numbers, "
+            f"{where}, line {lines[wrong[0]]}: {cells[wrong[0]]!r} is not a time: give numbers, "
             '2008-12-31, 2008-12, Dec 2008 or 2008Q4; or add time_format: such as "%d/%m/%Y" to '
             "the series in params.yaml, or leave out time: to count rows"
         )
@@ -598,7 +598,7 @@ def _check_steps(
         weekend = np.flatnonzero(dates.day_of_week > 4) if dates is not None else [0]
         if len(weekend):
             raise InputError(
-                f"{where}, line {lines[weekend[0]]}: this is no date from Monday to Friday, as "
+                f"{where}, line {lines[weekend[0]]}: this is not a date from Monday to Friday, as "
                 "calendar: business_days has them: correct it, or take calendar: rows"
             )
         return

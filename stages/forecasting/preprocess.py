@@ -281,7 +281,7 @@ def main(entry: str, source: str, out: str) -> None:
             series = split_series(name, params, table)
     else:
         raise InputError(
-            f"{entry} is no series: give one of generated_series, observed_series, and its name"
+            f"{entry} is not a series: give one of generated_series, observed_series, and its name"
         )
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     write_series(Path(out), series)

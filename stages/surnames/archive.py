@@ -172,8 +172,8 @@ def open_table(
         found = max(found, header, key=len)
     shown = ", ".join(repr(column[:30]) for column in found[:5])
     raise InputError(
-        f"{source} has the columns {shown or 'of an empty file'}: call what is to be read "
-        f"{' and '.join(wanted)}, in its first line"
+        f"{source} has {f'the columns {shown}' if shown else 'no columns'}: name its columns "
+        f"{' and '.join(wanted)} in the first line"
     )
 
 
@@ -200,7 +200,9 @@ def _read_members(opened: zipfile.ZipFile, source: str) -> dict[str, bytes]:
         if path.parent.name != "names" or path.suffix != ".txt":
             continue
         if not _LANGUAGE_FILE.fullmatch(path.name):
-            raise InputError(f"{source}: {path.name[:60]!r} is no <Language>.txt: rename that file")
+            raise InputError(
+                f"{source}: {path.name[:60]!r} is not a <Language>.txt: rename that file"
+            )
         if path.name in names:
             raise InputError(f"{source} holds {path.name} twice: keep one of them")
         with opened.open(member) as file:

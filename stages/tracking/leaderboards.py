@@ -232,9 +232,9 @@ def read_leaderboard(name: str, models: list[RunSpec]) -> list[Candidate]:
         candidates += list_candidates(task, models)
     known = sorted({candidate.leaderboard for candidate in candidates})
     if not known:
-        raise InputError("no model with scores is here: run `dvc repro` or `make pull`")
+        raise InputError("there is no model with scores: run `dvc repro` or `make pull`")
     if name not in known:
-        raise InputError(f"no model of {name} is here: choose one of {', '.join(known)}")
+        raise InputError(f"there is no model of {name}: choose one of {', '.join(known)}")
     return [candidate for candidate in candidates if candidate.leaderboard == name]
 
 

@@ -48,7 +48,7 @@ def _list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
         champion, problem = champions[one.name], champion_problem(one)
         if problem and any(md5s.get(path) != md5 for path, md5 in champion.data_files.items()):
             # for example the sample instead of the official data
-            show(f"{problem}: its data ({champion.data}) are others")
+            show(f"{problem}: it was chosen on other data ({champion.data})")
         elif problem:
             differences.append(f"{problem}: `srn promote {one.name}`")
     return differences

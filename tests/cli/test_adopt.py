@@ -151,7 +151,7 @@ def test_a_name_of_no_search_is_rejected_with_those_there_are(folder):
 
 
 def test_a_search_that_is_not_here_is_asked_for(folder):
-    with pytest.raises(InputError, match=r"data/searched/forecasters/best\.yaml is not here: run"):
+    with pytest.raises(InputError, match=r"data/searched/forecasters/best\.yaml is missing: run"):
         adopt.main("forecasters", None)
 
 

@@ -150,14 +150,14 @@ def test_a_series_without_a_model_is_rejected(workspace):
     write_history(workspace, make_sine(30))
 
     known = "integer_starts, period_40"
-    with pytest.raises(InputError, match=f"no model of sunspots is here: choose one of {known}"):
+    with pytest.raises(InputError, match=f"there is no model of sunspots: choose one of {known}"):
         forecast(series="sunspots")
 
 
 def test_the_leaderboard_of_the_surnames_is_no_series(workspace):
     write_history(workspace, make_sine(30))
 
-    with pytest.raises(InputError, match="surnames is no series"):
+    with pytest.raises(InputError, match="surnames is not a series"):
         forecast(series="surnames")
 
 
@@ -291,5 +291,7 @@ def test_a_file_of_short_series_alone_is_not_forecast(panel):
 
 
 def test_a_generated_series_has_no_file_of_its_own(workspace):
-    with pytest.raises(InputError, match="integer_starts is no series of a file: name a CSV file"):
+    with pytest.raises(
+        InputError, match="integer_starts is not a series from a file: name a CSV file"
+    ):
         main(series="integer_starts")

@@ -309,7 +309,7 @@ def test_chunks_and_batches_do_not_change_an_answer(workspace, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"Name\nSchmidt\n", "has the columns 'Name': call what is to be read name, in its first"),
+        (b"Name\nSchmidt\n", "has the columns 'Name': name its columns name in the first"),
         (b"name\nM\xfcller\n", "is not a CSV file in UTF-8"),
     ],
 )

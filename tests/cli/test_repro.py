@@ -87,7 +87,7 @@ def test_a_bad_file_stops_only_its_own_series(clone):
 
     said = ended.stdout.splitlines()
     assert ended.returncode == 1
-    assert "error: data/series/bad.csv, column y, line 41: 'high' is no number" in ended.stdout
+    assert "error: data/series/bad.csv, column y, line 41: 'high' is not a number" in ended.stdout
     assert said[-1].startswith("error: preprocess_observed@bad")
     assert (clone / "data/evaluated/details/forecasting/baselines/good/scores.json").exists()
     assert not (clone / "data/preprocessed/series/bad.npz").exists()
@@ -101,7 +101,7 @@ def test_a_bad_file_stops_only_its_own_series_under_plain_dvc_too(clone):
     ended = call(clone, "dvc", "repro", "--keep-going")
 
     assert ended.returncode != 0
-    assert "error: data/series/bad.csv, column y, line 41: 'high' is no number" in ended.stdout
+    assert "error: data/series/bad.csv, column y, line 41: 'high' is not a number" in ended.stdout
     assert (clone / "data/evaluated/details/forecasting/baselines/good/scores.json").exists()
     assert not (clone / "data/preprocessed/series/bad.npz").exists()
 

@@ -212,7 +212,7 @@ def test_a_fresh_clone_says_how_to_get_results(workspace, monkeypatch):
     run(workspace, "git clone -q . ../fresh")
     monkeypatch.chdir(workspace.parent / "fresh")
 
-    with pytest.raises(InputError, match=r"no results are here yet: `make repro` makes them"):
+    with pytest.raises(InputError, match=r"there are no results yet: `make repro` makes them"):
         results.main()
 
 

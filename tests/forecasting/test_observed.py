@@ -138,15 +138,18 @@ def test_a_file_may_have_any_encoding_that_is_named(tmp_path, encoding):
         ("t,z\n1,2\n", r"has no column y \(t, z\): name one that it has"),
         ("", "has no rows: give a CSV file with a header"),
         ("t,y\n", "has no rows"),
-        ("t,y\n1,2\n2,high\n", "column y, line 3: 'high' is no number"),
-        ("t,y\n1,2\n2,-inf\n", "column y, line 3: '-inf' is no number"),
-        ("t,y\n1,2\n2,1e40\n", "column y, line 3: '1e40' is no number"),
-        ("t,y\n1,97_0\n2,98_1\n", "column y, line 2: '97_0' is no number"),
+        ("t,y\n1,2\n2,high\n", "column y, line 3: 'high' is not a number"),
+        ("t,y\n1,2\n2,-inf\n", "column y, line 3: '-inf' is not a number"),
+        ("t,y\n1,2\n2,1e40\n", "column y, line 3: '1e40' is not a number"),
+        ("t,y\n1,97_0\n2,98_1\n", "column y, line 2: '97_0' is not a number"),
         ("t,y\n1,2\n2,\n3,4\n", "column y, line 3: no number in 1 rows: .* fill: previous, linear"),
         ("t,y\n1,2\n\n2\n3,4\n", "column y, line 4: no number in 1 rows"),
         ("t,y\n1,\n2,\n", "column y has no number"),
-        ("t,y\nsoon,2\n", "column t, line 2: 'soon' is no time: .* time_format: .* leave out time"),
-        ("t,y\n3/1/2020,2\n3/2/2020,2\n", "column t, line 2: '3/1/2020' is no time"),
+        (
+            "t,y\nsoon,2\n",
+            "column t, line 2: 'soon' is not a time: .* time_format: .* leave out time",
+        ),
+        ("t,y\n3/1/2020,2\n3/2/2020,2\n", "column t, line 2: '3/1/2020' is not a time"),
         ("t,y\n1,2\n2,2\n2,3\n", "column t, line 4: this time is not after"),
         ("t,y\n2008-01-02,2\n2008-01-01,3\n", "column t, line 3: .* sort the rows"),
         (
@@ -159,10 +162,10 @@ def test_a_file_may_have_any_encoding_that_is_named(tmp_path, encoding):
         ),
         ("t,y\n1,9,766\n", "line 2: 3 cells under 2 names: quote a cell that has a comma"),
         ("t,y,y\n1,5,6\n", "has more than one column y: rename"),
-        ('t,y\n1,"97,66"\n', "line 2: '97,66' is no number: add decimal: \",\""),
-        ('t,y\n1,"9,766"\n', "line 2: '9,766' is no number: add thousands: \",\""),
-        ("t;y\n1;9.766,5\n", "'9.766,5' is no number: add thousands: \".\" and decimal"),
-        ("t,y\n[-],[degC]\n1,5\n2,6\n", r"line 2: '\[degC\]' is no number: .*skip_rows: 1"),
+        ('t,y\n1,"97,66"\n', "line 2: '97,66' is not a number: add decimal: \",\""),
+        ('t,y\n1,"9,766"\n', "line 2: '9,766' is not a number: add thousands: \",\""),
+        ("t;y\n1;9.766,5\n", "'9.766,5' is not a number: add thousands: \".\" and decimal"),
+        ("t,y\n[-],[degC]\n1,5\n2,6\n", r"line 2: '\[degC\]' is not a number: .*skip_rows: 1"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_with_its_line(tmp_path, text, reason):
@@ -186,7 +189,7 @@ def test_times_that_the_zone_does_not_have_are_an_error(tmp_path):
 
 
 def test_a_weekend_is_no_business_day(tmp_path):
-    with pytest.raises(InputError, match="line 3: this is no date from Monday to Friday"):
+    with pytest.raises(InputError, match="line 3: this is not a date from Monday to Friday"):
         read(tmp_path, make_rows(["2020-01-03", "2020-01-04"]), calendar="business_days")
 
 
@@ -281,7 +284,7 @@ def test_entries_that_make_no_sense_are_rejected(changes, reason):
         ([f"0000-01-{day:02d}" for day in range(1, 30)], "'0000-01-01' is not in the years 1678"),
         ([f"99{year}Q1" for year in range(70, 99)], "'9970Q1' is not in the years 1678 to 2261"),
         ([f"000{year}Q1" for year in range(9)], "'0000Q1' is not in the years 1678 to 2261"),
-        ([f"{year}e300" for year in range(1, 30)], "is no time"),
+        ([f"{year}e300" for year in range(1, 30)], "is not a time"),
         ([10**400 + year for year in range(30)], "line 2: a time above 1e"),
     ],
 )

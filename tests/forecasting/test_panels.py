@@ -129,7 +129,7 @@ def test_columns_of_a_wide_file_are_series(tmp_path):
             "unique_id,ds,y\na,1,1\na,2,2\na,3,2\na,5,2\n",
             "series 'a', line 5: this time is 2 later",
         ),
-        ("unique_id,ds,y\na,1,1\na,2,x\n", "line 3: 'x' is no number"),
+        ("unique_id,ds,y\na,1,1\na,2,x\n", "line 3: 'x' is not a number"),
         ("id,ds,y\na,1,1\n", "no column unique_id (id, ds, y)"),
         ("unique_id,ds,y\na,1,\na,2,\n", "series 'a' has no number"),
     ],

@@ -100,7 +100,7 @@ def test_the_params_of_a_series_lie_beside_its_arrays(tmp_path, monkeypatch):
 
 
 def test_a_bad_file_leaves_nothing_behind(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match=r"s\.csv, column y, line 3: 'high' is no number"):
+    with pytest.raises(InputError, match=r"s\.csv, column y, line 3: 'high' is not a number"):
         prepare(tmp_path, monkeypatch, {"observed_series": {"s": FILE}}, "y\n1\nhigh\n")
 
     assert not (tmp_path / "out").exists()

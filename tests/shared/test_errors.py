@@ -26,7 +26,7 @@ PLAIN = [
     "models:/surnames@champion",
     "models:/surnames@champion at http://host:80/path",
     "sqlite:////a folder/mlflow.db",
-    "data/series/level.csv, line 3: '1:30' is no number",
+    "data/series/level.csv, line 3: '1:30' is not a number",
     "[::1]:5000",
 ]
 

@@ -240,10 +240,10 @@ def test_a_table_is_read_by_its_header_whatever_it_is_called(source, separator):
 @pytest.mark.parametrize(
     ("header", "found"),
     [
-        ("Name,Label", "has the columns 'Name', 'Label': call what is to be read name and label"),
+        ("Name,Label", "has the columns 'Name', 'Label': name its columns name and label"),
         ("Name;Label", "has the columns 'Name', 'Label'"),
         ("name,class", "has the columns 'name', 'class'"),
-        ("", "has the columns of an empty file"),
+        ("", "has no columns"),
     ],
 )
 def test_a_table_without_the_columns_names_those_that_it_has(header, found):

@@ -57,7 +57,7 @@ def test_a_file_below_another_file_is_rejected():
     "content", [None, 1, {}, "x", [1], [{"md5": MD5}], [{"relpath": "a"}], [{"md5": 1}]]
 )
 def test_what_is_no_list_of_files_is_rejected(content):
-    assert describe(content) == "is no list of files"
+    assert describe(content) == "is not a list of files"
 
 
 def test_a_file_whose_md5_is_none_is_rejected():

@@ -339,9 +339,9 @@ def listing_problem(listing: bytes, md5: str) -> str | None:
         paths = [entry["relpath"] for entry in entries if _MD5.fullmatch(entry["md5"])]
         named = {path.casefold() for path in paths}  # some systems know no case
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
-        return "is no list of files"
+        return "is not a list of files"
     if not isinstance(entries, list):
-        return "is no list of files"
+        return "is not a list of files"
     if len(paths) < len(entries):
         return "has a file without an md5"
     if len(named) < len(paths):
