@@ -19,7 +19,7 @@ def test_a_train_module_is_loaded_once_and_its_errors_are_one_line(tmp_path):
     first, *rest = stopped.stdout.splitlines(keepends=True)
     assert first == "stages.forecasting.train is loaded\n"
     stopped.stdout = "".join(rest)
-    assert_one_line(stopped, "params.yaml is not here")
+    assert_one_line(stopped, "params.yaml is missing")
 
 
 def test_while_it_waits_for_a_cluster_neither_torch_nor_numpy_are_loaded(tmp_path):

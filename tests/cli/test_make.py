@@ -61,7 +61,8 @@ def test_a_python_that_is_too_old_is_rejected_before_anything_is_installed(tmp_p
 @pytest.mark.parametrize("status", [0, 1])
 def test_what_pip_collects_is_not_listed_and_only_what_it_installed_counts(tmp_path, status):
     folder = copy_makefile(tmp_path)
-    pip = f"#!/bin/sh\\necho Collecting torch\\necho of pip >&2\\nexit {status}\\n"
+    prints = f"echo Collecting torch; echo of pip >&2; exit {status}"
+    pip = f'#!/bin/sh\\ncase "$*" in *pip*) {prints};; esac\\n'
     venv = f"mkdir -p .venv/bin; printf '{pip}' > .venv/bin/python; chmod +x .venv/bin/python"
     python = write_program(folder / "python", f'case "$*" in *venv*) {venv};; esac')
 

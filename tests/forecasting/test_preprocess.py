@@ -107,7 +107,7 @@ def test_a_bad_file_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 def test_an_entry_that_is_in_no_section_of_series_is_rejected(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match=r"sine\.s is no series: give one of generated_s"):
+    with pytest.raises(InputError, match=r"sine\.s is not a series: give one of generated_s"):
         prepare(tmp_path, monkeypatch, {"sine": {"s": ENTRY}}, "")
 
 

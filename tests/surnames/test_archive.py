@@ -55,7 +55,7 @@ def test_a_bad_zip_is_rejected(content, reason):
     [
         (
             b"name,language\nArwen,Elvish\n",
-            r"names\.csv has the columns 'name', 'language': call",
+            r"names\.csv has the columns 'name', 'language': name",
         ),
         (
             b"name,label\nArwen,Elvish\n,Elvish\n",
