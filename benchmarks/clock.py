@@ -93,7 +93,7 @@ def run_measured(command: list[str], folder: Path, **environment: str) -> Usage:
     """Run a command in a folder.
 
     Raises:
-        InputError: it failed; its output is in the message.
+        InputError: if it failed; its output is in the message.
     """
     launched = [sys.executable, str(Path(__file__).with_name("launch.py"))]
     launched.extend(command)

@@ -156,7 +156,7 @@ def make_series(name: str, samples: Array, entry: Entry) -> ObservedSeries:
     """A series as preprocess_observed splits it.
 
     Raises:
-        InputError: a sample is missing, or there are too few.
+        InputError: if a sample is missing, or there are too few.
     """
     missing = np.flatnonzero(~np.isfinite(samples))
     if len(missing):
@@ -302,7 +302,7 @@ def measure_mase(forecasts: Array, test: Backtest) -> float:
     """Mean absolute scaled error of forecasts `(B, n)` over all origins and steps.
 
     Raises:
-        InputError: a forecast is missing or not finite.
+        InputError: if a forecast is missing or not finite.
     """
     if forecasts.shape != test.targets.shape or not np.isfinite(forecasts).all():
         raise InputError(

@@ -31,7 +31,7 @@ def _find_best(search: str) -> Best:
     """Read the best recipe of a search.
 
     Raises:
-        InputError: there is no such search, or its results are not here.
+        InputError: if there is no such search, or its results are not here.
     """
     if search not in _list_searches().split(", "):
         raise InputError(
@@ -49,7 +49,7 @@ def adopt(search: str, best: Best, entry: str) -> list[str]:
     """Write the best recipe of a search into an entry of params.yaml; return the changes.
 
     Raises:
-        InputError: there is no such entry, or it has a value that the recipe does not have.
+        InputError: if there is no such entry, or it has a value that the recipe does not have.
     """
     differences = []
     text = PARAMS_FILE.read_text(encoding="utf-8")
@@ -75,7 +75,7 @@ def compare(best: Best, entry: str) -> dict[str, tuple[Any, Any]]:
     The seed is not compared.
 
     Raises:
-        InputError: there is no such entry.
+        InputError: if there is no such entry.
     """
     found = flatten(best.entry, ".")
     own = flatten(read_params(f"{best.section}.{entry}", dict[str, Any]), ".")
@@ -94,7 +94,7 @@ def set_value(text: str, path: list[str], value: Any) -> str:
     ruamel.yaml can keep comments too, but reformats lists and long lines.
 
     Raises:
-        InputError: a key of the path, other than the last one, is missing.
+        InputError: if a key of the path, other than the last one, is missing.
     """
     node: Any = YAML(typ="safe", pure=True).compose(text)
     written = format_yaml(value, flow=True).removesuffix("...\n").strip()
@@ -115,7 +115,7 @@ def check() -> None:
     """Print where params.yaml differs from the searches listed under `searched:`.
 
     Raises:
-        InputError: it differs, or the results of such a search are not here.
+        InputError: if it differs, or the results of such a search are not here.
     """
     differences = []
     for entry, search in (read_yaml(PARAMS_FILE).get(_CITED) or {}).items():
@@ -132,7 +132,7 @@ def main(search: str | None, entry: str | None, check_only: bool = False) -> Non
     """Write a recipe into params.yaml, by default into the base of the search, or only check.
 
     Raises:
-        InputError: there is no such search or entry, or a check found a difference.
+        InputError: if there is no such search or entry, or a check found a difference.
     """
     if check_only and not search:
         check()

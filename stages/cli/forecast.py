@@ -138,8 +138,8 @@ def main(
     """Write the forecast as CSV, PNG and JSON; its times continue those of the file.
 
     Raises:
-        InputError: the file cannot be used, or its history differs from what the model was scored
-            on.
+        InputError: if the file cannot be used, or its history differs too much from the data on
+            which the model was scored.
     """
     check_dvc_listings()
     dpi = read_params("figures", FigureParams).dpi

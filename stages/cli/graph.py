@@ -28,7 +28,7 @@ class Pipeline:
         """Have DVC read dvc.yaml, params.yaml and dvc.lock.
 
         Raises:
-            InputError: DVC cannot, or another dvc is at work.
+            InputError: if DVC cannot, or another dvc is at work.
         """
         from dvc.exceptions import DvcException  # takes half a second, which `--help` does not need
         from dvc.repo import Repo
@@ -54,7 +54,7 @@ class Pipeline:
         """Return which of these stages DVC would run now. None may have run since they were read.
 
         Raises:
-            InputError: DVC cannot read a file, or another dvc is at work.
+            InputError: if DVC cannot read a file, or another dvc is at work.
         """
         from dvc.exceptions import DvcException
 

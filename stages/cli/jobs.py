@@ -86,8 +86,8 @@ def run_side_by_side(pipeline: Pipeline, stale: Graph, changed: set[str], num_jo
         num_jobs: the most stages that run at the same time.
 
     Raises:
-        InputError: a stage failed. Its output is printed, and all stages that do not read from it
-            have run.
+        InputError: if a stage failed. Its output is printed, and all stages that do not read from
+            it have run.
     """
     waiting = dict(stale)
     # nothing upstream runs, which could restore a missing file
@@ -210,7 +210,7 @@ def finish_job(job: Job, count: str) -> set[str]:
         The stages of its chain that had not changed.
 
     Raises:
-        InputError: the job failed; its whole output has been printed.
+        InputError: if the job failed; its whole output has been printed.
     """
     chain = " → ".join(job.chain)
     with job.output:

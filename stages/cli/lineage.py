@@ -15,7 +15,7 @@ def trace(model: RunSpec) -> list[_Row]:
     """Return the files that a model depends on, in the order in which they were written.
 
     Raises:
-        InputError: dvc.lock has a cycle.
+        InputError: if dvc.lock has a cycle.
     """
     makers = {}
     for stage in read_lock().values():
@@ -34,7 +34,7 @@ def _add_origins(stages: list[Stage], makers: dict[str, Stage], rows: list[_Row]
     """Add the files that the last of these stages has read, after the files they depend on.
 
     Raises:
-        InputError: dvc.lock has a cycle.
+        InputError: if dvc.lock has a cycle.
     """
     for path, md5 in stages[-1].deps.items():
         made = find_entry(path, makers) or path  # a file may be in a folder that is an out
@@ -55,7 +55,7 @@ def main(name: str) -> None:
     """Print the lineage of one model, and the address of its run.
 
     Raises:
-        InputError: dvc.lock has no such model.
+        InputError: if dvc.lock has no such model.
     """
     models = {model.name: model for model in read_models()}
     if name not in models:

@@ -49,7 +49,7 @@ def main(
     """Print the most probable languages of each name, or write them for the names of a file.
 
     Raises:
-        InputError: there is no such model or file, or a name is too long or has no known letter.
+        InputError: if there is no such model or file, or a name is too long or has no known letter.
     """
     if as_published:
         names = names or [*PUBLISHED_QUERIES]
@@ -114,7 +114,7 @@ def _predict_file(
         The number of names, and the number of marked ones.
 
     Raises:
-        InputError: the file is no table with a column `name`, or is also the output.
+        InputError: if the file is no table with a column `name`, or is also the output.
     """
     if not file.is_file():  # a pipe may never end
         raise InputError(f"{file} is not a regular file: name a CSV file")

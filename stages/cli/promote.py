@@ -52,7 +52,7 @@ def main(leaderboard: str, force: bool) -> None:
     """Print the leaderboard of the surnames or a series, and write champions.yaml.
 
     Raises:
-        InputError: the best model may not be promoted, or the workspace differs from dvc.lock.
+        InputError: if the best model may not be promoted, or the workspace differs from dvc.lock.
     """
     check_dvc_listings()
     candidates = read_leaderboard(leaderboard, read_models())

@@ -40,7 +40,7 @@ def take_whole_file(
         transform: the transform in training_range.json, for a single series.
 
     Raises:
-        InputError: the transform cannot be applied, or all series are too short.
+        InputError: if the transform cannot be applied, or all series are too short.
     """
     if isinstance(params, PanelParams):
         return collect_panel(name, params, series).hold_out_nothing()
@@ -59,7 +59,7 @@ def refit_model(name: str, models: dict[str, RunSpec], series: ObservedSeries | 
         series: the result of `take_whole_file`.
 
     Raises:
-        InputError: the recipe no longer fits this series.
+        InputError: if the recipe no longer fits this series.
     """
     stage = models[name].stages["train"]
     kind, _, entry = stage.name.partition("@")

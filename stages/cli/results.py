@@ -189,7 +189,7 @@ def main() -> None:
     """Print all results.
 
     Raises:
-        InputError: there are none.
+        InputError: if there are none.
     """
     models = read_models()
     layers = Path(TOUR, "layers.csv")

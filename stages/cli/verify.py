@@ -30,7 +30,7 @@ def verify(model: RunSpec, command: str, scratch: Path) -> list[str]:
         scratch: folder to write to.
 
     Raises:
-        InputError: the training failed.
+        InputError: if the training failed.
     """
     out = scratch / model.name
     _, *arguments, _ = shlex.split(command)  # python … OUT
@@ -49,7 +49,7 @@ def main(names: list[str], num_jobs: int) -> None:
     """Print one line per model, by default for all, and how many are equal.
 
     Raises:
-        InputError: a model is not in dvc.lock, has another command there than in dvc.yaml, would
+        InputError: if a model is not in dvc.lock, has another command there than in dvc.yaml, would
             read other data or code, or differs.
     """
     # a best baseline is fitted by the stage that scores all baselines, not by a training

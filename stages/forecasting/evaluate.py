@@ -64,7 +64,7 @@ def evaluate(
         params: params of the evaluation.
 
     Raises:
-        InputError: a score is not finite.
+        InputError: if a score is not finite.
     """
     backtests = draw_backtests(series, params)
     walkthrough_scores, walkthrough_arrays = _score_walkthrough(wrap_model(model, state), backtests)

@@ -52,7 +52,7 @@ def index_windows(model: Any, series: Sequence[Array], season: int | None = None
         season: season of the series; None: the season of the model.
 
     Raises:
-        InputError: no series has more than H samples.
+        InputError: if no series has more than H samples.
     """
     parts, starts, scales = [], [], []
     end = 0
@@ -99,7 +99,7 @@ def train_network(
         The network, and the curves with losses in percent.
 
     Raises:
-        InputError: no series is long enough, or the loss is not finite.
+        InputError: if no series is long enough, or the loss is not finite.
     """
     device = prepare_training(recipe)
     where = f"params.yaml: forecasters.{name}"

@@ -191,7 +191,7 @@ def read_csv_series(path: Path, params: CsvParams, season: int = 1) -> CsvSeries
     """Read the series of a file; `season` is for `fill: season`.
 
     Raises:
-        InputError: the file or a column is missing, a cell is not a number, or times are not in
+        InputError: if the file or a column is missing, a cell is not a number, or times are not in
             order or not evenly spaced. The message has the line; the header is line 1.
     """
     table = _read_table(path, params, [name for name in (params.column, params.time) if name])

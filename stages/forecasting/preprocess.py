@@ -95,7 +95,7 @@ def split_series(name: str, params: ObservedParams, table: CsvSeries) -> Observe
     """Split an observed series into training, validation and test, and choose its transform.
 
     Raises:
-        InputError: a part is too short.
+        InputError: if a part is too short.
     """
     samples = table.samples
     num_test = round(params.test_share * len(samples))
@@ -174,7 +174,7 @@ def slide_windows(
     """Slide windows over the training part, transformed; each sample's target is the next one.
 
     Raises:
-        InputError: the training part cannot be transformed, or leaves no window.
+        InputError: if the training part cannot be transformed, or leaves no window.
     """
     slide = partial(np.lib.stride_tricks.sliding_window_view, window_shape=params.window + 1)
     samples = table.samples
@@ -223,7 +223,7 @@ def collect_panel(name: str, params: PanelParams, series: dict[str, CsvSeries]) 
     """Return the panel of all series that are long enough.
 
     Raises:
-        InputError: all series are too short.
+        InputError: if all series are too short.
     """
     least = params.shortest_scored
     kept = {of: own.samples for of, own in series.items() if len(own.samples) >= least}

@@ -107,7 +107,7 @@ def score_baselines(
     A baseline is left out, with a message, if its forecasts diverge.
 
     Raises:
-        InputError: context or segments are too short for a baseline, or all baselines diverge.
+        InputError: if context or segments are too short for a baseline, or all baselines diverge.
     """
     backtests = draw_backtests(series, evaluation)
     scores: Baselines = {}

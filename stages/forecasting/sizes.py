@@ -46,7 +46,7 @@ def fill_in_closed_loop(
     """Return the params of a closed loop with both lengths.
 
     Raises:
-        InputError: they do not fit into a window; `where` begins the message.
+        InputError: if they do not fit into a window; the message starts with `where`.
     """
     num_samples = windows.length + 1
     context, horizon = loop.context, loop.horizon
@@ -68,7 +68,7 @@ def fill_in_network(
     """Return the arguments of a network with window and horizon, where its class `takes` them.
 
     Raises:
-        InputError: one of them is too large for the series; `where` begins the message.
+        InputError: if one of them is too large for the series; the message starts with `where`.
     """
     sizes = {"window": windows.length}
     if windows.most_ahead is not None:
@@ -97,7 +97,7 @@ def check_sizes() -> None:
     """Check series and sizes of all forecasters in params.yaml; stages check everything else.
 
     Raises:
-        InputError: there is no such series, or a size does not fit.
+        InputError: if there is no such series, or a size does not fit.
     """
     windows: dict[str, TrainingWindows] = {}
     known = []

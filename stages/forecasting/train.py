@@ -175,7 +175,7 @@ def train(
     validation, if the params ask for it.
 
     Raises:
-        InputError: network, params and series do not fit, or the loss is not finite.
+        InputError: if network, params and series do not fit, or the loss is not finite.
     """
     where = f"params.yaml: forecasters.{name}"
     if isinstance(params, GlobalForecasterParams):

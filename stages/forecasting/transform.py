@@ -51,7 +51,7 @@ class Transform:
         """Transform samples `(T,)`: `(T - num_lost,)`.
 
         Raises:
-            InputError: a sample has no logarithm, or there are too few.
+            InputError: if a sample has no logarithm, or there are too few.
         """
         import torch
 
@@ -76,7 +76,7 @@ def fit_transform(training: _Array, params: TransformParams, floor: float | None
     """Fit mean and standard deviation of the transformed training part `(T,)`.
 
     Raises:
-        InputError: a sample has no logarithm, or there are too few.
+        InputError: if a sample has no logarithm, or there are too few.
     """
     arguments: dict[str, Any] = {"log": params.log, "differences": params.difference}
     transformed = Transform(mean=0.0, std=1.0, floor=floor, **arguments).apply(training)

@@ -33,7 +33,7 @@ class EtsForecaster(nn.Module):
         """Forecast the n = `horizon` samples after a history `(B, T)`, oldest first: `(B, n)`.
 
         Raises:
-            ValueError: the history is shorter than two seasons.
+            ValueError: if the history is shorter than two seasons.
         """
         length, season = history.shape[1], self.season
         if length < self.shortest_history:

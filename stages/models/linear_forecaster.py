@@ -34,7 +34,7 @@ class LinearForecaster(nn.Module):
         The last K samples of the history count, oldest first.
 
         Raises:
-            ValueError: the history is shorter than K.
+            ValueError: if the history is shorter than K.
         """
         context, block = self.context, self.block
         if history.shape[1] < self.shortest_history:

@@ -72,7 +72,7 @@ class MarkovClassifier(nn.Module):
         """Learn names `(B, T)` of known languages `(B,)`.
 
         Raises:
-            ValueError: they have more than num_ngrams n-grams.
+            ValueError: if they have more than num_ngrams n-grams.
         """
         self.names += languages.bincount(minlength=len(self.names))
         self.forwards.count(letters, lengths, languages)
@@ -152,7 +152,7 @@ class Chain(nn.Module):  # public, since training prints its name
         """Read names of known languages.
 
         Raises:
-            ValueError: they have more than num_ngrams n-grams.
+            ValueError: if they have more than num_ngrams n-grams.
         """
         is_inside = torch.arange(letters.shape[1] + 1) <= lengths.unsqueeze(1)
         read = self.list_ngrams(letters, lengths)

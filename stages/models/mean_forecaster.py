@@ -24,7 +24,7 @@ class MeanForecaster(nn.Module):
         """Forecast the n = `horizon` samples after a history `(B, T)`, oldest first: `(B, n)`.
 
         Raises:
-            ValueError: the history is too short for a member.
+            ValueError: if the history is too short for a member.
         """
         forecasts = []
         for member in self.members:

@@ -29,7 +29,7 @@ class SinusoidForecaster(nn.Module):
         """Forecast the n = `horizon` samples after a history `(B, T)`, oldest first: `(B, n)`.
 
         Raises:
-            ValueError: the history is shorter than 2 samples.
+            ValueError: if the history is shorter than 2 samples.
         """
         length = history.shape[1]
         if length < self.shortest_history:

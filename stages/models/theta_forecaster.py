@@ -30,7 +30,7 @@ class ThetaForecaster(nn.Module):
         """Forecast the n = `horizon` samples after a history `(B, T)`, oldest first: `(B, n)`.
 
         Raises:
-            ValueError: the history is shorter than two seasons.
+            ValueError: if the history is shorter than two seasons.
         """
         num_histories, length = history.shape
         if length < self.shortest_history:

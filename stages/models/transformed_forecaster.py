@@ -45,7 +45,7 @@ class TransformedForecaster(nn.Module):
         """Transform samples `(B, T)` of the series: `(B, T - sum of the lags)`.
 
         Raises:
-            ValueError: there are no more samples than the lags take, or one has no logarithm.
+            ValueError: if there are no more samples than the lags take, or one has no logarithm.
         """
         if samples.shape[1] <= sum(self.differences):
             raise ValueError(
@@ -70,7 +70,7 @@ class TransformedForecaster(nn.Module):
         """Forecast the n = `horizon` samples after a history `(B, T)`, oldest first: `(B, n)`.
 
         Raises:
-            ValueError: the history is too short, or has no logarithm.
+            ValueError: if the history is too short, or has no logarithm.
         """
         member: nn.Module = self.members[0]
         transformed = self.transform(history)

@@ -15,7 +15,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Read the arrays of an .npz file by name, or the array of an .npy file as "".
 
     Raises:
-        InputError: the file is damaged, or holds pickled objects.
+        InputError: if the file is damaged, or holds pickled objects.
     """
     try:
         with path.open("rb") as file:

@@ -41,7 +41,7 @@ def find_class(architecture: str, where: str) -> Callable[..., nn.Module]:
     """Return the class of stages/models/<architecture>.py, with the same name in CamelCase.
 
     Raises:
-        InputError: there is no such architecture; `where` begins the message.
+        InputError: if there is no such architecture; the message starts with `where`.
     """
     check_architecture(architecture, where)  # a module of another name is never imported
     module = importlib.import_module(f"stages.models.{architecture}")
@@ -54,8 +54,9 @@ def build_network(architecture: str, network: dict[str, Any], where: str) -> nn.
     """Build the network of stages/models/<architecture>.py, after the members of a blend.
 
     Raises:
-        InputError: there is no such architecture, it does not take these arguments, or it has too
-            many weights. `where` begins the message: `params.yaml: forecasters.carried_rnn`.
+        InputError: if there is no such architecture, it does not take these arguments, or it has
+            too many weights. The message starts with `where`, for example `params.yaml:
+            forecasters.carried_rnn`.
     """
     make = find_class(architecture, where)
     where = f"{where}.network"
@@ -91,7 +92,7 @@ def write_model(folder: Path, config: ModelConfig, model: nn.Module) -> None:
     """Write weights.pt and config.json; the same values give the same bytes.
 
     Raises:
-        InputError: a weight is NaN or infinite.
+        InputError: if a weight is NaN or infinite.
     """
     weights = {}
     for name, value in model.state_dict().items():
@@ -120,7 +121,7 @@ def read_model(folder: Path) -> nn.Module:
     """Read a trained model, on the CPU and in evaluation mode.
 
     Raises:
-        InputError: its files are damaged, or do not belong together.
+        InputError: if its files are damaged, or do not belong together.
     """
     config = read_config(folder)
     model = build_network(config.architecture, config.network, str(folder / "config.json"))

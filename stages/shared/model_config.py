@@ -51,7 +51,7 @@ def read_config(path: Path) -> ModelConfig:
     """Read config.json from its path or its folder.
 
     Raises:
-        InputError: the file is damaged, or another version of this project wrote it.
+        InputError: if the file is damaged, or another version of this project wrote it.
     """
     if path.is_dir():
         path /= "config.json"
@@ -67,7 +67,7 @@ def read_config(path: Path) -> ModelConfig:
 def check_architecture(architecture: str, where: str) -> None:
     """Raise InputError if there is no module stages/models/<architecture>.py.
 
-    `where` begins the message, such as `params.yaml: forecasters.carried_rnn`.
+    The message starts with `where`, for example `params.yaml: forecasters.carried_rnn`.
     """
     known = sorted(path.stem for path in (Path(__file__).parents[1] / "models").glob("[a-z]*.py"))
     if architecture not in known:

@@ -69,7 +69,7 @@ def prepare_training(params: TrainingParams) -> torch.device:
     """Make training repeatable, and return the device to train on: for `auto` the best available.
 
     Raises:
-        InputError: this machine has no such device.
+        InputError: if this machine has no such device.
     """
     make_reproducible()
     # as use_deterministic_algorithms, which also loads torch's compiler: 2 s, 76 MiB
@@ -105,7 +105,7 @@ def fit(
         recorder: keeps the losses.
 
     Raises:
-        InputError: the loss became NaN or infinite.
+        InputError: if the loss became NaN or infinite.
     """
     optimizer, schedule = _make_optimizer(weights, params)
     for batch in batches:
@@ -174,7 +174,7 @@ def fit_lbfgs(
     """Train by L-BFGS on one batch.
 
     Raises:
-        InputError: the loss became NaN or infinite.
+        InputError: if the loss became NaN or infinite.
     """
     search = LBFGS(list(model.parameters()), partial(loss_of, batch))
     for _ in range(num_iterations):
@@ -218,7 +218,7 @@ class Recorder(Generic[_Batch]):
         """Record a step; one of several updates ends where a row or a mean is due.
 
         Raises:
-            InputError: a loss is NaN or infinite.
+            InputError: if a loss is NaN or infinite.
         """
         for loss in step.losses:
             self.iteration += 1

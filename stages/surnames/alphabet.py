@@ -81,7 +81,7 @@ def encode_name(name: str, symbols: str = SYMBOLS) -> list[int]:
     """Return the index of each symbol of a cleaned name.
 
     Raises:
-        ValueError: the name holds a character that is not a symbol.
+        ValueError: if the name holds a character that is not a symbol.
     """
     return [symbols.index(letter) for letter in name]
 

@@ -85,7 +85,7 @@ def parse_names(content: bytes, source: str) -> tuple[LabelledNames, list[str]]:
     `source` is the name of the file; content that is no zip, by name or first bytes, is a table.
 
     Raises:
-        InputError: the file is damaged, has no names, or is too large.
+        InputError: if the file is damaged, has no names, or is too large.
     """
     if len(content) > MAX_ARCHIVE_BYTES:
         raise InputError(f"{source} is larger than {MAX_ARCHIVE_BYTES} bytes: rejected")
@@ -101,7 +101,7 @@ def read_archive(archive: bytes, source: str) -> dict[str, bytes]:
     """Read the members `…/names/<Language>.txt` of a zip: file name -> content.
 
     Raises:
-        InputError: the archive is damaged, has no names, or is too large.
+        InputError: if the archive is damaged, has no names, or is too large.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
@@ -160,7 +160,7 @@ def open_table(
         wanted: names of the columns.
 
     Raises:
-        InputError: the table has no such columns with any separator.
+        InputError: if the table has no such columns with any separator.
     """
     found: list[str] = []
     for separator in ",;\t|":
@@ -227,7 +227,7 @@ def read_limited(path: Path) -> bytes:
     """Read a file, up to one byte more than the largest archive.
 
     Raises:
-        OSError: the file cannot be read, or is not a regular file: a pipe would never end.
+        OSError: if the file cannot be read, or is not a regular file: a pipe would never end.
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "no regular file")
@@ -248,7 +248,7 @@ def list_names(files: dict[str, bytes]) -> LabelledNames:
     Blanks at the ends of lines are kept, as in the walk-through.
 
     Raises:
-        InputError: a file is not UTF-8, or empty.
+        InputError: if a file is not UTF-8, or empty.
     """
     names = {}
     for file, content in files.items():
@@ -300,7 +300,7 @@ def read_raw(folder: Path) -> tuple[LabelledNames, _Source]:
     """Read the raw names and their source.
 
     Raises:
-        InputError: the files are missing or damaged.
+        InputError: if the files are missing or damaged.
     """
     try:
         contents = {name: (folder / name).read_bytes() for name in (NAMES_FILE, SOURCE_FILE)}

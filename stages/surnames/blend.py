@@ -43,7 +43,7 @@ def blend(
     """Return the members as one classifier, and its config.
 
     Raises:
-        InputError: the numbers of weights and members differ.
+        InputError: if the numbers of weights and members differ.
     """
     if len(weights) != len(members):
         raise InputError(

@@ -68,7 +68,7 @@ def preprocess(
         params: params of the split, the alphabet and labels with few names.
 
     Raises:
-        InputError: a language has too few names, or there are fewer than two languages.
+        InputError: if a language has too few names, or there are fewer than two languages.
     """
     groups: LabelledNames = {}
     for label, group in raw.items():

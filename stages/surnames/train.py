@@ -158,7 +158,7 @@ def train(
         validation: names for the validation loss, where the params ask for it.
 
     Raises:
-        InputError: the network does not fit the params, or the loss is not finite.
+        InputError: if the network does not fit the params, or the loss is not finite.
     """
     device = prepare_training(params)
     params = params.count_iterations(len(names.lengths))

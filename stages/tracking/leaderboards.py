@@ -70,7 +70,7 @@ def read_scores(task: str, name: str) -> Scores:
     """Read the scores of a model.
 
     Raises:
-        InputError: they are damaged.
+        InputError: if they are damaged.
     """
     scores: Scores = read_json(find_scores(task, name), _SCHEMAS[task])
     return scores
@@ -225,7 +225,7 @@ def read_leaderboard(name: str, models: list[RunSpec]) -> list[Candidate]:
     """Return the scored models of the surnames or a series, the best on validation first.
 
     Raises:
-        InputError: there is none.
+        InputError: if there is none.
     """
     candidates = []
     for task in DETAILS:
@@ -306,7 +306,7 @@ def read_champions() -> dict[str, Champion]:
     """Read the champions by leaderboard.
 
     Raises:
-        InputError: champions.yaml is damaged.
+        InputError: if champions.yaml is damaged.
     """
     if not Path(CHAMPIONS).exists():
         return {}

@@ -94,7 +94,7 @@ def load_champion(
         from_mlflow: whether to take the champion's files from MLflow.
 
     Raises:
-        InputError: there is no model, or it is damaged.
+        InputError: if there is no model, or it is damaged.
     """
     champion = read_champions().get(leaderboard)
     if from_mlflow:
@@ -128,7 +128,7 @@ def load_named(make: Callable[[Files], Model], task: str, name: str) -> Loaded[M
     """Load a model of dvc.lock by its task and name, as a Classifier or Forecaster.
 
     Raises:
-        InputError: dvc.lock has no such model of this task, or its files are not here.
+        InputError: if dvc.lock has no such model of this task, or its files are not here.
     """
     models = {model.name: model for model in read_models() if model.experiment == task}
     if name not in models:
@@ -176,7 +176,7 @@ def _load(make: Callable[[Files], Model], name: str, paths: Files, listed_in: st
     """Load a model from the given paths of its files below data/.
 
     Raises:
-        InputError: a file is missing in `listed_in`, or the weights are damaged.
+        InputError: if a file is missing in `listed_in`, or the weights are damaged.
     """
     config = f"data/trained/{name}/config.json"
     files: Files = {}
@@ -203,7 +203,7 @@ def _load_from_mlflow(
     """Load a champion from the package of a registered version, by the md5s of champions.yaml.
 
     Raises:
-        InputError: MLflow has no version with these files.
+        InputError: if MLflow has no version with these files.
     """
     for package, version in _download_packages(leaderboard):
         with tempfile.TemporaryDirectory() as folder:
@@ -224,7 +224,7 @@ def _download_packages(leaderboard: str) -> Iterator[tuple[Path, str]]:
     """Yield the package of each version of a registered model, that with the alias first.
 
     Raises:
-        InputError: a version has its files outside of this project's experiments.
+        InputError: if a version has its files outside of this project's experiments.
     """
     with open_store(find_uri()) as store, tempfile.TemporaryDirectory() as folder:
         champion = store.find_champions([leaderboard]).get(leaderboard)

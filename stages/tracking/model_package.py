@@ -25,7 +25,7 @@ def list_artifacts(name: str, config: ModelConfig) -> dict[str, str]:
     """Return the files that a model is loaded from: name in the loader -> path.
 
     Raises:
-        InputError: the config names an architecture that is no file of stages/models/.
+        InputError: if the config names an architecture that is no file of stages/models/.
     """
     artifacts = {
         "weights": f"data/trained/{name}/weights.pt",
@@ -51,7 +51,7 @@ def _list_architectures(architecture: str, network: dict[str, Any]) -> list[str]
     """List the architecture of a model and of its members.
 
     Raises:
-        InputError: one is not a name but a path, by which any file could be run.
+        InputError: if one is not a name but a path, by which any file could be run.
     """
     check_architecture(architecture, "config.json")
     architectures = [architecture]

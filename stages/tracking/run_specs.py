@@ -126,7 +126,7 @@ def check_dvc_listings() -> None:
     """Check the listings of folders in DVC's cache before DVC follows them.
 
     Raises:
-        InputError: a listing differs from dvc.lock, or names a path outside of its folder.
+        InputError: if a listing differs from dvc.lock, or names a path outside of its folder.
     """
     check_listings(read_dvc_folders())
 

@@ -76,7 +76,7 @@ def main(check: bool = False, new: bool = False, champions: bool = False) -> Non
         champions: also move the alias `champion` on a server.
 
     Raises:
-        InputError: the store cannot be used, or something of dvc.lock cannot be tracked.
+        InputError: if the store cannot be used, or something of dvc.lock cannot be tracked.
     """
     check_dvc_listings()
     specs = list_run_specs()

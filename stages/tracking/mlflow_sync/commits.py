@@ -61,7 +61,7 @@ def list_revisions(ranges: list[str], experiments: bool) -> dict[str, str]:
         experiments: whether to add all experiments of `dvc exp run`.
 
     Raises:
-        InputError: git does not know a range.
+        InputError: if git does not know a range.
     """
     named: dict[str, str] = {}
     for revisions in ranges:
@@ -88,7 +88,7 @@ def check_out(commit: str) -> Iterator[None]:
     """Work in a temporary checkout of a commit, with the files that DVC's cache has of it.
 
     Raises:
-        InputError: a listing in the cache names files outside of its folder.
+        InputError: if a listing in the cache names files outside of its folder.
     """
     root, inside = Path.cwd(), run_git("rev-parse", "--show-prefix") or ""
     cache = str(find_objects().parents[1].resolve())

@@ -128,7 +128,7 @@ def read_pipeline(
         known: the stages of dvc.lock, if they were read already.
 
     Raises:
-        InputError: one is missing or damaged, or a stage writes outside of the repository.
+        InputError: if one is missing or damaged, or a stage writes outside of the repository.
     """
     found = LockedPipeline()
     for path in pipelines:
@@ -240,7 +240,7 @@ def infer_specs(
         made: time of the runs; default: the time when they are written.
 
     Raises:
-        InputError: mlflow.yaml is damaged.
+        InputError: if mlflow.yaml is damaged.
     """
     written = list_written(pipeline.stages.values())
     outs = {path: find_entry(path, written) for path in (*pipeline.metrics, *pipeline.plots)}
@@ -310,7 +310,7 @@ def _read_config() -> _Config:
     """Read mlflow.yaml, if it is there.
 
     Raises:
-        InputError: it has other fields.
+        InputError: if it has other fields.
     """
     if not Path(_CONFIG).exists():
         return _Config()
@@ -324,8 +324,8 @@ def _check_config(config: _Config, names: dict[str, str]) -> None:
     """Check mlflow.yaml against the names of the runs, by stage.
 
     Raises:
-        InputError: an entry is for a stage without a run, a name has other braces than `{item}`, or
-            two runs would have the same name.
+        InputError: if an entry is for a stage without a run, a name has other braces than `{item}`,
+            or two runs would have the same name.
     """
     known = {*names, *(stage.partition("@")[0] for stage in names)}
     for stage, entry in config.runs.items():
@@ -497,7 +497,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     """Read metrics or `vars` in JSON, YAML or TOML; a single number is named after the file.
 
     Raises:
-        InputError: the file cannot be parsed.
+        InputError: if the file cannot be parsed.
     """
     text = read_file(path).decode("utf-8", errors="replace")
     try:

@@ -77,7 +77,7 @@ def find_uri() -> str:
     """Return the address of the store; relative SQLite paths start at the repository.
 
     Raises:
-        InputError: MLFLOW_TRACKING_URI is not supported.
+        InputError: if MLFLOW_TRACKING_URI is not supported.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or _SQLITE + _DEFAULT
     if re.match(r"https?://\w", uri):
@@ -212,8 +212,8 @@ class Store:
         """Add an experiment of this project, after checking the address of its artifacts.
 
         Raises:
-            InputError: they are elsewhere: files would be written and deleted there, or the
-                password of the server sent there.
+            InputError: if they are in another place, where files would be written and deleted, or
+                to which the password of the server would be sent.
         """
         database, location = find_database(self.uri), experiment.artifact_location
         address = urlparse(location)
@@ -244,7 +244,7 @@ class Store:
             owner: the run or model, for the message.
 
         Raises:
-            InputError: the address is outside of this project's experiments.
+            InputError: if the address is outside of this project's experiments.
         """
         for location in self._locations.values():
             if address.startswith(location) and _FOLDER.fullmatch(address, len(location)):
@@ -396,7 +396,7 @@ def open_store(
         project: its experiments are read and written.
 
     Raises:
-        InputError: the store cannot be used.
+        InputError: if the store cannot be used.
     """
     for name, value in _ENVIRONMENT.items():  # `import mlflow` reads some of them
         os.environ.setdefault(name, value)

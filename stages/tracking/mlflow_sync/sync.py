@@ -135,7 +135,7 @@ def inspect(
         The state of each spec, and runs that belong to no spec, each with the reason.
 
     Raises:
-        InputError: a local store has lost files.
+        InputError: if a local store has lost files.
     """
     if store is None:
         return [_RunState(spec, (), "no run", run_problem(spec)) for spec in specs], []
