@@ -309,7 +309,8 @@ def test_a_champion_of_other_data_than_these_is_no_difference(workspace, capsys)
     check()
 
     said = capsys.readouterr().out
-    assert "surname_blend of champions.yaml is not that of dvc.lock: its data (official)" in said
+    problem = "surname_blend of champions.yaml is not that of dvc.lock"
+    assert f"{problem}: it was chosen on other data (official)" in said
 
 
 @pytest.mark.slow
