@@ -122,7 +122,7 @@ def check_files() -> None:
         InputError: if a file is not YAML, a name cannot be used for a stage, or a model has an
             architecture that is not in stages/models/ or sizes that do not fit its series.
     """
-    for name in ("dvc.yaml", "params.yaml", "dvc.lock"):
+    for name in ("dvc.yaml", "params.yaml"):  # dvc.lock: `check_dvc_listings` has read it
         if Path(name).exists():
             read_yaml(name)
     check_names()
