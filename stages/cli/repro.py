@@ -29,7 +29,7 @@ from stages.shared.model_config import check_architecture
 from stages.shared.params import SECTIONS, DataPath, Name, read_params
 from stages.shared.yaml_files import read_yaml
 from stages.surnames.archive import NAMES_FILE, format_names, parse_names, read_limited
-from stages.tracking.mlflow_sync.sync import was_marked_since
+from stages.tracking.mlflow_sync.sync import was_synced_since
 from stages.tracking.run_specs import check_dvc_listings
 from stages.tracking.track import is_up_to_date
 
@@ -91,7 +91,7 @@ def main(num_jobs: int) -> None:
         # `--single-item`: stages that were edited meanwhile run in the next call
         track = ("dvc", "repro", "--quiet", "--single-item", LAST)
         is_tracked = not has_to_track or run_module(*track)
-        if is_tracked and not was_marked_since(began):  # the store may have changed or be deleted
+        if is_tracked and not was_synced_since(began):  # the store may have changed or be deleted
             is_tracked = is_up_to_date() or run_module("stages.tracking.track")
     results.main()
     sys.stdout.flush()  # if `head` has closed the pipe, end here: that is why tracking ended

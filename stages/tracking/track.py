@@ -15,11 +15,11 @@ from stages.tracking.mlflow_sync.sync import (
     describe_states,
     find_champion_differences,
     inspect,
-    is_marked,
+    note_agreement,
     outdated_store,
+    still_agrees,
     sync,
     sync_champions,
-    write_marker,
 )
 from stages.tracking.pages import rank_runs, sync_pages
 from stages.tracking.run_specs import check_dvc_listings, list_run_specs
@@ -55,8 +55,8 @@ def _list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
 
 
 def is_up_to_date() -> bool:
-    """Whether a sync would do nothing, as far as is known without opening the store."""
-    return is_marked(find_uri(), _list_digests(list_run_specs(), find_commit()))
+    """Return whether a sync would do nothing, as far as is known without opening the store."""
+    return still_agrees(find_uri(), _list_digests(list_run_specs(), find_commit()))
 
 
 def _list_digests(specs: list[RunSpec], commit: str | None) -> list[str]:
@@ -96,7 +96,7 @@ def main(check: bool = False, new: bool = False, champions: bool = False) -> Non
                 if problem:
                     show(f"{problem}, so that MLflow's alias stays")
             if not differences:
-                write_marker(uri, _list_digests(specs, commit))
+                note_agreement(uri, _list_digests(specs, commit))
     if differences:
         raise outdated_store(uri, differences)
     print(f"MLflow at {show_address(uri)}: {len(specs)} runs for this dvc.lock")

@@ -13,7 +13,7 @@ from requests.adapters import HTTPAdapter
 from stages.shared.errors import InputError
 from stages.tracking.mlflow_sync.runs import write_run
 from stages.tracking.mlflow_sync.store import Store, find_uri, open_store
-from stages.tracking.mlflow_sync.sync import begin, was_marked_since
+from stages.tracking.mlflow_sync.sync import begin, was_synced_since
 from stages.tracking.run_specs import DESCRIPTIONS
 from stages.tracking.track import is_up_to_date
 from tests.pipeline import replace_text
@@ -103,8 +103,8 @@ def test_a_server_is_asked_every_time(workspace, monkeypatch):
     sync()
 
     assert not is_up_to_date()
-    assert was_marked_since(began)  # not twice by one `make repro`
-    assert not was_marked_since(time.time() + 1)
+    assert was_synced_since(began)  # not twice by one `make repro`
+    assert not was_synced_since(time.time() + 1)
 
 
 @pytest.fixture

@@ -301,6 +301,7 @@ def infer_specs(
                 tag_prefix=tag_prefix,
                 lock_problem=half_way_problem(stages, written) or _metrics_problem(metrics),
                 has_variants=True,
+                is_inferred=True,
             )
         )
     return specs

@@ -124,6 +124,7 @@ class RunSpec:
     needed: list[str] | None = None  # paths of the files that it reads; None: all outs
     pull: str = "dvc pull"  # command that gets missing files, for messages
     tag_prefix: str = ""  # of the tags kind, model and stage
+    is_inferred: bool = False  # whether infer.py made it; then people may rename its experiment
 
     @property
     def first_stage(self) -> Stage:
@@ -166,11 +167,11 @@ class RunSpec:
     def key(self) -> str:
         """Digest of name, results, params and data, whatever code wrote them.
 
-        For an inferred run the experiment is included, because people may rename it.
+        For an inferred run it includes the experiment.
         """
         md5s = self.md5s
         results = [md5s.get(path) for path in self.results]
-        name = self.name if self.needed is None else f"{self.experiment}/{self.name}"
+        name = f"{self.experiment}/{self.name}" if self.is_inferred else self.name
         return _digest([name, self.params, sorted(self.data.values()), results])
 
     @property
@@ -226,11 +227,16 @@ def package_problem(spec: RunSpec) -> str | None:
 
 
 def write_run(
-    store: Store, spec: RunSpec, commit: str | None, in_progress: str, branch: str | None = None
+    store: Store, spec: RunSpec, commit: str | None, unfinished_key: str, branch: str | None = None
 ) -> None:
-    """Create a run; until it is complete its key is `in_progress`.
+    """Create a run; the last request writes its key, and so says that it is complete.
 
-    Its tags have the commit of the lock file, if there is one, and the branch of git.
+    Args:
+        store: to write to.
+        spec: the spec of the run.
+        commit: commit of the lock file, if there is one.
+        unfinished_key: value of KEY_TAG until the run is complete, returned by `begin`.
+        branch: branch of git, if one is checked out.
     """
     from mlflow.entities import LoggedModelOutput, Metric
 
@@ -247,7 +253,7 @@ def write_run(
     tags |= {tag: value for tag, value in optional.items() if value}
     tags |= {f"{prefix}model": spec.name, f"{prefix}stage": stage, "mlflow.source.name": stage}
     tags |= {CURRENT_TAG: CURRENT, NOTE_TAG: join_note(content.note, "")}
-    tags |= {DISPLAY_TAG: spec.display_digest, KEY_TAG: in_progress}  # shown last on the page
+    tags |= {DISPLAY_TAG: spec.display_digest, KEY_TAG: unfinished_key}  # shown last on the page
     experiment_id = store.open_experiment(spec.experiment)
     run = client.create_run(experiment_id, _to_milliseconds(content.started), tags, spec.title)
     run_id = run.info.run_id

@@ -72,7 +72,8 @@ _WIDTH = 98  # columns of a terminal less the indentation
 _LEAST_NAMES = 30  # columns for names after a long difference
 _LONGEST = timedelta(days=1)  # for a run in progress
 _ORPHAN = "trial without a search"
-_IN_PROGRESS_FILE, _MARKER = "track.began", "track.agreed"  # see below
+_WRITERS_FILE = "track.began"  # ids of the processes of this repository that began to write runs
+_AGREED_FILE = "track.agreed"  # digest of a local store when it agreed with dvc.lock
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,75 @@ def _print_changes() -> Iterator[Callable[[RunSpec, str], None]]:
                     _print(f"{spec.title}: {change}")
 
 
+# Runs in progress: a file lists the processes of this repository that began to write, so that the
+# next sync recognises runs that a killed process left. Any repository deletes a run that has been
+# in progress for a day, since its machine may never come back.
+
+
+def _state_file(name: str) -> Path:
+    return find_root() / ".dvc" / "tmp" / name
+
+
+def begin() -> str:
+    """Note that this process writes runs; return their key until they are complete."""
+    writer = uuid.uuid4().hex
+    path = _state_file(_WRITERS_FILE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open_lock(path) as file:
+        file.write(f"{writer}\n")
+    return f"{IN_PROGRESS} {datetime.now(UTC).isoformat()} {writer}"
+
+
+def _is_abandoned(run: "Run") -> bool:
+    """Return whether a run in progress was left by a process that has ended."""
+    found = re.fullmatch(rf"{IN_PROGRESS} (\S+) (\w+)", run.data.tags.get(KEY_TAG, ""))
+    if not found:
+        return False
+    try:
+        began = datetime.fromisoformat(found[1])
+    except ValueError:  # not written by a sync
+        return False
+    if began.tzinfo is None:
+        return False
+    path = _state_file(_WRITERS_FILE)
+    is_ours = path.exists() and found[2] in path.read_text(encoding="utf-8").split()
+    return is_ours or datetime.now(UTC) - began > _LONGEST
+
+
 # Comparing and writing runs
+
+
+def _run_difference(
+    store: Store, spec: RunSpec, runs: "list[Run]", num_children: int, num_wanted: int
+) -> str | None:
+    """Return what is missing for one complete and up-to-date run of a spec, or None.
+
+    A run is complete if its tag KEY_TAG has the key of its spec, which `write_run` sets last, and
+    if all its child runs and files are there. Its status FINISHED does not matter.
+
+    Args:
+        store: where the runs are.
+        spec: the spec.
+        runs: the runs with its key.
+        num_children: number of child runs of the first one.
+        num_wanted: number of child runs that it should have.
+
+    Raises:
+        InputError: if a local store has lost files of the run.
+    """
+    if not runs:
+        return "no run"
+    if num_children != num_wanted:
+        return f"{num_children} trials instead of {num_wanted}"
+    if len(runs) > 1:
+        return f"{len(runs)} runs"
+    if runs[0].data.tags.get(DISPLAY_TAG) != spec.display_digest:
+        return "stale figures, tables or note"
+    lost = lost_files(store, runs[0], spec)
+    database = find_database(store.uri)
+    if lost and database:
+        raise damaged_store(database, f"{spec.name}, {lost}")
+    return lost
 
 
 def inspect(
@@ -149,20 +218,7 @@ def inspect(
         if spec.children and runs:
             num_children = len(children.get(runs[0].info.run_id, []))
             num_wanted = len(spec.children())  # reads files
-        difference: str | None
-        if not runs:
-            difference = "no run"
-        elif num_children != num_wanted:
-            difference = f"{num_children} trials instead of {num_wanted}"
-        elif len(runs) > 1:
-            difference = f"{len(runs)} runs"
-        elif runs[0].data.tags.get(DISPLAY_TAG) != spec.display_digest:
-            difference = "stale figures, tables or note"
-        else:
-            difference = lost_files(store, runs[0], spec)
-            database = find_database(store.uri)
-            if difference and database:
-                raise damaged_store(database, f"{spec.name}, {difference}")
+        difference = _run_difference(store, spec, runs, num_children, num_wanted)
         if difference:
             problem = run_problem(spec)
         else:
@@ -256,7 +312,8 @@ def sync(
     states, leftovers = inspect(store, specs, marked)
     problems = [f"{state.spec.name}: {state.problem}" for state in states if state.problem]
     due = [state for state in states if not state.problem]
-    new = [state.spec for state in due if not state.runs]
+    to_make = [state.spec for state in due if not state.runs]
+    to_update = [state for state in due if state.runs and not state.lost_children]
     current = {
         state.runs[0].info.run_id: state.spec for state in states if state.problem and state.runs
     }
@@ -264,33 +321,35 @@ def sync(
     # before runs are created, or each failing sync would leave one more
     for run, reason in leftovers:
         kept += _drop(store, run, reason)
-    for state in due:
-        if state.lost_children:
-            stays = _drop(store, state.runs[0], "run that had lost trials")
-            kept += stays
-            new += [] if stays else [state.spec]
-    if leftovers or any(state.lost_children for state in due):
+    lost_children = [state for state in due if state.lost_children]
+    for state in lost_children:
+        stays = _drop(store, state.runs[0], "run that had lost trials")
+        kept += stays
+        if stays:
+            to_update.append(state)
+        else:
+            to_make.append(state.spec)
+    if leftovers or lost_children:
         for run in store.find_children(set())[1]:  # trials of the runs that were just deleted
             kept += _drop(store, run, _ORPHAN)
     # a progress bar in a terminal, if it takes longer than a second
     progress = partial(tqdm, unit=" runs", delay=1, disable=None, leave=False, file=sys.stdout)
-    if new:
-        in_progress = begin()
-        with _print_changes() as note, progress(new, "MLflow") as specs_left:
+    if to_make:
+        unfinished_key = begin()
+        with _print_changes() as note, progress(to_make, "MLflow") as specs_left:
             for spec in specs_left:
                 store.restart_time_limit()
                 with explain_errors(store.uri, f"experiment {spec.experiment}"):
-                    write_run(store, spec, commit, in_progress, branch)
+                    write_run(store, spec, commit, unfinished_key, branch)
                 note(spec, "run made")
         # other clones may have created some at the same time
-        made = _find_runs(store, new)
-        for spec in new:
+        made = _find_runs(store, to_make)
+        for spec in to_make:
             run, stay = _drop_doubles(store, made[spec.key])
             current[run.info.run_id] = spec
             marked.append(run)
             kept += stay
-    old = [state for state in due if state.spec not in new]
-    with _print_changes() as note, progress(old, "MLflow") as states_left:
+    with _print_changes() as note, progress(to_update, "MLflow") as states_left:
         for state in states_left:
             run, stay = _update_run(store, state, commit, partial(note, state.spec))
             current[run.info.run_id] = state.spec
@@ -299,7 +358,7 @@ def sync(
         _mark_current(store, current, marked)
     if not kept:
         # this repository has left nothing in progress
-        _state_file(_IN_PROGRESS_FILE).unlink(missing_ok=True)
+        _state_file(_WRITERS_FILE).unlink(missing_ok=True)
     return problems + kept
 
 
@@ -551,61 +610,26 @@ def sync_champions(store: Store, registrations: list[Registration], move_alias: 
             )
 
 
-# Runs in progress: a file lists the processes of this repository that began to write, so that the
-# next sync recognises runs that a killed process left. Any repository deletes a run that has been
-# in progress for a day, since its machine may never come back.
+# After a sync a file notes that a local store agrees with dvc.lock: until one of them changes, the
+# store is not opened. A server is always asked, since others write to it.
 
 
-def _state_file(name: str) -> Path:
-    return find_root() / ".dvc" / "tmp" / name
-
-
-def begin() -> str:
-    """Note that this process writes runs; return their key until they are complete."""
-    writer = uuid.uuid4().hex
-    path = _state_file(_IN_PROGRESS_FILE)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open_lock(path) as file:
-        file.write(f"{writer}\n")
-    return f"{IN_PROGRESS} {datetime.now(UTC).isoformat()} {writer}"
-
-
-def _is_abandoned(run: "Run") -> bool:
-    """Whether a run in progress was left by a process that has ended."""
-    found = re.fullmatch(rf"{IN_PROGRESS} (\S+) (\w+)", run.data.tags.get(KEY_TAG, ""))
-    if not found:
-        return False
-    try:
-        began = datetime.fromisoformat(found[1])
-    except ValueError:  # not written by a sync
-        return False
-    if began.tzinfo is None:
-        return False
-    path = _state_file(_IN_PROGRESS_FILE)
-    is_ours = path.exists() and found[2] in path.read_text(encoding="utf-8").split()
-    return is_ours or datetime.now(UTC) - began > _LONGEST
-
-
-# The marker says that a local store agrees with dvc.lock: until one of them changes, the store is
-# not opened. A server is always asked, since others write to it.
-
-
-def write_marker(uri: str, digests: list[str]) -> None:
+def note_agreement(uri: str, digests: list[str]) -> None:
     """Note that the store agrees with the expected content, given by digests."""
-    with replacing(_state_file(_MARKER)) as new:
+    with replacing(_state_file(_AGREED_FILE)) as new:
         new.write_text(_describe_store(uri, digests), encoding="utf-8")
 
 
-def is_marked(uri: str, digests: list[str]) -> bool:
-    """Whether neither the store nor the expected content has changed since the marker."""
-    marker, state = _state_file(_MARKER), _describe_store(uri, digests)
-    return bool(state) and marker.exists() and marker.read_bytes() == state.encode()
+def still_agrees(uri: str, digests: list[str]) -> bool:
+    """Return whether neither store nor expected content has changed since `note_agreement`."""
+    agreed, state = _state_file(_AGREED_FILE), _describe_store(uri, digests)
+    return bool(state) and agreed.exists() and agreed.read_bytes() == state.encode()
 
 
-def was_marked_since(began: float) -> bool:
-    """Whether a sync has succeeded since a time in seconds, as given by time.time()."""
-    marker = _state_file(_MARKER)
-    return marker.exists() and marker.stat().st_mtime >= began
+def was_synced_since(began: float) -> bool:
+    """Return whether a sync has succeeded since a time in seconds, as given by time.time()."""
+    agreed = _state_file(_AGREED_FILE)
+    return agreed.exists() and agreed.stat().st_mtime >= began
 
 
 def _describe_store(uri: str, digests: list[str]) -> str:
