@@ -70,7 +70,7 @@ class _Interval:
     level: int  # in percent
     low: _Samples  # (n,)
     high: _Samples
-    held: float  # coverage on the test
+    coverage: float  # share of the test targets in the interval
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,8 @@ def main(
 
     reason = _refit_problem(loaded, entry, source, as_scored)
     fitted = f"as it was scored, since {reason}" if reason else f"fitted to all of {source.name}"
-    if not reason and entry:
+    if not reason:
+        assert entry  # otherwise there is a reason
         whole = take_whole_file(name, entry, file.series, training_range["transform"])
         models = {spec.name: spec for spec in read_models()}
         loaded.model.model = refit_model(loaded.name, models, whole)
@@ -196,24 +197,24 @@ def _summarize(
 ) -> dict[str, Any]:
     """Return the content of the JSON file; errors are known up to `num_measured` steps ahead."""
     training_range = loaded.model.training_range
-    by_end = sorted(forecasts, key=lambda of: file.series[of].times[-1])  # they may differ
-    spans = [file.series[of].continue_times(steps) for of in (by_end[0], by_end[-1])]
-    held = next((of.intervals for of in forecasts.values() if of.intervals), [])
+    by_end = sorted(forecasts, key=lambda name: file.series[name].times[-1])  # they may differ
+    spans = [file.series[name].continue_times(steps) for name in (by_end[0], by_end[-1])]
+    intervals = next((one.intervals for one in forecasts.values() if one.intervals), [])
     summary = {
         "model": loaded.name,
         "series": training_range["series"],
         "chosen": loaded.reason,
         "column": file.column,
-        "samples": sum(len(file.series[of].samples) for of in forecasts),
+        "samples": sum(len(file.series[name].samples) for name in forecasts),
         "first": spans[0][0],
         "last": spans[-1][-1],
         "steps": steps,
         "steps_with_intervals": min(steps, num_measured),
         "compared_with_naive": training_range["naive"],
-        "held": {str(interval.level): interval.held for interval in held},
+        "coverage": {str(interval.level): interval.coverage for interval in intervals},
     }
     if file.id:
-        without = [of for of, forecast in forecasts.items() if not forecast.intervals]
+        without = [name for name, forecast in forecasts.items() if not forecast.intervals]
         summary |= {"num_series": len(forecasts), "without_interval": without}
     return summary
 
@@ -236,10 +237,10 @@ def _print_summary(loaded: Loaded[Forecaster], file: _Source, summary: dict[str,
         show(textwrap.fill(loaded.reason, 100))
     if naive := summary["compared_with_naive"]:
         show(f"compared with {naive['baseline']}, a naive forecast: {naive['verdict']}")
-    for level, held in summary["held"].items():
-        print(f"prediction interval for {level} %: held {held:.0%} of the test")
-    if summary["steps"] > (num_measured := summary["steps_with_intervals"]):
-        print(f"no errors were measured more than {num_measured} steps ahead: no interval there")
+    for level, coverage in summary["coverage"].items():
+        print(f"prediction interval for {level} %: covered {coverage:.0%} of the test")
+    if summary["steps"] > (with_interval := summary["steps_with_intervals"]):
+        print(f"no errors were measured more than {with_interval} steps ahead: no interval there")
     if file.id:
         print(f"{summary['num_series']} series, {summary['steps']} steps each")
 
@@ -354,12 +355,10 @@ def _refit_problem(
         return f"{source.name} is not {entry.path}, which it was trained on"
     if not loaded.is_locked:
         return "dvc.lock has no recipe of it"
-    baseline = (
-        f"{loaded.model.training_range['series']}_baseline"  # may be a member of a combination
-    )
-    for name in (loaded.name, baseline):
+    series = loaded.model.training_range["series"]
+    for name in (loaded.name, f"{series}_baseline"):  # a baseline may be part of a combination
         if not find_scores("forecasting", name).exists():
-            return f"the scores of {name} are not here: `make pull` gets them"
+            return f"the scores of {name} are missing: `make pull` fetches them"
     return None
 
 
@@ -445,7 +444,7 @@ def _draw_series(axes: Axes, file: _Source, table: CsvSeries, forecast: _Forecas
         label = f"more than {num_measured} steps ahead: never measured"
         axes.plot(at[num_measured:], line[num_measured:], color=FORECAST_COLOR, ls=":", label=label)
     for interval in intervals:
-        label = f"{interval.level} % prediction interval (held {interval.held:.0%})"
+        label = f"{interval.level} % prediction interval (covered {interval.coverage:.0%})"
         bounds = interval.low, interval.high
         style: dict[str, Any] = {"color": FORECAST_COLOR, "alpha": 0.15, "lw": 0, "label": label}
         axes.fill_between(times[:num_measured], *bounds, **style)

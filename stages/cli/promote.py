@@ -33,16 +33,16 @@ def promotion_problem(best: Candidate, champion: Champion) -> str | None:
     score = best.ranking.validation
     if best.data == "sample" and champion.data != "sample":
         return (
-            f"{best.model.name} was scored on the sample, the champion {champion.model} on "
+            f"{best.spec.name} was scored on the sample, the champion {champion.model} on "
             f"{champion.data} data: get the official data"
         )
-    if list_data_files(best.model) != champion.data_files:
+    if list_data_files(best.spec) != champion.data_files:
         return None  # scores on other data are not comparable
     if score not in champion.scores:
         return f"the champion {champion.model} has no {score} in {CHAMPIONS}"
     if best.ranking.sign * best.validation < best.ranking.sign * champion.scores[score]:
         return (
-            f"{best.model.name} ({score} {best.validation:.4g}) is worse than the "
+            f"{best.spec.name} ({score} {best.validation:.4g}) is worse than the "
             f"champion {champion.model} ({champion.scores[score]:.4g})"
         )
     return None
@@ -57,27 +57,27 @@ def main(leaderboard: str, force: bool) -> None:
     check_dvc_listings()
     candidates = read_leaderboard(leaderboard, read_models())
     for candidate in candidates:
-        if problem := run_problem(candidate.model):
-            raise InputError(f"{candidate.model.name}: {problem}")
+        if problem := run_problem(candidate.spec):
+            raise InputError(f"{candidate.spec.name}: {problem}")
     best = candidates[0]
     ranking = best.ranking
-    best_scores = read_scores(best.model.experiment, best.model.name)
+    best_scores = read_scores(best.spec.experiment, best.spec.name)
     rows = [("model", "data", ranking.validation, f"{ranking.test} [95 % interval]")]
     for candidate in candidates:
-        name = candidate.model.name
-        test = format_score(read_scores(candidate.model.experiment, name), ranking.test)
+        name = candidate.spec.name
+        test = format_score(read_scores(candidate.spec.experiment, name), ranking.test)
         rows.append((name, candidate.data, f"{candidate.validation:.4g}", test))
     show(align(rows))
     if "split" in best_scores:
-        section = f"evaluate_{SECTIONS[best.model.experiment]}"
+        section = f"evaluate_{SECTIONS[best.spec.experiment]}"
         raise InputError(
             f"these are scores of the validation split: set {section}.split: test in params.yaml"
         )
     champion = read_champions().get(leaderboard)
-    files, data_files = list_model_files(best.model), list_data_files(best.model)
+    files, data_files = list_model_files(best.spec), list_data_files(best.spec)
     is_champion = champion is not None and champion.files == files
     if champion and is_champion and champion.data_files == data_files:
-        print(f"{best.model.name} is the champion of {leaderboard} already")
+        print(f"{best.spec.name} is the champion of {leaderboard} already")
         return
     # no comparison if only the data are others, such as the series preprocessed again
     problem = promotion_problem(best, champion) if champion and not is_champion else None
@@ -88,7 +88,7 @@ def main(leaderboard: str, force: bool) -> None:
         reason = f"promoted by force, although {problem}; {reason}"
     scores = list_scores(best_scores)
     entry = Champion(
-        model=best.model.name,
+        model=best.spec.name,
         date=date.today().isoformat(),
         reason=f"{reason}.",
         scores={name: float(scores[name]) for name in (ranking.validation, ranking.test)},
@@ -98,6 +98,6 @@ def main(leaderboard: str, force: bool) -> None:
     )
     write_champion(leaderboard, entry)
     print(
-        f"{best.model.name} is the champion of {leaderboard} now:\n"
+        f"{best.spec.name} is the champion of {leaderboard} now:\n"
         f"  commit {CHAMPIONS}; `srn sync` registers it in MLflow"
     )

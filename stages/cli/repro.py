@@ -103,7 +103,7 @@ def main(num_jobs: int) -> None:
     print(f"\n{_NEXT}")
 
 
-class _Entry(BaseModel):
+class _ModelEntry(BaseModel):
     """The field of a model in params.yaml that DVC uses; its stage checks the others."""
 
     architecture: Name
@@ -127,7 +127,7 @@ def check_files() -> None:
             read_yaml(name)
     check_names()
     for section in SECTIONS.values():
-        for model, entry in read_params(section, dict[Name, _Entry]).items():
+        for model, entry in read_params(section, dict[Name, _ModelEntry]).items():
             check_architecture(entry.architecture, f"params.yaml: {section}.{model}")
     for series, file in read_params("observed_series", dict[Name, _FileEntry]).items():
         if Path(file.path).exists():  # DVC would read a pipe or a huge file to its end

@@ -16,7 +16,7 @@ from stages.forecasting.series import (
     AnySeries,
     Array,
     Backtest,
-    Forecaster,
+    ForecastFunction,
     WalkthroughKind,
     WalkthroughTest,
 )
@@ -111,7 +111,7 @@ def draw_backtests(series: AnySeries, params: ForecastingEvaluationParams) -> Ba
 
 
 def assess(
-    forecast: Forecaster,
+    forecast: ForecastFunction,
     backtests: Backtests,
     params: ForecastingEvaluationParams,
     whole_history: bool = False,

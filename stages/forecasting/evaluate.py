@@ -30,7 +30,7 @@ from stages.forecasting.assessment import (
     write_scores,
 )
 from stages.forecasting.forecasters import State, find_shortest_history, read_state, wrap_model
-from stages.forecasting.series import AnySeries, Array, Forecaster, read_series
+from stages.forecasting.series import AnySeries, Array, ForecastFunction, read_series
 from stages.shared.checkpoints import read_model
 from stages.shared.command import run_as_command
 from stages.shared.json_files import read_baselines
@@ -93,7 +93,7 @@ def evaluate(
 
 
 def _score_walkthrough(
-    forecast: Forecaster, backtests: Backtests
+    forecast: ForecastFunction, backtests: Backtests
 ) -> tuple[dict[str, float], dict[str, Array]]:
     """Return scores of the walk-through's own test, and the arrays of its figure."""
     tests, drawn = backtests.walkthroughs, backtests.drawn

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stages.forecasting.series import Array, Forecaster
+from stages.forecasting.series import Array, ForecastFunction
 from stages.shared.arrays import read_arrays
 from stages.shared.model_config import ModelConfig
 
 State = Tensor | tuple[Tensor, Tensor]
 
 
-def wrap_model(model: Any, state: State | None = None) -> Forecaster:
+def wrap_model(model: Any, state: State | None = None) -> ForecastFunction:
     """Return a model with a method `forecast` as a function of arrays.
 
     The forecaster starts in the given state, or in zeros. NaN pads short histories in front.

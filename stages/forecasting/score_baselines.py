@@ -47,7 +47,7 @@ from stages.forecasting.series import (
     AnySeries,
     Array,
     Backtest,
-    Forecaster,
+    ForecastFunction,
     Panel,
     Series,
     read_series,
@@ -112,7 +112,7 @@ def score_baselines(
     backtests = draw_backtests(series, evaluation)
     scores: Baselines = {}
     models: dict[str, nn.Module] = {}
-    forecasters: dict[str, Forecaster] = {}
+    forecasters: dict[str, ForecastFunction] = {}
     assessments: dict[str, Assessment] = {}
     for name in _list_names(series, params):
         choice: _Choice = {}
@@ -214,7 +214,7 @@ def _collect_scores(
     )
 
 
-def _remember(forecast: Forecaster) -> Forecaster:
+def _remember(forecast: ForecastFunction) -> ForecastFunction:
     """Return the same forecaster with a cache of its forecasts, for the combination."""
     kept: dict[tuple[int, int], Array] = {}
 
@@ -227,7 +227,7 @@ def _remember(forecast: Forecaster) -> Forecaster:
     return remember
 
 
-def _average(forecasters: list[Forecaster]) -> Forecaster:
+def _average(forecasters: list[ForecastFunction]) -> ForecastFunction:
     return lambda history, horizon: np.mean([one(history, horizon) for one in forecasters], axis=0)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # preprocessing does without torch
     from torch import nn
 
 Array = NDArray[np.float64]
-Forecaster = Callable[[Any, int], Array]  # history (B, K) and horizon n -> (B, n)
+ForecastFunction = Callable[[Any, int], Array]  # history (B, K) and horizon n -> (B, n)
 WalkthroughKind = Literal["one_point", "continuation", "recursive"]
 
 _Floats = NDArray[np.float32]
@@ -141,7 +141,7 @@ class WalkthroughTest:
 
 
 @dataclass(frozen=True, eq=False)
-class _Entry(Generic[_P]):
+class _SeriesBase(Generic[_P]):
     """The fields of all kinds of series."""
 
     section: ClassVar[str] = "observed_series"  # of params.yaml
@@ -167,7 +167,7 @@ class _Entry(Generic[_P]):
 
 
 @dataclass(frozen=True, eq=False)
-class _OneSeries(_Entry[_P]):
+class _OneSeries(_SeriesBase[_P]):
     """The fields of a generated and of an observed series."""
 
     windows: Windows
@@ -467,7 +467,7 @@ class ObservedSeries(_OneSeries[ObservedParams]):
 
 
 @dataclass(frozen=True, eq=False)
-class Panel(_Entry[PanelParams]):
+class Panel(_SeriesBase[PanelParams]):
     """An entry of `observed_series` with many series, for one network that learns from all.
 
     The last `num_test` samples of each series are its test, the `num_validation` samples before

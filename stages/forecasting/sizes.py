@@ -118,6 +118,7 @@ def check_sizes() -> None:
         own = windows.get(str(entry.get("series")))
         if own is None:
             continue
+        # these two are called for their errors alone
         if isinstance(entry.get("network"), dict):
             fill_in_network(entry["network"], (), own, where)
         refine = entry.get("refine")

@@ -47,7 +47,9 @@ from stages.shared.training_loop import (
     write_progress,
 )
 
-KERNELS = {  # architecture and cell -> function of stages/shared/kernels.py for one-step forecasts
+# architecture and cell -> function of stages/shared/kernels.py that computes loss and gradient of
+# one window instead of the network's `forward` and automatic differentiation: see `find_kernel`
+KERNELS = {
     ("sequence_forecaster", "rnn_tanh"): "differentiate_elman",
     ("window_forecaster", "lstm"): "differentiate_lstm",
 }
@@ -185,17 +187,23 @@ def train(
             f"{where}: {params.series} has many series, from which global_forecaster alone learns: "
             "choose another architecture, or another series"
         )
-    device = prepare_training(params)
-    given, params = params, _fill_in_sizes(params, series, where)
     if isinstance(params, FittedForecasterParams):
         return _fit_in_closed_form(params, series, where)
+    return _train_by_updates(params, series, name, where, validates)
 
+
+def _train_by_updates(
+    given: ForecasterParams, series: Series, name: str, where: str, validates: bool
+) -> TrainedForecaster:
+    """Train a network by an optimizer, and then by L-BFGS if the params have a second phase."""
     # the network, and its windows
+    device = prepare_training(given)
+    params = _fill_in_sizes(given, series, where)
     dtype = torch.float64 if params.precision == "float64" else torch.float32
     model = build_network(params.architecture, params.network, where).to(device, dtype)
-    inputs, targets, times = _select_windows(model, params, series, where)
+    inputs, targets, times = _prepare_windows(model, params, series, where)
     reporter = _Reporter(model, params)
-    if isinstance(given, ForecasterParams) and params.closed_loop != given.closed_loop:
+    if params.closed_loop != given.closed_loop:
         reporter.progress.print(f"closed_loop: {params.closed_loop}")  # with the sizes filled in
     if series.windows.are_slid:
         reporter.progress.print(f"{len(inputs)} windows of {inputs.shape[1]} samples")
@@ -215,7 +223,7 @@ def train(
     )
     held_back = None
     if validates and params.validate_every:
-        held_back = _select_validation(params, series, inputs, targets)
+        held_back = _prepare_validation(params, series, inputs, targets)
     validate = held_back and partial(_ForecastLoss(model, params.closed_loop).measure, held_back)
     recorder = Recorder(params, name, reporter.observe, validate=validate)
     curves = fit(objective, weights, batches, params, recorder)
@@ -246,10 +254,13 @@ def _fill_in_sizes(params: _P, series: Series, where: str) -> _P:
     return params.model_copy(update=changes)
 
 
-def _select_windows(
+def _prepare_windows(
     model: nn.Module, params: ForecasterParams, series: Series, where: str
 ) -> tuple[Tensor, Tensor, Array]:
-    """Return the training inputs `(N, T)`, the targets of the network, and their times."""
+    """Check that network, params and series fit; return inputs `(N, T)`, targets and their times.
+
+    The targets are `(N, T)`, or `(N, n)` after the window, as the network forecasts them.
+    """
     if hasattr(model, "fit_readout"):
         raise InputError(
             f"{where}: {params.architecture} is fitted in closed form: give fit_readout in place "
@@ -403,7 +414,7 @@ def draw_windows(params: ForecasterParams, num_windows: int) -> NDArray[np.int64
     return np.arange(params.iterations * params.batch).reshape(shape) % num_windows
 
 
-def _select_validation(
+def _prepare_validation(
     params: ForecasterParams, series: Series, inputs: Tensor, targets: Tensor
 ) -> WindowBatch | None:
     """Return the windows of validation, None if there are too few."""
@@ -441,6 +452,8 @@ def _fit_in_closed_form(
     params: FittedForecasterParams, series: Series, where: str
 ) -> TrainedForecaster:
     """Fit the readout of a network; the curves have one row, the loss of the fitted network."""
+    prepare_training(params)
+    params = _fill_in_sizes(params, series, where)
     model: Any = build_network(params.architecture, params.network, where)
     if not hasattr(model, "fit_readout"):
         raise InputError(

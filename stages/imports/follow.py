@@ -120,7 +120,7 @@ def _list_code(
     return {"files": files, "packages": sorted(packages)}
 
 
-class _Entry(BaseModel):
+class _EntryNames(BaseModel):
     """The fields of an entry of params that dvc.yaml uses in commands and paths."""
 
     architecture: Name | None = None
@@ -141,13 +141,13 @@ def check_names() -> None:
     """
     for name, stage in parse_pipeline(read_yaml("dvc.yaml")).items():
         if isinstance(stage.foreach, str):
-            read_params(stage.foreach.strip("${}"), dict[Name, _Entry])
+            read_params(stage.foreach.strip("${}"), dict[Name, _EntryNames])
         elif stage.foreach:
             check_params([*stage.foreach], list[Name], f"dvc.yaml: {name}.foreach")
     if SEARCHES_FILE.exists():
         searches = read_yaml(SEARCHES_FILE)
         for section, entry in searches.items():
-            check_params(entry, _Entry, f"{SEARCHES_FILE}: {section}")
+            check_params(entry, _EntryNames, f"{SEARCHES_FILE}: {section}")
 
 
 def main(out: str) -> None:

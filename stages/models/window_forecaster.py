@@ -8,6 +8,9 @@ from torch import Tensor, nn
 class WindowForecaster(nn.Module):
     """Forecasts the one sample after a window, from a state of zero.
 
+    An LSTM that is trained with one window per update uses a compiled kernel in place of `forward`:
+    see `find_kernel` in stages/forecasting/train.py.
+
     Args:
         cell: kind of the recurrent layer.
         hidden: H, size of the state.

@@ -18,7 +18,7 @@ from stages.shared.yaml_files import read_yaml
 
 _Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]  # low, high
 _Changes = dict[str, Any]  # dotted path in an entry of params.yaml -> value
-_Entry = dict[str, Any]  # an entry of params.yaml
+_ParamsEntry = dict[str, Any]  # an entry of params.yaml
 
 
 class Term(Params):
@@ -100,7 +100,7 @@ def _draw_value(term: Term, generator: np.random.Generator) -> Any:
     return min(max(float(f"{value:.3g}"), low), high)
 
 
-def change_entry(entry: _Entry, changes: _Changes, where: str) -> _Entry:
+def change_entry(entry: _ParamsEntry, changes: _Changes, where: str) -> _ParamsEntry:
     """Return a copy of an entry with changed values.
 
     Raises:
@@ -118,7 +118,7 @@ def change_entry(entry: _Entry, changes: _Changes, where: str) -> _Entry:
     return changed
 
 
-def find_value(entry: _Entry, path: str) -> Any:
+def find_value(entry: _ParamsEntry, path: str) -> Any:
     """Return the value at a dotted path of an entry, or None."""
     value: Any = entry
     for key in path.split("."):

@@ -187,7 +187,7 @@ class Ranking:
 class Candidate:
     """A model with its scores."""
 
-    model: RunSpec
+    spec: RunSpec
     leaderboard: str  # name of the registered model: surnames, or a series
     data: str  # official, sample, the name of an archive, or the series
     ranking: Ranking
@@ -197,7 +197,7 @@ class Candidate:
     @property
     def is_network(self) -> bool:
         """Whether it is a trained model, not a baseline or a combination."""
-        return self.model.kind in ("walk-through", "own")
+        return self.spec.kind in ("walk-through", "own")
 
 
 def find_ranking(task: str, scores: Scores) -> Ranking:
@@ -209,7 +209,7 @@ def find_ranking(task: str, scores: Scores) -> Ranking:
     return Ranking(f"validation/{score}", score, -1, horizon)
 
 
-def find_best_baseline(task: str, scores: Scores) -> dict[str, Scores]:
+def read_best_baseline(task: str, scores: Scores) -> dict[str, Scores]:
     """Return name and scores of the best baseline on validation, if there are baselines."""
     baselines = read_baseline_scores(task, scores["data"])
     ranking = find_ranking(task, scores)
@@ -249,7 +249,7 @@ def format_choice(candidates: list[Candidate]) -> str:
     networks = [candidate for candidate in candidates if candidate.is_network]
     for title, others in (("runner-up", candidates[1:]), ("best network", networks)):
         for other in others[:1]:
-            parts.append(f"{title} {other.model.name} ({other.validation:.4g})")
+            parts.append(f"{title} {other.spec.name} ({other.validation:.4g})")
     return ", ".join(parts)
 
 
@@ -265,7 +265,7 @@ def list_candidates(task: str, models: list[RunSpec]) -> list[Candidate]:
                 where = find_scores(task, model.name)
                 raise InputError(f"{where} has no {path}: delete it and run `dvc checkout`")
         candidate = Candidate(
-            model=model,
+            spec=model,
             leaderboard="surnames" if task == "surnames" else scores["data"],
             data=scores["data"],
             ranking=ranking,

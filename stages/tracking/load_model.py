@@ -119,7 +119,7 @@ def load_champion(
             )
         note = f"the champion {name} is not here: `make pull` or --from-mlflow gets it"
     candidates = read_leaderboard(leaderboard, models)
-    best = candidates[0].model
+    best = candidates[0].spec
     model, reason = _load_from_workspace(make, best), format_choice(candidates)
     return Loaded(model, best.name, f"{best.name}, best of the workspace", True, reason, note)
 

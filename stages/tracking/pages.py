@@ -9,13 +9,13 @@ from stages.surnames.names import read_report
 from stages.tracking.leaderboards import (
     QUESTIONS,
     Candidate,
-    find_best_baseline,
     find_scores,
     format_score,
     has_logarithm,
     list_candidates,
     list_scores,
     read_baseline_scores,
+    read_best_baseline,
     read_champions,
     read_scores,
 )
@@ -173,17 +173,17 @@ def _rank_forecasters(specs: list[RunSpec]) -> dict[str, str] | None:
         networks = [candidate for candidate in candidates if candidate.is_network]
         width = len(str(len(candidates)))
         for number, candidate in enumerate(candidates, start=1):
-            if candidate.model.name in champions:
+            if candidate.spec.name in champions:
                 role = "champion"
             elif number <= 2:
                 role = ("best", "runner-up")[number - 1]
             elif candidate in networks[:1]:
                 role = "best network"
-            elif candidate.model.variant:
+            elif candidate.spec.variant:
                 role = "variant"
             else:
                 continue
-            ranks[candidate.model.name] = f"{series} {number:0{width}} {role}"
+            ranks[candidate.spec.name] = f"{series} {number:0{width}} {role}"
     return ranks
 
 
@@ -195,7 +195,7 @@ def _rank_classifiers(specs: list[RunSpec]) -> dict[str, str] | None:
     if not candidates:
         return None
     best, ranking = candidates[0], candidates[0].ranking
-    scores = {candidate.model.name: candidate.validation for candidate in candidates}
+    scores = {candidate.spec.name: candidate.validation for candidate in candidates}
     for name, baseline in read_baseline_scores("surnames", best.data).items():
         scores[name] = list_scores(baseline)[ranking.validation]
     champions = {champion.model for champion in read_champions().values()}
@@ -220,18 +220,18 @@ def _describe_surnames(specs: list[RunSpec]) -> str:
     """Compare the best classifier with the best baseline and the published network."""
     candidates = list_candidates("surnames", specs)
     best = candidates[0]
-    name = best.model.name
+    name = best.spec.name
     baselines = read_baseline_scores("surnames", best.data)
-    scored = {found.model.name: read_scores("surnames", found.model.name) for found in candidates}
+    scored = {found.spec.name: read_scores("surnames", found.spec.name) for found in candidates}
     own = scored[name]
     first = f"**{name}** is best on validation: macro F1 {best.test:.3f} on test"
-    for baseline, its_scores in find_best_baseline("surnames", own).items():
+    for baseline, its_scores in read_best_baseline("surnames", own).items():
         lead = best.test - its_scores["macro_f1"]
         first += f", {lead:+.3f} over the best baseline ({baseline})"
     lines = [f"{first}.", ""]
-    published = [found for found in candidates if found.model.kind == "walk-through"]
+    published = [found for found in candidates if found.spec.kind == "walk-through"]
     for candidate in published:
-        lines.append(f"{candidate.model.name}, as published, has {candidate.test:.3f}.")
+        lines.append(f"{candidate.spec.name}, as published, has {candidate.test:.3f}.")
     for score, improvement in own.get("improvement", {}).items():
         lines.append(
             f"In {score} {name} is {describe_difference(improvement)} of {improvement['baseline']}:"
@@ -266,22 +266,22 @@ def _describe_forecasting(specs: list[RunSpec]) -> str:
     ahead, others, rows = [], [], []
     for series, ranked in _group_by_series(specs).items():
         score = ranked[0].ranking.test
-        best = read_scores("forecasting", ranked[0].model.name)
-        name = best.get("baseline", ranked[0].model.name)
+        best = read_scores("forecasting", ranked[0].spec.name)
+        name = best.get("baseline", ranked[0].spec.name)
         cells = [series, score, name, format_score(best, score), ""]
         for second in ranked[1:2]:
-            runner_up = format_score(read_scores("forecasting", second.model.name), score)
-            cells[-1] = f"{second.model.name}: {runner_up}"
+            runner_up = format_score(read_scores("forecasting", second.spec.name), score)
+            cells[-1] = f"{second.spec.name}: {runner_up}"
         for network in [found for found in ranked if found.is_network][:1]:
-            scores = read_scores("forecasting", network.model.name)
-            cells += [network.model.name, format_score(scores, score)]
+            scores = read_scores("forecasting", network.spec.name)
+            cells += [network.spec.name, format_score(scores, score)]
             improvement = scores.get("improvement", {}).get(score)
             if improvement:
                 verdict = describe_difference(improvement)
                 cells.append(f"{verdict} (against {improvement['baseline']})")
             if improvement and improvement["low"] > 0:
                 ratio = f" ({scores['ratio_to_baseline']:.2g} × its error)"
-                ahead.append(f"**{network.model.name}**{ratio}")
+                ahead.append(f"**{network.spec.name}**{ratio}")
             else:
                 others.append(series)
         rows.append(f"| {' | '.join(cells)} |")

@@ -29,12 +29,12 @@ from stages.surnames.names import format_answer
 from stages.tracking.leaderboards import (
     DETAILS,
     Scores,
-    find_best_baseline,
     find_scores,
     format_score,
     format_verdict,
     list_labels,
     list_metrics,
+    read_best_baseline,
     read_scores,
     shorten,
 )
@@ -295,7 +295,7 @@ def _read_model(task: str, name: str, description: str, is_published: bool) -> C
         lines += [f"The walk-through ends with a mean squared error of {error:.3g}.", ""]
     elif is_published and task == "surnames" and means:
         lines += [f"The walk-through ends with a mean loss of {means[-1]:.3g}.", ""]
-    lines += _tabulate_scores(name, scores, find_best_baseline(task, scores))
+    lines += _tabulate_scores(name, scores, read_best_baseline(task, scores))
     lines += ["", f"**{name}** ({config.architecture}): {description}", ""]
     lines += [f"- {label}: {value}" for label, value in labels.items()]
     lines += _list_printed(task, name)

@@ -49,11 +49,11 @@ def test_it_writes_the_forecast_in_its_intervals_and_a_picture(workspace):
             assert float(row[f"high_{level}"]) == pytest.approx(float(row["y"]) + half)
     assert rows[3]["low_80"] == rows[3]["high_90"] == ""  # no error was measured so far ahead
     assert (workspace / "out.png").read_bytes().startswith(b"\x89PNG")
-    assert "prediction interval for 80 %: held 75% of the test" in said
+    assert "prediction interval for 80 %: covered 75% of the test" in said
     assert "compared with hold_last, a naive forecast: within the noise" in said
     assert "no errors were measured more than 3 steps ahead" in said
     described = read_json(workspace / "out.json")
-    assert described["held"] == {"80": 0.75, "90": 0.85}
+    assert described["coverage"] == {"80": 0.75, "90": 0.85}
     assert (described["steps"], described["steps_with_intervals"]) == (4, 3)
 
 

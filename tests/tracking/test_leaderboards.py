@@ -33,7 +33,7 @@ def test_surnames_are_compared_by_macro_f1():
 def test_the_best_baseline_of_a_series_is_ranked_beside_its_networks(workspace):
     ranked = read_leaderboard("integer_starts", read_models())
 
-    errors = {found.model.name: found.validation for found in ranked}
+    errors = {found.spec.name: found.validation for found in ranked}
     networks = {name: SCORES[name] for name in ("carried_rnn", "windowed_lstm_fast")}
     assert errors == networks | {"integer_starts_baseline": BASELINE_ERROR}
     assert [found.is_network for found in ranked] == [True, True, False]

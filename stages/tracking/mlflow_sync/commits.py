@@ -124,7 +124,7 @@ def name_variants(specs: list[RunSpec]) -> list[RunSpec]:
     named = []
     for spec in specs:
         stages = [stage for stage in spec.stages.values() if stage.lock == "dvc.lock"]
-        changed = [of for of in stages if committed.get(of.name) != entries.get(of.name)]
+        changed = [one for one in stages if committed.get(one.name) != entries.get(one.name)]
         if spec.has_variants and all(stage.name in committed for stage in stages) and changed:
             variant = _describe_changes(changed, committed)
             spec = replace(spec, variant=variant or os.environ.get("DVC_EXP_NAME", ""))

@@ -146,7 +146,7 @@ def _join_commands(commands: Any) -> Any:
     return " && ".join(commands) if are_texts else commands
 
 
-class _Entry(BaseModel):
+class _LockEntry(BaseModel):
     """A stage in a lock file, or a .dvc file, which has no command."""
 
     cmd: Annotated[str, BeforeValidator(_join_commands)] = ""
@@ -163,7 +163,7 @@ class _CodeList(BaseModel):
     files: Md5s
 
 
-def read_entries(path: Path, *, outside_deps: bool = False) -> dict[str, _Entry]:
+def read_entries(path: Path, *, outside_deps: bool = False) -> dict[str, _LockEntry]:
     """Read the entries of a lock file by stage, or the only one of a .dvc file, named "".
 
     Args:
@@ -181,12 +181,12 @@ def read_entries(path: Path, *, outside_deps: bool = False) -> dict[str, _Entry]
 
 
 @lru_cache(maxsize=4)  # a command reads dvc.lock up to four times, 0.2 s each
-def _parse_entries(path: Path, _text: bytes, outside_deps: bool) -> dict[str, _Entry]:
+def _parse_entries(path: Path, _text: bytes, outside_deps: bool) -> dict[str, _LockEntry]:
     """Parse a lock file; `_text` is its content, so that a changed file is parsed again."""
     content = read_yaml(path)
     entries = {"": content} if path.suffix == ".dvc" else content.get("stages") or {}
     try:
-        found = TypeAdapter(dict[str, _Entry]).validate_python(entries)
+        found = TypeAdapter(dict[str, _LockEntry]).validate_python(entries)
     except ValidationError as error:  # DVC writes in place: a kill cuts it anywhere
         raise InputError(format_damage(path, describe_problem(error))) from None
     for name, entry in found.items():

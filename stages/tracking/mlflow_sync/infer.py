@@ -456,20 +456,22 @@ def _read_content(
     now = made or datetime.now(UTC)
     by_file = {path: flatten(_number_items(_read_mapping(Path(path))), "/") for path in metrics}
     values = dict(_tell_apart(by_file))
-    scores = {of: float(value) for of, value in values.items() if isinstance(value, int | float)}
-    texts = {of: "null" if value is None else value for of, value in values.items()}
-    labels = {f"metrics.{of}": text for of, text in texts.items() if isinstance(text, str)}
-    for of, path in models.items():
-        labels |= {f"dvc.{of}": path, f"dvc.{of}.md5": md5s.get(find_entry(path, md5s) or "", "")}
+    numbers = {key: value for key, value in values.items() if isinstance(value, int | float)}
+    scores = {key: float(number) for key, number in numbers.items()}
+    texts = {metric: "null" if value is None else value for metric, value in values.items()}
+    labels = {f"metrics.{metric}": text for metric, text in texts.items() if isinstance(text, str)}
+    for model, path in models.items():
+        md5 = md5s.get(find_entry(path, md5s) or "", "")
+        labels |= {f"dvc.{model}": path, f"dvc.{model}.md5": md5}
     curves = {path: dict(_read_curves(Path(path), axes)) for path, axes in plots.items()}
     points = []
-    for of, curve in _tell_apart(curves, scores):
-        points += [CurvePoint(of, value, step, now) for step, value in curve]
+    for curve, values_by_step in _tell_apart(curves, scores):
+        points += [CurvePoint(curve, value, step, now) for step, value in values_by_step]
     drawn = {point.name for point in points}
     lines = [f"**{name}**: `{next(iter(stages.values())).cmd}`", "", "| score | |", "|---|---|"]
-    lines += [f"| {of} | {value:.4g} |" for of, value in [*scores.items()][:_MOST_SHOWN]]
+    lines += [f"| {metric} | {value:.4g} |" for metric, value in [*scores.items()][:_MOST_SHOWN]]
     lines += ["", f"Stages: {', '.join(stages)}."]
-    kept = {of: value for of, value in scores.items() if of not in drawn}
+    kept = {metric: value for metric, value in scores.items() if metric not in drawn}
     return Content(now, now, points, kept, labels, "\n".join(lines))
 
 
