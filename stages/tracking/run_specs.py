@@ -63,6 +63,7 @@ TOUR = "data/plotted/layers"
 DESCRIPTIONS = "stages/tracking/descriptions.yaml"
 
 _CODE = "data/code/"  # lists of the code of stages, written by stages/imports/follow.py
+_CODE_STAGE = "follow_imports"  # the stage that writes them
 _PULL = "make pull"  # safer than `dvc pull`
 _SEARCHES_PARAMS = "searches/params.yaml"
 _SEARCHES_LOCK = "searches/dvc.lock"
@@ -92,7 +93,9 @@ def list_run_specs() -> list[RunSpec]:
     stages = read_lock()
     specs = [spec for list_kind in KINDS for spec in list_kind(stages)]
     described = {stage.name for spec in specs for stage in spec.stages.values()}
-    return specs + infer_specs(read_pipeline(known=stages), described, _PULL, "")
+    # all stages depend on the lists of code, whose params, the requirements, belong to no run
+    known = {name: stage for name, stage in stages.items() if name != _CODE_STAGE}
+    return specs + infer_specs(read_pipeline(known=known), described, _PULL, "")
 
 
 def read_models() -> list[RunSpec]:

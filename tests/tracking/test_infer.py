@@ -343,6 +343,7 @@ def test_a_stage_of_a_third_kind_has_its_run_in_this_project(workspace):
     pipeline = read_yaml("dvc.yaml")
     pipeline["stages"]["count_digits"] = {
         "cmd": "python count.py",
+        "deps": ["data/code/forecasting/generate.json"],  # as of any stage of this project
         "params": ["digits"],
         "outs": ["data/digits/digits.txt"],
         "metrics": ["data/digits/metrics.json"],
