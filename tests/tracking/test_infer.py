@@ -326,6 +326,7 @@ def test_the_files_of_dvclive_are_scores_curves_and_figures(tmp_path, monkeypatc
         (folder / name).write_text(text)
     run(folder, "dvc commit --force --quiet")
     monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # set by MLflow in other tests
     monkeypatch.setenv("DVC_ROOT", str(folder))
 
     main("sync")
