@@ -47,6 +47,9 @@ class SequenceForecaster(nn.Module):
 
     One network applied T times: h_t = f(W_I x_t + b_I + W_R h_{t-1} + b_R), y_t = V h_t + c.
 
+    An Elman network that is trained with one window per update uses a compiled kernel in place of
+    `forward`: see `find_kernel` in stages/forecasting/train.py.
+
     Args:
         cell: kind of the recurrent layer.
         hidden: H, size of the state.
