@@ -18,6 +18,13 @@ NUM_JOBS = 2
 REPEATS = 3
 REPRO = [sys.executable, "-m", "dvc", "repro"]
 SIDE_BY_SIDE = [sys.executable, "stages/run.py", "cli.repro", "--jobs", str(NUM_JOBS)]
+WALKTHROUGHS = [  # the last stage of each published network
+    "plot_forecaster@carried_rnn",
+    "plot_forecaster@small_init_rnn",
+    "plot_forecaster@windowed_lstm",
+    "plot_forecaster@lagged_rnn",
+    "plot_classifier@surname_rnn",
+]
 
 
 def measure(bench: Bench) -> list[Row]:
@@ -33,6 +40,8 @@ def measure_runs(bench: Bench) -> list[Row]:
     programs = f"{format_seconds(published)} (the five published programs back to back)"
     sequential = copy_workspace(bench.make_folder("one"))
     parallel = copy_workspace(bench.make_folder("two"))
+    alone = copy_workspace(bench.make_folder("walk-throughs"))
+    walkthroughs = run_pipeline([*REPRO, *WALKTHROUGHS], alone, bench).seconds
     cold = run_pipeline(REPRO, sequential, bench).seconds
     faster = run_pipeline(SIDE_BY_SIDE, parallel, bench).seconds
     empty = make_empty_project(bench.make_folder("empty"), count_stages(sequential))
@@ -44,10 +53,17 @@ def measure_runs(bench: Bench) -> list[Row]:
             format_seconds(faster),
             programs,
             [faster / published],
-            goals=[at_most("ratio", faster / published, 0.6)],
+            goals=[at_most("ratio", faster / published, 0.75)],
         ),
-        measure_idle("`dvc repro`", REPRO, sequential, empty, 2.0, bench),
-        measure_idle("`make repro`", SIDE_BY_SIDE, parallel, empty, 2.5, bench),
+        Row(
+            "cold `dvc repro` of the published five alone, data to figures",
+            format_seconds(walkthroughs),
+            programs,
+            [walkthroughs / published],
+            goals=[at_most("ratio", walkthroughs / published, 0.35)],
+        ),
+        measure_idle("`dvc repro`", REPRO, sequential, empty, 2.2, bench),
+        measure_idle("`make repro`", SIDE_BY_SIDE, parallel, empty, 1.5, bench),
     ]
 
 
