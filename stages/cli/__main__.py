@@ -115,11 +115,11 @@ def _make_parser() -> argparse.ArgumentParser:
     argument("--out", type=_new_csv, help="CSV file to write")
     text = "mark predictions with a lower probability than P"
     argument("--unsure", type=_share, default=0.0, metavar="P", help=text)
-    asked = commands.choices["predict"].add_mutually_exclusive_group()
-    asked.add_argument(
+    choice = commands.choices["predict"].add_mutually_exclusive_group()
+    choice.add_argument(
         "--model", help="a model of dvc.lock (default: the champion, or else the best)"
     )
-    asked.add_argument("--from-mlflow", action="store_true", help=from_mlflow)
+    choice.add_argument("--from-mlflow", action="store_true", help=from_mlflow)
     argument("--top", type=_count, default=3, help="languages per name (default: 3)")
     shown = commands.choices["predict"].add_mutually_exclusive_group()
     text = "the network's log-probabilities"
@@ -135,9 +135,9 @@ def _make_parser() -> argparse.ArgumentParser:
     text = "history (default: the file of the series in params.yaml)"
     argument("source", type=_file, metavar="CSV", nargs="?", help=text)
     argument("--from-mlflow", action="store_true", help=from_mlflow)
-    asked = commands.choices["forecast"].add_mutually_exclusive_group()
-    asked.add_argument("--series", help="the champion of this series, or its best model")
-    asked.add_argument("--model", help="a model of dvc.lock")
+    choice = commands.choices["forecast"].add_mutually_exclusive_group()
+    choice.add_argument("--series", help="the champion of this series, or its best model")
+    choice.add_argument("--model", help="a model of dvc.lock")
     argument("--column", help="column of samples (default: from params.yaml)")
     argument("--time", help="column of times (default: from params.yaml)")
     argument("--out", type=_new_csv, help="CSV file to write (default: beside the input)")

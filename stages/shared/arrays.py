@@ -19,7 +19,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """
     try:
         with path.open("rb") as file:
-            loaded = np.load(file)  # pickles are not allowed unless asked for
+            loaded = np.load(file)  # does not unpickle objects
             return {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except (EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())

@@ -1,8 +1,6 @@
 """Read params.yaml strictly: an unknown key or an invalid value is an error."""
 
-import copy
 import re
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -17,7 +15,6 @@ from pydantic import (
 )
 
 from stages.shared.errors import InputError
-from stages.shared.files import read_file
 from stages.shared.yaml_files import read_yaml
 
 PARAMS_FILE = Path("params.yaml")
@@ -85,18 +82,12 @@ def read_value(section: str) -> Any:
     Raises:
         InputError: if the file is damaged, or the file or the section is missing.
     """
-    value: Any = _parse_params(read_file(PARAMS_FILE) if PARAMS_FILE.exists() else None)
+    value: Any = read_yaml(PARAMS_FILE)
     for key in section.split("."):
         if not isinstance(value, dict) or key not in value:
             raise InputError(f"{PARAMS_FILE} has no section {section}: add it")
         value = value[key]
-    return copy.deepcopy(value)
-
-
-@lru_cache(maxsize=1)  # parsing takes 25 ms, and a command reads many sections
-def _parse_params(_content: bytes | None) -> dict[str, Any]:
-    """Parse params.yaml; `_content` is its content, so that a changed file is parsed again."""
-    return read_yaml(PARAMS_FILE)
+    return value
 
 
 def _format_problem(problem: Any, where: str) -> str:

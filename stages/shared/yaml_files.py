@@ -4,7 +4,9 @@ PyYAML uses YAML 1.1, where `010` is 8, `1:30` is 90, `yes` is true and `1e-05` 
 would train with other values than dvc.lock records.
 """
 
+import copy
 import re
+from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,12 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise InputError(
             f"{path} is missing: run `dvc repro` first, in the folder with dvc.yaml"
         ) from None
+    return copy.deepcopy(_parse_file(str(path), text))
+
+
+@lru_cache(maxsize=8)  # a command reads params.yaml up to 30 times, 25 ms each
+def _parse_file(path: str, text: str) -> dict[str, Any]:
+    """Parse the content of a file that is in git; raise InputError as `read_yaml` does."""
     conflict = re.search("^<<<<<<< ", text, re.MULTILINE)
     if conflict:
         line = text.count("\n", 0, conflict.start()) + 1

@@ -29,9 +29,10 @@ def run_git(*arguments: str) -> str | None:
     """
     command = ["git", "--no-optional-locks", *arguments]
     try:
-        return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+        done = subprocess.run(command, capture_output=True, check=True, encoding="utf-8")
     except (OSError, subprocess.CalledProcessError):
         return None
+    return done.stdout.removesuffix("\n")
 
 
 def find_commit() -> str | None:

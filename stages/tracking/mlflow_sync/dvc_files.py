@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -173,16 +172,6 @@ def read_entries(path: Path, *, outside_deps: bool = False) -> dict[str, _LockEn
     Raises:
         InputError: if it is damaged, or names files outside of the repository.
     """
-    try:
-        text = read_file(path)
-    except FileNotFoundError:
-        text = b""  # `read_yaml` raises an error
-    return _parse_entries(path, text, outside_deps)
-
-
-@lru_cache(maxsize=4)  # a command reads dvc.lock up to four times, 0.2 s each
-def _parse_entries(path: Path, _text: bytes, outside_deps: bool) -> dict[str, _LockEntry]:
-    """Parse a lock file; `_text` is its content, so that a changed file is parsed again."""
     content = read_yaml(path)
     entries = {"": content} if path.suffix == ".dvc" else content.get("stages") or {}
     try:

@@ -273,7 +273,7 @@ class Store:
     def find_children(self, known: set[str]) -> "tuple[dict[str, list[Run]], list[Run]]":
         """Find child runs by the id of their parent, and those whose parent was deleted.
 
-        MLflow is not asked for parents whose ids are known to exist.
+        Only parents that are not among the `known` ids are looked up in MLflow.
         """
         children = defaultdict(list)
         for run in self.search_runs(f"tags.`{PARENT_TAG}` like '%'"):

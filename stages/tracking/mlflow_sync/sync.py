@@ -611,7 +611,7 @@ def sync_champions(store: Store, registrations: list[Registration], move_alias: 
 
 
 # After a sync a file notes that a local store agrees with dvc.lock: until one of them changes, the
-# store is not opened. A server is always asked, since others write to it.
+# store is not opened. A server is always queried, since others write to it.
 
 
 def note_agreement(uri: str, digests: list[str]) -> None:
