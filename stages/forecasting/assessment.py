@@ -128,7 +128,7 @@ def assess(
     horizons = params.validation_horizons
     given = validation.histories if whole_history else validation.contexts
     predictions = forecast(given, max(horizons))
-    is_rolling = test.block > 1
+    is_rolling = test.block > 0
     off = (validation.targets[:, : max(horizons)] - predictions) / validation.scale
     off_test = (test.targets[:, : max(params.horizons)] - forecasts) / test.scale
     prediction_intervals = fit_prediction_intervals(off, off_test, is_rolling)
@@ -143,7 +143,7 @@ def assess(
     else:
         one_group = np.zeros(len(forecasts), dtype=np.int64)
         intervals = bootstrap(partial(_average_errors, errors), one_group, params.bootstrap)
-    if test.scores_coverage:  # a share is no error: it has no such interval
+    if test.scores_coverage:  # coverage is a share, not an error, and has no 95 % interval
         errors["interval_coverage"] = prediction_intervals[80].held
     common = params.common_horizons
     scores = {
@@ -153,7 +153,7 @@ def assess(
         "intervals": intervals,
         "validation": score_forecasts(predictions, validation, horizons),
     }
-    if is_rolling:  # few of them give wide intervals
+    if is_rolling:  # few origins give wide intervals
         scores["origins"] = float(len(forecasts))
     if test.names is not None:
         scores["num_series"] = float(len(forecasts))
@@ -232,20 +232,20 @@ def measure_forecast_improvement(
     baselines: Baselines,
     baseline_errors: Mapping[str, ForecastErrors],
     params: ForecastingEvaluationParams,
-    block: int = 1,
+    block: int = 0,
 ) -> dict[str, Any]:
     """Return the improvement over the best baseline on validation, for each common horizon.
 
     The improvement is the interval of the paired difference on the test: error of the baseline
     minus error of the forecaster. If both ends are above 0, the forecaster is better. `block` is
-    the number of neighbouring errors that depend on each other.
+    that of `Backtest`.
     """
     improvement = {}
     for horizon in params.common_horizons:
         score = name_ranked_score(errors, horizon)
         best = find_best_baseline(baselines, score)
         own, theirs = errors[score], baseline_errors[best][score]
-        if block > 1:
+        if block:
             interval = find_batch_interval(theirs - own, block)
         else:
             interval = bootstrap_difference(
@@ -263,7 +263,7 @@ def compare_with_naive(
     baselines: Baselines,
     baseline_errors: Mapping[str, ForecastErrors],
     params: ForecastingEvaluationParams,
-    block: int = 1,
+    block: int = 0,
 ) -> dict[str, str] | None:
     """Compare a forecaster on the test with repeating the last sample or the last season.
 
@@ -299,11 +299,11 @@ def describe_training_range(
 ) -> dict[str, Any]:
     """Return the content of training_range.json.
 
-    `lowest` and `highest` are the extreme training samples, after the `transform` of an observed
-    series; `spacing` is the time between samples, `least_history` the shortest history of the
-    forecaster. `prediction_intervals` has, by level in percent, the `half_width` at each step, for
-    a panel in units of the naive errors, and the share of the test's samples that it `held`.
-    `naive` is the result of `compare_with_naive`.
+    `lowest` and `highest` are the extreme samples of an observed series, after its `transform`, or
+    of the training windows of a generated one; `spacing` is the time between samples,
+    `least_history` the shortest history of the forecaster. `prediction_intervals` has, by level in
+    percent, the `half_width` at each step, for a panel in units of the naive errors, and its
+    coverage of the test (`held`). `naive` is the result of `compare_with_naive`.
     """
     lowest, highest = series.training_range
     described = {}

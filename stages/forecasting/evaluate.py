@@ -48,7 +48,7 @@ class _Evaluation:
     errors: ForecastErrors  # on the test phases
     forecasts: dict[str, NDArray[Any]]  # a few of them, for the figures
     training_range: dict[str, Any]  # of `describe_training_range`
-    block: int  # neighbouring errors that are not independent
+    block: int  # that of the backtest
     names: list[str] | None  # of the series of a panel
 
 

@@ -42,19 +42,20 @@ def fit_prediction_intervals(
     errors = np.abs(np.concatenate([validation[:, :num_steps], test[:, :num_steps]]))
     num_validation, num_test = len(validation), len(test)
     steps = np.arange(num_steps)
-    targets = np.array([1 - level / 100 for level in LEVELS])[:, None]  # shares that may miss
-    shares = np.repeat(targets, num_steps, axis=1)  # (L, n), adapted
+    wanted = np.array([1 - level / 100 for level in LEVELS])[:, None]  # shares of misses
+    shares = np.repeat(wanted, num_steps, axis=1)  # (L, n), adapted
     hits = np.zeros((num_test, len(LEVELS), num_steps), dtype=bool)
     half_widths = np.zeros((len(LEVELS), num_steps))
     of_test = np.zeros(hits.shape)
-    for origin in range(num_test + num_steps):  # the last one is the end of the series
+    # after the last origin of the test, up to the end of the series, its errors become known
+    for origin in range(num_test + num_steps):
         num_known = np.zeros(num_steps, dtype=np.int64)
         if is_rolling:  # the error h steps ahead is known h samples later
             num_known = np.clip(origin - steps, 0, num_test)
             newest = origin - 1 - steps  # the forecast whose target is the sample before
             is_new = (newest >= 0) & (newest < num_test)
             missed = ~hits[newest[is_new], :, steps[is_new]].T
-            shares[:, is_new] += _RATE * (targets - missed)
+            shares[:, is_new] += _RATE * (wanted - missed)
         elif origin == num_test:
             break
         if origin == 0 or is_rolling:

@@ -83,7 +83,9 @@ class Backtest:
     contexts: Array  # (B, K) samples before each forecast, oldest first; NaN before a short one
     targets: Array  # (B, n) samples after them, without the noise of a generated series
     naive_error: float | Array | None = None  # (B, 1) of a panel: divides the errors of MASE
-    block: int = 1  # neighbouring forecasts with common targets, which are not independent
+    # of a rolling-origin backtest: neighbouring forecasts with common targets, which are not
+    # independent; 0: all forecasts are independent
+    block: int = 0
     examples: tuple[slice, slice] = (slice(None), slice(None))  # forecasts and steps in figures
     scores_coverage: bool = False  # whether the coverage of the prediction interval is a score
     earlier: Array | None = None  # (B, K') samples before the contexts, where there are more
@@ -338,7 +340,7 @@ class GeneratedSeries(_OneSeries[GeneratedParams]):
 class ObservedSeries(_OneSeries[ObservedParams]):
     """A series of `observed_series`: the column of a file, split by time."""
 
-    period: ClassVar[float | None] = None  # nobody knows that it is a sinusoid
+    period: ClassVar[float | None] = None  # observed series are not known to be sinusoids
 
     samples: Array = field(kw_only=True)  # (T,), oldest first, in the units of the file
     sample_times: Array = field(kw_only=True)  # (T,)
@@ -440,7 +442,8 @@ class ObservedSeries(_OneSeries[ObservedParams]):
             rows[:, length - context : length],
             rows[:, length:],
             earlier=rows[:, : length - context],
-            naive_error=float(np.abs(np.diff(self.training)).mean()) or 1.0,  # it never changes
+            # 1.0: the series is constant
+            naive_error=float(np.abs(np.diff(self.training)).mean()) or 1.0,
             block=horizon,
             examples=(slice(None, None, horizon), slice(None)),
             scores_coverage=True,

@@ -21,6 +21,7 @@ from stages.forecasting.signals import GeneratedParams, draw_segments, sample_si
 from stages.forecasting.train import ForecasterParams, train
 from stages.shared.checkpoints import write_model
 from stages.shared.errors import InputError
+from stages.shared.intervals import find_batch_interval
 from stages.shared.json_files import read_json
 from stages.shared.yaml_files import format_yaml, parse_yaml
 from tests.forecasting.entries import SINE, make_generated, make_observed, params_of, split_file
@@ -237,9 +238,9 @@ def test_a_score_that_is_not_finite_is_named():
         check_scores({"data": "x", "validation": {"one_step_mse": math.inf}}, REMEDY)
 
 
-def evaluate_file(samples, **changes):
-    """A network of two updates on a file with horizons 2 and 5."""
-    series = split_file(samples, window=40, horizons=[2, 5])
+def evaluate_file(samples, horizons=(2, 5), **changes):
+    """A network of two updates on a file."""
+    series = split_file(samples, window=40, horizons=[*horizons])
     model = train(params_of("sunspots_rnn", iterations=2), series, "x").model
     params = ForecastingEvaluationParams.model_validate({**SHORT, **changes}).adapt(series)
     return evaluate(model, None, series, params)
@@ -260,6 +261,18 @@ def test_a_file_is_scored_at_its_own_horizons_over_all_origins_of_its_test():
     interval = evaluation.training_range["prediction_intervals"]["80"]
     assert len(interval["half_width"]) == 5
     assert interval["held"] == pytest.approx(evaluation.scores["interval_coverage"], abs=1e-4)
+
+
+def test_a_file_that_is_scored_one_step_ahead_is_a_rolling_origin_backtest_too():
+    evaluation = evaluate_file(SWING, horizons=[1])
+
+    assert evaluation.scores["origins"] == 30
+    interval = find_batch_interval(evaluation.errors["mase_1"], block=1)
+    assert evaluation.scores["intervals"]["mase_1"] == interval
+    # Intervals adapt to the test: their width at the end is not that of its first forecast.
+    [half_width] = evaluation.training_range["prediction_intervals"]["80"]["half_width"]
+    first = evaluation.forecasts["test_half_widths"][0, 0]
+    assert half_width != pytest.approx(first, rel=1e-3)
 
 
 def test_scores_are_in_the_units_of_the_file_but_for_mase_and_coverage():
