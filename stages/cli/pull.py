@@ -1,7 +1,8 @@
 """Download the results of dvc.lock from the team's remote: `make pull`.
 
 `dvc pull` writes to any path that a folder's listing on the remote names. So the listings are
-fetched first, and compared with dvc.lock before anything else is fetched or written.
+fetched first, and compared with dvc.lock before anything else is fetched or written. DVC compares
+the contents of files only if the remote has `verify true`, so they are compared at the end.
 """
 
 from stages.cli.dvc_internals import add_to_cache, read_remote_object, warn_of_another_dvc
@@ -59,7 +60,7 @@ def _list_missing() -> list[str]:
 
 
 def main() -> None:
-    """Fetch the listings and check them, then fetch and check out the files.
+    """Fetch the listings and check them, then fetch, check out and compare the files.
 
     Raises:
         InputError: if a file cannot be fetched or written, or differs from dvc.lock.
@@ -80,6 +81,9 @@ def main() -> None:
                     )
                 raise InputError(f"dvc {command[0]} failed: see above")
             check_dvc_listings()
-        problem = workspace_problem(folders, folders, may_be_missing=True)
+        outs = dict(folders)
+        for stage in read_lock().values():
+            outs |= stage.outs
+        problem = workspace_problem(outs, outs, may_be_missing=True)
         if problem:
             raise InputError(problem)

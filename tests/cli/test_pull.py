@@ -194,6 +194,22 @@ def test_a_listing_that_dvc_lock_names_may_lead_nowhere_else(workspace, relpath)
     assert f"names {relpath!r}" in str(error.value)
 
 
+def test_a_file_that_was_changed_on_a_remote_without_verify_is_named(workspace, remote, teammate):
+    weights = "data/trained/carried_rnn/weights.pt"
+    md5 = read_md5(workspace, weights)
+    write_object(remote, md5, b"of somebody else")
+    find_object(remote, md5).chmod(0o444)  # DVC does not compare it in a folder, as never on S3
+    run(teammate, "dvc remote modify --local team verify false")
+
+    done = call_srn(teammate, "pull")
+
+    assert done.returncode == 1
+    *_, error = done.stdout.splitlines()
+    cached = find_object(Path(".dvc/cache"), md5)
+    assert error.startswith(f"error: {weights} differs from dvc.lock")
+    assert error.endswith(f"delete both ({weights} and {cached}) and run `make repro`")
+
+
 def test_what_is_pulled_is_what_dvc_lock_names(workspace, remote, teammate):
     done = call_srn(teammate, "pull")
 
