@@ -22,6 +22,14 @@ def test_a_train_module_is_loaded_once_and_its_errors_are_one_line(tmp_path):
     assert_one_line(stopped, "params.yaml is missing")
 
 
+def test_a_training_of_an_unknown_task_is_not_sent_to_a_cluster(tmp_path):
+    command = [sys.executable, str(PROJECT / "stages/run.py"), "launch", "captions.train", "m"]
+
+    stopped = call(tmp_path, *command, "m.npz", "out", RAY_ADDRESS="auto")
+
+    assert_one_line(stopped, "captions is not in SECTIONS", "unset RAY_ADDRESS")
+
+
 def test_while_it_waits_for_a_cluster_neither_torch_nor_numpy_are_loaded(tmp_path):
     shutil.copy(PROJECT / "params.yaml", tmp_path)
     (tmp_path / "m.npz").touch()

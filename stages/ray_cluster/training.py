@@ -26,9 +26,16 @@ def train_on_cluster(module: str, name: str, data: str, out: str) -> None:
     dies is replaced, at most three times. The task ends when this process ends.
 
     Raises:
-        InputError: if the training fails, or no cluster with the same packages can be reached.
+        InputError: if the training fails, its task has no entry in SECTIONS, or no cluster with
+            the same packages can be reached.
     """
-    section = SECTIONS[module.partition(".")[0]]
+    task = module.partition(".")[0]
+    section = SECTIONS.get(task)
+    if section is None:
+        raise InputError(
+            f"{task} is not in SECTIONS of stages/shared/params.py: add the section of params.yaml "
+            "that has its models, or unset RAY_ADDRESS to train on this machine"
+        )
     entry = read_params(f"{section}.{name}", dict[str, Any])
     device = str(entry.get("device", "cpu"))
     inputs = _read_files(PARAMS_FILE, Path(data))

@@ -91,11 +91,11 @@ def list_run_specs() -> list[RunSpec]:
     Inferred runs of other stages come last.
     """
     stages = read_lock()
-    specs = [spec for list_kind in KINDS for spec in list_kind(stages)]
+    specs = [spec for list_specs in LIST_FUNCTIONS for spec in list_specs(stages)]
     described = {stage.name for spec in specs for stage in spec.stages.values()}
     # all stages depend on the lists of code, whose params, the requirements, belong to no run
     known = {name: stage for name, stage in stages.items() if name != _CODE_STAGE}
-    return specs + infer_specs(read_pipeline(known=known), described, _PULL, "")
+    return specs + infer_specs(read_pipeline(known=known), described, _PULL, tag_prefix="")
 
 
 def read_models() -> list[RunSpec]:
@@ -558,7 +558,7 @@ def _list_trials(base: str, score: str, folder: Path) -> list[Child]:
     return trials
 
 
-KINDS: Sequence[Callable[[Stages], list[RunSpec]]] = (
+LIST_FUNCTIONS: Sequence[Callable[[Stages], list[RunSpec]]] = (
     list_models,
     list_baselines,
     list_tour,

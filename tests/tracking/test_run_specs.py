@@ -187,7 +187,7 @@ def test_a_third_task_is_one_more_function(workspace, monkeypatch):
             )
         ]
 
-    monkeypatch.setattr(run_specs, "KINDS", [*run_specs.KINDS, list_counts])
+    monkeypatch.setattr(run_specs, "LIST_FUNCTIONS", [*run_specs.LIST_FUNCTIONS, list_counts])
 
     sync()
 
