@@ -3,8 +3,8 @@
 `--series` uses the champion of the series in champions.yaml, or else the best model of the
 workspace; `--model carried_rnn` uses this model of dvc.lock. A model that was trained on the file
 is fitted again to the whole file before it forecasts past its end. A CSV file, a picture and a JSON
-file are written. A history that differs from what the model was scored on is rejected, since a
-network would forecast from anything.
+file are written. For a single series, a history that differs from what the model was scored on is
+rejected, since a network would forecast from anything.
 """
 
 import math
@@ -138,8 +138,8 @@ def main(
     """Write the forecast as CSV, PNG and JSON; its times continue those of the file.
 
     Raises:
-        InputError: if the file cannot be used, or its history differs too much from the data on
-            which the model was scored.
+        InputError: if the file cannot be used, or the history of a single series differs too much
+            from the data on which the model was scored.
     """
     check_dvc_listings()
     dpi = read_params("figures", FigureParams).dpi
@@ -162,10 +162,10 @@ def main(
         if problem:
             raise InputError(f"{source}: {problem}; --force overrules")
 
-    reason = _refit_problem(loaded, entry, source, as_scored)
-    fitted = f"as it was scored, since {reason}" if reason else f"fitted to all of {source.name}"
-    if not reason:
-        assert entry  # otherwise there is a reason
+    problem = _refit_problem(loaded, entry, source, as_scored)
+    fitted = f"as it was scored, since {problem}" if problem else f"fitted to all of {source.name}"
+    if not problem:
+        assert entry  # otherwise there is a problem
         whole = take_whole_file(name, entry, file.series, training_range["transform"])
         models = {spec.name: spec for spec in read_models()}
         loaded.model.model = refit_model(loaded.name, models, whole)

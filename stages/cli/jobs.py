@@ -90,7 +90,7 @@ def run_side_by_side(pipeline: Pipeline, stale: Graph, changed: set[str], num_jo
             it have run.
     """
     waiting = dict(stale)
-    # nothing upstream runs, which could restore a missing file
+    # have changed for certain: no stage runs before them, which could restore a missing file
     to_run = {stage for stage, upstream in stale.items() if not upstream}
     expected = set(changed)  # stages that are expected to run
     done: set[str] = set()
@@ -103,15 +103,15 @@ def run_side_by_side(pipeline: Pipeline, stale: Graph, changed: set[str], num_jo
     lines = [open_line(position=number) for number in range(1 + num_jobs)]
     try:
         while waiting or jobs:
-            while to_ask := {stage for stage in waiting if waiting[stage] <= done} - to_run:
+            while to_check := {stage for stage in waiting if waiting[stage] <= done} - to_run:
                 if jobs and is_dvc_busy():
                     break  # a job starts or ends a stage: try again in the next round
-                found = ask_again(pipeline, to_ask)
+                found = find_changed_now(pipeline, to_check)
                 to_run |= found
-                for stage in to_ask - found:
+                for stage in to_check - found:
                     del waiting[stage]
-                unchanged |= to_ask - found
-                done |= to_ask - found
+                unchanged |= to_check - found
+                done |= to_check - found
             _start_ready(waiting, to_run, done, jobs, num_jobs)
             time.sleep(0.1)
             for job in list(jobs):
@@ -148,7 +148,7 @@ def run_side_by_side(pipeline: Pipeline, stale: Graph, changed: set[str], num_jo
         raise InputError("; ".join(failures))
 
 
-def ask_again(pipeline: Pipeline, stages: Iterable[str]) -> set[str]:
+def find_changed_now(pipeline: Pipeline, stages: Iterable[str]) -> set[str]:
     """Return which of these stages have changed, now that their upstream has run.
 
     If DVC cannot find out, all are returned: the dvc process that runs them reports the reason.

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from stages.cli import results
 from stages.cli.dvc_internals import repair_rwlock, warn_of_another_dvc
 from stages.cli.graph import FIRST, LAST, Pipeline, find_stale
-from stages.cli.jobs import ask_again, run_module, run_side_by_side, signals_held
+from stages.cli.jobs import find_changed_now, run_module, run_side_by_side, signals_held
 from stages.forecasting.observed import check_csv_file
 from stages.forecasting.sizes import check_sizes
 from stages.imports.follow import check_names
@@ -60,7 +60,7 @@ def run_pipeline(num_jobs: int) -> bool:
         with signals_held():
             changed = pipeline.find_changed(pipeline.graph.keys() - {FIRST})
     run_side_by_side(pipeline, find_stale(pipeline.graph, changed), changed, num_jobs)
-    return bool(changed and ask_again(pipeline, [LAST]))
+    return bool(changed and find_changed_now(pipeline, [LAST]))
 
 
 def _needs_copy(copy: str) -> bool:

@@ -307,7 +307,7 @@ class _Reporter:
             self.progress.print(f"Epoch {iteration // self.epoch - 1} Loss: {step.loss:.8f}")
 
     def observe(self, iteration: int, batch: WindowBatch, step: Step) -> None:
-        """Keep the first window of a batch if it is due, `(T,)` each, and print the loss."""
+        """Keep the first window of a batch if a snapshot is due, and print the loss."""
         if (iteration - 1) % self.apart == 0 and len(self.snapshots["iterations"]) < 4:
             length = step.outputs.shape[1]  # in closed-loop training the context
             is_slid = batch.targets.shape[1] < batch.inputs.shape[1]

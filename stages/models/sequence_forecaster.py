@@ -80,8 +80,8 @@ class SequenceForecaster(nn.Module):
             for parameter in self.recurrent.parameters():
                 nn.init.normal_(parameter, std=init_std)
         self.head = nn.Linear(hidden, 1)
-        self.folds = cell.startswith("rnn_") and layers == 1
-        self.scans = cell == "rnn_tanh" and layers == 1
+        self.can_fold_head = cell.startswith("rnn_") and layers == 1
+        self.has_scan = cell == "rnn_tanh" and layers == 1
 
     def forward(self, window: Tensor, state: _State | None = None) -> tuple[Tensor, _State]:
         """Forecast the sample after each sample of a window `(B, T)`, oldest first.
@@ -98,7 +98,7 @@ class SequenceForecaster(nn.Module):
         self, inputs: Tensor, state: _State | None, weights: dict[str, Tensor]
     ) -> tuple[Tensor, _State]:
         """Run the recurrent layer with any weights: `(B, T, 1)` -> `(B, T, H)` and last state."""
-        if not self.scans or inputs.device.type != "cpu":
+        if not self.has_scan or inputs.device.type != "cpu":
             answer: tuple[Tensor, _State]
             answer = torch.func.functional_call(self.recurrent, weights, (inputs, state))
             return answer
@@ -123,7 +123,7 @@ class SequenceForecaster(nn.Module):
         """Feed forecasts back: the first one `(B, 1)` and its state -> the next `(B, steps)`."""
         if steps == 0:
             return first[:, :0]
-        if not self.folds:
+        if not self.can_fold_head:
             forecasts = [first]
             for _ in range(steps):
                 following, state = self(forecasts[-1], state)

@@ -98,7 +98,8 @@ def fit(
     """Train by one update per batch.
 
     Args:
-        objective: computes loss and outputs of a batch.
+        objective: returns loss and outputs of a batch. A loss that is a number says that the
+            gradients are already in `.grad` of the weights, where a compiled kernel wrote them.
         weights: changed in place.
         batches: one per update.
         params: optimizer, learning rate and clipping.
@@ -110,7 +111,7 @@ def fit(
     optimizer, schedule = _make_optimizer(weights, params)
     for batch in batches:
         loss, outputs = objective(batch)
-        if isinstance(loss, Tensor):  # else a compiled kernel has left the gradient
+        if isinstance(loss, Tensor):
             for weight in weights:
                 weight.grad = None
             loss.backward()
@@ -215,7 +216,9 @@ class Recorder(Generic[_Batch]):
         self._bar = tqdm(desc=name, total=params.iterations, disable=None, mininterval=0.5)
 
     def add(self, batch: _Batch, step: Step) -> None:
-        """Record a step; one of several updates ends where a row or a mean is due.
+        """Record a step.
+
+        A step with several updates must end at an iteration at which a row or a mean is recorded.
 
         Raises:
             InputError: if a loss is NaN or infinite.

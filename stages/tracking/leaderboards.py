@@ -189,7 +189,7 @@ class Candidate:
 
     spec: RunSpec
     leaderboard: str  # name of the registered model: surnames, or a series
-    data: str  # official, sample, the name of an archive, or the series
+    data: str  # what it was scored on: official, sample, the name of an archive, or the series
     ranking: Ranking
     validation: float
     test: float

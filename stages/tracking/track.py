@@ -12,9 +12,9 @@ from stages.tracking.mlflow_sync.commits import find_branch, find_commit, name_v
 from stages.tracking.mlflow_sync.runs import RunSpec
 from stages.tracking.mlflow_sync.store import find_database, find_uri, lock_store, open_store
 from stages.tracking.mlflow_sync.sync import (
+    compare_runs,
     describe_states,
     find_champion_differences,
-    inspect,
     note_agreement,
     outdated_store,
     still_agrees,
@@ -30,11 +30,11 @@ def _list_differences(uri: str, specs: list[RunSpec]) -> list[str]:
     database = find_database(uri)
     registrations = list_registrations(specs)
     if database and not database.exists():
-        states, leftovers = inspect(None, specs)
+        states, leftovers = compare_runs(None, specs)
         aliases: dict[str, str] = {}
     else:
         with open_store(uri) as store:
-            states, leftovers = inspect(store, specs)
+            states, leftovers = compare_runs(store, specs)
             aliases = find_champion_differences(store, registrations)
     differences = describe_states(states, leftovers)
     for name, difference in aliases.items():

@@ -9,7 +9,7 @@ import zc.lockfile
 
 from stages.cli.dvc_internals import is_dvc_busy
 from stages.cli.graph import Pipeline, find_stale
-from stages.cli.jobs import ask_again, run_side_by_side
+from stages.cli.jobs import find_changed_now, run_side_by_side
 from tests.pipeline import copy_template, list_started, repro
 from tests.shell import commit, run
 from tests.workspace import work_in
@@ -110,12 +110,12 @@ def test_while_another_dvc_is_at_work_a_stage_counts_as_changed(project):
     assert not is_dvc_busy()
     other = zc.lockfile.LockFile(".dvc/tmp/lock")
 
-    changed = ask_again(pipeline, ["sort", "lowest"])
+    changed = find_changed_now(pipeline, ["sort", "lowest"])
 
     assert is_dvc_busy()
     other.close()
     assert changed == {"sort", "lowest"}
-    assert ask_again(pipeline, ["sort", "lowest"]) == set()
+    assert find_changed_now(pipeline, ["sort", "lowest"]) == set()
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ def test_the_folded_closed_loop_is_the_stepwise_one(cell):
 
     folded = model.forecast_closed_loop(nexts[:, -1:], state, 30)
 
-    model.folds = False
+    model.can_fold_head = False
     torch.testing.assert_close(folded, model.forecast_closed_loop(nexts[:, -1:], state, 30))
 
 

@@ -36,7 +36,7 @@ from stages.tracking.mlflow_sync.commits import (
 from stages.tracking.mlflow_sync.infer import infer_specs, read_pipeline
 from stages.tracking.mlflow_sync.runs import RunSpec, run_problem
 from stages.tracking.mlflow_sync.store import find_database, find_uri, lock_store, open_store
-from stages.tracking.mlflow_sync.sync import describe_states, inspect, outdated_store, sync
+from stages.tracking.mlflow_sync.sync import compare_runs, describe_states, outdated_store, sync
 
 
 def main(command: str, new: bool = False, exps: bool = False, rev: list[str] | None = None) -> None:
@@ -80,10 +80,10 @@ def main(command: str, new: bool = False, exps: bool = False, rev: list[str] | N
                 differences += [f"{variant}: {line}" for line in kept]
             differences += sync(store, name_variants(specs), find_commit(), find_branch())
     elif database and not database.exists():
-        differences = describe_states(*inspect(None, specs))
+        differences = describe_states(*compare_runs(None, specs))
     else:
         with open_store(uri, project=project) as store:
-            differences = describe_states(*inspect(store, specs))
+            differences = describe_states(*compare_runs(store, specs))
     if differences:
         raise outdated_store(uri, differences)
     num_runs = f"{len(specs)} run{'s' if len(specs) > 1 else ''}"

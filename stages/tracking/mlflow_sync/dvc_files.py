@@ -227,8 +227,8 @@ def workspace_problem(
         remedy = "run `dvc repro`"
         if damaged:
             remedy = (
-                f"so does DVC's copy of it, delete both ({listed} and {damaged}) and run "
-                "`make repro`"
+                f"the copy in DVC's cache is damaged, too: delete both ({listed} and {damaged}) "
+                "and run `make repro`"
             )
         elif find_object(md5, objects).exists():
             # DVC may believe that it is unchanged

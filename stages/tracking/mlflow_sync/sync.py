@@ -190,7 +190,7 @@ def _run_difference(
     return lost
 
 
-def inspect(
+def compare_runs(
     store: Store | None, specs: list[RunSpec], marked: "list[Run] | None" = None
 ) -> "tuple[list[_RunState], list[tuple[Run, str]]]":
     """Compare a store with the run specs; writes nothing.
@@ -309,7 +309,7 @@ def sync(
         What could not be done, because files are missing or the server forbids to delete.
     """
     marked = _find_marked(store)
-    states, leftovers = inspect(store, specs, marked)
+    states, leftovers = compare_runs(store, specs, marked)
     problems = [f"{state.spec.name}: {state.problem}" for state in states if state.problem]
     due = [state for state in states if not state.problem]
     to_make = [state.spec for state in due if not state.runs]
@@ -387,7 +387,10 @@ def _update_run(
 
 
 def _find_marked(store: Store) -> "list[Run]":
-    """Find the runs of the lock file that was synced last, and those in progress."""
+    """Find the runs of the lock file that was synced last, and those in progress.
+
+    `write_run` sets this tag when it creates a run.
+    """
     return store.search_runs(f"tags.`{CURRENT_TAG}` = '{CURRENT}'")
 
 
