@@ -246,7 +246,7 @@ def run_all():
 
 @pytest.mark.skipif(not HAS_AVX2, reason="no AVX2, or not Linux on x86-64: bytes differ")
 @pytest.mark.parametrize(("name", "run"), list(run_all()))
-def test_bytes_are_those_of_every_machine(name, run):
+def test_bytes_are_the_same_on_every_machine(name, run):
     assert run() == MD5S[name]
 
 

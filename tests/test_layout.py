@@ -230,7 +230,7 @@ def test_no_stage_imports_a_stage(path):
 
 
 @pytest.mark.parametrize("path", CODE, ids=relative)
-def test_series_alone_tells_generated_from_observed_ones(path):
+def test_only_series_py_distinguishes_generated_from_observed_series(path):
     if path == ROOT / "stages/forecasting/series.py":
         return
 
@@ -265,7 +265,7 @@ def test_model_names_are_plain_and_unique():
     assert all(re.fullmatch(r"[a-z0-9_]+", name) for name in names)
 
 
-def test_every_stage_says_what_it_does():
+def test_every_stage_has_a_description():
     for name, stage, _ in list_stages():
         assert stage["desc"].endswith("."), name
 
@@ -307,7 +307,7 @@ def test_folders_are_outs_only_where_their_files_are_not_known():
         assert all(path == "data/code" or path.endswith("/details") for path in folders), name
 
 
-def test_packages_are_empty_but_the_one_that_chooses_the_arithmetic():
+def test_init_files_are_empty_but_the_one_that_sets_the_kernels():
     for folder in ("stages", "benchmarks"):
         for path in (ROOT / folder).rglob("__init__.py"):
             if relative(path) != "stages/__init__.py":
@@ -342,7 +342,7 @@ def test_git_gives_a_clone_the_same_bytes_whatever_its_settings(tmp_path):
         assert (tmp_path / "windows" / name).read_bytes() == (origin / name).read_bytes(), name
 
 
-def test_dvc_calls_nobody():
+def test_dvc_analytics_are_off():
     config = (ROOT / ".dvc/config").read_text(encoding="utf-8")
 
     assert "analytics = false" in config and "check_update = false" in config
@@ -376,7 +376,7 @@ def test_links_of_the_docs_lead_somewhere(name):
     ] == []
 
 
-def test_every_test_that_the_page_on_faults_names_is_there():
+def test_every_test_named_in_reliability_md_exists():
     text = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
     known = set(re.findall(r"def (test_\w+)", "\n".join(sources)))
@@ -384,15 +384,15 @@ def test_every_test_that_the_page_on_faults_names_is_there():
     assert set(re.findall(r"`(test_\w+)`", text)) - known == set()
 
 
-def test_the_readme_is_read_in_minutes():
+def test_the_readme_has_at_most_150_lines():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
-def test_a_module_shows_what_others_use():
+def test_public_names_are_used_in_other_files():
     assert len(list_unshared()) <= 20, list_unshared()
 
 
-def test_a_public_name_means_one_thing():
+def test_a_public_name_is_in_one_module():
     assert len(list_doubles()) <= 5, list_doubles()
 
 

@@ -153,7 +153,7 @@ def test_surname_rnn_is_trained_as_its_walk_through_says():
     assert {name: params[name] for name in SURNAME_TRAINING} == SURNAME_TRAINING
 
 
-def test_the_names_that_the_walk_through_asks_about_are_asked_about():
+def test_the_queries_are_those_of_the_walk_through():
     section = read_params("evaluate_classifiers", dict)
 
     assert section["queries"] == QUERIES

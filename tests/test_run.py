@@ -84,7 +84,7 @@ def test_the_project_is_installed_here_so_that_it_could_be_taken_for_the_clone(t
     assert done.stdout.strip() == str(PROJECT / "stages/__init__.py")
 
 
-def test_without_a_module_it_says_how_it_is_called():
+def test_without_a_module_it_prints_its_usage():
     done = call(PROJECT, sys.executable, "stages/run.py")
 
     assert done.returncode == 1

@@ -167,7 +167,7 @@ EDITS = {  # -> the stages that `make repro` lists after the first one; it names
 }
 
 
-def test_what_one_types_from_readme_a_teammate_has_after_a_pull(clone, tmp_path):
+def test_a_teammate_has_all_results_after_the_commands_of_the_readme(clone, tmp_path):
     share, get = read_blocks("Share it with a team")
     run(tmp_path, "git init -q --bare -b main origin")
     run(

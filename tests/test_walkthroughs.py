@@ -54,7 +54,7 @@ def read_page(name):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_has_a_section_per_walk_through_and_all_that_readers_look_for(name):
+def test_a_page_has_a_section_per_walk_through_with_the_expected_content(name):
     text = read_page(name)
 
     assert re.findall(r"^## \d\. (.+)$", text, re.MULTILINE) == TITLES
@@ -205,7 +205,7 @@ def run_notebook():
             exec("".join(cell["source"]), namespace)
 
 
-def test_without_results_the_script_says_how_to_get_them(tmp_path, monkeypatch):
+def test_without_results_the_script_prints_how_to_get_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.yaml").touch()
 

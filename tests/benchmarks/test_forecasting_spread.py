@@ -37,7 +37,7 @@ def test_errors_are_pooled_by_draw_one_row_per_training():
     ]
 
 
-def test_less_error_than_the_best_baseline_of_validation_is_a_lead():
+def test_improvement_is_the_error_of_the_best_baseline_on_validation_minus_the_models():
     own = [make_result("net", draw, [1.0 + draw] * PHASES) for draw in (0, 1)]
     good, bad = [], []
     for draw, validation in enumerate([9.0, 0.1]):
@@ -54,7 +54,7 @@ def test_less_error_than_the_best_baseline_of_validation_is_a_lead():
     )  # each draw keeps its phases
 
 
-def test_a_lead_by_some_seeds_alone_is_within_the_noise():
+def test_an_improvement_with_only_some_seeds_is_within_the_noise():
     leads = [0.000, 0.014, 0.057, -0.013, -0.014]  # over all phases alike
     own = [make_result("net", 0, [0.07 - lead] * PHASES) for lead in leads]
     baselines = {"ridge": [make_result("ridge", 0, [0.07] * PHASES)]}
@@ -65,7 +65,7 @@ def test_a_lead_by_some_seeds_alone_is_within_the_noise():
     assert describe_difference(improvement.interval) == "within the noise"
 
 
-def test_no_draw_tests_the_phases_of_another_or_of_any_validation():
+def test_no_draw_shares_test_phases_with_another_or_with_validation():
     given = read_value("evaluate_forecasters")
 
     seeds = []

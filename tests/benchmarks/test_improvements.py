@@ -22,7 +22,7 @@ def average(values):
     return lambda items, trainings: {"mean": float(table[np.ix_(trainings[0], items)].mean())}
 
 
-def test_a_lead_is_the_difference_of_all_items_and_its_paired_interval():
+def test_an_improvement_is_the_mean_difference_over_all_items_with_a_paired_interval():
     strata = np.array([0, 0, 1])
 
     improvement = find_improvements(
@@ -36,7 +36,7 @@ def test_a_lead_is_the_difference_of_all_items_and_its_paired_interval():
     )  # 0, 1 or 2 times the first
 
 
-def test_a_lead_has_the_mean_of_all_trainings_and_the_spread_of_those_that_are_drawn():
+def test_an_improvement_averages_all_trainings_and_its_interval_resamples_them():
     trainings = np.array([[0.0], [1.0], [2.0], [3.0], [4.0]])
 
     improvement = find_improvements(
@@ -47,7 +47,7 @@ def test_a_lead_has_the_mean_of_all_trainings_and_the_spread_of_those_that_are_d
     assert improvement.interval == {"low": -0.5, "high": 3.5}  # twice the first or the last: 1/25
 
 
-def test_splits_draw_their_trainings_apart():
+def test_trainings_are_resampled_separately_for_each_split():
     drawn = []
 
     def note(items, trainings):
@@ -64,7 +64,7 @@ def test_splits_draw_their_trainings_apart():
 
 
 @pytest.mark.parametrize(("trainings", "drawn"), [(1, 1), (2, 1), (3, 1), (5, 2), (30, 27)])
-def test_fewer_trainings_are_drawn_than_there_are(trainings, drawn):
+def test_resamples_of_trainings_contain_repeats(trainings, drawn):
     assert count_drawn(trainings) == drawn
 
 
@@ -88,5 +88,5 @@ def test_trainings_that_differ_by_their_seeds_alone_are_seldom_ahead_or_behind()
         (-0.011, 0.061, "+0.025 [-0.011, +0.061] ridge: within the noise"),
     ],
 )
-def test_a_lead_says_how_large_and_whether_it_is_one(low, high, text):
+def test_an_improvement_is_printed_with_its_size_and_verdict(low, high, text):
     assert format_improvement(Improvement("ridge", 0.025, {"low": low, "high": high})) == text

@@ -7,7 +7,7 @@ from stages.surnames.assessment import Predictions
 PARAMS = BootstrapParams(resamples=100, seed=0)
 
 
-def test_intervals_of_large_tests_hold_the_score_on_all_names_in_about_95_of_100():
+def test_intervals_of_large_tests_cover_the_true_score_in_about_95_percent():
     languages = np.repeat([0, 1], 500)
     is_right = np.tile([True, True, True, False], 250)
     guesses = np.where(is_right, languages, 1 - languages)
@@ -18,7 +18,7 @@ def test_intervals_of_large_tests_hold_the_score_on_all_names_in_about_95_of_100
         assert 0.9 < held[score] < 0.99
 
 
-def test_intervals_of_a_language_with_few_names_hold_less():
+def test_intervals_of_a_language_with_few_names_have_lower_coverage():
     languages = np.repeat([0, 1], [20, 1000])
     guesses = np.where(np.arange(1020) % 10 == 0, 1 - languages, languages)
     guesses[:20] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 1] * 2

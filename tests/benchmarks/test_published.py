@@ -37,7 +37,7 @@ def test_carried_rnn_ends_at_the_published_loss(carried):
     assert 1.9e-3 < final < 1.7e-2
 
 
-def test_carried_rnn_runs_free_from_one_point_as_badly_as_published(carried):
+def test_carried_rnn_has_the_published_error_from_one_point(carried):
     errors = [
         carried_rnn.one_point_free_run(trained.model, trained.state, start)
         for trained in carried
@@ -70,19 +70,19 @@ def test_lagged_rnn_continues_as_published(lagged):
     assert 2.2e-3 < median(errors) < 6.0e-2
 
 
-def test_windowed_lstm_gives_the_published_digits(windowed):
+def test_windowed_lstm_has_the_published_score(windowed):
     error = windowed_lstm.forecast(windowed.model, windowed_lstm.make_series())
 
     assert error == pytest.approx(0.0088976, rel=1e-4)
 
 
-def test_windowed_lstm_drifts_off_within_500_steps(windowed):
+def test_windowed_lstm_loses_the_phase_within_500_steps(windowed):
     error = windowed_lstm.forecast(windowed.model, windowed_lstm.make_series(1260), steps=500)
 
     assert error == pytest.approx(0.345, abs=5e-4)
 
 
-def test_windowed_lstm_prints_its_last_window_which_flatters_the_epoch(windowed):
+def test_windowed_lstm_prints_the_last_loss_which_is_below_the_epochs_mean(windowed):
     assert windowed.losses[-1] == pytest.approx(1.3e-4, abs=5e-6)
     assert mean(windowed.losses[-720:]) == pytest.approx(4.3e-4, abs=5e-6)
 
@@ -105,7 +105,7 @@ def test_windows_are_720_and_labelled_with_the_next_point():
     assert torch.equal(windows[-1][1], series[759:760])
 
 
-def test_hand_written_cell_is_the_one_in_torch():
+def test_the_hand_written_cell_equals_nn_rnncell():
     model = surname_rnn.SurnameRNN()
     recurrent = nn.RNN(57, surname_rnn.HIDDEN)
     u, w = model.u.state_dict(), model.w.state_dict()
@@ -121,7 +121,7 @@ def test_hand_written_cell_is_the_one_in_torch():
     torch.testing.assert_close(surname_rnn.read_name(model, letters), log_probabilities)
 
 
-def test_surname_rnn_answers_at_every_letter_and_the_last_answer_counts():
+def test_surname_rnn_predicts_at_every_letter_and_uses_the_last_prediction():
     model = surname_rnn.SurnameRNN()
     answers = []
     model.v.register_forward_hook(lambda module, given, answer: answers.append(answer))
@@ -199,7 +199,7 @@ def test_no_gradient_is_measured_where_none_is_clipped(program):
     assert program.train(2, [2, 1]).gradient_norms == []
 
 
-def test_small_init_rnn_starts_with_a_silent_layer_and_a_usual_head():
+def test_small_init_rnn_starts_with_small_recurrent_weights_and_a_default_head():
     model = small_init_rnn.train(0).model
 
     recurrent = nn.utils.parameters_to_vector(model.recurrent.parameters())

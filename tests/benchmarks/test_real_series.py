@@ -97,7 +97,7 @@ def test_intervals_are_summarised_by_their_mean_and_by_how_many_are_near():
 
 
 @pytest.mark.slow
-def test_an_environment_that_could_not_be_installed_is_not_taken_for_one(tmp_path, monkeypatch):
+def test_an_environment_whose_installation_failed_is_not_used(tmp_path, monkeypatch):
     requirements = tmp_path / "libraries.txt"
     requirements.write_text("./missing", encoding="utf-8")
     monkeypatch.setattr(real_series, "LIBRARIES", tmp_path / "libraries")

@@ -33,7 +33,7 @@ def test_a_sine_program_and_our_entry_make_the_same_updates(bench, name):
     np.testing.assert_allclose(program.ours(20), program.literal(20), rtol=1e-5)
 
 
-def test_a_blend_costs_what_its_members_cost():
+def test_the_time_of_a_blend_is_that_of_its_members():
     member = Turns(ours=[10.0, 12.0], reference=[100.0, 100.0])
 
     blend = surnames.add_turns([member, member])

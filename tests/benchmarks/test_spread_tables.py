@@ -24,7 +24,7 @@ def score(result, value):
     return result
 
 
-def test_a_network_stands_below_the_baselines_with_its_lead_over_the_best():
+def test_a_network_is_below_the_baselines_with_its_improvement_over_the_best():
     results = [
         score(make_result("net", 0, [1.0] * PHASES), 1.0),
         score(make_result("net", 1, [3.0] * PHASES), 3.0),

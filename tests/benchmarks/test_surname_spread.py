@@ -75,7 +75,7 @@ def make_result(name, split, guesses, **validation):
     return Result(name, split, {"validation": dict.fromkeys(IMPROVED, 0.5) | validation}, guesses)
 
 
-def test_a_pair_in_several_tests_moves_in_all_of_them_at_once():
+def test_a_pair_in_several_tests_is_resampled_in_all_of_them_together():
     divisions = [divide(0, 1, 2)] * 3
     own, theirs = [], []
     for split in range(3):

@@ -35,7 +35,7 @@ def test_a_missed_goal_says_by_how_much():
     assert judge([]) == "–"
 
 
-def test_an_error_far_off_is_missed_by_a_factor():
+def test_a_large_miss_is_given_as_a_factor():
     assert judge([at_most("mse", 5e-3, 1e-3)]) == "mse 0.005 misses 0.001 by a factor of 5"
 
 
@@ -56,7 +56,7 @@ def test_a_grid_has_as_many_cells_in_each_line_as_columns():
     assert grid.splitlines() == ["| a | b |", "| --- | --- |", "| 1 | 2 |", "| **all** |  |"]
 
 
-def test_a_section_with_a_text_of_its_own_stands_below_the_table():
+def test_the_text_of_a_section_is_below_the_table():
     rows = [Row("step", "2 s")]
 
     page = render_sections({"First": rows, "Words": "as they are", "Second": rows})

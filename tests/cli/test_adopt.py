@@ -99,7 +99,7 @@ def test_adopting_twice_changes_nothing(folder, capsys):
 
 
 @pytest.mark.parametrize("path", ["rate", "network.dropout", "iterations"])
-def test_check_names_each_value_that_departs_from_the_search(folder, path):
+def test_check_reports_each_value_that_differs_from_the_search(folder, path):
     adopt.main("classifiers", None)
     adopt.check()
     text = PARAMS.read_text(encoding="utf-8")
@@ -113,7 +113,7 @@ def test_check_names_each_value_that_departs_from_the_search(folder, path):
         adopt.check()
 
 
-def test_check_tells_of_a_search_that_found_something_else_since(folder):
+def test_check_reports_a_search_that_has_found_something_else_since(folder):
     adopt.main("classifiers", None)
     find({"rate": 0.02})
 
@@ -150,13 +150,13 @@ def test_a_name_of_no_search_is_rejected_with_those_there_are(folder):
         adopt.main("rnn", None)
 
 
-def test_a_search_that_is_not_here_is_asked_for(folder):
+def test_a_search_without_local_results_is_reported(folder):
     with pytest.raises(InputError, match=r"data/searched/forecasters/best\.yaml is missing: run"):
         adopt.main("forecasters", None)
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "5", "a: [", "entry: 5", "section: 5", "base: [x]"])
-def test_a_result_of_another_shape_is_one_line(folder, text):
+def test_a_result_with_another_structure_is_a_one_line_error(folder, text):
     path = OUT / "best.yaml"
     known = "" if text in ("", "[1]", "5") else path.read_text(encoding="utf-8")
     changed = [line for line in known.splitlines() if not line.startswith(text.split(":")[0])]
@@ -180,6 +180,6 @@ def test_a_value_is_set_where_it_stands(before, path, value, after):
     assert adopt.set_value(before, path.split("."), value) == after
 
 
-def test_a_mapping_that_is_missing_is_not_made_up():
+def test_a_missing_mapping_is_not_created():
     with pytest.raises(InputError, match=r"params\.yaml has no a\.c: add it"):
         adopt.set_value("a: {b: 1}\n", ["a", "c", "d"], 1)

@@ -107,7 +107,7 @@ NAMED = [
 
 
 @pytest.mark.parametrize(("edit", "where"), NAMED)
-def test_a_name_that_a_shell_would_run_is_rejected_before_dvc_is_asked(workspace, edit, where):
+def test_a_name_that_a_shell_would_run_is_rejected_before_dvc_starts(workspace, edit, where):
     edit(workspace)
 
     assert_one_line(repro(workspace), where, f"got '{COMMAND}'")
@@ -139,7 +139,7 @@ def test_under_plain_dvc_the_first_stage_rejects_it_before_another_runs(workspac
         "data",
     ],
 )
-def test_a_path_that_no_command_may_have_is_rejected_in_one_line(workspace, path):
+def test_an_unsafe_path_is_rejected_in_one_line(workspace, path):
     observe(path)(workspace)
 
     with pytest.raises(

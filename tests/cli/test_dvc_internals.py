@@ -46,7 +46,7 @@ def test_this_dvc_is_as_expected(capsys):
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("part", dvc_internals._PARTS)
-def test_a_part_that_has_changed_is_one_line_that_names_it_and_the_version_to_install(
+def test_a_changed_part_of_dvc_is_reported_with_the_version_to_install(
     monkeypatch, capsys, part, change
 ):
     change_part(monkeypatch, part, change)
@@ -58,7 +58,7 @@ def test_a_part_that_has_changed_is_one_line_that_names_it_and_the_version_to_in
     assert line.endswith("pip install 'dvc>=3.67,<3.68'") and len(line) <= 300
 
 
-def test_a_module_that_is_gone_is_no_traceback(monkeypatch, capsys):
+def test_a_missing_module_of_dvc_gives_no_traceback(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "dvc.dependency.param", None)
 
     warn_of_another_dvc()
@@ -174,7 +174,7 @@ def teammate(workspace, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("change", [None, *CHANGES])
-def test_listings_come_from_the_remote_whatever_dvc_calls_its_parts(
+def test_listings_are_read_from_the_remote_without_dvcs_internals(
     teammate, workspace, monkeypatch, change
 ):
     folders = read_dvc_folders()

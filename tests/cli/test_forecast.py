@@ -94,7 +94,7 @@ def test_a_named_model_forecasts(workspace, capsys):
     )
 
 
-def test_a_history_unlike_the_training_is_rejected_unless_forced(workspace):
+def test_a_history_outside_the_training_range_is_rejected_unless_forced(workspace):
     write_history(workspace, [20 + 5 * math.sin(step / 7) for step in range(30)])
     reason = "from 15.7892 to 25 is not what .* integer_starts lies between -1 and 1; --force"
 
@@ -115,7 +115,7 @@ def test_a_history_unlike_the_training_is_rejected_unless_forced(workspace):
         (20, None, None),
     ],
 )
-def test_history_and_spacing_are_held_against_the_training(length, spacing, reason):
+def test_history_and_spacing_are_compared_with_the_training(length, spacing, reason):
     history = torch.tensor(make_sine(length)).numpy()
 
     assert history_problem(history, spacing, TRAINING_RANGE) == reason
@@ -139,7 +139,7 @@ def test_neither_a_forecast_nor_its_interval_goes_below_the_floor(workspace):
     assert float(rows[2]["low_90"]) == 0.25  # 2 below the forecast, without a floor
 
 
-def test_it_asks_which_series_it_is(workspace):
+def test_without_a_series_it_lists_the_series(workspace):
     write_history(workspace, make_sine(30))
 
     with pytest.raises(InputError, match="name the series: --series integer_starts, "):

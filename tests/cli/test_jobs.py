@@ -40,7 +40,7 @@ def test_the_last_line_of_a_running_job_is_shown():
     assert said.endswith("train_forecaster@carried_rnn  1.0 s  Iteration: 100 loss 0.5")
 
 
-def test_a_line_without_a_letter_or_digit_says_nothing():
+def test_a_line_without_a_letter_or_digit_is_skipped():
     job = start("RNN(\n  (head): Linear(4, 1)\n)\n")  # as PyTorch prints a module
     wait_for_line(job)
 

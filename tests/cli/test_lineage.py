@@ -50,14 +50,14 @@ def test_data_that_no_stage_made_are_given(workspace, capsys):
     assert names[0] == "data/sample" and names[2] == "given"
 
 
-def test_it_says_that_a_run_is_missing(workspace, capsys):
+def test_it_reports_a_missing_run(workspace, capsys):
     lineage.main("carried_rnn")
 
     assert "run is missing" in capsys.readouterr().out
     assert not (workspace / "mlflow.db").exists()
 
 
-def test_data_that_are_made_from_themselves_are_named(workspace):
+def test_data_that_depend_on_themselves_are_reported(workspace):
     lock = workspace / "dvc.lock"
     text = lock.read_text(encoding="utf-8")
     start = text.index("    deps:\n", text.index("  download_surnames:\n")) + len("    deps:\n")

@@ -56,7 +56,7 @@ def test_what_both_sides_have_changed_is_named_and_stays_ours():
     assert found.conflicts == ["train"]  # the others run after each merge
 
 
-def test_champions_are_united_by_leaderboard():
+def test_champions_are_merged_by_leaderboard():
     base = {"level": {"model": "a"}, "waves": {"model": "a"}}
     ours = {"level": {"model": "b"}, "waves": {"model": "b"}}
     theirs = {"level": {"model": "a"}, "surnames": {"model": "c"}, "waves": {"model": "c"}}
@@ -67,7 +67,7 @@ def test_champions_are_united_by_leaderboard():
     assert found.conflicts == ["waves"]
 
 
-def test_a_lock_file_that_dvc_did_not_write_is_left_to_the_person():
+def test_a_lock_file_that_dvc_did_not_write_is_not_merged():
     with pytest.raises(InputError, match="edited by hand"):
         merge_texts("dvc.lock", make_lock(), "# mine\n" + make_lock(), make_lock())
 
@@ -90,7 +90,7 @@ def keep_both(folder: Path) -> None:
     run(folder, "git add params.yaml")
 
 
-def test_a_disk_that_fills_while_a_driver_unites_leaves_ours_whole(tmp_path):
+def test_a_full_disk_during_a_merge_leaves_our_file_unchanged(tmp_path):
     base, ours, theirs = (tmp_path / name for name in ("base", "ours", "theirs"))
     base.write_text("", encoding="utf-8")
     ours.write_text(make_lock(a="1"), encoding="utf-8")
@@ -140,7 +140,7 @@ def test_a_model_that_both_sides_have_changed_is_named_and_runs_again(workspace)
 
 
 @pytest.mark.parametrize("content", [None, b"\xff", b"pipe"])
-def test_a_side_that_cannot_be_read_is_one_line(tmp_path, content):
+def test_an_unreadable_side_of_a_merge_is_a_one_line_error(tmp_path, content):
     base = tmp_path / "base"
     if content == b"pipe":
         os.mkfifo(base)
@@ -151,12 +151,12 @@ def test_a_side_that_cannot_be_read_is_one_line(tmp_path, content):
         merge.main([base, base, base, "dvc.lock"])
 
 
-def test_champions_with_a_number_for_a_name_were_edited_by_hand():
+def test_a_number_as_the_name_of_a_champion_is_rejected():
     with pytest.raises(InputError, match=r"champions\.yaml was edited by hand on one side"):
         merge_texts("champions.yaml", "", "1: 1\na: 2\n", "b: 1\n")
 
 
-def test_conflict_markers_name_the_command_that_unites(workspace):
+def test_conflict_markers_are_reported_with_the_merge_command(workspace):
     lock = workspace / "dvc.lock"
     text = lock.read_text(encoding="utf-8")
     lock.write_text(f"{text}<<<<<<< HEAD\n=======\n>>>>>>> theirs\n", encoding="utf-8")

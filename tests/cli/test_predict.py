@@ -53,7 +53,7 @@ def test_it_takes_the_champion_though_another_model_is_better_by_now(workspace):
     assert said.startswith("surname_blend, champion of surnames\n")
 
 
-def test_a_champion_that_was_trained_again_answers_from_the_cache(workspace):
+def test_a_champion_that_was_trained_again_predicts_from_the_cache(workspace):
     promote.main("integer_starts", force=False)
     before = load_champion(Forecaster, "integer_starts", from_mlflow=False)
     retrain(workspace, "carried_rnn", seed=1)
@@ -71,7 +71,7 @@ def list_weights(loaded):
     return list(loaded.model.model.parameters())
 
 
-def test_where_the_champion_is_not_here_the_best_answers_and_says_so(workspace):
+def test_without_the_champions_files_the_best_model_predicts_and_this_is_printed(workspace):
     promote.main("surnames", force=False)
     entry = read_champions()["surnames"]
     lost = dict.fromkeys(entry.files, "0" * 32)
@@ -83,7 +83,7 @@ def test_where_the_champion_is_not_here_the_best_answers_and_says_so(workspace):
     assert "the champion surname_blend is not here: `make pull` or --from-mlflow gets it" in said
 
 
-def test_a_named_model_answers_from_the_workspace(workspace):
+def test_a_named_model_predicts_from_the_workspace(workspace):
     promote.main("surnames", force=False)
 
     said = predict(workspace, "Schmidt", "--model", "surname_ngrams")
@@ -92,7 +92,7 @@ def test_a_named_model_answers_from_the_workspace(workspace):
 
 
 @pytest.mark.slow
-def test_a_named_model_answers_alike_from_the_cache_where_its_files_are_missing(workspace):
+def test_a_named_model_without_files_predicts_the_same_from_the_cache(workspace):
     before = predict(workspace, "Schmidt", "--model", "surname_ngrams", "--log")
     shutil.rmtree(workspace / "data/trained/surname_ngrams")
 
@@ -103,7 +103,7 @@ def test_a_named_model_answers_alike_from_the_cache_where_its_files_are_missing(
     assert answers == before.splitlines()[1:]
 
 
-def test_it_says_that_a_named_model_is_missing(workspace):
+def test_it_reports_that_a_named_model_is_missing(workspace):
     shutil.rmtree(workspace / "data/trained/surname_ngrams")
     shutil.rmtree(workspace / ".dvc/cache")
 
@@ -120,7 +120,7 @@ def forget_results(workspace):
         shutil.rmtree(workspace / folder)
 
 
-def test_the_champion_s_weights_come_from_mlflow_where_that_is_asked_for(workspace):
+def test_the_champions_weights_come_from_mlflow_on_request(workspace):
     promote.main("surnames", force=False)
     fill(workspace)
     before = predict(workspace, "Schmidt")
@@ -218,7 +218,7 @@ def test_champions_work_over_a_server_too(workspace, monkeypatch, capsys):
     assert f"run {find_server()}/#/experiments/" in capsys.readouterr().out
 
 
-def test_answers_as_published_are_the_network_s_own(workspace):
+def test_walkthrough_predictions_are_the_networks_own(workspace):
     printed = predict(workspace, "Schmidt", "--model", "surname_gru", "--walkthrough")
     published = predict(workspace, "--model", "surname_gru", "--walkthrough")
 
@@ -231,7 +231,7 @@ def test_answers_as_published_are_the_network_s_own(workspace):
     assert names == [f"> {name}" for name in PUBLISHED_QUERIES]
 
 
-def test_it_answers_as_published_by_the_published_network(workspace):
+def test_walkthrough_predictions_are_made_by_the_published_network(workspace):
     with pytest.raises(InputError, match="no model surname_rnn of surnames"):
         predict_here([], as_published=True)
 
@@ -248,7 +248,7 @@ def test_json_has_one_object_a_name(workspace):
 
 
 @pytest.mark.parametrize("arguments", [(), ("--json",)], ids=["table", "json"])
-def test_a_terminal_obeys_nothing_in_a_name(workspace, arguments):
+def test_control_characters_in_a_name_are_escaped(workspace, arguments):
     name = "M\x1b]0;title\x07\x1b[2J\x9b5n\u202e"
 
     said = predict(workspace, *arguments, name)
@@ -273,7 +273,7 @@ def predict_here(names, top=3, **options):
     cli_predict.main(names, None, top, False, False, False, **options)
 
 
-def test_the_rows_of_a_file_are_answered_in_their_order_and_kept(workspace, capsys):
+def test_predictions_for_a_file_keep_its_rows_and_their_order(workspace, capsys):
     rows = ["7;Schmidt", '8;"Van\nHalen"', "9;ß", "10", f"11;{'x' * 1001}"]
 
     header, *answers = predict_file(workspace, "\n".join(["id;name", *rows]).encode(), top=2)
@@ -290,7 +290,7 @@ def test_the_rows_of_a_file_are_answered_in_their_order_and_kept(workspace, caps
     assert f"Schmidt  {best:10} {float(probability):.2f}" in said
 
 
-def test_answers_below_a_probability_are_marked(workspace, capsys):
+def test_predictions_below_a_probability_are_marked(workspace, capsys):
     header, answer = predict_file(workspace, b"name\nSchmidt\n", unsure=0.99)
     predict_here(["Schmidt"], unsure=0.99)
 
@@ -298,7 +298,7 @@ def test_answers_below_a_probability_are_marked(workspace, capsys):
     assert capsys.readouterr().out.endswith("  unsure\n")
 
 
-def test_chunks_and_batches_do_not_change_an_answer(workspace, monkeypatch):
+def test_chunks_and_batches_do_not_change_a_prediction(workspace, monkeypatch):
     table = ("name\n" + "Li\nSchmidt\nYue Tingsong\n" * 5).encode()
     whole = predict_file(workspace, table)
     monkeypatch.setattr(cli_predict, "_CHUNK", 2)
@@ -313,7 +313,7 @@ def test_chunks_and_batches_do_not_change_an_answer(workspace, monkeypatch):
         (b"name\nM\xfcller\n", "is not a CSV file in UTF-8"),
     ],
 )
-def test_a_file_that_is_no_such_table_is_one_line_and_nothing_is_written(
+def test_a_file_of_another_kind_is_a_one_line_error_and_nothing_is_written(
     workspace, content, message
 ):
     with pytest.raises(InputError, match=message):
@@ -322,7 +322,7 @@ def test_a_file_that_is_no_such_table_is_one_line_and_nothing_is_written(
     assert not [*workspace.glob("*queries_predicted.csv")]
 
 
-def test_what_is_no_regular_file_is_not_waited_for(workspace):
+def test_a_pipe_or_device_is_rejected_at_once(workspace):
     os.mkfifo(workspace / "pipe.csv")
 
     for name in ("pipe.csv", "missing.csv"):

@@ -133,7 +133,7 @@ def test_a_champion_of_other_data_is_replaced_even_by_a_lower_score(workspace):
     assert read_champions()["surnames"].data == "official"
 
 
-def test_a_champion_that_lacks_the_deciding_score_is_not_replaced_unasked(workspace):
+def test_a_champion_without_the_ranking_score_is_replaced_only_by_force(workspace):
     promote.main("integer_starts", force=False)
     shorter = {"validation/mse_200": 0.1}  # scored over another horizon
     change_champion("integer_starts", model="old_rnn", files={}, scores=shorter)
@@ -144,7 +144,7 @@ def test_a_champion_that_lacks_the_deciding_score_is_not_replaced_unasked(worksp
     assert problem == "the champion old_rnn has no validation/mse_500 in champions.yaml"
 
 
-def test_scores_that_hide_the_test_promote_nobody(workspace):
+def test_validation_scores_do_not_promote(workspace):
     path = workspace / "data/evaluated/details/surnames/surname_blend/scores.json"
     write_json(path, read_json(path) | {"split": "validation"})
     take_results(workspace, "evaluate_blend", "plot_blend")
@@ -157,7 +157,7 @@ def test_scores_that_hide_the_test_promote_nobody(workspace):
     "file",
     ["trained/surname_gru/weights.pt", "evaluated/details/surnames/surname_blend/scores.json"],
 )
-def test_a_workspace_that_departs_from_the_lock_is_rejected(workspace, file):
+def test_a_workspace_that_differs_from_the_lock_is_rejected(workspace, file):
     with (workspace / "data" / file).open("a", encoding="utf-8") as text:
         text.write(" ")
 
@@ -167,7 +167,7 @@ def test_a_workspace_that_departs_from_the_lock_is_rejected(workspace, file):
     assert read_champions() == {}
 
 
-def test_what_departs_of_another_leaderboard_does_not_hinder(workspace):
+def test_a_difference_in_another_leaderboard_does_not_prevent_a_promotion(workspace):
     with (workspace / "data/trained/carried_rnn/weights.pt").open("a", encoding="utf-8") as text:
         text.write(" ")
 
@@ -201,7 +201,7 @@ def test_a_series_without_a_model_has_no_champion(workspace):
 # The champions in MLflow
 
 
-def test_a_sync_registers_the_champions_and_says_why_they_are(workspace):
+def test_a_sync_registers_the_champions_with_the_reason(workspace):
     fill(workspace)
     promote.main("surnames", force=False)
     instead = "surnames: the alias champion points to nothing instead of surname_blend"
@@ -314,7 +314,7 @@ def test_a_champion_of_other_data_than_these_is_no_difference(workspace, capsys)
 
 
 @pytest.mark.slow
-def test_on_a_server_the_alias_moves_only_when_it_is_asked_for(workspace, monkeypatch, capsys):
+def test_on_a_server_the_alias_moves_only_on_request(workspace, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", find_server())
     promote.main("surnames", force=False)
 

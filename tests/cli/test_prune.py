@@ -142,7 +142,7 @@ def test_a_file_that_dvc_does_not_keep_is_named_and_stays(workspace, capsys):
     assert not (workspace / "data/trained/emptied").exists()
 
 
-def test_a_terminal_obeys_nothing_in_the_name_of_a_file(workspace):
+def test_control_characters_in_a_file_name_are_escaped(workspace):
     (workspace / "data/generated/a\x1b]0;title\x07\nb").touch()
 
     done = call_srn(workspace, "prune")
@@ -152,7 +152,7 @@ def test_a_terminal_obeys_nothing_in_the_name_of_a_file(workspace):
 
 
 @pytest.mark.parametrize("place", ["data/generated", "data/plotted/link"])
-def test_nothing_is_looked_for_or_removed_behind_a_link(workspace, tmp_path, place):
+def test_links_are_not_followed_when_files_are_removed(workspace, tmp_path, place):
     home = tmp_path / "home"
     (home / "empty").mkdir(parents=True)
     shutil.copy(workspace / "data/trained/carried_rnn/weights.pt", home)  # that DVC's cache has
@@ -167,7 +167,7 @@ def test_nothing_is_looked_for_or_removed_behind_a_link(workspace, tmp_path, pla
     assert {path.name for path in home.iterdir()} == {"empty", "weights.pt", "thesis.tex"}
 
 
-def test_an_empty_folder_behind_a_link_stays(workspace, tmp_path):
+def test_an_empty_folder_that_a_link_points_to_is_kept(workspace, tmp_path):
     (tmp_path / "empty").mkdir()
     (workspace / "data/plotted/link").symlink_to(tmp_path / "empty")
 
@@ -176,7 +176,7 @@ def test_an_empty_folder_behind_a_link_stays(workspace, tmp_path):
     assert (tmp_path / "empty").exists()
 
 
-def test_prune_lists_and_removes_only_after_a_yes(workspace):
+def test_prune_removes_only_after_a_confirmation(workspace):
     note = workspace / "data/trained/carried_rnn/notes.txt"
     note.write_text("try a lower rate", encoding="utf-8")
     remove_model(workspace)

@@ -43,7 +43,7 @@ def clone(origin: Path, folder: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_what_readme_says_of_sharing_works_where_nobody_ran_the_searches(workspace, tmp_path):
+def test_the_sharing_commands_of_the_readme_work_without_results_of_searches(workspace, tmp_path):
     add_search(workspace)
     run(workspace, "dvc commit --force --quiet track")
     commit(workspace, "a search")
@@ -120,7 +120,7 @@ def list_files(folder: Path) -> set[str]:
         "unlisted.png",
     ],
 )
-def test_a_listing_that_was_changed_on_the_remote_is_neither_kept_nor_followed(
+def test_a_listing_that_was_changed_on_the_remote_is_rejected(
     workspace, remote, teammate, tmp_path, relpath
 ):
     poison(remote, read_md5(workspace, FOLDER), relpath.format(tmp_path=tmp_path))
@@ -154,7 +154,9 @@ def test_a_listing_on_the_remote_that_never_ends_is_not_read(workspace, remote, 
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_after_a_plain_dvc_pull_of_it_commands_reject_it(workspace, remote, teammate, command):
+def test_commands_reject_a_changed_listing_after_a_plain_dvc_pull(
+    workspace, remote, teammate, command
+):
     md5 = read_md5(workspace, FOLDER)
     poison(remote, md5, "../../../../tqdm.py")
     run(teammate, "dvc remote modify --local team verify false && dvc pull", check=False)
@@ -168,7 +170,7 @@ def test_after_a_plain_dvc_pull_of_it_commands_reject_it(workspace, remote, team
 
 @SLOW
 @pytest.mark.parametrize("command", COMMANDS[:5])
-def test_what_such_a_listing_planted_is_not_imported(workspace, remote, teammate, command):
+def test_a_file_that_a_changed_listing_wrote_is_not_imported(workspace, remote, teammate, command):
     """DVC does not keep the listing where `verify` is true, so that there is nothing to reject."""
     poison(remote, read_md5(workspace, FOLDER), "../../../../tqdm.py")
     call(teammate, "dvc", "pull")
@@ -180,7 +182,9 @@ def test_what_such_a_listing_planted_is_not_imported(workspace, remote, teammate
 
 
 @pytest.mark.parametrize("relpath", ["../evil.py", "/evil.py", "a/../../evil.py", "", "a//b", "."])
-def test_a_listing_that_dvc_lock_names_may_lead_nowhere_else(workspace, relpath):
+def test_a_listing_with_paths_outside_of_its_folder_is_rejected_whoever_wrote_it(
+    workspace, relpath
+):
     listing = json.dumps([{"md5": "0" * 32, "relpath": relpath}]).encode()
     md5 = f"{hashlib.md5(listing).hexdigest()}.dir"
     write_object(workspace / ".dvc/cache", md5, listing)
@@ -220,7 +224,7 @@ def test_what_is_pulled_is_what_dvc_lock_names(workspace, remote, teammate):
 
 
 @pytest.mark.parametrize("is_right", [True, False])
-def test_of_a_link_on_the_remote_the_content_comes_if_it_is_that_of_dvc_lock(
+def test_a_link_on_the_remote_is_read_as_a_file_and_compared_with_dvc_lock(
     workspace, remote, teammate, tmp_path, is_right
 ):
     weights = "data/trained/carried_rnn/weights.pt"
@@ -243,9 +247,7 @@ def test_of_a_link_on_the_remote_the_content_comes_if_it_is_that_of_dvc_lock(
     "number",
     [pytest.param(signal.SIGINT, marks=SLOW), signal.SIGTERM, signal.SIGKILL],
 )
-def test_a_pull_that_waits_for_its_remote_ends_when_it_is_told_to(
-    workspace, remote, teammate, number
-):
+def test_a_pull_that_waits_for_its_remote_can_be_stopped(workspace, remote, teammate, number):
     weights = find_object(remote, read_md5(workspace, "data/trained/carried_rnn/weights.pt"))
     weights.unlink()
     os.mkfifo(weights)  # as a remote that does not answer
@@ -287,7 +289,7 @@ def test_a_file_in_a_folder_that_its_listing_does_not_have_is_named(workspace, r
     assert f"{FOLDER} differs from dvc.lock" in done.stdout
 
 
-def test_without_a_remote_it_says_so_in_one_line(workspace):
+def test_a_missing_remote_is_reported_in_one_line(workspace):
     shutil.rmtree(workspace / ".dvc/cache")
 
     assert_one_line(call_srn(workspace, "pull"), "remote")
@@ -295,7 +297,9 @@ def test_without_a_remote_it_says_so_in_one_line(workspace):
 
 @SLOW
 @pytest.mark.parametrize("content", [None, b"of somebody else"])
-def test_what_the_remote_lacks_is_named_with_what_to_do(workspace, remote, teammate, content):
+def test_missing_files_of_the_remote_are_reported_with_what_to_do(
+    workspace, remote, teammate, content
+):
     weights = "data/trained/carried_rnn/weights.pt"
     [entry, *_] = json.loads(find_object(remote, read_md5(workspace, FOLDER)).read_bytes())
     # many folders hold the picture of the second

@@ -80,5 +80,5 @@ def test_the_count_keeps_its_width():
         (2, 185.0, "[3/8] stages done, 2 of them unchanged, about 3 min of training left"),
     ],
 )
-def test_minutes_are_said_where_they_are_known(num_unchanged, seconds, said):
+def test_the_remaining_minutes_are_printed_if_they_are_known(num_unchanged, seconds, said):
     assert format_remaining("[3/8]", num_unchanged, seconds) == said

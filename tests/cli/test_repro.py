@@ -230,7 +230,7 @@ def test_where_stdout_is_no_terminal_each_chain_is_one_line_that_counts_the_stag
 
 
 @pytest.mark.parametrize("number", ["0", "-1"])
-def test_no_jobs_are_rejected(tmp_path, number):
+def test_zero_jobs_are_rejected(tmp_path, number):
     command = ("python", f"{PROJECT}/stages/run.py", "cli", "repro", "--jobs", number)
 
     rejected = call(tmp_path, *command)

@@ -197,7 +197,7 @@ def test_the_whole_layer_tour_fits_into_100_columns(workspace, capsys):
     assert tour[4].startswith(" 4960 RNN(100, 20, num_layers=4)  ")  # and not as that of one layer
 
 
-def test_what_is_not_here_is_not_printed(workspace, capsys):
+def test_missing_results_are_not_printed(workspace, capsys):
     shutil.rmtree(workspace / "data/plotted/layers")
     for path in workspace.glob("data/evaluated/details/surnames/*/queries.csv"):
         path.unlink()
@@ -273,7 +273,7 @@ def test_large_errors_of_a_file_fit_100_columns(workspace, capsys):
     assert "0.9877 ±0.5" in table[-1] and "1.235e+07 " in table[-1]
 
 
-def test_a_terminal_obeys_nothing_in_scores(workspace, capsys):
+def test_control_characters_in_scores_are_escaped(workspace, capsys):
     rescore(workspace, "surname_gru", 0.7, data="official\x1b]0;title\x07\x1b[2J")
 
     results.main()

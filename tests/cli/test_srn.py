@@ -37,14 +37,14 @@ LOADED = {
 
 
 @pytest.mark.parametrize("command", ["results", "repro", "forecast series.csv"])
-def test_outside_of_a_repository_it_says_where_to_go_and_leaves_nothing(tmp_path, command):
+def test_outside_of_a_repository_it_names_the_installed_one_and_writes_nothing(tmp_path, command):
     done = call(tmp_path, SRN, *command.split())
 
     assert_one_line(done, f"{tmp_path} is not in a repository", f"cd '{PROJECT}'")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_help_that_nobody_reads_ends_without_a_word():
+def test_help_into_a_closed_pipe_prints_no_error():
     stopped = call_unread(PROJECT, SRN, "--help", PYTHONUNBUFFERED="")
 
     assert (stopped.returncode, stopped.stderr) == (1, "")

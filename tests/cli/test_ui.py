@@ -45,7 +45,7 @@ def test_it_fills_mlflow_and_prints_where_each_experiment_opens(workspace, numbe
 
 
 @pytest.mark.slow
-def test_a_port_that_is_taken_is_one_line(workspace):
+def test_a_used_port_is_a_one_line_error(workspace):
     fill(workspace)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

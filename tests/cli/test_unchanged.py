@@ -82,7 +82,7 @@ def test_an_edit_that_gives_the_same_bytes_starts_no_process_downstream(project,
     assert run(project, "dvc status").strip() == "Data and pipelines are up to date."
 
 
-def test_what_its_upstream_gives_back_is_asked_for_again(project, capsys):
+def test_a_stage_is_checked_again_after_its_upstream_restored_a_file(project, capsys):
     (project / "sorted.txt").unlink()
 
     run_changed()
@@ -105,7 +105,7 @@ def test_of_a_chain_only_the_stages_that_ran_are_named(project, capsys):
     assert "highest square\n" in (project / "processes").read_text("utf-8")
 
 
-def test_while_another_dvc_is_at_work_a_stage_counts_as_changed(project):
+def test_while_another_dvc_is_running_a_stage_counts_as_changed(project):
     pipeline = Pipeline()
     assert not is_dvc_busy()
     other = zc.lockfile.LockFile(".dvc/tmp/lock")

@@ -16,7 +16,7 @@ def clone(tmp_path):
 
 
 @pytest.mark.slow
-def test_every_model_comes_out_as_dvc_lock_has_it(clone):
+def test_every_model_trained_again_equals_dvc_lock(clone):
     done = call(clone, *VERIFY)
 
     assert done.returncode == 0, done.stdout
@@ -24,7 +24,7 @@ def test_every_model_comes_out_as_dvc_lock_has_it(clone):
 
 
 @pytest.mark.slow
-def test_a_model_that_comes_out_otherwise_is_named_with_its_files(clone):
+def test_a_model_that_differs_after_training_is_reported_with_its_files(clone):
     lock = (clone / "dvc.lock").read_text(encoding="utf-8")
     path = "data/trained/carried_rnn/weights.pt"
     md5 = re.search(rf"- path: {path}\n +hash: md5\n +md5: (\w+)", lock)[1]
@@ -47,7 +47,7 @@ def test_other_data_than_those_of_dvc_lock_are_rejected(clone):
     assert "differs from dvc.lock" in done.stdout
 
 
-def test_a_command_that_stands_in_dvc_lock_alone_is_never_run(workspace):
+def test_a_command_that_is_only_in_dvc_lock_is_never_run(workspace):
     lock = (workspace / "dvc.lock").read_text(encoding="utf-8")
     planted = "cmd: python -c \"open('planted', 'w')\" out"
     entry = re.search(r"  train_forecaster@carried_rnn:\n( +)cmd: .*\n(\1 +.*\n)*", lock)[0]
@@ -60,7 +60,7 @@ def test_a_command_that_stands_in_dvc_lock_alone_is_never_run(workspace):
     assert not (workspace / "planted").exists()
 
 
-def test_a_model_that_nobody_has_is_named(workspace):
+def test_an_unknown_model_is_reported(workspace):
     done = call(workspace, *VERIFY, "nobody")
 
     assert done.returncode == 1

@@ -46,7 +46,7 @@ def rot(folder: Path, path: str) -> Path:
         pytest.param(True, id="with_a_run", marks=pytest.mark.slow),
     ],
 )
-def test_what_rotted_in_the_cache_is_named_by_sync_and_check(workspace, is_tracked):
+def test_a_damaged_file_in_the_cache_is_reported_by_sync_and_check(workspace, is_tracked):
     if is_tracked:
         sync()
     spoiled = rot(workspace, WEIGHTS)
@@ -60,7 +60,7 @@ def test_what_rotted_in_the_cache_is_named_by_sync_and_check(workspace, is_track
 
 
 @pytest.mark.slow
-def test_after_the_rotten_object_is_deleted_repro_heals(tmp_path):
+def test_after_a_damaged_object_is_deleted_repro_restores_it(tmp_path):
     clone = copy_template(tmp_path / "clone")
     whole = (clone / WEIGHTS).read_bytes()
     spoiled = rot(clone, WEIGHTS)
@@ -83,7 +83,7 @@ def test_after_the_rotten_object_is_deleted_repro_heals(tmp_path):
         pytest.param(lambda path: path.write_bytes(b""), id="empty", marks=pytest.mark.slow),
     ],
 )
-def test_the_readmes_remote_gives_nothing_that_rotted_in_it(workspace, tmp_path, spoil):
+def test_the_readmes_remote_rejects_damaged_files(workspace, tmp_path, spoil):
     for line in list_readme_lines("dvc remote "):
         run(workspace, line.replace("/shared/folder", str(tmp_path / "remote")))
     run(workspace, "dvc push -q")
@@ -105,7 +105,7 @@ def list_readme_lines(beginning: str) -> list[str]:
     return [line.partition("#")[0] for line in lines if line.startswith(beginning)]
 
 
-def test_a_file_that_was_edited_by_hand_says_how_to_take_it_back(workspace):
+def test_a_file_that_was_edited_by_hand_is_reported_with_how_to_restore_it(workspace):
     fill(workspace)
     (workspace / WEIGHTS).write_bytes(b"mine")
     with pytest.raises(InputError, match=f"{WEIGHTS} differs from dvc.lock: delete it, then run"):
@@ -117,7 +117,7 @@ def test_a_file_that_was_edited_by_hand_says_how_to_take_it_back(workspace):
     check()
 
 
-def test_json_that_was_damaged_is_one_line(workspace):
+def test_damaged_json_is_a_one_line_error(workspace):
     path = workspace / "data/evaluated/details/surnames/surname_gru/scores.json"
     path.write_text("{", encoding="utf-8")
 

@@ -52,7 +52,7 @@ def test_a_zip_of_too_many_languages_is_rejected():
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "..", "A\nB", "-rf", "C:\\x", "A\x1b[2J"])
-def test_a_member_that_is_no_file_of_a_language_is_rejected(name):
+def test_a_member_that_is_not_a_file_of_a_language_is_rejected(name):
     assert "rename that file" in find_problem(zip_members([(f"data/names/{name}.txt", b"Ann")]))
 
 
@@ -165,7 +165,7 @@ write_raw(Path({str(folder)!r}), {NEW!r}, "custom", "new.zip")
 
 
 @pytest.mark.parametrize("event", ["open", "os.rename"])
-def test_a_kill_at_any_moment_leaves_old_names_new_names_or_what_is_rejected(tmp_path, event):
+def test_a_kill_at_any_moment_leaves_old_names_or_new_names_or_a_rejected_file(tmp_path, event):
     kept = tmp_path / "data/raw"
     left = []
     while True:
@@ -184,7 +184,7 @@ def test_a_kill_at_any_moment_leaves_old_names_new_names_or_what_is_rejected(tmp
     assert sorted(path.name for path in kept.iterdir()) == ["names.csv", "source.json"]
 
 
-def test_a_pair_that_a_kill_tore_is_fetched_again(tmp_path):
+def test_a_half_written_pair_is_fetched_again_after_a_kill(tmp_path):
     kept, copy = tmp_path / "data/raw", tmp_path / "copy.zip"
     copy.write_bytes(zip_names(NAMES))
     shutil.copy(PROJECT / "params.yaml", tmp_path)
@@ -242,7 +242,7 @@ def test_without_network_what_dvc_lock_names_is_taken_from_the_cache(taken, faul
 
 
 @pytest.mark.slow
-def test_a_cache_with_a_flipped_bit_is_not_taken_for_what_dvc_lock_names(taken, tmp_path):
+def test_a_cached_file_with_a_flipped_bit_is_not_used(taken, tmp_path):
     clone = Path(shutil.copytree(taken, tmp_path / "clone", symlinks=True))
     names = (clone / "data/raw/names.csv").read_bytes()
     shutil.rmtree(clone / "data/raw")
@@ -258,7 +258,7 @@ def test_a_cache_with_a_flipped_bit_is_not_taken_for_what_dvc_lock_names(taken, 
 
 
 @pytest.mark.slow
-def test_a_sample_that_dvc_lock_names_is_no_reason_to_be_silent(tmp_path):
+def test_the_sample_is_reported_also_if_dvc_lock_names_it(tmp_path):
     clone = copy_template(tmp_path / "clone")
     shutil.rmtree(clone / "data/raw")
     set_param(clone, "download_surnames.archive", "any")

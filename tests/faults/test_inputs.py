@@ -122,7 +122,7 @@ def workspace(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("path", "value"), WRONG, ids=lambda value: repr(value)[:30])
-def test_a_param_that_fits_no_machine_is_named_in_one_short_line(workspace, path, value):
+def test_a_param_too_large_for_any_machine_is_a_one_line_error(workspace, path, value):
     set_param(workspace, path, value)
     section = path.split(".")[0]
 
@@ -141,7 +141,9 @@ def test_the_params_in_git_are_within_all_bounds(workspace, section):
 
 
 @pytest.mark.parametrize(("model", "changes", "reason"), WRONG_NETWORKS)
-def test_a_network_that_fits_no_machine_is_rejected_before_it_takes_memory(model, changes, reason):
+def test_a_network_too_large_for_any_machine_is_rejected_before_it_takes_memory(
+    model, changes, reason
+):
     entry = parse_yaml((PROJECT / "params.yaml").read_text("utf-8"))["forecasters"][model]
     before = psutil.Process().memory_info().rss
 
@@ -171,7 +173,7 @@ def test_a_blend_without_members_is_named(network):
 
 
 @pytest.mark.parametrize("text", ["seed: 9" + "9" * 5000, "[" * 5000, "when: 2026-99-99"])
-def test_a_params_file_that_yaml_chokes_on_is_one_line(workspace, text):
+def test_a_params_file_that_yaml_cannot_parse_is_a_one_line_error(workspace, text):
     (workspace / "params.yaml").write_text(text, encoding="utf-8")
 
     with pytest.raises(InputError, match=r"params.yaml is damaged .*: correct it") as error:
@@ -203,7 +205,7 @@ PREPROCESS = "forecasting.preprocess generated_series.integer_starts csv/integer
 TRAIN = "forecasting.train carried_rnn npz/integer_starts.npz"
 
 
-def test_weights_that_the_last_update_blew_up_are_not_written(series):
+def test_infinite_weights_after_the_last_update_are_not_written(series):
     set_param(series, "forecasters.carried_rnn.iterations", 1)
     set_param(series, "forecasters.carried_rnn.rate", 1e300)
 
@@ -214,7 +216,7 @@ def test_weights_that_the_last_update_blew_up_are_not_written(series):
 
 
 @pytest.mark.slow
-def test_a_stage_that_gets_no_memory_says_so_and_what_to_lower(series):
+def test_a_stage_without_memory_reports_what_to_lower(series):
     torchs = {"network": {"cell": "lstm", "hidden": 4000}}
     numpys = {"carry_state": False, "batch": 10**6, "iterations": 10**4}
 
@@ -258,7 +260,7 @@ def run_in_tmpfs(folder, size, stage, prepare=""):
         ("layers.probe small/out", "16k"),
     ],
 )
-def test_a_full_disk_is_one_line(series, stage, size):
+def test_a_full_disk_is_a_one_line_error(series, stage, size):
     set_param(series, "download_surnames.addresses", [])
     shutil.copytree(PROJECT / "data/sample", series / "data/sample")
 
@@ -269,7 +271,7 @@ def test_a_full_disk_is_one_line(series, stage, size):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("unshare"), reason="mounts a small file system")
-def test_a_checkout_that_can_only_be_read_is_one_line(series):
+def test_a_read_only_checkout_is_a_one_line_error(series):
     said = run_in_tmpfs(series, "1m", f"{TRAIN} small/out", "mount -o remount,ro small")
 
     assert said == (
@@ -278,7 +280,7 @@ def test_a_checkout_that_can_only_be_read_is_one_line(series):
 
 
 @pytest.mark.skipif(not shutil.which("setpriv"), reason="gives a right away")
-def test_a_folder_that_one_may_not_write_is_one_line(workspace):
+def test_a_folder_without_write_permission_is_a_one_line_error(workspace):
     workspace.chmod(0o555)
     # root may write everywhere, until it gives that right away
     prefix = "setpriv --bounding-set=-dac_override" if os.geteuid() == 0 else ""
@@ -291,7 +293,7 @@ def test_a_folder_that_one_may_not_write_is_one_line(workspace):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_trainer_that_was_killed_is_said_to_have_been_killed(tmp_path, jobs):
+def test_a_killed_training_is_reported_as_killed(tmp_path, jobs):
     clone = copy_template(tmp_path / "clone")
     set_param(clone, "forecasters.carried_rnn.iterations", 10**6)
     command = subprocess.Popen(

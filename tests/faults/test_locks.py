@@ -36,7 +36,7 @@ def clone(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-def test_a_second_repro_says_who_is_at_work_and_leaves_him_alone(clone):
+def test_a_second_repro_reports_the_running_one_and_does_not_disturb_it(clone):
     first = start(clone, REPRO)
     [trainer] = wait_for_trainers(clone, 1)
 
@@ -55,7 +55,7 @@ def test_a_second_repro_says_who_is_at_work_and_leaves_him_alone(clone):
         pytest.param("mlflow.db.lock", TRACK, id="sync"),
     ],
 )
-def test_a_lock_that_is_a_link_is_one_line_and_what_it_leads_to_stays(
+def test_a_lock_that_is_a_link_is_rejected_and_its_target_is_unchanged(
     workspace, tmp_path, lock, command
 ):
     theirs = tmp_path / "theirs"
@@ -71,7 +71,7 @@ def test_a_lock_that_is_a_link_is_one_line_and_what_it_leads_to_stays(
 
 
 @pytest.mark.slow
-def test_beside_a_plain_dvc_repro_says_who_is_at_work(clone):
+def test_beside_a_plain_dvc_repro_reports_the_running_process(clone):
     dvc = start(clone, ["dvc", "repro", "--single-item", "train_forecaster@carried_rnn"])
     [trainer] = wait_for_trainers(clone, 1)
 
@@ -85,7 +85,7 @@ def test_beside_a_plain_dvc_repro_says_who_is_at_work(clone):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("left", ["", '{"write": {"/some/pa'], ids=["empty", "half"])
-def test_a_damaged_rwlock_is_removed_with_a_word(tmp_path, left):
+def test_a_damaged_rwlock_is_removed_and_reported(tmp_path, left):
     clone = copy_template(tmp_path / "clone")
     (clone / ".dvc/tmp/rwlock").write_text(left, encoding="utf-8")
     assert "rwlock" in run(clone, "dvc status --json >/dev/null", check=False)  # DVC gives up
@@ -106,7 +106,7 @@ def test_a_damaged_rwlock_is_removed_with_a_word(tmp_path, left):
         pytest.param("results", marks=pytest.mark.slow),
     ],
 )
-def test_an_unfinished_merge_of_dvc_lock_is_one_line(workspace, command):
+def test_an_unfinished_merge_of_dvc_lock_is_a_one_line_error(workspace, command):
     merge_two_trainings(workspace)
 
     stopped = call_srn(workspace, command)
@@ -140,7 +140,7 @@ def merge_two_trainings(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["dvc.yaml", "params.yaml", "dvc.lock"])
-def test_a_file_that_is_no_yaml_is_one_line(workspace, path):
+def test_a_file_that_is_not_yaml_is_a_one_line_error(workspace, path):
     text = (workspace / path).read_text(encoding="utf-8")
     (workspace / path).write_text(text[: len(text) // 2] + "\n\t: [", encoding="utf-8")
 
@@ -177,7 +177,7 @@ def test_a_dvc_lock_that_was_cut_is_read_or_rejected_in_one_line(workspace, shar
 
 
 @pytest.mark.parametrize("command", [REPRO, TRACK], ids=["repro", "sync"])
-def test_in_a_checkout_that_can_only_be_read_a_command_ends_with_one_line(workspace, command):
+def test_in_a_read_only_checkout_a_command_ends_with_a_one_line_error(workspace, command):
     stopped = call_read_only(workspace, command)
 
     assert_one_line(stopped, ".lock", "the file system is read-only")
@@ -185,7 +185,7 @@ def test_in_a_checkout_that_can_only_be_read_a_command_ends_with_one_line(worksp
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [CHECK, RESULTS], ids=["check", "results"])
-def test_what_only_reads_works_there(workspace, command):
+def test_commands_that_only_read_work_in_a_read_only_checkout(workspace, command):
     run(workspace, " ".join(TRACK))
 
     done = call_read_only(workspace, command)

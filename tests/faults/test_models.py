@@ -66,7 +66,7 @@ SPOILED = pytest.mark.parametrize(
         ([*FORECAST, "--series", "integer_starts"], "carried_rnn"),
     ],
 )
-def test_weights_that_are_not_those_of_dvc_lock_answer_nothing(workspace, command, model):
+def test_weights_that_differ_from_dvc_lock_are_not_used(workspace, command, model):
     flip(workspace / f"data/trained/{model}/weights.pt")
 
     stopped = call_srn(workspace, *command)
@@ -88,7 +88,7 @@ def test_an_architecture_that_is_a_path_is_never_run(workspace, is_taken):
     assert not (workspace / "ran").exists()
 
 
-def test_a_pickle_in_place_of_weights_is_one_line(workspace):
+def test_a_pickle_in_place_of_weights_is_a_one_line_error(workspace):
     path = workspace / "data/trained/surname_gru/weights.pt"
     path.write_bytes(pickle.dumps(Path("any object"), protocol=2))
     take_results(workspace, *STAGES)
@@ -201,7 +201,7 @@ SCORES = "data/evaluated/details/surnames/surname_blend/scores.json"
         (CONFIG, lambda config: config | {"another": 1}),
     ],
 )
-def test_a_file_of_a_model_that_has_another_shape_is_one_line(workspace, path, change):
+def test_a_model_file_with_another_structure_is_a_one_line_error(workspace, path, change):
     promote.main("surnames", force=False)
     change_json(path, change)
 
@@ -211,7 +211,7 @@ def test_a_file_of_a_model_that_has_another_shape_is_one_line(workspace, path, c
     assert Path(path).name in str(error.value) or "weights.pt" in str(error.value)
 
 
-def test_a_champion_without_its_config_or_of_another_task_is_one_line(workspace):
+def test_a_champion_without_config_or_of_another_task_is_a_one_line_error(workspace):
     promote.main("surnames", force=False)
     promote.main("integer_starts", force=False)
     champions = read_champions()
@@ -226,7 +226,7 @@ def test_a_champion_without_its_config_or_of_another_task_is_one_line(workspace)
 
 
 @pytest.mark.parametrize("text", ["[core", "[core]\n    another = 1\n"])
-def test_damaged_settings_of_dvc_are_one_line(workspace, text):
+def test_damaged_settings_of_dvc_are_a_one_line_error(workspace, text):
     (workspace / ".dvc/config").write_text(text, encoding="utf-8")
 
     with pytest.raises(InputError, match=r"^DVC's settings are damaged \(.*git checkout \.dvc"):
@@ -245,7 +245,7 @@ def test_damaged_settings_of_dvc_are_one_line(workspace, text):
         {"intervals": {"macro_f1": 5}},
     ],
 )
-def test_scores_of_another_shape_are_one_line(workspace, change):
+def test_scores_with_another_structure_are_a_one_line_error(workspace, change):
     write_json(Path(SCORES), read_json(Path(SCORES)) | change)
 
     with pytest.raises(InputError, match=r"surname_blend/scores\.json .*: delete it and run"):
@@ -253,7 +253,7 @@ def test_scores_of_another_shape_are_one_line(workspace, change):
 
 
 @pytest.mark.parametrize("content", [[1], 5, {}, {"data": "official"}, {"majority": {}}])
-def test_scores_of_baselines_that_are_none_are_one_line(workspace, content):
+def test_invalid_scores_of_baselines_are_a_one_line_error(workspace, content):
     path = Path("data/evaluated/details/surnames/baselines/scores.json")
     write_json(path, content)
 
@@ -296,7 +296,7 @@ def published() -> Path:
 
 
 @pytest.mark.parametrize(("name", "make", "params", "reason"), ODD)
-def test_a_request_that_has_no_sensible_answer_is_rejected(published, name, make, params, reason):
+def test_an_invalid_request_is_rejected(published, name, make, params, reason):
     model = mlflow.pyfunc.load_model(str(find_in_store(published, name, "MLmodel").parent))
 
     with pytest.raises(MlflowException, match=reason) as rejected:
@@ -308,7 +308,7 @@ def test_a_request_that_has_no_sensible_answer_is_rejected(published, name, make
 @pytest.mark.parametrize(
     "model", ["surname_gru", "surname_ngrams", "surname_markov", "surname_blend"]
 )
-def test_many_names_have_the_answers_that_each_has_alone(published, model):
+def test_a_name_in_a_batch_has_the_same_prediction_as_alone(published, model):
     served = mlflow.pyfunc.load_model(str(find_in_store(published, model, "MLmodel").parent))
     names = ["Schmidt", "O", "O...1", "Yue Tingsong", "Ó", "Abc" * 40] + ["Nguyen"] * 150
 
@@ -333,7 +333,7 @@ class Planted:
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
-def test_a_pickle_in_a_file_of_numpy_is_one_line_and_runs_nothing(tmp_path, monkeypatch, suffix):
+def test_a_pickle_in_a_numpy_file_is_a_one_line_error_and_is_not_run(tmp_path, monkeypatch, suffix):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / f"state{suffix}"
     planted = np.array([Planted()], dtype=object)
@@ -350,7 +350,7 @@ def test_a_pickle_in_a_file_of_numpy_is_one_line_and_runs_nothing(tmp_path, monk
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", b"\x80\x04."])
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
-def test_a_file_that_numpy_cannot_read_is_one_line(tmp_path, content, suffix):
+def test_a_file_that_numpy_cannot_read_is_a_one_line_error(tmp_path, content, suffix):
     path = tmp_path / f"state{suffix}"
     path.write_bytes(content)
 

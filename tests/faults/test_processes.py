@@ -74,7 +74,7 @@ def assert_nothing_runs(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [["repro"], ["stages/run.py", "cli", "repro"]])
-def test_a_killed_make_leaves_no_trainer_behind(clone, victim):
+def test_a_killed_make_leaves_no_training_running(clone, victim):
     command = start(clone, MAKE)
     wait_for_trainers(clone, 2)
 
@@ -85,7 +85,7 @@ def test_a_killed_make_leaves_no_trainer_behind(clone, victim):
 
 
 @pytest.mark.slow
-def test_a_killed_dvc_takes_its_trainer_with_it_and_leaves_the_others(clone):
+def test_a_killed_dvc_ends_its_own_training_and_no_other(clone):
     command = start(clone, REPRO)
     wait_for_trainers(clone, 2)
     killed = find_process(clone, "stages/run.py", "cli.jobs")
@@ -103,7 +103,7 @@ def test_a_killed_dvc_takes_its_trainer_with_it_and_leaves_the_others(clone):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shell", ["sh", "dash", "bash", "zsh", "fish"])
-def test_a_killed_plain_dvc_leaves_no_trainer_behind_whichever_shell_it_uses(clone, shell):
+def test_a_killed_plain_dvc_leaves_no_training_running_with_any_shell(clone, shell):
     path = shutil.which(shell)
     if not path:
         pytest.skip(f"no {shell} here")
@@ -119,7 +119,7 @@ def test_a_killed_plain_dvc_leaves_no_trainer_behind_whichever_shell_it_uses(clo
 
 
 @pytest.mark.slow
-def test_a_stage_whose_dvc_died_before_it_could_look_ends(clone):
+def test_a_stage_ends_if_its_dvc_had_ended_before_the_first_check(clone):
     dvc = start(clone, ["dvc", "repro", "--single-item", "train_forecaster@carried_rnn"])
     while not (shells := [p for p in list_processes(clone) if p.ppid() == dvc.pid]):
         time.sleep(0.001)
@@ -170,7 +170,7 @@ def start_in_terminal(folder: Path, line: str) -> tuple[int, subprocess.Popen[by
 
 
 @pytest.mark.slow
-def test_a_job_that_is_told_to_end_while_dvc_writes_dvc_lock_lets_it_finish(clone):
+def test_a_stopped_job_finishes_writing_dvc_lock_first(clone):
     grow_lock(clone, 60)  # a second of writing
     set_param(clone, "figures.dpi", 31)
     size = (clone / "dvc.lock").stat().st_size
@@ -210,7 +210,7 @@ def read_lock(folder: Path) -> dict:
         ),
     ],
 )
-def test_no_signal_lands_while_dvc_writes_rwlock(clone, command, number):
+def test_signals_wait_while_dvc_writes_rwlock(clone, command, number):
     held = hold_rwlock(clone)
     command = start(clone, command)
     let_read(held)

@@ -64,7 +64,7 @@ def tracked(workspace: Path) -> Path:
         ("ffffffffffff", ("is of an MLflow newer than", "pip install --upgrade mlflow")),
     ],
 )
-def test_a_store_of_another_mlflow_is_one_line_with_the_command(tracked, revision, words):
+def test_a_store_of_another_mlflow_is_a_one_line_error_with_the_command(tracked, revision, words):
     with closing(sqlite3.connect("mlflow.db")) as database, database:
         database.execute("update alembic_version set version_num = ?", [revision])
 
@@ -75,7 +75,9 @@ def test_a_store_of_another_mlflow_is_one_line_with_the_command(tracked, revisio
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("size", [1, 200_000])
-def test_a_store_whose_making_was_cut_short_is_made_at_the_next_sync(workspace, number, size):
+def test_a_store_whose_creation_was_interrupted_is_created_by_the_next_sync(
+    workspace, number, size
+):
     process = start_sync(workspace)
     unfinished = workspace / "mlflow.db.unfinished"
     while not (unfinished.exists() and unfinished.stat().st_size >= size):
@@ -90,7 +92,7 @@ def test_a_store_whose_making_was_cut_short_is_made_at_the_next_sync(workspace, 
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_while_the_store_is_made_bricks_nothing(workspace):
+def test_a_full_disk_while_the_store_is_created_leaves_nothing_broken(workspace):
     limited = ["sh", "-c", 'ulimit -f 200; exec "$@"', "sh", *TRACK]  # 100 KiB a file
 
     stopped = call(workspace, *limited)
@@ -101,7 +103,7 @@ def test_a_disk_that_fills_while_the_store_is_made_bricks_nothing(workspace):
     assert_complete()
 
 
-def test_a_half_made_store_is_one_line_that_says_what_to_do(workspace):
+def test_an_incomplete_store_is_a_one_line_error_with_what_to_do(workspace):
     with closing(sqlite3.connect(workspace / "mlflow.db")) as half, half:
         half.execute("create table experiments (experiment_id integer, artifact_location text)")
 
@@ -110,7 +112,7 @@ def test_a_half_made_store_is_one_line_that_says_what_to_do(workspace):
     assert_one_line(stopped, "mlflow.db is not a complete MLflow store", "move it away")
 
 
-def test_a_damaged_store_is_one_line_that_says_what_to_do(tracked):
+def test_a_damaged_store_is_a_one_line_error_with_what_to_do(tracked):
     with (tracked / "mlflow.db").open("r+b") as file:
         for page in range(2, 40):
             file.seek(page * 4096)
@@ -120,7 +122,7 @@ def test_a_damaged_store_is_one_line_that_says_what_to_do(tracked):
     assert_one_line(call_srn(tracked, "check"), "mlflow.db cannot be used (damaged")
 
 
-def test_a_file_that_is_no_database_is_one_line(workspace):
+def test_a_file_that_is_not_a_database_is_a_one_line_error(workspace):
     (workspace / "mlflow.db").write_text("a note\n" * 1000, encoding="utf-8")
 
     stopped = call_srn(workspace, "sync")
@@ -130,7 +132,7 @@ def test_a_file_that_is_no_database_is_one_line(workspace):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hold", ["begin exclusive", "begin immediate"])
-def test_a_locked_store_is_one_line_within_20_seconds(tracked, hold):
+def test_a_locked_store_is_a_one_line_error_within_20_seconds(tracked, hold):
     with closing(sqlite3.connect(tracked / "mlflow.db")) as holder:
         holder.execute(hold)
         started = time.monotonic()
@@ -152,7 +154,7 @@ def test_a_locked_store_is_one_line_within_20_seconds(tracked, hold):
         "x",
     ],
 )
-def test_an_address_that_is_none_is_one_line_without_its_password(workspace, uri):
+def test_an_invalid_address_is_a_one_line_error_without_its_password(workspace, uri):
     stopped = call_srn(workspace, "sync", MLFLOW_TRACKING_URI=uri)
 
     assert_one_line(stopped, "MLFLOW_TRACKING_URI", "mlflow server")
@@ -170,7 +172,7 @@ def test_the_password_of_a_server_is_never_printed(workspace, command):
     assert "secret" not in stopped.stdout
 
 
-def test_a_database_is_told_to_be_served(workspace):
+def test_a_database_address_is_answered_with_how_to_start_a_server(workspace):
     stopped = call_srn(workspace, "sync", MLFLOW_TRACKING_URI="mysql://me:secret@host/db")
 
     assert_one_line(stopped, "start `mlflow server` on it", "MLFLOW_BACKEND_STORE_URI")
@@ -188,7 +190,7 @@ def test_a_sync_that_waits_for_another_shows_no_password(workspace):
     assert "waiting for the process that writes to MLflow at http://127" in line
 
 
-def test_a_foreign_traceback_shows_no_password(workspace):
+def test_a_traceback_of_a_library_shows_no_password(workspace):
     raiser = "raise ValueError('http://me:secret@host is no address')"
     code = f"from stages.shared.command import *\ndef main():\n    {raiser}\nrun_as_command(main)"
 
@@ -200,7 +202,7 @@ def test_a_foreign_traceback_shows_no_password(workspace):
 
 
 @pytest.mark.slow
-def test_a_store_that_is_not_there_is_made_only_where_it_is_asked_for(workspace):
+def test_a_missing_store_is_created_only_on_request(workspace):
     typo = {"MLFLOW_TRACKING_URI": "sqlite:///mlflwo.db"}
 
     stopped = call_srn(workspace, "sync", **typo)
@@ -211,7 +213,7 @@ def test_a_store_that_is_not_there_is_made_only_where_it_is_asked_for(workspace)
     assert (workspace / "mlflwo.db").exists()
 
 
-def test_a_folder_with_odd_letters_has_a_store_as_any_other(tmp_path, monkeypatch):
+def test_a_folder_with_unusual_letters_can_have_a_store(tmp_path, monkeypatch):
     folder = copy_workspace(tmp_path / "it's 100% # ü")
     work_in(folder, monkeypatch)
 
@@ -223,7 +225,7 @@ def test_a_folder_with_odd_letters_has_a_store_as_any_other(tmp_path, monkeypatc
 
 @pytest.mark.slow
 @pytest.mark.parametrize("keep", [False, True], ids=["moved", "copied"])
-def test_a_moved_or_copied_store_is_one_line_and_filled_again_once_it_is_deleted(
+def test_a_moved_or_copied_store_is_reported_and_filled_again_after_it_is_deleted(
     tracked, tmp_path, keep
 ):
     elsewhere = tmp_path / "elsewhere"
@@ -263,7 +265,9 @@ def ask_store(workspace, query, experiment_id, table):
 
 
 @pytest.mark.parametrize("table", ["runs", "logged_models"])
-def test_an_address_in_a_local_store_that_leads_elsewhere_costs_no_file(workspace, tmp_path, table):
+def test_artifact_addresses_outside_of_a_local_store_are_not_written_or_deleted(
+    workspace, tmp_path, table
+):
     fill(workspace)
     run_id = find_run("surname_markov").info.run_id
     thesis = tmp_path / "home/thesis.tex"
@@ -280,7 +284,7 @@ def test_an_address_in_a_local_store_that_leads_elsewhere_costs_no_file(workspac
     assert list(thesis.parent.iterdir()) == [thesis]
 
 
-def test_a_version_whose_address_leads_elsewhere_is_not_asked_for_its_files(workspace):
+def test_files_of_a_version_with_a_foreign_address_are_not_requested(workspace):
     fill(workspace)
     promote.main("surnames", force=False)
     sync()
@@ -461,7 +465,7 @@ def write_odd_tags(client: MlflowClient, run_id: str, experiment_id: str) -> Non
         write_odd_tags,
     ],
 )
-def test_what_others_write_into_the_store_stops_nobody(workspace, disturb):
+def test_rows_written_by_others_do_not_stop_a_sync(workspace, disturb):
     fill(workspace)
     promote.main("surnames", force=False)
     sync()

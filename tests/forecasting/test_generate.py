@@ -143,7 +143,7 @@ def test_a_constant_series_without_chaos_decays_to_its_fixed_point():
     assert x[-1] == pytest.approx(FIXED_POINT, abs=1e-6)
 
 
-def test_a_chaotic_series_is_the_same_wherever_it_is_asked_for():
+def test_a_chaotic_series_does_not_depend_on_the_requested_start():
     times = np.arange(0, 500.0)
 
     whole, late = (sample_signal(series(**CHAOS), t) for t in (times, times[300:]))
@@ -163,7 +163,7 @@ def test_a_chaotic_series_is_this_one_to_the_last_bit():
     ]
 
 
-def test_a_chaotic_series_is_not_followed_for_ever():
+def test_the_start_of_a_chaotic_series_is_limited():
     with pytest.raises(InputError, match="lower its starts"):
         draw_segments(series(**CHAOS, starts={"count": 2, "apart": 1e9}))
 
@@ -183,7 +183,7 @@ def test_a_chaotic_series_is_not_followed_for_ever():
         ({"window": 1, "test_points": 49}, "nothing of segments of 50 samples: lower them"),
     ],
 )
-def test_series_that_make_no_sense_are_rejected(changes, reason):
+def test_invalid_generated_series_are_rejected(changes, reason):
     with pytest.raises(InputError, match=reason):
         check_params({**SINE, **changes}, GeneratedParams, "params.yaml: generated_series.x")
 

@@ -168,7 +168,7 @@ def test_a_file_may_have_any_encoding_that_is_named(tmp_path, encoding):
         ("t,y\n[-],[degC]\n1,5\n2,6\n", r"line 2: '\[degC\]' is not a number: .*skip_rows: 1"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said_with_its_line(tmp_path, text, reason):
+def test_errors_in_a_file_name_the_line(tmp_path, text, reason):
     with pytest.raises(InputError, match=reason) as raised:
         read(tmp_path, text)
 
@@ -206,14 +206,14 @@ def test_several_series_below_each_other_are_recognised(tmp_path, sort, time):
         read(tmp_path, text, time=time)
 
 
-def test_a_column_that_repeats_is_no_sign_of_several_series(tmp_path):
+def test_a_repeated_column_does_not_mean_several_series(tmp_path):
     rows = "".join(f"{1 + number % 12},{number}\n" for number in range(60))
 
     assert len(read(tmp_path, f"month,y\n{rows}", time=None).samples) == 60
 
 
 @pytest.mark.parametrize("odd", [100_000, -999])
-def test_a_sample_far_from_all_others_is_named(tmp_path, odd):
+def test_a_sample_far_from_all_others_is_reported(tmp_path, odd):
     samples = [100 + number % 7 for number in range(50)]
     samples[30] = odd
 
@@ -222,7 +222,7 @@ def test_a_sample_far_from_all_others_is_named(tmp_path, odd):
     assert f"such as {odd} in line 32" in message
 
 
-def test_what_is_dropped_or_filled_is_said(tmp_path):
+def test_dropped_and_filled_samples_are_reported(tmp_path):
     observed = read(tmp_path, "t,y\n1,\n2,5\n3,\n4,7\n5,\n", fill="linear")
 
     assert observed.samples.tolist() == [5, 6, 7]
@@ -233,7 +233,7 @@ def test_what_is_dropped_or_filled_is_said(tmp_path):
     ]
 
 
-def test_what_never_ends_or_fills_the_memory_is_named_before_it_is_read(tmp_path):
+def test_endless_and_huge_files_are_rejected_before_they_are_read(tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")
     (tmp_path / "link.csv").symlink_to("/dev/zero")
     (tmp_path / "sparse.csv").touch()
@@ -247,7 +247,7 @@ def test_what_never_ends_or_fills_the_memory_is_named_before_it_is_read(tmp_path
         read_csv_series(tmp_path / "sparse.csv", params)
 
 
-def test_a_file_that_is_not_there_and_one_that_is_no_text_are_named(tmp_path):
+def test_missing_files_and_files_that_are_not_text_are_reported(tmp_path):
     (tmp_path / "b.csv").write_bytes(b"y\n\xff\n")
     params = CsvParams(column="y")
 
@@ -272,7 +272,7 @@ def test_a_file_that_is_not_there_and_one_that_is_no_text_are_named(tmp_path):
         ({"calendar": "lunar"}, r"mine\.calendar: input should be 'even', 'business_days' or"),
     ],
 )
-def test_entries_that_make_no_sense_are_rejected(changes, reason):
+def test_invalid_entries_are_rejected(changes, reason):
     with pytest.raises(InputError, match=reason):
         check_params(FILE | changes, ObservedParams, "params.yaml: observed_series.mine")
 
@@ -288,7 +288,7 @@ def test_entries_that_make_no_sense_are_rejected(changes, reason):
         ([10**400 + year for year in range(30)], "line 2: a time above 1e"),
     ],
 )
-def test_a_time_that_no_calendar_here_holds_is_named(tmp_path, times, reason):
+def test_a_time_outside_of_the_calendar_is_reported(tmp_path, times, reason):
     with pytest.raises(InputError, match=reason):
         read(tmp_path, make_rows(times))
 

@@ -134,7 +134,7 @@ def test_columns_of_a_wide_file_are_series(tmp_path):
         ("unique_id,ds,y\na,1,\na,2,\n", "series 'a' has no number"),
     ],
 )
-def test_what_is_wrong_is_said_of_the_series_and_the_line(tmp_path, text, said):
+def test_errors_name_the_series_and_the_line(tmp_path, text, said):
     with pytest.raises(InputError, match=r"line|column|number") as raised:
         read(tmp_path, text)
 
@@ -374,7 +374,7 @@ def test_a_panel_of_more_windows_is_trained_by_more_updates():
     assert len(many.curves.loss) == round(2.6 * math.sqrt(3000 - 6 - 3 - 2))
 
 
-def test_intervals_past_the_end_go_by_validation_and_test():
+def test_intervals_past_the_end_use_errors_of_validation_and_test():
     targets = {"validation": np.full((4, 1), 1.0), "test": np.full((4, 1), 3.0)}
     validation, test = (
         Backtest(np.zeros((4, 1)), of, naive_error=np.ones((4, 1)), names=[*"abcd"])

@@ -16,7 +16,7 @@ def test_an_interval_is_the_quantile_of_the_absolute_errors_of_each_step():
     assert fitted[80].held.tolist() == [1, 1, 1, 1]
 
 
-def test_a_share_held_counts_steps_as_far_as_validation_goes():
+def test_coverage_counts_as_many_steps_as_validation_has():
     validation = np.full((9, 2), 1.0)
     test = np.array([[0.5, 5.0, 99.0], [0.5, 0.5, 99.0]])
 
@@ -42,7 +42,7 @@ def test_a_forecast_is_given_only_errors_whose_targets_lie_before_it():
     assert (second[80].half_width > first[80].half_width).all()
 
 
-def test_intervals_adapt_until_they_hold_what_they_promise():
+def test_intervals_adapt_to_their_nominal_coverage():
     generator = np.random.default_rng(0)
     validation = generator.normal(size=(50, 2))
     test = generator.normal(size=(600, 2)) * np.linspace(1, 20, 600)[:, None]  # ever worse
@@ -67,7 +67,7 @@ def test_a_higher_level_is_never_narrower():
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_every_level_may_be_asked_for(level):
+def test_every_level_can_be_requested(level):
     call = _make_parser().parse_args(["forecast", "a.csv", "--level", str(level)])
 
     assert call.levels == [level]

@@ -182,7 +182,7 @@ def test_windows_of_validation_of_a_generated_series_follow_the_signal_after_tra
         (np.arange(40.0), {"window": 20}, r"40 rows 20 are left .* no more than the window \(20\)"),
     ],
 )
-def test_a_file_that_nothing_can_be_learned_from_is_rejected(samples, changes, reason):
+def test_a_file_without_enough_samples_or_variation_is_rejected(samples, changes, reason):
     with pytest.raises(InputError, match=reason) as raised:
         split(samples, **changes)
 

@@ -155,7 +155,7 @@ def test_a_context_shorter_than_a_period_is_rejected():
         score("integer_starts", context=20, names=["copy_period"])
 
 
-def test_a_baseline_that_explodes_is_left_out_and_named(monkeypatch, capsys):
+def test_a_diverging_baseline_is_left_out_and_reported(monkeypatch, capsys):
     exploding = make_linear([[1e300]])
     monkeypatch.setattr("stages.forecasting.score_baselines.make_linear", lambda weight: exploding)
 

@@ -156,7 +156,7 @@ def test_training_and_figures_do_without_the_params(series, tmp_path):
 
 
 @pytest.mark.parametrize("series", KINDS)
-def test_what_needs_the_params_says_so_where_they_were_not_read(series, tmp_path):
+def test_methods_that_need_missing_params_raise_an_error(series, tmp_path):
     write_series(tmp_path / f"{series.name}.npz", series)
 
     again = read_series(tmp_path / f"{series.name}.npz", with_params=False)

@@ -105,7 +105,7 @@ def test_sizes_that_do_not_fit_are_found_in_params_alone(entry, reason, tmp_path
         {"network": None, "closed_loop": 3},
     ],
 )
-def test_what_fits_or_is_wrong_in_another_way_is_left_to_its_stage(entry, tmp_path, monkeypatch):
+def test_other_errors_are_left_to_the_stage(entry, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_params(**entry)
 

@@ -136,7 +136,7 @@ def test_recorded_norms_are_those_of_automatic_differentiation(model, monkeypatc
         {"closed_loop": {"context": 9, "horizon": 9}, "carry_state": False},
     ],
 )
-def test_what_no_kernel_knows_is_differentiated_automatically(changes):
+def test_recipes_without_a_kernel_use_automatic_differentiation(changes):
     params = params_of("carried_rnn", **changes)
 
     assert find_kernel(params_of("carried_rnn"), torch.device("cpu")) == "differentiate_elman"
@@ -188,7 +188,7 @@ def test_snapshots_show_input_and_forecast_at_each_quarter_of_training():
     assert errors[0] > 0.1 > 0.01 > errors[-1]
 
 
-def test_a_snapshot_holds_what_the_weights_of_its_moment_answer():
+def test_a_snapshot_has_the_predictions_of_the_weights_at_that_update():
     params, series = params_of("carried_rnn", iterations=8), series_of("carried_rnn")
 
     snapshots = train(params, series, "x").snapshots
@@ -340,7 +340,7 @@ def test_every_kind_of_forecaster_learns_a_file_in_whatever_units(model):
     assert other["std"] == pytest.approx(1000 * one["std"])
 
 
-def test_what_a_file_holds_back_changes_no_weight():
+def test_held_out_samples_change_no_weight():
     changed = SWING.copy()
     changed[60:] *= 3
 
@@ -524,7 +524,9 @@ def test_a_readout_is_fitted_to_slid_windows_too():
         ),
     ],
 )
-def test_what_does_not_fit_the_series_is_named_with_the_numbers(model, series, changes, reason):
+def test_sizes_that_do_not_fit_the_series_are_reported_with_the_numbers(
+    model, series, changes, reason
+):
     data = split_file(SWING, window=4) if series == "file" else series_of(series)
 
     with pytest.raises(InputError, match=reason):
@@ -554,7 +556,7 @@ def test_snapshots_of_a_window_forecaster_show_the_sample_after_the_window():
     assert trained.snapshots["times"][0].tolist() == [40]
 
 
-def test_a_loss_that_blows_up_in_numpy_is_an_error_without_warnings():
+def test_an_infinite_loss_in_numpy_is_an_error_without_warnings():
     params = params_of("closed_loop_rnn", iterations=50, rate=1e30)
 
     with pytest.raises(InputError, match=r"closed_loop_rnn: the loss became (nan|inf)"):

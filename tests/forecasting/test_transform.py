@@ -43,7 +43,7 @@ def test_a_forecast_continues_from_the_last_samples():
 
 @pytest.mark.parametrize("params", [{}, {"log": True}, {"difference": [1, 3]}])
 @pytest.mark.parametrize("horizon", [1, 3, 7])
-def test_a_forecaster_that_knows_the_future_is_right_after_any_transform(params, horizon):
+def test_a_perfect_forecaster_stays_perfect_after_any_transform(params, horizon):
     samples = np.random.default_rng(0).uniform(1, 2, 30).cumsum()
     history, future = samples[:20], samples[20:][:horizon]
     transform = fit(history, **params)
@@ -95,7 +95,7 @@ def test_auto_takes_a_logarithm_and_the_season_of_a_series_that_grows_with_it():
     assert 12 in chosen.differences
 
 
-def test_auto_leaves_a_series_as_it_is_that_swings_about_its_mean():
+def test_auto_leaves_a_stationary_series_unchanged():
     generator = np.random.default_rng(0)
     samples = np.zeros(400)
     for t in range(2, 400):

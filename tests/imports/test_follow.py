@@ -54,11 +54,11 @@ def test_a_list_names_each_file_that_a_module_imports_directly_or_not(place):
     assert list(json.loads(lists["forecasting/train.json"])["files"]) == sorted(TRAIN)
 
 
-def test_what_is_run_and_what_is_loaded_by_name_has_a_list(place):
+def test_every_module_that_is_run_or_loaded_by_name_has_a_list(place):
     assert list_lists(place).keys() == {"forecasting/train.json", "models/rnn.json"}
 
 
-def test_a_list_names_the_packages_that_its_files_import_as_the_project_asks_for_them(place):
+def test_a_list_has_the_requirements_of_the_packages_that_its_files_import(place):
     lists = list_lists(place)
 
     assert json.loads(lists["forecasting/train.json"])["packages"] == [
@@ -113,14 +113,14 @@ def test_every_way_of_importing_is_seen(code, names):
     assert set(find_imports(code.encode(), "pack.sub")) == names
 
 
-def test_a_package_is_asked_for_by_the_name_under_which_it_is_imported(place):
+def test_a_requirement_is_found_by_the_name_of_the_import(place):
     requirements = read_requirements(place / "pyproject.toml")
 
     assert requirements["sklearn"] == "scikit_learn>=1.9,<2"
     assert "ray" not in requirements  # an extra
 
 
-def test_a_file_that_is_no_python_is_named_in_one_line(place):
+def test_a_file_that_is_not_python_is_a_one_line_error(place):
     (place / "stages/forecasting/windows.py").write_text("def cut(:\n", encoding="utf-8")
 
     with pytest.raises(

@@ -43,7 +43,7 @@ def test_saturation_makes_every_gradient_shrink(farthest):
         assert norm < min(1, farthest["zero input", layer])
 
 
-def test_an_open_forget_gate_keeps_the_gradient_and_the_default_loses_it(farthest):
+def test_the_gradient_vanishes_by_default_and_not_with_an_open_forget_gate(farthest):
     assert 1e-9 < farthest["LSTM", "default forget bias"] < 1e-6  # published: 1.4e-7
     assert 0.5 < farthest["LSTM", "forget bias 3"] < 10  # published: 2.4
 
@@ -140,7 +140,7 @@ def test_every_equivalence_holds():
     assert max(differences.values()) < 1e-5
 
 
-def test_a_layer_with_other_arithmetic_is_told_apart():
+def test_a_layer_with_other_arithmetic_is_detected():
     torch.manual_seed(0)
     relu = nn.RNN(4, 3, nonlinearity="relu")  # its cells would be tanh
 

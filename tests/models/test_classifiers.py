@@ -111,7 +111,7 @@ def test_padding_does_not_change_a_names_logits(
 
 
 @every_classifier
-def test_four_names_can_be_learned_by_heart(
+def test_four_names_can_be_overfitted(
     build: Callable[[], nn.Module], names: tuple[Tensor, Tensor]
 ) -> None:
     torch.manual_seed(0)

@@ -62,7 +62,7 @@ def test_the_scan_gives_what_nn_rnn_gives():
     torch.testing.assert_close(last, torchs_last)
 
 
-def test_the_scan_is_differentiated_rightly():
+def test_the_gradient_of_the_scan_is_correct():
     torch.manual_seed(0)
     sizes = (5, 2, 3), (2, 3), (3, 3)
     arguments = [torch.randn(size, dtype=torch.double, requires_grad=True) for size in sizes]
@@ -100,7 +100,7 @@ def test_a_readout_of_samples_alone_is_applied_to_its_own_forecasts():
     assert forecast.dtype == torch.float64
 
 
-def test_a_closed_loop_that_explodes_stays_within_the_bound():
+def test_a_diverging_closed_loop_stays_within_the_bound():
     model = make_linear_echo_state()
     model.readout.data[:] = torch.tensor([0.0, 0.0, -2.0, 0.0])
     model.bound.fill_(5.0)
@@ -211,7 +211,7 @@ def test_a_shorter_history_is_preceded_by_its_first_sample_and_a_longer_one_is_c
     assert torch.equal(model.forecast(longer, 4), forecast)
 
 
-def test_a_forecast_of_an_echo_state_network_is_what_it_says_after_each_of_its_own():
+def test_an_echo_state_network_forecasts_from_its_own_forecasts():
     torch.manual_seed(0)
     model = EchoStateForecaster(5, window=3)
     torch.nn.init.normal_(model.readout, std=0.3)

@@ -49,7 +49,7 @@ def test_both_directions_and_the_prior_are_tempered():
     assert log_odds.item() == pytest.approx(0.5 * (forwards + math.log(2)), rel=1e-5)
 
 
-def test_answers_follow_what_is_counted_or_loaded_after_earlier_ones():
+def test_predictions_change_after_more_names_are_counted_or_loaded():
     counted, loaded, fresh = build().eval(), build(), build()
     for model in (counted, fresh):
         model(*AB)

@@ -12,7 +12,7 @@ def test_a_name_is_reversed_and_its_padding_stays_behind_it():
     assert backwards[1, :2].tolist() == [6, 5]
 
 
-def test_marks_let_a_net_read_where_a_name_begins_and_ends():
+def test_marks_show_where_a_name_begins_and_ends():
     letters, lengths = torch.tensor([[3, 4, 0]]), torch.tensor([2])
     model = PooledClassifier(5, 2, "gru", 4, 4, True, dropout=0.0, marked=True)
     bare = PooledClassifier(7, 2, "gru", 4, 4, True, dropout=0.0)

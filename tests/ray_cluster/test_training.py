@@ -98,7 +98,7 @@ def assert_line(client: subprocess.CompletedProcess[str], *words: str) -> None:
         assert word in line
 
 
-def test_a_ray_that_is_not_installed_is_one_line(tmp_path):
+def test_a_missing_ray_is_a_one_line_error(tmp_path):
     (tmp_path / "ray.py").write_text("raise ModuleNotFoundError('ray')", encoding="utf-8")
     place = {"PYTHONPATH": str(tmp_path), "RAY_ADDRESS": "127.0.0.1:6379"}
 
@@ -206,7 +206,7 @@ def test_the_task_ends_with_the_dvc_that_runs_its_stage(cluster, clone):
 
 
 @pytest.mark.slow
-def test_params_that_the_training_rejects_are_its_own_one_line(cluster, clone):
+def test_params_that_the_training_rejects_are_reported_in_one_line(cluster, clone):
     set_param(clone, "forecasters.carried_rnn.rate", 1e30)
 
     client = train_on(cluster, clone, list_command("forecasting", SINE))
@@ -216,7 +216,7 @@ def test_params_that_the_training_rejects_are_its_own_one_line(cluster, clone):
 
 
 @pytest.mark.slow
-def test_a_worker_with_another_torch_is_one_line(cluster, clone, tmp_path):
+def test_a_worker_with_another_torch_is_a_one_line_error(cluster, clone, tmp_path):
     claimed = tmp_path / "packages/torch-9.9.9.dist-info/METADATA"
     claimed.parent.mkdir(parents=True)
     claimed.write_text("Name: torch\nVersion: 9.9.9\n", encoding="utf-8")
@@ -246,7 +246,7 @@ def test_a_model_for_a_gpu_goes_to_the_node_that_has_one(cluster, clone):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("has_listener", [False, True])
-def test_no_cluster_is_one_line_within_ten_seconds(ray, clone, has_listener):
+def test_no_cluster_is_a_one_line_error_within_ten_seconds(ray, clone, has_listener):
     port = find_free_port()
     with socket.socket() as listener:
         if has_listener:  # and never says a word

@@ -99,7 +99,7 @@ def test_trials_end_with_their_search_and_what_is_done_is_kept(cluster, folder, 
     assert 0 < len(list((folder / KEPT).glob("*.json"))) < 6
 
 
-def test_no_cluster_is_one_line(ray, folder):
+def test_no_cluster_is_a_one_line_error(ray, folder):
     address = f"127.0.0.1:{find_free_port()}"
 
     done = call(folder, *list_command(SEARCH_SURNAMES), RAY_ADDRESS=address)

@@ -230,7 +230,7 @@ def test_a_damaged_trial_is_trained_again(folder, damage, monkeypatch):
     assert trial.read_text(encoding="utf-8") == whole
 
 
-def test_a_trial_that_blows_up_is_a_row_without_scores(folder):
+def test_a_diverging_trial_is_a_row_without_scores(folder):
     change_search("search_classifiers", space={"rate": {"choices": [1e30]}}, recipes=1)
 
     search_names()
@@ -243,7 +243,7 @@ def test_a_trial_that_blows_up_is_a_row_without_scores(folder):
     assert {recipe for recipe, _ in read_losses(OUT)} == {"0"}
 
 
-def test_a_search_in_which_all_fails_says_why(folder):
+def test_a_search_whose_trials_all_fail_reports_the_reason(folder):
     params = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
     params["classifiers"]["surname_gru"]["rate"] = 1e30
     write_yaml(Path("params.yaml"), params)
@@ -265,7 +265,7 @@ def test_a_search_in_which_all_fails_says_why(folder):
         ({"space": {"rate": {"choices": [-1.0]}}}, "rate: input should be greater than 0"),
     ],
 )
-def test_a_search_that_cannot_be_run_is_rejected_before_anything_runs(folder, changes, reason):
+def test_an_invalid_search_is_rejected_before_anything_runs(folder, changes, reason):
     change_search("search_classifiers", **changes)
 
     with pytest.raises(InputError, match=reason):
@@ -275,7 +275,7 @@ def test_a_search_that_cannot_be_run_is_rejected_before_anything_runs(folder, ch
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "many"])
-def test_a_number_of_workers_that_is_none_is_rejected(folder, jobs, monkeypatch):
+def test_an_invalid_number_of_workers_is_rejected(folder, jobs, monkeypatch):
     monkeypatch.setenv("SEARCH_JOBS", jobs)
 
     with pytest.raises(InputError, match=r"SEARCH_JOBS is .*: give a number above 0"):

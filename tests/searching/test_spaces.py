@@ -76,7 +76,7 @@ def test_a_recipe_changes_what_it_names_and_nothing_else():
     assert entry == {"rate": 1, "network": {"hidden": 2, "cell": "gru"}}
 
 
-def test_a_path_that_leads_nowhere_is_rejected():
+def test_a_path_that_does_not_exist_is_rejected():
     with pytest.raises(InputError, match=r"space\.refine\.batch does not exist in the base"):
         change_entry({"refine": None}, {"refine.batch": 2}, "space")
 
@@ -91,7 +91,7 @@ def test_a_path_that_leads_nowhere_is_rejected():
         ({"uniform": [1.0]}, "at least 2 items"),
     ],
 )
-def test_a_term_that_says_nothing_is_rejected(term, reason):
+def test_an_empty_term_is_rejected(term, reason):
     with pytest.raises(InputError, match=reason):
         check_params(term, Term, "space.rate")
 

@@ -36,7 +36,7 @@ def test_a_teammate_pulls_from_s3_what_was_pushed(workspace, s3):
 
 
 @pytest.mark.parametrize("spoil", [flip, truncate, empty])
-def test_what_rotted_on_s3_is_rejected(workspace, s3, spoil):
+def test_a_damaged_file_on_s3_is_rejected(workspace, s3, spoil):
     assert_rot_is_rejected(workspace, s3, spoil)
 
 
@@ -68,7 +68,7 @@ def test_a_pull_from_s3_that_was_killed_is_resumed(workspace, s3):
     assert_whole(teammate)
 
 
-def test_a_wrong_key_opens_no_bucket_and_is_not_printed(workspace, s3):
+def test_a_wrong_s3_key_is_rejected_and_not_printed(workspace, s3):
     s3.add_to(workspace)
     run(workspace, "dvc remote modify --local team secret_access_key a-wrong-secret")
 

@@ -19,11 +19,11 @@ def test_a_teammate_pulls_over_ssh_what_was_pushed(workspace, ssh):
     assert_whole(teammate)
 
 
-def test_what_rotted_on_the_ssh_server_is_rejected(workspace, ssh):
+def test_a_damaged_file_on_the_ssh_server_is_rejected(workspace, ssh):
     assert_rot_is_rejected(workspace, ssh, flip)
 
 
-def test_the_key_of_a_stranger_opens_nothing(workspace, ssh, ssh_server):
+def test_an_unknown_ssh_key_is_rejected(workspace, ssh, ssh_server):
     ssh.add_to(workspace)
     _, keys = ssh_server
     run(workspace, f"dvc remote modify --local team keyfile {keys}/stranger")

@@ -41,7 +41,7 @@ def ada(team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
     ids=["nobody", "wrong_password"],
 )
-def test_who_is_unknown_is_told_which_variables_to_set(ada, team, settings, words):
+def test_an_unknown_user_is_told_which_variables_to_set(ada, team, settings, words):
     known = {name: team.identify("ada")[name] for name in settings}
     known["MLFLOW_TRACKING_PASSWORD"] = "a-wrong-secret"
 
@@ -86,7 +86,7 @@ def test_two_users_at_once_leave_no_doubles(ada, team, tmp_path):
     assert_complete()
 
 
-def test_an_editor_says_which_double_stays_and_goes_on(ada, team):
+def test_an_editor_without_permission_to_delete_reports_the_double_and_continues(ada, team):
     sync()
     write_run(Store(find_uri()), find_spec("carried_rnn"), None, begin())
     retrain(ada, "windowed_lstm_fast", seed=1)

@@ -50,7 +50,7 @@ def test_main_has_the_arguments(folder):
         ("RuntimeError('PytorchStreamWriter failed')", "is the disk full?"),
     ],
 )
-def test_what_a_person_can_mend_is_one_line(folder, error, words):
+def test_an_input_error_is_one_line(folder, error, words):
     assert_one_line(run_main(folder, f"raise {error}"), words)
 
 
@@ -65,14 +65,14 @@ def test_a_bug_keeps_its_traceback(folder, error):
 @pytest.mark.parametrize(
     "body", ["print('a row')", "print('a row'); raise InputError('tracking is missing')"]
 )
-def test_a_closed_pipe_is_status_1_without_a_word(folder, body):
+def test_a_closed_pipe_is_status_1_without_a_message(folder, body):
     # nothing is written before the end, as where nobody sets this variable
     stopped = call_unread(folder, *make_command(body), PYTHONUNBUFFERED="")
 
     assert (stopped.returncode, stopped.stderr) == (1, "")
 
 
-def test_what_is_shown_of_others_has_neither_control_characters_nor_megabytes(folder):
+def test_messages_of_others_are_escaped_and_shortened(folder):
     texts = ["'a\\x1b[2J\\x07b'", "'c' * 10**6", "'\\n'.join('d' * 2_000)"]
 
     done = run_main(
@@ -92,7 +92,7 @@ def test_what_is_shown_of_others_has_neither_control_characters_nor_megabytes(fo
     ],
     ids=["stage", "stage_without_torch", "no_stage"],
 )
-def test_only_a_stage_with_torch_leaves_fast_and_nothing_printed_is_lost(
+def test_only_a_stage_with_torch_skips_the_slow_exit_and_its_output_is_complete(
     folder, environment, modules, ending
 ):
     done = run_main(folder, f"{SLOW_EXIT}; {modules}; print('printed')", **environment)

@@ -40,7 +40,7 @@ def test_secrets_are_hidden_wherever_they_stand_in_an_address(text):
 
 
 @pytest.mark.parametrize("text", PLAIN)
-def test_what_is_no_secret_stays(text):
+def test_texts_that_are_not_secret_are_unchanged(text):
     assert hide_secrets(text) == text
 
 
@@ -77,11 +77,11 @@ def test_secrets_of_the_environment_are_hidden_in_any_text(monkeypatch):
         ("/a/data.zip", "/a/data.zip"),
     ],
 )
-def test_of_an_address_scheme_and_host_are_shown(address, shown):
+def test_only_scheme_and_host_of_an_address_are_shown(address, shown):
     assert show_address(address) == shown
 
 
-def test_a_message_holds_nothing_that_a_terminal_obeys():
+def test_control_characters_in_a_message_are_escaped():
     message = clean_message("column \x1b[31mred\x1b[0m\r\x07 \u202ename\x9b5n\tok")
 
     assert message == r"column \x1b[31mred\x1b[0m\r\x07 \u202ename\x9b5n" + "\tok"

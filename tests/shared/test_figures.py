@@ -75,5 +75,5 @@ def test_the_iteration_at_which_lbfgs_took_over_is_marked():
     assert [text.get_text().strip() for text in figures["loss"].axes[0].texts] == ["L-BFGS"]
 
 
-def test_what_was_not_trained_has_no_pictures():
+def test_a_model_without_training_has_no_loss_figures():
     assert draw(Curves()) == {}

@@ -34,7 +34,7 @@ def test_only_a_validation_that_was_measured_is_a_column(tmp_path):
     assert titles.endswith(",validation_loss") and last.endswith(",0.75")
 
 
-def test_times_lie_in_their_order(tmp_path):
+def test_times_are_in_order(tmp_path):
     started = datetime(2026, 1, 2, tzinfo=UTC)
 
     write_times(tmp_path, started, "a processor, AVX2")
@@ -55,7 +55,7 @@ READERS = [read_file, read_json, read_yaml, read_table]
 
 
 @pytest.mark.parametrize("read", READERS)
-def test_what_never_ends_is_not_opened(read, tmp_path):
+def test_endless_files_are_not_opened(read, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("/dev/zero")
     (tmp_path / "folder").mkdir()
@@ -76,14 +76,14 @@ def test_a_file_of_gigabytes_is_not_read_to_its_end(read, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"a": ' * 100_000, "9" * 5_000])
-def test_what_is_no_json_is_one_line(text, tmp_path):
+def test_invalid_json_is_a_one_line_error(text, tmp_path):
     (tmp_path / "x.json").write_text(text, encoding="utf-8")
 
     with pytest.raises(InputError, match=r"^.*x\.json is damaged .*: delete it"):
         read_json(tmp_path / "x.json")
 
 
-def test_a_link_in_the_place_of_a_file_is_replaced_and_not_followed(tmp_path):
+def test_a_link_in_place_of_a_file_is_replaced_and_not_followed(tmp_path):
     (tmp_path / "elsewhere").write_text("theirs", encoding="utf-8")
     (tmp_path / "link").symlink_to("elsewhere")
 
@@ -95,7 +95,7 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_not_followed(tmp_path):
     assert (tmp_path / "link").read_text(encoding="utf-8") == "ours"
 
 
-def test_a_disk_that_fills_while_a_file_is_replaced_leaves_the_old_one(tmp_path):
+def test_a_full_disk_while_a_file_is_replaced_leaves_the_old_file(tmp_path):
     path = tmp_path / "champions.yaml"
     path.write_text("old", encoding="utf-8")
 
@@ -108,7 +108,7 @@ def test_a_disk_that_fills_while_a_file_is_replaced_leaves_the_old_one(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "folder"])
-def test_a_lock_that_is_no_plain_file_is_named_and_not_opened(tmp_path, kind):
+def test_a_lock_that_is_not_a_plain_file_is_reported_and_not_opened(tmp_path, kind):
     lock, theirs = tmp_path / "repro.lock", tmp_path / "theirs"
     if kind == "link":
         theirs.write_text("theirs", encoding="utf-8")

@@ -109,5 +109,5 @@ def test_correlated_errors_have_wider_intervals_in_batches_than_one_by_one():
         (-0.2, -0.1, "behind"),
     ],
 )
-def test_only_an_interval_without_zero_allows_a_claim(low, high, verdict):
+def test_only_an_interval_without_zero_is_ahead_or_behind(low, high, verdict):
     assert describe_difference({"low": low, "high": high}) == verdict

@@ -19,7 +19,7 @@ def search_from(*start, dtype=torch.float64):
     return point, LBFGS([point], lambda: (rosenbrock(point), point.clone()))
 
 
-def test_the_bottom_of_the_banana_is_found():
+def test_the_minimum_of_the_rosenbrock_function_is_found():
     point, search = search_from(-1.2, 1.0)
 
     losses = [search.step().loss for _ in range(60)]
@@ -46,7 +46,7 @@ def test_it_needs_about_as_many_iterations_as_pytorchs():
     assert ours < max(1e-10, rosenbrock(point).item())
 
 
-def test_a_step_tells_the_point_that_it_started_from():
+def test_a_step_returns_the_loss_at_its_starting_point():
     point, search = search_from(-1.2, 1.0)
 
     start = search.step()
@@ -56,7 +56,7 @@ def test_a_step_tells_the_point_that_it_started_from():
     assert point.tolist() != [-1.2, 1.0]
 
 
-def test_at_the_bottom_nothing_moves():
+def test_at_the_minimum_nothing_changes():
     point, search = search_from(1.0, 1.0)
 
     assert search.step().loss == search.step().loss == 0.0
@@ -71,7 +71,7 @@ def make_function(function, slope):
 
 
 @pytest.mark.parametrize("first", [1e-4, 0.1, 1.0, 30.0, 1e6])
-def test_a_search_meets_the_wolfe_conditions(first):
+def test_a_line_search_satisfies_the_wolfe_conditions(first):
     def bumpy(t):
         return (t - 2) ** 2 + math.sin(3 * t)
 
@@ -84,7 +84,7 @@ def test_a_search_meets_the_wolfe_conditions(first):
     assert abs(found.slope) <= CORNER * abs(start.slope)
 
 
-def test_a_search_comes_back_from_an_overflow():
+def test_a_line_search_recovers_from_an_overflow():
     def overflow(t):
         return (t - 1) ** 2 if t < 5 else math.nan
 

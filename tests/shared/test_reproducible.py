@@ -33,7 +33,7 @@ def test_importing_stages_first_is_enough():
         ("NPY_DISABLE_CPU_FEATURES", "X86_V4"),
     ],
 )
-def test_a_library_that_took_other_kernels_is_named(variable, taken):
+def test_a_library_with_other_kernels_is_reported(variable, taken):
     if "avx512" not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
         pytest.skip("this processor has no other kernels to take")
     code = f"import os, stages; os.environ.pop({variable!r}); {PREPARE}"

@@ -70,7 +70,7 @@ def test_a_mean_is_recorded_even_where_no_row_is_due():
     assert curves.mean_loss == [None, (0 + 1 + 2 + 3 + 4) / 5, None, (5 + 6 + 7 + 8 + 9) / 5]
 
 
-def test_the_observer_is_told_of_every_update():
+def test_the_observer_is_called_for_every_update():
     told = []
     first, second = make_steps(3, 2)
 
@@ -88,7 +88,7 @@ def test_curves_are_continued():
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_stops_at_its_iteration(loss):
+def test_a_loss_that_is_not_finite_stops_at_its_iteration(loss):
     with pytest.raises(InputError, match=rf"broken: the loss became {loss} at iteration 2: lower"):
         record(make_steps(1.0, loss), params(), "broken")
 
@@ -113,7 +113,7 @@ def test_a_step_may_make_several_updates():
     assert curves.mean_loss == [4.5, 2.5]
 
 
-def test_a_loss_that_is_no_number_stops_at_its_iteration_within_a_step():
+def test_a_loss_that_is_not_finite_stops_at_its_iteration_within_a_step():
     with pytest.raises(InputError, match="the loss became nan at iteration 3"):
         record(make_blocks([1.0, 1.0], [math.nan, 1.0]), params())
 
@@ -179,7 +179,7 @@ def test_a_one_cycle_rate_starts_low_and_ends_lower():
     assert moves[-1] < moves[0] < max(moves)
 
 
-def test_lbfgs_finds_the_bottom_of_a_parabola():
+def test_lbfgs_finds_the_minimum_of_a_parabola():
     model = make_model(3.0).double()
     steps = []
     recorder = Recorder(params(), "x", lambda _, batch, step: steps.append(step))

@@ -40,7 +40,7 @@ def test_a_value_is_what_dvc_records(text, value, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["a: [", "a: 1\na: 2", "a: " + "[" * 10_000, "%"])
-def test_what_is_no_yaml_is_one_line(text):
+def test_invalid_yaml_is_a_one_line_error(text):
     with pytest.raises(ValueError, match=r"^.+$") as error:
         parse_yaml(text)
 
@@ -56,7 +56,7 @@ def test_keys_keep_their_order():
     assert list(parse_yaml(format_yaml(CONTENT))) == list(CONTENT)
 
 
-def test_aliases_that_stand_for_billions_of_values_are_one_line():
+def test_aliases_for_billions_of_values_are_a_one_line_error():
     lines = ["a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     for before, name in pairwise("abcdefghij"):
         lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]")
@@ -66,7 +66,7 @@ def test_aliases_that_stand_for_billions_of_values_are_one_line():
 
 
 @pytest.mark.parametrize("start", ["[", "{a: ", "- ", "? "])
-def test_what_is_nested_by_thousands_is_one_line(start):
+def test_thousands_of_nested_levels_are_a_one_line_error(start):
     with pytest.raises(ValueError, match="more than 2,000 levels"):
         parse_yaml(f"a:\n  {start * 100_000}")
 

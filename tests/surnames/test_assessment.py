@@ -105,7 +105,7 @@ def test_an_improvement_is_over_the_baseline_that_validation_prefers():
     assert improvement == {"accuracy": ahead, "macro_f1_adjusted": ahead}
 
 
-def test_an_improvement_of_names_told_apart_alike_is_zero():
+def test_an_improvement_over_equal_predictions_is_zero():
     targets = np.array(TARGETS)
     plain = np.where(HALF, targets, 1 - targets)
     predictions = Predictions(plain, targets)

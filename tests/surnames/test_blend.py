@@ -44,7 +44,7 @@ class Fixed(nn.Module):
         return self.answers[letters[:, 0]]
 
 
-def test_auto_trusts_the_member_that_is_right_on_validation():
+def test_auto_weights_the_member_that_is_right_on_validation():
     right, wrong = [[0.8, 0.2], [0.2, 0.8]], [[0.3, 0.7], [0.6, 0.4]]
     languages = np.array([0, 1] * 50)
     names = Names(languages[:, None].astype(np.uint8), np.ones(100, dtype=np.int64), languages)
@@ -74,7 +74,7 @@ def test_a_blend_is_rebuilt_as_the_weighted_mean_of_its_members(workspace):
     torch.testing.assert_close(blend, (0.25 * one + 0.75 * two).log_softmax(1))
 
 
-def test_a_blend_says_what_it_is_made_of_and_has_no_curves(workspace):
+def test_a_blend_lists_its_members_and_has_no_curves(workspace):
     write_weights(0.5, 0.5)
 
     main(".", "one", "two", "blend")

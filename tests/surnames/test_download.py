@@ -101,7 +101,7 @@ def test_an_interrupted_download_is_repeated_and_leaves_nothing(fetch, serve):
     assert sorted(path.name for path in Path("data/raw").iterdir()) == RAW
 
 
-def test_the_places_are_tried_in_order(fetch, serve, tmp_path):
+def test_the_addresses_are_tried_in_order(fetch, serve, tmp_path):
     copy = tmp_path / "copy.zip"
     copy.write_bytes(zip_names(NAMES))
 
@@ -111,7 +111,7 @@ def test_the_places_are_tried_in_order(fetch, serve, tmp_path):
     assert fetch(addresses=[str(copy)]) == "custom (copy.zip)"
 
 
-def test_a_table_of_names_and_labels_is_as_good_as_a_zip(fetch, tmp_path):
+def test_a_table_of_names_and_labels_is_accepted_like_a_zip(fetch, tmp_path):
     table = tmp_path / "names.csv"
     table.write_text("label,name\nElvish,Arwen\nDwarvish,Gimli\nElvish,Legolas\n", "utf-8")
 
@@ -120,7 +120,7 @@ def test_a_table_of_names_and_labels_is_as_good_as_a_zip(fetch, tmp_path):
     assert held() == {"Dwarvish": ["Gimli"], "Elvish": ["Arwen", "Legolas"]}
 
 
-def test_without_any_place_the_sample_is_taken_and_said(fetch, capfd):
+def test_without_any_address_the_sample_is_used_and_reported(fetch, capfd):
     assert fetch(addresses=["https://127.0.0.1:9/"]) == "sample"
 
     warning = capfd.readouterr().err
@@ -135,7 +135,7 @@ def test_a_param_forbids_the_sample(fetch):
     assert not Path("data/raw").exists()
 
 
-def test_a_copy_goes_before_the_network(fetch, serve, tmp_path, monkeypatch):
+def test_a_local_copy_is_used_before_the_network(fetch, serve, tmp_path, monkeypatch):
     copy = tmp_path / "copy.zip"
     copy.write_bytes(zip_names({"Cc.txt": b"Cid\nCarl\nCleo"}))
     monkeypatch.setenv("SURNAMES_ZIP", str(copy))
@@ -145,7 +145,7 @@ def test_a_copy_goes_before_the_network(fetch, serve, tmp_path, monkeypatch):
     assert list(held()) == ["Cc"]
 
 
-def test_a_copy_that_is_not_there_is_named(fetch, monkeypatch):
+def test_a_missing_copy_is_reported(fetch, monkeypatch):
     monkeypatch.setenv("SURNAMES_ZIP", "/nowhere/data.zip")
 
     with pytest.raises(InputError, match=r"SURNAMES_ZIP=/nowhere/data.zip: No such file"):
@@ -187,7 +187,7 @@ def test_another_archive_is_rejected_with_its_files(fetch, tmp_path):
     assert not Path("data/raw").exists()
 
 
-def test_a_bad_zip_is_rejected_and_what_was_there_stays(fetch, tmp_path):
+def test_a_bad_zip_is_rejected_and_the_old_names_stay(fetch, tmp_path):
     copy = tmp_path / "copy.zip"
     copy.write_bytes(zip_names(NAMES))
     fetch(addresses=[str(copy)])

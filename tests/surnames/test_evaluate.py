@@ -109,7 +109,7 @@ def test_validation_chooses_the_prior_strength_and_the_temperature():
     assert scores["validation"]["accuracy_adjusted"] == 1
 
 
-def test_the_tables_say_what_the_metrics_sum_up():
+def test_the_tables_have_the_values_behind_the_metrics():
     tables = evaluate(FirstLetter(), SPLITS, VOCABULARY, PARAMS).tables
 
     assert tables["predictions"]["name"].tolist() == ["ab", "ac", "ba", "bb"]
@@ -121,7 +121,7 @@ def test_the_tables_say_what_the_metrics_sum_up():
     assert tables["languages"]["recall"].tolist() == pytest.approx([2 / 3, 1])
 
 
-def test_questions_are_cleaned_and_get_their_likeliest_languages():
+def test_queries_are_cleaned_and_get_their_likeliest_languages():
     params = PARAMS.model_copy(update={"top": 2})
 
     queries = evaluate(FirstLetter(), SPLITS, VOCABULARY, params).tables["queries"]
@@ -141,7 +141,7 @@ def test_questions_are_cleaned_and_get_their_likeliest_languages():
         ((0, 0), 1),  # all are right, which does not say how sure they may be
     ],
 )
-def test_calibrated_answers_stand_beside_the_networks_own(labels, power):
+def test_calibrated_probabilities_are_beside_the_networks_own(labels, power):
     validation = names_of(*(("a", label) for label in labels))
     splits = Splits(SPLITS.train, validation, SPLITS.test)
 
@@ -160,7 +160,7 @@ def test_a_query_without_letters_is_left_out(others):
     assert {*queries["query"]} == {*others}
 
 
-def test_evaluation_changes_neither_the_model_nor_its_own_answer():
+def test_evaluation_changes_neither_the_model_nor_its_predictions():
     torch.manual_seed(0)
     model = ElmanClassifier(num_letters=3, num_languages=2, hidden=4)
     weights = {name: value.clone() for name, value in model.state_dict().items()}

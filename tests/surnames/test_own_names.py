@@ -52,7 +52,7 @@ def prepare(pairs, source="names.csv", data="custom (names.csv)", **changes):
     return found, report
 
 
-def test_names_that_are_fine_are_read_and_nothing_is_said_of_them():
+def test_valid_names_are_read_without_a_report():
     names, report = prepare(OK)
 
     assert {label: [*group] for label, group in names.items()} == {"East": EAST, "North": NORTH}
@@ -109,7 +109,7 @@ def test_digits_and_hyphens_are_symbols():
     assert not (report.unknown or report.dropped)
 
 
-def test_an_alphabet_without_digits_says_how_many_are_lost():
+def test_an_alphabet_without_digits_reports_how_many_are_lost():
     plates = [(f"{letter}{number}", letter) for letter in "AB" for number in range(60)]
 
     with pytest.raises(InputError, match=r"label 'A' has 2 distinct .*; its alphabet has no 1 2 3"):
@@ -125,7 +125,7 @@ def test_other_scripts_are_read():
     assert not report.no_letter
 
 
-def test_an_alphabet_without_a_script_says_whose_names_it_leaves_out():
+def test_an_alphabet_without_a_script_reports_the_labels_left_out():
     slavic = [(name, "Slavic") for name in [*CYRILLIC, "Ivanov", "Petrov", "Popov"]]
 
     names, report = prepare([*OK, *slavic], alphabet="official")
@@ -141,7 +141,7 @@ def test_a_letter_that_training_hardly_has_is_unknown_to_models_too():
     assert report.unknown == {"ẋ": 1, "猫": 1}
 
 
-def test_more_than_256_symbols_are_told_apart():
+def test_more_than_256_symbols_are_distinguished():
     han = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
     pairs = [(han[n] + han[n + gap], str(gap)) for gap in (1, 7) for n in range(300 - gap)]
 

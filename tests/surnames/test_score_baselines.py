@@ -60,7 +60,7 @@ def score(splits, languages=LANGUAGES, params=PARAMS):
     return score_baselines(splits, Vocabulary("custom", SYMBOLS, languages), params, EVALUATION)
 
 
-def test_the_majority_knows_the_shares_of_the_languages_alone():
+def test_the_majority_baseline_uses_only_the_shares_of_the_languages():
     scores = score(LETTERS).scores["majority"]
 
     assert scores["accuracy"] == pytest.approx(4 / 7)
@@ -70,7 +70,7 @@ def test_the_majority_knows_the_shares_of_the_languages_alone():
     assert scores["nll"] == pytest.approx(-(shares * np.log(shares)).sum())  # their entropy
 
 
-def test_the_svm_tells_languages_apart_by_their_letters():
+def test_the_svm_separates_languages_by_their_letters():
     scores = score(LETTERS).scores["tfidf_svc"]
 
     assert scores["accuracy"] == scores["validation"]["accuracy"] == 1
@@ -87,7 +87,7 @@ def test_all_baselines_have_the_scores_of_a_classifier():
     ].keys()
 
 
-def test_two_languages_share_one_plane():
+def test_two_languages_have_one_decision_function():
     pairs = [pair for pair in ENDINGS if pair[1] < 2]
     splits = Splits(names_of(pairs), names_of(pairs), names_of(pairs))
 
@@ -103,7 +103,7 @@ def choose(train, validation):
     return score(splits, LANGUAGES[:2]).scores["tfidf_svc"]
 
 
-def test_validation_chooses_marked_ends_where_they_tell():
+def test_validation_chooses_marked_ends_if_they_help():
     train = [("ca", 0), ("da", 0), ("ac", 1), ("ad", 1)] * 3
     validation = [("Ba", 0), ("aB", 1)]  # of whose pairs of letters none is known
 

@@ -139,7 +139,7 @@ def test_the_published_program_draws_so_too():
 
 
 @pytest.mark.parametrize("changes", [{"balance": 0.0}, {"balance": 0.9}, {"sampling": "epochs"}])
-def test_other_draws_are_not_taken_for_uniform_ones(changes, sample):
+def test_other_draws_are_not_uniform(changes, sample):
     languages = sample[0].languages
 
     draws = draw_names(ClassifierParams.model_validate({**OFFICIAL, **changes}), languages)
@@ -226,7 +226,7 @@ def test_the_time_is_on_the_terminal_and_not_in_the_progress(capsys):
     assert shown.partition(" loss: ")[2] == kept.partition(" loss: ")[2]
 
 
-def test_training_ends_with_the_published_questions_and_their_three_likeliest_languages():
+def test_training_ends_with_the_published_queries_and_their_three_likeliest_languages():
     vocabulary = replace(VOCABULARY, data="sample")
 
     trained = train(params_of(), NAMES, vocabulary, "x")
@@ -238,7 +238,7 @@ def test_training_ends_with_the_published_questions_and_their_three_likeliest_la
     assert printed[9:12] == [f"({values[n]:.2f}) L{indices[n]:02}" for n in range(3)]
 
 
-def test_names_of_ones_own_are_not_asked_the_published_questions():
+def test_own_names_do_not_get_the_published_queries():
     vocabulary = replace(VOCABULARY, data="custom (places.csv)")
 
     progress = train(params_of(), NAMES, vocabulary, "x").progress
@@ -247,7 +247,7 @@ def test_names_of_ones_own_are_not_asked_the_published_questions():
 
 
 @pytest.mark.parametrize("gradient", ["by_hand", "autograd"])
-def test_a_progress_line_tells_what_was_guessed_before_the_weights_moved(gradient, capsys):
+def test_a_progress_line_has_the_prediction_before_the_update(gradient, capsys):
     params = params_of(gradient=gradient, rate=1.0, iterations=1, mean_every=1)
     drawn = draw_names(params, NAMES.languages)[0]
     target = VOCABULARY.languages[NAMES.languages[drawn]]
@@ -373,7 +373,7 @@ def test_a_network_gets_its_sizes_from_the_data():
 
 
 @pytest.mark.parametrize("gradient", ["by_hand", "autograd"])
-def test_a_loss_that_is_no_number_stops_at_its_iteration(gradient):
+def test_a_loss_that_is_not_finite_stops_at_its_iteration(gradient):
     params = params_of(rate=1e38, iterations=50, gradient=gradient)
 
     with (
@@ -395,7 +395,7 @@ def test_a_loss_that_is_no_number_stops_at_its_iteration(gradient):
         {"label_smoothing": 0.1},
     ],
 )
-def test_by_hand_knows_only_plain_sgd(changes):
+def test_by_hand_supports_only_plain_sgd(changes):
     with pytest.raises(InputError, match=f"by_hand knows only plain sgd.*{next(iter(changes))}"):
         check_params({**OFFICIAL, **changes}, ClassifierParams, "params.yaml: classifiers.x")
 

@@ -58,7 +58,7 @@ def test_a_store_that_lacks_a_run_stays_as_it_is(workspace, name):
         ("preprocess_series@integer_starts", "data/preprocessed/series/integer_starts.npz"),
     ],
 )
-def test_what_only_some_stages_of_a_model_have_run_on_is_half_way(workspace, stage, path):
+def test_a_model_of_which_only_some_stages_have_run_again_is_half_way(workspace, stage, path):
     fill(workspace)
     target = workspace / path
     target = target if target.is_file() else target / "scores.json"
@@ -77,7 +77,7 @@ def test_what_only_some_stages_of_a_model_have_run_on_is_half_way(workspace, sta
     assert find_run("carried_rnn").info.run_id == before  # nothing new beside old figures
 
 
-def test_a_baseline_that_diverged_has_a_run_that_says_so(workspace):
+def test_a_baseline_that_diverged_has_a_run_with_a_note(workspace):
     path = workspace / "data/evaluated/details/forecasting/baselines/integer_starts/scores.json"
     scores = read_json(path)
     del scores["ar2"]

@@ -40,7 +40,7 @@ def list_files(*paths: str) -> list[dict[str, str]]:
         "\u202ex.py",
     ],
 )
-def test_a_path_that_leads_out_of_the_folder_is_named(path):
+def test_a_path_outside_of_the_folder_is_rejected(path):
     assert describe(list_files("loss.png", path)) == f"names {path!r}, which is outside of it"
 
 
@@ -56,11 +56,11 @@ def test_a_file_below_another_file_is_rejected():
 @pytest.mark.parametrize(
     "content", [None, 1, {}, "x", [1], [{"md5": MD5}], [{"relpath": "a"}], [{"md5": 1}]]
 )
-def test_what_is_no_list_of_files_is_rejected(content):
+def test_content_that_is_not_a_list_of_files_is_rejected(content):
     assert describe(content) == "is not a list of files"
 
 
-def test_a_file_whose_md5_is_none_is_rejected():
+def test_a_file_with_an_invalid_md5_is_rejected():
     assert describe([{"md5": "../x", "relpath": "a"}]) == "has a file without an md5"
 
 
@@ -123,20 +123,20 @@ def test_a_lock_file_that_names_anything_else_is_damaged(folder, kind, file, pro
 
 
 @pytest.mark.parametrize("entry", [5, None, [1], {"deps": None}, {"params": {"params.yaml": 5}}])
-def test_an_entry_of_another_shape_is_damage(folder, entry):
+def test_an_entry_with_another_structure_is_damage(folder, entry):
     with pytest.raises(InputError, match=r"^dvc\.lock is damaged \(plot"):
         read_lock(entry)
 
 
 @pytest.mark.parametrize("stages", ["[1]", "abc", "5"])
-def test_stages_of_another_shape_are_damage(folder, stages):
+def test_stages_with_another_structure_are_damage(folder, stages):
     Path("dvc.lock").write_text(f"stages: {stages}", encoding="utf-8")
 
     with pytest.raises(InputError, match=r"^dvc\.lock is damaged"):
         read_stages("dvc.yaml", "params.yaml", "data/code/")
 
 
-def test_a_dvc_file_that_names_what_it_may_not_is_damaged(folder):
+def test_a_dvc_file_with_paths_outside_of_the_repository_is_damaged(folder):
     Path("x.dvc").write_text("outs:\n- path: ../../x\n  md5: " + MD5 + ".dir", encoding="utf-8")
 
     with pytest.raises(InputError, match=r"^x\.dvc is damaged .*\.\./\.\./x, outside"):

@@ -82,7 +82,7 @@ def listen(serve: Serve | None) -> Iterator[str]:
             connection.close()
 
 
-def test_where_nobody_reads_what_a_sync_prints_it_does_not_blame_mlflow(workspace):
+def test_a_closed_pipe_is_not_reported_as_an_error_of_mlflow(workspace):
     copy_store(workspace)
 
     stopped = call_unread(workspace, sys.executable, "stages/run.py", "cli", "sync")

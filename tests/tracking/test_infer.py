@@ -219,7 +219,7 @@ def test_runs_of_commits_and_experiments_come_back_into_a_new_store(repository, 
         main("sync", rev=["x1"])
 
 
-def test_a_listing_that_leads_out_of_its_folder_is_not_followed_for_a_commit(repository):
+def test_a_listing_with_paths_outside_of_its_folder_is_rejected_for_a_commit(repository):
     [listing] = repository.glob(f".dvc/cache/files/md5/*/{find_listing(repository)[2:]}")
     listing.chmod(0o644)
     listing.write_text(listing.read_text().replace("curve.csv", "../../planted.csv"))
@@ -252,7 +252,7 @@ def test_plan_needs_no_store_and_names_what_is_missing(repository, capsys):
         main("check")
 
 
-def test_what_others_keep_in_the_same_store_is_left_alone(repository):
+def test_experiments_of_others_in_the_same_store_are_unchanged(repository):
     main("sync")
     client, _ = list_runs(repository)
     client.restore_experiment("0")  # Default, in which people log by hand
@@ -375,7 +375,7 @@ def test_a_stage_of_a_third_kind_has_its_run_in_this_project(workspace):
     assert "data/digits/bars.png" in shown
 
 
-def test_another_system_is_one_line():
+def test_an_unsupported_system_is_a_one_line_error():
     code = (
         "import os; os.name = 'nt'; import runpy; runpy.run_module('stages.tracking.mlflow_sync')"
     )

@@ -87,7 +87,7 @@ def test_the_first_commit_of_a_lock_is_noted_and_a_later_one_changes_nothing(wor
 
 
 @pytest.mark.slow
-def test_a_sync_that_leaves_something_out_is_no_agreement(workspace):
+def test_an_incomplete_sync_is_not_noted_as_agreement(workspace):
     (workspace / "data/trained/carried_rnn/weights.pt").unlink()
 
     run(workspace, "python stages/run.py tracking.track", check=False)
@@ -96,7 +96,7 @@ def test_a_sync_that_leaves_something_out_is_no_agreement(workspace):
 
 
 @pytest.mark.slow
-def test_a_server_is_asked_every_time(workspace, monkeypatch):
+def test_a_server_is_queried_every_time(workspace, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", find_server())
     began = time.time()
 
@@ -122,7 +122,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.slow
-def test_where_nothing_is_to_do_any_clone_asks_a_server_ten_times_at_most(
+def test_a_sync_with_nothing_to_do_sends_at_most_ten_requests(
     workspace, tmp_path, monkeypatch, sent
 ):
     add_search(workspace)

@@ -158,7 +158,7 @@ def test_a_note_has_the_network_and_the_answers_as_the_walk_through_prints_them(
     assert printed[-1] == "```" and "Iter: 5000" not in printed
 
 
-def test_of_a_metric_only_the_charted_ratio_is_there_twice(tracked):
+def test_only_the_ratio_of_the_chart_is_logged_twice(tracked):
     for run in list_runs():
         twice = {name for name in run.data.metrics if "log10" in name}
         assert twice <= {"test/log10_ratio_to_baseline", "validation/log10_ratio_to_baseline"}
@@ -181,7 +181,7 @@ def test_every_model_and_the_tour_are_described_in_one_sentence():
     assert len(set(texts.values())) == len(names) == sum(map(len, described.values()))
 
 
-def test_a_run_tells_what_it_is_and_how_it_compares(tracked):
+def test_a_run_has_a_description_and_a_comparison_with_the_baselines(tracked):
     tags = find_run("carried_rnn").data.tags
 
     _, titles, _, scores, *rest = tags["mlflow.note.content"].splitlines()
@@ -201,7 +201,7 @@ def test_a_handful_of_short_tags_stays(tracked):
         assert len(tags) <= 17 and max(len(text) for text in tags.values()) < 200
 
 
-def test_walk_throughs_own_models_and_baselines_are_told_apart(tracked):
+def test_walk_throughs_own_models_and_baselines_have_different_kinds(tracked):
     kinds = {run.info.run_name: run.data.tags["kind"] for run in list_runs()}
 
     assert kinds["carried_rnn"] == "walk-through"

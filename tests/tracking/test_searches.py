@@ -74,14 +74,14 @@ def test_a_trial_shows_what_was_drawn_its_score_on_validation_and_its_curve(trac
     assert [(point.step, point.value) for point in history] == [(2, 1.5), (4, 1.25)]
 
 
-def test_a_trial_that_failed_says_why_and_has_no_score(tracked):
+def test_a_failed_trial_has_the_reason_and_no_score(tracked):
     trial = list_searched()[TRIALS[2]]
     assert trial.info.status == "FAILED"
     assert trial.data.tags["failure"] == "the loss became nan"
     assert trial.data.metrics == {}
 
 
-def test_a_search_says_what_is_best_and_what_it_was_told(tracked):
+def test_a_search_shows_its_best_recipe_and_its_params(tracked):
     run = find_run(NAME)
     assert run.info.status == "FINISHED"
     assert run.data.metrics == {"best/validation/macro_f1": 0.52}
@@ -118,7 +118,7 @@ def test_another_result_is_another_search_and_the_first_one_stays(searched):
     assert parents.count(find_run(NAME).info.run_id) == 3
 
 
-def test_check_tells_of_a_search_that_is_not_tracked(workspace):
+def test_check_reports_a_search_that_is_not_tracked(workspace):
     fill(workspace)
     add_search(workspace)
 
@@ -156,7 +156,7 @@ def test_trials_of_a_search_that_somebody_deleted_go_too(searched):
 
 
 @pytest.mark.slow
-def test_what_a_sync_left_half_made_is_dropped_with_its_trials(searched, monkeypatch):
+def test_an_unfinished_search_is_dropped_with_its_trials(searched, monkeypatch):
     def stop(*arguments: object) -> None:
         write_children(*arguments)
         raise KeyboardInterrupt
@@ -171,7 +171,7 @@ def test_what_a_sync_left_half_made_is_dropped_with_its_trials(searched, monkeyp
     assert sorted(list_searched()) == [NAME, *TRIALS]
 
 
-def test_a_search_that_does_not_lie_here_is_passed_over(searched):
+def test_a_search_without_local_results_is_skipped(searched):
     shutil.rmtree(searched / OUT)
 
     sync()
@@ -179,7 +179,7 @@ def test_a_search_that_does_not_lie_here_is_passed_over(searched):
     assert_complete()
 
 
-def test_a_search_that_is_not_as_its_lock_has_it_is_not_tracked(searched):
+def test_a_search_that_differs_from_its_lock_is_not_tracked(searched):
     (searched / OUT / "trials.csv").write_text(",".join(COLUMNS), encoding="utf-8")
 
     with pytest.raises(InputError, match=f"{NAME}: {OUT}/trials.csv differs from dvc.lock"):

@@ -41,7 +41,7 @@ def make_history(length: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["surname_blend", "surname_gru"])
-def test_a_classifier_answers_as_the_trained_model_does(published, models, name):
+def test_a_served_classifier_predicts_like_the_trained_model(published, models, name):
     model = read_model(published / "data/trained" / name)
     scores = []
     for surname in NAMES:
@@ -72,7 +72,7 @@ def test_a_name_without_known_letters_is_an_error(models, name):
 
 @pytest.mark.parametrize("length", [1, 20, 500])
 @pytest.mark.parametrize("name", ["carried_rnn", "windowed_lstm_fast"])
-def test_a_forecaster_answers_as_the_trained_model_does(published, models, name, length):
+def test_a_served_forecaster_forecasts_like_the_trained_model(published, models, name, length):
     model = read_model(published / "data/trained" / name)
     history = make_history(length)
     with torch.no_grad():
@@ -166,7 +166,7 @@ def test_models_load_with_only_the_packages_that_they_name(models, tmp_path):
 
 
 @pytest.mark.slow
-def test_models_do_not_care_which_stages_are_imported(models, tmp_path):
+def test_models_do_not_depend_on_imported_stages(models, tmp_path):
     for module in ("models/pooled_classifier", "models/sequence_forecaster", "surnames/alphabet"):
         path = tmp_path / "other" / "stages" / f"{module}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -215,7 +215,7 @@ def post(address: str, content: object) -> object:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("served", ["surname_blend"], indirect=True)
-def test_surnames_are_answered_over_http(served, models):
+def test_surnames_are_predicted_over_http(served, models):
     answers = post(served, {"inputs": NAMES, "params": {"top": 3}})
 
     model = mlflow.pyfunc.load_model(str(models["surname_blend"]))
@@ -228,7 +228,7 @@ def test_surnames_are_answered_over_http(served, models):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("served", ["windowed_lstm_fast"], indirect=True)
-def test_forecasts_are_answered_over_http(served, models):
+def test_series_are_forecast_over_http(served, models):
     model = mlflow.pyfunc.load_model(str(models["windowed_lstm_fast"]))
     for length in (1, 20, 500):
         history = make_history(length)

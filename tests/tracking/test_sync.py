@@ -106,7 +106,7 @@ def test_an_experiment_of_somebody_else_that_has_the_name_is_left_alone(workspac
     assert_complete()
 
 
-def test_a_store_of_an_earlier_version_is_one_line_that_says_how_to_fill_it_again(workspace):
+def test_a_store_of_an_earlier_version_is_a_one_line_error_with_what_to_do(workspace):
     make_database(workspace / "mlflow.db", find_artifacts(workspace / "mlflow.db"))
     MlflowClient(find_uri()).create_experiment("forecasting", tags={VIEW_TAG: "a view"})
 
@@ -116,7 +116,7 @@ def test_a_store_of_an_earlier_version_is_one_line_that_says_how_to_fill_it_agai
         sync()
 
 
-def test_a_model_of_an_earlier_version_is_one_line_that_says_how_to_fill_the_store_again(workspace):
+def test_a_model_of_an_earlier_version_is_a_one_line_error_with_what_to_do(workspace):
     fill(workspace)
     made = find_run("carried_rnn").info.run_id
     Store(find_uri()).client.delete_tag(made, "sync.package_md5")
@@ -157,7 +157,7 @@ def test_artifacts_lie_in_the_repository_wherever_the_process_works(
         pytest.param("layer_tour", "data/plotted/layers/layers.csv", marks=pytest.mark.slow),
     ],
 )
-def test_what_is_not_as_the_lock_has_it_is_not_tracked(
+def test_files_that_differ_from_the_lock_are_not_tracked(
     workspace, name, path, spoil: Callable[[Path], object], reason
 ):
     spoil(workspace / path)
@@ -195,7 +195,7 @@ def test_other_code_than_a_model_is_packed_with_may_have_changed(workspace):
     assert run_problem(find_spec("carried_rnn")) is None
 
 
-def test_a_model_beside_other_baselines_is_compared_anew(workspace):
+def test_a_model_is_compared_again_after_its_baselines_changed(workspace):
     fill(workspace)
     path = workspace / "data/evaluated/details/forecasting/baselines/integer_starts/scores.json"
     better = read_json(path)
@@ -210,7 +210,7 @@ def test_a_model_beside_other_baselines_is_compared_anew(workspace):
     assert "| mse_500 | 0.2 [0.15, 0.25] |" in note and "| 0.02 [-0.03, 0.07] |" in note
 
 
-def test_a_model_whose_baselines_are_not_here_is_not_tracked(workspace):
+def test_a_model_without_the_files_of_its_baselines_is_not_tracked(workspace):
     path = "data/evaluated/details/forecasting/baselines/integer_starts/scores.json"
     (workspace / path).unlink()
 
@@ -298,7 +298,7 @@ def test_runs_of_an_earlier_format_are_brought_up_to_date(workspace):
     check()
 
 
-def test_a_figure_that_is_drawn_no_more_is_gone(workspace):
+def test_a_figure_that_is_no_longer_drawn_is_deleted(workspace):
     fill(workspace)
     plotted = workspace / "data/plotted/carried_rnn/details"
     (plotted / "loss.png").rename(plotted / "curve.png")
@@ -378,7 +378,7 @@ def test_a_tour_that_measured_something_else_is_another_run(workspace):
     assert len(list_runs()) == len(RUNS) + 1
 
 
-def test_a_lock_without_the_tour_does_not_ask_for_it(workspace):
+def test_a_lock_without_the_tour_is_accepted(workspace):
     lock = parse_yaml((workspace / "dvc.lock").read_text(encoding="utf-8"))
     del lock["stages"]["probe_layers"]
     (workspace / "dvc.lock").write_text(format_yaml(lock), encoding="utf-8")
@@ -503,7 +503,7 @@ def test_two_clones_that_publish_at_once_to_one_server_make_each_run_once(worksp
 
 
 @pytest.mark.slow
-def test_a_sync_that_is_interrupted_says_how_many_runs_it_has_made(workspace):
+def test_an_interrupted_sync_prints_how_many_runs_it_has_made(workspace):
     process = start_sync(workspace)
     while not (workspace / "mlflow.db").exists() or len(list_tracked(workspace)) < 15:
         assert process.poll() is None, process.communicate()
@@ -530,7 +530,7 @@ def test_four_processes_at_once_on_a_fresh_store_make_each_run_once(workspace):
     assert_complete()
 
 
-def test_variants_are_told_apart_by_name_and_those_of_this_lock_file_are_marked(
+def test_variants_have_different_names_and_those_of_this_lock_file_are_marked(
     workspace, monkeypatch
 ):
     fill(workspace)
@@ -555,7 +555,7 @@ def test_variants_are_told_apart_by_name_and_those_of_this_lock_file_are_marked(
     )
 
 
-def test_a_variant_stays_in_sight_below_all_others_when_another_one_is_synced(workspace):
+def test_a_variant_stays_in_the_view_below_all_others_when_another_one_is_synced(workspace):
     fill(workspace)
     retrain(workspace, "carried_rnn", seed=1)
     sync()
@@ -572,7 +572,7 @@ def test_a_variant_stays_in_sight_below_all_others_when_another_one_is_synced(wo
     assert list_files(workspace) == files
 
 
-def test_a_run_that_a_commit_replaced_leaves_the_sight(workspace):
+def test_a_run_that_a_commit_replaced_leaves_the_view(workspace):
     fill(workspace)
     retrain(workspace, "carried_rnn", seed=1)
     commit(workspace, "another seed")

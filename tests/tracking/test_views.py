@@ -80,7 +80,7 @@ def test_the_table_is_sorted_by_rank_and_has_scores_and_verdict_at_1280_pixels(
     assert sum(widths[column] for column in state["columnOrder"][: 2 + len(columns)]) <= 980
 
 
-def test_only_the_best_forecasters_of_a_series_and_the_best_network_are_in_sight(tracked):
+def test_the_view_has_the_best_forecasters_of_a_series_and_the_best_network(tracked):
     found = {run.info.run_name: run.data.tags.get("leaderboard") for run in list_runs()}
 
     assert (
@@ -94,7 +94,7 @@ def test_only_the_best_forecasters_of_a_series_and_the_best_network_are_in_sight
     }
 
 
-def test_a_network_that_is_third_is_in_sight_as_the_best_of_them(workspace):
+def test_the_best_network_is_in_the_view_also_as_the_third(workspace):
     add_forecaster(workspace, "sine_rnn")
     for name, error in {"carried_rnn": 1.9, "windowed_lstm_fast": 1.5, "sine_rnn": 1.7}.items():
         write_scores(workspace, name, error)
@@ -129,7 +129,7 @@ def test_the_same_view_is_the_same_tag():
         assert format_view(view) == format_view(view)
 
 
-def test_an_address_opens_the_view_and_no_page_about_chats():
+def test_an_address_opens_the_view_of_runs():
     address = find_view_address("http://host:5000/", "3")
 
     assert address == (
@@ -137,7 +137,7 @@ def test_an_address_opens_the_view_and_no_page_about_chats():
     )
 
 
-def test_the_note_says_which_model_is_best_by_how_much_and_on_which_data(tracked):
+def test_the_note_names_the_best_model_the_difference_and_the_data(tracked):
     _, first, *rest = read_tags("surnames")["mlflow.note.content"].splitlines()
 
     assert first == (
@@ -212,7 +212,7 @@ def test_a_note_that_somebody_replaced_stays_below_ours():
     assert join_note("ours", "theirs") == f"{note}\n\ntheirs"
 
 
-def test_no_empty_experiment_is_in_sight(tracked):
+def test_no_empty_experiment_is_shown(tracked):
     names = {experiment.name for experiment in Store(find_uri()).client.search_experiments()}
 
     assert names == {*VIEWS} - {"searches"}  # none was run
