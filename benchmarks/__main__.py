@@ -39,7 +39,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Bench], Measured]]] = {
     "updates": ("Same updates", updates.measure),
     "surnames": ("Time to quality: surnames", surnames.measure),
     "forecasting": ("Time to quality: forecasting", forecasting.measure),
-    "intervals": ("What 95 % intervals hold", intervals.measure),
+    "intervals": ("Coverage of 95 % intervals", intervals.measure),
     "real": ("Real series", real_series.measure),
     "m3": ("The M3 competition", m3.measure),
     "scaling": ("Growth with the data", scaling.measure),

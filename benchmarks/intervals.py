@@ -54,18 +54,18 @@ def measure_backtests(bench: Bench) -> list[Row]:
         differences = first - second - (first - second).mean()
         for length in LENGTHS:
             end = length * HORIZON
-            held, verdicts = [], []
+            covered, verdicts = [], []
             for own, difference in zip(errors, differences, strict=True):
                 interval = find_batch_interval(own[:end], HORIZON)
-                held.append(interval["low"] <= true_error <= interval["high"])
+                covered.append(interval["low"] <= true_error <= interval["high"])
                 verdict = describe_difference(find_batch_interval(difference[:end], HORIZON))
                 verdicts.append(verdict != "within the noise")
-            share, false = float(np.mean(held)), float(np.mean(verdicts))
+            share, false = float(np.mean(covered)), float(np.mean(verdicts))
             row = Row(
                 f"{name}, a test of {length} horizons",
-                f"{share:.0%} of intervals hold the true error",
+                f"{share:.0%} of intervals cover the true error",
                 quality=f"{false:.1%} false verdicts",
-                goals=[at_least("held", share, 0.85), at_most("false verdicts", false, 0.08)],
+                goals=[at_least("coverage", share, 0.85), at_most("false verdicts", false, 0.08)],
             )
             rows.append(row)
     return rows
@@ -104,26 +104,26 @@ def measure_surnames(bench: Bench) -> list[Row]:
     predictions = Predictions(np.concatenate(plain), np.concatenate(adjusted))
     params = BootstrapParams(resamples=num_resamples, seed=0)
     sizes = np.bincount(languages[0])
-    held = count_held(predictions, np.concatenate(languages), sizes, num_tests, params)
+    covered = measure_coverage(predictions, np.concatenate(languages), sizes, num_tests, params)
     rows = []
     for score in SCORES:
         row = Row(
             f"{score} of surnames, a test of {sizes.sum():,} names",
-            f"{held[score]:.0%} of intervals hold that of all names",
-            goals=[at_least("held", held[score], 0.93)],
+            f"{covered[score]:.0%} of intervals cover the score on all names",
+            goals=[at_least("coverage", covered[score], 0.93)],
         )
         rows.append(row)
     return rows
 
 
-def count_held(
+def measure_coverage(
     predictions: Predictions,
     languages: Classes,
     sizes: Classes,
     num_tests: int,
     params: BootstrapParams,
 ) -> dict[str, float]:
-    """The share of intervals that hold the score on all names, by score.
+    """The share of intervals that cover the score on all names, by score.
 
     Args:
         predictions: of all names.
@@ -137,7 +137,7 @@ def count_held(
     rows_of = [np.flatnonzero(languages == language) for language in range(num_languages)]
     unknown = np.zeros(len(languages), dtype=np.bool_)  # whether it is in the top three
     true_scores = score_items(predictions, unknown, languages, num_languages)
-    held: dict[str, list[bool]] = {}
+    covered: dict[str, list[bool]] = {}
     for _ in range(num_tests):
         drawn = [
             generator.choice(rows, size) for rows, size in zip(rows_of, sizes, strict=True) if size
@@ -148,5 +148,5 @@ def count_held(
         intervals = bootstrap(score, languages[test], params)
         for name, interval in intervals.items():
             holds = interval["low"] <= true_scores[name] <= interval["high"]
-            held.setdefault(name, []).append(holds)
-    return {name: float(np.mean(holds)) for name, holds in held.items()}
+            covered.setdefault(name, []).append(holds)
+    return {name: float(np.mean(holds)) for name, holds in covered.items()}

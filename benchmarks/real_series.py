@@ -87,17 +87,17 @@ def measure(bench: Bench) -> list[Row]:
         for name in (QUICK if bench.quick else ENTRIES)
     }
     theirs = forecast_with_libraries(python, series, bench.scratch)
-    rows, ratios, held = [], [], []
+    rows, ratios, coverage = [], [], []
     for name, one in series.items():
         test = draw_test(one)
         champion, forecasts, share = forecast_with_champion(one)
-        held.append(share)
+        coverage.append(share)
         own = measure_mase(forecasts, test)
         errors = {AUTOREGRESSION: measure_mase(forecast_with_autoregression(one), test)}
         errors |= {method: measure_mase(of, test) for method, of in theirs[name].items()}
         ratios.append({method: own / error for method, error in errors.items()})
         rows.append(tabulate_series(name, one, champion, own, errors))
-    return rows + summarise(ratios) + [summarise_intervals(held)]
+    return rows + summarise(ratios) + [summarise_intervals(coverage)]
 
 
 def make_environment() -> Path:
@@ -200,8 +200,8 @@ def forecast_with_champion(series: ObservedSeries) -> tuple[str, Array, float]:
     of the best network and the best baseline.
 
     Returns:
-        The champion's name, forecasts `(B, n)`, and the share of the test that its prediction
-        intervals for 80 % held, fitted to the training part alone.
+        The champion's name, forecasts `(B, n)`, and the coverage of its 80 % prediction
+        intervals on the test, fitted to the training part alone.
     """
     evaluation = read_evaluation(series)
     baselines = score_baselines(series, read_baselines(), evaluation)
@@ -233,8 +233,8 @@ def forecast_with_champion(series: ObservedSeries) -> tuple[str, Array, float]:
     }
     members = [make() for name, make in again.items() if name in champion.split(" and ")]
     model = members[0] if len(members) == 1 else MeanForecaster(members)
-    held = float(assessed[champion].prediction_intervals[80].held.mean())
-    return champion, forecast_with(model, series), held
+    coverage = float(assessed[champion].prediction_intervals[80].coverage.mean())
+    return champion, forecast_with(model, series), coverage
 
 
 def forecast_with_autoregression(series: ObservedSeries) -> Array:
@@ -347,20 +347,20 @@ def summarise(ratios: list[dict[str, float]]) -> list[Row]:
     return rows
 
 
-def summarise_intervals(held: list[float]) -> Row:
-    """What prediction intervals for 80 % held.
+def summarise_intervals(coverage: list[float]) -> Row:
+    """Coverage of prediction intervals for 80 %.
 
     Args:
-        held: share of the test of each series.
+        coverage: on the test of each series.
     """
-    mean, num_near = float(np.mean(held)), sum(0.7 <= share <= 0.9 for share in held)
+    mean, num_near = float(np.mean(coverage)), sum(0.7 <= share <= 0.9 for share in coverage)
     return Row(
         "prediction intervals for 80 %",
-        f"held {mean:.0%} of the tests in the mean",
-        quality=f"70 to 90 % on {num_near} of {len(held)} series",
+        f"mean coverage {mean:.0%}",
+        quality=f"70 to 90 % on {num_near} of {len(coverage)} series",
         goals=[
-            at_least("mean held", mean, 0.72),
-            at_most("mean held", mean, 0.88),
-            at_least("share of series", num_near / len(held), 0.8),
+            at_least("mean coverage", mean, 0.72),
+            at_most("mean coverage", mean, 0.88),
+            at_least("share of series", num_near / len(coverage), 0.8),
         ],
     )

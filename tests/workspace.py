@@ -19,9 +19,9 @@ from dvc.dvcfile import Lockfile
 from dvc.repo import Repo
 
 from stages.cli.dvc_internals import params_read_once, write_entries_alone
+from stages.forecasting.assessment import choose_forecaster_metrics
 from stages.forecasting.baselines import fit_autoregression
 from stages.forecasting.forecasters import describe_model
-from stages.forecasting.metrics import choose_forecaster_metrics
 from stages.shared.checkpoints import build_network, write_model
 from stages.shared.json_files import write_json
 from stages.shared.model_config import ModelConfig
@@ -82,7 +82,7 @@ SCORES = {  # errors of the forecasters, macro F1 of the others
 }
 BEST_BASELINE = "ar2"
 BASELINE_ERROR, BASELINE_F1 = 0.9, 0.1
-TRAINING_RANGE = {
+FORECAST_INFO = {
     "series": "integer_starts",
     "lowest": -1.0,
     "highest": 1.0,
@@ -90,8 +90,8 @@ TRAINING_RANGE = {
     "spacing": 0.5,
     "least_history": 20,
     "prediction_intervals": {
-        "80": {"half_width": [0.25, 0.5, 1.0], "held": 0.75},
-        "90": {"half_width": [0.5, 1.0, 2.0], "held": 0.85},
+        "80": {"half_width": [0.25, 0.5, 1.0], "coverage": 0.75},
+        "90": {"half_width": [0.5, 1.0, 2.0], "coverage": 0.85},
     },
     "naive": {"baseline": "hold_last", "verdict": "within the noise"},
 }
@@ -277,8 +277,8 @@ def write_baselines(folder: Path) -> None:
         scores = {"data": series, "baseline": BEST_BASELINE, **scores}
         write_file(details / best / "scores.json", scores)
         write_file(
-            details / best / "training_range.json",
-            TRAINING_RANGE | {"series": series, "least_history": 2},
+            details / best / "forecast_info.json",
+            FORECAST_INFO | {"series": series, "least_history": 2},
         )
         metrics = choose_forecaster_metrics(scores)
         write_file(folder / EVALUATED / "forecasting" / f"{best}.json", metrics)
@@ -318,7 +318,7 @@ def write_scores(folder: Path, name: str, score: float, data: str = "official") 
     else:
         scores = {"data": "integer_starts", **nest_errors(score, score, score / BASELINE_ERROR)}
         metrics = choose_forecaster_metrics(scores)
-        write_file(details / "training_range.json", TRAINING_RANGE)
+        write_file(details / "forecast_info.json", FORECAST_INFO)
     write_file(details / "scores.json", scores)
     write_file(folder / EVALUATED / find_task(name) / f"{name}.json", metrics)
 

@@ -54,7 +54,7 @@ from stages.tracking.run_specs import check_dvc_listings, read_models
 from stages.tracking.served_models.loader import Forecaster
 
 _Samples = NDArray[np.float64]
-_TrainingRange = dict[str, Any]  # as stages/forecasting/evaluate.py writes it
+_ForecastInfo = dict[str, Any]  # as stages/forecasting/evaluate.py writes it
 
 _MARGIN = 0.25  # share of the training range by which a history may exceed it: new records happen
 _SPACING = 0.05  # share by which its spacing may differ, as months do
@@ -94,29 +94,29 @@ class _Source:
 
 
 def history_problem(
-    history: _Samples, spacing: float | None, training_range: _TrainingRange
+    history: _Samples, spacing: float | None, forecast_info: _ForecastInfo
 ) -> str | None:
     """Return how a history, oldest first, differs from what the model was scored on, or None.
 
     The spacing of its samples is compared if it is known.
     """
-    least = training_range["least_history"]
+    least = forecast_info["least_history"]
     if len(history) < least:
         return (
             f"a history of {len(history)} samples is too short: the model was scored after {least}"
         )
     seen, transformed = history, ""
-    if training_range["transform"]:
-        transform = Transform(**training_range["transform"])
+    if forecast_info["transform"]:
+        transform = Transform(**forecast_info["transform"])
         seen, transformed = transform.apply(history), f" (transform: {transform.describe()})"
-    lowest, highest = training_range["lowest"], training_range["highest"]
+    lowest, highest = forecast_info["lowest"], forecast_info["highest"]
     margin = _MARGIN * (highest - lowest)
     if seen.min() < lowest - margin or seen.max() > highest + margin:
         return (
             f"a history from {seen.min():g} to {seen.max():g} is not what the model was scored on: "
-            f"{training_range['series']} lies between {lowest:g} and {highest:g}{transformed}"
+            f"{forecast_info['series']} lies between {lowest:g} and {highest:g}{transformed}"
         )
-    trained = training_range["spacing"]
+    trained = forecast_info["spacing"]
     if spacing and trained and abs(spacing / trained - 1) > _SPACING:
         return f"samples {spacing:g} apart are not what the model was scored on: {trained:g} apart"
     return None
@@ -144,8 +144,8 @@ def main(
     check_dvc_listings()
     dpi = read_params("figures", FigureParams).dpi
     loaded = _load(series, model, from_mlflow)
-    training_range = loaded.model.training_range
-    name = training_range["series"]
+    forecast_info = loaded.model.forecast_info
+    name = forecast_info["series"]
     entry = _find_entry(name)
     given = {key: value for key, value in (("column", column), ("time", time)) if value}
     source = source or (Path(entry.path) if entry else None)
@@ -158,7 +158,7 @@ def main(
     if not isinstance(entry, PanelParams) and not force:
         [table] = file.series.values()
         spacing = table.spacing if file.time else None
-        problem = history_problem(table.samples, spacing, training_range)
+        problem = history_problem(table.samples, spacing, forecast_info)
         if problem:
             raise InputError(f"{source}: {problem}; --force overrules")
 
@@ -166,10 +166,10 @@ def main(
     fitted = f"as it was scored, since {problem}" if problem else f"fitted to all of {source.name}"
     if not problem:
         assert entry  # otherwise there is a problem
-        whole = take_whole_file(name, entry, file.series, training_range["transform"])
+        whole = take_whole_file(name, entry, file.series, forecast_info["transform"])
         models = {spec.name: spec for spec in read_models()}
         loaded.model.model = refit_model(loaded.name, models, whole)
-    num_measured = len(training_range["prediction_intervals"]["80"]["half_width"])
+    num_measured = len(forecast_info["prediction_intervals"]["80"]["half_width"])
     steps = horizon or min(num_measured or _MOST_STEPS, _MOST_STEPS)
     levels = levels or [80]
     forecasts, short = _forecast(loaded, file, entry, steps, levels)
@@ -196,13 +196,13 @@ def _summarize(
     num_measured: int,
 ) -> dict[str, Any]:
     """Return the content of the JSON file; errors are known up to `num_measured` steps ahead."""
-    training_range = loaded.model.training_range
+    forecast_info = loaded.model.forecast_info
     by_end = sorted(forecasts, key=lambda name: file.series[name].times[-1])  # they may differ
     spans = [file.series[name].continue_times(steps) for name in (by_end[0], by_end[-1])]
     intervals = next((one.intervals for one in forecasts.values() if one.intervals), [])
     summary = {
         "model": loaded.name,
-        "series": training_range["series"],
+        "series": forecast_info["series"],
         "chosen": loaded.reason,
         "column": file.column,
         "samples": sum(len(file.series[name].samples) for name in forecasts),
@@ -210,7 +210,7 @@ def _summarize(
         "last": spans[-1][-1],
         "steps": steps,
         "steps_with_intervals": min(steps, num_measured),
-        "compared_with_naive": training_range["naive"],
+        "compared_with_naive": forecast_info["naive"],
         "coverage": {str(interval.level): interval.coverage for interval in intervals},
     }
     if file.id:
@@ -279,8 +279,8 @@ def _forecast(
     Returns:
         The forecasts by series, and the names of series that are too short for the model.
     """
-    training_range = loaded.model.training_range
-    floor = (training_range["transform"] or {}).get("floor")
+    forecast_info = loaded.model.forecast_info
+    floor = (forecast_info["transform"] or {}).get("floor")
     if isinstance(entry, PanelParams):
         floor = entry.floor
     by_length: dict[int, list[str]] = {}
@@ -306,7 +306,7 @@ def _forecast(
             is_scored = len(histories[0]) >= entry.shortest_scored
             known = levels if is_scored else []
         for name, forecast, scale in zip(names, forecasts, scales, strict=True):
-            intervals = _list_intervals(forecast, training_range, floor, known, scale)
+            intervals = _list_intervals(forecast, forecast_info, floor, known, scale)
             found[name] = _Forecast(forecast, intervals)
     if not found:
         raise InputError(f"all series are too short for {loaded.name}: add rows")
@@ -355,7 +355,7 @@ def _refit_problem(
         return f"{source.name} is not {entry.path}, which it was trained on"
     if not loaded.is_locked:
         return "dvc.lock has no recipe of it"
-    series = loaded.model.training_range["series"]
+    series = loaded.model.forecast_info["series"]
     for name in (loaded.name, f"{series}_baseline"):  # a baseline may be part of a combination
         if not find_scores("forecasting", name).exists():
             return f"the scores of {name} are missing: `make pull` fetches them"
@@ -364,7 +364,7 @@ def _refit_problem(
 
 def _list_intervals(
     forecast: _Samples,
-    training_range: _TrainingRange,
+    forecast_info: _ForecastInfo,
     floor: float | None,
     levels: list[int],
     scale: float,
@@ -372,12 +372,12 @@ def _list_intervals(
     """Return the prediction intervals of a forecast `(n,)`, per level, never below the floor."""
     intervals = []
     for level in levels:
-        measured = training_range["prediction_intervals"][str(level)]
+        measured = forecast_info["prediction_intervals"][str(level)]
         half = scale * np.array(measured["half_width"][: len(forecast)])
         low, high = forecast[: len(half)] - half, forecast[: len(half)] + half
         if floor is not None:
             low = np.maximum(low, floor)
-        intervals.append(_Interval(level, low, high, measured["held"]))
+        intervals.append(_Interval(level, low, high, measured["coverage"]))
     return intervals
 
 

@@ -37,7 +37,7 @@ def take_whole_file(
         name: its entry in params.yaml.
         params: the content of that entry.
         series: the series of the file, by name.
-        transform: the transform in training_range.json, for a single series.
+        transform: the transform in forecast_info.json, for a single series.
 
     Raises:
         InputError: if the transform cannot be applied, or all series are too short.

@@ -164,7 +164,7 @@ def list_columns(scored: dict[str, Scores]) -> _Columns:
             columns[score] = ("", f"{'MSE' if kind == 'mse' else 'sMAPE'} {horizon}")
     if "owa" in scores:
         columns["owa"] = ("", "OWA")
-    columns[_COVERAGE] = ("held by", "interval")
+    columns[_COVERAGE] = ("interval", "coverage")
     count = "num_series" if "num_series" in scores else "origins"
     columns[count] = ("from", count.removeprefix("num_"))
     return columns

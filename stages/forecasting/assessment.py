@@ -10,8 +10,6 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from stages.forecasting.metrics import choose_forecaster_metrics, name_ranked_score
-from stages.forecasting.prediction_intervals import PredictionInterval, fit_prediction_intervals
 from stages.forecasting.series import (
     AnySeries,
     Array,
@@ -35,6 +33,8 @@ from stages.shared.tables import Rows, read_table, write_table
 
 ForecastErrors = dict[str, Array]  # score -> (B,), the error of each forecast
 
+LEVELS = (50, 60, 70, 80, 90, 95, 99)  # in percent
+_RATE = 0.05  # γ of Gibbs & Candès: by how much one miss widens the next interval
 _NAIVE2 = "naive2"  # of panels
 _NAIVE = ("hold_last", "copy_period")  # baselines that have nothing to fit
 
@@ -83,6 +83,15 @@ class Backtests:
     drawn: int  # index of the test that the walk-through draws
     validation: Backtest
     test: Backtest
+
+
+@dataclass(frozen=True)
+class PredictionInterval:
+    """The prediction interval of one level."""
+
+    half_width: Array  # (n,) by step ahead, for a forecast after the end of the test
+    of_test: Array  # (B, n) half widths for each forecast of the test
+    coverage: Array  # (B,) share of the targets of each of these forecasts in the interval
 
 
 @dataclass(frozen=True)
@@ -144,7 +153,7 @@ def assess(
         one_group = np.zeros(len(forecasts), dtype=np.int64)
         intervals = bootstrap(partial(_average_errors, errors), one_group, params.bootstrap)
     if test.scores_coverage:  # coverage is a share, not an error, and has no 95 % interval
-        errors["interval_coverage"] = prediction_intervals[80].held
+        errors["interval_coverage"] = prediction_intervals[80].coverage
     common = params.common_horizons
     scores = {
         "horizon_short": common[0],
@@ -158,6 +167,58 @@ def assess(
     if test.names is not None:
         scores["num_series"] = float(len(forecasts))
     return Assessment(scores, errors, forecasts, prediction_intervals)
+
+
+def fit_prediction_intervals(
+    validation: Array, test: Array, is_rolling: bool
+) -> dict[int, PredictionInterval]:
+    """Fit the prediction intervals, by level in percent, and measure their coverage of the test.
+
+    A half width is a quantile of absolute errors (split conformal prediction, Lei et al., 2018). In
+    a rolling-origin backtest it uses the newest errors, as many as validation has, and the quantile
+    rises after a miss and falls after a hit (adaptive conformal inference, Gibbs & Candès, 2021).
+    Intervals of a test forecast use errors from before that forecast alone.
+
+    Args:
+        validation: errors `(V, n)` of the validation forecasts by step, oldest first.
+        test: errors `(B, n)` of the test forecasts, with at most as many steps.
+        is_rolling: test forecasts start one sample after another, after validation. If False, they
+            are independent, and only errors of validation are used.
+    """
+    num_steps = min(validation.shape[1], test.shape[1])
+    errors = np.abs(np.concatenate([validation[:, :num_steps], test[:, :num_steps]]))
+    num_validation, num_test = len(validation), len(test)
+    steps = np.arange(num_steps)
+    wanted = np.array([1 - level / 100 for level in LEVELS])[:, None]  # shares of misses
+    shares = np.repeat(wanted, num_steps, axis=1)  # (L, n), adapted
+    hits = np.zeros((num_test, len(LEVELS), num_steps), dtype=bool)
+    half_widths = np.zeros((len(LEVELS), num_steps))
+    of_test = np.zeros(hits.shape)
+    # after the last origin of the test, up to the end of the series, its errors become known
+    for origin in range(num_test + num_steps):
+        num_known = np.zeros(num_steps, dtype=np.int64)
+        if is_rolling:  # the error h steps ahead is known h samples later
+            num_known = np.clip(origin - steps, 0, num_test)
+            newest = origin - 1 - steps  # the forecast whose target is the sample before
+            is_new = (newest >= 0) & (newest < num_test)
+            missed = ~hits[newest[is_new], :, steps[is_new]].T
+            shares[:, is_new] += _RATE * (wanted - missed)
+        elif origin == num_test:
+            break
+        if origin == 0 or is_rolling:
+            # the newest errors of each step, in ascending order: (V, n)
+            rows = np.arange(num_validation)[:, None] + num_known
+            ordered = np.sort(errors[rows, steps], axis=0)
+            ranks = np.ceil((1 - shares) * (num_validation + 1)).astype(np.int64)
+            half_widths = ordered[np.clip(ranks, 1, num_validation) - 1, steps]
+            half_widths = np.maximum.accumulate(half_widths, axis=0)  # a higher level holds more
+        if origin < num_test:
+            of_test[origin] = half_widths
+            hits[origin] = errors[num_validation + origin] <= half_widths
+    return {
+        level: PredictionInterval(half_widths[i], of_test[:, i], hits[:, i].mean(axis=1))
+        for i, level in enumerate(LEVELS)
+    }
 
 
 def add_ratios(scores: Mapping[str, Any], baselines: Baselines) -> dict[str, Any]:
@@ -291,27 +352,27 @@ def check_scores(scores: Mapping[str, Any], remedy: str, prefix: str = "") -> No
             raise InputError(f"{prefix}{name} is {value}: {remedy} in params.yaml")
 
 
-def describe_training_range(
+def describe_forecasts(
     series: AnySeries,
     least_history: int,
     intervals: Mapping[int, PredictionInterval],
     naive: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return the content of training_range.json.
+    """Return the content of forecast_info.json: what `srn forecast` needs besides the model.
 
     `lowest` and `highest` are the extreme samples of an observed series, after its `transform`, or
     of the training windows of a generated one; `spacing` is the time between samples,
     `least_history` the shortest history of the forecaster. `prediction_intervals` has, by level in
-    percent, the `half_width` at each step, for a panel in units of the naive errors, and its
-    coverage of the test (`held`). `naive` is the result of `compare_with_naive`.
+    percent, the `half_width` at each step, for a panel in units of the naive errors, and the
+    `coverage` of the test. `naive` is the result of `compare_with_naive`.
     """
     lowest, highest = series.training_range
     described = {}
     for level, interval in intervals.items():
         # four digits: errors are known less well
         half_width = [float(f"{width:.4g}") for width in interval.half_width]
-        held = round(float(interval.held.mean()), 4)
-        described[str(level)] = {"half_width": half_width, "held": held}
+        coverage = round(float(interval.coverage.mean()), 4)
+        described[str(level)] = {"half_width": half_width, "coverage": coverage}
     return {
         "series": series.name,
         "lowest": lowest,
@@ -346,10 +407,44 @@ def score_forecasts(forecasts: Array, backtest: Backtest, horizons: list[int]) -
     return _average_errors(measure_errors(forecasts, backtest, horizons))
 
 
+def name_ranked_score(scores: Mapping[str, Any], horizon: int) -> str:
+    """Return the name of the score over a horizon by which forecasters are ranked.
+
+    It is the mean absolute scaled error where there is one, which a few large errors do not decide,
+    or else the mean squared error.
+    """
+    mase = f"mase_{horizon}"
+    return mase if mase in scores else f"mse_{horizon}"
+
+
+def name_metrics(scores: Mapping[str, Any]) -> dict[str, str]:
+    """Return the names in the metrics file, with the names of the same scores in scores.json."""
+    short, long = scores["horizon_short"], scores["horizon_long"]
+    return {
+        "mse_short": f"mse_{short}",  # the shortest horizon that test and validation share
+        "mse_long": f"mse_{long}",  # the longest
+        "ratio_to_baseline": "ratio_to_baseline",  # of mse_long or mase; below 1 is better
+        "mase": f"mase_{long}",
+        "smape": f"smape_{long}",
+        "owa": "owa",
+        "walkthrough_mse": "walkthrough_mse",  # of the test with which a walk-through ends
+    }
+
+
+def choose_forecaster_metrics(scores: Mapping[str, Any]) -> dict[str, float]:
+    """Return the content of the metrics file: the scores that people compare.
+
+    scores.json holds all scores, named by horizon: `mse_49`, `mse_500`. DVC prints one column per
+    number of a metrics file, so it has at most five, with the same names for all series.
+    """
+    names = name_metrics(scores)
+    return {metric: scores[name] for metric, name in names.items() if name in scores}
+
+
 def write_scores(
-    metrics: Path, folder: Path, scores: Mapping[str, Any], training_range: Mapping[str, Any]
+    metrics: Path, folder: Path, scores: Mapping[str, Any], forecast_info: Mapping[str, Any]
 ) -> None:
-    """Write the metrics file of a forecaster, and scores.json and training_range.json to a folder.
+    """Write the metrics file of a forecaster, and scores.json and forecast_info.json to a folder.
 
     Both folders are made.
     """
@@ -357,7 +452,7 @@ def write_scores(
     folder.mkdir(parents=True, exist_ok=True)
     write_json(metrics, choose_forecaster_metrics(scores))
     write_json(folder / "scores.json", scores)
-    write_json(folder / "training_range.json", training_range)
+    write_json(folder / "forecast_info.json", forecast_info)
 
 
 def write_errors(

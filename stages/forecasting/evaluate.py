@@ -22,7 +22,7 @@ from stages.forecasting.assessment import (
     assess,
     check_scores,
     compare_with_naive,
-    describe_training_range,
+    describe_forecasts,
     draw_backtests,
     measure_forecast_improvement,
     read_errors,
@@ -47,7 +47,7 @@ class _Evaluation:
     scores: dict[str, Any]  # nested: on the test, `intervals`, `validation`
     errors: ForecastErrors  # on the test phases
     forecasts: dict[str, NDArray[Any]]  # a few of them, for the figures
-    training_range: dict[str, Any]  # of `describe_training_range`
+    forecast_info: dict[str, Any]  # of `describe_forecasts`
     block: int  # that of the backtest
     names: list[str] | None  # of the series of a panel
 
@@ -74,7 +74,7 @@ def evaluate(
     if params.split != "test":
         scores = {"data": series.name, **assessment.scores, "split": params.split}
     check_scores(scores, REMEDY)
-    training_range = describe_training_range(
+    forecast_info = describe_forecasts(
         series, max(params.context, shortest), assessment.prediction_intervals
     )
     test = backtests.test
@@ -89,7 +89,7 @@ def evaluate(
     }
     if test.names is not None:
         kept["names"] = np.array(test.names[forecasts])
-    return _Evaluation(scores, assessment.errors, kept, training_range, test.block, test.names)
+    return _Evaluation(scores, assessment.errors, kept, forecast_info, test.block, test.names)
 
 
 def _score_walkthrough(
@@ -114,7 +114,7 @@ def _score_walkthrough(
 
 
 def main(name: str, trained: str, windows: str, baselines: str, metrics: str, out: str) -> None:
-    """Write metrics, scores, errors, a few forecasts and the training range of a model."""
+    """Write metrics, scores, errors, a few forecasts and the forecast info of a model."""
     series = read_series(Path(windows))
     params = read_params("evaluate_forecasters", ForecastingEvaluationParams).adapt(series)
     make_reproducible()
@@ -128,15 +128,15 @@ def main(name: str, trained: str, windows: str, baselines: str, metrics: str, ou
     scores["improvement"] = measure_forecast_improvement(
         evaluation.errors, baseline_scores, baseline_errors, params, evaluation.block
     )
-    evaluation.training_range["naive"] = compare_with_naive(
+    evaluation.forecast_info["naive"] = compare_with_naive(
         evaluation.errors, baseline_scores, baseline_errors, params, evaluation.block
     )
     folder = Path(out)
-    write_scores(Path(metrics), folder, scores, evaluation.training_range)
+    write_scores(Path(metrics), folder, scores, evaluation.forecast_info)
     write_errors(folder / "errors.csv", {name: evaluation.errors}, evaluation.names)
     np.savez(folder / "forecasts.npz", allow_pickle=False, **evaluation.forecasts)
-    held = evaluation.training_range["prediction_intervals"]["80"]["held"]
-    print(f"{name}: {held:.0%} of the test lie in the prediction interval for 80 %")
+    coverage = evaluation.forecast_info["prediction_intervals"]["80"]["coverage"]
+    print(f"{name}: {coverage:.0%} of the test lie in the prediction interval for 80 %")
 
 
 if __name__ == "__main__":

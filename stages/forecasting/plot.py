@@ -246,13 +246,13 @@ def _draw_origins(
     first: int,
     forecasts: _Arrays,
     baseline_forecasts: _Arrays,
-    held: float,
+    coverage: float,
     subtitle: str,
 ) -> Figure:
     """Draw forecasts of a model in their prediction intervals, beside the best baseline.
 
     Forecasts, one row per origin, are one horizon apart; `first` is the index of the first sample
-    that is forecast, in the joined parts. `held` is the share of the test in the intervals.
+    that is forecast, in the joined parts. `coverage` is the share of the test in the intervals.
     """
     predictions = forecasts["test_forecasts"]
     num_origins, steps = predictions.shape
@@ -266,7 +266,7 @@ def _draw_origins(
     style: dict[str, Any] = {"color": TARGET_COLOR, "lw": 3.5, "alpha": 0.35, "label": "target"}
     axes.plot(all_times[shown], samples[shown], **style)
     for row in range(num_origins):
-        label = f"80 % prediction interval (held {held:.0%})" if row == 0 else None
+        label = f"80 % prediction interval (coverage {coverage:.0%})" if row == 0 else None
         _fill_interval(axes, times[row], forecasts, row, floor, label)
     lines = axes.plot(times.T, predictions.T, lw=1.3, color=FORECAST_COLOR, marker=".")
     lines[0].set_label("forecast")
@@ -292,11 +292,11 @@ def _fill_interval(
 
 
 def _draw_panel(
-    panel: Panel, forecasts: _Arrays, baseline_forecasts: _Arrays, held: float, subtitle: str
+    panel: Panel, forecasts: _Arrays, baseline_forecasts: _Arrays, coverage: float, subtitle: str
 ) -> Figure:
     """Draw forecasts of a few series in their prediction intervals, beside the best baseline.
 
-    `held` is the share of the test samples of all series in the intervals.
+    `coverage` is the share of the test samples of all series in the intervals.
     """
     contexts, targets = forecasts["test_contexts"], forecasts["test_targets"]
     predictions = forecasts["test_forecasts"]
@@ -312,7 +312,7 @@ def _draw_panel(
         joined = np.append(context[-1], targets[row])
         style: dict[str, Any] = {"color": TARGET_COLOR, "lw": 3.5, "alpha": 0.35}
         axes.plot(np.append(0, ahead), joined, label="target", **style)
-        label = f"80 % prediction interval (held {held:.0%} of all series)"
+        label = f"80 % prediction interval (coverage {coverage:.0%} of all series)"
         _fill_interval(axes, ahead, forecasts, row, panel.floor, label)
         axes.plot(ahead, predictions[row], color=FORECAST_COLOR, marker=".", label="forecast")
         for name, of_baseline in baseline_forecasts.items():
@@ -403,13 +403,13 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
     network = read_config(Path(trained)).network
     scores = read_json(Path(evaluated) / "scores.json")
     forecasts = read_arrays(Path(evaluated) / "forecasts.npz")
-    intervals = read_json(Path(evaluated) / "training_range.json")["prediction_intervals"]
+    intervals = read_json(Path(evaluated) / "forecast_info.json")["prediction_intervals"]
     baseline_scores = read_baselines(Path(baselines))
     baseline_forecasts = read_arrays(Path(baselines) / "forecasts.npz")
     series = read_series(Path(windows), with_params=False)
 
     subtitle = f"model {name} · series {scores['data']}"
-    held = intervals["80"]["held"]
+    coverage = intervals["80"]["coverage"]
     # the walk-through about half periods draws its loss in blue with a legend, the others in red
     # without one, and predictions in blue too
     is_blue = scores["data"] == "half_periods"
@@ -424,7 +424,9 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
         )
         figures["baselines"] = _draw_errors(name, scores, baseline_scores, series.units, subtitle)
         if isinstance(series, Panel):
-            figures["forecast"] = _draw_panel(series, forecasts, baseline_forecasts, held, subtitle)
+            figures["forecast"] = _draw_panel(
+                series, forecasts, baseline_forecasts, coverage, subtitle
+            )
             # without it `details` of a combination would be empty, which DVC takes for missing
             shown = [str(of) for of in forecasts["names"]]
             figures["split"] = _draw_split_of_panel(series, shown, subtitle)
@@ -432,7 +434,7 @@ def main(trained: str, evaluated: str, windows: str, baselines: str, out: str) -
             color = "blue" if is_blue else FORECAST_COLOR
             figures |= _draw_training(series, forecasts, snapshots, network, color, subtitle)
             figures |= _draw_forecasts(
-                series, scores, forecasts, baseline_forecasts, held, subtitle
+                series, scores, forecasts, baseline_forecasts, coverage, subtitle
             )
         dpi = read_params("figures", FigureParams).dpi
         save_figures(figures, MAIN, Path(out), dpi)
@@ -468,7 +470,7 @@ def _draw_forecasts(
     scores: Mapping[str, Any],
     forecasts: _Arrays,
     baseline_forecasts: _Arrays,
-    held: float,
+    coverage: float,
     subtitle: str,
 ) -> dict[str, Figure]:
     """Draw the forecasts of one series: the test, and the test of the walk-through."""
@@ -479,7 +481,7 @@ def _draw_forecasts(
         figures["forecast"] = _draw_closed_loop(forecasts, series.units, subtitle)
     else:
         figures["forecast"] = _draw_origins(
-            series, parts, origin, forecasts, baseline_forecasts, held, subtitle
+            series, parts, origin, forecasts, baseline_forecasts, coverage, subtitle
         )
     if "walkthrough_mse" in scores:  # not while the test is hidden
         figures["walkthrough"] = draw_walkthrough_test(forecasts, parts, series.units, subtitle)

@@ -124,20 +124,15 @@ def split_series(name: str, params: ObservedParams, table: CsvSeries) -> Observe
     if params.transform:
         return slide(params.transform)
     candidates = []
-    for transform in _list_transforms(samples, params.season):
-        if sum(transform.difference) + params.window < num_train:
-            candidates.append(slide(transform))
+    season = params.season
+    for lags in [[], [1], [season], [1, season]] if season > 1 else [[], [1]]:
+        for log in [False, True] if samples.min() > 0 else [False]:
+            if sum(lags) + params.window < num_train:
+                candidates.append(slide(TransformParams(log=log, difference=lags)))
     errors = [_measure_autoregression(series) for series in candidates]
     chosen = candidates[int(np.argmin(errors))]
     print(f"{name}: transform {chosen.transform.describe()} chosen on validation, by AR")
     return chosen
-
-
-def _list_transforms(samples: Array, season: int) -> list[TransformParams]:
-    """List the candidates of `auto`, with logarithms only if all samples are above 0."""
-    differences = [[], [1], [season], [1, season]] if season > 1 else [[], [1]]
-    logarithms = [False, True] if samples.min() > 0 else [False]
-    return [TransformParams(log=log, difference=lags) for lags in differences for log in logarithms]
 
 
 def _measure_autoregression(series: ObservedSeries) -> float:

@@ -26,9 +26,10 @@ from stages.forecasting.assessment import (
     assess,
     check_scores,
     compare_with_naive,
-    describe_training_range,
+    describe_forecasts,
     draw_backtests,
     find_best_baseline,
+    name_ranked_score,
     score_forecasts,
     write_errors,
     write_scores,
@@ -42,7 +43,6 @@ from stages.forecasting.baselines import (
     make_linear,
 )
 from stages.forecasting.forecasters import describe_model, find_shortest_history, wrap_model
-from stages.forecasting.metrics import name_ranked_score
 from stages.forecasting.series import (
     AnySeries,
     Array,
@@ -94,7 +94,7 @@ class _Scored:
     errors: dict[str, ForecastErrors]  # by baseline, on the test phases
     best: str
     model: nn.Module
-    training_range: dict[str, Any]  # of `describe_training_range`
+    forecast_info: dict[str, Any]  # of `describe_forecasts`
     forecasts: Array  # of the test, those that figures show
     names: list[str] | None  # of the series of a panel
 
@@ -203,7 +203,7 @@ def _collect_scores(
         errors=errors,
         best=best,
         model=models[best],
-        training_range=describe_training_range(
+        forecast_info=describe_forecasts(
             series,
             find_shortest_history(models[best]),
             assessments[best].prediction_intervals,
@@ -394,7 +394,7 @@ def main(windows: str, trained: str, out: str, metrics: str, details: str) -> No
     scores = {"data": series.name, "baseline": scored.best, **scored.scores[scored.best]}
     if evaluation.split != "test":
         scores["split"] = evaluation.split
-    write_scores(Path(metrics), Path(details), scores, scored.training_range)
+    write_scores(Path(metrics), Path(details), scores, scored.forecast_info)
 
 
 if __name__ == "__main__":

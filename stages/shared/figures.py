@@ -127,7 +127,12 @@ def draw_curves(
         figures["gradient_norm"] = _draw_gradient_norm(curves, clip_norm, subtitle)
     if refined_after:
         for name in figures.keys() & {"loss", "gradient_norm"}:
-            _mark_refinement(figures[name].axes[0], refined_after)
+            # L-BFGS starts here, with another batch and sometimes another loss
+            axes = figures[name].axes[0]
+            axes.axvline(refined_after, color=GREY, ls=":", lw=1)
+            end = (refined_after, 1)
+            on_top = axes.get_xaxis_transform()
+            axes.annotate(" L-BFGS", xy=end, xycoords=on_top, va="top", color=GREY)
     return figures
 
 
@@ -174,14 +179,6 @@ def _draw_published_loss(
     if style["label"]:
         add_legend(figure)
     return figure
-
-
-def _mark_refinement(axes: Axes, iteration: int) -> None:
-    """Draw a line where L-BFGS starts, with another batch and sometimes another loss."""
-    axes.axvline(iteration, color=GREY, ls=":", lw=1)
-    axes.annotate(
-        " L-BFGS", xy=(iteration, 1), xycoords=axes.get_xaxis_transform(), va="top", color=GREY
-    )
 
 
 def _draw_gradient_norm(curves: Curves, clip_norm: float | None, subtitle: str) -> Figure:

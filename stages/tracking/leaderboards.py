@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from stages.forecasting.metrics import name_metrics, name_ranked_score
+from stages.forecasting.assessment import name_metrics, name_ranked_score
 from stages.shared.errors import InputError
 from stages.shared.files import replacing
 from stages.shared.intervals import describe_difference
@@ -94,25 +94,21 @@ def list_scores(scores: Scores) -> dict[str, float]:
 def list_metrics(scores: Scores) -> dict[str, float]:
     """List the numbers by their names in MLflow: `test/macro_f1`, `validation/macro_f1`.
 
-    Those of a metrics file have the names that they have there. What is no score, such as the
-    horizons or the number of test names, is `details/…`: so each page has the curves first.
+    The numbers of a metrics file keep their names. Settings and counts, such as the horizons or the
+    number of test names, are `details/…`, so that each page has the curves first.
     """
     names = {}
     if "horizon_long" in scores:
         names = {name: metric for metric, name in name_metrics(scores).items()}
+    compared = {*scores.get("validation", {}), *scores.get("intervals", {})}
     metrics = {}
     for path, value in list_scores(scores).items():
         section, slash, name = path.rpartition("/")
         if not slash:
-            section = "test" if _is_score(scores, name) else "details"
+            is_score = name in compared or name.startswith(("walkthrough", "interval"))
+            section = "test" if is_score else "details"
         metrics[f"{section}/{names.get(name, name)}"] = value
     return metrics
-
-
-def _is_score(scores: Scores, name: str) -> bool:
-    """Whether a number is a score of a model, not a setting or a count."""
-    compared = {*scores.get("validation", {}), *scores.get("intervals", {})}
-    return name in compared or name.startswith(("walkthrough", "interval"))
 
 
 def list_labels(scores: Scores) -> dict[str, str]:

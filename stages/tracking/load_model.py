@@ -47,11 +47,11 @@ class _Width(BaseModel):
     """A prediction interval of one level."""
 
     half_width: list[float]
-    held: float
+    coverage: float
 
 
-class _TrainingRange(BaseModel):
-    """training_range.json."""
+class _ForecastInfo(BaseModel):
+    """forecast_info.json."""
 
     series: Name
     lowest: float
@@ -66,7 +66,7 @@ class _TrainingRange(BaseModel):
 _SCHEMAS = {  # name of a file in the loader -> its schema
     "vocabulary": Vocabulary,
     "scores": BaselineScores,
-    "training_range": _TrainingRange,
+    "forecast_info": _ForecastInfo,
 }
 _MOST_BYTES = 10**9  # of a file of a model in MLflow
 

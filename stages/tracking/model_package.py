@@ -34,7 +34,7 @@ def list_artifacts(name: str, config: ModelConfig) -> dict[str, str]:
     for architecture in _list_architectures(config.architecture, config.network):
         artifacts[architecture] = f"stages/models/{architecture}.py"
     if config.task == "forecasting":
-        artifacts["training_range"] = f"{DETAILS['forecasting']}/{name}/training_range.json"
+        artifacts["forecast_info"] = f"{DETAILS['forecasting']}/{name}/forecast_info.json"
     if config.task == "surnames":
         artifacts["vocabulary"] = "data/preprocessed/surnames/vocabulary.json"
         artifacts["alphabet"] = "stages/surnames/alphabet.py"
@@ -87,8 +87,8 @@ def pack_model(name: str, folder: Path, identity: dict[str, Any]) -> None:
         "input_example": (["Schmidt", "Yue Tingsong"], {"top": 3}),
     }
     if config.task == "forecasting":
-        training_range = read_json(Path(DETAILS["forecasting"], name, "training_range.json"))
-        history = np.sin(np.arange(max(20.0, training_range["least_history"]))[None] / 5)
+        forecast_info = read_json(Path(DETAILS["forecasting"], name, "forecast_info.json"))
+        history = np.sin(np.arange(max(20.0, forecast_info["least_history"]))[None] / 5)
         series = Schema([TensorSpec(np.dtype("float64"), (-1, -1))])  # (histories, samples)
         horizon = ParamSchema([ParamSpec("horizon", DataType.long, 50)])
         interface = {

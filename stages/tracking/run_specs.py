@@ -242,7 +242,7 @@ def _make_model(
         for path, md5 in _keep_data(roles["evaluate"].deps).items():
             if path not in known and not _is_of_baselines(path):
                 test_data[path] = md5
-    details = ["training_range", "scores"] if task == "forecasting" else ["scores"]
+    details = ["forecast_info", "scores"] if task == "forecasting" else ["scores"]
     return _make_spec(
         roles,
         _join_sections(sections),

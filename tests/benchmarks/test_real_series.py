@@ -56,10 +56,10 @@ def test_the_champion_is_fitted_again_before_the_test_and_as_good_as_the_series_
     series = make_series("made", 10 * SAMPLES + noise, ENTRY)
     test = draw_test(series)
 
-    name, forecasts, held = forecast_with_champion(series)
+    name, forecasts, coverage = forecast_with_champion(series)
 
     assert name not in ("predict_zero", "hold_last")
-    assert 0 <= held <= 1
+    assert 0 <= coverage <= 1
     assert measure_mase(forecasts, test) < 0.1
     assert measure_mase(forecast_with_autoregression(series), test) < 0.1
 
@@ -91,7 +91,7 @@ def test_what_a_model_is_fitted_to_again_ends_where_the_test_begins():
 def test_intervals_are_summarised_by_their_mean_and_by_how_many_are_near():
     row = summarise_intervals([0.8, 0.85, 0.5, 0.75])
 
-    assert row.ours == "held 72% of the tests in the mean"
+    assert row.ours == "mean coverage 72%"
     assert row.quality == "70 to 90 % on 3 of 4 series"
     assert [goal.is_met for goal in row.goals] == [True, True, False]
 

@@ -18,7 +18,7 @@ from stages.shared.model_config import read_config
 from stages.shared.tables import read_table
 from tests.pipeline import edit_params
 from tests.shell import call_srn
-from tests.workspace import TRAINING_RANGE, take_results
+from tests.workspace import FORECAST_INFO, take_results
 
 
 def forecast(**options):
@@ -43,7 +43,7 @@ def test_it_writes_the_forecast_in_its_intervals_and_a_picture(workspace):
     rows = read_table(workspace / "out.csv")
     assert [row["t"] for row in rows] == ["15", "15.5", "16", "16.5"]
     for level in ("80", "90"):
-        half_widths = TRAINING_RANGE["prediction_intervals"][level]["half_width"]
+        half_widths = FORECAST_INFO["prediction_intervals"][level]["half_width"]
         for row, half in zip(rows, half_widths, strict=False):
             assert float(row[f"low_{level}"]) == pytest.approx(float(row["y"]) - half)
             assert float(row[f"high_{level}"]) == pytest.approx(float(row["y"]) + half)
@@ -118,7 +118,7 @@ def test_a_history_outside_the_training_range_is_rejected_unless_forced(workspac
 def test_history_and_spacing_are_compared_with_the_training(length, spacing, reason):
     history = torch.tensor(make_sine(length)).numpy()
 
-    assert history_problem(history, spacing, TRAINING_RANGE) == reason
+    assert history_problem(history, spacing, FORECAST_INFO) == reason
 
 
 def test_neither_a_forecast_nor_its_interval_goes_below_the_floor(workspace):
@@ -127,7 +127,7 @@ def test_neither_a_forecast_nor_its_interval_goes_below_the_floor(workspace):
     transformed = TransformedForecaster([read_model(folder)], **units)
     write_model(folder, describe_model(transformed, read_config(folder).network), transformed)
     details = workspace / "data/evaluated/details/forecasting/carried_rnn"
-    write_json(details / "training_range.json", TRAINING_RANGE | {"transform": units})
+    write_json(details / "forecast_info.json", FORECAST_INFO | {"transform": units})
     stages = [f"{verb}_forecaster@carried_rnn" for verb in ("train", "evaluate", "plot")]
     take_results(workspace, *stages)
     write_history(workspace, [0.5 + 0.5 * sample for sample in make_sine(30)])
@@ -194,10 +194,8 @@ def test_a_model_of_a_file_takes_and_gives_the_units_of_the_file(workspace):
     transformed = TransformedForecaster([model], **units)
     config = describe_model(transformed, read_config(folder).network)
     write_model(folder, config, transformed)
-    training_range = (
-        workspace / "data/evaluated/details/forecasting/carried_rnn/training_range.json"
-    )
-    write_json(training_range, TRAINING_RANGE | {"transform": units})
+    forecast_info = workspace / "data/evaluated/details/forecasting/carried_rnn/forecast_info.json"
+    write_json(forecast_info, FORECAST_INFO | {"transform": units})
     stages = [f"{verb}_forecaster@carried_rnn" for verb in ("train", "evaluate", "plot")]
     take_results(workspace, *stages)
     standardised = make_sine(20)
@@ -244,9 +242,9 @@ def panel(workspace):
     edit_params(workspace, edit)
     model = make_linear(np.eye(2))
     write_model(workspace / "data/trained/carried_rnn", describe_model(model), model)
-    training_range = TRAINING_RANGE | {"series": "sales", "least_history": 2, "spacing": None}
+    forecast_info = FORECAST_INFO | {"series": "sales", "least_history": 2, "spacing": None}
     details = workspace / "data/evaluated/details/forecasting/carried_rnn"
-    write_json(details / "training_range.json", training_range)
+    write_json(details / "forecast_info.json", forecast_info)
     stages = [f"{verb}_forecaster@carried_rnn" for verb in ("train", "evaluate", "plot")]
     take_results(workspace, *stages)
     return workspace

@@ -8,14 +8,14 @@ import torch
 from stages.forecasting import score_baselines
 from stages.forecasting.assessment import (
     ForecastingEvaluationParams,
+    PredictionInterval,
     check_scores,
     draw_backtests,
     read_errors,
     score_forecasts,
 )
-from stages.forecasting.evaluate import REMEDY, describe_training_range, evaluate, main
+from stages.forecasting.evaluate import REMEDY, describe_forecasts, evaluate, main
 from stages.forecasting.forecasters import write_state
-from stages.forecasting.prediction_intervals import PredictionInterval
 from stages.forecasting.series import Backtest, write_series
 from stages.forecasting.signals import GeneratedParams, draw_segments, sample_signal
 from stages.forecasting.train import ForecasterParams, train
@@ -257,10 +257,10 @@ def test_a_file_is_scored_at_its_own_horizons_over_all_origins_of_its_test():
     assert {*evaluation.scores["intervals"]} == {*scores}
     assert {*evaluation.scores["validation"]} == {*scores}
     assert {len(errors) for errors in evaluation.errors.values()} == {30 - 5 + 1}
-    assert evaluation.training_range["least_history"] == 40
-    interval = evaluation.training_range["prediction_intervals"]["80"]
+    assert evaluation.forecast_info["least_history"] == 40
+    interval = evaluation.forecast_info["prediction_intervals"]["80"]
     assert len(interval["half_width"]) == 5
-    assert interval["held"] == pytest.approx(evaluation.scores["interval_coverage"], abs=1e-4)
+    assert interval["coverage"] == pytest.approx(evaluation.scores["interval_coverage"], abs=1e-4)
 
 
 def test_a_file_that_is_scored_one_step_ahead_is_a_rolling_origin_backtest_too():
@@ -270,7 +270,7 @@ def test_a_file_that_is_scored_one_step_ahead_is_a_rolling_origin_backtest_too()
     interval = find_batch_interval(evaluation.errors["mase_1"], block=1)
     assert evaluation.scores["intervals"]["mase_1"] == interval
     # Intervals adapt to the test: their width at the end is not that of its first forecast.
-    [half_width] = evaluation.training_range["prediction_intervals"]["80"]["half_width"]
+    [half_width] = evaluation.forecast_info["prediction_intervals"]["80"]["half_width"]
     first = evaluation.forecasts["test_half_widths"][0, 0]
     assert half_width != pytest.approx(first, rel=1e-3)
 
@@ -300,14 +300,14 @@ def test_the_training_range_of_a_file_is_that_of_all_its_samples_transformed():
 
     interval = PredictionInterval(np.array([1.0, 2.00009]), np.zeros((2, 2)), np.array([0.5, 1.0]))
 
-    assert describe_training_range(series, 40, {80: interval}) == {
+    assert describe_forecasts(series, 40, {80: interval}) == {
         "series": "mine",
         "lowest": -1,
         "highest": 5,  # 20, where training is 10 ± 2
         "transform": {"mean": 10, "std": 2, "log": False, "differences": [], "floor": None},
         "spacing": 2,
         "least_history": 40,
-        "prediction_intervals": {"80": {"half_width": [1, 2], "held": 0.75}},
+        "prediction_intervals": {"80": {"half_width": [1, 2], "coverage": 0.75}},
         "naive": None,
     }
 
@@ -315,12 +315,12 @@ def test_the_training_range_of_a_file_is_that_of_all_its_samples_transformed():
 def test_a_file_without_times_has_no_spacing():
     series = make_observed(np.arange(10.0), num_train=5, num_validation=2)
 
-    assert describe_training_range(series, 40, {})["spacing"] is None
+    assert describe_forecasts(series, 40, {})["spacing"] is None
 
 
 def test_a_generated_series_has_its_step_and_range():
     series = make_generated(GeneratedParams.model_validate(SINE | {"step": 1.5}))
 
-    described = describe_training_range(series, 40, {})
+    described = describe_forecasts(series, 40, {})
 
     assert (described["spacing"], described["lowest"], described["highest"]) == (1.5, -1, 1)

@@ -32,11 +32,11 @@ def test_a_forecast_of_a_growing_file_from_its_end_is_not_rejected():
     scored, series = score(samples)
 
     assert series.transform.differences
-    assert history_problem(samples, None, scored.training_range) is None
-    assert "is not what" in history_problem(samples[::-1] ** 3, None, scored.training_range)
+    assert history_problem(samples, None, scored.forecast_info) is None
+    assert "is not what" in history_problem(samples[::-1] ** 3, None, scored.forecast_info)
     forecast = wrap_model(scored.model)(samples[None], 5)[0]
     assert (forecast > samples[-14:].mean()).all()
-    assert scored.training_range["naive"]["verdict"] == "ahead"
+    assert scored.forecast_info["naive"]["verdict"] == "ahead"
 
 
 def test_no_model_is_ahead_of_the_last_value_of_a_random_walk_and_this_is_printed():
@@ -44,7 +44,7 @@ def test_no_model_is_ahead_of_the_last_value_of_a_random_walk_and_this_is_printe
 
     scored, _ = score(walk, season=1)
 
-    assert scored.training_range["naive"] == {
+    assert scored.forecast_info["naive"] == {
         "baseline": "hold_last",
         "verdict": "within the noise",
     }
@@ -57,7 +57,7 @@ def test_a_series_that_hardly_ever_changes_is_forecast_by_its_last_value():
     scored, _ = score(samples)
 
     assert wrap_model(scored.model)(samples[None], 5).tolist() == [[5.0] * 5]
-    assert scored.training_range["naive"]["verdict"] == "within the noise"
+    assert scored.forecast_info["naive"]["verdict"] == "within the noise"
 
 
 def test_counts_are_forecast_above_their_floor():
@@ -67,7 +67,7 @@ def test_counts_are_forecast_above_their_floor():
 
     origins = series.backtest("test", context=60, horizon=5, phases=1, seed=0).histories
     assert (wrap_model(scored.model)(origins, 5) >= 0).all()
-    assert scored.training_range["transform"]["floor"] == 0
+    assert scored.forecast_info["transform"]["floor"] == 0
 
 
 def test_three_years_of_months_get_five_months_ahead_from_few_origins(capsys):

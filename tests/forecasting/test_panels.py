@@ -310,7 +310,7 @@ def test_prediction_intervals_are_in_units_of_each_series():
     )
     ranges = []
     for of in (panel, large):
-        ranges.append(score(of, ["copy_period", "naive2"]).training_range["prediction_intervals"])
+        ranges.append(score(of, ["copy_period", "naive2"]).forecast_info["prediction_intervals"])
 
     assert ranges[0] == ranges[1]
 
@@ -385,7 +385,7 @@ def test_intervals_past_the_end_use_errors_of_validation_and_test():
 
     intervals = assess(lambda history, n: np.zeros((4, n)), backtests, params).prediction_intervals
 
-    assert intervals[80].held.tolist() == [0, 0, 0, 0]  # those of the test know validation alone
+    assert intervals[80].coverage.tolist() == [0, 0, 0, 0]  # those of the test know validation alone
     assert intervals[80].half_width.tolist() == [3]
 
 

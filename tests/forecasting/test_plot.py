@@ -65,8 +65,8 @@ def write_files(folder, window=None, norms=(0.9, None)):
     beside = {"hold_last": {"walkthrough_mse": 0.7, **scores}, "ar_best": exact}
     own = {"data": "short", "walkthrough_mse": 0.5, **scores}
     (evaluated / "scores.json").write_text(json.dumps(own), encoding="utf-8")
-    training_range = {"prediction_intervals": {"80": {"half_width": [0.1], "held": 0.75}}}
-    (evaluated / "training_range.json").write_text(json.dumps(training_range), encoding="utf-8")
+    forecast_info = {"prediction_intervals": {"80": {"half_width": [0.1], "coverage": 0.75}}}
+    (evaluated / "forecast_info.json").write_text(json.dumps(forecast_info), encoding="utf-8")
     write_baselines(folder / "baselines", "short", beside)
     np.savez(folder / "baselines/forecasts.npz", ar_best=free)
     params = {"figures": {"dpi": 40}, "forecasters": {"tiny": {"clip_norm": 10.0, "rate": 0.1}}}

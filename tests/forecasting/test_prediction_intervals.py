@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stages.cli.__main__ import _make_parser
-from stages.forecasting.prediction_intervals import LEVELS, fit_prediction_intervals
+from stages.forecasting.assessment import LEVELS, fit_prediction_intervals
 
 
 def test_an_interval_is_the_quantile_of_the_absolute_errors_of_each_step():
@@ -13,7 +13,7 @@ def test_an_interval_is_the_quantile_of_the_absolute_errors_of_each_step():
     assert fitted[80].half_width.tolist() == [8, 80]  # the eighth of 9 + 1
     assert fitted[50].half_width.tolist() == [5, 50]
     assert fitted[99].half_width.tolist() == [9, 90]
-    assert fitted[80].held.tolist() == [1, 1, 1, 1]
+    assert fitted[80].coverage.tolist() == [1, 1, 1, 1]
 
 
 def test_coverage_counts_as_many_steps_as_validation_has():
@@ -22,7 +22,7 @@ def test_coverage_counts_as_many_steps_as_validation_has():
 
     fitted = fit_prediction_intervals(validation, test, is_rolling=False)
 
-    assert fitted[80].held.tolist() == [0.5, 1]
+    assert fitted[80].coverage.tolist() == [0.5, 1]
 
 
 def test_a_forecast_is_given_only_errors_whose_targets_lie_before_it():
@@ -50,9 +50,9 @@ def test_intervals_adapt_to_their_nominal_coverage():
     rolling = fit_prediction_intervals(validation, test, is_rolling=True)
     fixed = fit_prediction_intervals(validation, test, is_rolling=False)
 
-    assert fixed[80].held.mean() < 0.4
+    assert fixed[80].coverage.mean() < 0.4
     for level in (50, 80, 90):
-        assert rolling[level].held.mean() == pytest.approx(level / 100, abs=0.05)
+        assert rolling[level].coverage.mean() == pytest.approx(level / 100, abs=0.05)
 
 
 def test_a_higher_level_is_never_narrower():

@@ -209,7 +209,7 @@ def test_scores_and_errors_are_written_as_files(tmp_path, monkeypatch):
     best = min(OF_SINES, key=lambda name: scores[name]["validation"]["mse_500"])
     described = json.loads(Path("first/best/scores.json").read_text(encoding="utf-8"))
     assert described == {"data": "integer_starts", "baseline": best, **scores[best]}
-    files = ["scores.json", "errors.csv", "m.json", "best/scores.json", "best/training_range.json"]
+    files = ["scores.json", "errors.csv", "m.json", "best/scores.json", "best/forecast_info.json"]
     for file in [*files, "model/weights.pt", "model/config.json"]:
         assert Path("first", file).read_bytes() == Path("second", file).read_bytes()
 
@@ -261,5 +261,5 @@ def test_the_best_baseline_read_again_forecasts_as_it_was_scored(tmp_path, monke
 
     files = {"weights": "model/weights.pt", "config": "model/config.json"}
     files |= {path.stem: str(path) for path in (PROJECT / "stages/models").glob("*_forecaster.py")}
-    served = Forecaster(files | {"training_range": "best/training_range.json"})
+    served = Forecaster(files | {"forecast_info": "best/forecast_info.json"})
     np.testing.assert_allclose(served.predict(samples[None, :100], 20)[0], samples[100:120])

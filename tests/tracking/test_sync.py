@@ -354,7 +354,7 @@ def test_another_description_is_written_into_the_same_run(workspace, name):
 def test_a_model_with_other_prediction_intervals_is_another_run(workspace):
     """Its MLflow model answers with them, whatever its scores."""
     fill(workspace)
-    path = workspace / DETAILS["forecasting"] / "carried_rnn/training_range.json"
+    path = workspace / DETAILS["forecasting"] / "carried_rnn/forecast_info.json"
     path.write_text(path.read_text(encoding="utf-8").replace("0.25", "0.125"), encoding="utf-8")
     take_results(workspace, "evaluate_forecaster@carried_rnn", "plot_forecaster@carried_rnn")
 

@@ -1,7 +1,7 @@
 """The forecaster as MLflow serves it: histories in, forecasts out, both in the series' units.
 
 MLflow runs this file in processes without this project, so it imports nothing from `stages`. Its
-artifacts are checksums.py and a package with the loader, config, weights, training range and the
+artifacts are checksums.py and a package with the loader, config, weights, forecast info and the
 code of the architecture, which is unpacked after its checksums were verified.
 """
 

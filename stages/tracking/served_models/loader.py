@@ -144,13 +144,13 @@ class Forecaster:
         """Load the model.
 
         Args:
-            files: `weights`, `config`, `training_range` and the architecture.
+            files: `weights`, `config`, `forecast_info` and the architecture.
 
         Raises:
             ValueError: if the weights are damaged, or do not fit the config.
         """
         self.model = load_model(files)
-        self.training_range = _read_json(files["training_range"])
+        self.forecast_info = _read_json(files["forecast_info"])
 
     @torch.no_grad()
     def predict(self, histories: NDArray[Any], horizon: int = 50) -> NDArray[np.float64]:
