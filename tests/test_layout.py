@@ -384,6 +384,19 @@ def test_every_test_named_in_reliability_md_exists():
     assert set(re.findall(r"`(test_\w+)`", text)) - known == set()
 
 
+def test_functions_named_in_contributing_md_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.partition("## Where to read")[2].partition("\n## ")[0]
+
+    named = re.findall(r"`([\w/]+\.py)` \(([^)]+)\)", table)
+
+    assert len(named) > 10
+    for file, listed in named:
+        source = (ROOT / "stages" / file).read_text(encoding="utf-8")
+        for function in re.findall(r"`(\w+)`", listed):
+            assert f"def {function}(" in source, f"{file}: {function}"
+
+
 def test_the_readme_has_at_most_150_lines():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
