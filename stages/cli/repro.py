@@ -40,6 +40,35 @@ make ui shows the runs in MLflow.
 `. .venv/bin/activate` puts all other commands on the PATH: srn --help"""
 
 
+def main(num_jobs: int) -> None:
+    """Run the pipeline, sync MLflow, and print the results.
+
+    Raises:
+        InputError: if a stage failed, MLflow did not answer, or another call is running.
+    """
+    check_dvc_listings()
+    with lock_workspace():
+        check_files()
+        warn_of_another_dvc()
+        repair_rwlock()
+        tidy_results()
+        has_to_track = run_pipeline(num_jobs)
+        began = time.time()
+        # `--single-item`: stages that were edited meanwhile run in the next call
+        track = ("dvc", "repro", "--quiet", "--single-item", LAST)
+        is_tracked = not has_to_track or run_module(*track)
+        if is_tracked and not was_synced_since(began):  # the store may have changed or be deleted
+            is_tracked = is_up_to_date() or run_module("stages.tracking.track")
+    results.main()
+    sys.stdout.flush()  # if `head` has closed the pipe, end here: that is why tracking ended
+    if not is_tracked:
+        raise InputError(
+            "all stages ran, but MLflow could not be updated: see above, correct that, then "
+            "`make sync`"
+        )
+    print(f"\n{_NEXT}")
+
+
 def run_pipeline(num_jobs: int) -> bool:
     """Run all stages that have changed but `track`; return whether `track` has to run.
 
@@ -69,38 +98,9 @@ def _needs_copy(copy: str) -> bool:
         content = read_limited(Path(copy))
     except OSError:
         return True  # a wrong path, which the stage reports
-    held = _RAW / NAMES_FILE
+    current = _RAW / NAMES_FILE
     names, _ = parse_names(content, copy)
-    return not held.exists() or held.read_bytes() != format_names(names)
-
-
-def main(num_jobs: int) -> None:
-    """Run the pipeline, sync MLflow, and print the results.
-
-    Raises:
-        InputError: if a stage failed, MLflow did not answer, or another call is running.
-    """
-    check_dvc_listings()
-    with lock_workspace():
-        check_files()
-        warn_of_another_dvc()
-        repair_rwlock()
-        tidy_results()
-        has_to_track = run_pipeline(num_jobs)
-        began = time.time()
-        # `--single-item`: stages that were edited meanwhile run in the next call
-        track = ("dvc", "repro", "--quiet", "--single-item", LAST)
-        is_tracked = not has_to_track or run_module(*track)
-        if is_tracked and not was_synced_since(began):  # the store may have changed or be deleted
-            is_tracked = is_up_to_date() or run_module("stages.tracking.track")
-    results.main()
-    sys.stdout.flush()  # if `head` has closed the pipe, end here: that is why tracking ended
-    if not is_tracked:
-        raise InputError(
-            "all stages ran, but MLflow could not be updated: see above, correct that, then "
-            "`make sync`"
-        )
-    print(f"\n{_NEXT}")
+    return not current.exists() or current.read_bytes() != format_names(names)
 
 
 class _ModelEntry(BaseModel):

@@ -61,10 +61,10 @@ class _UnreachableError(Exception):
     """An address cannot be read, so the next one is tried."""
 
 
-def _collect_names(params: DownloadParams, held: Path, sample: Path) -> _Collected:
+def _collect_names(params: DownloadParams, earlier: Path, sample: Path) -> _Collected:
     """Read the names from SURNAMES_ZIP, an earlier run, the network, DVC's cache, or the sample.
 
-    `held` is the folder of an earlier run: the official names are not fetched twice. `sample` is
+    `earlier` is the folder of an earlier run: the official names are not fetched twice. `sample` is
     the folder to fall back to.
     """
     copy = os.environ.get("SURNAMES_ZIP")
@@ -78,13 +78,13 @@ def _collect_names(params: DownloadParams, held: Path, sample: Path) -> _Collect
         return _open_archive(content, copy, params)
     if params.archive == "official":
         with suppress(InputError):  # not there, or not as it was written
-            names, source = read_raw(held)
+            names, source = read_raw(earlier)
             if source.data == "official":
                 return names, source.data, source.archive
     try:
         archive, address = _fetch_archive(params)
     except _UnreachableError as error:
-        recorded = _read_recorded(held, params)
+        recorded = _read_recorded(earlier, params)
         if recorded:
             print(f"no address answered ({error}): taken from DVC's cache", file=sys.stderr)
             return recorded
