@@ -169,9 +169,9 @@ def _divide(names: LabelledNames, data: str, params: SplitParams) -> _Divided:
                 f"label {label!r} to train on: lower them"
             )
         free = [name for name in names[label] if name not in drawn]
-        held = Counter(drawn[name] for name in names[label] if name in drawn)
-        num_validation = min(max(num_validation - held["validation"], 0), len(free))
-        num_test = min(max(num_test - held["test"], 0), len(free) - num_validation)
+        counts = Counter(drawn[name] for name in names[label] if name in drawn)
+        num_validation = min(max(num_validation - counts["validation"], 0), len(free))
+        num_test = min(max(num_test - counts["test"], 0), len(free) - num_validation)
         sizes = [len(free) - num_validation - num_test, num_validation, num_test]
         draws = generator.permutation(np.repeat(_SPLITS, sizes)).tolist()
         drawn.update(zip(free, draws, strict=True))

@@ -385,12 +385,8 @@ def test_intervals_past_the_end_use_errors_of_validation_and_test():
 
     intervals = assess(lambda history, n: np.zeros((4, n)), backtests, params).prediction_intervals
 
-    assert intervals[80].coverage.tolist() == [
-        0,
-        0,
-        0,
-        0,
-    ]  # those of the test know validation alone
+    # the intervals of the test use errors of validation alone
+    assert intervals[80].coverage.tolist() == [0, 0, 0, 0]
     assert intervals[80].half_width.tolist() == [3]
 
 
