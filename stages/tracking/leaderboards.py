@@ -1,9 +1,10 @@
 """Scores of models and baselines, leaderboards by them, and the champion of each leaderboard.
 
 There is one leaderboard for the surnames and one per series: errors on different series are not
-comparable. Their champions, the models that answer, are listed in champions.yaml, a file in git.
-Only `srn promote` writes it, so that a promotion is a diff that a teammate reviews. MLflow shows
-the champions as registered models with the alias `champion`; nothing is read from there.
+comparable. The champion of a leaderboard is the model that `srn predict` or `srn forecast` uses.
+champions.yaml, a file in git, lists them. Only `srn promote` writes it, so that a promotion is a
+diff that a teammate reviews. MLflow shows the champions as registered models with the alias
+`champion`; nothing is read from there.
 """
 
 import math
@@ -26,7 +27,7 @@ from stages.tracking.mlflow_sync.sync import Registration
 
 QUESTIONS = {
     "surnames": "Which language is a surname from?",
-    "forecasting": "How does a series go on?",
+    "forecasting": "What are the next samples of a series?",
 }
 DETAILS = {  # task -> folder of all scores
     "forecasting": "data/evaluated/details/forecasting",
@@ -117,13 +118,13 @@ def list_labels(scores: Scores) -> dict[str, str]:
 
 
 def shorten(metrics: dict[str, float], charted: str = "ratio_to_baseline") -> dict[str, float]:
-    """Round metrics to four digits; add the logarithms of those in charts.
+    """Round metrics to four digits, and add the logarithms of metrics that charts show.
 
     Errors and their ratios span 25 orders of magnitude, and charts of MLflow have linear bars.
 
     Args:
         metrics: by name.
-        charted: last part of the names of those in charts.
+        charted: last part of the names of metrics in charts.
     """
     shortened = {}
     for name, value in metrics.items():

@@ -34,8 +34,8 @@ from stages.tracking.mlflow_sync.sync import set_tags
 from stages.tracking.run_specs import read_search_section, read_searches
 
 _OTHER_NOTES = {
-    "layers": "What recurrent layers take and give, what is left of the gradient through time.",
-    "searches": "Which recipe is best on validation? Trials have runs below that of their search.",
+    "layers": "Shapes of recurrent layers, and how the gradient vanishes or explodes through time.",
+    "searches": "Which recipe is best on validation? Trials are child runs of their search.",
 }
 _NAMES = Path("data/preprocessed/surnames")
 _SURNAME_SCORES = ("accuracy", "macro_f1", "macro_f1_adjusted")
@@ -145,9 +145,9 @@ def _page_problem(name: str, specs: list[RunSpec]) -> str | None:
 def rank_runs(specs: list[RunSpec]) -> list[RunSpec]:
     """Add to each spec the tags with its rank among the models on the same data.
 
-    Of each series the champion, the best two on validation, the best network and what was changed
-    since the last commit have a rank; of the surnames all models and baselines. Those of which
-    files are missing here keep the tags that they have.
+    For each series the champion, the best two on validation, the best network and models that have
+    changed since the last commit have a rank; for the surnames all models and baselines. If files
+    are missing in the workspace, runs keep the tags that they have.
     """
     ranks = {
         "forecasting": _rank_forecasters(specs),
@@ -226,8 +226,8 @@ def _describe_surnames(specs: list[RunSpec]) -> str:
     own = scored[name]
     first = f"**{name}** is best on validation: macro F1 {best.test:.3f} on test"
     for baseline, its_scores in read_best_baseline("surnames", own).items():
-        lead = best.test - its_scores["macro_f1"]
-        first += f", {lead:+.3f} over the best baseline ({baseline})"
+        difference = best.test - its_scores["macro_f1"]
+        first += f", {difference:+.3f} over the best baseline ({baseline})"
     lines = [f"{first}.", ""]
     published = [found for found in candidates if found.spec.kind == "walk-through"]
     for candidate in published:
@@ -292,10 +292,10 @@ def _describe_forecasting(specs: list[RunSpec]) -> str:
     if others:
         lines += [f"None is ahead on {', '.join(others)}.", ""]
     lines += [
-        "The table of runs shows of each series the champion, the best two on validation and the "
-        "best network. For all candidates of a series type `tags.data = 'sunspots'` into the "
-        "search box, for all runs clear it. ratio_to_baseline is the error over the long horizon "
-        "divided by that of the best baseline: below 1 is better. Errors on test [95 % intervals]:",
+        "For each series the table of runs shows the champion, the best two on validation and the "
+        "best network. For all models of a series type `tags.data = 'sunspots'` into the search "
+        "box; clear it for all runs. ratio_to_baseline is the error over the long horizon divided "
+        "by the error of the best baseline: below 1 is better. Errors on test [95 % intervals]:",
         "",
         "| series | score | best | error | runner-up | best network | error | the network is |",
         "|---|---|---|---|---|---|---|---|",
