@@ -17,7 +17,7 @@ from stages.shared.yaml_files import format_yaml, parse_yaml
 NUM_JOBS = 2
 REPEATS = 3
 REPRO = [sys.executable, "-m", "dvc", "repro"]
-SIDE_BY_SIDE = [sys.executable, "stages/run.py", "cli.repro", "--jobs", str(NUM_JOBS)]
+SIDE_BY_SIDE = [sys.executable, "stages/run.py", "cli", "repro", "--jobs", str(NUM_JOBS)]
 WALKTHROUGHS = [  # the last stage of each published network
     "plot_forecaster@carried_rnn",
     "plot_forecaster@small_init_rnn",

@@ -12,6 +12,7 @@ from stages.forecasting.series import read_series
 from stages.shared.params import read_value
 from stages.surnames.alphabet import clean_name
 from stages.surnames.names import decode_names
+from tests.shell import call
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +141,13 @@ def test_a_copy_of_the_workspace_has_no_results(bench):
     assert (folder / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
     in_git = {"sample", "searched", "series"}
     assert {path.name for path in (folder / "data").iterdir()} <= {"raw", *in_git}
+
+
+def test_the_parallel_runs_are_those_of_srn_repro():
+    done = call(ROOT, *pipeline.SIDE_BY_SIDE, "--help")
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: srn repro")
 
 
 @pytest.mark.slow
