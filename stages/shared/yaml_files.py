@@ -20,7 +20,7 @@ from stages.shared.errors import InputError
 from stages.shared.files import read_file
 
 _MERGED = ("dvc.lock", "champions.yaml")  # files that only commands write
-_MOST_CHARACTERS, _MOST_VALUES, _MOST_LEVELS = 2**25, 10**6, 2_000
+_MOST_CHARACTERS, _MOST_VALUES, _MOST_LEVELS = 2**25, 10**6, 200
 
 
 class _Resolver(VersionedResolver):

@@ -3,7 +3,7 @@ from itertools import pairwise
 import pytest
 from dvc.utils.serialize import load_yaml
 
-from stages.shared.yaml_files import format_yaml, parse_yaml
+from stages.shared.yaml_files import format_yaml, parse_yaml, read_yaml
 
 CONTENT = {
     "rate": 1e-05,
@@ -67,8 +67,18 @@ def test_aliases_for_billions_of_values_are_a_one_line_error():
 
 @pytest.mark.parametrize("start", ["[", "{a: ", "- ", "? "])
 def test_thousands_of_nested_levels_are_a_one_line_error(start):
-    with pytest.raises(ValueError, match="more than 2,000 levels"):
+    with pytest.raises(ValueError, match="more than 200 levels"):
         parse_yaml(f"a:\n  {start * 100_000}")
+
+
+def test_a_file_of_a_hundred_nested_levels_is_read_and_copied(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(f"a: {'[' * 180}{']' * 180}", encoding="utf-8")
+
+    first, second = read_yaml(path), read_yaml(path)
+
+    first["a"].append(1)
+    assert second["a"] != first["a"]
 
 
 def test_a_few_aliases_are_read():
