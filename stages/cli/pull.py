@@ -86,4 +86,7 @@ def main() -> None:
             outs |= stage.outs
         problem = workspace_problem(outs, outs, may_be_missing=True)
         if problem:
-            raise InputError(problem)
+            raise InputError(
+                f"{problem}; if the remote has damaged it, delete it there and `dvc push` from "
+                "elsewhere"
+            )

@@ -202,7 +202,8 @@ def test_a_file_that_was_changed_on_a_remote_without_verify_is_named(workspace, 
     weights = "data/trained/carried_rnn/weights.pt"
     md5 = read_md5(workspace, weights)
     write_object(remote, md5, b"of somebody else")
-    find_object(remote, md5).chmod(0o444)  # DVC does not compare it in a folder, as never on S3
+    # DVC trusts read-only files of a remote that is a folder, and all files on S3
+    find_object(remote, md5).chmod(0o444)
     run(teammate, "dvc remote modify --local team verify false")
 
     done = call_srn(teammate, "pull")
@@ -211,7 +212,8 @@ def test_a_file_that_was_changed_on_a_remote_without_verify_is_named(workspace, 
     *_, error = done.stdout.splitlines()
     cached = find_object(Path(".dvc/cache"), md5)
     assert error.startswith(f"error: {weights} differs from dvc.lock")
-    assert error.endswith(f"delete both ({weights} and {cached}) and run `make repro`")
+    assert f"so does its copy {cached}: delete both and run `make repro`" in error
+    assert error.endswith("delete it there and `dvc push` from elsewhere")
 
 
 def test_what_is_pulled_is_what_dvc_lock_names(workspace, remote, teammate):
@@ -297,7 +299,7 @@ def test_a_missing_remote_is_reported_in_one_line(workspace):
 
 @SLOW
 @pytest.mark.parametrize("content", [None, b"of somebody else"])
-def test_missing_files_of_the_remote_are_reported_with_what_to_do(
+def test_missing_or_damaged_files_of_the_remote_are_reported_with_what_to_do(
     workspace, remote, teammate, content
 ):
     weights = "data/trained/carried_rnn/weights.pt"
