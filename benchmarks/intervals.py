@@ -1,4 +1,4 @@
-"""Section `intervals`: how many 95 % intervals hold what they should, where that is known.
+"""Section `intervals`: how many 95 % intervals cover the true value, where it is known.
 
 Of rolling-origin backtests: on simulated series, which the true model forecasts. "Ahead" or
 "behind" of two forecasters that are equally good is a false verdict.
@@ -92,7 +92,7 @@ def measure_errors(series: Array, weights: tuple[float, float]) -> Array:
 
 
 def measure_surnames(bench: Bench) -> list[Row]:
-    """One row per score: the share of intervals that hold its value on all names."""
+    """One row per score: the share of intervals that cover its value on all names."""
     num_splits, num_tests, num_resamples = (2, 20, 200) if bench.quick else (10, 300, 1000)
     source = Source(*read_names(bench.archive))
     languages, plain, adjusted = [], [], []

@@ -54,7 +54,7 @@ from stages.tracking.run_specs import check_dvc_listings, read_models
 from stages.tracking.served_models.loader import Forecaster
 
 _Samples = NDArray[np.float64]
-_ForecastInfo = dict[str, Any]  # as stages/forecasting/evaluate.py writes it
+_ForecastInfo = dict[str, Any]  # content of forecast_info.json, see `make_forecast_info`
 
 _MARGIN = 0.25  # share of the training range by which a history may exceed it: new records happen
 _SPACING = 0.05  # share by which its spacing may differ, as months do

@@ -90,7 +90,7 @@ def run_side_by_side(pipeline: Pipeline, stale: Graph, changed: set[str], num_jo
             it have run.
     """
     waiting = dict(stale)
-    # have changed for certain: no stage runs before them, which could restore a missing file
+    # known to have changed: no stage that could restore a missing file runs before them
     to_run = {stage for stage, upstream in stale.items() if not upstream}
     expected = set(changed)  # stages that are expected to run
     done: set[str] = set()

@@ -1,4 +1,8 @@
-"""How forecasters of a series are scored: networks and baselines on the same backtests."""
+"""Score the forecasters of a series: networks and baselines on the same backtests.
+
+Here are their scores with 95 % intervals, prediction intervals from the errors of the backtests,
+and the files of an evaluation, among them the metrics file.
+"""
 
 import math
 from collections.abc import Mapping
@@ -33,7 +37,7 @@ from stages.shared.tables import Rows, read_table, write_table
 
 ForecastErrors = dict[str, Array]  # score -> (B,), the error of each forecast
 
-LEVELS = (50, 60, 70, 80, 90, 95, 99)  # in percent
+LEVELS = (50, 60, 70, 80, 90, 95, 99)  # of prediction intervals, in percent
 _RATE = 0.05  # γ of Gibbs & Candès: by how much one miss widens the next interval
 _NAIVE2 = "naive2"  # of panels
 _NAIVE = ("hold_last", "copy_period")  # baselines that have nothing to fit
@@ -87,7 +91,7 @@ class Backtests:
 
 @dataclass(frozen=True)
 class PredictionInterval:
-    """The prediction interval of one level."""
+    """The prediction interval of one level: the forecast ± a half width."""
 
     half_width: Array  # (n,) by step ahead, for a forecast after the end of the test
     of_test: Array  # (B, n) half widths for each forecast of the test
@@ -194,7 +198,7 @@ def fit_prediction_intervals(
     hits = np.zeros((num_test, len(LEVELS), num_steps), dtype=bool)
     half_widths = np.zeros((len(LEVELS), num_steps))
     of_test = np.zeros(hits.shape)
-    # after the last origin of the test, up to the end of the series, its errors become known
+    # the iterations after the last origin add the errors that are known at the end of the series
     for origin in range(num_test + num_steps):
         num_known = np.zeros(num_steps, dtype=np.int64)
         if is_rolling:  # the error h steps ahead is known h samples later
@@ -352,7 +356,7 @@ def check_scores(scores: Mapping[str, Any], remedy: str, prefix: str = "") -> No
             raise InputError(f"{prefix}{name} is {value}: {remedy} in params.yaml")
 
 
-def describe_forecasts(
+def make_forecast_info(
     series: AnySeries,
     least_history: int,
     intervals: Mapping[int, PredictionInterval],

@@ -22,8 +22,8 @@ from stages.forecasting.assessment import (
     assess,
     check_scores,
     compare_with_naive,
-    describe_forecasts,
     draw_backtests,
+    make_forecast_info,
     measure_forecast_improvement,
     read_errors,
     write_errors,
@@ -47,7 +47,7 @@ class _Evaluation:
     scores: dict[str, Any]  # nested: on the test, `intervals`, `validation`
     errors: ForecastErrors  # on the test phases
     forecasts: dict[str, NDArray[Any]]  # a few of them, for the figures
-    forecast_info: dict[str, Any]  # of `describe_forecasts`
+    forecast_info: dict[str, Any]  # of `make_forecast_info`
     block: int  # that of the backtest
     names: list[str] | None  # of the series of a panel
 
@@ -74,7 +74,7 @@ def evaluate(
     if params.split != "test":
         scores = {"data": series.name, **assessment.scores, "split": params.split}
     check_scores(scores, REMEDY)
-    forecast_info = describe_forecasts(
+    forecast_info = make_forecast_info(
         series, max(params.context, shortest), assessment.prediction_intervals
     )
     test = backtests.test

@@ -26,9 +26,9 @@ from stages.forecasting.assessment import (
     assess,
     check_scores,
     compare_with_naive,
-    describe_forecasts,
     draw_backtests,
     find_best_baseline,
+    make_forecast_info,
     name_ranked_score,
     score_forecasts,
     write_errors,
@@ -94,7 +94,7 @@ class _Scored:
     errors: dict[str, ForecastErrors]  # by baseline, on the test phases
     best: str
     model: nn.Module
-    forecast_info: dict[str, Any]  # of `describe_forecasts`
+    forecast_info: dict[str, Any]  # of `make_forecast_info`
     forecasts: Array  # of the test, those that figures show
     names: list[str] | None  # of the series of a panel
 
@@ -203,7 +203,7 @@ def _collect_scores(
         errors=errors,
         best=best,
         model=models[best],
-        forecast_info=describe_forecasts(
+        forecast_info=make_forecast_info(
             series,
             find_shortest_history(models[best]),
             assessments[best].prediction_intervals,

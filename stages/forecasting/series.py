@@ -83,8 +83,8 @@ class Backtest:
     contexts: Array  # (B, K) samples before each forecast, oldest first; NaN before a short one
     targets: Array  # (B, n) samples after them, without the noise of a generated series
     naive_error: float | Array | None = None  # (B, 1) of a panel: divides the errors of MASE
-    # of a rolling-origin backtest: neighbouring forecasts with common targets, which are not
-    # independent; 0: all forecasts are independent
+    # number of neighbouring forecasts whose errors depend on each other: the horizon, in a
+    # rolling-origin backtest; 0: no such backtest, all forecasts are independent
     block: int = 0
     examples: tuple[slice, slice] = (slice(None), slice(None))  # forecasts and steps in figures
     scores_coverage: bool = False  # whether the coverage of the prediction interval is a score

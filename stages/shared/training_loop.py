@@ -98,8 +98,8 @@ def fit(
     """Train by one update per batch.
 
     Args:
-        objective: returns loss and outputs of a batch. A loss that is a number says that the
-            gradients are already in `.grad` of the weights, where a compiled kernel wrote them.
+        objective: returns loss and outputs of a batch. If the loss is a plain number, the objective
+            has already written the gradients to `.grad` of the weights, as compiled kernels do.
         weights: changed in place.
         batches: one per update.
         params: optimizer, learning rate and clipping.

@@ -2,9 +2,9 @@
 
 There is one leaderboard for the surnames and one per series: errors on different series are not
 comparable. The champion of a leaderboard is the model that `srn predict` or `srn forecast` uses.
-champions.yaml, a file in git, lists them. Only `srn promote` writes it, so that a promotion is a
-diff that a teammate reviews. MLflow shows the champions as registered models with the alias
-`champion`; nothing is read from there.
+champions.yaml, a file in git, lists the champions. Only `srn promote` writes it, so that a
+promotion is a diff that a teammate reviews. MLflow shows the champions as registered models with
+the alias `champion`; nothing is read from there.
 """
 
 import math

@@ -9,7 +9,9 @@ from benchmarks.clock import ROOT, Turns, Usage
 from benchmarks.data import Bench, divide_names, find_surnames, read_names
 from benchmarks.table import Row, judge
 from stages.forecasting.series import read_series
+from stages.shared.dvc_pipeline import resolve_stages
 from stages.shared.params import read_value
+from stages.shared.yaml_files import read_yaml
 from stages.surnames.alphabet import clean_name
 from stages.surnames.names import decode_names
 from tests.shell import call
@@ -143,11 +145,17 @@ def test_a_copy_of_the_workspace_has_no_results(bench):
     assert {path.name for path in (folder / "data").iterdir()} <= {"raw", *in_git}
 
 
-def test_the_parallel_runs_are_those_of_srn_repro():
+def test_the_command_of_parallel_runs_is_srn_repro():
     done = call(ROOT, *pipeline.SIDE_BY_SIDE, "--help")
 
     assert done.returncode == 0
     assert done.stdout.startswith("usage: srn repro")
+
+
+def test_the_published_five_end_with_stages_of_dvc_yaml():
+    stages = resolve_stages(read_yaml(ROOT / "dvc.yaml"), read_yaml(ROOT / "params.yaml"))
+
+    assert {*pipeline.WALKTHROUGHS} <= stages.keys()
 
 
 @pytest.mark.slow

@@ -322,7 +322,7 @@ def test_a_file_of_another_kind_is_a_one_line_error_and_nothing_is_written(
     assert not [*workspace.glob("*queries_predicted.csv")]
 
 
-def test_a_pipe_or_device_is_rejected_at_once(workspace):
+def test_a_pipe_or_a_missing_file_is_rejected_at_once(workspace):
     os.mkfifo(workspace / "pipe.csv")
 
     for name in ("pipe.csv", "missing.csv"):

@@ -265,9 +265,7 @@ def ask_store(workspace, query, experiment_id, table):
 
 
 @pytest.mark.parametrize("table", ["runs", "logged_models"])
-def test_artifact_addresses_outside_of_a_local_store_are_not_written_or_deleted(
-    workspace, tmp_path, table
-):
+def test_files_outside_of_a_local_store_are_not_written_or_deleted(workspace, tmp_path, table):
     fill(workspace)
     run_id = find_run("surname_markov").info.run_id
     thesis = tmp_path / "home/thesis.tex"

@@ -14,7 +14,7 @@ from stages.forecasting.assessment import (
     read_errors,
     score_forecasts,
 )
-from stages.forecasting.evaluate import REMEDY, describe_forecasts, evaluate, main
+from stages.forecasting.evaluate import REMEDY, evaluate, main, make_forecast_info
 from stages.forecasting.forecasters import write_state
 from stages.forecasting.series import Backtest, write_series
 from stages.forecasting.signals import GeneratedParams, draw_segments, sample_signal
@@ -300,7 +300,7 @@ def test_the_training_range_of_a_file_is_that_of_all_its_samples_transformed():
 
     interval = PredictionInterval(np.array([1.0, 2.00009]), np.zeros((2, 2)), np.array([0.5, 1.0]))
 
-    assert describe_forecasts(series, 40, {80: interval}) == {
+    assert make_forecast_info(series, 40, {80: interval}) == {
         "series": "mine",
         "lowest": -1,
         "highest": 5,  # 20, where training is 10 ± 2
@@ -315,12 +315,12 @@ def test_the_training_range_of_a_file_is_that_of_all_its_samples_transformed():
 def test_a_file_without_times_has_no_spacing():
     series = make_observed(np.arange(10.0), num_train=5, num_validation=2)
 
-    assert describe_forecasts(series, 40, {})["spacing"] is None
+    assert make_forecast_info(series, 40, {})["spacing"] is None
 
 
 def test_a_generated_series_has_its_step_and_range():
     series = make_generated(GeneratedParams.model_validate(SINE | {"step": 1.5}))
 
-    described = describe_forecasts(series, 40, {})
+    described = make_forecast_info(series, 40, {})
 
     assert (described["spacing"], described["lowest"], described["highest"]) == (1.5, -1, 1)

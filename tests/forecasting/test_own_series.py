@@ -39,7 +39,7 @@ def test_a_forecast_of_a_growing_file_from_its_end_is_not_rejected():
     assert scored.forecast_info["naive"]["verdict"] == "ahead"
 
 
-def test_no_model_is_ahead_of_the_last_value_of_a_random_walk_and_this_is_printed():
+def test_no_model_is_ahead_of_the_last_value_of_a_random_walk_and_this_is_recorded():
     walk = 50 + np.random.default_rng(3).normal(size=400).cumsum()
 
     scored, _ = score(walk, season=1)
@@ -84,7 +84,7 @@ def test_five_years_of_months_get_a_year_ahead():
 
 
 @pytest.mark.parametrize("odd", [1e5, -999.0])
-def test_one_outlier_does_not_stop_the_pipeline(odd):
+def test_baselines_are_scored_despite_an_outlier(odd):
     samples = make_trend()
     samples[70] = odd
 

@@ -91,7 +91,7 @@ def test_a_path_that_does_not_exist_is_rejected():
         ({"uniform": [1.0]}, "at least 2 items"),
     ],
 )
-def test_an_empty_term_is_rejected(term, reason):
+def test_an_invalid_term_is_rejected(term, reason):
     with pytest.raises(InputError, match=reason):
         check_params(term, Term, "space.rate")
 

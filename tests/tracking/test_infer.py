@@ -252,7 +252,7 @@ def test_plan_needs_no_store_and_names_what_is_missing(repository, capsys):
         main("check")
 
 
-def test_experiments_of_others_in_the_same_store_are_unchanged(repository):
+def test_runs_of_others_in_the_same_store_are_unchanged(repository):
     main("sync")
     client, _ = list_runs(repository)
     client.restore_experiment("0")  # Default, in which people log by hand

@@ -14,7 +14,7 @@ def test_a_score_is_named_by_its_path():
     assert list_scores(METRICS) == {"one_step_mse": 0.1, "validation/one_step_mse": 0.2}
 
 
-def test_each_score_has_one_name_in_mlflow_and_metrics_json():
+def test_each_score_has_one_name_in_mlflow():
     scores = {
         "data": "sunspots",
         "horizon_short": 5,
