@@ -231,7 +231,10 @@ def read_leaderboard(name: str, models: list[RunSpec]) -> list[Candidate]:
     if not known:
         raise InputError("there is no model with scores: run `dvc repro` or `make pull`")
     if name not in known:
-        raise InputError(f"there is no model of {name}: choose one of {', '.join(known)}")
+        raise InputError(
+            f"there is no model of {name}: train one by `make repro`, or choose one of "
+            f"{', '.join(known)}"
+        )
     return [candidate for candidate in candidates if candidate.leaderboard == name]
 
 
