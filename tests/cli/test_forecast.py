@@ -150,7 +150,10 @@ def test_a_series_without_a_model_is_rejected(workspace):
     write_history(workspace, make_sine(30))
 
     known = "integer_starts, period_40"
-    with pytest.raises(InputError, match=f"there is no model of sunspots: choose one of {known}"):
+    with pytest.raises(
+        InputError,
+        match=f"no model of sunspots: train one by `make repro`, or choose one of {known}",
+    ):
         forecast(series="sunspots")
 
 

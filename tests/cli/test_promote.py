@@ -193,7 +193,7 @@ def test_a_model_of_another_series_does_not_compete(workspace):
 
 
 def test_a_series_without_a_model_has_no_champion(workspace):
-    known = "there is no model of forecasting: choose one of integer_starts, "
+    known = "train one by `make repro`, or choose one of integer_starts, "
     with pytest.raises(InputError, match=known):
         promote.main("forecasting", force=False)
 
