@@ -63,8 +63,8 @@ def test_trainings_are_resampled_separately_for_each_split():
     assert any(first != second for first, second in resamples)
 
 
-@pytest.mark.parametrize(("trainings", "drawn"), [(2, 1), (3, 1), (5, 2), (30, 27)])
-def test_a_resample_has_fewer_trainings_than_there_are(trainings, drawn):
+@pytest.mark.parametrize(("trainings", "drawn"), [(1, 1), (2, 1), (3, 1), (5, 2), (30, 27)])
+def test_a_resample_has_fewer_trainings_than_there_are_but_at_least_one(trainings, drawn):
     assert count_drawn(trainings) == drawn
 
 
