@@ -162,9 +162,11 @@ def main(
         if problem:
             raise InputError(f"{source}: {problem}; --force overrules")
 
-    problem = _refit_problem(loaded, entry, source, as_scored)
-    fitted = f"as it was scored, since {problem}" if problem else f"fitted to all of {source.name}"
-    if not problem:
+    fitted = f"fitted to all of {source.name}"
+    refit_problem = _refit_problem(loaded, entry, source, as_scored)
+    if refit_problem:
+        fitted = f"as it was scored, since {refit_problem}"
+    else:
         assert entry  # otherwise there is a problem
         whole = take_whole_file(name, entry, file.series, forecast_info["transform"])
         models = {spec.name: spec for spec in read_models()}

@@ -87,6 +87,5 @@ def main() -> None:
         problem = workspace_problem(outs, outs, may_be_missing=True)
         if problem:
             raise InputError(
-                f"{problem}; if the remote has damaged it, delete it there and `dvc push` from "
-                "elsewhere"
+                f"{problem}; if it is damaged on the remote, delete it there and push it again"
             )

@@ -212,8 +212,8 @@ def test_a_file_that_was_changed_on_a_remote_without_verify_is_named(workspace, 
     *_, error = done.stdout.splitlines()
     cached = find_object(Path(".dvc/cache"), md5)
     assert error.startswith(f"error: {weights} differs from dvc.lock")
-    assert f"so does its copy {cached}: delete both and run `make repro`" in error
-    assert error.endswith("delete it there and `dvc push` from elsewhere")
+    assert f"its copy {cached} does too, delete both and run `make repro`" in error
+    assert error.endswith("delete it there and push it again")
 
 
 def test_what_is_pulled_is_what_dvc_lock_names(workspace, remote, teammate):

@@ -56,7 +56,7 @@ def test_a_damaged_file_in_the_cache_is_reported_by_sync_and_check(workspace, is
 
         assert stopped.returncode == 1
         [line] = [line for line in stopped.stdout.splitlines() if "carried_rnn:" in line]
-        assert f"{WEIGHTS} differs from dvc.lock: so does its copy {spoiled}: delete both" in line
+        assert f"{WEIGHTS} differs from dvc.lock: its copy {spoiled} does too, delete both" in line
 
 
 @pytest.mark.slow

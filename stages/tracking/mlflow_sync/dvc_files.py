@@ -226,7 +226,7 @@ def workspace_problem(
         damaged = _find_damaged_object(md5, objects)
         remedy = "run `dvc repro`"
         if damaged:
-            remedy = f"so does its copy {damaged}: delete both and run `make repro`"
+            remedy = f"its copy {damaged} does too, delete both and run `make repro`"
         elif find_object(md5, objects).exists():
             # DVC may believe that it is unchanged
             remedy = "delete it, then run `dvc checkout` or `dvc repro`"

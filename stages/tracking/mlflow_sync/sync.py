@@ -389,7 +389,7 @@ def _update_run(
 def _find_marked(store: Store) -> "list[Run]":
     """Find the runs of the lock file that was synced last, and those in progress.
 
-    `write_run` sets this tag when it creates a run.
+    `write_run` sets CURRENT_TAG when it creates a run.
     """
     return store.search_runs(f"tags.`{CURRENT_TAG}` = '{CURRENT}'")
 
